@@ -1,0 +1,165 @@
+//! An anomaly: what departed from what, by which rule, with the records behind it; and a decision not to open.
+//! Field names are those of the interface contract. Called by the engine (which makes them), by incidents, stores and `replay`.
+use serde::{Deserialize, Serialize};
+use zenei_wire::{EngineTime, Id};
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name { $(#[doc = concat!("`", $text, "`")] #[serde(rename = $text)] $variant),+ }
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            /// The contract's word.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+            /// The value of this word.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words!(
+    /// Where the cause lies.
+    Domain { Hardware = "hardware", Firmware = "firmware", Software = "software" }
+);
+words!(
+    /// The part of the product.
+    Component {
+        Cover = "cover", BatteryBox = "battery_box", Battery = "battery", Gear = "gear", Motor = "motor",
+        Thumbturn = "thumbturn", Holder = "holder", PowerBoard = "power_board", CommBoard = "comm_board",
+        Sensor = "sensor", FwImage = "fw_image", BleLink = "ble_link", Gateway = "gateway", App = "app",
+        Cloud = "cloud", Unknown = "unknown",
+    }
+);
+words!(
+    /// What the affected locks share.
+    ScopeKind {
+        Device = "device", Gateway = "gateway", Site = "site", Fw = "fw", Lot = "lot", HwRev = "hw_rev",
+        Model = "model", ClientVersion = "client_version", Service = "service", FwHw = "fw_hw",
+    }
+);
+words!(
+    /// How soon somebody must act. Ordered: `Low` is the least.
+    Urgency { Low = "low", Medium = "medium", High = "high", Highest = "highest" }
+);
+
+/// The locks that an anomaly or an incident speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Scope {
+    /// What they share.
+    pub kind: ScopeKind,
+    /// The bare value; of `device` the device id, of `fw_hw` `3.2.1+C2`.
+    pub value: String,
+}
+
+/// A record behind a finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The lock.
+    pub device_id: String,
+    /// Restart counter; 0 for a device that has none.
+    pub boot: u32,
+    /// Record counter; 0 for a device that has none.
+    pub seq: u32,
+    /// The device's clock, ms since 1970.
+    pub ts_ms: i64,
+}
+
+/// A departure from what is normal, by one rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// [`Id::of`] rule, version (decimal), scope kind, scope value, and the first evidence (device id, boot, seq, ts, decimal).
+    pub id: Id,
+    /// When the engine found it.
+    #[serde(rename = "at_ms")]
+    pub at: EngineTime,
+    /// The lock; `None` where the scope is no device.
+    pub device_id: Option<String>,
+    /// The rule's id.
+    pub rule: String,
+    /// The rule's version.
+    pub rule_version: u32,
+    /// Where the cause is likely to lie.
+    pub domain: Domain,
+    /// The likely part.
+    pub component: Component,
+    /// What was observed, in `unit`.
+    pub value: f64,
+    /// What was normal, in `unit`.
+    pub baseline: f64,
+    /// Where the rule draws the line, in `unit`.
+    pub threshold: f64,
+    /// Unit of the three.
+    pub unit: String,
+    /// The time that the observation covers.
+    pub window_ms: i64,
+    /// The locks it speaks of.
+    pub scope: Scope,
+    /// The records behind it, at least one.
+    pub evidence: Vec<Evidence>,
+    /// How soon somebody must act, by the rule.
+    pub urgency: Urgency,
+    /// How sure, 0 to 1.
+    pub confidence: f64,
+    /// One sentence for people: what was seen against what was normal.
+    pub why: String,
+}
+
+impl Anomaly {
+    /// The id by the encoding that [`Anomaly::id`] documents.
+    pub fn identify(rule: &str, rule_version: u32, scope: &Scope, first: &Evidence) -> Id {
+        Id::of(&[
+            rule.as_bytes(),
+            rule_version.to_string().as_bytes(),
+            scope.kind.as_str().as_bytes(),
+            scope.value.as_bytes(),
+            first.device_id.as_bytes(),
+            first.boot.to_string().as_bytes(),
+            first.seq.to_string().as_bytes(),
+            first.ts_ms.to_string().as_bytes(),
+        ])
+    }
+}
+
+words!(
+    /// Why a candidate opened no incident.
+    DecisionReason {
+        Unconfirmed = "unconfirmed", CohortMoved = "cohort_moved", TooFewMatched = "too_few_matched", Maintenance = "maintenance",
+        Untrusted = "untrusted", AlreadyOpen = "already_open", PartOfWider = "part_of_wider", BelowEffect = "below_effect",
+        BudgetSpent = "budget_spent", RuleNotLive = "rule_not_live", LowUrgency = "low_urgency",
+    }
+);
+
+/// A candidate that did not open, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// When it was taken.
+    #[serde(rename = "at_ms")]
+    pub at: EngineTime,
+    /// The rule's id.
+    pub rule: String,
+    /// The rule's version.
+    pub rule_version: u32,
+    /// The locks it speaks of.
+    pub scope: Scope,
+    /// Why nothing was opened.
+    pub reason: DecisionReason,
+    /// What was observed.
+    pub value: f64,
+    /// Where the rule draws the line.
+    pub threshold: f64,
+    /// Unit of both.
+    pub unit: String,
+    /// One sentence for people.
+    pub why: String,
+}

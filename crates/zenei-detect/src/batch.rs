@@ -1,0 +1,114 @@
+//! What goes in and out of intake: a decoded record with what the gateway knows of it, and the row that stores and detectors read.
+use crate::fleet::{DeviceIx, Sym};
+use serde::{Deserialize, Serialize};
+use zenei_wire::{Body, DeviceTime, EngineTime, GatewayTime, Name, Record};
+
+/// A decoded record, with what the gateway knows of it.
+#[derive(Clone, Debug)]
+pub struct Heard<'a> {
+    /// The site of the topic.
+    pub site: Name<'a>,
+    /// The device of the topic.
+    pub device: Name<'a>,
+    /// The record.
+    pub record: Record<'a>,
+    /// The record's own bytes: identity of a record without `(boot, seq)`.
+    pub raw: &'a [u8],
+    /// When the gateway heard it.
+    pub heard_at: GatewayTime,
+    /// Offset of its message in the spool (for a recording: its line number from 0).
+    pub offset: u64,
+    /// Position within its message, from 0.
+    pub index: u16,
+    /// Whether its source may speak for this device; what an unauthenticated source says never opens an incident alone.
+    pub authenticated: bool,
+}
+
+/// What describes a lock: this record's value, else what the lock last said, else the registry's. [`Sym::NONE`] where nobody knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the contract's field names")]
+pub struct Labels {
+    pub model: Sym,
+    pub hw_rev: Sym,
+    pub lot: Sym,
+    pub fw: Sym,
+    pub service: Sym,
+    pub gw: Sym,
+    pub client_version: Sym,
+}
+
+/// One record as intake releases it: once, in order within its lock (but for late ones), stamped with what describes the lock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The lock.
+    pub device: DeviceIx,
+    /// The site of this record's topic.
+    pub site: Sym,
+    /// Restart counter; `None` together with `seq` where the device has none.
+    pub boot: Option<u32>,
+    /// Record counter within the boot.
+    pub seq: Option<u32>,
+    /// Identity of a record without `(boot, seq)`; 0 for all others.
+    pub identity: u128,
+    /// The device's clock.
+    pub ts: DeviceTime,
+    /// When the gateway heard it.
+    pub heard_at: GatewayTime,
+    /// When intake released it.
+    pub released_at: EngineTime,
+    /// Offset of its message in the spool.
+    pub offset: u64,
+    /// Position within its message.
+    pub index: u16,
+    /// A higher `(boot, seq)` of this lock was released before: for stores and aggregates only.
+    pub late: bool,
+    /// Whether its source may speak for this device.
+    pub authenticated: bool,
+    /// What describes the lock.
+    pub labels: Labels,
+    /// Seconds since this boot.
+    pub uptime_s: Option<u32>,
+    /// What it says.
+    pub body: Body<'static>,
+}
+
+/// A hole in `seq`: records of one boot that were never heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The lock.
+    pub device: DeviceIx,
+    /// The boot.
+    pub boot: u32,
+    /// First missing `seq`.
+    pub from_seq: u32,
+    /// Last missing `seq`.
+    pub to_seq: u32,
+    /// When intake gave up waiting.
+    pub at: EngineTime,
+}
+
+/// What intake released, in order, and what it found on the way. Reused between calls.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// The released rows.
+    pub rows: Vec<Row>,
+    /// Holes given up.
+    pub gaps: Vec<Gap>,
+    /// How many records were dropped as heard before.
+    pub duplicates: u64,
+    /// How many of `rows` are late.
+    pub late: u64,
+    /// How many fields the contract does not know.
+    pub unknown_fields: u64,
+}
+
+impl Batch {
+    /// Empties it, keeping the memory.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.gaps.clear();
+        self.duplicates = 0;
+        self.late = 0;
+        self.unknown_fields = 0;
+    }
+}

@@ -1,0 +1,133 @@
+//! The fleet's index: dense numbers for locks and for the words that describe them, so that the hot path compares integers.
+//! Knows names only, no behaviour. Called by intake (which numbers), by stores and by the desk (which read names back).
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+/// The most distinct words kept (models, versions, lots, sites, …). A field beyond it counts as absent and is counted: a sender that makes up a new
+/// version for each record must not fill the memory. A guess: a fleet of ten million locks has some ten thousand.
+pub const MAX_WORDS: usize = 1 << 20;
+
+/// A lock's dense number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeviceIx(pub u32);
+
+/// A word's dense number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sym(pub u32);
+
+impl Sym {
+    /// No word: nobody said.
+    pub const NONE: Self = Self(0);
+}
+
+/// One line of the asset registry; an empty field is unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the contract's field names")]
+pub struct Registration {
+    pub device_id: String,
+    pub customer: String,
+    pub site: String,
+    pub door: String,
+    pub service: String,
+    pub gateway: String,
+    pub model: String,
+    pub hw_rev: String,
+    pub lot: String,
+    pub installed_at: String,
+    pub address: String,
+    pub bind_key_file: String,
+}
+
+/// The index.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Fleet {
+    devices: Vec<Box<str>>,
+    words: Vec<Box<str>>,
+    #[serde(skip)]
+    device_numbers: HashMap<Box<str>, DeviceIx>,
+    #[serde(skip)]
+    word_numbers: HashMap<Box<str>, Sym>,
+    words_refused: u64,
+}
+
+impl Fleet {
+    /// An empty index.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The lock's number, given now where it is new.
+    pub fn number(&mut self, device_id: &str) -> DeviceIx {
+        if let Some(&device) = self.device_numbers.get(device_id) {
+            return device;
+        }
+        let device = DeviceIx(u32::try_from(self.devices.len()).unwrap_or(u32::MAX));
+        self.devices.push(device_id.into());
+        self.device_numbers.insert(device_id.into(), device);
+        device
+    }
+
+    /// The lock's number, where it has one.
+    pub fn find(&self, device_id: &str) -> Option<DeviceIx> {
+        self.device_numbers.get(device_id).copied()
+    }
+
+    /// The lock's id; empty for a number that this index never gave.
+    pub fn device_id(&self, device: DeviceIx) -> &str {
+        self.devices.get(device.0 as usize).map_or("", |id| id)
+    }
+
+    /// How many locks have a number.
+    pub fn len(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Whether no lock has a number.
+    pub fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+
+    /// The word's number, given now where it is new; [`Sym::NONE`] for an empty word and, counted, beyond [`MAX_WORDS`].
+    pub fn intern(&mut self, word: &str) -> Sym {
+        if word.is_empty() {
+            return Sym::NONE;
+        }
+        if let Some(&sym) = self.word_numbers.get(word) {
+            return sym;
+        }
+        if self.words.len() >= MAX_WORDS {
+            self.words_refused += 1;
+            return Sym::NONE;
+        }
+        self.words.push(word.into());
+        let sym = Sym(u32::try_from(self.words.len()).unwrap_or(0));
+        self.word_numbers.insert(word.into(), sym);
+        sym
+    }
+
+    /// The word's number, where it has one.
+    pub fn find_word(&self, word: &str) -> Option<Sym> {
+        self.word_numbers.get(word).copied()
+    }
+
+    /// The word; `None` for [`Sym::NONE`].
+    pub fn word(&self, sym: Sym) -> Option<&str> {
+        let at = (sym.0 as usize).checked_sub(1)?;
+        self.words.get(at).map(|word| &**word)
+    }
+
+    /// How many words were refused because [`MAX_WORDS`] were there.
+    pub fn words_refused(&self) -> u64 {
+        self.words_refused
+    }
+
+    /// Rebuilds what a snapshot leaves out.
+    pub fn reindex(&mut self) {
+        let device = |(at, id): (usize, &Box<str>)| (id.clone(), DeviceIx(u32::try_from(at).unwrap_or(u32::MAX)));
+        self.device_numbers = self.devices.iter().enumerate().map(device).collect();
+        let word = |(at, word): (usize, &Box<str>)| (word.clone(), Sym(u32::try_from(at + 1).unwrap_or(0)));
+        self.word_numbers = self.words.iter().enumerate().map(word).collect();
+    }
+}

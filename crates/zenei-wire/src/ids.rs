@@ -1,0 +1,109 @@
+//! Names that come from outside: sites, devices, gateways. Checked once, here; every other room may rely on the charset.
+use alloc::boxed::Box;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// The longest name, in bytes (telemetry contract).
+pub const MAX_NAME_BYTES: usize = 64;
+
+/// A checked name that borrows its bytes: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name<'a>(&'a str);
+
+/// Why a text is no name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// No byte at all.
+    #[error("is empty; 1 to 64 of A-Z a-z 0-9 . _ - are allowed")]
+    Empty,
+    /// More bytes than allowed.
+    #[error("has {found} bytes; 1 to 64 are allowed")]
+    TooLong {
+        /// How many bytes it has.
+        found: usize,
+    },
+    /// A character outside the charset.
+    #[error("has the character {found:?} at byte {at}; only A-Z a-z 0-9 . _ - are allowed")]
+    BadCharacter {
+        /// The character.
+        found: char,
+        /// Its byte position.
+        at: usize,
+    },
+}
+
+impl<'a> Name<'a> {
+    /// Checks a text.
+    ///
+    /// # Errors
+    /// Says what is wrong with it, see [`NameError`].
+    pub fn new(text: &'a str) -> Result<Self, NameError> {
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if text.len() > MAX_NAME_BYTES {
+            return Err(NameError::TooLong { found: text.len() });
+        }
+        let bad = text.char_indices().find(|(_, c)| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
+        match bad {
+            Some((at, found)) => Err(NameError::BadCharacter { found, at }),
+            None => Ok(Self(text)),
+        }
+    }
+
+    /// The text.
+    pub fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+macro_rules! owned_name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(Box<str>);
+        impl $name {
+            /// Checks a text and keeps a copy.
+            ///
+            /// # Errors
+            /// Says what is wrong with it, see [`NameError`].
+            pub fn new(text: &str) -> Result<Self, NameError> {
+                Name::new(text).map(Self::from)
+            }
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl From<Name<'_>> for $name {
+            fn from(name: Name<'_>) -> Self {
+                Self(name.as_str().into())
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = alloc::borrow::Cow::<str>::deserialize(deserializer)?;
+                Self::new(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+owned_name!(
+    /// A lock's (or any device's) id: the third level of its topic.
+    DeviceId);
+owned_name!(
+    /// A site's id: the second level of a topic after the version.
+    SiteId);

@@ -1,0 +1,31 @@
+//! What a lock says, and in which bytes.
+//!
+//! This crate answers: which fields a record has, in which units and ranges, and how they stand in JSON and in CBOR.
+//! It must not know who hears, keeps or judges a record: it has no clock, no file, no socket, and firmware can use it
+//! (`no_std` with `alloc`). Everything else in the workspace is built on it.
+#![no_std]
+
+extern crate alloc;
+
+pub mod cbor;
+mod decode;
+pub mod digest;
+pub mod ids;
+pub mod json;
+pub mod record;
+pub mod refusal;
+pub mod time;
+pub mod topic;
+pub mod units;
+
+pub use decode::{Decoded, MAX_DEPTH, MAX_PAYLOAD_BYTES, MAX_RECORDS, MAX_TEXT_BYTES, Records, decode, event_identity};
+pub use digest::Id;
+pub use ids::{DeviceId, Name, NameError, SiteId};
+pub use record::{
+    Body, ErrorReport, Event, EventKind, GatewayReport, Kind, LockState, Op, OpKind, OpResult, OpSource, Profile,
+    Record, ResetReason, State, Text,
+};
+pub use refusal::{Reason, Refusal};
+pub use time::{DeviceTime, EngineTime, GatewayTime};
+pub use topic::{Heading, Topic};
+pub use units::{Bytes, DbMilliwatts, CentiCelsius, CentiDegrees, Milliamps, Millis, Millivolts, Percent};

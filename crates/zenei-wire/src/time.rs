@@ -1,0 +1,32 @@
+//! The three times of the house. They are three types because mixing them is the classic fault of telemetry: a lock's clock may be
+//! years off, a gateway's may step, and the engine's never goes back. Only intake (zenei-detect) relates them.
+use serde::{Deserialize, Serialize};
+
+macro_rules! time {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+        impl $name {
+            /// Milliseconds since 1970-01-01T00:00:00Z.
+            pub const fn ms(self) -> i64 {
+                self.0
+            }
+            /// This time and `ms` milliseconds more; stays at the end of the range instead of wrapping.
+            pub const fn plus_ms(self, ms: i64) -> Self {
+                Self(self.0.saturating_add(ms))
+            }
+        }
+    };
+}
+
+time!(
+    /// What the lock's clock said, in ms since 1970. Untrusted: any value.
+    DeviceTime);
+time!(
+    /// When a gateway heard the record, in ms since 1970. Never goes back within one gateway's spool.
+    GatewayTime);
+time!(
+    /// The engine's own time, in ms since 1970: the running maximum of what it was told. Never goes back.
+    EngineTime);
