@@ -12,8 +12,8 @@ pub struct Heard<'a> {
     pub device: Name<'a>,
     /// The record.
     pub record: Record<'a>,
-    /// The record's own bytes: identity of a record without `(boot, seq)`.
-    pub raw: &'a [u8],
+    /// Identity of a record without `(boot, seq)` ([`zenei_wire::event_identity`]); 0 for all others.
+    pub identity: u128,
     /// When the gateway heard it.
     pub heard_at: GatewayTime,
     /// Offset of its message in the spool (for a recording: its line number from 0).

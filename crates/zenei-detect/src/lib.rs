@@ -7,7 +7,9 @@
 pub mod anomaly;
 pub mod batch;
 pub mod fleet;
+pub mod line;
 
 pub use anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind, Urgency};
 pub use batch::{Batch, Gap, Heard, Labels, Row};
 pub use fleet::{DeviceIx, Fleet, Registration, Sym};
+pub use line::{Deadline, Findings, Line, RestoreError};
