@@ -28,4 +28,4 @@ pub use record::{
 pub use refusal::{Reason, Refusal};
 pub use time::{DeviceTime, EngineTime, GatewayTime};
 pub use topic::{Heading, Topic};
-pub use units::{Bytes, DbMilliwatts, CentiCelsius, CentiDegrees, Milliamps, Millis, Millivolts, Percent};
+pub use units::{Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, Milliamps, Millis, Millivolts, Percent};

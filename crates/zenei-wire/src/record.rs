@@ -1,7 +1,7 @@
 //! The record: what one lock said once. A field that is `None` was not measured; it is never read as zero.
 //! Knows neither JSON nor CBOR; those rooms (`json`, `cbor`) know the record.
 use crate::time::DeviceTime;
-use crate::units::{Bytes, DbMilliwatts, CentiCelsius, CentiDegrees, Milliamps, Millis, Millivolts, Percent};
+use crate::units::{Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, Milliamps, Millis, Millivolts, Percent};
 use alloc::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
@@ -233,16 +233,12 @@ impl Body<'_> {
         match self {
             Self::State(state) => Body::State(state),
             Self::Op(op) => Body::Op(op),
-            Self::Error(error) => Body::Error(ErrorReport {
-                code: own(error.code),
-                count: error.count,
-                detail: error.detail.map(own),
-            }),
-            Self::Event(event) => Body::Event(Event {
-                event: event.event,
-                fw_from: event.fw_from.map(own),
-                fw_to: event.fw_to.map(own),
-            }),
+            Self::Error(error) => {
+                Body::Error(ErrorReport { code: own(error.code), count: error.count, detail: error.detail.map(own) })
+            }
+            Self::Event(event) => {
+                Body::Event(Event { event: event.event, fw_from: event.fw_from.map(own), fw_to: event.fw_to.map(own) })
+            }
             Self::Gateway(report) => Body::Gateway(GatewayReport {
                 gateway_id: report.gateway_id.map(own),
                 version: report.version.map(own),

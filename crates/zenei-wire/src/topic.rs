@@ -40,8 +40,7 @@ impl<'a> Topic<'a> {
             return Ok(Heading::Foreign);
         };
         let mut levels = rest.split('/');
-        let (Some(site), Some(device), Some(last), None) =
-            (levels.next(), levels.next(), levels.next(), levels.next())
+        let (Some(site), Some(device), Some(last), None) = (levels.next(), levels.next(), levels.next(), levels.next())
         else {
             let found = rest.split('/').count() + 2;
             let detail = format!("the topic has {found} levels; bitlock/v1/{{site}}/{{device_id}}/{{kind}} has 5");
@@ -56,7 +55,8 @@ impl<'a> Topic<'a> {
         }
         let kind = Kind::parse(last).filter(|kind| kind.has_topic()).ok_or_else(|| {
             let shown: String = last.chars().take(32).flat_map(char::escape_default).collect();
-            let detail = format!("the topic's last level is '{shown}'; state, op, error, event, gateway or online are allowed");
+            let detail =
+                format!("the topic's last level is '{shown}'; state, op, error, event, gateway or online are allowed");
             Refusal::new(Reason::UnknownKind, detail)
         })?;
         Ok(Heading::Record(Self { site, device, kind }))
