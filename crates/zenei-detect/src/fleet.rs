@@ -125,9 +125,10 @@ impl Fleet {
 
     /// Rebuilds what a snapshot leaves out.
     pub fn reindex(&mut self) {
-        let device = |(at, id): (usize, &Box<str>)| (id.clone(), DeviceIx(u32::try_from(at).unwrap_or(u32::MAX)));
-        self.device_numbers = self.devices.iter().enumerate().map(device).collect();
-        let word = |(at, word): (usize, &Box<str>)| (word.clone(), Sym(u32::try_from(at + 1).unwrap_or(0)));
-        self.word_numbers = self.words.iter().enumerate().map(word).collect();
+        let numbered = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        self.device_numbers =
+            self.devices.iter().enumerate().map(|(at, id)| (id.clone(), DeviceIx(numbered(at)))).collect();
+        self.word_numbers =
+            self.words.iter().enumerate().map(|(at, word)| (word.clone(), Sym(numbered(at + 1)))).collect();
     }
 }

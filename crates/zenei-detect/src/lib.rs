@@ -6,10 +6,13 @@
 
 pub mod anomaly;
 pub mod batch;
+pub mod detect;
 pub mod fleet;
 pub mod line;
+pub mod rules;
 
 pub use anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind, Urgency};
 pub use batch::{Batch, Gap, Heard, Labels, Row};
 pub use fleet::{DeviceIx, Fleet, Registration, Sym};
 pub use line::{Deadline, Findings, Line, RestoreError};
+pub use rules::{Rule, RuleError, Rules};

@@ -2,6 +2,7 @@
 use crate::anomaly::{Anomaly, Decision};
 use crate::batch::{Batch, Heard};
 use crate::fleet::{Fleet, Registration};
+use crate::rules::Rules;
 use zenei_wire::EngineTime;
 
 /// What the engine found, in order.
@@ -36,14 +37,6 @@ pub enum RestoreError {
     /// Bytes that can't be read.
     #[error("the snapshot can't be read")]
     Bytes(#[source] postcard::Error),
-    /// Made under other rules: its state means something else.
-    #[error("the snapshot was made under other rules ({found}); these are {allowed}")]
-    Rules {
-        /// Digest of the rules it was made under.
-        found: String,
-        /// Digest of the present rules.
-        allowed: String,
-    },
 }
 
 /// Intake and engine in a row.
@@ -53,7 +46,8 @@ pub struct Line {
 
 impl Line {
     /// A line without history. Without rules it orders, removes duplicates and stamps, but detects nothing.
-    pub fn new() -> Self {
+    pub fn new(rules: Option<Rules>) -> Self {
+        let _ = rules;
         Self { fleet: Fleet::new() }
     }
 
@@ -93,23 +87,16 @@ impl Line {
         Vec::new()
     }
 
-    /// The line of a snapshot.
+    /// The line of a snapshot. Under other rules than those it was made under, intake goes on where it was and the engine starts anew.
     ///
     /// # Errors
     /// See [`RestoreError`].
-    pub fn restore(bytes: &[u8]) -> Result<Self, RestoreError> {
+    pub fn restore(bytes: &[u8], rules: Option<Rules>) -> Result<Self, RestoreError> {
         let _ = bytes;
-        Ok(Self::new())
+        Ok(Self::new(rules))
     }
 }
 
-impl Default for Line {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-// Kept here so that both lists stay one import for the drivers.
 impl Findings {
     /// Empties it, keeping the memory.
     pub fn clear(&mut self) {
