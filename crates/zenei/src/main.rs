@@ -1,2 +1,34 @@
-//! Placeholder.
-fn main() {}
+//! `zenei`, the one binary: reads the command line, runs one command, ends with its exit code. Everything else is in the rooms below.
+mod cli;
+mod cmd;
+mod config;
+mod exit;
+mod log;
+mod output;
+
+use clap::Parser as _;
+use exit::{Exit, Failure};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help into a closed pipe is no error either.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    let started = log::start(cli.log_format, cli.log.as_deref().unwrap_or(cmd::quiet_log(&cli.command)));
+    match started.map_err(Failure::Usage).and_then(|()| cmd::run(cli.command)) {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => {
+            if let Some(text) = failure.text() {
+                // Where standard error is closed too, the exit code still tells.
+                let _ = writeln!(std::io::stderr(), "{text}");
+            }
+            failure.exit().into()
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The command line: which commands there are and what their help teaches. Does nothing itself; `main` hands each command to its room in `cmd`.
+use crate::log::Format;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Hears smart locks, keeps every record, tells hardware, firmware and software faults apart, and opens an incident before a customer reports one.
+#[derive(Debug, Parser)]
+#[command(
+    name = "zenei",
+    version,
+    max_term_width = 120,
+    after_help = "\
+Start here:
+  zenei demo --once                      watch a simulated fleet go wrong, and zenei find out; needs nothing else
+  zenei config init > zenei.toml         a configuration to start from
+  zenei config check --config zenei.toml check it, without touching the network
+  zenei run --config zenei.toml          the daemon
+
+Results go to standard output, logs to standard error.
+Exit codes: 0 done, 1 the checked thing failed, 2 usage, 69 something needed is unreachable, 78 bad configuration."
+)]
+pub(crate) struct Cli {
+    /// What log lines look like.
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Text, hide_possible_values = true,
+          help = "What log lines look like: text or json")]
+    pub(crate) log_format: Format,
+    /// What is logged: a level (error, warn, info, debug, trace), or target=level, comma-separated.
+    #[arg(long, global = true, value_name = "FILTER", env = "ZENEI_LOG", hide_env_values = true)]
+    pub(crate) log: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs a simulated fleet through the real path: needs no broker, no database, no lock
+    #[command(after_help = "\
+The fleet's locks publish over MQTT to zenei's own ingress; three faults are seeded in it, and harmless changes that must not be taken for faults.
+With --once the command checks what zenei opened against what was seeded: exit 0 where each fault opened exactly one incident, before its
+customer noticed, and nothing else opened one; exit 1 otherwise.
+
+  zenei demo --once               a month of 500 locks, checked
+  zenei demo                      the same at a pace to watch; Ctrl-C ends it
+  zenei demo --once --seed 7      other locks, other weather, other faults")]
+    Demo(Demo),
+    /// The daemon: hears, keeps, detects, opens incidents
+    #[command(after_help = "\
+Ends cleanly on SIGTERM or Ctrl-C: what was heard is sealed and named by a checkpoint. A second signal ends it at once, which loses nothing either:
+the next start goes on from the spool.
+
+  zenei run --config zenei.toml
+  ZENEI__HTTP__LISTEN=127.0.0.1:9000 zenei run --config zenei.toml")]
+    Run(Run),
+    /// Puts a recording, or a Parquet store, through the same intake, detection and desk, in virtual time
+    #[command(after_help = "\
+Writes anomalies.ndjson, incidents.ndjson, decisions.ndjson and summary.json. The same records and rules give the same bytes, but for figures of
+time and memory. A recording is NDJSON, one message a line, plain or gzip:
+  {\"topic\": \"bitlock/v1/tokyo-01/BL1/state\", \"recv_ms\": 1777626000123, \"payload\": {\"ts\": 1777626000000, \"battery_mv\": 2874}}
+
+  zenei replay month.ndjson.gz --out result
+  zenei replay /var/lib/zenei --out result --rules rules/      what would these rules have found?")]
+    Replay(Replay),
+    /// What the store holds
+    #[command(subcommand)]
+    Record(Record),
+    /// Incidents and what is behind them
+    #[command(subcommand)]
+    Incident(Incident),
+    /// The rules by which anomalies are found
+    #[command(subcommand)]
+    Rules(Rules),
+    /// Checks, shows and starts configurations
+    #[command(subcommand)]
+    Config(Config),
+    /// Looks for what would keep zenei from running here, and says what to do about it
+    #[command(after_help = "Exit 0 where nothing failed, 69 where something did. A warning is no failure.")]
+    Doctor(WithConfig),
+    /// Scores rules against recordings with known faults; needs the cargo feature lab
+    #[command(disable_help_flag = true)]
+    Backtest(Lab),
+    /// Benchmarks of detection; needs the cargo feature lab
+    #[command(disable_help_flag = true)]
+    Bench(Lab),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration; - is standard input.
+    #[arg(long, value_name = "FILE", env = "ZENEI_CONFIG", hide_env_values = true, default_value = "zenei.toml")]
+    pub(crate) config: PathBuf,
+}
+
+/// A command that needs a configuration and can print JSON.
+#[derive(Debug, Args)]
+pub(crate) struct WithConfig {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// Prints JSON, one object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `zenei demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Runs the whole scenario as fast as it goes, checks it, and ends.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Chooses locks, weather and faults; the same seed gives the same fleet.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Prints JSON, one object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `zenei run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// Lets time follow the records instead of the clock: the highest ts that 8 locks have reached. For a fast simulator outside; never for real locks.
+    #[arg(long)]
+    pub(crate) simulated_time: bool,
+}
+
+/// `zenei replay`.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// A recording (NDJSON, plain or gzip), or the folder of a Parquet store.
+    #[arg(value_name = "FILE|DIR")]
+    pub(crate) from: PathBuf,
+    /// Folder for the results; made where it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Folder of rule files; absent: the rules in the program.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Option<PathBuf>,
+    /// The asset registry: which lock is where.
+    #[arg(long, value_name = "CSV")]
+    pub(crate) registry: Option<PathBuf>,
+    /// Customer inquiries, to link with incidents.
+    #[arg(long, value_name = "CSV")]
+    pub(crate) inquiries: Option<PathBuf>,
+    /// Prints the summary as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `zenei record …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Record {
+    /// One line per record, duplicates removed, sorted by device_id, boot, seq; works beside a running daemon
+    List(RecordList),
+}
+
+/// `zenei record list`.
+#[derive(Debug, Args)]
+pub(crate) struct RecordList {
+    #[command(flatten)]
+    pub(crate) common: WithConfig,
+    /// Only this lock's records.
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<String>,
+}
+
+/// `zenei incident …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Incident {
+    /// Every incident as it stands
+    List(WithConfig),
+    /// One incident: what was seen, against what, and what happened since
+    Show(IncidentShow),
+}
+
+/// `zenei incident show`.
+#[derive(Debug, Args)]
+pub(crate) struct IncidentShow {
+    /// Its id, or the first digits of it.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) common: WithConfig,
+}
+
+/// `zenei rules …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Rules {
+    /// The rules, with version and state
+    List(RulesIn),
+    /// Checks rule files
+    Check(RulesIn),
+}
+
+/// Where rules are.
+#[derive(Debug, Args)]
+pub(crate) struct RulesIn {
+    /// Folder of rule files; absent: the rules in the program.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Option<PathBuf>,
+    /// Prints JSON, one object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `zenei config …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Checks a configuration and the files that it names, without touching the network
+    #[command(after_help = "\
+Says file:line:column, the key, and the nearest key of an unknown one. Exit 0 where it is good, even where a server it names is down (that is what
+`zenei doctor` looks at); 78 where it is not.")]
+    Check(WithConfig),
+    /// The configuration as it takes effect: defaults, environment and absolute paths filled in, secrets left out
+    Show(WithConfig),
+    /// Prints a small configuration with comments
+    Init,
+    /// Prints the JSON Schema of a configuration, for editors
+    Schema,
+}
+
+/// Arguments of a command that this build lacks; taken as they come.
+#[derive(Debug, Args)]
+pub(crate) struct Lab {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _arguments: Vec<std::ffi::OsString>,
+}

@@ -1,0 +1,420 @@
+//! The configuration: which keys there are, what they mean, and how a file becomes checked values.
+//! The types below are the one list of keys: the check of a file, `config show` and the JSON Schema are made from them.
+//! Opens no socket and never reads a secret. Called by every command that takes `--config`.
+mod available;
+mod format;
+mod nearest;
+mod problem;
+mod show;
+mod tree;
+mod walk;
+
+pub(crate) use available::unavailable;
+pub(crate) use problem::{Place, Problem, Problems};
+pub(crate) use show::{to_json, to_toml};
+pub(crate) use walk::Variables;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// A minimal configuration with comments, which itself passes the check.
+pub(crate) const EXAMPLE: &str = include_str!("config/example.toml");
+
+/// The largest configuration, in bytes; a guess, a thousand times the usual one.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The configuration of zenei. An absent section is off, but for [store] and [detect], which have defaults.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Folder of the spool, the control database and the Parquet store; made where it is missing. Paths are relative to the configuration file.
+    #[schemars(extend("format" = "path", "examples" = ["/var/lib/zenei"]))]
+    pub(crate) state_dir: PathBuf,
+    /// What this gateway is called.
+    #[serde(default)]
+    pub(crate) gateway: Gateway,
+    /// Records from an MQTT broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mqtt: Option<Mqtt>,
+    /// Records from hubs that publish to zenei itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ingress: Option<Ingress>,
+    /// Bluetooth LE advertisements.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ble: Option<Ble>,
+    /// The asset registry: which lock is where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) registry: Option<Registry>,
+    /// Where records are kept.
+    #[serde(default)]
+    pub(crate) store: Store,
+    /// How anomalies are found.
+    #[serde(default)]
+    pub(crate) detect: Detect,
+    /// Incidents.
+    #[serde(default)]
+    pub(crate) desk: Desk,
+    /// The HTTP server: metrics, health, the API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http: Option<Http>,
+    /// Who is told of incidents; one table per target, by a name of your choice.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) notify: BTreeMap<String, Notify>,
+}
+
+/// What this gateway is called.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Gateway {
+    /// Its id: 1 to 64 of A-Z a-z 0-9 . _ -
+    #[schemars(extend("format" = "name", "examples" = ["gw-tokyo-01"]))]
+    pub(crate) id: String,
+    /// The site where it stands: 1 to 64 of A-Z a-z 0-9 . _ -
+    #[schemars(extend("format" = "name", "examples" = ["tokyo-01"]))]
+    pub(crate) site: String,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self { id: "zenei".to_owned(), site: "default".to_owned() }
+    }
+}
+
+/// Records from an MQTT broker.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mqtt {
+    /// The broker: mqtt://HOST[:1883] or, over TLS, mqtts://HOST[:8883]
+    #[schemars(extend("format" = "mqtt-url", "examples" = ["mqtt://127.0.0.1:1883"]))]
+    pub(crate) url: String,
+    /// The client id, which must stay the same over restarts: the broker keeps messages for it. Absent: zenei- and the gateway's id.
+    #[schemars(extend("format" = "name", "examples" = ["zenei-gw-tokyo-01"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_id: Option<String>,
+    /// Topic filters to subscribe to.
+    #[serde(default = "all_topics")]
+    #[schemars(extend("items" = {"type": "string", "format": "mqtt-filter", "examples": ["bitlock/v1/#"]}, "examples" = [["bitlock/v1/#"]]))]
+    pub(crate) topics: Vec<String>,
+    /// User name at the broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) username: Option<String>,
+    /// File that holds the password.
+    #[schemars(extend("format" = "file", "examples" = ["mqtt.pw"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// PEM file of the authority that signed the broker's certificate.
+    #[schemars(extend("format" = "file", "examples" = ["ca.pem"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// PEM file of the client certificate.
+    #[schemars(extend("format" = "file", "examples" = ["client.pem"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cert_file: Option<PathBuf>,
+    /// PEM file of the client certificate's key.
+    #[schemars(extend("format" = "file", "examples" = ["client.key"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+fn all_topics() -> Vec<String> {
+    vec!["bitlock/v1/#".to_owned()]
+}
+
+/// Records from hubs that publish to zenei itself, over MQTT 3.1.1.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ingress {
+    /// IP address and port to listen on; what comes from other machines opens no incident alone unless it comes over TLS with a client certificate.
+    #[schemars(with = "String", extend("format" = "socket-address", "examples" = ["127.0.0.1:1884"]))]
+    pub(crate) listen: SocketAddr,
+    /// PEM file of the server certificate.
+    #[schemars(extend("format" = "file", "examples" = ["server.pem"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cert_file: Option<PathBuf>,
+    /// PEM file of the server certificate's key.
+    #[schemars(extend("format" = "file", "examples" = ["server.key"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// PEM file of the authority that signs client certificates.
+    #[schemars(extend("format" = "file", "examples" = ["clients.pem"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_ca_file: Option<PathBuf>,
+}
+
+/// Bluetooth LE advertisements.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ble {
+    /// The adapter.
+    #[serde(default = "first_adapter")]
+    #[schemars(extend("examples" = ["hci0"]))]
+    pub(crate) adapter: String,
+}
+
+fn first_adapter() -> String {
+    "hci0".to_owned()
+}
+
+/// The asset registry.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Registry {
+    /// CSV file with a line per lock.
+    #[schemars(extend("format" = "file", "examples" = ["locks.csv"]))]
+    pub(crate) file: PathBuf,
+}
+
+/// Where records are kept.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Store {
+    /// What keeps them.
+    pub(crate) kind: StoreKind,
+    /// The ClickHouse server or cluster, where kind is clickhouse or detection reads from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) clickhouse: Option<ClickHouse>,
+}
+
+/// What keeps records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StoreKind {
+    /// Parquet files in state_dir.
+    #[default]
+    Parquet,
+    /// A ClickHouse server or cluster.
+    ClickHouse,
+}
+
+/// A ClickHouse server or cluster.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClickHouse {
+    /// Its HTTP interface.
+    #[schemars(extend("format" = "http-url", "examples" = ["http://127.0.0.1:8123"]))]
+    pub(crate) url: String,
+    /// The database, made where it is missing.
+    #[serde(default = "database")]
+    #[schemars(extend("format" = "identifier", "examples" = ["zenei"]))]
+    pub(crate) database: String,
+    /// The user.
+    #[serde(default = "user")]
+    pub(crate) user: String,
+    /// File that holds the password.
+    #[schemars(extend("format" = "file", "examples" = ["clickhouse.pw"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Name of the cluster; empty on a single server.
+    #[serde(default)]
+    pub(crate) cluster: String,
+}
+
+fn database() -> String {
+    "zenei".to_owned()
+}
+
+fn user() -> String {
+    "default".to_owned()
+}
+
+/// How anomalies are found.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Detect {
+    /// Folder of rule files; absent: the rules in the program.
+    #[schemars(extend("format" = "folder", "examples" = ["rules/"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rules: Option<PathBuf>,
+    /// Which records are looked at.
+    pub(crate) source: DetectSource,
+}
+
+/// Which records are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DetectSource {
+    /// What this gateway hears.
+    #[default]
+    Spool,
+    /// What many gateways shipped to ClickHouse.
+    ClickHouse,
+}
+
+/// Incidents.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Desk {
+    /// Whether anomalies are looked for and open incidents here; false for a gateway that only keeps records.
+    pub(crate) enabled: bool,
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Http {
+    /// IP address and port to listen on.
+    #[schemars(with = "String", extend("format" = "socket-address", "examples" = ["127.0.0.1:8080"]))]
+    pub(crate) listen: SocketAddr,
+    /// File with the tokens that may use the API.
+    #[schemars(extend("format" = "file", "examples" = ["tokens"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// Somebody who is told of incidents.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Notify {
+    /// What takes the message.
+    pub(crate) kind: NotifyKind,
+    /// Base URL of its API, where it is not the public one.
+    #[schemars(extend("format" = "http-url", "examples" = ["https://api.example.com"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) base_url: Option<String>,
+    /// URL to post to, where it is no secret.
+    #[schemars(extend("format" = "http-url", "examples" = ["https://hooks.example.com/zenei"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<String>,
+    /// File that holds the URL to post to, where it is a secret.
+    #[schemars(extend("format" = "file", "examples" = ["slack.url"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url_file: Option<PathBuf>,
+    /// File that holds the credential.
+    #[schemars(extend("format" = "file", "examples" = ["waroom.token"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// What takes a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum NotifyKind {
+    /// Waroom.
+    Waroom,
+    /// Slack.
+    Slack,
+    /// Notion.
+    Notion,
+    /// Alertmanager.
+    Alertmanager,
+    /// Any HTTP endpoint.
+    Webhook,
+}
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// The values.
+    pub(crate) config: Config,
+    /// The file as the user named it.
+    pub(crate) file: String,
+    places: BTreeMap<String, Place>,
+}
+
+impl Loaded {
+    /// Problems of values at these keys.
+    pub(crate) fn problems(&self, found: Vec<(&str, String)>) -> Problems {
+        let place = |key: &str| self.places.get(key).cloned().unwrap_or(Place::Whole);
+        let mut list: Vec<Problem> = found.into_iter().map(|(key, text)| Problem { place: place(key), text }).collect();
+        list.sort_by(|a, b| a.place.cmp(&b.place));
+        Problems { file: self.file.clone(), list }
+    }
+}
+
+/// Reads and checks a configuration; `-` is standard input, with paths relative to the working folder.
+///
+/// # Errors
+/// Every problem in it.
+pub(crate) fn load(path: &Path, variables: &Variables) -> Result<Loaded, Problems> {
+    let file = path.display().to_string();
+    let text = read(path).map_err(|what| Problems::whole(&file, what))?;
+    let working = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let base = if path == Path::new("-") { working } else { working.join(path.parent().unwrap_or(Path::new(""))) };
+    parse(&file, &text, &base, variables)
+}
+
+/// Checks a configuration's text; relative paths start at `base`.
+///
+/// # Errors
+/// Every problem in it.
+pub(crate) fn parse(file: &str, text: &str, base: &Path, variables: &Variables) -> Result<Loaded, Problems> {
+    let problems = |list| Problems { file: file.to_owned(), list };
+    let schema = schema();
+    let mut tree = tree::parse(text).map_err(problems)?;
+    for (name, value) in variables.iter().filter(|(name, _)| name.starts_with(tree::OVERRIDE_PREFIX)) {
+        tree::put_override(&mut tree, name, value, walk::kind_at(&schema, &tree::override_key(name)));
+    }
+    let (list, places) = (Vec::new(), BTreeMap::new());
+    let mut walk = walk::Walk { schema: &schema, variables, base, problems: list, places };
+    let json = walk.run(&tree);
+    if !walk.problems.is_empty() {
+        walk.problems.sort_by(|a, b| a.place.cmp(&b.place));
+        return Err(problems(walk.problems));
+    }
+    let config: Config = serde_json::from_value(json).map_err(|error| Problems::whole(file, error.to_string()))?;
+    let loaded = Loaded { config, file: file.to_owned(), places: walk.places };
+    let contradictions = contradictions(&loaded.config);
+    if contradictions.is_empty() { Ok(loaded) } else { Err(loaded.problems(contradictions)) }
+}
+
+/// The JSON Schema of a configuration file, without references.
+pub(crate) fn schema() -> serde_json::Value {
+    let generator = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
+    generator.into_root_schema_for::<Config>().to_value()
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(MAX_BYTES + 1).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text))
+    };
+    match read {
+        Ok(bytes) if bytes as u64 > MAX_BYTES => Err(format!("has over {MAX_BYTES} bytes; no configuration has")),
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("can't be read: {error}; `zenei config init` prints one to start from")),
+    }
+}
+
+/// What no single value shows.
+fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    if config.store.clickhouse.is_none() {
+        let needs = "needs the section [store.clickhouse] with its `url`";
+        if config.store.kind == StoreKind::ClickHouse {
+            found.push(("store.kind", format!("`store.kind` = \"clickhouse\" {needs}")));
+        }
+        if config.detect.source == DetectSource::ClickHouse {
+            found.push(("detect.source", format!("`detect.source` = \"clickhouse\" {needs}")));
+        }
+    }
+    if let Some(mqtt) = &config.mqtt {
+        if mqtt.password_file.is_some() && mqtt.username.is_none() {
+            found.push((
+                "mqtt.password_file",
+                "`mqtt.password_file` needs `mqtt.username` (MQTT 3.1.1, 3.1.2.9)".to_owned(),
+            ));
+        }
+        if mqtt.cert_file.is_some() != mqtt.key_file.is_some() {
+            found.push(("mqtt", "`mqtt.cert_file` and `mqtt.key_file` come together".to_owned()));
+        }
+        if mqtt.topics.is_empty() {
+            found.push(("mqtt.topics", "`mqtt.topics` is empty; at least one filter is needed".to_owned()));
+        }
+    }
+    if let Some(ingress) = &config.ingress {
+        if ingress.cert_file.is_some() != ingress.key_file.is_some() {
+            found.push(("ingress", "`ingress.cert_file` and `ingress.key_file` come together".to_owned()));
+        }
+        if ingress.client_ca_file.is_some() && ingress.cert_file.is_none() {
+            found.push(("ingress.client_ca_file", "`ingress.client_ca_file` needs `ingress.cert_file`".to_owned()));
+        }
+    }
+    found
+}

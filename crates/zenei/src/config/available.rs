@@ -1,0 +1,38 @@
+//! What a configuration may ask for, but this version does not do yet. Asking for it is refused at start: nothing is ignored in silence.
+//! Called by `run`, after the check.
+use super::{Config, DetectSource, Loaded, Problems, StoreKind};
+
+/// Refuses what this version does not do.
+///
+/// # Errors
+/// Each key that asks for such a thing.
+pub(crate) fn unavailable(loaded: &Loaded) -> Result<(), Problems> {
+    let found = asked(&loaded.config);
+    if found.is_empty() { Ok(()) } else { Err(loaded.problems(found)) }
+}
+
+fn asked(config: &Config) -> Vec<(&str, String)> {
+    let mut found = Vec::new();
+    let mut refuse = |key: &'static str, asks: bool, what: &str| {
+        if asks {
+            found.push((key, format!("`{key}`: {what} in this version of zenei; remove it to run without")));
+        }
+    };
+    let tls = "TLS is not available";
+    if let Some(mqtt) = &config.mqtt {
+        refuse("mqtt.url", mqtt.url.starts_with("mqtts:"), "mqtts:// is not available");
+        refuse("mqtt.ca_file", mqtt.ca_file.is_some(), tls);
+        refuse("mqtt.cert_file", mqtt.cert_file.is_some(), tls);
+    }
+    if let Some(ingress) = &config.ingress {
+        refuse("ingress.cert_file", ingress.cert_file.is_some(), tls);
+    }
+    refuse("ble", config.ble.is_some(), "hearing Bluetooth LE is not available");
+    let clickhouse = "ClickHouse is not available";
+    refuse("store.kind", config.store.kind == StoreKind::ClickHouse, clickhouse);
+    refuse("detect.source", config.detect.source == DetectSource::ClickHouse, clickhouse);
+    let token_file = config.http.as_ref().is_some_and(|http| http.token_file.is_some());
+    refuse("http.token_file", token_file, "the API has no tokens");
+    refuse("notify", !config.notify.is_empty(), "telling others of incidents is not available");
+    found
+}

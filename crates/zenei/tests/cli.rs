@@ -1,0 +1,265 @@
+//! The binary as a person or a script meets it: broken configurations, help, pipes, exit codes. Knows nothing of the inside.
+mod support;
+
+use expect_test::expect;
+use support::{Folder, zenei};
+
+/// Checks a configuration; gives the exit code and what was said, with the folder's path left out.
+fn check(config: &str) -> String {
+    let folder = Folder::new();
+    folder.write("zenei.toml", config);
+    folder.write("locks.csv", support::REGISTRY);
+    let ended = zenei(&["config", "check", "--config", "zenei.toml"]).in_folder(&folder).run();
+    let said = format!("{}{}", ended.stdout, ended.stderr).replace(&folder.path().display().to_string(), "DIR");
+    format!("{}\n{said}", ended.code)
+}
+
+#[test]
+fn an_unknown_key_is_told_with_the_nearest() {
+    let config = "state_dir = 'state'\n\n[mqtt]\nurll = 'mqtt://127.0.0.1:1883'\n";
+    expect![[r#"
+        78
+        zenei.toml:4:1: unknown key `mqtt.urll`; did you mean `mqtt.url`? allowed here: ca_file, cert_file, client_id, key_file, password_file, topics, url, username
+    "#]]
+    .assert_eq(&check(config));
+}
+
+#[test]
+fn an_unknown_section_is_told_with_the_nearest() {
+    expect![[r#"
+        78
+        zenei.toml:2:2: unknown key `ingres`; did you mean `ingress`? allowed here: ble, desk, detect, gateway, http, ingress, mqtt, notify, registry, state_dir, store
+    "#]]
+    .assert_eq(&check("state_dir = 'state'\n[ingres]\nlisten = '127.0.0.1:0'\n"));
+}
+
+#[test]
+fn a_key_in_the_wrong_section_is_told_where_it_belongs() {
+    expect![[r#"
+        78
+        zenei.toml:1:1: unknown key `listen`; did you mean `http.listen`? allowed here: ble, desk, detect, gateway, http, ingress, mqtt, notify, registry, state_dir, store
+    "#]]
+    .assert_eq(&check("listen = '127.0.0.1:0'\nstate_dir = 'state'\n"));
+}
+
+#[test]
+fn a_wrong_type_is_told_with_what_is_allowed() {
+    let config = "state_dir = 'state'\n[ingress]\nlisten = 1884\n[desk]\nenabled = 'yes'\n[mqtt]\nurl = 'mqtt://b'\ntopics = 'a'\n";
+    expect![[r#"
+        78
+        zenei.toml:3:10: `ingress.listen` is the integer 1884; a string such as "127.0.0.1:1884" is allowed
+        zenei.toml:5:11: `desk.enabled` is the string "yes"; a boolean is allowed
+        zenei.toml:8:10: `mqtt.topics` is the string "a"; an array such as ["bitlock/v1/#"] is allowed
+    "#]]
+    .assert_eq(&check(config));
+}
+
+#[test]
+fn a_section_that_is_a_value_is_told() {
+    expect![[r#"
+        78
+        zenei.toml:2:8: `mqtt` is the string "mqtt://b"; a table is allowed
+    "#]]
+    .assert_eq(&check("state_dir = 'state'\nmqtt = 'mqtt://b'\n"));
+}
+
+#[test]
+fn a_missing_key_is_told_at_its_section() {
+    expect![[r#"
+        78
+        zenei.toml:1:1: `state_dir` is missing; a string such as "/var/lib/zenei" is needed
+        zenei.toml:1:2: `http.listen` is missing; a string such as "127.0.0.1:8080" is needed
+    "#]]
+    .assert_eq(&check("[http]\n"));
+}
+
+#[test]
+fn an_unset_variable_is_an_error_at_load() {
+    expect![[r#"
+        78
+        zenei.toml:1:13: `state_dir`: ${ZENEI_TEST_UNSET} is not set in the environment
+    "#]]
+    .assert_eq(&check("state_dir = '${ZENEI_TEST_UNSET}/state'\n"));
+}
+
+#[test]
+fn a_variable_without_an_end_is_told() {
+    expect![[r#"
+        78
+        zenei.toml:1:13: `state_dir`: `${` is not closed by `}` (`$${` stands for a literal `${`)
+    "#]]
+    .assert_eq(&check("state_dir = '${HOME/state'\n"));
+}
+
+#[test]
+fn an_unknown_word_is_told_with_the_nearest() {
+    expect![[r#"
+        78
+        zenei.toml:3:8: `store.kind` is "parkuet"; did you mean "parquet"? allowed: "parquet", "clickhouse"
+        zenei.toml:5:8: `notify.quality.kind` is "slak"; did you mean "slack"? allowed: "waroom", "slack", "notion", "alertmanager", "webhook"
+    "#]]
+    .assert_eq(&check("state_dir = 'state'\n[store]\nkind = 'parkuet'\n[notify.quality]\nkind = 'slak'\n"));
+}
+
+#[test]
+fn a_bad_address_url_or_name_is_told() {
+    let config = "state_dir = 'state'\n[gateway]\nid = 'gw tokyo'\n[ingress]\nlisten = 'here:1884'\n[mqtt]\nurl = 'http://broker'\ntopics = ['a#']\n";
+    expect![[r#"
+        78
+        zenei.toml:3:6: `gateway.id` is "gw tokyo": the name has the character ' ' at byte 2; only A-Z a-z 0-9 . _ - are allowed
+        zenei.toml:5:10: `ingress.listen` is "here:1884": an IP address and a port are allowed, such as 127.0.0.1:1884 or [::1]:1884
+        zenei.toml:7:7: `mqtt.url` is "http://broker": the scheme http; mqtt:// or mqtts://HOST[:PORT] is allowed
+        zenei.toml:8:11: `mqtt.topics[0]` is "a#": the level `a#`; # and + stand alone in their level
+    "#]]
+    .assert_eq(&check(config));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_with_its_whole_path() {
+    let config = "state_dir = 'state'\n[registry]\nfile = 'lock.csv'\n[detect]\nrules = 'rules/'\n";
+    expect![[r#"
+        78
+        zenei.toml:3:8: `registry.file` is "lock.csv": the file DIR/lock.csv does not exist
+        zenei.toml:5:9: `detect.rules` is "rules/": the folder DIR/rules/ does not exist
+    "#]]
+    .assert_eq(&check(config));
+}
+
+#[test]
+fn a_secret_in_the_configuration_is_refused_and_not_shown() {
+    let config = "state_dir = 'state'\n[mqtt]\nurl = 'mqtt://user:hunter2@broker'\npassword = 'hunter2'\n";
+    let said = check(config);
+    assert!(!said.contains("hunter2"), "{said}");
+    expect![[r#"
+        78
+        zenei.toml:3:7: `mqtt.url` is "mqtt://(hidden)@broker": a URL with credentials would be shown in logs; a user name and a password file have keys of their own
+        zenei.toml:4:1: unknown key `mqtt.password`; a secret stands in a file of its own: `mqtt.password_file`; allowed here: ca_file, cert_file, client_id, key_file, password_file, topics, url, username
+    "#]]
+    .assert_eq(&said);
+}
+
+#[test]
+fn a_key_given_twice_is_told() {
+    expect![[r#"
+        78
+        zenei.toml:3:1: no TOML at `gateway.id`: duplicate key
+    "#]]
+    .assert_eq(&check("[gateway]\nid = 'a'\nid = 'b'\n"));
+}
+
+#[test]
+fn a_text_that_does_not_end_is_told() {
+    expect![[r#"
+        78
+        zenei.toml:2:9: no TOML at `gateway.id`: invalid basic string, expected `"`
+    "#]]
+    .assert_eq(&check("[gateway]\nid = \"gw\nsite = \"a\"\n"));
+}
+
+#[test]
+fn keys_that_need_one_another_are_told() {
+    let config =
+        "state_dir = 'state'\n[store]\nkind = 'clickhouse'\n[mqtt]\nurl = 'mqtt://b'\npassword_file = 'locks.csv'\n";
+    expect![[r#"
+        78
+        zenei.toml:3:8: `store.kind` = "clickhouse" needs the section [store.clickhouse] with its `url`
+        zenei.toml:6:17: `mqtt.password_file` needs `mqtt.username` (MQTT 3.1.1, 3.1.2.9)
+    "#]]
+    .assert_eq(&check(config));
+}
+
+#[test]
+fn a_missing_configuration_says_how_to_begin() {
+    let folder = Folder::new();
+    let ended = zenei(&["config", "check", "--config", "none.toml"]).in_folder(&folder).run();
+    assert_eq!(ended.code, 78);
+    assert!(ended.stderr.contains("none.toml: can't be read"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("zenei config init"), "{}", ended.stderr);
+}
+
+#[test]
+fn every_key_of_the_contract_is_known() {
+    let folder = Folder::new();
+    for secret in ["mqtt.pw", "clickhouse.pw", "tokens", "ca.pem", "cert.pem", "key.pem"] {
+        folder.write(secret, "x");
+    }
+    folder.write("locks.csv", support::REGISTRY);
+    folder.write("zenei.toml", support::EVERY_SECTION);
+    let ended = zenei(&["config", "check", "--config", "zenei.toml"]).in_folder(&folder).run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{}", ended.stdout);
+}
+
+#[test]
+fn the_printed_configuration_passes_its_own_check() {
+    let folder = Folder::new();
+    let init = zenei(&["config", "init"]).in_folder(&folder).run();
+    assert_eq!(init.code, 0);
+    let ended = zenei(&["config", "check", "--config", "-"]).in_folder(&folder).input(&init.stdout).run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{}", ended.stdout);
+}
+
+#[test]
+fn the_environment_overrides_a_key_and_is_checked_like_the_file() {
+    let folder = Folder::new();
+    folder.write("zenei.toml", "state_dir = 'state'\n");
+    let show = || zenei(&["config", "show", "--json"]).in_folder(&folder);
+    let ended = show().variable("ZENEI__HTTP__LISTEN", "localhost:9000").variable("ZENEI__DESK__ENABLED", "true").run();
+    assert!(ended.stdout.contains(r#""http":{"listen":"127.0.0.1:9000"}"#), "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains(r#""desk":{"enabled":true}"#), "{}", ended.stdout);
+    let ended = show().variable("ZENEI__HTTP__LISTNE", "127.0.0.1:9000").run();
+    assert_eq!(ended.code, 78);
+    expect![[r#"
+        environment ZENEI__HTTP__LISTNE: unknown key `http.listne`; did you mean `http.listen`? allowed here: listen, token_file
+    "#]]
+    .assert_eq(&ended.stderr);
+}
+
+#[test]
+fn a_path_is_relative_to_the_file_that_names_it() {
+    let folder = Folder::new();
+    folder.write("etc/zenei.toml", "state_dir = 'state'\n");
+    let ended = zenei(&["config", "show", "--config", "etc/zenei.toml", "--json"]).in_folder(&folder).run();
+    let wanted = format!("\"state_dir\":\"{}\"", folder.path().join("etc/state").display());
+    assert!(ended.stdout.contains(&wanted), "{}", ended.stdout);
+}
+
+#[test]
+fn the_schema_is_json_and_names_every_section() {
+    let ended = zenei(&["config", "schema"]).run();
+    let schema: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let sections: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+    let wanted =
+        ["ble", "desk", "detect", "gateway", "http", "ingress", "mqtt", "notify", "registry", "state_dir", "store"];
+    assert_eq!(sections, wanted);
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    // The schema is larger than one write of the buffer, and the reader is gone before the first.
+    let ended = zenei(&["config", "schema"]).into_closed_pipe();
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    let ended = zenei(&["--help"]).into_closed_pipe();
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn a_command_that_needs_the_lab_names_the_build() {
+    for command in [&["backtest", "--rules", "x"][..], &["bench", "nab", "--help"]] {
+        let ended = zenei(command).run();
+        assert_eq!(ended.code, 2);
+        assert!(ended.stderr.contains("cargo build --release -p zenei --features lab"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn an_unknown_command_is_a_usage_error() {
+    let ended = zenei(&["demmo"]).run();
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("demo"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_version_is_told() {
+    let ended = zenei(&["--version"]).run();
+    assert_eq!((ended.code, ended.stdout), (0, format!("zenei {}\n", env!("CARGO_PKG_VERSION"))));
+}

@@ -1,0 +1,133 @@
+//! Runs the binary in a folder of its own, without the environment of whoever runs the tests.
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A registry with one lock.
+pub const REGISTRY: &str = "device_id,customer,site,door,service,gateway,model,hw_rev,lot,installed_at,address,bind_key_file\n\
+    BL1,c1,tokyo-01,front,homehub,gw-01,bitlock-mini,C2,2025W31,2025-09-01T00:00:00Z,,\n";
+
+/// Every section and key of the contract.
+pub const EVERY_SECTION: &str = r#"
+state_dir = "state"
+[gateway]
+id = "gw-tokyo-01"
+site = "tokyo-01"
+[mqtt]
+url = "mqtts://127.0.0.1:8883"
+client_id = "zenei-gw-tokyo-01"
+topics = ["bitlock/v1/#"]
+username = "zenei"
+password_file = "mqtt.pw"
+ca_file = "ca.pem"
+cert_file = "cert.pem"
+key_file = "key.pem"
+[ingress]
+listen = "127.0.0.1:1884"
+cert_file = "cert.pem"
+key_file = "key.pem"
+client_ca_file = "ca.pem"
+[ble]
+adapter = "hci0"
+[registry]
+file = "locks.csv"
+[store]
+kind = "clickhouse"
+[store.clickhouse]
+url = "http://127.0.0.1:8123"
+database = "zenei"
+user = "default"
+password_file = "clickhouse.pw"
+cluster = ""
+[detect]
+source = "spool"
+[desk]
+enabled = true
+[http]
+listen = "127.0.0.1:8080"
+token_file = "tokens"
+[notify.quality]
+kind = "waroom"
+"#;
+
+/// A folder that goes away with its value.
+pub struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+/// How a command ended.
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A command to run.
+pub struct Run {
+    command: Command,
+    input: Option<String>,
+}
+
+/// The binary with these arguments.
+pub fn zenei(arguments: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zenei"));
+    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Run { command, input: None }
+}
+
+impl Run {
+    pub fn in_folder(mut self, folder: &Folder) -> Self {
+        self.command.current_dir(folder.path());
+        self
+    }
+
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn input(mut self, text: &str) -> Self {
+        self.command.stdin(Stdio::piped());
+        self.input = Some(text.to_owned());
+        self
+    }
+
+    pub fn run(mut self) -> Ended {
+        let mut child = self.command.spawn().unwrap();
+        if let (Some(text), Some(mut stdin)) = (self.input, child.stdin.take()) {
+            stdin.write_all(text.as_bytes()).unwrap();
+        }
+        ended(child)
+    }
+
+    /// Runs with a standard output that nobody reads.
+    pub fn into_closed_pipe(mut self) -> Ended {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        self.command.stdout(writer);
+        let child = self.command.spawn().unwrap();
+        // The command's copy of the writing end goes with it.
+        drop(self.command);
+        ended(child)
+    }
+}
+
+fn ended(child: Child) -> Ended {
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
