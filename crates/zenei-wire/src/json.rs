@@ -1,1 +1,193 @@
-//! JSON.
+//! Records in JSON: a hand-written reader that goes straight from bytes to the record (texts borrowed, no allocation for a field without
+//! escapes), and the writer. Knows no transport. Called through [`decode`](crate::decode()), and by whoever makes records.
+pub(crate) mod cursor;
+
+use crate::decode::{Decoded, MAX_DEPTH, MAX_RECORDS, Records};
+use crate::draft::Draft;
+use crate::encode::{Sink, fields};
+use crate::fault::Fault;
+use crate::record::Record;
+use crate::refusal::{Reason, Refusal};
+use crate::topic::Topic;
+use crate::value::Samples;
+use alloc::vec::Vec;
+use cursor::Cursor;
+
+/// Adds a record to `out` as one JSON object, `ts` as an integer. The topic is the one that it will be sent to, of the record's kind;
+/// what stands there is not said again. `unknown_fields` is a count, and not written.
+pub fn encode(topic: &Topic<'_>, record: &Record<'_>, out: &mut Vec<u8>) {
+    debug_assert_eq!(topic.kind, record.body.kind(), "the topic is of another kind than the record");
+    let mut sink = JsonSink { out, first: true };
+    sink.out.push(b'{');
+    fields(record, &mut sink);
+    sink.out.push(b'}');
+}
+
+/// Adds records to `out` as one JSON array, see [`encode`]. More than 1,000, or 64 KiB, are refused by every reader.
+pub fn encode_array(topic: &Topic<'_>, records: &[Record<'_>], out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (index, record) in records.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        encode(topic, record, out);
+    }
+    out.push(b']');
+}
+
+/// Reads a message in JSON.
+pub(crate) fn decode<'a>(topic: &Topic<'a>, payload: &'a [u8]) -> Result<Records<'a>, Refusal> {
+    let read = match core::str::from_utf8(payload) {
+        Ok(text) => message(topic, text),
+        Err(error) => Err(Fault::Utf8 { at: error.valid_up_to() }),
+    };
+    read.map_err(|fault| fault.refusal(Reason::BadJson, payload))
+}
+
+fn message<'a>(topic: &Topic<'a>, text: &'a str) -> Result<Records<'a>, Fault> {
+    let mut cursor = Cursor::new(text, MAX_DEPTH);
+    let mut samples = Samples::new();
+    let mut records = Records::new();
+    cursor.space();
+    match cursor.peek() {
+        b'{' => records.push(record(&mut cursor, topic, 1, &mut samples)?),
+        b'[' => {
+            let mut more = cursor.open(b']', 1)?;
+            // A message without a record would leave the ledger without a trace.
+            if !more {
+                return Err(cursor.fault("an array of at least one record"));
+            }
+            while more {
+                if records.len() == MAX_RECORDS {
+                    return Err(Fault::TooManyRecords);
+                }
+                records.push(element(&mut cursor, topic, &mut samples)?);
+                more = cursor.more(b']')?;
+            }
+        }
+        _ => return Err(cursor.fault("an object or an array of objects")),
+    }
+    cursor.end()?;
+    Ok(records)
+}
+
+fn element<'a>(cursor: &mut Cursor<'a>, topic: &Topic<'a>, samples: &mut Samples) -> Result<Decoded<'a>, Fault> {
+    if cursor.peek() == b'{' {
+        return record(cursor, topic, 2, samples);
+    }
+    let start = cursor.at();
+    cursor.skip(1)?;
+    let refusal = Refusal::new(Reason::WrongType, "an element of the array is no object; only objects are allowed");
+    Ok(Decoded { record: Err(refusal), raw: cursor.since(start) })
+}
+
+fn record<'a>(
+    cursor: &mut Cursor<'a>,
+    topic: &Topic<'a>,
+    depth: usize,
+    samples: &mut Samples,
+) -> Result<Decoded<'a>, Fault> {
+    let start = cursor.at();
+    let mut draft = Draft::new(topic);
+    let mut more = cursor.open(b'}', depth)?;
+    while more {
+        let name = cursor.name()?;
+        let value = cursor.value(depth, samples)?;
+        draft.field(&name, value, samples);
+        more = cursor.more(b'}')?;
+    }
+    Ok(Decoded { record: draft.finish(), raw: cursor.since(start) })
+}
+
+struct JsonSink<'o> {
+    out: &'o mut Vec<u8>,
+    first: bool,
+}
+
+impl JsonSink<'_> {
+    fn name(&mut self, name: &str) {
+        if !self.first {
+            self.out.push(b',');
+        }
+        self.first = false;
+        quote(name, self.out);
+        self.out.push(b':');
+    }
+}
+
+impl Sink for JsonSink<'_> {
+    fn integer(&mut self, name: &str, value: i64) {
+        self.name(name);
+        integer(value, self.out);
+    }
+
+    fn hundredths(&mut self, name: &str, value: i16) {
+        self.name(name);
+        let (units, rest) = (value.unsigned_abs() / 100, value.unsigned_abs() % 100);
+        if value < 0 {
+            self.out.push(b'-');
+        }
+        integer(i64::from(units), self.out);
+        if rest > 0 {
+            self.out.push(b'.');
+            self.out.extend(digit(rest / 10));
+            self.out.extend(digit(rest % 10).filter(|digit| *digit != b'0'));
+        }
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.name(name);
+        quote(value, self.out);
+    }
+
+    fn samples(&mut self, name: &str, samples: &[u16]) {
+        self.name(name);
+        self.out.push(b'[');
+        for (index, sample) in samples.iter().enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            integer(i64::from(*sample), self.out);
+        }
+        self.out.push(b']');
+    }
+}
+
+/// Adds a text in quotes, with the escapes that JSON requires.
+pub(crate) fn quote(text: &str, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    for &byte in text.as_bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend([b'\\', byte]),
+            0..0x20 => {
+                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+                out.extend([b'\\', b'u', b'0', b'0', high, low]);
+            }
+            _ => out.push(byte),
+        }
+    }
+    out.push(b'"');
+}
+
+fn digit(number: u16) -> Option<u8> {
+    u8::try_from(number).ok().map(|number| b'0' + number)
+}
+
+fn integer(number: i64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[start..]);
+}

@@ -10,13 +10,18 @@ extern crate alloc;
 pub mod cbor;
 mod decode;
 pub mod digest;
+mod draft;
+mod encode;
+mod fault;
 pub mod ids;
 pub mod json;
 pub mod record;
 pub mod refusal;
+mod rfc3339;
 pub mod time;
 pub mod topic;
 pub mod units;
+mod value;
 
 pub use decode::{Decoded, MAX_DEPTH, MAX_PAYLOAD_BYTES, MAX_RECORDS, MAX_TEXT_BYTES, Records, decode, event_identity};
 pub use digest::Id;
