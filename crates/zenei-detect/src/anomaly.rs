@@ -116,6 +116,21 @@ pub struct Anomaly {
 }
 
 impl Anomaly {
+    /// The same finding as a decision not to open, because its rule is not live.
+    pub fn not_live(self) -> Decision {
+        Decision {
+            at: self.at,
+            rule: self.rule,
+            rule_version: self.rule_version,
+            scope: self.scope,
+            reason: DecisionReason::RuleNotLive,
+            value: self.value,
+            threshold: self.threshold,
+            unit: self.unit,
+            why: self.why,
+        }
+    }
+
     /// The id by the encoding that [`Anomaly::id`] documents.
     pub fn identify(rule: &str, rule_version: u32, scope: &Scope, first: &Evidence) -> Id {
         Id::of(&[

@@ -7,7 +7,10 @@
 pub mod anomaly;
 pub mod batch;
 pub mod detect;
+pub mod engine;
+pub mod estimate;
 pub mod fleet;
+pub mod intake;
 pub mod line;
 pub mod rules;
 

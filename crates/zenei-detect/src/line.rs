@@ -1,9 +1,12 @@
 //! Intake and engine in a row, on one clock: what `run`, `demo` and `replay` drive. A gateway that only ships runs it without an engine.
 use crate::anomaly::{Anomaly, Decision};
 use crate::batch::{Batch, Heard};
+use crate::engine::{Engine, EngineState};
 use crate::fleet::{Fleet, Registration};
+use crate::intake::Intake;
 use crate::rules::Rules;
-use zenei_wire::EngineTime;
+use serde::{Deserialize, Serialize};
+use zenei_wire::{EngineTime, Id};
 
 /// What the engine found, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,42 +42,77 @@ pub enum RestoreError {
     Bytes(#[source] postcard::Error),
 }
 
+/// The format of a snapshot; raised with every change of what it holds.
+const SNAPSHOT_FORMAT: u32 = 1;
+
 /// Intake and engine in a row.
 pub struct Line {
     fleet: Fleet,
+    intake: Intake,
+    engine: Option<Engine>,
+}
+
+#[derive(Serialize)]
+struct Saved<'a> {
+    format: u32,
+    rules: Option<Id>,
+    fleet: &'a Fleet,
+    intake: &'a Intake,
+    engine: Option<EngineState>,
+}
+
+#[derive(Deserialize)]
+struct Restored {
+    rules: Option<Id>,
+    fleet: Fleet,
+    intake: Intake,
+    engine: Option<EngineState>,
 }
 
 impl Line {
     /// A line without history. Without rules it orders, removes duplicates and stamps, but detects nothing.
     pub fn new(rules: Option<Rules>) -> Self {
-        let _ = rules;
-        Self { fleet: Fleet::new() }
+        Self { fleet: Fleet::new(), intake: Intake::default(), engine: rules.map(Engine::new) }
     }
 
     /// What the asset registry says of a lock; used where neither the record nor the lock said it.
     pub fn register(&mut self, registration: &Registration) {
-        let _ = registration;
+        self.intake.register(registration, &mut self.fleet);
     }
 
-    /// Takes records in order of hearing. Each is handled at its own `heard_at`; then time goes on to `now`. How the records are split into calls changes nothing.
-    /// `batch` and `findings` are added to, not cleared.
+    /// Takes records in order of hearing. Each is handled at its own `heard_at`; then time goes on to `now`. How the records are split into calls
+    /// changes nothing. `batch` and `findings` are added to, not cleared.
     pub fn ingest(&mut self, heard: &[Heard<'_>], now: EngineTime, batch: &mut Batch, findings: &mut Findings) {
-        let _ = (heard, now, batch, findings);
+        let before = batch.rows.len();
+        for heard in heard {
+            let at = self.intake.now().max(EngineTime(heard.heard_at.ms()));
+            self.intake.advance(at, batch);
+            self.intake.take(heard, at, &mut self.fleet, batch);
+        }
+        self.go_on(now, before, batch, findings);
     }
 
     /// Lets time go on to `now`; a `now` before the last one is taken as the last one. Each deadline on the way is handled at its own time.
     pub fn advance(&mut self, now: EngineTime, batch: &mut Batch, findings: &mut Findings) {
-        let _ = (now, batch, findings);
+        let before = batch.rows.len();
+        self.go_on(now, before, batch, findings);
     }
 
     /// When the line next wants [`Line::advance`], and why; `None` while nothing waits.
     pub fn next_deadline(&self) -> Option<(EngineTime, Deadline)> {
-        None
+        let hole = self.intake.next_deadline().map(|at| (at, Deadline::Hole));
+        let window = self.engine.as_ref().and_then(Engine::next_deadline).map(|at| (at, Deadline::Window));
+        [hole, window].into_iter().flatten().min()
     }
 
     /// How many records wait at a hole: heard, but in no batch yet.
     pub fn held(&self) -> u64 {
-        0
+        self.intake.held()
+    }
+
+    /// How many `seq` numbers are missing between heard ones of one boot, by now.
+    pub fn missing(&self) -> u64 {
+        self.intake.missing()
     }
 
     /// The names behind the numbers of a batch.
@@ -83,8 +121,18 @@ impl Line {
     }
 
     /// The whole state as bytes; equal states give equal bytes.
-    pub fn snapshot(&self) -> Vec<u8> {
-        Vec::new()
+    ///
+    /// # Errors
+    /// None that is known: the state is plain numbers and texts.
+    pub fn snapshot(&self) -> Result<Vec<u8>, RestoreError> {
+        let saved = Saved {
+            format: SNAPSHOT_FORMAT,
+            rules: self.engine.as_ref().map(|engine| engine.rules().digest()),
+            fleet: &self.fleet,
+            intake: &self.intake,
+            engine: self.engine.as_ref().map(Engine::state),
+        };
+        postcard::to_stdvec(&saved).map_err(RestoreError::Bytes)
     }
 
     /// The line of a snapshot. Under other rules than those it was made under, intake goes on where it was and the engine starts anew.
@@ -92,8 +140,26 @@ impl Line {
     /// # Errors
     /// See [`RestoreError`].
     pub fn restore(bytes: &[u8], rules: Option<Rules>) -> Result<Self, RestoreError> {
-        let _ = bytes;
-        Ok(Self::new(rules))
+        let (format, rest): (u32, &[u8]) = postcard::take_from_bytes(bytes).map_err(RestoreError::Bytes)?;
+        if format != SNAPSHOT_FORMAT {
+            return Err(RestoreError::Format { found: format, allowed: SNAPSHOT_FORMAT });
+        }
+        let mut saved: Restored = postcard::from_bytes(rest).map_err(RestoreError::Bytes)?;
+        saved.fleet.reindex();
+        let same = saved.rules.is_some() && saved.rules == rules.as_ref().map(Rules::digest);
+        let mut engine = rules.map(Engine::new);
+        if let (true, Some(engine), Some(state)) = (same, &mut engine, saved.engine) {
+            engine.restore(state);
+        }
+        Ok(Self { fleet: saved.fleet, intake: saved.intake, engine })
+    }
+
+    fn go_on(&mut self, now: EngineTime, before: usize, batch: &mut Batch, findings: &mut Findings) {
+        self.intake.advance(now, batch);
+        let now = self.intake.now();
+        if let Some(engine) = &mut self.engine {
+            engine.ingest(&batch.rows[before..], now, &mut self.fleet, findings);
+        }
     }
 }
 

@@ -1,4 +1,7 @@
 //! The detectors: a closed list. Each says which parameters it takes, in which unit and range; rules give the values.
+pub mod drift;
+pub mod firmware_errors;
+pub mod lock;
 
 /// Which detector a rule drives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

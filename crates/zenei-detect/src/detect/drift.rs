@@ -1,0 +1,477 @@
+//! Drift of a lock against its own past: the battery's internal resistance, the motor's effort.
+//!
+//! Each operation is compared, as a logarithm, with the lock's own mean; temperature and voltage are taken out by slopes pooled over its model, what its
+//! site and its firmware version have in common by their medians. The day's mean residual, in standard deviations, goes into a cumulative sum.
+//! Must not know simulators, incidents or stores. Called by the engine.
+use super::lock::{Lock, Operation, RecordRef};
+use crate::anomaly::{Anomaly, Decision, DecisionReason, Evidence, Scope, ScopeKind};
+use crate::estimate::{cusum::Cusum, median::common, slopes::Slopes};
+use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::line::Findings;
+use crate::rules::Rule;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use zenei_wire::EngineTime;
+
+const DAY_MS: i64 = 86_400_000;
+/// Observations that a prior slope is worth, at the spread of the covariates within a lock that a temperate week shows (5 K, 0.1 V). A guess.
+const PRIOR_WEIGHT: [f64; 2] = [50.0 * 25.0, 50.0 * 0.01];
+/// How unlike locks of one model are in their slopes: standard deviation as a share of the slope. A guess: grease and cells vary by a quarter or so.
+const SLOPE_SPREAD: f64 = 0.3;
+/// Imagined members at 0 in a site's or version's median.
+const COMMON_WEIGHT: f64 = 4.0;
+/// Imagined operations at the model's variance in a lock's own.
+const VARIANCE_WEIGHT: f64 = 20.0;
+/// Standard deviation of one operation before any was seen, natural logarithm: a fifth. A guess that the data replace.
+const SPREAD_FIRST: f64 = 0.2;
+/// Least standard deviation of a day's mean, natural logarithm: 1 %, the resolution of a few mV and mA.
+const DAY_SPREAD_MIN: f64 = 0.01;
+/// One operation counts at most this many standard deviations, one day likewise: a single odd day can't open an incident.
+const CLIP: f64 = 4.0;
+/// How fast a quiet lock's own mean follows it: a fiftieth a day.
+const FOLLOW: f64 = 0.02;
+/// An alarm is repeated after so long, while it lasts, or when the level has grown by half.
+const REPEAT_MS: i64 = 7 * DAY_MS;
+
+/// What is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Internal resistance of the battery, mΩ.
+    Resistance,
+    /// Charge of one operation, mC.
+    Effort,
+}
+
+impl Measure {
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Resistance => "mohm",
+            Self::Effort => "mC",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Resistance => "internal resistance",
+            Self::Effort => "charge per operation",
+        }
+    }
+
+    /// The logarithm watched, its covariates (°C, V) and the channel that has a mean of its own.
+    fn read(self, operation: &Operation) -> Option<(f64, [f64; 2], usize)> {
+        match self {
+            Self::Resistance => {
+                let value = libm::log(operation.resistance_ohm? * 1000.0);
+                Some((value, [operation.temp_c, operation.rest_v], 0))
+            }
+            Self::Effort => {
+                let value = libm::log(operation.charge_mc?);
+                Some((value, [operation.temp_c, operation.load_v], operation.direction))
+            }
+        }
+    }
+}
+
+struct Parameters {
+    baseline_ms: i64,
+    min_operations: f64,
+    slack: f64,
+    limit: f64,
+    min_level: f64,
+    prior: [f64; 2],
+}
+
+/// The detector of one rule.
+pub struct Drift {
+    rule: Rule,
+    measure: Measure,
+    parameters: Parameters,
+    state: DriftState,
+}
+
+/// What a snapshot keeps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DriftState {
+    lanes: Vec<Lane>,
+    models: BTreeMap<Sym, Model>,
+}
+
+/// One lock.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Lane {
+    means: [Mean; 2],
+    squares: f32,
+    operations: f32,
+    started_ms: Option<i64>,
+    learned: bool,
+    today: Today,
+    sum: Cusum,
+    level: f32,
+    since: Option<(i64, RecordRef)>,
+    recent: SmallVec<[RecordRef; 7]>,
+    alarm: Option<(i64, f32)>,
+    noted: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Mean {
+    count: f32,
+    value: f64,
+    covariates: [f64; 2],
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Today {
+    count: u32,
+    sum: f64,
+    shift: [f64; 2],
+    first: Option<RecordRef>,
+}
+
+/// What the locks of one model share.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Model {
+    slopes: Slopes,
+    squares: f64,
+    operations: f64,
+    excess: f64,
+    days: f64,
+}
+
+impl Model {
+    fn variance(&self) -> f64 {
+        let first = SPREAD_FIRST * SPREAD_FIRST;
+        (self.squares + VARIANCE_WEIGHT * first) / (self.operations + VARIANCE_WEIGHT)
+    }
+
+    /// Variance from day to day that operations don't explain.
+    fn day_variance(&self) -> f64 {
+        (self.excess / self.days.max(1.0)).max(DAY_SPREAD_MIN * DAY_SPREAD_MIN)
+    }
+}
+
+impl Mean {
+    fn add(&mut self, value: f64, covariates: [f64; 2]) {
+        self.count += 1.0;
+        let share = 1.0 / f64::from(self.count);
+        self.value += share * (value - self.value);
+        self.covariates[0] += share * (covariates[0] - self.covariates[0]);
+        self.covariates[1] += share * (covariates[1] - self.covariates[1]);
+    }
+}
+
+impl Lane {
+    fn variance(&self, model: &Model) -> f64 {
+        let (own, pooled) = (f64::from(self.squares), VARIANCE_WEIGHT * model.variance());
+        (own + pooled) / (f64::from(self.operations) + VARIANCE_WEIGHT)
+    }
+
+    fn main_mean(&self) -> &Mean {
+        let [a, b] = &self.means;
+        if b.count > a.count { b } else { a }
+    }
+}
+
+/// A lock's day, ready to be judged.
+struct Day {
+    at: usize,
+    site: Sym,
+    version: Sym,
+    residual: f64,
+}
+
+impl Drift {
+    /// The detector of this rule, without history.
+    pub fn new(rule: &Rule, measure: Measure) -> Self {
+        let parameters = Parameters {
+            baseline_ms: (rule.parameter("baseline_days") * DAY_MS as f64) as i64,
+            min_operations: rule.parameter("min_operations"),
+            slack: rule.parameter("slack"),
+            limit: rule.parameter("limit"),
+            min_level: libm::log(1.0 + rule.parameter("min_effect")),
+            prior: [rule.parameter("slope_temperature"), rule.parameter("slope_voltage")],
+        };
+        Self { rule: rule.clone(), measure, parameters, state: DriftState::default() }
+    }
+
+    /// What it watches.
+    pub fn measure(&self) -> Measure {
+        self.measure
+    }
+
+    /// What a snapshot keeps.
+    pub fn state(&self) -> &DriftState {
+        &self.state
+    }
+
+    /// Goes on from a snapshot.
+    pub fn restore(&mut self, state: DriftState) {
+        self.state = state;
+    }
+
+    /// Forgets a lock's past: another battery, another lock behind the id, another door.
+    pub fn reset(&mut self, device: DeviceIx) {
+        if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
+            *lane = Lane::default();
+        }
+    }
+
+    /// Takes an operation at the engine's time `now_ms`.
+    pub fn operation(&mut self, device: DeviceIx, lock: &Lock, operation: &Operation, record: RecordRef, now_ms: i64) {
+        let Some((value, covariates, channel)) = self.measure.read(operation) else { return };
+        let at = device.0 as usize;
+        if self.state.lanes.len() <= at {
+            self.state.lanes.resize_with(at + 1, Lane::default);
+        }
+        let prior = self.parameters.prior;
+        let model = self.state.models.entry(lock.labels.model).or_insert_with(|| Model {
+            slopes: Slopes::new(prior, PRIOR_WEIGHT),
+            squares: 0.0,
+            operations: 0.0,
+            excess: 0.0,
+            days: 0.0,
+        });
+        let lane = &mut self.state.lanes[at];
+        lane.started_ms.get_or_insert(now_ms);
+        let mean = lane.means[channel];
+        if mean.count < 3.0 {
+            lane.means[channel].add(value, covariates);
+            return;
+        }
+        let shift = [covariates[0] - mean.covariates[0], covariates[1] - mean.covariates[1]];
+        let slopes = model.slopes.get();
+        let explained = slopes[0] * shift[0] + slopes[1] * shift[1];
+        let reach = CLIP * libm::sqrt(lane.variance(model));
+        let residual = (value - mean.value - explained).clamp(-reach, reach);
+        let share = f64::from(mean.count / (mean.count + 1.0));
+        model.slopes.add(shift, explained + residual, share);
+        if !lane.learned {
+            model.squares += share * residual * residual;
+            model.operations += 1.0;
+            lane.squares += (share * residual * residual) as f32;
+            lane.operations += 1.0;
+            lane.means[channel].add(mean.value + explained + residual, covariates);
+            return;
+        }
+        lane.today.count += 1;
+        lane.today.sum += residual;
+        lane.today.shift[0] += shift[0];
+        lane.today.shift[1] += shift[1];
+        lane.today.first.get_or_insert(record);
+        if lane.recent.len() == lane.recent.inline_size() {
+            lane.recent.remove(0);
+        }
+        lane.recent.push(record);
+    }
+
+    /// Judges the day that ends at `now`.
+    pub fn close_day(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        let mut days = self.days(now, locks);
+        let sites = commons(&days, |day| day.site);
+        for day in &mut days {
+            day.residual -= sites.get(&day.site).map_or(0.0, |&(common, _)| common);
+        }
+        let versions = commons(&days, |day| day.version);
+        self.note_moved_sites(now, &sites, fleet, findings);
+        for day in &days {
+            let common = versions.get(&day.version).map_or(0.0, |&(common, _)| common);
+            self.judge(day, day.residual - common, now, &locks[day.at], fleet, findings);
+        }
+    }
+
+    /// The locks that moved today, with their mean residual; ends the learning of those that have seen enough.
+    fn days(&mut self, now: EngineTime, locks: &[Lock]) -> Vec<Day> {
+        let parameters = &self.parameters;
+        let mut days = Vec::new();
+        for (at, (lane, lock)) in self.state.lanes.iter_mut().zip(locks).enumerate() {
+            let age = lane.started_ms.map_or(0, |started| now.ms() - started);
+            if !lane.learned {
+                lane.learned = age >= parameters.baseline_ms && f64::from(lane.operations) >= parameters.min_operations;
+            } else if lane.today.count > 0 && lock.maintenance {
+                lane.today = Today::default();
+            } else if lane.today.count > 0 {
+                let residual = lane.today.sum / f64::from(lane.today.count);
+                days.push(Day { at, site: lock.site, version: lock.labels.fw, residual });
+            }
+        }
+        days
+    }
+
+    fn judge(
+        &mut self,
+        day: &Day,
+        residual: f64,
+        now: EngineTime,
+        lock: &Lock,
+        fleet: &Fleet,
+        findings: &mut Findings,
+    ) {
+        let Parameters { slack, limit, min_level, .. } = self.parameters;
+        let lane = &mut self.state.lanes[day.at];
+        let Some(model) = self.state.models.get_mut(&lock.labels.model) else { return };
+        let today = core::mem::take(&mut lane.today);
+        let count = f64::from(today.count);
+        let slopes = model.slopes.get();
+        let stretch = |at: usize| SLOPE_SPREAD * slopes[at] * today.shift[at] / count;
+        let per_operation = lane.variance(model);
+        let explained = per_operation * (1.0 / count + 1.0 / f64::from(lane.main_mean().count.max(1.0)))
+            + stretch(0) * stretch(0)
+            + stretch(1) * stretch(1);
+        let variance = explained + model.day_variance();
+        let z = (residual / libm::sqrt(variance)).clamp(-CLIP, CLIP);
+        if f64::from(lane.sum.up.max(lane.sum.down)) < limit / 2.0 {
+            model.excess += (residual * residual).min(CLIP * CLIP * variance) - explained;
+            model.days += 1.0;
+        }
+        lane.sum.add(z, slack);
+        lane.sum.up = lane.sum.up.min(3.0 * limit as f32);
+        if lane.sum.up == 0.0 {
+            lane.since = None;
+            lane.alarm = None;
+            lane.noted = false;
+            lane.level = residual.max(0.0) as f32;
+            for mean in &mut lane.means {
+                mean.value += FOLLOW * residual;
+            }
+        } else {
+            lane.since = lane.since.or(today.first.map(|first| (now.ms() - DAY_MS, first)));
+            lane.level += 0.5 * (residual as f32 - lane.level);
+        }
+        if f64::from(lane.sum.down) >= limit {
+            // Better than before for days: repaired or given another battery without a word. What was learned no longer holds.
+            *lane = Lane::default();
+            return;
+        }
+        if f64::from(lane.sum.up) < limit {
+            return;
+        }
+        let level = f64::from(lane.level);
+        if level < min_level {
+            self.note_below_effect(day.at, now, fleet, findings);
+            return;
+        }
+        let due = lane
+            .alarm
+            .is_none_or(|(at, before)| now.ms() - at >= REPEAT_MS || level >= f64::from(before) + libm::log(1.5));
+        if due {
+            lane.alarm = Some((now.ms(), lane.level));
+            self.report(day.at, libm::sqrt(variance), now, fleet, findings);
+        }
+    }
+
+    fn report(&self, at: usize, spread: f64, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
+        let lane = &self.state.lanes[at];
+        let device_id = fleet.device_id(DeviceIx(at as u32)).to_owned();
+        let evidence_of = |record: &RecordRef| Evidence {
+            device_id: device_id.clone(),
+            boot: record.boot,
+            seq: record.seq,
+            ts_ms: record.ts,
+        };
+        let (since_ms, first) = lane.since.unwrap_or_default();
+        let mut evidence = vec![evidence_of(&first)];
+        evidence.extend(lane.recent.iter().filter(|&&record| record != first).map(evidence_of));
+        let Parameters { slack, limit, min_level, .. } = self.parameters;
+        let level = f64::from(lane.level);
+        let baseline = libm::exp(lane.main_mean().value);
+        let value = baseline * libm::exp(level);
+        let threshold = baseline * libm::exp(min_level.max(slack * spread));
+        let scope = Scope { kind: ScopeKind::Device, value: device_id.clone() };
+        let (unit, name) = (self.measure.unit(), self.measure.name());
+        let why = format!(
+            "{name} {value:.0} {unit} against this lock's own {baseline:.0} {unit} ({:+.0} %), after temperature, voltage and what its site \
+             and firmware have in common are taken out; cumulative sum {:.1} of {limit} standard deviations",
+            100.0 * (libm::exp(level) - 1.0),
+            lane.sum.up,
+        );
+        findings.anomalies.push(Anomaly {
+            id: Anomaly::identify(&self.rule.id, self.rule.version, &scope, &evidence[0]),
+            at: now,
+            device_id: Some(device_id.clone()),
+            rule: self.rule.id.clone(),
+            rule_version: self.rule.version,
+            domain: self.rule.domain,
+            component: self.rule.component,
+            value,
+            baseline,
+            threshold,
+            unit: unit.to_owned(),
+            window_ms: now.ms() - since_ms,
+            scope,
+            evidence,
+            urgency: self.rule.urgency,
+            confidence: (1.0 - 0.5 * limit / f64::from(lane.sum.up)).clamp(0.0, 1.0),
+            why,
+        });
+    }
+
+    fn note_below_effect(&mut self, at: usize, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
+        let lane = &mut self.state.lanes[at];
+        if core::mem::replace(&mut lane.noted, true) {
+            return;
+        }
+        let (level, baseline) = (f64::from(lane.level), libm::exp(lane.main_mean().value));
+        let scope = Scope { kind: ScopeKind::Device, value: fleet.device_id(DeviceIx(at as u32)).to_owned() };
+        let why =
+            format!("a lasting rise of {:.0} %, less than the rule's least effect", 100.0 * (libm::exp(level) - 1.0));
+        let (value, threshold) = (baseline * libm::exp(level), baseline * libm::exp(self.parameters.min_level));
+        findings.decisions.push(self.decision(now, scope, DecisionReason::BelowEffect, value, threshold, why));
+    }
+
+    fn note_moved_sites(
+        &self,
+        now: EngineTime,
+        sites: &BTreeMap<Sym, (f64, usize)>,
+        fleet: &Fleet,
+        findings: &mut Findings,
+    ) {
+        for (&site, &(common, locks)) in sites {
+            if common < self.parameters.min_level / 2.0 {
+                continue;
+            }
+            let Some(name) = fleet.word(site) else { continue };
+            let scope = Scope { kind: ScopeKind::Site, value: name.to_owned() };
+            let rise = libm::exp(common);
+            let why = format!(
+                "{locks} locks of the site rose together by {:.0} %: what they share is not a fault of one lock",
+                100.0 * (rise - 1.0)
+            );
+            let threshold = libm::exp(self.parameters.min_level);
+            findings.decisions.push(Decision {
+                unit: "ratio".to_owned(),
+                ..self.decision(now, scope, DecisionReason::CohortMoved, rise, threshold, why)
+            });
+        }
+    }
+
+    fn decision(
+        &self,
+        at: EngineTime,
+        scope: Scope,
+        reason: DecisionReason,
+        value: f64,
+        threshold: f64,
+        why: String,
+    ) -> Decision {
+        Decision {
+            at,
+            rule: self.rule.id.clone(),
+            rule_version: self.rule.version,
+            scope,
+            reason,
+            value,
+            threshold,
+            unit: self.measure.unit().to_owned(),
+            why,
+        }
+    }
+}
+
+fn commons(days: &[Day], key: fn(&Day) -> Sym) -> BTreeMap<Sym, (f64, usize)> {
+    let mut groups: BTreeMap<Sym, Vec<f64>> = BTreeMap::new();
+    for day in days {
+        groups.entry(key(day)).or_default().push(day.residual);
+    }
+    groups.into_iter().map(|(key, mut values)| (key, (common(&mut values, COMMON_WEIGHT), values.len()))).collect()
+}

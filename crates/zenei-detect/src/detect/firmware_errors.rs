@@ -1,0 +1,540 @@
+//! Does a firmware version make more errors? Locks that were updated to it against like locks (model, board) on other versions, at the same time.
+//!
+//! What a lock reported before its update weighs it, so that locks that always complained don't accuse their new version; a code counts once per lock and
+//! hour, so that a burst is one event. Two tests run side by side: against all like locks, and within each site; the first must also stand without the
+//! site and the locks that speak loudest. Must not know simulators, incidents or stores. Called by the engine.
+use super::lock::{Lock, RecordRef};
+use crate::anomaly::{Anomaly, Decision, DecisionReason, Evidence, Scope, ScopeKind};
+use crate::estimate::eprocess::RateRatio;
+use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::line::Findings;
+use crate::rules::Rule;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use zenei_wire::EngineTime;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 86_400_000;
+/// The most error codes compared; beyond it the rarer ones are left to the stores. Three times the catalogue of the contract.
+const MAX_CODES: usize = 72;
+/// Imagined events in a lock's own history, at its peers' rate: one, so that a lock without history is like its peers.
+const HISTORY_WEIGHT: f64 = 1.0;
+/// A code counts at most so often per lock and day, or four times what is expected of the lock: one broken lock must not speak for its version.
+const DAY_CAP: f64 = 2.0;
+/// A lock not heard for so long is not exposed.
+const SILENT_MS: i64 = DAY_MS;
+/// Locks of one case remembered by name; beyond it they count without a name. Evidence names at most [`MAX_EVIDENCE`].
+const MAX_LOCKS: usize = 1_024;
+/// The most records in an anomaly's evidence, one a lock.
+const MAX_EVIDENCE: usize = 64;
+/// An alarm is repeated after so long, while it grows.
+const REPEAT_MS: i64 = 7 * DAY_MS;
+/// How much of its evidence a finding must keep without the loudest site and locks. A guess.
+const ROBUST_SHARE: f64 = 0.5;
+
+/// The detector of one rule.
+pub struct FirmwareErrors {
+    rule: Rule,
+    limit: f64,
+    min_locks: usize,
+    min_ratio: f64,
+    history_days: f32,
+    watch_ms: i64,
+    state: State,
+}
+
+/// What a snapshot keeps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    lanes: Vec<Lane>,
+    codes: Vec<Sym>,
+    rates: BTreeMap<(Like, Sym), Rate>,
+    dispersion: BTreeMap<Sym, f64>,
+    groups: Vec<Group>,
+    weights: BTreeMap<(Sym, u32), f64>,
+    counts: BTreeMap<(Sym, u32), f64>,
+    cases: BTreeMap<(Sym, Sym), Case>,
+    swept: bool,
+}
+
+/// Locks that may be compared: one model, one board.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Like {
+    model: Sym,
+    hw_rev: Sym,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+enum Role {
+    /// On its version since before it was watched, or for long.
+    #[default]
+    Settled,
+    /// Updated while watched: its version is under test.
+    Updated,
+    /// Updated, but too little is known of it from before.
+    Unknown,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Lane {
+    fw: Sym,
+    role: Role,
+    since_ms: i64,
+    history_days: f32,
+    group: Option<u32>,
+    codes: Vec<CodeCount>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct CodeCount {
+    code: Sym,
+    history: f32,
+    today: u16,
+    hour: i64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Rate {
+    events: f64,
+    lock_days: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Group {
+    like: Like,
+    site: Sym,
+    fw: Sym,
+    updated: bool,
+}
+
+/// One version and code under test.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Case {
+    all: RateRatio,
+    within: RateRatio,
+    started_ms: i64,
+    lock_days: f64,
+    events: f64,
+    weight: f64,
+    others: f64,
+    others_weight: f64,
+    sites: BTreeMap<Sym, (f64, f64)>,
+    locks: BTreeMap<DeviceIx, (u32, RecordRef)>,
+    alarm: Option<(i64, f64)>,
+    noted: bool,
+}
+
+impl Lane {
+    /// Events expected of this lock relative to its peers: its own history, drawn to 1.
+    fn propensity(&self, code: Sym, rate: f64) -> f64 {
+        let own = self.codes.iter().find(|count| count.code == code).map_or(0.0, |count| f64::from(count.history));
+        (own + HISTORY_WEIGHT) / (rate * f64::from(self.history_days) + HISTORY_WEIGHT)
+    }
+}
+
+impl Rate {
+    fn per_day(&self) -> f64 {
+        if self.lock_days > 0.0 { self.events / self.lock_days } else { 0.0 }
+    }
+}
+
+impl FirmwareErrors {
+    /// The detector of this rule, without history.
+    pub fn new(rule: &Rule) -> Self {
+        Self {
+            rule: rule.clone(),
+            // Two tests share the budget.
+            limit: libm::log(2.0 / rule.parameter("false_alarm")),
+            min_locks: rule.parameter("min_locks") as usize,
+            min_ratio: rule.parameter("min_ratio"),
+            history_days: rule.parameter("history_days") as f32,
+            watch_ms: (rule.parameter("watch_days") * DAY_MS as f64) as i64,
+            state: State::default(),
+        }
+    }
+
+    /// What a snapshot keeps.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Goes on from a snapshot.
+    pub fn restore(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// Takes any record of a lock: notices an update of its firmware.
+    pub fn heard(&mut self, device: DeviceIx, lock: &Lock, now_ms: i64) {
+        let at = device.0 as usize;
+        if self.state.lanes.len() <= at {
+            self.state.lanes.resize_with(at + 1, Lane::default);
+        }
+        let lane = &mut self.state.lanes[at];
+        let fw = lock.labels.fw;
+        if fw == lane.fw || fw == Sym::NONE {
+            return;
+        }
+        let first = lane.fw == Sym::NONE;
+        let group = lane.group.take();
+        lane.fw = fw;
+        lane.since_ms = now_ms;
+        if !first {
+            lane.role = if lane.history_days >= self.history_days { Role::Updated } else { Role::Unknown };
+        }
+        if let Some(group) = group {
+            self.leave(device, group);
+        }
+    }
+
+    /// Takes an error report.
+    pub fn error(&mut self, device: DeviceIx, code: Sym, record: RecordRef, now_ms: i64) {
+        if code == Sym::NONE || !self.knows(code) {
+            return;
+        }
+        let Some(lane) = self.state.lanes.get_mut(device.0 as usize) else { return };
+        let hour = now_ms.div_euclid(HOUR_MS);
+        let entry = match lane.codes.iter().position(|count| count.code == code) {
+            Some(entry) => entry,
+            None => {
+                lane.codes.push(CodeCount { code, history: 0.0, today: 0, hour: i64::MIN });
+                lane.codes.len() - 1
+            }
+        };
+        if lane.codes[entry].hour == hour {
+            return;
+        }
+        lane.codes[entry].hour = hour;
+        let Some(group) = lane.group else {
+            lane.codes[entry].today = lane.codes[entry].today.saturating_add(1);
+            return;
+        };
+        let key = self.state.groups[group as usize];
+        let rate = self.state.rates.get(&(key.like, code)).map_or(0.0, Rate::per_day);
+        let cap = DAY_CAP.max(4.0 * rate * lane.propensity(code, rate));
+        if f64::from(lane.codes[entry].today) >= cap {
+            return;
+        }
+        lane.codes[entry].today += 1;
+        *self.state.counts.entry((code, group)).or_default() += 1.0;
+        if key.updated {
+            let case = self.state.cases.entry((key.fw, code)).or_default();
+            if case.locks.len() < MAX_LOCKS || case.locks.contains_key(&device) {
+                let seen = case.locks.entry(device).or_insert((0, record));
+                *seen = (seen.0 + 1, record);
+            }
+        }
+    }
+
+    /// Judges the hour that ends at `now`.
+    pub fn close_hour(&mut self, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
+        let counts = core::mem::take(&mut self.state.counts);
+        let mut by_code: BTreeMap<Sym, Vec<(u32, f64)>> = BTreeMap::new();
+        for ((code, group), count) in counts {
+            by_code.entry(code).or_default().push((group, count));
+        }
+        for (code, events) in by_code {
+            for fw in self.versions_under_test() {
+                self.weigh(fw, code, &events, now);
+                self.judge(fw, code, now, fleet, findings);
+            }
+        }
+    }
+
+    /// Ends the day: learns each lock's habit, sorts the locks into groups, weighs the groups.
+    pub fn close_day(&mut self, now: EngineTime, locks: &[Lock]) {
+        self.learn_day(now, locks);
+        self.sort_groups(now, locks);
+        for ((fw, _), case) in &mut self.state.cases {
+            let groups = self.state.groups.iter().zip(0..).filter(|(group, _)| group.updated && group.fw == *fw);
+            let members = groups.map(|(_, at)| self.state.lanes.iter().filter(|lane| lane.group == Some(at)).count());
+            case.lock_days += members.sum::<usize>() as f64;
+        }
+        let tested = self.versions_under_test();
+        self.state.cases.retain(|(fw, _), _| tested.contains(fw));
+        self.state.swept = true;
+    }
+
+    /// Forgets a lock's habit: another lock stands behind the id.
+    pub fn reset(&mut self, device: DeviceIx) {
+        let Some(lane) = self.state.lanes.get_mut(device.0 as usize) else { return };
+        let group = lane.group.take();
+        let fw = lane.fw;
+        if let Some(group) = group {
+            self.leave(device, group);
+        }
+        self.state.lanes[device.0 as usize] = Lane { fw, ..Lane::default() };
+    }
+
+    fn knows(&mut self, code: Sym) -> bool {
+        if self.state.codes.contains(&code) {
+            return true;
+        }
+        if self.state.codes.len() >= MAX_CODES {
+            return false;
+        }
+        self.state.codes.push(code);
+        true
+    }
+
+    fn versions_under_test(&self) -> Vec<Sym> {
+        let mut versions: Vec<Sym> =
+            self.state.groups.iter().filter(|group| group.updated).map(|group| group.fw).collect();
+        versions.sort_unstable();
+        versions.dedup();
+        versions
+    }
+
+    /// Takes a lock's weight out of its group until the next day sorts it anew.
+    fn leave(&mut self, device: DeviceIx, group: u32) {
+        let State { lanes, codes, rates, groups, weights, .. } = &mut self.state;
+        let like = groups[group as usize].like;
+        for &code in codes.iter() {
+            let rate = rates.get(&(like, code)).map_or(0.0, Rate::per_day);
+            let share = rate * lanes[device.0 as usize].propensity(code, rate);
+            if let Some(weight) = weights.get_mut(&(code, group)) {
+                *weight = (*weight - share).max(0.0);
+            }
+        }
+    }
+
+    fn learn_day(&mut self, now: EngineTime, locks: &[Lock]) {
+        let State { lanes, codes, rates, groups, dispersion, swept, .. } = &mut self.state;
+        let mut spread: BTreeMap<Sym, (f64, f64)> = BTreeMap::new();
+        for (lane, lock) in lanes.iter_mut().zip(locks) {
+            let awake = now.ms() - lock.heard_ms < SILENT_MS && lock.labels.fw != Sym::NONE;
+            let old = now.ms() - lane.since_ms >= self.watch_ms;
+            if lane.role != Role::Settled && old {
+                lane.role = Role::Settled;
+            }
+            if lane.role == Role::Settled && awake && !lock.maintenance {
+                let like = Like { model: lock.labels.model, hw_rev: lock.labels.hw_rev };
+                for &code in codes.iter() {
+                    let own = lane.codes.iter().find(|count| count.code == code);
+                    let events = own.map_or(0.0, |count| f64::from(count.today));
+                    let rate = rates.entry((like, code)).or_default();
+                    let expected = rate.per_day() * lane.propensity(code, rate.per_day());
+                    if *swept && expected > 1e-4 && lane.group.is_some_and(|group| !groups[group as usize].updated) {
+                        let sums = spread.entry(code).or_default();
+                        sums.0 += (events - expected) * (events - expected) / expected;
+                        sums.1 += 1.0;
+                    }
+                    rate.events += events;
+                    rate.lock_days += 1.0;
+                }
+                lane.codes.iter_mut().for_each(|count| count.history += f32::from(count.today));
+                lane.history_days += 1.0;
+            }
+            lane.codes.iter_mut().for_each(|count| count.today = 0);
+        }
+        for (code, (sum, count)) in spread {
+            let day = (sum / count).clamp(0.0, 25.0);
+            let known = dispersion.entry(code).or_insert(1.0);
+            *known += 0.1 * (day - *known);
+        }
+    }
+
+    fn sort_groups(&mut self, now: EngineTime, locks: &[Lock]) {
+        let State { lanes, codes, rates, groups, weights, .. } = &mut self.state;
+        let mut numbers: BTreeMap<Group, u32> = BTreeMap::new();
+        groups.clear();
+        weights.clear();
+        for (lane, lock) in lanes.iter_mut().zip(locks) {
+            lane.group = None;
+            let awake = now.ms() - lock.heard_ms < SILENT_MS && lane.fw != Sym::NONE && !lock.maintenance;
+            if !awake || lane.role == Role::Unknown {
+                continue;
+            }
+            let like = Like { model: lock.labels.model, hw_rev: lock.labels.hw_rev };
+            let key = Group { like, site: lock.site, fw: lane.fw, updated: lane.role == Role::Updated };
+            let number = *numbers.entry(key).or_insert_with(|| {
+                groups.push(key);
+                groups.len() as u32 - 1
+            });
+            lane.group = Some(number);
+            for &code in codes.iter() {
+                let rate = rates.get(&(like, code)).map_or(0.0, Rate::per_day);
+                *weights.entry((code, number)).or_default() += rate * lane.propensity(code, rate);
+            }
+        }
+    }
+
+    /// Adds an hour's events of one code to the case of one version.
+    fn weigh(&mut self, fw: Sym, code: Sym, events: &[(u32, f64)], now: EngineTime) {
+        let State { groups, weights, dispersion, cases, .. } = &mut self.state;
+        let dispersion = dispersion.get(&code).copied().unwrap_or(1.0).max(1.0);
+        // Per like locks, and per like locks of one site: events and weight of the version under test, events and weight of the others.
+        let mut all: BTreeMap<Like, [f64; 4]> = BTreeMap::new();
+        let mut within: BTreeMap<(Like, Sym), [f64; 4]> = BTreeMap::new();
+        let case = cases.entry((fw, code)).or_insert_with(|| Case { started_ms: now.ms(), ..Case::default() });
+        if case.started_ms == 0 {
+            case.started_ms = now.ms() - HOUR_MS;
+        }
+        for (group, number) in groups.iter().zip(0_u32..) {
+            let tested = group.fw == fw;
+            if tested && !group.updated {
+                continue;
+            }
+            let count = events.iter().find(|&&(of, _)| of == number).map_or(0.0, |&(_, count)| count);
+            let weight = weights.get(&(code, number)).copied().unwrap_or(0.0) / 24.0;
+            let first = if tested { 0 } else { 2 };
+            for sums in [all.entry(group.like).or_default(), within.entry((group.like, group.site)).or_default()] {
+                sums[first] += count;
+                sums[first + 1] += weight;
+            }
+            if tested {
+                let site = case.sites.entry(group.site).or_default();
+                *site = (site.0 + count, site.1 + weight);
+            }
+        }
+        for [events, weight, others, others_weight] in all.into_values() {
+            if weight > 0.0 && others_weight > 0.0 {
+                case.all.add(events, weight, others, others_weight, dispersion);
+                case.events += events;
+                case.weight += weight;
+                case.others += others;
+                case.others_weight += others_weight;
+            }
+        }
+        for [events, weight, others, others_weight] in within.into_values() {
+            case.within.add(events, weight, others, others_weight, dispersion);
+        }
+    }
+
+    fn judge(&mut self, fw: Sym, code: Sym, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
+        let dispersion = self.state.dispersion.get(&code).copied().unwrap_or(1.0).max(1.0);
+        let Some(case) = self.state.cases.get_mut(&(fw, code)) else { return };
+        let all = case.all.log_evidence();
+        let within = case.within.log_evidence();
+        if all.max(within) < self.limit {
+            return;
+        }
+        let robust = case.without_loudest(dispersion) >= ROBUST_SHARE * self.limit;
+        let ratio = case.ratio();
+        let found = within >= self.limit || (all >= self.limit && robust);
+        let refused = if case.locks.len() < self.min_locks {
+            Some((DecisionReason::TooFewMatched, "too few locks report the code"))
+        } else if ratio < self.min_ratio {
+            Some((DecisionReason::BelowEffect, "the rate is above its peers' by less than the least effect"))
+        } else if !found {
+            Some((DecisionReason::Unconfirmed, "one site or a few locks make most of the difference"))
+        } else {
+            None
+        };
+        let scope = Scope { kind: ScopeKind::Fw, value: fleet.word(fw).unwrap_or("unknown").to_owned() };
+        if let Some((reason, why)) = refused {
+            if !core::mem::replace(&mut case.noted, true) {
+                let why = format!("{}: {why}", fleet.word(code).unwrap_or("unknown"));
+                findings.decisions.push(Decision {
+                    at: now,
+                    rule: self.rule.id.clone(),
+                    rule_version: self.rule.version,
+                    scope,
+                    reason,
+                    value: ratio,
+                    threshold: self.min_ratio,
+                    unit: "ratio".to_owned(),
+                    why,
+                });
+            }
+            return;
+        }
+        let due = case.alarm.is_none_or(|(at, before)| now.ms() - at >= REPEAT_MS && all.max(within) > before);
+        if due {
+            case.alarm = Some((now.ms(), all.max(within)));
+            self.report((fw, code), scope, now, fleet, findings);
+        }
+    }
+
+    fn report(&self, key: (Sym, Sym), scope: Scope, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
+        let Some(case) = self.state.cases.get(&key) else { return };
+        let code = fleet.word(key.1).unwrap_or("unknown");
+        let evidence: Vec<Evidence> = case
+            .locks
+            .iter()
+            .take(MAX_EVIDENCE)
+            .map(|(&device, (_, record))| Evidence {
+                device_id: fleet.device_id(device).to_owned(),
+                boot: record.boot,
+                seq: record.seq,
+                ts_ms: record.ts,
+            })
+            .collect();
+        let Some(first) = evidence.first() else { return };
+        let window_ms = now.ms() - case.started_ms;
+        let days = case.lock_days.max(case.locks.len() as f64 * window_ms as f64 / DAY_MS as f64);
+        let value = case.events / days;
+        let ratio = case.ratio();
+        let baseline = value / ratio;
+        let dispersion = self.state.dispersion.get(&key.1).copied().unwrap_or(1.0).max(1.0);
+        let threshold = baseline * case.least_ratio(self.limit, dispersion).max(self.min_ratio).min(ratio);
+        let evidence_log = case.all.log_evidence().max(case.within.log_evidence());
+        let why = format!(
+            "{code} on firmware {}: {value:.3} a lock-day against {baseline:.3} expected of like locks on other versions at the same time \
+             ({ratio:.2} times), {} locks; evidence e^{evidence_log:.1}, limit e^{:.1}",
+            scope.value,
+            case.locks.len(),
+            self.limit,
+        );
+        findings.anomalies.push(Anomaly {
+            id: Anomaly::identify(&self.rule.id, self.rule.version, &scope, first),
+            at: now,
+            device_id: None,
+            rule: self.rule.id.clone(),
+            rule_version: self.rule.version,
+            domain: self.rule.domain,
+            component: self.rule.component,
+            value,
+            baseline,
+            threshold,
+            unit: format!("{code}/lock-day"),
+            window_ms,
+            scope,
+            evidence,
+            urgency: self.rule.urgency,
+            confidence: (1.0 - 0.5 * self.limit / evidence_log).clamp(0.0, 1.0),
+            why,
+        });
+    }
+}
+
+impl Case {
+    /// How many times the rate of the others.
+    fn ratio(&self) -> f64 {
+        // Half an event more among the others, so that none there is no division by zero.
+        (self.events / self.weight.max(1e-9)) / ((self.others + 0.5) / self.others_weight.max(1e-9))
+    }
+
+    /// Evidence left without the site of the largest excess and the loudest locks (a twentieth, at least one). With one site alone none is left: the
+    /// test within sites decides there.
+    fn without_loudest(&self, dispersion: f64) -> f64 {
+        let excess = |&&(events, weight): &&(f64, f64)| events - weight;
+        let Some(&(events, weight)) = self.sites.values().max_by(|a, b| excess(a).total_cmp(&excess(b))) else {
+            return 0.0;
+        };
+        if self.sites.values().filter(|(_, weight)| *weight > 0.0).count() < 2 {
+            return 0.0;
+        }
+        let mut loud: Vec<u32> = self.locks.values().map(|&(count, _)| count).collect();
+        loud.sort_unstable_by(|a, b| b.cmp(a));
+        let loudest: u32 = loud.iter().take(loud.len().div_ceil(20)).sum();
+        let rest = (self.events - events - f64::from(loudest)).max(0.0);
+        let mut process = RateRatio::default();
+        process.add(rest, (self.weight - weight).max(0.0), self.others, self.others_weight, dispersion);
+        process.log_evidence()
+    }
+
+    /// The least ratio that would reach `limit` over what was seen so far, to 1 %.
+    fn least_ratio(&self, limit: f64, dispersion: f64) -> f64 {
+        let expected = self.weight * self.others / self.others_weight.max(1e-9);
+        let mut ratio = 1.0;
+        while ratio < 100.0 {
+            let mut process = RateRatio::default();
+            process.add(ratio * expected, self.weight, self.others, self.others_weight, dispersion);
+            if process.log_evidence() >= limit {
+                break;
+            }
+            ratio *= 1.01;
+        }
+        ratio
+    }
+}

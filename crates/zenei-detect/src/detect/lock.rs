@@ -1,0 +1,129 @@
+//! What every detector wants to know of a lock when it moves: how warm it is, what its battery gives at rest and under load.
+//! Called by the engine; knows no rule.
+use crate::batch::{Labels, Row};
+use crate::fleet::Sym;
+use serde::{Deserialize, Serialize};
+use zenei_wire::{Op, OpKind, OpResult, State};
+
+/// How old a heartbeat's temperature and rest voltage may be for an operation, by the lock's own clock: the contract's slowest heartbeat is 6 h,
+/// and one may be lost.
+const STATE_AGE_MS_MAX: i64 = 12 * 3_600_000;
+/// Below this peak current a sag is lost in the resolution of the voltage (1 mV of a few mV): 50 mA over 0.3 ohm are 15 mV.
+const PEAK_MA_MIN: f64 = 50.0;
+/// Weight of a new operation in the running resistance: the last five or so count.
+const RESISTANCE_SHARE: f32 = 0.2;
+/// Weight of a new operation in the lock's usual current: slow, so that a change of effort does not pass for a change of voltage.
+const CURRENT_SHARE: f32 = 0.01;
+
+/// A lock as the detectors share it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lock {
+    /// What describes it, by its newest record.
+    pub labels: Labels,
+    /// Its site, by its newest record.
+    pub site: Sym,
+    /// When it was last heard, ms of the engine.
+    pub heard_ms: i64,
+    /// Somebody works on it.
+    pub maintenance: bool,
+    rest_mv: f32,
+    temp_c: f32,
+    rest_ts: Option<i64>,
+    temp_ts: Option<i64>,
+    resistance_ohm: f32,
+    current_ma: f32,
+}
+
+/// A reference to the record behind a finding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RecordRef {
+    /// Restart counter; 0 where there is none.
+    pub boot: u32,
+    /// Record counter; 0 where there is none.
+    pub seq: u32,
+    /// The device's clock, ms.
+    pub ts: i64,
+}
+
+impl RecordRef {
+    /// The reference to this row.
+    pub fn of(row: &Row) -> Self {
+        Self { boot: row.boot.unwrap_or(0), seq: row.seq.unwrap_or(0), ts: row.ts.ms() }
+    }
+}
+
+/// A completed motor operation with its conditions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Operation {
+    /// Board temperature, °C.
+    pub temp_c: f64,
+    /// Battery at rest, V.
+    pub rest_v: f64,
+    /// Battery under the lock's usual current, V: rest less usual current times running resistance. Independent of how hard this operation went.
+    pub load_v: f64,
+    /// Charge that the motor took, mC (mean current × time on); `None` where not measured.
+    pub charge_mc: Option<f64>,
+    /// Internal resistance of the battery, ohm (sag / peak current); `None` where not measured.
+    pub resistance_ohm: Option<f64>,
+    /// 0 to lock, 1 to unlock: both directions have their own friction.
+    pub direction: usize,
+}
+
+impl Lock {
+    /// Takes a heartbeat.
+    pub fn state(&mut self, state: &State, ts: i64) {
+        if let Some(battery) = state.battery_mv {
+            self.rest_mv = f32::from(battery.0);
+            self.rest_ts = Some(ts);
+        }
+        if let Some(temp) = state.temp_c {
+            self.temp_c = temp.celsius() as f32;
+            self.temp_ts = Some(ts);
+        }
+    }
+
+    /// Another lock stands behind the id: only its names hold.
+    pub fn installed(&mut self) {
+        *self = Self { labels: self.labels, site: self.site, heard_ms: self.heard_ms, ..Self::default() };
+    }
+
+    /// Another battery: what was known of the old one is void.
+    pub fn battery_replaced(&mut self) {
+        self.rest_ts = None;
+        self.resistance_ohm = 0.0;
+    }
+
+    /// Takes an operation; gives it with its conditions where it ran to its end and the conditions are known.
+    pub fn operation(&mut self, op: &Op, ts: i64) -> Option<Operation> {
+        let direction = match op.op {
+            OpKind::Lock => 0,
+            OpKind::Unlock => 1,
+            OpKind::Calibrate => return None,
+        };
+        let fresh = |at: Option<i64>| at.is_some_and(|at| (0..=STATE_AGE_MS_MAX).contains(&ts.saturating_sub(at)));
+        if op.result != OpResult::Ok || !fresh(self.rest_ts) || !fresh(self.temp_ts) {
+            return None;
+        }
+        let rest_mv = f64::from(self.rest_mv);
+        let peak = op.peak_ma.map(|peak| f64::from(peak.0)).filter(|&peak| peak >= PEAK_MA_MIN);
+        let sag_mv = op.battery_min_mv.map(|low| rest_mv - f64::from(low.0)).filter(|&sag| sag > 0.0);
+        let resistance_ohm = peak.zip(sag_mv).map(|(peak, sag)| sag / peak);
+        let mean = op.mean_ma.map(|mean| f64::from(mean.0)).filter(|&mean| mean > 0.0);
+        let duration = op.duration_ms.map(f64::from).filter(|&duration| duration > 0.0);
+        let follow = |old: &mut f32, new: Option<f64>, share: f32| {
+            if let Some(new) = new {
+                *old += (new as f32 - *old) * if *old == 0.0 { 1.0 } else { share };
+            }
+        };
+        follow(&mut self.resistance_ohm, resistance_ohm, RESISTANCE_SHARE);
+        follow(&mut self.current_ma, mean, CURRENT_SHARE);
+        Some(Operation {
+            temp_c: f64::from(self.temp_c),
+            rest_v: rest_mv / 1000.0,
+            load_v: (rest_mv - f64::from(self.current_ma) * f64::from(self.resistance_ohm)) / 1000.0,
+            charge_mc: mean.zip(duration).map(|(mean, duration)| mean * duration / 1000.0),
+            resistance_ohm,
+            direction,
+        })
+    }
+}
