@@ -153,21 +153,33 @@ impl Sink for JsonSink<'_> {
     }
 }
 
-/// Adds a text in quotes, with the escapes that JSON requires.
-pub(crate) fn quote(text: &str, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(b'"');
-    for &byte in text.as_bytes() {
+/// Gives `put` a text in quotes piece by piece, with the escapes that JSON requires.
+pub(crate) fn quoted(text: &str, mut put: impl FnMut(&str)) {
+    const HEX: &str = "0123456789abcdef";
+    put("\"");
+    let mut rest = text;
+    loop {
+        let (plain, special) = rest.split_at(cursor::plain_run(rest.as_bytes()));
+        put(plain);
+        let Some(&byte) = special.as_bytes().first() else {
+            return put("\"");
+        };
         match byte {
-            b'"' | b'\\' => out.extend([b'\\', byte]),
-            0..0x20 => {
-                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
-                out.extend([b'\\', b'u', b'0', b'0', high, low]);
+            b'"' => put("\\\""),
+            b'\\' => put("\\\\"),
+            _ => {
+                let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
+                put("\\u00");
+                put(&HEX[high..=high]);
+                put(&HEX[low..=low]);
             }
-            _ => out.push(byte),
         }
+        rest = &special[1..];
     }
-    out.push(b'"');
+}
+
+fn quote(text: &str, out: &mut Vec<u8>) {
+    quoted(text, |piece| out.extend_from_slice(piece.as_bytes()));
 }
 
 fn digit(number: u16) -> Option<u8> {

@@ -16,6 +16,7 @@ mod fault;
 pub mod ids;
 pub mod json;
 pub mod record;
+pub mod recording;
 pub mod refusal;
 mod rfc3339;
 pub mod time;

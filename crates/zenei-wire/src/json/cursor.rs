@@ -318,7 +318,7 @@ const POWERS_OF_TEN: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1
 
 /// How many bytes stand before the first quote, backslash or control character; all where there is none.
 #[inline]
-fn plain_run(bytes: &[u8]) -> usize {
+pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     // Eight bytes at a time: the high bit of a byte is set in `special` where the byte is a quote, a backslash or below 0x20. A false
     // one can only stand above a true one, and the lowest counts.
     const ONES: u64 = 0x0101_0101_0101_0101;
