@@ -1,0 +1,284 @@
+//! Which incident does a finding belong to: it opens one, joins an open one, joins a wider one, or neither; always with the reason.
+//! Knows neither stores nor clocks. Called by the desk: a [`Draft`] decides, its [`Outcome`] is stored, and only then the casebook absorbs
+//! its [`Changes`]; so a failed store leaves the casebook as it was.
+//!
+//! A finding comes once; that its id was not there before is for the store to say. No timer closes an incident, and there is no event for silence.
+use crate::event::{Event, EvidenceAdded, Opened, UrgencyChanged, What};
+use crate::fingerprint;
+use crate::incident::{ApplyError, Incident, Refused, refuse};
+use crate::opening::Opening;
+use crate::urgency::{Impact, assess};
+use crate::wording::{count, place, title, why};
+use std::collections::{BTreeMap, BTreeSet};
+use zenei_detect::{Anomaly, Decision, DecisionReason, ScopeKind};
+use zenei_wire::{EngineTime, Id};
+
+/// Every incident, as its events left it. Holds all of them: they are as many as people can work on, not as many as records.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Casebook {
+    incidents: BTreeMap<Id, Incident>,
+    /// The latest incident of each fingerprint.
+    latest: BTreeMap<Id, Id>,
+    /// Open incidents of a scope wider than one lock.
+    open_wide: BTreeSet<Id>,
+    opening: Opening,
+}
+
+/// What follows from one finding. Both lists are to be kept in one transaction, events first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// New events, in order.
+    pub events: Vec<Event>,
+    /// Why nothing was opened; empty where an incident was.
+    pub decisions: Vec<Decision>,
+}
+
+/// A casebook with changes that nobody has stored yet.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    book: &'a Casebook,
+    changes: Changes,
+}
+
+/// What a draft changed, for [`Casebook::absorb`] once it is stored.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    incidents: BTreeMap<Id, Incident>,
+    latest: BTreeMap<Id, Id>,
+}
+
+impl Casebook {
+    /// An empty one with these opening conditions.
+    pub fn new(opening: Opening) -> Self {
+        Self { opening, ..Self::default() }
+    }
+
+    /// The casebook of a log: of each incident its events in order, whatever stands between them.
+    ///
+    /// # Errors
+    /// The first event that no log may have there.
+    pub fn fold<'e>(opening: Opening, events: impl IntoIterator<Item = &'e Event>) -> Result<Self, ApplyError> {
+        let mut book = Self::new(opening);
+        for event in events {
+            match book.incidents.get_mut(&event.incident) {
+                Some(incident) => incident.apply(event)?,
+                None => _ = book.incidents.insert(event.incident, Incident::open(event)?),
+            }
+        }
+        // Each recurrence names the one before it: the latest is the one that nobody names.
+        let named: BTreeSet<Id> = book.incidents.values().filter_map(|incident| incident.recurs_of).collect();
+        for incident in book.incidents.values() {
+            if incident.is_open() && incident.is_wide() {
+                book.open_wide.insert(incident.id);
+            }
+            if named.contains(&incident.id) && !incident.is_open() {
+                continue;
+            }
+            if let Some(open) = book.latest.insert(incident.fingerprint, incident.id) {
+                return Err(doubled(incident, open));
+            }
+        }
+        Ok(book)
+    }
+
+    /// A draft on top of this casebook.
+    pub fn draft(&self) -> Draft<'_> {
+        Draft { book: self, changes: Changes::default() }
+    }
+
+    /// Takes over what a draft of this very casebook changed.
+    pub fn absorb(&mut self, changes: Changes) {
+        for (id, incident) in changes.incidents {
+            if incident.is_open() && incident.is_wide() {
+                self.open_wide.insert(id);
+            } else {
+                self.open_wide.remove(&id);
+            }
+            self.incidents.insert(id, incident);
+        }
+        self.latest.extend(changes.latest);
+    }
+
+    /// The incident of this id.
+    pub fn incident(&self, id: Id) -> Option<&Incident> {
+        self.incidents.get(&id)
+    }
+
+    /// Every incident, by id.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.incidents.values()
+    }
+
+    /// How many incidents there are.
+    pub fn len(&self) -> usize {
+        self.incidents.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.incidents.is_empty()
+    }
+}
+
+impl Draft<'_> {
+    /// What follows from this finding; the draft then stands as if it had been stored.
+    ///
+    /// # Errors
+    /// Where the log would break one of its rules: a fault of this program.
+    pub fn decide(&mut self, anomaly: &Anomaly) -> Result<Outcome, ApplyError> {
+        let anomaly = &finite(anomaly);
+        let fingerprint = fingerprint::of(anomaly);
+        let latest = self.latest(fingerprint).map(|incident| (incident.id, incident.is_open()));
+        if let Some((open, true)) = latest {
+            let why =
+                format!("incident {open} is open for it and takes its {}", count(anomaly.evidence.len(), "record"));
+            return self.join(open, anomaly, DecisionReason::AlreadyOpen, why);
+        }
+        if let Some((wider, place)) = self.wider(anomaly).map(|incident| (incident.id, place(&incident.scope))) {
+            let why = format!("the lock is among those of incident {wider} ({place}), which is about the same");
+            return self.join(wider, anomaly, DecisionReason::PartOfWider, why);
+        }
+        self.open(anomaly, fingerprint, latest.map(|(id, _)| id))
+    }
+
+    /// Adds an event of another origin: an operator's, or a recovery.
+    ///
+    /// # Errors
+    /// Where there is no such incident, or its rules refuse the event.
+    pub fn add(&mut self, incident: Id, at: EngineTime, what: impl Into<What>) -> Result<Event, ApplyError> {
+        let seq = self.incident(incident).map_or(0, |incident| incident.seq.saturating_add(1));
+        let event = Event { incident, seq, at, what: what.into() };
+        self.apply(&event)?;
+        Ok(event)
+    }
+
+    /// The incident of this id, as the draft has it.
+    pub fn incident(&self, id: Id) -> Option<&Incident> {
+        self.changes.incidents.get(&id).or_else(|| self.book.incidents.get(&id))
+    }
+
+    /// What the draft changed.
+    pub fn into_changes(self) -> Changes {
+        self.changes
+    }
+
+    fn latest(&self, fingerprint: Id) -> Option<&Incident> {
+        let id = self.changes.latest.get(&fingerprint).or_else(|| self.book.latest.get(&fingerprint))?;
+        self.incident(*id)
+    }
+
+    /// The open wider incident that a finding about one lock is part of: its lock has evidence there, and both are about the same, that is found by
+    /// the same rule, or of the same domain and part. The one that was opened first, where there are several.
+    fn wider(&self, anomaly: &Anomaly) -> Option<&Incident> {
+        let lock = anomaly.device_id.as_ref().filter(|_| anomaly.scope.kind == ScopeKind::Device)?;
+        let fits = |incident: &&Incident| {
+            let is_about_the_same = incident.rule == anomaly.rule
+                || (incident.domain == anomaly.domain && incident.component == anomaly.component);
+            incident.is_open() && incident.is_wide() && is_about_the_same && incident.devices.contains(lock)
+        };
+        let kept = self.book.open_wide.iter().filter_map(|id| self.incident(*id));
+        kept.chain(self.changes.incidents.values()).filter(fits).min_by_key(|incident| (incident.opened, incident.id))
+    }
+
+    fn join(&mut self, id: Id, anomaly: &Anomaly, reason: DecisionReason, why: String) -> Result<Outcome, ApplyError> {
+        let mut events = vec![self.add(id, anomaly.at, EvidenceAdded { anomaly: anomaly.clone() })?];
+        if let Some(raised) = self.incident(id).and_then(raised) {
+            events.push(self.add(id, anomaly.at, raised)?);
+        }
+        Ok(Outcome { events, decisions: vec![decision(anomaly, reason, why)] })
+    }
+
+    fn open(&mut self, anomaly: &Anomaly, fingerprint: Id, recurs_of: Option<Id>) -> Result<Outcome, ApplyError> {
+        let locks = anomaly.evidence.iter().map(|record| &record.device_id).collect::<BTreeSet<_>>().len();
+        let urgency = assess(Impact { hint: anomaly.urgency, scope: anomaly.scope.kind, locks });
+        if let Err(why) = self.book.opening.check(anomaly, urgency.level) {
+            return Ok(unopened(anomaly, why));
+        }
+        let ids = anomaly.evidence.iter().map(|first| fingerprint::incident_id(fingerprint, &anomaly.scope, first));
+        let Some(id) = ids.into_iter().find(|id| self.incident(*id).is_none()) else {
+            let why = "every record behind it has opened an incident before; a new one needs a new record";
+            return Ok(unopened(anomaly, why.into()));
+        };
+        let opened = Opened {
+            fingerprint,
+            recurs_of,
+            urgency: urgency.level,
+            urgency_reason: urgency.reason,
+            title: title(anomaly),
+            why: why(anomaly),
+            anomaly: anomaly.clone(),
+        };
+        let event = Event { incident: id, seq: 0, at: anomaly.at, what: opened.into() };
+        self.apply(&event)?;
+        Ok(Outcome { events: vec![event], decisions: Vec::new() })
+    }
+
+    fn apply(&mut self, event: &Event) -> Result<(), ApplyError> {
+        if let Some(incident) = self.changes.incidents.get_mut(&event.incident) {
+            return incident.apply(event);
+        }
+        if let Some(incident) = self.book.incidents.get(&event.incident) {
+            let mut incident = incident.clone();
+            incident.apply(event)?;
+            self.changes.incidents.insert(incident.id, incident);
+            return Ok(());
+        }
+        if !matches!(event.what, What::Opened(_)) {
+            return Err(refuse(event, Refused::Unknown));
+        }
+        let incident = Incident::open(event)?;
+        if let Some(open) = self.latest(incident.fingerprint).filter(|latest| latest.is_open()) {
+            return Err(refuse(event, Refused::AlreadyOpen { open: open.id }));
+        }
+        self.changes.latest.insert(incident.fingerprint, incident.id);
+        self.changes.incidents.insert(incident.id, incident);
+        Ok(())
+    }
+}
+
+/// At most one incident of a fingerprint (which holds the scope) is the latest, and only the latest may be open.
+fn doubled(incident: &Incident, open: Id) -> ApplyError {
+    ApplyError { incident: incident.id, seq: 0, kind: "opened".into(), reason: Refused::AlreadyOpen { open } }
+}
+
+/// The event that raises the urgency, where the present impact gives a level above all that the rules gave before.
+fn raised(incident: &Incident) -> Option<UrgencyChanged> {
+    let impact = Impact { hint: incident.hint, scope: incident.scope.kind, locks: incident.devices.len() };
+    let found = assess(impact);
+    let is_higher = found.level > incident.assessed && found.level > incident.urgency;
+    is_higher.then_some(UrgencyChanged { to: found.level, reason: found.reason, by: None })
+}
+
+fn unopened(anomaly: &Anomaly, why: String) -> Outcome {
+    Outcome { events: Vec::new(), decisions: vec![decision(anomaly, DecisionReason::Unconfirmed, why)] }
+}
+
+fn decision(anomaly: &Anomaly, reason: DecisionReason, why: String) -> Decision {
+    Decision {
+        at: anomaly.at,
+        rule: anomaly.rule.clone(),
+        rule_version: anomaly.rule_version,
+        scope: anomaly.scope.clone(),
+        reason,
+        value: anomaly.value,
+        threshold: anomaly.threshold,
+        unit: anomaly.unit.clone(),
+        why,
+    }
+}
+
+/// The same finding with numbers that JSON has: it would write any other as null, and the log must read back as it was written.
+pub(crate) fn finite(anomaly: &Anomaly) -> Anomaly {
+    let number = |value: f64| if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) };
+    Anomaly {
+        value: number(anomaly.value),
+        baseline: number(anomaly.baseline),
+        threshold: number(anomaly.threshold),
+        confidence: number(anomaly.confidence).clamp(0.0, 1.0),
+        ..anomaly.clone()
+    }
+}
+
+#[cfg(test)]
+#[path = "correlate_tests.rs"]
+mod tests;

@@ -1,0 +1,327 @@
+//! The events of an incident's life: the only truth about it. Kinds that this program does not know are kept as they are.
+//! Knows nothing of how events are kept or of what follows from them ([`crate::incident`] folds them). Called by the casebook, which makes
+//! them, and by the desk, which stores [`Event::kind_word`] and [`Event::body`] and reads them back with [`Event::read`].
+use serde::{Deserialize, Serialize};
+use zenei_detect::{Anomaly, Component, Domain, Urgency};
+use zenei_wire::{EngineTime, Id};
+
+/// One event of one incident.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// The incident.
+    pub incident: Id,
+    /// Its number within the incident, from 0, without holes.
+    pub seq: u32,
+    /// When it happened, by the engine's clock.
+    pub at: EngineTime,
+    /// What happened.
+    pub what: What,
+}
+
+/// How far the work on an incident is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Found; nobody has looked yet.
+    Detected,
+    /// Somebody looks for the cause.
+    Investigating,
+    /// The cause is known, the fix is under way.
+    Fixing,
+    /// Fixed for now. Takes no new evidence.
+    Resolved,
+    /// Complete (完了). Takes no new evidence.
+    Close,
+}
+
+/// What people found an incident to have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// There was a fault.
+    True,
+    /// There was none.
+    FalsePositive,
+    /// Another incident was about the same fault.
+    DuplicateOf(Id),
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $word:literal { $($(#[$fdoc:meta])* $field:ident: $type:ty),* $(,)? })+) => {
+        /// What happened to an incident.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum What {
+            $($(#[$doc])* $kind($kind),)+
+            /// A kind of another version of this program: kept, and without effect on how the incident stands.
+            Other {
+                /// Its word.
+                kind: String,
+                /// Its JSON, as it was read.
+                body: String,
+            },
+        }
+        $($(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub struct $kind { $($(#[$fdoc])* pub $field: $type),* }
+        impl From<$kind> for What {
+            fn from(what: $kind) -> Self {
+                Self::$kind(what)
+            }
+        })+
+        impl What {
+            /// The word of this kind.
+            pub fn word(&self) -> &str {
+                match self { $(Self::$kind(_) => $word,)+ Self::Other { kind, .. } => kind }
+            }
+            fn body(&self) -> Result<String, serde_json::Error> {
+                match self {
+                    $(Self::$kind(what) => serde_json::to_string(what),)+
+                    Self::Other { body, .. } => Ok(body.clone()),
+                }
+            }
+            fn read(kind: &str, body: &str) -> Result<Self, serde_json::Error> {
+                match kind {
+                    $($word => serde_json::from_str(body).map(Self::$kind),)+
+                    _ => Ok(Self::Other { kind: kind.into(), body: body.into() }),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The incident was opened; always event 0.
+    Opened = "opened" {
+        /// See [`crate::fingerprint::of`].
+        fingerprint: Id,
+        /// The latest incident of the same fingerprint, which takes no more evidence.
+        recurs_of: Option<Id>,
+        /// How soon somebody must act.
+        urgency: Urgency,
+        /// Why that level (根拠).
+        urgency_reason: String,
+        /// A line for people.
+        title: String,
+        /// Rule, observed value, baseline, threshold, window and unit, for people.
+        why: String,
+        /// What opened it.
+        anomaly: Anomaly,
+    }
+    /// Another finding about the same fault.
+    EvidenceAdded = "evidence_added" {
+        /// The finding. Its scope may be one lock of a wider incident.
+        anomaly: Anomaly,
+    }
+    /// Somebody has seen it.
+    Acknowledged = "acknowledged" {
+        /// Who.
+        by: String,
+    }
+    /// Somebody owns it.
+    OwnerAssigned = "owner_assigned" {
+        /// The owner.
+        owner: String,
+        /// Who said so.
+        by: String,
+    }
+    /// The urgency changed. Without a person it only rises.
+    UrgencyChanged = "urgency_changed" {
+        /// The new level.
+        to: Urgency,
+        /// Why (根拠).
+        reason: String,
+        /// Who; `None` where the rules did.
+        by: Option<String>,
+    }
+    /// The cause lies elsewhere than first thought. The fingerprint stays: it says what the incident was opened for.
+    DomainChanged = "domain_changed" {
+        /// The new domain.
+        to: Domain,
+        /// The new part.
+        component: Component,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    }
+    /// The work went on. `close` comes by [`Completed`] alone.
+    StatusChanged = "status_changed" {
+        /// The new status.
+        to: Status,
+        /// Who.
+        by: String,
+    }
+    /// A customer's inquiry is about this.
+    InquiryLinked = "inquiry_linked" {
+        /// The inquiry's id.
+        inquiry: String,
+        /// When the customer made contact, ms since 1970.
+        received_ms: i64,
+        /// How the link was made.
+        method: String,
+    }
+    /// A link was taken back.
+    InquiryUnlinked = "inquiry_unlinked" {
+        /// The inquiry's id.
+        inquiry: String,
+        /// Who.
+        by: String,
+    }
+    /// Something to remember.
+    Note = "note" {
+        /// The text.
+        text: String,
+        /// Who.
+        by: String,
+    }
+    /// The temporary fix is done.
+    TempFixDone = "temp_fix_done" {
+        /// Who.
+        by: String,
+    }
+    /// The telemetry looks normal again. Says nothing about the work: it closes and resolves nothing.
+    TelemetryRecovered = "telemetry_recovered" {
+        /// What was seen.
+        why: String,
+    }
+    /// The postmortem was held.
+    PostmortemHeld = "postmortem_held" {
+        /// The roles that took part (development, quality, support, …).
+        roles: Vec<String>,
+        /// Who says so.
+        by: String,
+    }
+    /// People judged the finding.
+    Judged = "verdict" {
+        /// Their verdict.
+        verdict: Verdict,
+        /// Who.
+        by: String,
+    }
+    /// The work is complete (完了).
+    Completed = "completed" {
+        /// Who.
+        by: String,
+    }
+}
+
+/// Why an event can't be written or read.
+#[derive(Debug, thiserror::Error)]
+#[error("event {seq} of incident {incident}: {kind:?} has a body that is not of its kind")]
+pub struct ReadError {
+    /// The incident.
+    pub incident: Id,
+    /// The event's number.
+    pub seq: u32,
+    /// Its kind.
+    pub kind: String,
+    /// What JSON says of it.
+    #[source]
+    pub source: serde_json::Error,
+}
+
+impl Event {
+    /// The word of its kind.
+    pub fn kind_word(&self) -> &str {
+        self.what.word()
+    }
+
+    /// Its body as JSON.
+    ///
+    /// # Errors
+    /// Where a number is not finite, which the casebook rules out.
+    pub fn body(&self) -> Result<String, ReadError> {
+        self.what.body().map_err(|source| ReadError {
+            incident: self.incident,
+            seq: self.seq,
+            kind: self.kind_word().into(),
+            source,
+        })
+    }
+
+    /// The event of these columns.
+    ///
+    /// # Errors
+    /// Where a kind that this program knows has a body of another shape.
+    pub fn read(incident: Id, seq: u32, at: EngineTime, kind: &str, body: &str) -> Result<Self, ReadError> {
+        match What::read(kind, body) {
+            Ok(what) => Ok(Self { incident, seq, at, what }),
+            Err(source) => Err(ReadError { incident, seq, kind: kind.into(), source }),
+        }
+    }
+}
+
+impl Status {
+    /// Every status, in the order of work.
+    pub const ALL: &'static [Self] = &[Self::Detected, Self::Investigating, Self::Fixing, Self::Resolved, Self::Close];
+
+    /// The contract's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Detected => "detected",
+            Self::Investigating => "investigating",
+            Self::Fixing => "fixing",
+            Self::Resolved => "resolved",
+            Self::Close => "close",
+        }
+    }
+
+    /// The status of this word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|status| status.as_str() == text)
+    }
+
+    /// Whether an incident of this status takes new evidence.
+    pub const fn is_open(self) -> bool {
+        match self {
+            Self::Detected | Self::Investigating | Self::Fixing => true,
+            Self::Resolved | Self::Close => false,
+        }
+    }
+}
+
+impl core::fmt::Display for Status {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(what: What) {
+        let event = Event { incident: Id::of(&[b"x"]), seq: 3, at: EngineTime(5), what };
+        let read = Event::read(event.incident, 3, event.at, event.kind_word(), &event.body().unwrap()).unwrap();
+        assert_eq!(read, event);
+    }
+
+    #[test]
+    fn an_event_reads_back_what_it_writes() {
+        round_trip(StatusChanged { to: Status::Fixing, by: "sato".into() }.into());
+        round_trip(Judged { verdict: Verdict::DuplicateOf(Id(7)), by: "sato".into() }.into());
+        round_trip(UrgencyChanged { to: Urgency::High, reason: "12 locks".into(), by: None }.into());
+    }
+
+    #[test]
+    fn a_kind_of_another_version_is_kept_byte_for_byte() {
+        let body = r#"{ "score" : 1.50 }"#;
+        let event = Event::read(Id(1), 4, EngineTime(9), "delivery_failed", body).unwrap();
+        assert_eq!((event.kind_word(), event.body().unwrap().as_str()), ("delivery_failed", body));
+    }
+
+    #[test]
+    fn a_known_kind_of_a_wrong_shape_is_refused_with_its_place() {
+        let error = Event::read(Id(1), 4, EngineTime(9), "note", r#"{"text":1}"#).unwrap_err();
+        let text = "event 4 of incident 00000000000000000000000000000001: \"note\" has a body that is not of its kind";
+        assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn the_words_of_a_status_are_those_that_serde_writes() {
+        for &status in Status::ALL {
+            assert_eq!(serde_json::to_string(&status).unwrap(), format!("\"{status}\""));
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What people read of a finding: its title and why. Made from the finding alone; the same finding gives the same bytes.
+//! Knows nothing of incidents. Called by the casebook. Texts are plain: whoever shows them escapes them.
+use zenei_detect::{Anomaly, Scope, ScopeKind};
+
+/// A line that names the finding: `Motor effort above normal on lock BL0000123`.
+pub(crate) fn title(anomaly: &Anomaly) -> String {
+    let mut rule: String = anomaly.rule.replace(['_', '-', '.'], " ");
+    if let Some(first) = rule.get(..1) {
+        rule = first.to_uppercase() + rule.get(1..).unwrap_or("");
+    }
+    let direction = match anomaly.value.partial_cmp(&anomaly.baseline) {
+        Some(core::cmp::Ordering::Less) => "below normal",
+        Some(core::cmp::Ordering::Greater) => "above normal",
+        Some(core::cmp::Ordering::Equal) | None => "not normal",
+    };
+    format!("{rule} {direction} on {}", place(&anomaly.scope))
+}
+
+/// The whole reason: the engine's sentence, then rule, observed value, baseline, threshold, window and records.
+pub(crate) fn why(anomaly: &Anomaly) -> String {
+    let unit = &anomaly.unit;
+    let figures = format!(
+        "rule {} v{}: observed {} {unit}, baseline {} {unit}, threshold {} {unit}, window {}, {} on {}",
+        anomaly.rule,
+        anomaly.rule_version,
+        number(anomaly.value),
+        number(anomaly.baseline),
+        number(anomaly.threshold),
+        length(anomaly.window_ms),
+        count(anomaly.evidence.len(), "record"),
+        place(&anomaly.scope),
+    );
+    if anomaly.why.is_empty() { figures } else { format!("{} ({figures})", anomaly.why.trim_end_matches('.')) }
+}
+
+/// The scope in words.
+pub(crate) fn place(scope: &Scope) -> String {
+    let kind = match scope.kind {
+        ScopeKind::Device => "lock",
+        ScopeKind::Gateway => "gateway",
+        ScopeKind::Site => "site",
+        ScopeKind::Fw => "firmware",
+        ScopeKind::Lot => "lot",
+        ScopeKind::HwRev => "board revision",
+        ScopeKind::Model => "model",
+        ScopeKind::ClientVersion => "client version",
+        ScopeKind::Service => "service",
+        ScopeKind::FwHw => "firmware and board revision",
+    };
+    format!("{kind} {}", scope.value)
+}
+
+/// `1 lock`, `2 locks`.
+pub(crate) fn count(many: usize, noun: &str) -> String {
+    if many == 1 { format!("1 {noun}") } else { format!("{many} {noun}s") }
+}
+
+/// Four significant digits, no trailing zeros, no exponent below 1e15.
+fn number(value: f64) -> String {
+    let size = value.abs();
+    if size >= 1e15 {
+        return format!("{value:e}");
+    }
+    let mut digits = 3_usize;
+    let mut unit = 1.0;
+    while size > 0.0 && size < unit && digits < 12 {
+        digits += 1;
+        unit /= 10.0;
+    }
+    let mut unit = 10.0;
+    while size >= unit && digits > 0 {
+        digits -= 1;
+        unit *= 10.0;
+    }
+    let text = format!("{value:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// A length of time in the largest unit that has at least two of it.
+fn length(ms: i64) -> String {
+    const UNITS: [(i64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
+    for (unit_ms, name) in UNITS {
+        if ms >= 2 * unit_ms {
+            return format!("{} {name}", number(ms as f64 / unit_ms as f64));
+        }
+    }
+    format!("{ms} ms")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use zenei_detect::{Component, Domain, Evidence, Urgency};
+    use zenei_wire::EngineTime;
+
+    /// A finding about one lock's motor, at second `at_s`, with two records.
+    pub(crate) fn anomaly(rule: &str, lock: &str, at_s: i64) -> Anomaly {
+        let scope = Scope { kind: ScopeKind::Device, value: lock.into() };
+        let record = |seq: u32| Evidence { device_id: lock.into(), boot: 1, seq, ts_ms: at_s * 1_000 + i64::from(seq) };
+        let evidence = vec![record(0), record(1)];
+        Anomaly {
+            id: Anomaly::identify(rule, 1, &scope, &evidence[0]),
+            at: EngineTime(at_s * 1_000),
+            device_id: Some(lock.into()),
+            rule: rule.into(),
+            rule_version: 1,
+            domain: Domain::Hardware,
+            component: Component::Motor,
+            value: 412.345,
+            baseline: 300.0,
+            threshold: 380.0,
+            unit: "mA".into(),
+            window_ms: 172_800_000,
+            scope,
+            evidence,
+            urgency: Urgency::High,
+            confidence: 0.9,
+            why: "the motor needs more current than it did.".into(),
+        }
+    }
+
+    #[test]
+    fn the_title_names_what_which_way_and_where() {
+        assert_eq!(title(&anomaly("motor_effort", "BL0000123", 5)), "Motor effort above normal on lock BL0000123");
+    }
+
+    #[test]
+    fn why_has_rule_value_baseline_threshold_window_and_unit() {
+        assert_eq!(
+            why(&anomaly("motor_effort", "BL0000123", 5)),
+            "the motor needs more current than it did (rule motor_effort v1: observed 412.3 mA, baseline 300 mA, \
+             threshold 380 mA, window 2 d, 2 records on lock BL0000123)"
+        );
+    }
+
+    #[test]
+    fn numbers_keep_four_digits() {
+        let cases = [(0.0, "0"), (1.0, "1"), (0.000_123_456, "0.0001235"), (12_345.6, "12346"), (-2.5, "-2.5")];
+        for (value, text) in cases {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!((length(1_500), length(5_400_000)), ("1500 ms".to_owned(), "90 min".to_owned()));
+    }
+
+    #[test]
+    fn a_rule_that_does_not_begin_with_ascii_is_no_trouble() {
+        assert_eq!(title(&anomaly("電池", "A", 5)), "電池 above normal on lock A");
+    }
+}
