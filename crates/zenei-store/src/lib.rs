@@ -1,1 +1,12 @@
-//! Placeholder.
+//! What is kept, and how it survives.
+//!
+//! This crate answers: which bytes were acknowledged (the spool), what of them is in a store (Parquet, checkpoint), what was found and decided
+//! (the control database), and what is still there after the power went. It must not know where records come from, how anomalies are found, or
+//! how people are told. Called by the gateway's and the desk's drivers, and by the commands that read a state directory.
+
+pub mod disk;
+pub mod ledger;
+pub mod spool;
+
+pub use ledger::{DropReason, Imbalance, Ledger};
+pub use spool::{Source, Spool, SpoolError, SpoolMessage, SpoolOptions, SpoolReader, StoredMessage};

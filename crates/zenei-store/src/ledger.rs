@@ -1,0 +1,158 @@
+//! The ledger: where every record that was received has gone. Counted by the driver, committed with the checkpoint, shown at `/metrics`.
+//! Knows no record; the names are those of the counters.
+use crate::spool::Source;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use zenei_wire::Reason;
+
+/// Why something that was received is in no store and in no dead letter. A closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// Its segment made room in a full spool.
+    SpoolFull,
+    /// Its bytes in the spool were damaged after they were durable.
+    CorruptSpool,
+    /// A bounded queue before the spool was full; only for what nobody was promised to keep (advertisements).
+    QueueFull,
+}
+
+impl DropReason {
+    /// Every reason.
+    pub const ALL: &'static [Self] = &[Self::SpoolFull, Self::CorruptSpool, Self::QueueFull];
+
+    /// The word in `/metrics`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SpoolFull => "spool_full",
+            Self::CorruptSpool => "corrupt_spool",
+            Self::QueueFull => "queue_full",
+        }
+    }
+}
+
+/// Counts of records since the state directory was made; an undecodable or dropped message counts as one record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ledger {
+    /// Received, by source.
+    pub received: BTreeMap<Source, u64>,
+    /// In the spool, or held by intake, and in no sealed range yet.
+    pub pending: u64,
+    /// In a store.
+    pub stored: u64,
+    /// Heard before.
+    pub duplicate: u64,
+    /// In the dead letters.
+    pub dead_letter: BTreeMap<Reason, u64>,
+    /// In no store and in no dead letter.
+    pub dropped: BTreeMap<DropReason, u64>,
+    /// Of the stored ones: those that came after a later one of their lock.
+    pub late: u64,
+    /// Numbers of `seq` that are missing between heard ones of one boot.
+    pub gaps: u64,
+    /// Fields that the contract does not know.
+    pub unknown_fields: u64,
+    /// Messages on topics of others; no records.
+    pub ignored_foreign: u64,
+    /// Last wills; no records.
+    pub ignored_online: u64,
+    /// Size of the spool, bytes.
+    pub spool_bytes: u64,
+}
+
+/// A ledger that does not add up: something was lost or counted twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{received} records were received, but {accounted} are accounted for: {pending} pending, {stored} stored, {duplicate} duplicate, \
+     {dead_letter} dead-lettered, {dropped} dropped"
+)]
+#[expect(missing_docs, reason = "the ledger's names")]
+pub struct Imbalance {
+    pub received: u64,
+    pub accounted: u64,
+    pub pending: u64,
+    pub stored: u64,
+    pub duplicate: u64,
+    pub dead_letter: u64,
+    pub dropped: u64,
+}
+
+impl Ledger {
+    /// All that was received.
+    pub fn received_total(&self) -> u64 {
+        self.received.values().sum()
+    }
+
+    /// All dead letters.
+    pub fn dead_letter_total(&self) -> u64 {
+        self.dead_letter.values().sum()
+    }
+
+    /// All that was dropped.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.values().sum()
+    }
+
+    /// Adds to what was received by a source.
+    pub fn receive(&mut self, source: Source, records: u64) {
+        *self.received.entry(source).or_default() += records;
+    }
+
+    /// Adds a dead letter.
+    pub fn bury(&mut self, reason: Reason) {
+        *self.dead_letter.entry(reason).or_default() += 1;
+    }
+
+    /// Adds to what was dropped.
+    pub fn drop_records(&mut self, reason: DropReason, records: u64) {
+        *self.dropped.entry(reason).or_default() += records;
+    }
+
+    /// Checks that received = pending + stored + duplicate + dead-lettered + dropped.
+    ///
+    /// # Errors
+    /// [`Imbalance`], with all six.
+    pub fn balance(&self) -> Result<(), Imbalance> {
+        let (dead_letter, dropped) = (self.dead_letter_total(), self.dropped_total());
+        let Self { pending, stored, duplicate, .. } = *self;
+        let (received, accounted) = (self.received_total(), pending + stored + duplicate + dead_letter + dropped);
+        if received == accounted {
+            return Ok(());
+        }
+        Err(Imbalance { received, accounted, pending, stored, duplicate, dead_letter, dropped })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_balances_when_each_record_went_to_one_place() {
+        let mut ledger = Ledger::default();
+        ledger.receive(Source::Mqtt, 7);
+        ledger.pending = 2;
+        ledger.stored = 2;
+        ledger.duplicate = 1;
+        ledger.bury(Reason::BadJson);
+        ledger.drop_records(DropReason::SpoolFull, 1);
+        assert_eq!(ledger.balance(), Ok(()));
+        ledger.stored += 1;
+        let said = ledger.balance().unwrap_err().to_string();
+        assert!(said.starts_with("7 records were received, but 8 are accounted for"), "{said}");
+    }
+
+    #[test]
+    fn a_ledger_is_kept_as_json_with_the_counters_names() {
+        let mut ledger = Ledger::default();
+        ledger.receive(Source::Ingress, 3);
+        ledger.drop_records(DropReason::CorruptSpool, 3);
+        let text = serde_json::to_string(&ledger).unwrap();
+        assert!(
+            text.contains(r#""received":{"ingress":3}"#) && text.contains(r#""dropped":{"corrupt_spool":3}"#),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<Ledger>(&text).unwrap(), ledger);
+    }
+}

@@ -1,0 +1,240 @@
+//! The spool: bytes of messages that were acknowledged, kept until a store has their records. What is in it, and in which order.
+//! Knows neither records nor JSON: a topic and a payload are bytes with an offset. Written by the gateway's driver before it acknowledges,
+//! read by the same driver, by `record list` and by `replay`.
+//!
+//! Two lanes (files `p-…` and `r-…`) share one sequence of offsets: a disk that runs full costs routine heartbeats, not a lock's errors. Each
+//! append writes one frame per touched lane, and each frame carries where its group began. All offsets before that were durable when the frame
+//! was written, so a frame that is missing or broken below the newest such mark was damaged later; above it, it was never acknowledged.
+mod frame;
+mod reader;
+mod recovery;
+mod segment;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use reader::{Hole, Progress, SpoolReader};
+pub use recovery::Recovered;
+pub use writer::{Dropped, Spool};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+use zenei_wire::GatewayTime;
+
+/// By which way a message came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// From the configured broker.
+    Mqtt,
+    /// From a hub or bridge that published straight to this gateway.
+    Ingress,
+    /// Over the air, Bluetooth LE.
+    Ble,
+    /// From a recording.
+    Recording,
+}
+
+impl Source {
+    /// Every source.
+    pub const ALL: &'static [Self] = &[Self::Mqtt, Self::Ingress, Self::Ble, Self::Recording];
+
+    /// The word in `/metrics` and in the ledger.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::Ingress => "ingress",
+            Self::Ble => "ble",
+            Self::Recording => "recording",
+        }
+    }
+
+    const fn code(self) -> u8 {
+        match self {
+            Self::Mqtt => 0,
+            Self::Ingress => 1,
+            Self::Ble => 2,
+            Self::Recording => 3,
+        }
+    }
+
+    fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.iter().copied().find(|source| source.code() == code)
+    }
+}
+
+/// A message to keep.
+#[derive(Clone, Copy, Debug)]
+pub struct SpoolMessage<'a> {
+    /// When it was heard. The spool keeps the latest time so far where this one lies before it.
+    pub heard_at: GatewayTime,
+    /// By which way.
+    pub source: Source,
+    /// Whether its source may speak for the device that it names.
+    pub authenticated: bool,
+    /// Its topic, at most 65,535 bytes.
+    pub topic: &'a str,
+    /// Its bytes.
+    pub payload: &'a [u8],
+}
+
+/// A message as it was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// Its place in the spool, from 0, over both lanes.
+    pub offset: u64,
+    /// When it was heard; never decreases with the offset.
+    pub heard_at: GatewayTime,
+    /// By which way.
+    pub source: Source,
+    /// Whether its source may speak for the device that it names.
+    pub authenticated: bool,
+    /// Its topic.
+    pub topic: String,
+    /// Its bytes.
+    pub payload: Bytes,
+}
+
+/// What to do when the spool has reached its cap, or the disk is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FullPolicy {
+    /// The oldest segment of the routine lane makes room. The priority lane is never dropped.
+    DropOldestRoutine,
+    /// Nothing is dropped and nothing taken: whoever publishes must wait.
+    Refuse,
+}
+
+/// How large the spool may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpoolOptions {
+    /// Room reserved for each segment, bytes. A group that is larger gets a segment of its own size.
+    pub segment_bytes: u64,
+    /// The most bytes of all segments together; `None`: as many as the disk has.
+    pub max_bytes: Option<u64>,
+    /// What to do at that cap.
+    pub when_full: FullPolicy,
+    /// No new message gets an offset below this one: the checkpoint's, so that a spool that was deleted by hand does not count from 0 again.
+    pub resume_at: u64,
+}
+
+impl Default for SpoolOptions {
+    /// 64 MiB a segment: an hour of a gateway with 20,000 locks in a few files (a guess); no cap; oldest routine segment first.
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, max_bytes: None, when_full: FullPolicy::DropOldestRoutine, resume_at: 0 }
+    }
+}
+
+/// Why the spool did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// A sync failed: nobody knows what is durable, and a second sync may lie. The caller must abort the process; the next start finds out.
+    #[error("the sync of {path} failed; what was written last may be lost, so the process must end")]
+    SyncFailed {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A write failed half way. As final as [`SpoolError::SyncFailed`].
+    #[error("the write to {path} failed; half a group may be there, so the process must end")]
+    WriteFailed {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// An earlier call failed with one of the two above.
+    #[error("an earlier write or sync failed; the spool takes nothing more until the process starts anew")]
+    Ended,
+    /// No room, and nothing that may be dropped for it. Nothing was written; the caller keeps the messages unacknowledged and tries again later.
+    #[error("the spool is full: {bytes} bytes of {allowed} are used and {wanted} more are wanted")]
+    Full {
+        /// Bytes in use.
+        bytes: u64,
+        /// The cap; `u64::MAX` where the disk itself is full.
+        allowed: u64,
+        /// Bytes wanted.
+        wanted: u64,
+    },
+    /// A message or a group beyond what a frame holds. Nothing was written.
+    #[error("the {what} has {found} bytes; at most {allowed} are allowed")]
+    TooLarge {
+        /// Which part.
+        what: &'static str,
+        /// Its size.
+        found: usize,
+        /// The most allowed.
+        allowed: usize,
+    },
+    /// A file of another version (or of something else) where segments are.
+    #[error("{name} in the spool is no segment of version 1; move it away or use the program that wrote it")]
+    Foreign {
+        /// The file's name.
+        name: String,
+    },
+    /// Anything else that the disk refused; nothing was written.
+    #[error("can't {what} {path}")]
+    Disk {
+        /// What was tried.
+        what: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl SpoolError {
+    /// Whether the caller must abort the process at once: acknowledging, or going on, could lose what was promised.
+    pub const fn is_fatal(&self) -> bool {
+        match self {
+            Self::SyncFailed { .. } | Self::WriteFailed { .. } | Self::Ended => true,
+            Self::Full { .. } | Self::TooLarge { .. } | Self::Foreign { .. } | Self::Disk { .. } => false,
+        }
+    }
+
+    fn disk(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Disk { what, path, source }
+    }
+}
+
+/// Which of the two files a message goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Priority,
+    Routine,
+}
+
+impl Lane {
+    pub(crate) const ALL: [Self; 2] = [Self::Priority, Self::Routine];
+
+    /// Errors, operations and events are what a diagnosis rests on; heartbeats come again.
+    pub(crate) fn of_topic(topic: &str) -> Self {
+        match topic.rsplit('/').next() {
+            Some("error" | "op" | "event") => Self::Priority,
+            Some(_) | None => Self::Routine,
+        }
+    }
+
+    pub(crate) const fn letter(self) -> char {
+        match self {
+            Self::Priority => 'p',
+            Self::Routine => 'r',
+        }
+    }
+
+    pub(crate) const fn at(self) -> usize {
+        match self {
+            Self::Priority => 0,
+            Self::Routine => 1,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What a spool holds after whatever happened to it: where it ends, what at its end was never acknowledged, what below is damaged.
+//! Reads the newest segment of each lane that has a frame; damage in older ones shows as holes when they are read. Called when a spool is opened.
+use super::frame::read_entries;
+use super::segment::{Found, Segment, list};
+use super::{Lane, SpoolError};
+use crate::disk::Disk;
+use std::ops::Range;
+use std::path::Path;
+use zenei_wire::GatewayTime;
+
+/// What was found when the spool was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The next message's offset; all before it are durable.
+    pub next: u64,
+    /// Bytes at the ends of the lanes that belonged to no whole group; their messages were never acknowledged. Now zeros.
+    pub torn_bytes: u64,
+    /// Offsets that were durable once and are damaged now, as far as the newest segments show it. Whoever reads past them is told again
+    /// ([`super::Hole`]); count them there, not here.
+    pub damaged: Vec<Range<u64>>,
+}
+
+/// One frame on the way through a segment.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) end: u64,
+    pub(crate) group: Range<u64>,
+}
+
+/// The newest segment of a lane that has a frame (else the oldest there is), and what stands in it.
+#[derive(Debug)]
+pub(crate) struct LaneEnd {
+    pub(crate) segment: Segment,
+    pub(crate) steps: Vec<Step>,
+    /// Segments after it; none of them has a frame.
+    pub(crate) blank: Vec<u64>,
+    offsets: Vec<u64>,
+    last_heard: Option<GatewayTime>,
+}
+
+/// Both lanes' ends, and what follows from them together.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) lanes: [Option<LaneEnd>; 2],
+    /// The next offset.
+    pub(crate) next: u64,
+    /// Where the group starts that was never whole; frames from here on must go.
+    pub(crate) cut: Option<u64>,
+    pub(crate) damaged: Vec<Range<u64>>,
+    pub(crate) last_heard: Option<GatewayTime>,
+}
+
+/// Looks at both lanes and changes nothing.
+///
+/// # Errors
+/// [`SpoolError::Foreign`], [`SpoolError::Disk`].
+pub(crate) fn inspect(disk: &dyn Disk, dir: &Path, writable: bool) -> Result<Ends, SpoolError> {
+    let [priority, routine] = list(disk, dir)?;
+    let priority = lane_end(disk, dir, Lane::Priority, &priority, writable)?;
+    let routine = lane_end(disk, dir, Lane::Routine, &routine, writable)?;
+    let lanes = [priority, routine];
+    let present = lanes.iter().flatten();
+    let groups = || present.clone().flat_map(|lane| &lane.steps).map(|step| &step.group);
+    let witnessed = groups().map(|group| group.start).max().unwrap_or(0);
+    let end = groups().map(|group| group.end).max().unwrap_or(0);
+    let mut offsets: Vec<u64> = present.clone().flat_map(|lane| lane.offsets.iter().copied()).collect();
+    offsets.sort_unstable();
+    offsets.dedup();
+    let newest = &offsets[offsets.partition_point(|&offset| offset < witnessed)..];
+    let whole = newest.len() as u64 == end.saturating_sub(witnessed);
+    let next = if whole { end } else { witnessed };
+    // Below the younger of the two first offsets, one lane's share was not looked at.
+    let known_from = present.clone().map(|lane| lane.segment.first).max().unwrap_or(next);
+    let damaged = holes(&offsets, known_from..next);
+    let last_heard = present.filter_map(|lane| lane.last_heard).max();
+    Ok(Ends { next, cut: (!whole).then_some(witnessed), damaged, last_heard, lanes })
+}
+
+fn lane_end(
+    disk: &dyn Disk,
+    dir: &Path,
+    lane: Lane,
+    firsts: &[u64],
+    writable: bool,
+) -> Result<Option<LaneEnd>, SpoolError> {
+    for (at, &first) in firsts.iter().enumerate().rev() {
+        let path = dir.join(super::segment::name(lane, first));
+        let walked = Segment::open(disk, dir, lane, first, writable).and_then(walk);
+        let mut end = walked.map_err(SpoolError::disk("read", &path))?;
+        if !end.steps.is_empty() || at == 0 {
+            end.blank = firsts[at + 1..].to_vec();
+            return Ok(Some(end));
+        }
+    }
+    Ok(None)
+}
+
+fn walk(segment: Segment) -> std::io::Result<LaneEnd> {
+    let mut found = LaneEnd { segment, steps: Vec::new(), blank: Vec::new(), offsets: Vec::new(), last_heard: None };
+    let mut at = 0;
+    loop {
+        match found.segment.read(at)? {
+            Found::Frame(header, body) => {
+                if let Some(body) = body {
+                    read_entries(&body, header.count, |message| {
+                        found.offsets.push(message.offset);
+                        found.last_heard = found.last_heard.max(Some(message.heard_at));
+                    });
+                }
+                let end = at + header.frame_bytes();
+                found.steps.push(Step { end, group: header.group });
+                at = end;
+            }
+            Found::Nothing => match found.segment.search(at)? {
+                Some(next) => at = next,
+                None => return Ok(found),
+            },
+        }
+    }
+}
+
+/// What is missing of `range` in ascending `offsets`.
+fn holes(offsets: &[u64], range: Range<u64>) -> Vec<Range<u64>> {
+    let mut holes = Vec::new();
+    let mut expected = range.start;
+    let inside = offsets.iter().copied().filter(|offset| range.contains(offset));
+    for offset in inside.chain([range.end]) {
+        if offset > expected {
+            holes.push(expected..offset);
+        }
+        expected = expected.max(offset + 1);
+    }
+    holes
+}
+
+/// Makes what [`inspect`] found true on the disk: unfinished groups become zeros, segments without a frame that lie ahead go.
+/// Where a lane goes on is then the end of its last frame.
+///
+/// # Errors
+/// [`SpoolError::Disk`], [`SpoolError::SyncFailed`].
+pub(crate) fn repair(disk: &dyn Disk, dir: &Path, ends: &mut Ends) -> Result<u64, SpoolError> {
+    let mut torn_bytes = 0;
+    for slot in &mut ends.lanes {
+        let Some(lane) = slot else { continue };
+        if let Some(cut) = ends.cut {
+            lane.steps.retain(|step| step.group.start < cut || step.group.is_empty());
+        }
+        torn_bytes += blank_tail(dir, lane)?;
+        let empty_ahead = lane.steps.is_empty() && lane.segment.first >= ends.next;
+        let unused = lane.blank.iter().copied().chain(empty_ahead.then_some(lane.segment.first));
+        for first in unused {
+            let path = dir.join(super::segment::name(lane.segment.lane, first));
+            disk.remove(&path).map_err(SpoolError::disk("remove", &path))?;
+        }
+        lane.blank.clear();
+        if empty_ahead {
+            *slot = None;
+        }
+    }
+    disk.sync_dir(dir).map_err(|source| SpoolError::SyncFailed { path: dir.to_path_buf(), source })?;
+    Ok(torn_bytes)
+}
+
+/// Zeroes what follows the last frame, and makes all of the segment durable: after a mere kill its bytes may be in memory only, and the next
+/// group's mark will say that they are safe.
+fn blank_tail(dir: &Path, lane: &LaneEnd) -> Result<u64, SpoolError> {
+    let path = dir.join(super::segment::name(lane.segment.lane, lane.segment.first));
+    let tail = lane.steps.last().map_or(0, |step| step.end);
+    let used = lane.segment.last_used(tail).map_err(SpoolError::disk("read", &path))?;
+    let torn = used.map_or(0, |end| end - tail);
+    let zeros = vec![0; 1 << 16];
+    let mut at = tail;
+    while let Some(end) = used.filter(|&end| at < end) {
+        let len = usize::try_from(end - at).map_or(zeros.len(), |left| left.min(zeros.len()));
+        let write = lane.segment.file.write_at(at, &zeros[..len]);
+        write.map_err(|source| SpoolError::WriteFailed { path: path.clone(), source })?;
+        at += len as u64;
+    }
+    lane.segment.file.sync_data().map_err(|source| SpoolError::SyncFailed { path, source })?;
+    Ok(torn)
+}
