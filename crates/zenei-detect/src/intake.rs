@@ -146,7 +146,7 @@ impl Intake {
                 self.release(place, row, batch);
                 self.follow(device, batch);
             }
-            None if place.seq == 0 => {
+            None if place.seq == 0 && lane.held.first().is_none_or(|&(first, _)| place < first) => {
                 self.release(place, row, batch);
                 self.follow(device, batch);
             }

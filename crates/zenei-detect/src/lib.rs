@@ -11,6 +11,8 @@ pub mod engine;
 pub mod estimate;
 pub mod fleet;
 pub mod intake;
+#[cfg(test)]
+mod intake_tests;
 pub mod line;
 pub mod rules;
 
