@@ -4,9 +4,16 @@
 //! (the control database), and what is still there after the power went. It must not know where records come from, how anomalies are found, or
 //! how people are told. Called by the gateway's and the desk's drivers, and by the commands that read a state directory.
 
+pub mod control;
+pub mod dead_letter;
 pub mod disk;
+pub mod layout;
 pub mod ledger;
+pub mod snapshot;
 pub mod spool;
 
+pub use control::{Checkpoint, Control, ControlError, EventRow, OutboxRow, SealPlan, Sealed, Txn};
+pub use dead_letter::DeadLetter;
+pub use layout::Layout;
 pub use ledger::{DropReason, Imbalance, Ledger};
 pub use spool::{Source, Spool, SpoolError, SpoolMessage, SpoolOptions, SpoolReader, StoredMessage};

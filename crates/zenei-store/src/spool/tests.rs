@@ -229,7 +229,7 @@ fn damage_below_a_mark_is_told_from_a_torn_end_when_the_spool_is_opened() {
         let (mut spool, recovered) = open(&disk, small());
         if closed {
             assert_eq!((recovered.next, recovered.torn_bytes), (5, 0));
-            assert_eq!(recovered.damaged, [3..5]);
+            assert_eq!(recovered.damaged, vec![Range { start: 3, end: 5 }]);
         } else {
             assert_eq!(recovered.next, 3, "without a mark it can't be told from a write that never ended");
             assert!(recovered.torn_bytes > 200 && recovered.damaged.is_empty(), "{recovered:?}");
@@ -394,7 +394,8 @@ fn a_payload_that_looks_like_a_frame_is_not_taken_for_one() {
     // The header of the frame that carries the first forged one: the search for the next frame walks through the payload.
     assert!(disk.flip_bit(&path, 8 * (frame::frame_bytes(24 + 20 + 64) + 17)));
     let (messages, holes) = read_all(&disk, 0, end);
-    assert_eq!(holes.iter().map(|hole| hole.offsets.clone()).collect::<Vec<_>>(), [1..2]);
+    assert_eq!(holes.len(), 1);
+    assert_eq!(holes[0].offsets, 1..2);
     assert_eq!(messages.len() as u64, end - 1);
 }
 

@@ -1,0 +1,184 @@
+//! Everything that is ever written to the control database. Each write may be repeated after a crash and changes nothing the second time.
+use super::{Checkpoint, ControlError, EventRow, Imported, InquiryRow, OutboxRow, Outcome, SealPlan, signed};
+use rusqlite::{OptionalExtension as _, Transaction, params};
+use std::collections::BTreeSet;
+use zenei_detect::{Anomaly, Decision, Registration};
+use zenei_wire::Id;
+
+/// A transaction: all of it is durable after [`Txn::commit`], or nothing.
+#[derive(Debug)]
+pub struct Txn<'a> {
+    inner: Transaction<'a>,
+}
+
+impl<'a> Txn<'a> {
+    pub(super) fn new(inner: Transaction<'a>) -> Self {
+        Self { inner }
+    }
+
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`]; then nothing was written.
+    pub fn commit(self) -> Result<(), ControlError> {
+        Ok(self.inner.commit()?)
+    }
+
+    /// Writes down which range is sealed next; replaces the former plan.
+    ///
+    /// # Errors
+    /// [`ControlError::TooLarge`], [`ControlError::Sqlite`].
+    pub fn plan_seal(&self, plan: &SealPlan) -> Result<(), ControlError> {
+        let (from, to) = (signed("from", plan.from)?, signed("to", plan.to.offset)?);
+        let sql = "INSERT OR REPLACE INTO seal_plan VALUES (1, ?1, ?2, ?3)";
+        self.inner.prepare_cached(sql)?.execute(params![from, to, plan.to.advanced_to.ms()])?;
+        Ok(())
+    }
+
+    /// Writes down where a restart begins; the plan that led here is done.
+    ///
+    /// # Errors
+    /// [`ControlError::TooLarge`], [`ControlError::Sqlite`].
+    pub fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), ControlError> {
+        let offset = signed("sealed_offset", checkpoint.sealed.offset)?;
+        let ledger = json("checkpoint", &checkpoint.ledger)?;
+        let sql = "INSERT OR REPLACE INTO checkpoint VALUES (1, ?1, ?2, ?3, ?4)";
+        let row = params![offset, checkpoint.sealed.advanced_to.ms(), checkpoint.snapshot, ledger];
+        self.inner.prepare_cached(sql)?.execute(row)?;
+        self.inner.prepare_cached("DELETE FROM seal_plan")?.execute([])?;
+        Ok(())
+    }
+
+    /// Keeps an anomaly; false where its id is known.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn insert_anomaly(&self, anomaly: &Anomaly) -> Result<bool, ControlError> {
+        let body = json("anomaly", anomaly)?;
+        let sql = "INSERT OR IGNORE INTO anomaly (id, at_ms, body) VALUES (?1, ?2, ?3)";
+        Ok(self.inner.prepare_cached(sql)?.execute(params![anomaly.id.to_string(), anomaly.at.ms(), body])? == 1)
+    }
+
+    /// Keeps a decision; false where the same one is known.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn insert_decision(&self, decision: &Decision) -> Result<bool, ControlError> {
+        let body = json("decision", decision)?;
+        let id = Id::of(&[body.as_bytes()]).to_string();
+        let sql = "INSERT OR IGNORE INTO decision (id, at_ms, body) VALUES (?1, ?2, ?3)";
+        Ok(self.inner.prepare_cached(sql)?.execute(params![id, decision.at.ms(), body])? == 1)
+    }
+
+    /// Adds an event to its incident; false where the incident has one of this number.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn append_event(&self, event: &EventRow) -> Result<bool, ControlError> {
+        let sql = "INSERT OR IGNORE INTO incident_event (incident, seq, at_ms, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let row = params![event.incident.to_string(), event.seq, event.at_ms, event.kind, event.body];
+        Ok(self.inner.prepare_cached(sql)?.execute(row)? == 1)
+    }
+
+    /// Adds a message to the outbox; false where it is known, be it waiting or done.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn enqueue(&self, row: &OutboxRow) -> Result<bool, ControlError> {
+        let sql = "INSERT OR IGNORE INTO outbox (id, target, incident, event_seq, body, attempt, next_at_ms)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let (id, incident) = (row.id.to_string(), row.incident.to_string());
+        let values = params![id, row.target, incident, row.event_seq, row.body, row.attempt, row.next_at_ms];
+        Ok(self.inner.prepare_cached(sql)?.execute(values)? == 1)
+    }
+
+    /// Puts a message off after a failed attempt. `remark` says for people what happened.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn put_off(&self, id: Id, attempt: u32, next_at_ms: i64, remark: &str) -> Result<(), ControlError> {
+        let sql = "UPDATE outbox SET attempt = ?2, next_at_ms = ?3, remark = ?4 WHERE id = ?1 AND ended_at_ms IS NULL";
+        self.inner.prepare_cached(sql)?.execute(params![id.to_string(), attempt, next_at_ms, remark])?;
+        Ok(())
+    }
+
+    /// Ends a message; a second end changes nothing.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn end(&self, id: Id, outcome: Outcome, at_ms: i64, remark: &str) -> Result<(), ControlError> {
+        let outcome = match outcome {
+            Outcome::Delivered => "delivered",
+            Outcome::GivenUp => "given_up",
+        };
+        let sql = "UPDATE outbox SET outcome = ?2, ended_at_ms = ?3, remark = ?4 WHERE id = ?1 AND ended_at_ms IS NULL";
+        self.inner.prepare_cached(sql)?.execute(params![id.to_string(), outcome, at_ms, remark])?;
+        Ok(())
+    }
+
+    /// Keeps an inquiry; false where its id is known.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn insert_inquiry(&self, inquiry: &InquiryRow) -> Result<bool, ControlError> {
+        let sql = "INSERT OR IGNORE INTO inquiry VALUES (?1, ?2, ?3)";
+        let row = params![inquiry.id, inquiry.received_at_ms, inquiry.body];
+        Ok(self.inner.prepare_cached(sql)?.execute(row)? == 1)
+    }
+
+    /// Keeps a number under a name: a gateway's place in a tailed store, the highest counter of an advertiser.
+    ///
+    /// # Errors
+    /// [`ControlError::TooLarge`], [`ControlError::Sqlite`].
+    pub fn set_cursor(&self, name: &str, value: u64) -> Result<(), ControlError> {
+        let value = signed("cursor", value)?;
+        let sql = "INSERT OR REPLACE INTO cursor VALUES (?1, ?2)";
+        self.inner.prepare_cached(sql)?.execute(params![name, value])?;
+        Ok(())
+    }
+
+    /// Takes over a registry file as the whole truth from `at_ms` on: lines that changed or are gone stay with their dates.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn import_registry(&self, lines: &[Registration], at_ms: i64) -> Result<Imported, ControlError> {
+        let mut imported = Imported::default();
+        let known: BTreeSet<&str> = lines.iter().map(|line| &*line.device_id).collect();
+        for line in lines {
+            let body = json("registry", line)?;
+            let find = "SELECT body FROM registry WHERE device_id = ?1 AND valid_to_ms IS NULL";
+            let present: Option<String> =
+                self.inner.prepare_cached(find)?.query_row([&line.device_id], |row| row.get(0)).optional()?;
+            match present {
+                Some(present) if present == body => {
+                    imported.unchanged += 1;
+                    continue;
+                }
+                Some(_) => {
+                    self.end_registration(&line.device_id, at_ms)?;
+                    imported.changed += 1;
+                }
+                None => imported.added += 1,
+            }
+            let sql = "INSERT INTO registry (device_id, valid_from_ms, body) VALUES (?1, ?2, ?3)";
+            self.inner.prepare_cached(sql)?.execute(params![line.device_id, at_ms, body])?;
+        }
+        let mut all = self.inner.prepare_cached("SELECT device_id FROM registry WHERE valid_to_ms IS NULL")?;
+        let present: Vec<String> = all.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for gone in present.iter().filter(|device| !known.contains(device.as_str())) {
+            self.end_registration(gone, at_ms)?;
+            imported.ended += 1;
+        }
+        Ok(imported)
+    }
+
+    fn end_registration(&self, device_id: &str, at_ms: i64) -> Result<(), ControlError> {
+        let sql = "UPDATE registry SET valid_to_ms = ?2 WHERE device_id = ?1 AND valid_to_ms IS NULL";
+        self.inner.prepare_cached(sql)?.execute(params![device_id, at_ms])?;
+        Ok(())
+    }
+}
+
+fn json<T: serde::Serialize>(table: &'static str, value: &T) -> Result<String, ControlError> {
+    serde_json::to_string(value).map_err(|error| ControlError::BadRow { table, found: error.to_string() })
+}

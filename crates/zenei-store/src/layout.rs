@@ -1,0 +1,99 @@
+//! The state directory: which file lies where, and that one process at a time writes there. Knows paths only.
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A state directory's paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+/// Why a state directory can't be written.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process writes there.
+    #[error("another process uses {path}; one at a time is allowed")]
+    Taken {
+        /// The state directory.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("can't lock {path}")]
+    Disk {
+        /// The lock file.
+        path: PathBuf,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The right to write to a state directory; ends when it is dropped, or with the process.
+#[derive(Debug)]
+pub struct StateLock {
+    _file: File,
+}
+
+impl Layout {
+    /// The layout of a state directory.
+    pub fn new(state_dir: &Path) -> Self {
+        Self { root: state_dir.to_path_buf() }
+    }
+
+    /// The state directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Directory of the spool.
+    pub fn spool(&self) -> PathBuf {
+        self.root.join("spool")
+    }
+
+    /// File of the control database.
+    pub fn control(&self) -> PathBuf {
+        self.root.join("control.db")
+    }
+
+    /// Directory of the snapshots.
+    pub fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
+    }
+
+    /// Directory of the Parquet store.
+    pub fn parquet(&self) -> PathBuf {
+        self.root.join("parquet")
+    }
+
+    /// Makes the state directory where there is none, and takes it for writing.
+    ///
+    /// # Errors
+    /// [`LockError::Taken`], [`LockError::Disk`].
+    pub fn lock(&self) -> Result<StateLock, LockError> {
+        let path = self.root.join("lock");
+        let opened = std::fs::create_dir_all(&self.root)
+            .and_then(|()| File::options().create(true).truncate(false).write(true).open(&path));
+        let file = opened.map_err(|source| LockError::Disk { path: path.clone(), source })?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(StateLock { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Taken { path: self.root.clone() }),
+            Err(error) => Err(LockError::Disk { path, source: error.into() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_at_a_time_has_a_state_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(&folder.path().join("state"));
+        let lock = layout.lock().unwrap();
+        assert!(matches!(layout.lock().unwrap_err(), LockError::Taken { .. }));
+        drop(lock);
+        layout.lock().unwrap();
+    }
+}
