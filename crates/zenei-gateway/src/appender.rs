@@ -1,0 +1,356 @@
+//! How does what is heard become durable? One thread owns the spool: it takes what all sources have queued, stamps it with the time, appends it as one
+//! group and only then tells the sources. Knows topics as far as telling records from what is none; knows no payload, except where the clock follows the
+//! records. Called by the sources (through [`Inlet`]) and by the gateway.
+use crate::clock::Clock;
+use crate::horizon::Horizon;
+use crate::source::packet::Topic;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use zenei_store::{Source, Spool, SpoolError, SpoolMessage};
+use zenei_wire::{GatewayTime, Heading, MAX_PAYLOAD_BYTES};
+
+/// Bytes that may wait for the spool, over all sources; beyond it they stop reading. A guess: four of the largest groups.
+pub const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of one group: some 20,000 messages share one sync of the disk; more would only make the first of them wait. A guess.
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
+/// What a queued message costs besides its topic and payload, in bytes; roughly the size of the structures.
+const MESSAGE_OVERHEAD_BYTES: usize = 128;
+/// How long the appender waits for something to append before it lets time go on. A guess: half a second of the detection's delay at most.
+const TICK: Duration = Duration::from_millis(500);
+
+/// When a source is told that a message is safe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AckPolicy {
+    /// After the spool has made it durable.
+    #[default]
+    AfterDurable,
+    /// Before anything is written: loses acknowledged messages when the process is killed. It exists so that the tests of safety can prove that they see loss.
+    #[doc(hidden)]
+    BeforeWrite,
+}
+
+/// One message on its way to the spool.
+#[derive(Debug)]
+pub(crate) struct Message {
+    topic: Topic,
+    payload: Bytes,
+}
+
+impl Message {
+    /// A message; of a payload larger than the contract allows only as much is kept as shows that it is too large.
+    pub(crate) fn new(topic: Topic, payload: Bytes) -> Self {
+        let payload = if payload.len() > MAX_PAYLOAD_BYTES { payload.slice(..=MAX_PAYLOAD_BYTES) } else { payload };
+        Self { topic, payload }
+    }
+
+    fn cost_bytes(&self) -> usize {
+        self.topic.as_str().len() + self.payload.len() + MESSAGE_OVERHEAD_BYTES
+    }
+}
+
+/// Messages that a source read at once.
+struct Parcel {
+    source: Source,
+    authenticated: bool,
+    messages: Vec<Message>,
+    cost_bytes: usize,
+    durable: oneshot::Sender<()>,
+    /// Gives its room back when dropped.
+    _room: OwnedSemaphorePermit,
+}
+
+enum Command {
+    Append(Parcel),
+    /// Let time go on to what the clock shows; answers with the end of what is durable.
+    Mark(oneshot::Sender<u64>),
+    /// The checkpoint needs nothing before this offset any more.
+    Release(u64),
+    Close,
+}
+
+/// The appender is gone; nothing can be heard any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the appender has stopped")]
+pub struct Closed;
+
+/// Where sources put what they hear.
+#[derive(Clone)]
+pub(crate) struct Inlet {
+    commands: Sender<Command>,
+    room: Arc<Semaphore>,
+}
+
+/// A promise that a parcel becomes durable.
+#[derive(Debug)]
+pub(crate) struct Receipt(oneshot::Receiver<()>, bool);
+
+impl Receipt {
+    /// Returns once everything in the parcel is durable.
+    pub(crate) async fn durable(self) -> Result<(), Closed> {
+        if self.1 { Ok(()) } else { self.0.await.map_err(|_| Closed) }
+    }
+
+    /// Whether everything in the parcel is durable now.
+    pub(crate) fn is_durable(&mut self) -> bool {
+        self.1 = self.1 || self.0.try_recv().is_ok();
+        self.1
+    }
+}
+
+impl Inlet {
+    /// Queues messages; waits while the queue has no room. Safe to cancel: either all or none are queued.
+    pub(crate) async fn put(
+        &self,
+        source: Source,
+        authenticated: bool,
+        messages: Vec<Message>,
+    ) -> Result<Receipt, Closed> {
+        let cost_bytes: usize = messages.iter().map(Message::cost_bytes).sum();
+        let permits = u32::try_from(cost_bytes.min(QUEUE_BYTES)).map_err(|_| Closed)?;
+        let room = Arc::clone(&self.room).acquire_many_owned(permits).await.map_err(|_| Closed)?;
+        let (durable, receipt) = oneshot::channel();
+        let parcel = Parcel { source, authenticated, messages, cost_bytes, durable, _room: room };
+        self.commands.send(Command::Append(parcel)).map_err(|_| Closed)?;
+        Ok(Receipt(receipt, false))
+    }
+
+    /// Lets time go on to what the clock shows, after everything queued so far; answers with the end of what is durable then.
+    pub(crate) async fn mark(&self) -> Result<u64, Closed> {
+        let (answer, end) = oneshot::channel();
+        self.commands.send(Command::Mark(answer)).map_err(|_| Closed)?;
+        end.await.map_err(|_| Closed)
+    }
+
+    /// Lets the spool forget what lies before `offset`.
+    pub(crate) fn release(&self, offset: u64) {
+        // An appender that is gone frees nothing; the next start does.
+        drop(self.commands.send(Command::Release(offset)));
+    }
+
+    /// Tells the appender to finish what is queued and to stop; wakes whoever waits for room.
+    pub(crate) fn close(&self) {
+        self.room.close();
+        drop(self.commands.send(Command::Close));
+    }
+}
+
+/// Messages that are no records, since the start of the process.
+#[derive(Debug, Default)]
+pub(crate) struct Ignored {
+    pub(crate) foreign: AtomicU64,
+    pub(crate) online: AtomicU64,
+}
+
+/// The thread's state.
+pub(crate) struct Appender {
+    pub(crate) spool: Spool,
+    pub(crate) clock: Clock,
+    pub(crate) policy: AckPolicy,
+    pub(crate) horizon: Arc<Horizon>,
+    pub(crate) ignored: Arc<Ignored>,
+    /// The time never shows less than this: the last time stamped or shown, at the start the checkpoint's.
+    pub(crate) last: GatewayTime,
+}
+
+/// The two ends of the appender's queue.
+pub(crate) fn queue() -> (Inlet, AppenderQueue) {
+    let (commands, queue) = std::sync::mpsc::channel();
+    (Inlet { commands, room: Arc::new(Semaphore::new(QUEUE_BYTES)) }, AppenderQueue(queue))
+}
+
+/// What the appender takes from.
+pub(crate) struct AppenderQueue(Receiver<Command>);
+
+/// What has been taken from the queue and not yet been done, in order.
+#[derive(Default)]
+struct Taken {
+    parcels: VecDeque<Parcel>,
+    marks: Vec<oneshot::Sender<u64>>,
+    cost_bytes: usize,
+    close: bool,
+}
+
+impl Appender {
+    /// Appends until told to close or until nobody can queue any more.
+    pub(crate) fn run(mut self, queue: &AppenderQueue) {
+        let mut taken = Taken::default();
+        let mut refused = false;
+        loop {
+            // While the spool refuses, what was taken waits here and nothing more is taken than what may free it.
+            if refused || (taken.parcels.is_empty() && !taken.close) {
+                match queue.0.recv_timeout(TICK) {
+                    Ok(command) => self.sort(command, &mut taken),
+                    Err(RecvTimeoutError::Timeout) => self.mark_idle(),
+                    Err(RecvTimeoutError::Disconnected) => taken.close = true,
+                }
+            }
+            while taken.cost_bytes < GROUP_BYTES && taken.marks.is_empty() && !taken.close {
+                match queue.0.try_recv() {
+                    Ok(command) => self.sort(command, &mut taken),
+                    Err(_) => break,
+                }
+            }
+            refused = !self.append(&mut taken);
+            self.move_horizon();
+            if !refused {
+                for mark in taken.marks.drain(..) {
+                    tell(mark, self.horizon.view().end);
+                }
+            }
+            if taken.close {
+                return self.finish(taken.parcels.len());
+            }
+        }
+    }
+
+    fn sort(&mut self, command: Command, taken: &mut Taken) {
+        match command {
+            Command::Append(parcel) => {
+                taken.cost_bytes += parcel.cost_bytes;
+                taken.parcels.push_back(parcel);
+            }
+            Command::Mark(answer) => taken.marks.push(answer),
+            Command::Release(before) => match self.spool.release(before) {
+                Ok(()) => {}
+                Err(error) if error.is_fatal() => fail("old segments could not be released", &error),
+                Err(error) => {
+                    tracing::warn!(%error, "old segments could not be released; the next checkpoint tries again")
+                }
+            },
+            Command::Close => taken.close = true,
+        }
+    }
+
+    /// Appends everything taken as one group and tells the sources; false where the spool has no room, and everything stays.
+    fn append(&mut self, taken: &mut Taken) -> bool {
+        if taken.parcels.is_empty() {
+            return true;
+        }
+        if self.policy == AckPolicy::BeforeWrite {
+            for parcel in &mut taken.parcels {
+                let (gone, _) = oneshot::channel();
+                tell(std::mem::replace(&mut parcel.durable, gone), ());
+            }
+        }
+        let mut group: Vec<SpoolMessage<'_>> = Vec::new();
+        let (mut foreign, mut online) = (0, 0);
+        let mut last = self.last;
+        for parcel in &taken.parcels {
+            for message in &parcel.messages {
+                match zenei_wire::Topic::parse(message.topic.as_str()) {
+                    Ok(Heading::Foreign) => foreign += 1,
+                    Ok(Heading::Online) => online += 1,
+                    // A bad topic becomes a dead letter where records are decoded.
+                    Ok(Heading::Record(_)) | Err(_) => group.push(self.stamp(parcel, message, &mut last)),
+                }
+            }
+        }
+        self.last = last;
+        if !group.is_empty() {
+            match self.spool.append_group(&group) {
+                Ok(_) => {}
+                // Nothing was written; once there is room it goes on.
+                Err(error @ (SpoolError::Full { .. } | SpoolError::Disk { .. })) => {
+                    let causes = crate::with_causes(&error);
+                    tracing::error!(error = causes, "the spool takes nothing: nothing is acknowledged until it does");
+                    return false;
+                }
+                Err(
+                    error @ (SpoolError::SyncFailed { .. }
+                    | SpoolError::WriteFailed { .. }
+                    | SpoolError::Ended
+                    | SpoolError::TooLarge { .. }
+                    | SpoolError::Foreign { .. }),
+                ) => fail("messages could not be made durable", &error),
+            }
+        }
+        self.ignored.foreign.fetch_add(foreign, Ordering::Relaxed);
+        self.ignored.online.fetch_add(online, Ordering::Relaxed);
+        for parcel in taken.parcels.drain(..) {
+            tell(parcel.durable, ());
+        }
+        taken.cost_bytes = 0;
+        true
+    }
+
+    fn stamp<'a>(&self, parcel: &Parcel, message: &'a Message, last: &mut GatewayTime) -> SpoolMessage<'a> {
+        let topic = message.topic.as_str();
+        if self.clock.follows_records() {
+            observe(&self.clock, topic, &message.payload);
+        }
+        *last = self.clock.now().max(*last);
+        SpoolMessage {
+            heard_at: *last,
+            source: parcel.source,
+            authenticated: parcel.authenticated,
+            topic,
+            payload: &message.payload,
+        }
+    }
+
+    /// While nothing comes, witnesses the last group, so that damage to it can be told from a write that never ended.
+    fn mark_idle(&mut self) {
+        match self.spool.mark() {
+            Ok(()) => {}
+            Err(error) if error.is_fatal() => fail("the end of the spool could not be marked", &error),
+            Err(error) => tracing::warn!(%error, "the end of the spool could not be marked"),
+        }
+    }
+
+    /// Shows the driver what is durable and how far time may go. The spool never stamps a later message with an earlier time than the one shown here.
+    fn move_horizon(&mut self) {
+        self.last = self.clock.now().max(self.last);
+        let at = self.last;
+        let (end, spool_bytes) = (self.spool.next_offset(), self.spool.bytes());
+        self.horizon.change(|view| {
+            view.end = end;
+            view.at = view.at.max(at);
+            view.spool_bytes = spool_bytes;
+        });
+    }
+
+    fn finish(self, left: usize) {
+        if left > 0 {
+            tracing::warn!(parcels = left, "the spool had no room at the end: these were never acknowledged");
+        }
+        if let Err(error) = self.spool.close() {
+            tracing::error!(%error, "the spool could not be closed cleanly; nothing acknowledged is lost");
+        }
+        self.horizon.change(|view| view.closed = true);
+    }
+}
+
+/// After a failed write or sync nobody knows what the disk holds; whoever goes on may acknowledge what is lost. The next start reads what is there.
+fn fail(what: &str, error: &SpoolError) -> ! {
+    let causes = crate::with_causes(error);
+    tracing::error!(
+        error = causes,
+        "{what}; the process ends here so that nothing is acknowledged that is not durable"
+    );
+    std::process::abort()
+}
+
+/// Answers somebody who may have gone: a message is kept all the same.
+fn tell<T>(who: oneshot::Sender<T>, what: T) {
+    if who.send(what).is_err() {
+        tracing::trace!("nobody waits for this answer any more");
+    }
+}
+
+/// Tells the clock what the records of this message say.
+fn observe(clock: &Clock, topic: &str, payload: &[u8]) {
+    let Ok(Heading::Record(topic)) = zenei_wire::Topic::parse(topic) else { return };
+    let Ok(records) = zenei_wire::decode(&topic, payload) else { return };
+    for record in records.iter().filter_map(|decoded| decoded.record.as_ref().ok()) {
+        clock.observe(topic.device.as_str(), record.ts);
+    }
+}
+
+#[cfg(test)]
+#[path = "appender_tests.rs"]
+mod tests;

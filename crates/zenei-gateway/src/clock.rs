@@ -1,0 +1,228 @@
+//! What time is it? The only file of the workspace that reads the machine's time; everywhere else `now` is an argument.
+//! Must not know what the time is used for. Called by the appender (which stamps what is heard), the driver and the binary.
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use zenei_wire::{DeviceTime, GatewayTime};
+
+/// How many locks must have reached a time before [`Clock::follow_records`] believes it (interface contract).
+pub const WITNESSES: usize = 8;
+
+/// A source of gateway time. Clones share one time.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The machine's own. It may step back; the appender holds it at the highest value that it has seen.
+    System,
+    /// Set from outside, in lock-step with what is published.
+    Simulated(SimulatedTime),
+    /// The highest `ts` that [`WITNESSES`] locks have reached.
+    FollowRecords(RecordTime),
+}
+
+/// A time that stands still until it is set. Never goes back.
+#[derive(Clone, Debug)]
+pub struct SimulatedTime(Arc<AtomicI64>);
+
+/// A time that follows what locks say. Never goes back.
+#[derive(Clone, Debug, Default)]
+pub struct RecordTime(Arc<Mutex<Leaders>>);
+
+impl Clock {
+    /// A clock that stands at `at` until [`Clock::set`].
+    pub fn simulated(at: GatewayTime) -> Self {
+        Self::Simulated(SimulatedTime(Arc::new(AtomicI64::new(at.ms()))))
+    }
+
+    /// A clock that follows the records, from 1970 on until [`Clock::raise`] or the first record.
+    pub fn follow_records() -> Self {
+        Self::FollowRecords(RecordTime::default())
+    }
+
+    /// The time.
+    pub fn now(&self) -> GatewayTime {
+        match self {
+            Self::System => GatewayTime(system_ms()),
+            Self::Simulated(time) => GatewayTime(time.0.load(Ordering::SeqCst)),
+            Self::FollowRecords(time) => GatewayTime(time.lock().now_ms()),
+        }
+    }
+
+    /// Lets a simulated clock, or one that follows the records, stand no earlier than `at`: where a restart goes on. The machine's own stays as it is.
+    pub fn raise(&self, at: GatewayTime) {
+        match self {
+            Self::System => {}
+            Self::Simulated(time) => {
+                time.0.fetch_max(at.ms(), Ordering::SeqCst);
+            }
+            Self::FollowRecords(time) => {
+                let mut leaders = time.lock();
+                leaders.floor_ms = leaders.floor_ms.max(at.ms());
+            }
+        }
+    }
+
+    /// Sets a simulated clock; an earlier time than the present one is ignored, and so is a call on any other clock.
+    pub fn set(&self, at: GatewayTime) {
+        if let Self::Simulated(_) = self {
+            self.raise(at);
+        }
+    }
+
+    /// Whether the clock wants to be told what locks say ([`Clock::observe`]).
+    pub fn follows_records(&self) -> bool {
+        matches!(self, Self::FollowRecords(_))
+    }
+
+    /// Tells a clock that follows the records what one lock said; any other clock ignores it.
+    pub fn observe(&self, device_id: &str, ts: DeviceTime) {
+        if let Self::FollowRecords(time) = self {
+            time.lock().observe(device_id, ts.ms());
+        }
+    }
+}
+
+impl RecordTime {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Leaders> {
+        // A panic while the lock was held leaves at worst one observation out; the order of the list holds after each step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The locks whose clocks are furthest, highest first, at most [`WITNESSES`]. A lock outside the list has never said more than the last one of it, and
+/// since a lock's highest `ts` only grows and the list's last only grows, the list alone is exact: no map of the whole fleet is needed.
+#[derive(Debug)]
+struct Leaders {
+    furthest: Vec<(i64, Box<str>)>,
+    floor_ms: i64,
+}
+
+impl Default for Leaders {
+    fn default() -> Self {
+        Self { furthest: Vec::with_capacity(WITNESSES + 1), floor_ms: 0 }
+    }
+}
+
+impl Leaders {
+    fn observe(&mut self, device_id: &str, ts_ms: i64) {
+        match self.furthest.iter().position(|(_, id)| **id == *device_id) {
+            Some(at) if self.furthest[at].0 >= ts_ms => return,
+            Some(at) => {
+                self.furthest.remove(at);
+            }
+            None => {}
+        }
+        let at = self.furthest.partition_point(|&(ms, _)| ms >= ts_ms);
+        if at < WITNESSES {
+            self.furthest.insert(at, (ts_ms, device_id.into()));
+            self.furthest.truncate(WITNESSES);
+        }
+        if let Some(&(reached_ms, _)) = self.furthest.last() {
+            self.floor_ms = self.floor_ms.max(reached_ms);
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.floor_ms
+    }
+}
+
+/// How long something has taken, for progress, time limits and back-off; never for what is stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Elapsed(Instant);
+
+impl Elapsed {
+    /// Starts measuring.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Since the start.
+    pub fn so_far(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+fn system_ms() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn follow(said: &[(&str, i64)]) -> Clock {
+        let clock = Clock::follow_records();
+        for &(device_id, ts) in said {
+            clock.observe(device_id, DeviceTime(ts));
+        }
+        clock
+    }
+
+    #[test]
+    fn with_fewer_than_eight_locks_the_slowest_one_rules() {
+        assert_eq!(follow(&[("a", 100)]).now(), GatewayTime(100));
+        assert_eq!(follow(&[("a", 300), ("a", 900)]).now(), GatewayTime(900));
+    }
+
+    #[test]
+    fn one_lock_with_a_wrong_clock_moves_nothing() {
+        let mut said: Vec<(String, i64)> = (0..9).map(|n| (format!("lock-{n}"), 1_000 + n)).collect();
+        said.push(("liar".into(), i64::MAX));
+        said.push(("liar".into(), i64::MIN));
+        let clock = Clock::follow_records();
+        clock.observe("lock-0", DeviceTime(1_000));
+        for (device_id, ts) in &said {
+            clock.observe(device_id, DeviceTime(*ts));
+        }
+        assert_eq!(clock.now(), GatewayTime(1_002), "the eighth of 1,000 to 1,008 and a liar");
+    }
+
+    #[test]
+    fn it_never_goes_back() {
+        let clock = follow(&[("a", 500)]);
+        clock.observe("b", DeviceTime(100));
+        assert_eq!(clock.now(), GatewayTime(500), "a second lock that lags does not pull it back");
+        clock.raise(GatewayTime(400));
+        assert_eq!(clock.now(), GatewayTime(500));
+        clock.raise(GatewayTime(600));
+        assert_eq!(clock.now(), GatewayTime(600));
+    }
+
+    #[test]
+    fn the_short_list_agrees_with_a_map_of_the_whole_fleet() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        let clock = Clock::follow_records();
+        let mut highest: std::collections::BTreeMap<u64, i64> = std::collections::BTreeMap::new();
+        let mut expected = 0;
+        for step in 0..20_000_i64 {
+            let (device, ts) = (next(40), step / 4 + i64::try_from(next(200)).unwrap());
+            clock.observe(&device.to_string(), DeviceTime(ts));
+            let known = highest.entry(device).or_insert(ts);
+            *known = (*known).max(ts);
+            let mut all: Vec<i64> = highest.values().copied().collect();
+            all.sort_unstable_by(|a, b| b.cmp(a));
+            expected = expected.max(all[all.len().min(WITNESSES) - 1]);
+            assert_eq!(clock.now(), GatewayTime(expected), "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_simulated_clock_stands_until_it_is_set_and_never_goes_back() {
+        let clock = Clock::simulated(GatewayTime(1_000));
+        let other = clock.clone();
+        clock.set(GatewayTime(2_000));
+        clock.set(GatewayTime(1_500));
+        assert_eq!(other.now(), GatewayTime(2_000));
+    }
+}

@@ -1,0 +1,198 @@
+//! What follows from what was heard? One thread reads the spool in order, decodes, lets intake and engine run, hands the findings to the desk and seals what
+//! is due. Deterministic: the same spool from the same checkpoint gives the same rows, anomalies and files. Must not read a clock: time is what the
+//! horizon shows. Called by the gateway, which gives it a thread.
+mod decode;
+mod recover;
+mod seal;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use recover::{Parts, RecoverError};
+
+use crate::appender::{Ignored, Inlet};
+use crate::clock::Elapsed;
+use crate::desk::{Desk, DeskError};
+use crate::horizon::{Horizon, View};
+use crate::seal_limits::SealLimits;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use zenei_detect::{Batch, Findings, Heard, Line};
+use zenei_store::{Control, DeadLetter, Disk, Ledger, ParquetStore, Source, SpoolError, SpoolReader, StoredMessage};
+use zenei_wire::EngineTime;
+
+/// Bytes of messages per step: a few thousand messages, so that a step takes milliseconds and memory stays small. A guess.
+const STEP_BYTES: usize = 1 << 20;
+/// The longest wait for news; the limits of age are looked at this often. A guess.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How far the driver has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Everything before this offset is processed.
+    pub processed: u64,
+    /// Everything before this offset is in the store.
+    pub sealed: u64,
+    /// How far time has gone.
+    pub now: EngineTime,
+}
+
+/// Why the driver can't go on. What is durable stays so; the next start goes on from the checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The spool can't be read.
+    #[error("the spool can't be read")]
+    Spool(#[from] SpoolError),
+    /// The desk could not take findings.
+    #[error("the findings could not be handed over")]
+    Desk(#[source] DeskError),
+    /// The store did not take a range.
+    #[error("the range {from} to {to} could not be sealed")]
+    Seal {
+        /// First offset.
+        from: u64,
+        /// Offset behind the last one.
+        to: u64,
+        /// What failed.
+        #[source]
+        source: seal::SealError,
+    },
+}
+
+/// What has been processed since the last seal.
+#[derive(Default)]
+struct Open {
+    from: u64,
+    batch: Batch,
+    dead: Vec<DeadLetter>,
+    dead_bytes: usize,
+    since: Option<Elapsed>,
+}
+
+/// The thread's state.
+pub(crate) struct Driver {
+    reader: SpoolReader,
+    line: Line,
+    desk: Box<dyn Desk>,
+    control: Arc<Mutex<Control>>,
+    parquet: ParquetStore,
+    disk: Arc<dyn Disk>,
+    snapshots: PathBuf,
+    gateway_id: String,
+    limits: SealLimits,
+    /// Under which source messages are counted that are gone from the spool: they no longer say.
+    lost_source: Source,
+    horizon: Arc<Horizon>,
+    inlet: Inlet,
+    ignored: Arc<Ignored>,
+    ignored_before: (u64, u64),
+    ledger: Ledger,
+    published: watch::Sender<Ledger>,
+    progress: watch::Sender<Progress>,
+    next: u64,
+    now: EngineTime,
+    open: Open,
+    findings: Findings,
+    messages: Vec<StoredMessage>,
+}
+
+impl Driver {
+    /// Processes what becomes durable until the appender has closed, then seals the rest.
+    pub(crate) fn run(&mut self) -> Result<(), DriverError> {
+        let mut view = self.horizon.view();
+        loop {
+            self.process(view)?;
+            let aged = self.open.since.is_some_and(|since| since.so_far() >= self.limits.age);
+            if self.horizon.take_seal_wish(self.next) || aged || view.closed {
+                self.seal()?;
+            }
+            self.publish(view);
+            if view.closed {
+                return Ok(());
+            }
+            view = self.horizon.wait(view, LOOK);
+        }
+    }
+
+    /// Processes everything that `view` shows.
+    fn process(&mut self, view: View) -> Result<(), DriverError> {
+        while self.next < view.end {
+            self.step(view.end)?;
+            self.publish(view);
+            if self.is_full() {
+                self.seal()?;
+            }
+        }
+        self.advance(EngineTime(view.at.ms()))
+    }
+
+    /// Reads, decodes and ingests one portion, up to `end`.
+    fn step(&mut self, end: u64) -> Result<(), DriverError> {
+        let mut messages = std::mem::take(&mut self.messages);
+        messages.clear();
+        let read = self.reader.read_from(self.next, end, STEP_BYTES, &mut messages)?;
+        for hole in &read.holes {
+            let lost = hole.offsets.end - hole.offsets.start;
+            tracing::error!(from = hole.offsets.start, lost, reason = hole.reason.as_str(), "the spool lost messages");
+            self.ledger.receive(self.lost_source, lost);
+            self.ledger.drop_records(hole.reason, lost);
+        }
+        let mut heard: Vec<Heard<'_>> = Vec::with_capacity(messages.len());
+        let dead_before = self.open.dead.len();
+        decode::decode_messages(&messages, &mut heard, &mut self.open.dead, &mut self.ledger);
+        self.open.dead_bytes += self.open.dead[dead_before..].iter().map(|dead| dead.bytes.len()).sum::<usize>();
+        if let Some(last) = messages.last() {
+            self.now = self.now.max(EngineTime(last.heard_at.ms()));
+        }
+        self.line.ingest(&heard, self.now, &mut self.open.batch, &mut self.findings);
+        drop(heard);
+        self.messages = messages;
+        self.next = read.next;
+        self.open.since.get_or_insert_with(Elapsed::start);
+        self.settle()
+    }
+
+    /// Lets time go on to `now`.
+    fn advance(&mut self, now: EngineTime) -> Result<(), DriverError> {
+        if now <= self.now {
+            return Ok(());
+        }
+        self.now = now;
+        self.line.advance(now, &mut self.open.batch, &mut self.findings);
+        self.settle()
+    }
+
+    /// Counts what a step gave and hands over its findings.
+    fn settle(&mut self) -> Result<(), DriverError> {
+        let batch = &mut self.open.batch;
+        self.ledger.duplicate += std::mem::take(&mut batch.duplicates);
+        self.ledger.late += std::mem::take(&mut batch.late);
+        self.ledger.unknown_fields += std::mem::take(&mut batch.unknown_fields);
+        let taken = self.desk.take(self.now, &self.findings, &self.line);
+        self.findings.clear();
+        taken.map_err(DriverError::Desk)
+    }
+
+    fn is_full(&self) -> bool {
+        let SealLimits { rows, dead_letter_bytes, age: _ } = self.limits;
+        self.open.batch.rows.len() >= rows || self.open.dead_bytes >= dead_letter_bytes
+    }
+
+    /// Shows the ledger and how far processing has come.
+    fn publish(&mut self, view: View) {
+        let (foreign, online) = self.ignored_before;
+        self.ledger.ignored_foreign = foreign + self.ignored.foreign.load(Ordering::Relaxed);
+        self.ledger.ignored_online = online + self.ignored.online.load(Ordering::Relaxed);
+        self.ledger.spool_bytes = view.spool_bytes;
+        self.ledger.pending = self.open.batch.rows.len() as u64 + self.line.held();
+        if let Err(imbalance) = self.ledger.balance() {
+            tracing::error!(%imbalance, "the ledger does not add up: this is a fault in the program");
+        }
+        self.published.send_replace(self.ledger.clone());
+        let progress = Progress { processed: self.next, sealed: self.open.from, now: self.now };
+        self.progress.send_if_modified(|shown| std::mem::replace(shown, progress) != progress);
+    }
+}

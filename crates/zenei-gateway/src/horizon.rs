@@ -1,0 +1,64 @@
+//! How far may the driver read, and how far may it let time go on? Written by the appender after each durable group and each tick, read by the driver.
+//! Knows no message. The order that it keeps: `at` is at or after every `heard_at` before `end`, and at or before every later one.
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use zenei_wire::GatewayTime;
+
+/// What the appender has made durable, and what is asked of the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    /// The first offset that is not durable.
+    pub(crate) end: u64,
+    /// The time up to which nothing more will be heard.
+    pub(crate) at: GatewayTime,
+    /// Seal what is processed once this offset is reached.
+    pub(crate) seal_at: Option<u64>,
+    /// Nothing more will come.
+    pub(crate) closed: bool,
+    /// Bytes that the spool holds.
+    pub(crate) spool_bytes: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Horizon {
+    view: Mutex<View>,
+    moved: Condvar,
+}
+
+impl Horizon {
+    pub(crate) fn new(end: u64, at: GatewayTime) -> Self {
+        let view = View { end, at, seal_at: None, closed: false, spool_bytes: 0 };
+        Self { view: Mutex::new(view), moved: Condvar::new() }
+    }
+
+    /// Changes the view and wakes the driver.
+    pub(crate) fn change(&self, with: impl FnOnce(&mut View)) {
+        with(&mut self.lock());
+        self.moved.notify_all();
+    }
+
+    pub(crate) fn view(&self) -> View {
+        *self.lock()
+    }
+
+    /// The view once it differs from `seen`, or after `bound` as it is then.
+    pub(crate) fn wait(&self, seen: View, bound: Duration) -> View {
+        let waited = self.moved.wait_timeout_while(self.lock(), bound, |view| *view == seen);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Takes the wish to seal, where there is one at or before `reached`.
+    pub(crate) fn take_seal_wish(&self, reached: u64) -> bool {
+        let mut view = self.lock();
+        let due = view.seal_at.is_some_and(|at| at <= reached);
+        if due {
+            view.seal_at = None;
+        }
+        due
+    }
+
+    fn lock(&self) -> MutexGuard<'_, View> {
+        // Each change leaves a whole view; a panic elsewhere changes nothing of that.
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

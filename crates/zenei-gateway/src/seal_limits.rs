@@ -1,0 +1,21 @@
+//! When is what was processed written to the store? Said by the caller of the gateway, looked at by the driver.
+use std::time::Duration;
+
+/// When what was processed goes to the store. Whichever is reached first; and always when the gateway stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealLimits {
+    /// Rows that are not sealed yet. They stand in memory, some 500 bytes each.
+    pub rows: usize,
+    /// Bytes of dead letters that are not sealed yet; they stand in memory.
+    pub dead_letter_bytes: usize,
+    /// Time since the first message that is not sealed yet, by the machine's clock.
+    pub age: Duration,
+}
+
+impl Default for SealLimits {
+    /// 50,000 rows, 16 MiB of dead letters, 10 s. Guesses: columns compress well from some ten thousand rows on, and a person who asks what the store holds
+    /// waits no longer than 10 s.
+    fn default() -> Self {
+        Self { rows: 50_000, dead_letter_bytes: 16 * 1024 * 1024, age: Duration::from_secs(10) }
+    }
+}

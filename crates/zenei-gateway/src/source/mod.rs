@@ -1,0 +1,45 @@
+//! Where does what is heard come from? One file per way in; each hands messages to the appender and acknowledges them once they are durable. They know no
+//! record, no detector and no store.
+pub mod ingress;
+pub mod mqtt;
+pub mod packet;
+pub(crate) mod seats;
+pub mod sessions;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::watch;
+
+/// What the sources count, outside the ledger of records; since the start of the process.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "each name says what is counted")]
+pub struct Counters {
+    pub ingress_connections: AtomicU64,
+    pub ingress_refused: AtomicU64,
+    pub ingress_protocol_errors: AtomicU64,
+    /// Whether the broker is connected now.
+    pub mqtt_connected: AtomicBool,
+    pub mqtt_connections: AtomicU64,
+    /// Connections on which the broker had forgotten the session: what it held for this gateway meanwhile is lost.
+    pub mqtt_sessions_lost: AtomicU64,
+    pub mqtt_errors: AtomicU64,
+}
+
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Tells a source to stop.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    pub(crate) fn new(receiver: watch::Receiver<bool>) -> Self {
+        Self(receiver)
+    }
+
+    /// Returns once the gateway stops. Safe to cancel.
+    pub(crate) async fn wait(&mut self) {
+        // A sender that is gone is a gateway that is gone.
+        drop(self.0.wait_for(|&stop| stop).await);
+    }
+}
