@@ -8,12 +8,16 @@ pub mod anomaly;
 pub mod batch;
 pub mod detect;
 pub mod engine;
+#[cfg(test)]
+mod engine_tests;
 pub mod estimate;
 pub mod fleet;
 pub mod intake;
 #[cfg(test)]
 mod intake_tests;
 pub mod line;
+#[cfg(test)]
+mod line_tests;
 pub mod rules;
 
 pub use anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind, Urgency};

@@ -255,3 +255,75 @@ fn read_parameters(
     }
     Ok(parameters)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOTOR: &str = include_str!("../rules/motor-effort.toml");
+
+    fn problem(text: &str) -> String {
+        Rules::parse([("motor.toml", text)]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_embedded_rules_are_whole() {
+        let rules = Rules::embedded().unwrap();
+        let ids: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
+        assert_eq!(ids, ["battery-resistance", "firmware-errors", "motor-effort"]);
+        for rule in rules.iter() {
+            for spec in rule.detector.parameters() {
+                assert!(rule.parameter(spec.name).is_finite(), "{} {}", rule.id, spec.name);
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_names_file_line_key_what_was_found_and_what_is_allowed() {
+        assert_eq!(
+            problem(&MOTOR.replace("\"motor_effort\"", "\"motor_effrot\"")),
+            "motor.toml:11: detector: found \"motor_effrot\"; allowed are battery_resistance, motor_effort, firmware_errors"
+        );
+        assert_eq!(
+            problem(&MOTOR.replace("unit = \"1/K\"", "unit = \"K\"")),
+            "motor.toml:40: parameter.slope_temperature.unit: found the unit \"K\"; allowed is \"1/K\""
+        );
+        assert_eq!(
+            problem(&MOTOR.replace("value = 9.0", "value = -9.0")),
+            "motor.toml:29: parameter.limit.value: found -9; allowed is 1 to 100"
+        );
+        let unknown = problem(&MOTOR.replace("parameter.slack", "parameter.slak"));
+        assert!(
+            unknown.starts_with("motor.toml:23: parameter.slak: the detector motor_effort has no such"),
+            "{unknown}"
+        );
+        assert!(problem(&MOTOR.replace("version = 1", "version = 0")).ends_with("versions start at 1"));
+        assert!(problem(&MOTOR.replace("owner =", "ownr =")).starts_with("motor.toml:9: ownr"));
+    }
+
+    #[test]
+    fn a_number_without_a_source_and_a_missing_parameter_are_refused() {
+        let mut lines: Vec<&str> = MOTOR.lines().collect();
+        let source = lines.iter().position(|line| line.starts_with("source")).unwrap();
+        lines[source] = "source = \" \"";
+        assert!(problem(&lines.join("\n")).contains("parameter.baseline_days.source: is empty"));
+        let (before, rest) = MOTOR.split_once("[parameter.limit]").unwrap();
+        let (_, after) = rest.split_once("[parameter.min_effect]").unwrap();
+        let missing = problem(&format!("{before}[parameter.min_effect]{after}"));
+        assert!(missing.contains("parameter.limit: is missing"), "{missing}");
+    }
+
+    #[test]
+    fn an_id_stands_once() {
+        let twice = Rules::parse([("a.toml", MOTOR), ("b.toml", MOTOR)]).unwrap_err();
+        assert!(twice.to_string().starts_with("b.toml:1: id: another file already has"), "{twice}");
+    }
+
+    #[test]
+    fn the_digest_follows_the_text() {
+        let changed = MOTOR.replace("value = 9.0", "value = 9.5");
+        let digest = |text: &str| Rules::parse([("motor.toml", text)]).unwrap().digest();
+        assert_eq!(digest(MOTOR), digest(MOTOR));
+        assert_ne!(digest(MOTOR), digest(&changed));
+    }
+}

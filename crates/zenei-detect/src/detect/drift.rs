@@ -243,9 +243,12 @@ impl Drift {
         let slopes = model.slopes.get();
         let explained = slopes[0] * shift[0] + slopes[1] * shift[1];
         let reach = CLIP * libm::sqrt(lane.variance(model));
-        let residual = (value - mean.value - explained).clamp(-reach, reach);
+        // Around the level that the lock has by now: a fault's size is not clipped away, and it does not bend the slopes.
+        let level = if lane.learned { f64::from(lane.level) } else { 0.0 };
+        let around = (value - mean.value - explained - level).clamp(-reach, reach);
+        let residual = level + around;
         let share = f64::from(mean.count / (mean.count + 1.0));
-        model.slopes.add(shift, explained + residual, share);
+        model.slopes.add(shift, explained + around, share);
         if !lane.learned {
             model.squares += share * residual * residual;
             model.operations += 1.0;

@@ -1,0 +1,134 @@
+//! What the line promises of intake and engine together: however a stream is cut into calls, and wherever a snapshot falls, the output is the same.
+use crate::batch::{Batch, Heard};
+use crate::line::{Findings, Line};
+use crate::rules::Rules;
+use proptest::prelude::*;
+use zenei_wire::{Body, DeviceTime, EngineTime, GatewayTime, Name, Op, OpKind, OpResult, Record, State};
+use zenei_wire::{CentiCelsius, Milliamps, Millivolts};
+
+const LOCKS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+/// Thirty days of six locks; one of them rubs harder each day. Some records stand before their turn, some twice.
+fn stream(disorder: &[u8]) -> Vec<Heard<'static>> {
+    let mut heard = Vec::new();
+    let mut seq = [0_u32; LOCKS.len()];
+    for hour in 0..30 * 24_i64 {
+        for (at, lock) in LOCKS.iter().enumerate() {
+            let noise = i64::from(disorder[(hour as usize * 7 + at * 3) % disorder.len()]);
+            let rub = if at == 2 { 1.0 + 0.002 * (hour - 200).max(0) as f64 } else { 1.0 };
+            let body = if hour % 3 == 0 {
+                Body::State(State {
+                    battery_mv: Some(Millivolts(2_900)),
+                    temp_c: Some(CentiCelsius(1_800 + (hour % 24 * 20) as i16)),
+                    ..State::default()
+                })
+            } else {
+                Body::Op(Op {
+                    op: if hour % 2 == 0 { OpKind::Lock } else { OpKind::Unlock },
+                    source: None,
+                    result: OpResult::Ok,
+                    latency_ms: None,
+                    duration_ms: Some((800.0 * rub) as u16 + noise as u16 % 40),
+                    peak_ma: Some(Milliamps(600)),
+                    mean_ma: Some(Milliamps(300 + noise as u16 % 10)),
+                    current_ma: None,
+                    sample_ms: None,
+                    battery_min_mv: Some(Millivolts(2_400 + noise as u16 % 20)),
+                    angle_err_deg: None,
+                })
+            };
+            let at_ms = hour * 3_600_000 + at as i64 * 1_000 + noise * 200;
+            let said = said(lock, seq[at], at_ms, body);
+            seq[at] += 1;
+            if noise % 10 == 0 {
+                heard.push(Heard { heard_at: GatewayTime(at_ms + 700), ..said.clone() });
+            }
+            heard.push(said);
+        }
+    }
+    heard.sort_by_key(|heard| heard.heard_at);
+    heard
+}
+
+fn said(lock: &'static str, seq: u32, at_ms: i64, body: Body<'static>) -> Heard<'static> {
+    let record = Record {
+        ts: DeviceTime(at_ms),
+        boot: Some(1),
+        seq: Some(seq),
+        model: None,
+        hw_rev: None,
+        lot: None,
+        fw: Some("3.2.1".into()),
+        service: None,
+        gw: None,
+        client_version: None,
+        uptime_s: None,
+        body,
+        unknown_fields: 0,
+    };
+    Heard {
+        site: Name::new("tokyo-01").unwrap(),
+        device: Name::new(lock).unwrap(),
+        record,
+        identity: 0,
+        heard_at: GatewayTime(at_ms),
+        offset: 0,
+        index: 0,
+        authenticated: true,
+    }
+}
+
+/// Runs the stream in calls of these sizes; after each call of an odd size the line is saved and restored, and time goes on by a tick.
+fn run(heard: &[Heard<'static>], sizes: &[usize]) -> (Batch, Findings) {
+    let rules = || Some(Rules::embedded().unwrap());
+    let (mut line, mut batch, mut findings) = (Line::new(rules()), Batch::default(), Findings::default());
+    let (mut rest, mut sizes) = (heard, sizes.iter().cycle());
+    while !rest.is_empty() {
+        let size = *sizes.next().unwrap();
+        let (now, later) = rest.split_at(size.min(rest.len()));
+        rest = later;
+        let end = now.last().map_or(0, |heard| heard.heard_at.ms());
+        line.ingest(now, EngineTime(end), &mut batch, &mut findings);
+        if size % 2 == 1 {
+            let next = rest.first().map_or(end, |heard| heard.heard_at.ms());
+            line.advance(EngineTime(end + (next - end) / 2), &mut batch, &mut findings);
+            line = Line::restore(&line.snapshot().unwrap(), rules()).unwrap();
+        }
+    }
+    let end = heard.last().map_or(0, |heard| heard.heard_at.ms());
+    line.advance(EngineTime(end + 120_000), &mut batch, &mut findings);
+    assert_eq!(line.held(), 0);
+    (batch, findings)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn calls_ticks_and_snapshots_change_nothing(
+        disorder in prop::collection::vec(0_u8..250, 50..60),
+        sizes in prop::collection::vec(1_usize..400, 1..8),
+    ) {
+        let heard = stream(&disorder);
+        let whole = run(&heard, &[heard.len()]);
+        prop_assert_eq!(&whole, &run(&heard, &sizes));
+        prop_assert!(!whole.1.anomalies.is_empty());
+    }
+}
+
+#[test]
+fn other_rules_keep_what_intake_knows() {
+    let heard = stream(&[0, 7, 31]);
+    let (mut batch, mut findings) = (Batch::default(), Findings::default());
+    let mut line = Line::new(Some(Rules::embedded().unwrap()));
+    line.ingest(&heard, EngineTime(0), &mut batch, &mut findings);
+    let mut line = Line::restore(&line.snapshot().unwrap(), None).unwrap();
+    batch.clear();
+    line.ingest(&heard[..50], EngineTime(0), &mut batch, &mut findings);
+    assert_eq!((batch.rows.len(), batch.duplicates), (0, 50));
+}
+
+#[test]
+fn a_snapshot_of_another_format_is_refused() {
+    let error = Line::restore(&[99, 0, 0], None).err().unwrap();
+    assert_eq!(error.to_string(), "the snapshot has format 99; this program reads 1");
+}
