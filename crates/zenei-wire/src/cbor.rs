@@ -32,14 +32,13 @@ pub fn encode_array(topic: &Topic<'_>, records: &[Record<'_>], out: &mut Vec<u8>
 }
 
 /// Reads a message in CBOR.
-pub(crate) fn decode<'a>(topic: &Topic<'a>, payload: &'a [u8]) -> Result<Records<'a>, Refusal> {
-    message(topic, payload).map_err(|fault| fault.refusal(Reason::BadCbor, payload))
+pub(crate) fn decode<'a>(topic: &Topic<'a>, payload: &'a [u8], records: &mut Records<'a>) -> Result<(), Refusal> {
+    message(topic, payload, records).map_err(|fault| fault.refusal(Reason::BadCbor, payload))
 }
 
-fn message<'a>(topic: &Topic<'a>, payload: &'a [u8]) -> Result<Records<'a>, Fault> {
+fn message<'a>(topic: &Topic<'a>, payload: &'a [u8], records: &mut Records<'a>) -> Result<(), Fault> {
     let mut cursor = Cursor::new(payload, MAX_DEPTH);
     let mut samples = Samples::new();
-    let mut records = Records::new();
     let head = cursor.head()?;
     match head.major {
         MAP if !head.tagged => records.push(record(&mut cursor, topic, 0, head, 1, &mut samples)?),
@@ -58,8 +57,7 @@ fn message<'a>(topic: &Topic<'a>, payload: &'a [u8]) -> Result<Records<'a>, Faul
         }
         _ => return Err(Fault::Syntax { at: 0, allowed: "a map or an array of maps" }),
     }
-    cursor.end()?;
-    Ok(records)
+    cursor.end()
 }
 
 fn element<'a>(cursor: &mut Cursor<'a>, topic: &Topic<'a>, samples: &mut Samples) -> Result<Decoded<'a>, Fault> {

@@ -31,6 +31,7 @@ pub(crate) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// An empty record of the topic's kind.
+    #[inline]
     pub(crate) fn new(topic: &Topic<'a>) -> Self {
         let mut refusal = None;
         let body = match topic.kind {
@@ -79,6 +80,7 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// The first refusal of a field; else `missing_field` where a required one is absent.
+    #[inline]
     pub(crate) fn finish(self) -> Result<Record<'a>, Refusal> {
         if let Some(refusal) = self.refusal {
             return Err(refusal);

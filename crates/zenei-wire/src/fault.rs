@@ -1,6 +1,6 @@
 //! Why a message can't be read as a whole. Small and copied, so that the way without faults stays cheap; the words come at the end.
 //! Called by both codecs and by recordings.
-use crate::decode::{MAX_DEPTH, MAX_RECORDS};
+use crate::decode::MAX_RECORDS;
 use crate::refusal::{Reason, Refusal};
 use alloc::format;
 
@@ -12,7 +12,7 @@ pub(crate) enum Fault {
     /// The text at byte `at` is no UTF-8.
     Utf8 { at: usize },
     /// Nested deeper than allowed at byte `at`.
-    TooDeep { at: usize },
+    TooDeep { at: usize, levels: usize },
     /// More records than allowed.
     TooManyRecords,
 }
@@ -30,8 +30,8 @@ impl Fault {
                 Refusal::new(syntax, detail)
             }
             Self::Utf8 { at } => Refusal::new(Reason::BadUtf8, format!("no UTF-8 from byte {at} on")),
-            Self::TooDeep { at } => {
-                Refusal::new(Reason::TooDeep, format!("a deeper level at byte {at}; {MAX_DEPTH} levels are allowed"))
+            Self::TooDeep { at, levels } => {
+                Refusal::new(Reason::TooDeep, format!("a deeper level at byte {at}; {levels} levels are allowed"))
             }
             Self::TooManyRecords => Refusal::new(
                 Reason::TooManyRecords,

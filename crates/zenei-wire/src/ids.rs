@@ -107,3 +107,39 @@ owned_name!(
 owned_name!(
     /// A site's id: the second level of a topic after the version.
     SiteId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::string::ToString as _;
+
+    #[test]
+    fn names_are_1_to_64_of_the_charset() {
+        let longest = "a".repeat(MAX_NAME_BYTES);
+        for name in ["a", "BL0000123", "tokyo-01", "A.b_c-9", "..", longest.as_str()] {
+            assert_eq!(Name::new(name).map(Name::as_str), Ok(name));
+            assert_eq!(DeviceId::new(name).unwrap().as_str(), name);
+            assert_eq!(SiteId::from(Name::new(name).unwrap()).to_string(), name);
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_told() {
+        assert_eq!(Name::new(""), Err(NameError::Empty));
+        assert_eq!(Name::new(&"a".repeat(65)), Err(NameError::TooLong { found: 65 }));
+        for (text, found, at) in
+            [("a b", ' ', 1), ("a/b", '/', 1), ("+", '+', 0), ("ab#", '#', 2), ("錠", '錠', 0), ("a\0", '\0', 1)]
+        {
+            assert_eq!(Name::new(text), Err(NameError::BadCharacter { found, at }), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_owned_name_is_checked_when_it_is_read_back() {
+        let id: DeviceId = serde_json::from_str("\"BL1\"").unwrap();
+        assert_eq!(serde_json::to_string(&id).unwrap(), "\"BL1\"");
+        let refused = serde_json::from_str::<DeviceId>("\"a b\"").unwrap_err();
+        assert!(format!("{refused}").starts_with("has the character ' ' at byte 1"), "{refused}");
+    }
+}

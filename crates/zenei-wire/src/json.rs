@@ -36,18 +36,17 @@ pub fn encode_array(topic: &Topic<'_>, records: &[Record<'_>], out: &mut Vec<u8>
 }
 
 /// Reads a message in JSON.
-pub(crate) fn decode<'a>(topic: &Topic<'a>, payload: &'a [u8]) -> Result<Records<'a>, Refusal> {
+pub(crate) fn decode<'a>(topic: &Topic<'a>, payload: &'a [u8], records: &mut Records<'a>) -> Result<(), Refusal> {
     let read = match core::str::from_utf8(payload) {
-        Ok(text) => message(topic, text),
+        Ok(text) => message(topic, text, records),
         Err(error) => Err(Fault::Utf8 { at: error.valid_up_to() }),
     };
     read.map_err(|fault| fault.refusal(Reason::BadJson, payload))
 }
 
-fn message<'a>(topic: &Topic<'a>, text: &'a str) -> Result<Records<'a>, Fault> {
+fn message<'a>(topic: &Topic<'a>, text: &'a str, records: &mut Records<'a>) -> Result<(), Fault> {
     let mut cursor = Cursor::new(text, MAX_DEPTH);
     let mut samples = Samples::new();
-    let mut records = Records::new();
     cursor.space();
     match cursor.peek() {
         b'{' => records.push(record(&mut cursor, topic, 1, &mut samples)?),
@@ -67,8 +66,7 @@ fn message<'a>(topic: &Topic<'a>, text: &'a str) -> Result<Records<'a>, Fault> {
         }
         _ => return Err(cursor.fault("an object or an array of objects")),
     }
-    cursor.end()?;
-    Ok(records)
+    cursor.end()
 }
 
 fn element<'a>(cursor: &mut Cursor<'a>, topic: &Topic<'a>, samples: &mut Samples) -> Result<Decoded<'a>, Fault> {

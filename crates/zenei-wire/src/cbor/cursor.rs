@@ -122,7 +122,7 @@ impl<'a> Cursor<'a> {
     /// Opens an array or map as level `depth`.
     pub(crate) const fn open(&self, head: Head, depth: usize) -> Result<Items, Fault> {
         if depth > self.depth_max {
-            return Err(Fault::TooDeep { at: head.at });
+            return Err(Fault::TooDeep { at: head.at, levels: self.depth_max });
         }
         Ok(Items(if head.info == INDEFINITE { None } else { Some(head.argument) }))
     }

@@ -68,7 +68,7 @@ impl<'a> Cursor<'a> {
     /// Opens an object or array as level `depth`; false where it is empty, and then it is closed already.
     pub(crate) fn open(&mut self, close: u8, depth: usize) -> Result<bool, Fault> {
         if depth > self.depth_max {
-            return Err(Fault::TooDeep { at: self.at });
+            return Err(Fault::TooDeep { at: self.at, levels: self.depth_max });
         }
         self.at += 1;
         self.space();
