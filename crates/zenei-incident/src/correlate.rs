@@ -5,6 +5,7 @@
 //! A finding comes once; that its id was not there before is for the store to say. No timer closes an incident, and there is no event for silence.
 use crate::event::{Event, EvidenceAdded, Opened, UrgencyChanged, What};
 use crate::fingerprint;
+use crate::finite::finite;
 use crate::incident::{ApplyError, Incident, Refused, refuse};
 use crate::opening::Opening;
 use crate::urgency::{Impact, assess};
@@ -264,18 +265,6 @@ fn decision(anomaly: &Anomaly, reason: DecisionReason, why: String) -> Decision 
         threshold: anomaly.threshold,
         unit: anomaly.unit.clone(),
         why,
-    }
-}
-
-/// The same finding with numbers that JSON has: it would write any other as null, and the log must read back as it was written.
-pub(crate) fn finite(anomaly: &Anomaly) -> Anomaly {
-    let number = |value: f64| if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) };
-    Anomaly {
-        value: number(anomaly.value),
-        baseline: number(anomaly.baseline),
-        threshold: number(anomaly.threshold),
-        confidence: number(anomaly.confidence).clamp(0.0, 1.0),
-        ..anomaly.clone()
     }
 }
 

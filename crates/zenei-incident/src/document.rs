@@ -1,6 +1,6 @@
 //! How findings, incidents and decisions are written: one line of JSON each, by the interface contract. Equal input gives equal bytes; nothing is
 //! null or empty but what the contract names. Knows no file. Called by `replay`, by `incident list` and by the API.
-use crate::correlate::finite;
+use crate::finite::{finite, finite_decision};
 use crate::incident::Incident;
 use crate::inquiry::{Inquiries, first_inquiry};
 use serde::Serialize;
@@ -108,12 +108,12 @@ pub fn anomaly_line(anomaly: &Anomaly) -> Result<String, serde_json::Error> {
     })
 }
 
-/// A line of `decisions.ndjson`, without the line end: every field of [`Decision`] in its order.
+/// A line of `decisions.ndjson`, without the line end: every field of [`Decision`] in its order; numbers as [`anomaly_line`] has them.
 ///
 /// # Errors
 /// None that a value of these types can cause.
 pub fn decision_line(decision: &Decision) -> Result<String, serde_json::Error> {
-    serde_json::to_string(decision)
+    serde_json::to_string(&finite_decision(decision))
 }
 
 #[cfg(test)]

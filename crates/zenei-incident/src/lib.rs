@@ -9,6 +9,7 @@ mod csv;
 pub mod document;
 pub mod event;
 pub mod fingerprint;
+mod finite;
 pub mod incident;
 pub mod inquiry;
 pub mod opening;
@@ -17,5 +18,6 @@ mod wording;
 
 pub use correlate::{Casebook, Changes, Draft, Outcome};
 pub use event::{Event, ReadError, Status, Verdict, What};
+pub use finite::{finite, finite_decision};
 pub use incident::{ApplyError, Incident};
 pub use inquiry::{Inquiries, Inquiry};

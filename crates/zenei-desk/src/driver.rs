@@ -1,0 +1,328 @@
+//! What becomes of what the engine found: each finding that is new is decided on by the casebook, and what follows is kept in one transaction; only
+//! after that the casebook in memory goes on. Synchronous; time comes with the call. Knows no record and no socket. Called by `run`, `demo` and `replay`.
+//!
+//! A finding that is handed over again, after a crash or by a replay, is known by its id and changes nothing. An error leaves memory and store as they were.
+use crate::Incidents;
+use zenei_detect::{Anomaly, Decision, Findings};
+use zenei_incident::event::Opened;
+use zenei_incident::opening::Opening;
+use zenei_incident::{ApplyError, Casebook, Changes, Event, ReadError, What, finite, finite_decision};
+use zenei_store::control::{Control, ControlError, EventRow, Txn};
+use zenei_wire::{EngineTime, Id};
+
+/// The desk's driver; the one that writes findings, events and decisions.
+#[derive(Debug)]
+pub struct DeskDriver {
+    control: Control,
+    incidents: Incidents,
+    opening: Opening,
+}
+
+/// What a call of [`DeskDriver::take`] kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Findings that were new.
+    pub anomalies: u64,
+    /// Findings that were known by their id.
+    pub repeated: u64,
+    /// Events of incidents.
+    pub events: u64,
+    /// Decisions that were new, the engine's and the casebook's.
+    pub decisions: u64,
+    /// Incidents that were opened, in order.
+    pub opened: Vec<Id>,
+}
+
+/// Why the incidents can't be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The control database.
+    #[error("the incidents can't be loaded")]
+    Control(#[from] ControlError),
+    /// An event that can't be read.
+    #[error("the incidents can't be loaded")]
+    Read(#[from] ReadError),
+    /// A log that breaks its own rules.
+    #[error("the incidents' log is damaged")]
+    Log(#[from] ApplyError),
+}
+
+/// Why findings were not taken; then none of the call was.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    /// The control database.
+    #[error("the findings were not kept")]
+    Control(#[from] ControlError),
+    /// An event that has no JSON.
+    #[error("an event can't be written")]
+    Write(#[from] ReadError),
+    /// The casebook broke a rule of its log: a fault of this program.
+    #[error("an event does not fit its incident")]
+    Log(#[from] ApplyError),
+    /// Another process wrote to the same log.
+    #[error("event {seq} of incident {incident} is in the log already: only one desk may write to a control database")]
+    Diverged {
+        /// The incident.
+        incident: Id,
+        /// The event's number.
+        seq: u32,
+    },
+}
+
+impl DeskDriver {
+    /// A driver on this control database, with the incidents as its log left them.
+    ///
+    /// # Errors
+    /// Where the log can't be read or breaks its own rules, see [`OpenError`].
+    pub fn open(control: Control) -> Result<Self, OpenError> {
+        let opening = Opening::default();
+        let casebook = load(&control, opening)?;
+        Ok(Self { control, incidents: Incidents::new(casebook), opening })
+    }
+
+    /// Keeps what the engine found and what follows from it; durable on return. `now` is how far time has gone; what is kept has the times of the
+    /// findings alone, so that it does not depend on how records were split into calls.
+    ///
+    /// # Errors
+    /// [`TakeError`]; then nothing of this call was kept, and the same findings may be handed over again.
+    pub fn take(&mut self, now: EngineTime, findings: &Findings) -> Result<Taken, TakeError> {
+        if findings.anomalies.is_empty() && findings.decisions.is_empty() {
+            return Ok(Taken::default());
+        }
+        let (taken, changes) = keep(&mut self.control, &self.incidents, findings)?;
+        self.incidents.absorb(changes);
+        self.tell(now, &taken);
+        Ok(taken)
+    }
+
+    /// Keeps one event of another origin: an operator's, or a recovery.
+    ///
+    /// # Errors
+    /// [`TakeError::Log`] where there is no such incident or its rules refuse the event; nothing was kept then, nor after any other error.
+    pub fn add(&mut self, incident: Id, at: EngineTime, what: impl Into<What>) -> Result<Event, TakeError> {
+        let changes = {
+            let book = self.incidents.read();
+            let mut draft = book.draft();
+            let event = draft.add(incident, at, what)?;
+            let txn = self.control.begin()?;
+            append(&txn, &event)?;
+            txn.commit()?;
+            (event, draft.into_changes())
+        };
+        self.incidents.absorb(changes.1);
+        Ok(changes.0)
+    }
+
+    /// The incidents, for readers.
+    pub fn incidents(&self) -> &Incidents {
+        &self.incidents
+    }
+
+    /// The control database, to read findings and decisions back.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// The opening conditions in use.
+    pub fn opening(&self) -> Opening {
+        self.opening
+    }
+
+    fn tell(&self, now: EngineTime, taken: &Taken) {
+        let book = self.incidents.read();
+        for incident in taken.opened.iter().filter_map(|id| book.incident(*id)) {
+            let lag_ms = now.ms().saturating_sub(incident.opened.ms());
+            let (urgency, domain) = (incident.urgency.as_str(), incident.domain.as_str());
+            tracing::warn!(incident = %incident.id, urgency, domain, title = incident.title, lag_ms, "incident opened");
+        }
+    }
+}
+
+/// The casebook of a control database; for commands that only read.
+///
+/// # Errors
+/// Where the log can't be read or breaks its own rules, see [`OpenError`].
+pub fn load(control: &Control, opening: Opening) -> Result<Casebook, OpenError> {
+    let mut events = Vec::new();
+    for row in control.events()? {
+        events.push(Event::read(row.incident, row.seq, EngineTime(row.at_ms), &row.kind, &row.body)?);
+    }
+    Ok(Casebook::fold(opening, &events)?)
+}
+
+enum Found<'a> {
+    Decision(&'a Decision),
+    Anomaly(&'a Anomaly),
+}
+
+/// Both lists as one, by time; of the same time decisions first. Each list is in order already.
+fn in_order(findings: &Findings) -> Vec<Found<'_>> {
+    let mut all: Vec<Found<'_>> = findings.decisions.iter().map(Found::Decision).collect();
+    all.extend(findings.anomalies.iter().map(Found::Anomaly));
+    all.sort_by_key(|found| match found {
+        Found::Decision(decision) => decision.at,
+        Found::Anomaly(anomaly) => anomaly.at,
+    });
+    all
+}
+
+fn keep(control: &mut Control, incidents: &Incidents, findings: &Findings) -> Result<(Taken, Changes), TakeError> {
+    let book = incidents.read();
+    let mut draft = book.draft();
+    let mut taken = Taken::default();
+    let txn = control.begin()?;
+    for found in in_order(findings) {
+        let anomaly = match found {
+            Found::Decision(decision) => {
+                taken.decisions += u64::from(txn.insert_decision(&finite_decision(decision))?);
+                continue;
+            }
+            Found::Anomaly(anomaly) => finite(anomaly),
+        };
+        if !txn.insert_anomaly(&anomaly)? {
+            taken.repeated += 1;
+            continue;
+        }
+        taken.anomalies += 1;
+        let outcome = draft.decide(&anomaly)?;
+        for event in &outcome.events {
+            append(&txn, event)?;
+            taken.events += 1;
+            if let What::Opened(Opened { .. }) = event.what {
+                taken.opened.push(event.incident);
+            }
+        }
+        for decision in &outcome.decisions {
+            taken.decisions += u64::from(txn.insert_decision(decision)?);
+        }
+    }
+    txn.commit()?;
+    Ok((taken, draft.into_changes()))
+}
+
+fn append(txn: &Txn<'_>, event: &Event) -> Result<(), TakeError> {
+    let row = EventRow {
+        incident: event.incident,
+        seq: event.seq,
+        at_ms: event.at.ms(),
+        kind: event.kind_word().to_owned(),
+        body: event.body()?,
+    };
+    if txn.append_event(&row)? {
+        return Ok(());
+    }
+    Err(TakeError::Diverged { incident: event.incident, seq: event.seq })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::anomaly;
+    use zenei_detect::DecisionReason;
+    use zenei_incident::Status;
+    use zenei_incident::event::StatusChanged;
+
+    const NOW: EngineTime = EngineTime(1_000_000);
+
+    fn found(anomalies: &[Anomaly]) -> Findings {
+        Findings { anomalies: anomalies.to_vec(), decisions: Vec::new() }
+    }
+
+    fn stored(driver: &DeskDriver) -> (usize, usize, usize) {
+        let control = driver.control();
+        (control.anomalies().unwrap().len(), control.events().unwrap().len(), control.decisions().unwrap().len())
+    }
+
+    fn resolve() -> StatusChanged {
+        StatusChanged { to: Status::Resolved, by: "sato".into() }
+    }
+
+    #[test]
+    fn a_finding_is_kept_with_what_follows_from_it() {
+        let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
+        let taken = driver.take(NOW, &found(&[anomaly("A", 1), anomaly("A", 2), anomaly("B", 3)])).unwrap();
+        assert_eq!((taken.anomalies, taken.events, taken.decisions, taken.opened.len()), (3, 3, 1, 2));
+        assert_eq!(stored(&driver), (3, 3, 1));
+        assert_eq!(driver.control().decisions().unwrap()[0].reason, DecisionReason::AlreadyOpen);
+    }
+
+    #[test]
+    fn findings_that_come_again_change_nothing_also_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sqlite");
+        let findings = found(&[anomaly("A", 1), anomaly("A", 2), anomaly("B", 3)]);
+        let mut driver = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
+        driver.take(NOW, &findings).unwrap();
+        let before = (stored(&driver), driver.incidents().read().clone());
+        assert_eq!(driver.take(NOW, &findings).unwrap(), Taken { repeated: 3, ..Taken::default() });
+        drop(driver);
+        let mut driver = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
+        assert_eq!(*driver.incidents().read(), before.1);
+        assert_eq!(driver.take(NOW, &findings).unwrap().events, 0);
+        assert_eq!((stored(&driver), driver.incidents().read().clone()), before);
+    }
+
+    #[test]
+    fn an_operators_event_is_kept_and_what_comes_back_opens_anew() {
+        let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
+        let first = driver.take(NOW, &found(&[anomaly("A", 1)])).unwrap().opened[0];
+        driver.add(first, NOW, resolve()).unwrap();
+        assert!(matches!(driver.add(first, NOW, resolve()), Err(TakeError::Log(_))));
+        assert!(matches!(driver.add(Id(1), NOW, resolve()), Err(TakeError::Log(_))));
+        let second = driver.take(NOW, &found(&[anomaly("A", 2)])).unwrap().opened[0];
+        let book = load(driver.control(), driver.opening()).unwrap();
+        assert_eq!(book.incident(second).and_then(|incident| incident.recurs_of), Some(first));
+        assert_eq!(book, *driver.incidents().read());
+    }
+
+    #[test]
+    fn a_store_that_fails_leaves_memory_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sqlite");
+        let mut writer = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
+        writer.take(NOW, &found(&[anomaly("A", 1)])).unwrap();
+        let mut reader = DeskDriver::open(Control::open_read_only(&path).unwrap()).unwrap();
+        let before = reader.incidents().read().clone();
+        assert!(matches!(reader.take(NOW, &found(&[anomaly("B", 2)])), Err(TakeError::Control(_))));
+        assert_eq!(*reader.incidents().read(), before);
+    }
+
+    #[test]
+    fn a_second_writer_is_found_out_and_nothing_of_its_call_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sqlite");
+        let mut one = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
+        one.take(NOW, &found(&[anomaly("A", 1)])).unwrap();
+        let mut two = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
+        one.take(NOW, &found(&[anomaly("A", 2)])).unwrap();
+        let before = (stored(&two), two.incidents().read().clone());
+        let failed = two.take(NOW, &found(&[anomaly("B", 3), anomaly("A", 4)]));
+        assert!(matches!(failed, Err(TakeError::Diverged { seq: 1, .. })));
+        assert_eq!((stored(&two), two.incidents().read().clone()), before);
+    }
+
+    #[test]
+    fn how_findings_are_split_into_calls_changes_nothing() {
+        let all: Vec<Anomaly> = (1..30).map(|at_s| anomaly(["A", "B", "C"][at_s % 3], at_s as i64)).collect();
+        let run = |size: usize| {
+            let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
+            for part in all.chunks(size) {
+                driver.take(NOW, &found(part)).unwrap();
+            }
+            let control = driver.control();
+            let book = driver.incidents().read().clone();
+            (control.events().unwrap(), control.decisions().unwrap(), book)
+        };
+        assert_eq!(run(1), run(29));
+        assert_eq!(run(1), run(4));
+    }
+
+    #[test]
+    fn numbers_that_json_has_not_can_be_read_back() {
+        let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
+        let mut odd = anomaly("A", 1);
+        (odd.value, odd.baseline) = (f64::INFINITY, f64::NAN);
+        driver.take(NOW, &found(&[odd])).unwrap();
+        assert_eq!(driver.control().anomalies().unwrap()[0].value, f64::MAX);
+    }
+}

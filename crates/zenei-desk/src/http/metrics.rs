@@ -1,0 +1,111 @@
+//! `/metrics` in OpenMetrics text: the ledger's counters and the open incidents, read at each scrape, so that nothing is counted twice and a restart
+//! goes on where the checkpoint was. The names are a contract. Called by the router.
+use super::Handles;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
+use std::fmt;
+use zenei_detect::{Domain, Urgency};
+use zenei_store::{DropReason, Ledger, Source};
+use zenei_wire::Reason;
+
+/// The type of OpenMetrics text, <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The registry that shows these handles.
+pub(super) fn registry(handles: Handles) -> Registry {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Shown(handles)));
+    registry
+}
+
+#[derive(Debug)]
+struct Shown(Handles);
+
+impl Collector for Shown {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        // A copy, so that the driver never waits for a slow scrape.
+        let ledger = self.0.ledger.borrow().clone();
+        by_label(&mut encoder, &ledger)?;
+        plain(&mut encoder, &ledger)?;
+        self.open_incidents(&mut encoder)
+    }
+}
+
+/// Counters that have a label; every value of it is shown, also at 0, so that the first one that happens is seen as a rise.
+fn by_label(encoder: &mut DescriptorEncoder, ledger: &Ledger) -> fmt::Result {
+    let received = Source::ALL.iter().map(|key| (key.as_str(), ledger.received.get(key)));
+    family(encoder, "zenei_received", "Records received", "source", received)?;
+    let dead = Reason::ALL.iter().map(|key| (key.as_str(), ledger.dead_letter.get(key)));
+    family(encoder, "zenei_dead_letter", "Records in the dead letters", "reason", dead)?;
+    let dropped = DropReason::ALL.iter().map(|key| (key.as_str(), ledger.dropped.get(key)));
+    family(encoder, "zenei_dropped", "Records in no store and in no dead letter", "reason", dropped)?;
+    let ignored = [("foreign", Some(&ledger.ignored_foreign)), ("online", Some(&ledger.ignored_online))];
+    family(encoder, "zenei_ignored_messages", "Messages that are no records", "topic", ignored.into_iter())
+}
+
+fn plain(encoder: &mut DescriptorEncoder, ledger: &Ledger) -> fmt::Result {
+    let counters = [
+        ("zenei_stored", "Records in a store", ledger.stored),
+        ("zenei_duplicate", "Records heard before", ledger.duplicate),
+        ("zenei_late", "Stored records that came after a later one of their lock", ledger.late),
+        ("zenei_gap", "Numbers missing between heard records of one boot", ledger.gaps),
+        ("zenei_unknown_fields", "Fields that the contract does not know", ledger.unknown_fields),
+    ];
+    for (name, help, value) in counters {
+        let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(metric)?;
+    }
+    let gauges = [
+        ("zenei_spool_bytes", "Size of the spool", ledger.spool_bytes),
+        ("zenei_spool_lag_records", "Records received and not yet sealed", ledger.pending),
+    ];
+    for (name, help, value) in gauges {
+        let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        gauge(value).encode(metric)?;
+    }
+    Ok(())
+}
+
+fn family<'l>(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    label: &str,
+    values: impl Iterator<Item = (&'l str, Option<&'l u64>)>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (word, value) in values {
+        let labels = [(label, word)];
+        ConstCounter::new(value.copied().unwrap_or(0)).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+/// A gauge of a count; OpenMetrics gauges are signed.
+fn gauge(value: u64) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+impl Shown {
+    fn open_incidents(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let mut open: BTreeMap<(Domain, Urgency), u64> = BTreeMap::new();
+        for incident in self.0.incidents.read().incidents().filter(|incident| incident.is_open()) {
+            *open.entry((incident.domain, incident.urgency)).or_default() += 1;
+        }
+        let help = "Incidents that take new evidence";
+        let mut metric = encoder.encode_descriptor("zenei_incidents_open", help, None, MetricType::Gauge)?;
+        for &domain in Domain::ALL {
+            for &urgency in Urgency::ALL {
+                let labels = [("domain", domain.as_str()), ("urgency", urgency.as_str())];
+                let value = open.get(&(domain, urgency)).copied().unwrap_or(0);
+                gauge(value).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! What the desk shows over HTTP: health, metrics, and incidents as JSON. Reads only; whoever may open the socket may read it, so that it belongs on
+//! loopback or behind a proxy that knows its users. Knows no store: all it shows comes by the [`Handles`]. Called by the binary.
+mod api;
+mod metrics;
+
+use crate::Incidents;
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use zenei_store::Ledger;
+
+/// What the server shows.
+#[derive(Clone, Debug)]
+pub struct Handles {
+    /// Where the records have gone.
+    pub ledger: watch::Receiver<Ledger>,
+    /// The incidents.
+    pub incidents: Incidents,
+    /// Whether records are heard and kept.
+    pub ready: watch::Receiver<bool>,
+}
+
+/// Why the server can't start.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on {listen}")]
+pub struct ServeError {
+    /// The address that was asked for.
+    pub listen: SocketAddr,
+    /// What the system says.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// Serves on a task of its own until `shutdown`; gives the address, which has the port where 0 was asked for. Open requests are answered to their end.
+///
+/// # Errors
+/// Where the address can't be listened on.
+pub async fn serve(
+    listen: SocketAddr,
+    handles: Handles,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<SocketAddr, ServeError> {
+    let failed = |source| ServeError { listen, source };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let server = axum::serve(listener, router(handles)).with_graceful_shutdown(shutdown);
+    tokio::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the http server ended");
+        }
+    });
+    tracing::info!(%address, "http is served");
+    Ok(address)
+}
+
+fn router(handles: Handles) -> Router {
+    let metrics = Arc::new(metrics::registry(handles.clone()));
+    let ready = handles.ready.clone();
+    Router::new()
+        .route("/healthz", get(async || (StatusCode::OK, axum::Json(serde_json::json!({ "status": "ok" })))))
+        .route("/readyz", get(async move || readiness(*ready.borrow())))
+        .route("/metrics", get(async move || exposition(&metrics)))
+        .merge(api::routes(handles.incidents))
+        .fallback(async || api::problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .method_not_allowed_fallback(async || api::problem(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here"))
+}
+
+fn readiness(is_ready: bool) -> Response {
+    let (code, status) =
+        if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
+    (code, axum::Json(serde_json::json!({ "status": status }))).into_response()
+}
+
+fn exposition(registry: &prometheus_client::registry::Registry) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(_) => api::problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

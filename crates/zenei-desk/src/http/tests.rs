@@ -1,0 +1,162 @@
+//! The server as a client sees it: bytes in, bytes out, over a socket.
+use super::*;
+use crate::DeskDriver;
+use crate::samples::anomaly;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use zenei_detect::Findings;
+use zenei_store::control::Control;
+use zenei_store::{DropReason, Source};
+use zenei_wire::{EngineTime, Reason};
+
+struct Running {
+    address: SocketAddr,
+    ready: watch::Sender<bool>,
+    ledger: watch::Sender<Ledger>,
+    driver: DeskDriver,
+    stop: oneshot::Sender<()>,
+}
+
+async fn running() -> Running {
+    let driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
+    let (ready, ready_seen) = watch::channel(false);
+    let (ledger, ledger_seen) = watch::channel(Ledger::default());
+    let handles = Handles { ledger: ledger_seen, incidents: driver.incidents().clone(), ready: ready_seen };
+    let (stop, stopped) = oneshot::channel();
+    let shutdown = async move { _ = stopped.await };
+    let address = serve("127.0.0.1:0".parse().unwrap(), handles, shutdown).await.unwrap();
+    Running { address, ready, ledger, driver, stop }
+}
+
+/// Head and body of the answer.
+async fn ask(address: SocketAddr, method: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+async fn check(address: SocketAddr, path: &str, status: u16, body: &str) {
+    let (head, found) = ask(address, "GET", path).await;
+    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    assert_eq!(found, body, "{path}");
+}
+
+fn take(running: &mut Running, anomalies: Vec<zenei_detect::Anomaly>) -> Vec<zenei_wire::Id> {
+    let findings = Findings { anomalies, decisions: Vec::new() };
+    running.driver.take(EngineTime(9_000), &findings).unwrap().opened
+}
+
+#[tokio::test]
+async fn health_is_told_apart_from_readiness() {
+    let running = running().await;
+    check(running.address, "/healthz", 200, r#"{"status":"ok"}"#).await;
+    check(running.address, "/readyz", 503, r#"{"status":"not ready"}"#).await;
+    running.ready.send_replace(true);
+    check(running.address, "/readyz", 200, r#"{"status":"ready"}"#).await;
+}
+
+#[tokio::test]
+async fn metrics_have_the_contracts_names_line_by_line() {
+    let mut running = running().await;
+    take(&mut running, vec![anomaly("A", 1), anomaly("B", 2)]);
+    running.ledger.send_modify(|ledger| {
+        ledger.receive(Source::Mqtt, 12);
+        (ledger.pending, ledger.stored, ledger.duplicate, ledger.spool_bytes) = (3, 5, 2, 4_096);
+        ledger.bury(Reason::BadJson);
+        ledger.drop_records(DropReason::SpoolFull, 1);
+        ledger.late = 1;
+    });
+    let (head, body) = ask(running.address, "GET", "/metrics").await;
+    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"), "{head}");
+    let lines: Vec<&str> = body.lines().collect();
+    let samples = [
+        r#"zenei_received_total{source="mqtt"} 12"#,
+        r#"zenei_received_total{source="ingress"} 0"#,
+        "zenei_stored_total 5",
+        "zenei_duplicate_total 2",
+        r#"zenei_dead_letter_total{reason="bad_json"} 1"#,
+        r#"zenei_dead_letter_total{reason="too_large"} 0"#,
+        r#"zenei_dropped_total{reason="spool_full"} 1"#,
+        "zenei_spool_bytes 4096",
+        "zenei_spool_lag_records 3",
+        r#"zenei_incidents_open{domain="hardware",urgency="high"} 2"#,
+        r#"zenei_incidents_open{domain="software",urgency="low"} 0"#,
+        "zenei_late_total 1",
+        "# TYPE zenei_received counter",
+        "# TYPE zenei_incidents_open gauge",
+    ];
+    for sample in samples {
+        assert_eq!(lines.iter().filter(|line| **line == sample).count(), 1, "{sample} once in:\n{body}");
+    }
+    assert_eq!(lines.last(), Some(&"# EOF"));
+}
+
+#[tokio::test]
+async fn incidents_are_listed_newest_first_and_filtered() {
+    let mut running = running().await;
+    check(running.address, "/api/v1/incidents", 200, r#"{"incidents":[]}"#).await;
+    let opened = take(&mut running, vec![anomaly("A", 1), anomaly("B", 2)]);
+    let (_, body) = ask(running.address, "GET", "/api/v1/incidents?status=detected&urgency=high").await;
+    let found: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let ids: Vec<&str> = found["incidents"].as_array().unwrap().iter().filter_map(|line| line["id"].as_str()).collect();
+    assert_eq!(ids, [opened[1].to_string(), opened[0].to_string()]);
+    check(running.address, "/api/v1/incidents?domain=software", 200, r#"{"incidents":[]}"#).await;
+    let refused = r#"{"error":"domain is \"wet\", which is none of its words"}"#;
+    check(running.address, "/api/v1/incidents?domain=wet", 400, refused).await;
+    let refused = r#"{"error":"the parameter \"door\" is not known; status, domain and urgency are"}"#;
+    check(running.address, "/api/v1/incidents?door=1", 400, refused).await;
+}
+
+#[tokio::test]
+async fn an_incident_is_shown_with_its_evidence_by_either_form_of_its_id() {
+    let mut running = running().await;
+    let id = take(&mut running, vec![anomaly("A", 1)])[0];
+    for path in [format!("/api/v1/incidents/{id}"), format!("/api/v1/incidents/zenei-{id}")] {
+        let (_, body) = ask(running.address, "GET", &path).await;
+        let found: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((found["devices"][0].as_str(), found["records"].as_u64()), (Some("A"), Some(2)));
+        assert_eq!(found["evidence"][1]["ts_ms"].as_i64(), Some(1_001));
+        assert_eq!(found["urgency_reason"].as_str(), Some("the rule says high; 1 lock affected"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_json_answer_too() {
+    let running = running().await;
+    let unknown = "/api/v1/incidents/00000000000000000000000000000001";
+    check(running.address, unknown, 404, r#"{"error":"there is no incident of this id"}"#).await;
+    let bad = r#"{"error":"an incident's id is 32 lower-case hex digits"}"#;
+    check(running.address, "/api/v1/incidents/..%2fetc", 404, bad).await;
+    check(running.address, "/nothing", 404, r#"{"error":"there is nothing at this path"}"#).await;
+    let (head, body) = ask(running.address, "POST", "/healthz").await;
+    assert!(head.starts_with("HTTP/1.1 405 "), "{head}");
+    assert_eq!(body, r#"{"error":"only GET is answered here"}"#);
+}
+
+#[tokio::test]
+async fn a_taken_address_is_an_error_that_names_it() {
+    let running = running().await;
+    let (_, ready) = watch::channel(true);
+    let (_, ledger) = watch::channel(Ledger::default());
+    let handles = Handles { ledger, incidents: Incidents::default(), ready };
+    let refused = serve(running.address, handles, std::future::pending()).await.unwrap_err();
+    assert_eq!(refused.to_string(), format!("can't listen on {}", running.address));
+}
+
+#[tokio::test]
+async fn the_server_ends_when_it_is_told() {
+    let running = running().await;
+    check(running.address, "/healthz", 200, r#"{"status":"ok"}"#).await;
+    running.stop.send(()).unwrap();
+    let is_gone = async {
+        while TcpStream::connect(running.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), is_gone).await.unwrap();
+}

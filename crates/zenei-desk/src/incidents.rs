@@ -1,0 +1,25 @@
+//! The casebook as many may read it while one writes: the driver absorbs into it, the HTTP server looks at it.
+//! Knows nothing of either.
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use zenei_incident::{Casebook, Changes};
+
+/// A handle on the one casebook of a process; clones show the same.
+#[derive(Clone, Debug, Default)]
+pub struct Incidents(Arc<RwLock<Casebook>>);
+
+impl Incidents {
+    /// A handle on this casebook.
+    pub fn new(casebook: Casebook) -> Self {
+        Self(Arc::new(RwLock::new(casebook)))
+    }
+
+    /// The casebook, as it stands until the guard is dropped. Hold it shortly: the driver waits.
+    pub fn read(&self) -> RwLockReadGuard<'_, Casebook> {
+        // A reader that panicked has changed nothing.
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn absorb(&self, changes: Changes) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).absorb(changes);
+    }
+}
