@@ -1,1 +1,39 @@
-//! Placeholder.
+//! A simulated fleet of smart locks that says what real ones would: physics of battery and motor, firmware, radio, people, weather, and
+//! seeded faults with their true times.
+//!
+//! It answers: what would this fleet have sent, byte for byte, and what was really wrong with it. It must not know the detector: it depends
+//! on `zenei-wire` alone. Called by the demo, the lab, the benches and tests, and by its own binary.
+//!
+//! ```
+//! use firmware_sim::{Fleet, Scenario};
+//! let mut scenario = Scenario::demo();
+//! (scenario.locks, scenario.days) = (20, 1.0);
+//! let mut fleet = Fleet::new(&scenario, 1)?;
+//! let mut messages = Vec::new();
+//! fleet.advance(fleet.end_ms(), &mut messages);
+//! assert!(messages.len() > 100);
+//! # Ok::<(), firmware_sim::ScenarioError>(())
+//! ```
+mod battery;
+mod calendar;
+mod clock;
+mod fault;
+mod fleet;
+mod habit;
+mod identity;
+mod individual;
+mod lock;
+mod message;
+mod motor;
+mod operation;
+mod rng;
+pub mod scenario;
+mod truth;
+mod weather;
+mod world;
+
+pub use fleet::Fleet;
+pub use identity::Identity;
+pub use message::Message;
+pub use scenario::{DEMO_TOML, PHYSICS_TOML, Scenario, ScenarioError};
+pub use truth::{Scope, Truth};

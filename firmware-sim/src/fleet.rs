@@ -1,0 +1,81 @@
+//! All locks of a run on one queue of what comes next: messages in order of time, whatever the steps in which they are asked for.
+//! Called by whoever needs a fleet: the binary, the demo, the lab, tests.
+use crate::identity::{self, Identity, Kinds};
+use crate::lock::Lock;
+use crate::message::{Message, Outbox};
+use crate::scenario::{Scenario, ScenarioError};
+use crate::truth::{self, Truth};
+use crate::world::World;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// A simulated fleet.
+#[derive(Debug)]
+pub struct Fleet {
+    world: World,
+    identities: Vec<Identity>,
+    kinds: Vec<Kinds>,
+    locks: Vec<Lock>,
+    /// When each lock does its next thing; of equal times the lower lock comes first.
+    queue: BinaryHeap<Reverse<(i64, u32)>>,
+}
+
+impl Fleet {
+    /// A fleet at the start of its run. The same scenario and seed give the same messages, byte for byte.
+    ///
+    /// # Errors
+    /// Where the scenario names what is not there, or has a number out of range.
+    pub fn new(scenario: &Scenario, seed: u64) -> Result<Self, ScenarioError> {
+        let world = World::new(scenario, seed)?;
+        let (identities, kinds): (Vec<_>, Vec<_>) =
+            (0..scenario.locks).map(|number| identity::draw(scenario, seed, number)).unzip();
+        let locks: Vec<Lock> =
+            kinds.iter().enumerate().map(|(number, &kinds)| Lock::new(&world, number, kinds, None)).collect();
+        let queue = locks.iter().zip(0..).map(|(lock, number)| Reverse((lock.next_ms(), number))).collect();
+        Ok(Self { world, identities, kinds, locks, queue })
+    }
+
+    /// Start of the run, ms since 1970: local midnight of the scenario's first day.
+    pub fn start_ms(&self) -> i64 {
+        self.world.start_ms
+    }
+
+    /// End of the run, ms since 1970.
+    pub fn end_ms(&self) -> i64 {
+        self.world.end_ms
+    }
+
+    /// Every lock, by its number.
+    pub fn locks(&self) -> &[Identity] {
+        &self.identities
+    }
+
+    /// Adds every message sent after the last call's time and up to `to_ms`, in order of `at_ms`; nothing is sent after [`Fleet::end_ms`].
+    pub fn advance(&mut self, to_ms: i64, out: &mut Vec<Message>) {
+        let to_ms = to_ms.min(self.world.end_ms);
+        let mut outbox = Outbox(out);
+        while let Some(mut next) = self.queue.peek_mut() {
+            let Reverse((at_ms, number)) = *next;
+            if at_ms > to_ms {
+                break;
+            }
+            let lock = &mut self.locks[number as usize];
+            lock.step(&self.world, &self.identities[number as usize], &mut outbox);
+            *next = Reverse((lock.next_ms(), number));
+        }
+    }
+
+    /// What was really wrong, and when: one entry for each seeded fault and control that begins within the run. Each affected lock is
+    /// simulated twice more, so it may be asked at any time, and costs time.
+    pub fn truth(&self) -> Vec<Truth> {
+        truth::of(&self.world, &self.identities, &self.kinds)
+    }
+
+    /// The asset registry: CSV with a header (telemetry contract, "Asset registry").
+    pub fn registry_csv(&self) -> String {
+        identity::registry_csv(self.identities.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests;

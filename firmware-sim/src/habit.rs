@@ -1,0 +1,30 @@
+//! When people want a door to move: the operations of one lock on one local day.
+//! A day is drawn whole from its own stream, so nothing that happens to the lock changes what is asked of it. Called by `lock`.
+use crate::calendar::{self, DAY_MS, HOUR_MS};
+use crate::rng::{Draws, Purpose};
+use crate::world::World;
+
+/// The most operations of one day; a plan beyond it is cut.
+pub(crate) const OPS_PER_DAY_MAX: usize = 256;
+/// The closest two operations may follow one another: a person has to go through, ms; guess.
+const GAP_MS: i64 = 20_000;
+
+/// Times of the day's operations, falling: the next one is the last.
+pub(crate) fn day(world: &World, lock: usize, service: usize, ops_factor: f64, day: i64) -> Vec<i64> {
+    let habits = &world.scenario.service[service];
+    let weekend = calendar::is_weekend(world.scenario.first_day() + day);
+    let (hours, factor) = if weekend { (&habits.weekend_hours, habits.weekend) } else { (&habits.weekday_hours, 1.0) };
+    let mut draws = Draws::new(world.seed, lock, Purpose::Habit, day as u64);
+    let count = draws.poisson(habits.ops_per_day * ops_factor * factor).min(OPS_PER_DAY_MAX);
+    let midnight_ms = world.start_ms + day * DAY_MS;
+    let mut times: Vec<i64> = (0..count)
+        .map(|_| {
+            let hour = draws.pick(hours.iter().copied()) as i64;
+            midnight_ms + hour * HOUR_MS + (draws.uniform() * HOUR_MS as f64) as i64
+        })
+        .collect();
+    times.sort_unstable();
+    times.dedup_by(|later, earlier| *later - *earlier < GAP_MS);
+    times.reverse();
+    times
+}

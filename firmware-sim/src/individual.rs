@@ -1,0 +1,91 @@
+//! What makes one lock unlike the next of its model: friction, winding, battery, converters, place, use.
+//! Drawn once per lock and constant over a run. Knows no time. Called by `lock`.
+use crate::identity::Kinds;
+use crate::motor::SEGMENTS;
+use crate::rng::{Draws, Purpose};
+use crate::scenario::Scenario;
+
+/// One lock's constants.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Individual {
+    /// Factor of gear and bolt friction.
+    pub(crate) friction: f64,
+    /// Factor of the bolt's friction when it unlocks.
+    pub(crate) unlock: f64,
+    /// Friction of the bolt along the travel, mean 1.
+    pub(crate) shape: [f64; SEGMENTS],
+    /// Winding, Ω at 20 °C.
+    pub(crate) motor_ohm: f64,
+    /// Factor of the cells' resistance.
+    pub(crate) battery_ohm: f64,
+    /// Charge at the start of the run.
+    pub(crate) charge: f64,
+    /// Gain of the voltage converter.
+    pub(crate) voltage_gain: f64,
+    /// Gain of the current sense.
+    pub(crate) current_gain: f64,
+    /// Offset of the thermometer, °C.
+    pub(crate) temp_offset_c: f64,
+    /// Share of the outdoor temperature in the lock's.
+    pub(crate) outdoor: f64,
+    /// Factor of operations per day.
+    pub(crate) ops: f64,
+    /// Factor of error rates.
+    pub(crate) errors: f64,
+    /// Mean signal strength, dBm.
+    pub(crate) rssi_dbm: f64,
+    /// Offset of the end position, degrees.
+    pub(crate) angle_deg: f64,
+    /// Mean interval of heartbeats, ms.
+    pub(crate) state_every_ms: f64,
+    /// Where in its first interval the first heartbeat falls, 0 to 1.
+    pub(crate) state_phase: f64,
+    /// Restarts before the run.
+    pub(crate) boots: u32,
+    /// Days since the last restart at the start of the run.
+    pub(crate) uptime_days: f64,
+}
+
+/// Draws one lock's constants.
+pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize, kinds: &Kinds) -> Individual {
+    let spread = &scenario.spread;
+    let (model, lot) = (&scenario.model[kinds.model], &scenario.lot[kinds.lot]);
+    let mut draws = Draws::new(seed, lock, Purpose::Body, 0);
+    Individual {
+        friction: lot.friction * draws.factor(spread.friction),
+        // The latch's spring helps one way and hinders the other; guess.
+        unlock: 0.9 * draws.factor(0.06),
+        shape: shape(&mut draws),
+        motor_ohm: model.motor_ohm * draws.factor(spread.motor_ohm),
+        battery_ohm: lot.battery_ohm * draws.factor(spread.battery_ohm),
+        charge: draws.between(spread.soc_min, spread.soc_max),
+        voltage_gain: 1.0 + spread.voltage_gain * draws.normal(),
+        current_gain: 1.0 + spread.current_gain * draws.normal(),
+        temp_offset_c: spread.temp_offset_c * draws.normal(),
+        outdoor: draws.between(spread.outdoor_min, spread.outdoor_max),
+        ops: draws.factor(spread.ops),
+        errors: draws.factor(spread.errors),
+        rssi_dbm: scenario.radio.rssi_dbm + scenario.radio.rssi_spread_db * draws.normal(),
+        angle_deg: scenario.noise.angle_deg * draws.normal(),
+        // Crystals and settings differ a little; guess.
+        state_every_ms: model.state_every_min * 60_000.0 * draws.factor(0.05),
+        state_phase: draws.uniform(),
+        boots: 2 + draws.below(40) as u32,
+        uptime_days: 60.0 * draws.uniform(),
+    }
+}
+
+/// Friction along the travel: an even part, a ripple, and the strike that the bolt meets late in its travel. Widths and heights are guesses.
+fn shape(draws: &mut Draws) -> [f64; SEGMENTS] {
+    let strike_at = draws.between(0.6, 0.85);
+    let strike = draws.between(0.2, 0.5);
+    let (ripple, phase) = (draws.between(0.02, 0.06), draws.between(0.0, std::f64::consts::TAU));
+    let mut shape = [0.0; SEGMENTS];
+    for (at, value) in shape.iter_mut().enumerate() {
+        let along = (at as f64 + 0.5) / SEGMENTS as f64;
+        let bump = strike * (-((along - strike_at) / 0.1).powi(2)).exp();
+        *value = 1.0 + bump + ripple * (along * 5.0 * std::f64::consts::TAU + phase).sin();
+    }
+    let mean = shape.iter().sum::<f64>() / SEGMENTS as f64;
+    shape.map(|value| value / mean)
+}

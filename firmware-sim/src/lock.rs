@@ -1,0 +1,232 @@
+//! One lock through time: what it does next, and what it says when it has done it.
+//! A lock knows the shared world and itself, no other lock; it can be run again alone, with or without one of its faults.
+//! Called by `fleet` (messages) and `truth` (what really happened).
+use crate::battery::Pack;
+use crate::calendar::{DAY_MS, MINUTE_MS};
+use crate::clock::Clock;
+use crate::fault::{Effect, Ramp};
+use crate::habit;
+use crate::identity::{Identity, Kinds};
+use crate::individual::{self, Individual};
+use crate::message::{Listener, Speech};
+use crate::rng::{Draws, Purpose};
+use crate::world::World;
+use zenei_wire::{LockState, ResetReason};
+
+mod acts;
+
+/// One lock.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    number: usize,
+    kinds: Kinds,
+    one: Individual,
+    without: Option<usize>,
+    friction: Vec<Ramp>,
+    resistance: Vec<Ramp>,
+    pack: Pack,
+    settled_ms: i64,
+    speech: Speech,
+    version: usize,
+    version_since_ms: i64,
+    reset_reason: ResetReason,
+    bolt: LockState,
+    client: usize,
+    /// Times of the day's operations, falling.
+    plan: Vec<i64>,
+    plan_day: i64,
+    plan_end_ms: i64,
+    ops: u64,
+    states: u64,
+    state_ms: i64,
+    extra: u64,
+    /// One for each code, and the last for resets.
+    clocks: Vec<Clock>,
+    clock_ms: i64,
+    /// Rollouts to come, latest first: when and which.
+    rollouts: Vec<(i64, usize)>,
+    /// An update under way: when it ends and to which version.
+    ota: Option<(i64, usize)>,
+    /// Battery replacements to come, latest first.
+    replacements: Vec<i64>,
+    offline_periods: u64,
+    /// When the present or next offline period begins and ends.
+    offline_ms: (i64, i64),
+    low_battery_day: i64,
+}
+
+/// What a lock does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Offline,
+    Online,
+    Replacement,
+    UpdateDone,
+    Update,
+    Midnight,
+    Operation,
+    Heartbeat,
+    Clock,
+}
+
+impl Lock {
+    /// A lock at the start of the run, but for the planned fault `without`.
+    pub(crate) fn new(world: &World, number: usize, kinds: Kinds, without: Option<usize>) -> Self {
+        let one = individual::draw(&world.scenario, world.seed, number, &kinds);
+        let start_ms = world.start_ms;
+        let booted_ms = start_ms - (one.uptime_days * DAY_MS as f64) as i64;
+        // Some 17 records a day until now; a guess that only sets where `seq` stands.
+        let seq = (one.uptime_days * 17.0) as u32;
+        let cbor = world.scenario.hw_rev[kinds.hw_rev].cbor;
+        let mut lock = Self {
+            number,
+            without,
+            friction: Vec::new(),
+            resistance: Vec::new(),
+            pack: Pack::with_charge(one.charge),
+            settled_ms: start_ms,
+            speech: Speech::new(number, cbor, one.boots, seq, booted_ms),
+            version: kinds.firmware,
+            version_since_ms: booted_ms,
+            reset_reason: ResetReason::PowerOn,
+            bolt: LockState::Locked,
+            client: kinds.app,
+            plan: habit::day(world, number, kinds.service, one.ops, 0),
+            plan_day: 0,
+            plan_end_ms: start_ms + DAY_MS,
+            ops: 0,
+            states: 0,
+            state_ms: start_ms + (one.state_phase * one.state_every_ms) as i64,
+            extra: 0,
+            clocks: Vec::new(),
+            clock_ms: i64::MAX,
+            rollouts: rollouts(world, number),
+            ota: None,
+            replacements: Vec::new(),
+            offline_periods: 0,
+            offline_ms: offline_period(world, number, 0, start_ms),
+            low_battery_day: -1,
+            kinds,
+            one,
+        };
+        lock.take_faults(world);
+        lock.clocks = (0..=world.codes.len())
+            .map(|kind| Clock::new(world.seed, number, kind, start_ms, lock.rate(world, kind)))
+            .collect();
+        lock.find_clock();
+        lock
+    }
+
+    /// When it does its next thing, ms.
+    pub(crate) fn next_ms(&self) -> i64 {
+        self.due().0
+    }
+
+    /// Does its next thing.
+    pub(crate) fn step<L: Listener>(&mut self, world: &World, identity: &Identity, listener: &mut L) {
+        let (at_ms, due) = self.due();
+        let mut at = acts::At { world, identity, at_ms, listener };
+        match due {
+            Due::Offline => self.speech.offline = true,
+            Due::Online => {
+                self.speech.back(identity, at_ms, at.listener);
+                self.offline_periods += 1;
+                self.offline_ms = offline_period(world, self.number, self.offline_periods, at_ms);
+            }
+            Due::Replacement => self.replace_battery(&mut at),
+            Due::Update => self.start_update(&mut at),
+            Due::UpdateDone => self.finish_update(&mut at),
+            Due::Midnight => {
+                self.plan_day += 1;
+                self.plan_end_ms += DAY_MS;
+                self.plan = habit::day(world, self.number, self.kinds.service, self.one.ops, self.plan_day);
+            }
+            Due::Operation => self.operate(&mut at),
+            Due::Heartbeat => self.beat(&mut at),
+            Due::Clock => self.strike(&mut at),
+        }
+    }
+
+    fn due(&self) -> (i64, Due) {
+        let link =
+            if self.speech.offline { (self.offline_ms.1, Due::Online) } else { (self.offline_ms.0, Due::Offline) };
+        let never = i64::MAX;
+        [
+            (self.ota.map_or(never, |(at_ms, _)| at_ms), Due::UpdateDone),
+            (self.rollouts.last().map_or(never, |&(at_ms, _)| at_ms), Due::Update),
+            (self.replacements.last().copied().unwrap_or(never), Due::Replacement),
+            self.plan.last().map_or((self.plan_end_ms, Due::Midnight), |&at_ms| (at_ms, Due::Operation)),
+            (self.state_ms, Due::Heartbeat),
+            (self.clock_ms, Due::Clock),
+        ]
+        .into_iter()
+        .fold(link, Ord::min)
+    }
+
+    /// The rate of a clock, per day, under the version that runs.
+    fn rate(&self, world: &World, kind: usize) -> f64 {
+        let Some((_, per_day)) = world.codes.get(kind) else {
+            return world.scenario.firmware[self.version].resets_per_day;
+        };
+        let bugs = world.bugs(self.version, self.without).filter(|bug| bug.code == kind);
+        per_day * self.one.errors * bugs.map(|bug| bug.factor).product::<f64>()
+    }
+
+    fn find_clock(&mut self) {
+        self.clock_ms = self.clocks.iter().map(Clock::due_ms).min().unwrap_or(i64::MAX);
+    }
+
+    fn take_faults(&mut self, world: &World) {
+        for (_, planned) in world.plan.iter().enumerate().filter(|(at, _)| Some(*at) != self.without) {
+            match planned.effect {
+                Effect::Friction { lock, ramp } if lock == self.number => self.friction.push(ramp),
+                Effect::Resistance { lock, ramp } if lock == self.number => self.resistance.push(ramp),
+                Effect::Replacement { lock } if lock == self.number => self.replacements.push(planned.onset_ms),
+                Effect::Friction { .. }
+                | Effect::Resistance { .. }
+                | Effect::Replacement { .. }
+                | Effect::Bug(_)
+                | Effect::Cold { .. }
+                | Effect::Rollout { .. } => {}
+            }
+        }
+        self.replacements.sort_unstable_by(|a, b| b.cmp(a));
+    }
+}
+
+/// Whether a rollout may bring the lock to a version; what it really runs, a run shows.
+pub(crate) fn may_run(world: &World, lock: usize, version: usize) -> bool {
+    let name = &world.scenario.firmware[version].version;
+    rollouts(world, lock).iter().any(|&(_, rollout)| world.scenario.rollout[rollout].version == *name)
+}
+
+/// The rollouts that reach a lock if its version is among those wanted, latest first: when and which.
+fn rollouts(world: &World, lock: usize) -> Vec<(i64, usize)> {
+    let mut reached: Vec<(i64, usize)> = world
+        .scenario
+        .rollout
+        .iter()
+        .enumerate()
+        .filter_map(|(number, rollout)| {
+            let mut draws = Draws::new(world.seed, lock, Purpose::Rollout, number as u64);
+            let chosen = draws.chance(rollout.share);
+            let day = rollout.day + rollout.days * draws.uniform();
+            chosen.then_some((world.start_ms + (day * DAY_MS as f64) as i64, number))
+        })
+        .collect();
+    reached.sort_unstable_by(|a, b| b.cmp(a));
+    reached
+}
+
+/// The offline period of this number that begins after `from_ms`: begin and end.
+fn offline_period(world: &World, lock: usize, number: u64, from_ms: i64) -> (i64, i64) {
+    let radio = &world.scenario.radio;
+    let mut draws = Draws::new(world.seed, lock, Purpose::Offline, number);
+    let gap_days = draws.exponential() / radio.offline_per_day;
+    let minutes = (radio.offline_min * draws.factor(radio.offline_sigma)).clamp(1.0, radio.offline_min_max.max(1.0));
+    if gap_days > 1e6 {
+        return (i64::MAX, i64::MAX);
+    }
+    let begin_ms = from_ms + (gap_days * DAY_MS as f64) as i64;
+    (begin_ms, begin_ms + (minutes * MINUTE_MS as f64) as i64)
+}

@@ -1,0 +1,267 @@
+//! What a lock does and says: operations, heartbeats, errors, restarts, updates, a new battery.
+//! Called by `Lock::step` when the thing is due.
+use super::Lock;
+use crate::battery::{self, Pack};
+use crate::calendar::{DAY_MS, HOUR_MS, MINUTE_MS};
+use crate::identity::Identity;
+use crate::message::{Labels, Listener};
+use crate::motor::Outcome;
+use crate::operation::{self, Conditions, Observed};
+use crate::rng::{Draws, Purpose};
+use crate::world::World;
+use zenei_wire::{
+    Body, Bytes, CentiCelsius, DbMilliwatts, ErrorReport, Event, EventKind, LockState, Percent, ResetReason, State,
+};
+
+/// How long an update takes from its start to the first words of the new version, ms; guess.
+const OTA_MS: i64 = 3 * MINUTE_MS;
+/// Relative jitter of heartbeats; guess.
+const STATE_JITTER: f64 = 0.01;
+/// Current of a radio burst, mA (nRF52832 at +4 dBm with its converter, and the board around it).
+const RADIO_MA: f64 = 15.0;
+
+/// When and for whom something is done.
+pub(super) struct At<'a, L: Listener> {
+    pub(super) world: &'a World,
+    pub(super) identity: &'a Identity,
+    pub(super) at_ms: i64,
+    pub(super) listener: &'a mut L,
+}
+
+impl Lock {
+    pub(super) fn operate<L: Listener>(&mut self, at: &mut At<'_, L>) {
+        self.plan.pop();
+        self.settle(at);
+        let number = self.ops;
+        self.ops += 1;
+        let temp_c = self.temp_c(at);
+        let conditions = Conditions {
+            number,
+            at_ms: at.at_ms,
+            emf_mv: self.pack.emf_mv(self.battery(at), temp_c),
+            battery_ohm: self.battery_ohm(at, temp_c),
+            temp_c,
+            friction: self.friction.iter().map(|ramp| ramp.factor(at.at_ms)).product(),
+            held_up: self.held_up(at),
+        };
+        let done = operation::perform(at.world, &self.kinds, &self.one, &conditions, self.number);
+        if self.is_dead(at, &conditions) {
+            at.listener.operation(&Observed { good: false, measured: false, ..done.observed });
+            return;
+        }
+        at.listener.operation(&done.observed);
+        let battery = self.battery(at).clone();
+        self.pack.take(&battery, done.charge_mah);
+        if done.outcome == Outcome::Brownout {
+            self.restart(at, ResetReason::Brownout);
+        }
+        let client = done.client.map(|client| at.world.scenario.client[client].version.as_str());
+        self.client = done.client.unwrap_or(self.client);
+        self.say(at, done.delay_ms, false, client, Body::Op(done.op));
+        let (bolt, code) = match (done.outcome, number.is_multiple_of(2)) {
+            (Outcome::Done, true) => (LockState::Unlocked, None),
+            (Outcome::Done, false) => (LockState::Locked, None),
+            (Outcome::Jam, _) => (LockState::Jammed, Some("jam")),
+            (Outcome::Stall | Outcome::Timeout, _) => (LockState::Jammed, Some("motor_stall")),
+            (Outcome::Brownout, _) => (LockState::Unknown, Some("battery_cutoff")),
+        };
+        self.bolt = bolt;
+        if let Some(code) = code {
+            self.say_error(at, done.delay_ms, code);
+        }
+        if done.outcome == Outcome::Brownout {
+            self.say_state(at);
+        }
+    }
+
+    pub(super) fn beat<L: Listener>(&mut self, at: &mut At<'_, L>) {
+        self.settle(at);
+        let mut draws = Draws::new(at.world.seed, self.number, Purpose::Heartbeat, self.states);
+        self.states += 1;
+        self.state_ms += (self.one.state_every_ms * (1.0 + STATE_JITTER * draws.normal())).max(1000.0) as i64;
+        if self.pack.charge > 0.0 {
+            self.say_state_by(at, draws);
+        }
+    }
+
+    /// A clock strikes: an error code, or a reset that nobody asked for.
+    pub(super) fn strike<L: Listener>(&mut self, at: &mut At<'_, L>) {
+        let Some(kind) = self.clocks.iter().position(|clock| clock.due_ms() == at.at_ms) else {
+            self.find_clock();
+            return;
+        };
+        self.clocks[kind].wind(at.world.seed, self.number, at.at_ms);
+        self.find_clock();
+        self.settle(at);
+        if self.pack.charge <= 0.0 {
+            return;
+        }
+        let index = (kind as u64) << 32 | self.clocks[kind].struck();
+        let mut draws = Draws::new(at.world.seed, self.number, Purpose::Occurrence, index);
+        let delay_ms = operation::delay_ms(&at.world.scenario, &mut draws);
+        match at.world.codes.get(kind) {
+            Some((code, _)) => self.say_error(at, delay_ms, code),
+            None => {
+                // Half watchdog, a third asked for by the firmware, the rest hard faults; guess.
+                let (reason, code) = match draws.below(6) {
+                    0..3 => (ResetReason::Watchdog, Some("watchdog_reset")),
+                    3..5 => (ResetReason::Software, None),
+                    _ => (ResetReason::HardFault, Some("hard_fault")),
+                };
+                self.restart(at, reason);
+                self.say_state(at);
+                if let Some(code) = code {
+                    self.say_error(at, 0, code);
+                }
+            }
+        }
+    }
+
+    /// An update starts, where the lock's version is among those wanted; while it is offline, it waits.
+    pub(super) fn start_update<L: Listener>(&mut self, at: &mut At<'_, L>) {
+        let Some((_, number)) = self.rollouts.pop() else { return };
+        let scenario = &at.world.scenario;
+        let rollout = &scenario.rollout[number];
+        let present = &scenario.firmware[self.version].version;
+        if *present == rollout.version || !(rollout.from.is_empty() || rollout.from.contains(present)) {
+            return;
+        }
+        if self.speech.offline {
+            self.rollouts.push((self.offline_ms.1 + MINUTE_MS, number));
+            return;
+        }
+        let version = crate::fault::place(scenario.firmware.iter().map(|firmware| &firmware.version), &rollout.version);
+        self.ota = Some((at.at_ms + OTA_MS, version));
+        self.say_event(at, EventKind::OtaStarted, Some((self.version, version)));
+    }
+
+    pub(super) fn finish_update<L: Listener>(&mut self, at: &mut At<'_, L>) {
+        let Some((_, version)) = self.ota.take() else { return };
+        self.settle(at);
+        let before = std::mem::replace(&mut self.version, version);
+        self.version_since_ms = at.at_ms;
+        for kind in 0..self.clocks.len() {
+            let per_day = self.rate(at.world, kind);
+            self.clocks[kind].change(at.at_ms, per_day);
+        }
+        self.find_clock();
+        self.restart(at, ResetReason::Ota);
+        at.listener.runs_version(at.at_ms, version);
+        self.say_event(at, EventKind::OtaDone, Some((before, version)));
+        self.say_state(at);
+    }
+
+    pub(super) fn replace_battery<L: Listener>(&mut self, at: &mut At<'_, L>) {
+        self.replacements.pop();
+        self.settle(at);
+        // New cells are sold a little below full; guess.
+        self.pack = Pack::with_charge(0.98);
+        self.restart(at, ResetReason::PowerOn);
+        self.say_event(at, EventKind::BatteryReplaced, None);
+        self.say_state(at);
+    }
+
+    fn restart<L: Listener>(&mut self, at: &At<'_, L>, reason: ResetReason) {
+        self.speech.restart(at.at_ms);
+        self.reset_reason = reason;
+    }
+
+    /// Lets the battery rest until now.
+    fn settle<L: Listener>(&mut self, at: &At<'_, L>) {
+        let scenario = &at.world.scenario;
+        let factor = scenario.hw_rev[self.kinds.hw_rev].sleep * scenario.firmware[self.version].sleep;
+        let sleep_ua = scenario.model[self.kinds.model].sleep_ua * factor;
+        let hours = (at.at_ms - self.settled_ms) as f64 / HOUR_MS as f64;
+        self.pack.rest(&scenario.battery[self.kinds.battery], hours, sleep_ua);
+        self.settled_ms = at.at_ms;
+    }
+
+    fn battery<'a, L: Listener>(&self, at: &At<'a, L>) -> &'a crate::scenario::Battery {
+        &at.world.scenario.battery[self.kinds.battery]
+    }
+
+    fn battery_ohm<L: Listener>(&self, at: &At<'_, L>, temp_c: f64) -> f64 {
+        let ageing: f64 = self.resistance.iter().map(|ramp| ramp.factor(at.at_ms)).product();
+        self.pack.ohm(self.battery(at), temp_c, ageing * self.one.battery_ohm)
+    }
+
+    fn temp_c<L: Listener>(&self, at: &At<'_, L>) -> f64 {
+        let outdoor_c = at.world.weather.outdoor_c(self.kinds.region, at.at_ms);
+        self.one.outdoor * outdoor_c + (1.0 - self.one.outdoor) * at.world.scenario.spread.indoor_c
+    }
+
+    /// Whether the supply fails under a radio burst alone: the lock is found dead.
+    fn is_dead<L: Listener>(&self, at: &At<'_, L>, now: &Conditions) -> bool {
+        self.pack.charge <= 0.0 || now.emf_mv - RADIO_MA * now.battery_ohm < at.world.scenario.control.brownout_mv
+    }
+
+    /// The share of operations that a bug of this version holds up by now, and how long.
+    fn held_up<L: Listener>(&self, at: &At<'_, L>) -> (f64, f64) {
+        let up_ms = at.at_ms - self.speech.booted_ms.max(self.version_since_ms);
+        let mut bugs = at.world.bugs(self.version, self.without).filter(|bug| up_ms >= bug.late_after_ms);
+        bugs.next().map_or((0.0, 0.0), |bug| (bug.late_share, bug.late_ms))
+    }
+
+    fn extra_draws<L: Listener>(&mut self, at: &At<'_, L>) -> Draws {
+        self.extra += 1;
+        Draws::new(at.world.seed, self.number, Purpose::Report, self.extra)
+    }
+
+    fn say_state<L: Listener>(&mut self, at: &mut At<'_, L>) {
+        let draws = self.extra_draws(at);
+        self.say_state_by(at, draws);
+    }
+
+    fn say_state_by<L: Listener>(&mut self, at: &mut At<'_, L>, mut draws: Draws) {
+        if !L::MESSAGES {
+            self.speech.seq += 1;
+            return;
+        }
+        let scenario = &at.world.scenario;
+        let (noise, radio) = (&scenario.noise, &scenario.radio);
+        let delay_ms = operation::delay_ms(scenario, &mut draws);
+        let temp_c = self.temp_c(at);
+        let emf_mv = self.pack.emf_mv(self.battery(at), temp_c);
+        let volts = operation::volts(noise, &self.one, emf_mv, noise.rest_mv * draws.normal());
+        let pct = 100.0 * battery::charge_at(self.battery(at), f64::from(volts.0));
+        let read_c = temp_c + self.one.temp_offset_c + noise.temp_c * draws.normal();
+        let free_b = scenario.model[self.kinds.model].heap_b - scenario.firmware[self.version].heap_used_b
+            + noise.heap_b * draws.normal();
+        let rssi_dbm = self.one.rssi_dbm + radio.rssi_noise_db * draws.normal();
+        let state = State {
+            battery_mv: Some(volts),
+            battery_pct: Some(Percent(pct.round() as u8)),
+            temp_c: Some(CentiCelsius(((read_c / noise.step_c).round() * noise.step_c * 100.0).round() as i16)),
+            rssi_dbm: Some(DbMilliwatts(rssi_dbm.round().clamp(-110.0, -20.0) as i8)),
+            lock_state: Some(self.bolt),
+            reset_reason: Some(self.reset_reason),
+            // Allocators hand out memory in steps of 8 bytes.
+            free_heap_b: Some(Bytes((free_b.max(0.0) as u32) & !7)),
+        };
+        let client = scenario.client[self.client].version.as_str();
+        self.say(at, delay_ms, true, Some(client), Body::State(state));
+        let day = (at.at_ms - at.world.start_ms).div_euclid(DAY_MS);
+        if pct <= scenario.control.low_battery_pct && day != self.low_battery_day {
+            self.low_battery_day = day;
+            self.say_error(at, delay_ms, "low_battery");
+        }
+    }
+
+    fn say_error<L: Listener>(&mut self, at: &mut At<'_, L>, delay_ms: i64, code: &str) {
+        let body = Body::Error(ErrorReport { code: code.into(), count: 1, detail: None });
+        self.say(at, delay_ms, false, None, body);
+    }
+
+    fn say_event<L: Listener>(&mut self, at: &mut At<'_, L>, event: EventKind, fw: Option<(usize, usize)>) {
+        let versions = &at.world.scenario.firmware;
+        let name = |version: usize| versions[version].version.as_str().into();
+        let (from, to) = (fw.map(|(from, _)| name(from)), fw.map(|(_, to)| name(to)));
+        self.say(at, 0, true, None, Body::Event(Event { event, fw_from: from, fw_to: to }));
+    }
+
+    fn say<L: Listener>(&mut self, at: &mut At<'_, L>, delay_ms: i64, all: bool, client: Option<&str>, body: Body<'_>) {
+        let firmware = at.world.scenario.firmware[self.version].version.as_str();
+        let labels = Labels { firmware, client, all };
+        self.speech.say(at.identity, &labels, at.at_ms, delay_ms, body, at.listener);
+    }
+}

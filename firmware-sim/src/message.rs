@@ -1,0 +1,183 @@
+//! How a record leaves a lock: numbered, labelled, encoded, held while the lock is offline, sent in order when it is back.
+//! Knows no physics. Called by `lock`.
+use crate::identity::Identity;
+use crate::operation::Observed;
+use zenei_wire::{Body, DeviceTime, Kind, Name, Record, Text, Topic};
+
+/// The most bytes of one backlog message: the contract's 64 KiB less room for the last record.
+const BACKLOG_BYTES_MAX: usize = 60_000;
+
+/// One MQTT message that a lock sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// When it arrives, ms since 1970.
+    pub at_ms: i64,
+    /// Its topic.
+    pub topic: String,
+    /// JSON or CBOR: one record, or an array of a backlog's.
+    pub payload: Vec<u8>,
+    /// Whether it is to be retained (only `state`).
+    pub retain: bool,
+    /// The lock's place in [`crate::Fleet::locks`].
+    pub lock: usize,
+}
+
+/// Who follows a lock: a fleet that wants messages, or the truth that wants what really happened.
+pub(crate) trait Listener {
+    /// Whether messages are wanted; without, none is encoded.
+    const MESSAGES: bool;
+    fn message(&mut self, message: Message);
+    fn operation(&mut self, observed: &Observed);
+    fn runs_version(&mut self, at_ms: i64, version: usize);
+}
+
+/// The messages of a fleet.
+pub(crate) struct Outbox<'a>(pub(crate) &'a mut Vec<Message>);
+
+impl Listener for Outbox<'_> {
+    const MESSAGES: bool = true;
+    fn message(&mut self, message: Message) {
+        self.0.push(message);
+    }
+    fn operation(&mut self, _: &Observed) {}
+    fn runs_version(&mut self, _: i64, _: usize) {}
+}
+
+/// How a lock speaks.
+#[derive(Clone, Debug)]
+pub(crate) struct Speech {
+    pub(crate) lock: usize,
+    pub(crate) cbor: bool,
+    pub(crate) boot: u32,
+    pub(crate) seq: u32,
+    pub(crate) booted_ms: i64,
+    pub(crate) offline: bool,
+    last_ts_ms: i64,
+    backlog: Vec<(Kind, Vec<u8>)>,
+}
+
+/// Which labels a record carries.
+pub(crate) struct Labels<'a> {
+    pub(crate) firmware: &'a str,
+    pub(crate) client: Option<&'a str>,
+    /// Model, revision, lot, service and gateway too.
+    pub(crate) all: bool,
+}
+
+impl Speech {
+    pub(crate) fn new(lock: usize, cbor: bool, boot: u32, seq: u32, booted_ms: i64) -> Self {
+        Self { lock, cbor, boot, seq, booted_ms, offline: false, last_ts_ms: i64::MIN, backlog: Vec::new() }
+    }
+
+    /// A restart: the next record is the first of the next boot.
+    pub(crate) fn restart(&mut self, at_ms: i64) {
+        self.boot += 1;
+        self.seq = 0;
+        self.booted_ms = at_ms;
+    }
+
+    /// Says something that happened `delay_ms` ago; now, or when the lock is back.
+    pub(crate) fn say<L: Listener>(
+        &mut self,
+        identity: &Identity,
+        labels: &Labels<'_>,
+        at_ms: i64,
+        delay_ms: i64,
+        body: Body<'_>,
+        listener: &mut L,
+    ) {
+        let seq = self.seq;
+        self.seq += 1;
+        if !L::MESSAGES {
+            return;
+        }
+        self.last_ts_ms = (at_ms - delay_ms).max(self.last_ts_ms).max(self.booted_ms.min(at_ms));
+        let kind = body.kind();
+        let all = |text| labels.all.then_some(Text::Borrowed(text));
+        let record = Record {
+            ts: DeviceTime(self.last_ts_ms),
+            boot: Some(self.boot),
+            seq: Some(seq),
+            model: all(identity.model.as_str()),
+            hw_rev: all(identity.hw_rev.as_str()),
+            lot: all(identity.lot.as_str()),
+            fw: Some(Text::Borrowed(labels.firmware)),
+            service: all(identity.service.as_str()),
+            gw: all(identity.gateway.as_str()),
+            client_version: labels.client.map(Text::Borrowed),
+            uptime_s: Some(u32::try_from((self.last_ts_ms - self.booted_ms).max(0) / 1000).unwrap_or(u32::MAX)),
+            body,
+            unknown_fields: 0,
+        };
+        let payload = self.encode(identity, kind, &record);
+        if self.offline {
+            self.backlog.push((kind, payload));
+        } else {
+            listener.message(self.wrap(identity, at_ms, kind, payload));
+        }
+    }
+
+    /// The lock is back: what it held goes out in order, neighbours of one kind as an array.
+    pub(crate) fn back<L: Listener>(&mut self, identity: &Identity, at_ms: i64, listener: &mut L) {
+        self.offline = false;
+        let backlog = std::mem::take(&mut self.backlog);
+        let mut rest = backlog.as_slice();
+        while let Some((kind, _)) = rest.first() {
+            let mut bytes = 0;
+            let fits = |(other, payload): &&(Kind, Vec<u8>)| {
+                bytes += payload.len() + 1;
+                other == kind && bytes < BACKLOG_BYTES_MAX
+            };
+            let count = rest.iter().take(zenei_wire::MAX_RECORDS).take_while(fits).count().max(1);
+            let payload = array(self.cbor, &rest[..count]);
+            listener.message(self.wrap(identity, at_ms, *kind, payload));
+            rest = &rest[count..];
+        }
+    }
+
+    fn encode(&self, identity: &Identity, kind: Kind, record: &Record<'_>) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(320);
+        // Both names were checked with the scenario.
+        if let (Ok(site), Ok(device)) = (Name::new(&identity.site), Name::new(&identity.device_id)) {
+            let topic = Topic { site, device, kind };
+            if self.cbor {
+                zenei_wire::cbor::encode(&topic, record, &mut payload);
+            } else {
+                zenei_wire::json::encode(&topic, record, &mut payload);
+            }
+        }
+        payload
+    }
+
+    fn wrap(&self, identity: &Identity, at_ms: i64, kind: Kind, payload: Vec<u8>) -> Message {
+        let topic = [zenei_wire::topic::PREFIX, &identity.site, "/", &identity.device_id, "/", kind.as_str()].concat();
+        Message { at_ms, topic, payload, retain: kind == Kind::State, lock: self.lock }
+    }
+}
+
+/// An array of encoded records; a single one stays bare.
+fn array(cbor: bool, records: &[(Kind, Vec<u8>)]) -> Vec<u8> {
+    if let [(_, one)] = records {
+        return one.clone();
+    }
+    let mut bytes = Vec::with_capacity(records.iter().map(|(_, payload)| payload.len() + 1).sum::<usize>() + 3);
+    if cbor {
+        // RFC 8949, 3.1: major type 4 with its length; at most 1,000 here.
+        match records.len() {
+            count @ 0..24 => bytes.push(0x80 | count as u8),
+            count @ 24..256 => bytes.extend([0x98, count as u8]),
+            count => {
+                bytes.push(0x99);
+                bytes.extend((count as u16).to_be_bytes());
+            }
+        }
+        records.iter().for_each(|(_, payload)| bytes.extend_from_slice(payload));
+    } else {
+        for (at, (_, payload)) in records.iter().enumerate() {
+            bytes.push(if at == 0 { b'[' } else { b',' });
+            bytes.extend_from_slice(payload);
+        }
+        bytes.push(b']');
+    }
+    bytes
+}

@@ -1,0 +1,269 @@
+//! One operation: who asks, how the motor does, what the firmware measures of it.
+//! Every chance of the operation comes from its own stream, drawn in a fixed order before physics decides, so that the same operation of
+//! a faulty lock and of its sound twin differ by physics alone. Knows no calendar, no message. Called by `lock`.
+use crate::identity::Kinds;
+use crate::individual::Individual;
+use crate::motor::{self, Attempt, Load, Outcome, SEGMENTS};
+use crate::rng::{Draws, Purpose};
+use crate::scenario::{Noise, Scenario};
+use crate::world::World;
+use zenei_wire::{CentiDegrees, Milliamps, Millis, Millivolts, Op, OpKind, OpResult, OpSource, Profile};
+
+/// The latency from which a person calls an operation late, ms (fleet benchmark's definition).
+const LATE_MS: f64 = 3000.0;
+/// The order of [`crate::scenario::Sources`].
+const SOURCES: [OpSource; 7] = [
+    OpSource::App,
+    OpSource::Remote,
+    OpSource::Keypad,
+    OpSource::Nfc,
+    OpSource::Auto,
+    OpSource::Manual,
+    OpSource::Schedule,
+];
+/// How many attempts have their chance drawn in advance; the scenario allows 3 retries.
+const ATTEMPTS_MAX: usize = 4;
+
+/// What really happened, beside what was reported: the truth's material.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Observed {
+    /// Its number; equal in a twin.
+    pub(crate) number: u64,
+    pub(crate) at_ms: i64,
+    /// Whether a person asked for it.
+    pub(crate) person: bool,
+    /// Ended ok within 3 s.
+    pub(crate) good: bool,
+    /// Whether the record carries measurements.
+    pub(crate) measured: bool,
+    /// Mean current without observation noise, mA, and the noise of one observation.
+    pub(crate) mean_ma: [f64; 2],
+    /// The battery's resistance as sag over peak would give it, Ω, and the noise of one observation.
+    pub(crate) ohm: [f64; 2],
+}
+
+/// What the operation finds.
+#[derive(Clone, Debug)]
+pub(crate) struct Conditions {
+    pub(crate) number: u64,
+    pub(crate) at_ms: i64,
+    pub(crate) emf_mv: f64,
+    pub(crate) battery_ohm: f64,
+    pub(crate) temp_c: f64,
+    /// Factor of all friction by faults.
+    pub(crate) friction: f64,
+    /// A firmware bug: the share of app and remote operations held up, and by how much, ms.
+    pub(crate) held_up: (f64, f64),
+}
+
+/// What the operation did.
+pub(crate) struct Performed {
+    pub(crate) op: Op,
+    /// Place of the asking app or hub in the scenario's clients.
+    pub(crate) client: Option<usize>,
+    pub(crate) outcome: Outcome,
+    pub(crate) charge_mah: f64,
+    pub(crate) delay_ms: i64,
+    pub(crate) observed: Observed,
+}
+
+/// The chances of one operation.
+struct Chances {
+    draws: Draws,
+    source: OpSource,
+    overhead_ms: f64,
+    scatter: [f64; ATTEMPTS_MAX],
+    lean: f64,
+    obstacle: Option<(usize, f64)>,
+    held_up: f64,
+    profile: bool,
+    delay_ms: i64,
+    peak: f64,
+    mean: f64,
+    low: f64,
+    duration: f64,
+    angle: f64,
+}
+
+/// Performs one operation.
+pub(crate) fn perform(world: &World, kinds: &Kinds, one: &Individual, now: &Conditions, lock: usize) -> Performed {
+    let scenario = &world.scenario;
+    let mut chances = chances(scenario, kinds, Draws::new(world.seed, lock, Purpose::Operation, now.number));
+    let kind = if now.number.is_multiple_of(2) { OpKind::Unlock } else { OpKind::Lock };
+    let attempts = attempts(scenario, kinds, one, now, &chances, kind);
+    let motor_ms: f64 = attempts.iter().map(|attempt| attempt.duration_ms).sum();
+    let charge_mah: f64 = attempts.iter().map(Attempt::charge_mah).sum();
+    let mean_ma = charge_mah * 3_600_000.0 / motor_ms;
+    let peak_ma = attempts.iter().map(|attempt| attempt.peak_ma).fold(0.0, f64::max);
+    let low_mv = attempts.iter().map(|attempt| attempt.supply_min_mv).fold(f64::INFINITY, f64::min);
+    let asked = matches!(chances.source, OpSource::App | OpSource::Remote);
+    let held_up_ms = if asked && chances.held_up < now.held_up.0 { now.held_up.1 } else { 0.0 };
+    let pauses_ms = scenario.control.backoff_ms * (attempts.len() - 1) as f64;
+    let latency_ms = chances.overhead_ms + held_up_ms + motor_ms + pauses_ms;
+    let last = &attempts[attempts.len() - 1];
+    let measured = last.outcome != Outcome::Brownout;
+    let noise = &scenario.noise;
+    let current = |value_ma: f64, normal: f64| whole(current_ma(noise, one, value_ma, normal));
+    let angle_deg = one.angle_deg + noise.angle_deg * chances.angle + last.missing_deg;
+    let op = Op {
+        op: kind,
+        source: Some(chances.source),
+        result: result(last.outcome),
+        latency_ms: measured.then(|| Millis(latency_ms.round() as u32)),
+        duration_ms: measured.then(|| whole(motor_ms + noise.duration_ms * chances.duration)),
+        peak_ma: measured.then(|| Milliamps(current(peak_ma, chances.peak))),
+        mean_ma: measured.then(|| Milliamps(current(mean_ma, chances.mean))),
+        battery_min_mv: measured.then(|| volts(noise, one, low_mv, noise.load_mv * chances.low)),
+        angle_err_deg: measured.then(|| CentiDegrees((angle_deg * 10.0).round() as i16 * 10)),
+        current_ma: None,
+        sample_ms: None,
+    };
+    let observed = Observed {
+        number: now.number,
+        at_ms: now.at_ms,
+        person: is_person(chances.source),
+        good: last.outcome == Outcome::Done && latency_ms <= LATE_MS,
+        measured,
+        mean_ma: [mean_ma, mean_noise_ma(scenario, kinds, mean_ma)],
+        ohm: [now.battery_ohm, ohm_noise(noise, now.battery_ohm, peak_ma)],
+    };
+    let client = match chances.source {
+        OpSource::App => Some(kinds.app),
+        OpSource::Remote | OpSource::Schedule => Some(kinds.hub),
+        OpSource::Keypad | OpSource::Nfc | OpSource::Auto | OpSource::Manual => None,
+    };
+    let (outcome, delay_ms) = (last.outcome, chances.delay_ms);
+    let op = if measured && chances.profile { with_profile(scenario, one, last, op, &mut chances.draws) } else { op };
+    Performed { op, client, outcome, charge_mah, delay_ms, observed }
+}
+
+fn chances(scenario: &Scenario, kinds: &Kinds, mut draws: Draws) -> Chances {
+    let (control, spread) = (&scenario.control, &scenario.spread);
+    let shares = &scenario.service[kinds.service].sources;
+    let weights = [shares.app, shares.remote, shares.keypad, shares.nfc, shares.auto, shares.manual, shares.schedule];
+    let source = SOURCES[draws.pick(weights.into_iter())];
+    let networked = matches!(source, OpSource::App | OpSource::Remote | OpSource::Schedule);
+    let median_ms = if networked { control.secure_ms } else { control.local_ms };
+    let mut overhead_ms = median_ms * draws.factor(control.overhead_sigma);
+    let (slow, slow_ms) = (draws.chance(control.slow_share), 1000.0 + control.slow_ms * draws.exponential());
+    if slow && source == OpSource::Remote {
+        overhead_ms += slow_ms;
+    }
+    let scatter = std::array::from_fn(|_| draws.factor(spread.op_friction));
+    let (leans, lean) = (draws.chance(spread.lean_share), spread.lean_friction * draws.exponential());
+    let (ajar, ajar_at) = (draws.chance(spread.ajar_share), draws.between(0.5, 0.9));
+    Chances {
+        source,
+        overhead_ms,
+        scatter,
+        lean: if leans { 1.0 + lean } else { 1.0 },
+        // The bolt meets wood or steel: no multiple of its friction would move it.
+        obstacle: ajar.then_some(((ajar_at * SEGMENTS as f64) as usize, 10.0)),
+        held_up: draws.uniform(),
+        profile: draws.chance(scenario.report.profile_share),
+        delay_ms: delay_ms(scenario, &mut draws),
+        peak: draws.normal(),
+        mean: draws.normal(),
+        low: draws.normal(),
+        duration: draws.normal(),
+        angle: draws.normal(),
+        draws,
+    }
+}
+
+fn attempts(
+    scenario: &Scenario,
+    kinds: &Kinds,
+    one: &Individual,
+    now: &Conditions,
+    chances: &Chances,
+    kind: OpKind,
+) -> Vec<Attempt> {
+    let control = &scenario.control;
+    let way = if kind == OpKind::Unlock { one.unlock } else { 1.0 };
+    let friction = one.friction * now.friction;
+    let mut attempts = Vec::with_capacity(1);
+    let mut eased = 1.0;
+    for scatter in chances.scatter.iter().take(control.retries + 1) {
+        let load = Load {
+            emf_mv: now.emf_mv,
+            battery_ohm: now.battery_ohm,
+            motor_ohm: one.motor_ohm,
+            temp_c: now.temp_c,
+            gear: friction,
+            bolt: friction * way * chances.lean * scatter * eased,
+            shape: &one.shape,
+            obstacle: chances.obstacle.filter(|_| kind == OpKind::Lock),
+        };
+        let attempt = motor::drive(&scenario.model[kinds.model], control, &load);
+        let done = matches!(attempt.outcome, Outcome::Done | Outcome::Brownout);
+        attempts.push(attempt);
+        if done {
+            break;
+        }
+        eased *= control.retry_friction;
+    }
+    attempts
+}
+
+/// Adds the last attempt's current profile: as fine as its number of samples allows.
+fn with_profile(scenario: &Scenario, one: &Individual, last: &Attempt, op: Op, draws: &mut Draws) -> Op {
+    let report = &scenario.report;
+    let steps = (last.duration_ms / report.profile_samples as f64 / report.profile_step_ms).ceil().max(1.0);
+    let step_ms = steps * report.profile_step_ms;
+    let mut profile = Profile::EMPTY;
+    let mut at_ms = 0.0;
+    while at_ms < last.duration_ms && profile.samples().len() < report.profile_samples {
+        profile.push(whole(current_ma(&scenario.noise, one, last.current_ma(at_ms), draws.normal())));
+        at_ms += step_ms;
+    }
+    Op { current_ma: Some(profile), sample_ms: Some(step_ms as u16), ..op }
+}
+
+/// How long a record takes from the lock to the receiver, ms.
+pub(crate) fn delay_ms(scenario: &Scenario, draws: &mut Draws) -> i64 {
+    (scenario.radio.delay_ms * draws.factor(scenario.radio.delay_sigma)) as i64
+}
+
+fn current_ma(noise: &Noise, one: &Individual, value_ma: f64, normal: f64) -> f64 {
+    value_ma * one.current_gain + normal * (noise.current_share * value_ma).hypot(noise.current_ma)
+}
+
+/// A measured voltage: gain, noise, the converter's step.
+pub(crate) fn volts(noise: &Noise, one: &Individual, value_mv: f64, error_mv: f64) -> Millivolts {
+    Millivolts(whole(((value_mv * one.voltage_gain + error_mv) / noise.step_mv).round() * noise.step_mv))
+}
+
+/// Nearest whole number in 0 to 65,535.
+pub(crate) fn whole(value: f64) -> u16 {
+    value.round().clamp(0.0, f64::from(u16::MAX)) as u16
+}
+
+/// Noise of one observed mean current, mA: what differs between operations of a sound lock, and the measurement.
+fn mean_noise_ma(scenario: &Scenario, kinds: &Kinds, mean_ma: f64) -> f64 {
+    let noise = &scenario.noise;
+    let scatter_ma = scenario.spread.op_friction * scenario.model[kinds.model].bolt_ma;
+    scatter_ma.hypot(noise.current_share * mean_ma).hypot(noise.current_ma)
+}
+
+/// Noise of one resistance observed as sag over peak, Ω.
+fn ohm_noise(noise: &Noise, ohm: f64, peak_ma: f64) -> f64 {
+    (noise.rest_mv.hypot(noise.load_mv) / peak_ma.max(1.0)).hypot(ohm * noise.current_share)
+}
+
+fn is_person(source: OpSource) -> bool {
+    match source {
+        OpSource::App | OpSource::Remote | OpSource::Keypad | OpSource::Nfc | OpSource::Manual => true,
+        OpSource::Auto | OpSource::Schedule => false,
+    }
+}
+
+fn result(outcome: Outcome) -> OpResult {
+    match outcome {
+        Outcome::Done => OpResult::Ok,
+        Outcome::Jam => OpResult::Jam,
+        Outcome::Stall => OpResult::Stall,
+        Outcome::Timeout => OpResult::Timeout,
+        Outcome::Brownout => OpResult::Aborted,
+    }
+}
