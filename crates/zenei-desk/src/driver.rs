@@ -318,6 +318,36 @@ mod tests {
     }
 
     #[test]
+    fn a_driver_may_go_to_the_thread_that_hears() {
+        let driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
+        let count = std::thread::spawn(move || driver.incidents().read().len()).join().unwrap();
+        assert_eq!(count, 0);
+    }
+
+    #[test]
+    fn engine_decisions_are_kept_once_and_by_time_among_those_of_the_casebook() {
+        let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
+        let first = anomaly("A", 1);
+        let decision = |at_s: i64, threshold: f64| Decision {
+            at: EngineTime(at_s * 1_000),
+            rule: first.rule.clone(),
+            rule_version: 1,
+            scope: first.scope.clone(),
+            reason: DecisionReason::BelowEffect,
+            value: 310.0,
+            threshold,
+            unit: "mA".into(),
+            why: "the rise is below what matters".into(),
+        };
+        let decisions = vec![decision(0, 380.0), decision(3, f64::NAN)];
+        let findings = Findings { anomalies: vec![first.clone(), anomaly("A", 2)], decisions };
+        assert_eq!(driver.take(NOW, &findings).unwrap().decisions, 3);
+        assert_eq!(driver.take(NOW, &findings).unwrap().decisions, 0);
+        let kept: Vec<i64> = driver.control().decisions().unwrap().iter().map(|kept| kept.at.ms() / 1_000).collect();
+        assert_eq!(kept, [0, 2, 3]);
+    }
+
+    #[test]
     fn numbers_that_json_has_not_can_be_read_back() {
         let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
         let mut odd = anomaly("A", 1);

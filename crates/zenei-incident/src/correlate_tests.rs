@@ -249,6 +249,22 @@ fn numbers_that_json_has_not_are_replaced_before_they_reach_the_log() {
     assert_eq!(read, event);
 }
 
+#[test]
+fn a_storm_of_findings_about_one_fault_is_one_incident_of_bounded_size() {
+    let mut book = Casebook::default();
+    for batch in 0..100 {
+        let mut draft = book.draft();
+        for at_s in batch * 200..batch * 200 + 200 {
+            draft.decide(&anomaly("motor_effort", "A", at_s)).unwrap();
+        }
+        let changes = draft.into_changes();
+        book.absorb(changes);
+    }
+    let incident = book.incidents().next().unwrap();
+    assert_eq!((book.len(), incident.findings, incident.devices.len()), (1, 20_000, 1));
+    assert_eq!(incident.evidence_first.len() + incident.evidence_latest.len(), 2 * crate::incident::EVIDENCE_SHOWN);
+}
+
 fn findings() -> impl Strategy<Value = Vec<String>> {
     let rules = prop::sample::select(vec!["motor_effort", "motor_duration", "reboot", "error_rate"]);
     let scopes = prop::sample::select(vec!["device=A", "device=B", "device=C", "fw=3.3.0", "site=S", "lot=L"]);
