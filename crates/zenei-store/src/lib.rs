@@ -9,6 +9,7 @@ pub mod dead_letter;
 pub mod disk;
 pub mod layout;
 pub mod ledger;
+pub mod parquet;
 pub mod snapshot;
 pub mod spool;
 
@@ -16,4 +17,5 @@ pub use control::{Checkpoint, Control, ControlError, EventRow, OutboxRow, SealPl
 pub use dead_letter::DeadLetter;
 pub use layout::Layout;
 pub use ledger::{DropReason, Imbalance, Ledger};
+pub use parquet::{ParquetStore, StoredBatch, StoredRecord};
 pub use spool::{Source, Spool, SpoolError, SpoolMessage, SpoolOptions, SpoolReader, StoredMessage};
