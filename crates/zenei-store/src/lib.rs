@@ -10,6 +10,7 @@ pub mod disk;
 pub mod layout;
 pub mod ledger;
 pub mod parquet;
+pub mod registry;
 pub mod snapshot;
 pub mod spool;
 
