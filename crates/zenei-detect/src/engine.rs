@@ -122,8 +122,14 @@ impl Engine {
             firmware.close_hour(end, fleet, &mut shadow);
         }
         if end.ms().rem_euclid(DAY_MS) == 0 {
-            for drift in &mut self.drifts {
-                drift.close_day(end, &self.locks, fleet, &mut shadow);
+            // The battery first: what it explains of the motor is no finding of its own.
+            let mut weak = vec![false; self.locks.len()];
+            for drift in self.drifts.iter_mut().filter(|drift| drift.measure() == Measure::Resistance) {
+                drift.close_day(end, &self.locks, &[], fleet, &mut shadow);
+                weak.iter_mut().enumerate().for_each(|(at, weak)| *weak |= drift.alarming(at));
+            }
+            for drift in self.drifts.iter_mut().filter(|drift| drift.measure() == Measure::Effort) {
+                drift.close_day(end, &self.locks, &weak, fleet, &mut shadow);
             }
             for firmware in &mut self.firmware {
                 firmware.close_day(end, &self.locks);

@@ -289,8 +289,8 @@ mod tests {
             "motor.toml:40: parameter.slope_temperature.unit: found the unit \"K\"; allowed is \"1/K\""
         );
         assert_eq!(
-            problem(&MOTOR.replace("value = 9.0", "value = -9.0")),
-            "motor.toml:29: parameter.limit.value: found -9; allowed is 1 to 100"
+            problem(&MOTOR.replace("value = 10.0", "value = -10.0")),
+            "motor.toml:29: parameter.limit.value: found -10; allowed is 1 to 100"
         );
         let unknown = problem(&MOTOR.replace("parameter.slack", "parameter.slak"));
         assert!(
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn the_digest_follows_the_text() {
-        let changed = MOTOR.replace("value = 9.0", "value = 9.5");
+        let changed = MOTOR.replace("value = 10.0", "value = 10.5");
         let digest = |text: &str| Rules::parse([("motor.toml", text)]).unwrap().digest();
         assert_eq!(digest(MOTOR), digest(MOTOR));
         assert_ne!(digest(MOTOR), digest(&changed));

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use zenei_wire::EngineTime;
 
 const DAY_MS: i64 = 86_400_000;
-/// Observations that a prior slope is worth, at the spread of the covariates within a lock that a temperate week shows (5 K, 0.1 V). A guess.
-const PRIOR_WEIGHT: [f64; 2] = [50.0 * 25.0, 50.0 * 0.01];
+/// Observations that a prior slope is worth, at the spread of the covariates within a lock that a temperate week shows (5 K, 5 %). A guess.
+const PRIOR_WEIGHT: [f64; 2] = [50.0 * 25.0, 50.0 * 0.0025];
 /// How unlike locks of one model are in their slopes: standard deviation as a share of the slope. A guess: grease and cells vary by a quarter or so.
 const SLOPE_SPREAD: f64 = 0.3;
 /// Imagined members at 0 in a site's or version's median.
@@ -27,8 +27,12 @@ const VARIANCE_WEIGHT: f64 = 20.0;
 const SPREAD_FIRST: f64 = 0.2;
 /// Least standard deviation of a day's mean, natural logarithm: 1 %, the resolution of a few mV and mA.
 const DAY_SPREAD_MIN: f64 = 0.01;
-/// One operation counts at most this many standard deviations, one day likewise: a single odd day can't open an incident.
+/// One operation counts at most this many standard deviations around the lock's level.
 const CLIP: f64 = 4.0;
+/// One day counts at most this many standard deviations: less than the limits, so that a single odd day can't open an incident.
+const DAY_CLIP: f64 = 6.0;
+/// Weight of a new day in the level.
+const LEVEL_SHARE: f32 = 0.6;
 /// How fast a quiet lock's own mean follows it: a fiftieth a day.
 const FOLLOW: f64 = 0.02;
 /// An alarm is repeated after so long, while it lasts, or when the level has grown by half.
@@ -58,16 +62,16 @@ impl Measure {
         }
     }
 
-    /// The logarithm watched, its covariates (°C, V) and the channel that has a mean of its own.
+    /// The logarithm watched, its covariates (°C, logarithm of a voltage or speed) and the channel that has a mean of its own.
     fn read(self, operation: &Operation) -> Option<(f64, [f64; 2], usize)> {
         match self {
             Self::Resistance => {
                 let value = libm::log(operation.resistance_ohm? * 1000.0);
-                Some((value, [operation.temp_c, operation.rest_v], 0))
+                Some((value, [operation.temp_c, operation.log_rest], 0))
             }
             Self::Effort => {
                 let value = libm::log(operation.charge_mc?);
-                Some((value, [operation.temp_c, operation.load_v], operation.direction))
+                Some((value, [operation.temp_c, operation.log_speed], operation.direction))
             }
         }
     }
@@ -111,7 +115,7 @@ struct Lane {
     since: Option<(i64, RecordRef)>,
     recent: SmallVec<[RecordRef; 7]>,
     alarm: Option<(i64, f32)>,
-    noted: bool,
+    noted: Option<DecisionReason>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -179,6 +183,13 @@ struct Day {
     site: Sym,
     version: Sym,
     residual: f64,
+}
+
+/// What a day says of a lock.
+enum Verdict {
+    Quiet,
+    BelowEffect,
+    Alarm { spread: f64 },
 }
 
 impl Drift {
@@ -268,8 +279,20 @@ impl Drift {
         lane.recent.push(record);
     }
 
-    /// Judges the day that ends at `now`.
-    pub fn close_day(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+    /// Whether an alarm on this lock lasts.
+    pub fn alarming(&self, device: usize) -> bool {
+        self.state.lanes.get(device).is_some_and(|lane| lane.alarm.is_some())
+    }
+
+    /// Judges the day that ends at `now`. On the locks that `explained` names, another finding already says why: they are noted, not reported.
+    pub fn close_day(
+        &mut self,
+        now: EngineTime,
+        locks: &[Lock],
+        explained: &[bool],
+        fleet: &Fleet,
+        findings: &mut Findings,
+    ) {
         let mut days = self.days(now, locks);
         let sites = commons(&days, |day| day.site);
         for day in &mut days {
@@ -279,7 +302,20 @@ impl Drift {
         self.note_moved_sites(now, &sites, fleet, findings);
         for day in &days {
             let common = versions.get(&day.version).map_or(0.0, |&(common, _)| common);
-            self.judge(day, day.residual - common, now, &locks[day.at], fleet, findings);
+            let residual = day.residual - common;
+            match self.judge(day.at, residual, now, &locks[day.at]) {
+                Verdict::Quiet => {}
+                Verdict::BelowEffect => {
+                    let why = "a lasting rise, less than the rule's least effect";
+                    self.note(day.at, DecisionReason::BelowEffect, why, now, fleet, findings);
+                }
+                Verdict::Alarm { .. } if explained.get(day.at).is_some_and(|&explained| explained) => {
+                    let why =
+                        "a lasting rise on a lock whose battery is failing: a weak battery makes the motor work longer";
+                    self.note(day.at, DecisionReason::PartOfWider, why, now, fleet, findings);
+                }
+                Verdict::Alarm { spread } => self.report(day.at, spread, now, fleet, findings),
+            }
         }
     }
 
@@ -301,18 +337,11 @@ impl Drift {
         days
     }
 
-    fn judge(
-        &mut self,
-        day: &Day,
-        residual: f64,
-        now: EngineTime,
-        lock: &Lock,
-        fleet: &Fleet,
-        findings: &mut Findings,
-    ) {
+    /// Adds a lock's day to its sum.
+    fn judge(&mut self, at: usize, residual: f64, now: EngineTime, lock: &Lock) -> Verdict {
         let Parameters { slack, limit, min_level, .. } = self.parameters;
-        let lane = &mut self.state.lanes[day.at];
-        let Some(model) = self.state.models.get_mut(&lock.labels.model) else { return };
+        let lane = &mut self.state.lanes[at];
+        let Some(model) = self.state.models.get_mut(&lock.labels.model) else { return Verdict::Quiet };
         let today = core::mem::take(&mut lane.today);
         let count = f64::from(today.count);
         let slopes = model.slopes.get();
@@ -322,7 +351,7 @@ impl Drift {
             + stretch(0) * stretch(0)
             + stretch(1) * stretch(1);
         let variance = explained + model.day_variance();
-        let z = (residual / libm::sqrt(variance)).clamp(-CLIP, CLIP);
+        let z = (residual / libm::sqrt(variance)).clamp(-DAY_CLIP, DAY_CLIP);
         if f64::from(lane.sum.up.max(lane.sum.down)) < limit / 2.0 {
             model.excess += (residual * residual).min(CLIP * CLIP * variance) - explained;
             model.days += 1.0;
@@ -332,39 +361,38 @@ impl Drift {
         if lane.sum.up == 0.0 {
             lane.since = None;
             lane.alarm = None;
-            lane.noted = false;
+            lane.noted = None;
             lane.level = residual.max(0.0) as f32;
             for mean in &mut lane.means {
                 mean.value += FOLLOW * residual;
             }
         } else {
             lane.since = lane.since.or(today.first.map(|first| (now.ms() - DAY_MS, first)));
-            lane.level += 0.5 * (residual as f32 - lane.level);
+            lane.level += LEVEL_SHARE * (residual as f32 - lane.level);
         }
         if f64::from(lane.sum.down) >= limit {
             // Better than before for days: repaired or given another battery without a word. What was learned no longer holds.
             *lane = Lane::default();
-            return;
-        }
-        if f64::from(lane.sum.up) < limit {
-            return;
+            return Verdict::Quiet;
         }
         let level = f64::from(lane.level);
+        if f64::from(lane.sum.up) < limit {
+            return Verdict::Quiet;
+        }
         if level < min_level {
-            self.note_below_effect(day.at, now, fleet, findings);
-            return;
+            return Verdict::BelowEffect;
         }
-        let due = lane
-            .alarm
-            .is_none_or(|(at, before)| now.ms() - at >= REPEAT_MS || level >= f64::from(before) + libm::log(1.5));
-        if due {
-            lane.alarm = Some((now.ms(), lane.level));
-            self.report(day.at, libm::sqrt(variance), now, fleet, findings);
+        let due =
+            |&(at, before): &(i64, f32)| now.ms() - at >= REPEAT_MS || level >= f64::from(before) + libm::log(1.5);
+        if lane.alarm.as_ref().is_none_or(due) {
+            return Verdict::Alarm { spread: libm::sqrt(variance) };
         }
+        Verdict::Quiet
     }
 
-    fn report(&self, at: usize, spread: f64, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
-        let lane = &self.state.lanes[at];
+    fn report(&mut self, at: usize, spread: f64, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
+        let lane = &mut self.state.lanes[at];
+        lane.alarm = Some((now.ms(), lane.level));
         let device_id = fleet.device_id(DeviceIx(at as u32)).to_owned();
         let evidence_of = |record: &RecordRef| Evidence {
             device_id: device_id.clone(),
@@ -409,17 +437,25 @@ impl Drift {
         });
     }
 
-    fn note_below_effect(&mut self, at: usize, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
+    /// Notes once, while a rise lasts, why nothing is reported.
+    fn note(
+        &mut self,
+        at: usize,
+        reason: DecisionReason,
+        why: &str,
+        now: EngineTime,
+        fleet: &Fleet,
+        findings: &mut Findings,
+    ) {
         let lane = &mut self.state.lanes[at];
-        if core::mem::replace(&mut lane.noted, true) {
+        if lane.noted.replace(reason) == Some(reason) {
             return;
         }
         let (level, baseline) = (f64::from(lane.level), libm::exp(lane.main_mean().value));
         let scope = Scope { kind: ScopeKind::Device, value: fleet.device_id(DeviceIx(at as u32)).to_owned() };
-        let why =
-            format!("a lasting rise of {:.0} %, less than the rule's least effect", 100.0 * (libm::exp(level) - 1.0));
+        let why = format!("{why} ({:+.0} %)", 100.0 * (libm::exp(level) - 1.0));
         let (value, threshold) = (baseline * libm::exp(level), baseline * libm::exp(self.parameters.min_level));
-        findings.decisions.push(self.decision(now, scope, DecisionReason::BelowEffect, value, threshold, why));
+        findings.decisions.push(self.decision(now, scope, reason, value, threshold, why));
     }
 
     fn note_moved_sites(

@@ -15,6 +15,12 @@ const RESISTANCE_SHARE: f32 = 0.2;
 /// Weight of a new operation in the lock's usual current: slow, so that a change of effort does not pass for a change of voltage.
 const CURRENT_SHARE: f32 = 0.01;
 
+/// Operations whose mean load voltage becomes the lock's reference, then stands.
+const REFERENCE_COUNT: f32 = 30.0;
+/// The share of its voltage that a loaded motor loses in its own winding: small brushed gear motors are run at a quarter to a third of their stall
+/// current, and lose that share.
+const WINDING_SHARE: f64 = 0.3;
+
 /// A lock as the detectors share it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lock {
@@ -32,6 +38,8 @@ pub struct Lock {
     temp_ts: Option<i64>,
     resistance_ohm: f32,
     current_ma: f32,
+    load_ref_v: f32,
+    load_ref_count: f32,
 }
 
 /// A reference to the record behind a finding.
@@ -57,10 +65,11 @@ impl RecordRef {
 pub struct Operation {
     /// Board temperature, °C.
     pub temp_c: f64,
-    /// Battery at rest, V.
-    pub rest_v: f64,
-    /// Battery under the lock's usual current, V: rest less usual current times running resistance. Independent of how hard this operation went.
-    pub load_v: f64,
+    /// Logarithm of the battery's voltage at rest, V.
+    pub log_rest: f64,
+    /// Logarithm of the speed that the battery gives the motor, relative to the lock's own first operations: what is left of the voltage under the lock's usual
+    /// current, less the winding's share. Independent of how hard this operation went.
+    pub log_speed: f64,
     /// Charge that the motor took, mC (mean current × time on); `None` where not measured.
     pub charge_mc: Option<f64>,
     /// Internal resistance of the battery, ohm (sag / peak current); `None` where not measured.
@@ -117,10 +126,17 @@ impl Lock {
         };
         follow(&mut self.resistance_ohm, resistance_ohm, RESISTANCE_SHARE);
         follow(&mut self.current_ma, mean, CURRENT_SHARE);
+        let load_v = (rest_mv - f64::from(self.current_ma) * f64::from(self.resistance_ohm)) / 1000.0;
+        if self.load_ref_count < REFERENCE_COUNT {
+            self.load_ref_count += 1.0;
+            self.load_ref_v += (load_v as f32 - self.load_ref_v) / self.load_ref_count;
+        }
+        // Below a twentieth of its speed a motor stands; the logarithm must not run away.
+        let speed = (load_v / f64::from(self.load_ref_v) - WINDING_SHARE) / (1.0 - WINDING_SHARE);
         Some(Operation {
             temp_c: f64::from(self.temp_c),
-            rest_v: rest_mv / 1000.0,
-            load_v: (rest_mv - f64::from(self.current_ma) * f64::from(self.resistance_ohm)) / 1000.0,
+            log_rest: libm::log(rest_mv.max(1.0) / 1000.0),
+            log_speed: libm::log(speed.max(0.05)),
             charge_mc: mean.zip(duration).map(|(mean, duration)| mean * duration / 1000.0),
             resistance_ohm,
             direction,

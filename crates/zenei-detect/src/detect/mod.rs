@@ -38,7 +38,7 @@ const DRIFT: [ParameterSpec; 7] = [
     spec("limit", "sigma", 1.0, 100.0),
     spec("min_effect", "1", 0.0, 10.0),
     spec("slope_temperature", "1/K", -0.2, 0.2),
-    spec("slope_voltage", "1/V", -10.0, 10.0),
+    spec("slope_voltage", "1", -20.0, 20.0),
 ];
 
 const FIRMWARE: [ParameterSpec; 5] = [
