@@ -48,7 +48,7 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
 
 /// A disk with directories.
 pub trait Disk: Send + Sync + fmt::Debug {
-    /// Makes the directory and those above it, where they are not there yet.
+    /// Makes the directory and those above it, where they are not there yet; durable on return.
     ///
     /// # Errors
     /// Whatever the operating system says.

@@ -38,7 +38,16 @@ impl DiskFile for File {
 
 impl Disk for RealDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(dir)
+        if dir.as_os_str().is_empty() || dir.is_dir() {
+            return Ok(());
+        }
+        let parent = dir.parent().unwrap_or(Path::new("."));
+        self.create_dir(parent)?;
+        match std::fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        self.sync_dir(parent)
     }
 
     fn create(&self, path: &Path, len: u64) -> io::Result<Box<dyn DiskFile>> {
@@ -80,6 +89,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         File::open(dir)?.sync_all()
     }
 }
@@ -109,6 +119,17 @@ mod tests {
         write_whole(&RealDisk, dir.path(), "a", b"second").unwrap();
         assert_eq!(read_whole(&RealDisk, &dir.path().join("a")).unwrap(), b"second");
         assert_eq!(RealDisk.list(dir.path()).unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn directories_are_made_with_those_above_and_making_one_again_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("a/b/c");
+        RealDisk.create_dir(&dir).unwrap();
+        RealDisk.create_dir(&dir).unwrap();
+        assert!(RealDisk.list(&dir).unwrap().is_empty());
+        std::fs::write(folder.path().join("file"), b"").unwrap();
+        assert!(RealDisk.create_dir(&folder.path().join("file/below")).is_err());
     }
 
     #[test]

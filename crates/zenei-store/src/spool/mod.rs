@@ -111,7 +111,8 @@ pub enum FullPolicy {
 /// How large the spool may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpoolOptions {
-    /// Room reserved for each segment, bytes. A group that is larger gets a segment of its own size.
+    /// Room reserved for each segment, bytes; at most a quarter of `max_bytes`, so that there is one to drop. A group that is larger gets a
+    /// segment of its own size.
     pub segment_bytes: u64,
     /// The most bytes of all segments together; `None`: as many as the disk has.
     pub max_bytes: Option<u64>,

@@ -2,15 +2,19 @@
 //! Called by the gateway's driver (from the checkpoint on) and by `record list`.
 use super::frame::read_entries;
 use super::recovery::inspect;
-use super::segment::{self, Found, Segment};
+use super::segment::{self, Segment};
 use super::{Lane, SpoolError, StoredMessage};
 use crate::disk::Disk;
 use crate::ledger::DropReason;
+use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// How often a release may come between reading a directory and opening its segments. A guess: releases are seconds apart.
+const MAX_RACES: u32 = 8;
 
 /// Offsets that were given once and are not there any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +79,18 @@ impl SpoolReader {
     /// # Errors
     /// [`SpoolError::Foreign`], [`SpoolError::Disk`].
     pub fn durable_end(&self) -> Result<u64, SpoolError> {
-        Ok(inspect(&*self.disk, &self.dir, false)?.next)
+        let mut tries = 0;
+        loop {
+            match inspect(&*self.disk, &self.dir, false) {
+                // A segment that was released while its directory was read; the next look finds what there is now.
+                Err(SpoolError::Disk { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound && tries < MAX_RACES =>
+                {
+                    tries += 1;
+                }
+                other => return Ok(other?.next),
+            }
+        }
     }
 
     /// Adds the messages from `offset` on, in order of their offsets, to `out`: those below `up_to` (the writer's [`super::Spool::next_offset`], or
@@ -100,8 +115,10 @@ impl SpoolReader {
             lane.searched = false;
         }
         while progress.next < up_to && bytes < max_bytes {
-            self.fill(progress.next, false)?;
-            if self.front() != Some(progress.next) && self.fill_deeply(progress.next)? {
+            self.pass_over(progress.next);
+            let wanted = progress.next..up_to;
+            self.fill(&wanted, false)?;
+            if self.front() != Some(progress.next) && self.fill_deeply(&wanted)? {
                 continue;
             }
             let front = self.front();
@@ -141,20 +158,29 @@ impl SpoolReader {
         Ok(())
     }
 
-    fn fill(&mut self, from: u64, deep: bool) -> Result<bool, SpoolError> {
+    fn fill(&mut self, wanted: &Range<u64>, deep: bool) -> Result<bool, SpoolError> {
         let mut found = false;
         for lane in &mut self.lanes {
             if lane.queue.is_empty() {
-                found |= lane.fill(&*self.disk, &self.dir, from, deep)?;
+                found |= lane.fill(&*self.disk, &self.dir, wanted, deep)?;
             }
         }
         Ok(found)
     }
 
     /// The next offset is in no frame that follows directly: looks for newer segments, and past damage. True where that found something.
-    fn fill_deeply(&mut self, from: u64) -> Result<bool, SpoolError> {
+    fn fill_deeply(&mut self, wanted: &Range<u64>) -> Result<bool, SpoolError> {
         self.refresh()?;
-        self.fill(from, true)
+        self.fill(wanted, true)
+    }
+
+    /// No offset comes twice: where a damaged lane says otherwise, the first one stands.
+    fn pass_over(&mut self, next: u64) {
+        for lane in &mut self.lanes {
+            while lane.queue.front().is_some_and(|message| message.offset < next) {
+                lane.queue.pop_front();
+            }
+        }
     }
 
     fn front(&self) -> Option<u64> {
@@ -207,8 +233,9 @@ impl LaneReader {
         Ok(false)
     }
 
-    /// Queues the messages from `from` on of the next frame that has any; false where there is none. `deep`: also past damage in the newest segment.
-    fn fill(&mut self, disk: &dyn Disk, dir: &Path, from: u64, deep: bool) -> Result<bool, SpoolError> {
+    /// Queues the messages from `wanted.start` on of the next frame that has any; false where there is none. Frames that begin at `wanted.end` or after
+    /// it stay unread: they may be half written. `deep`: also past damage in the newest segment.
+    fn fill(&mut self, disk: &dyn Disk, dir: &Path, wanted: &Range<u64>, deep: bool) -> Result<bool, SpoolError> {
         loop {
             let Some(current) = &self.current else {
                 let first = self.firsts.first().copied();
@@ -217,40 +244,48 @@ impl LaneReader {
                 }
                 return Ok(false);
             };
-            let newer = self.firsts.get(self.firsts.partition_point(|&first| first <= current.first)).copied();
-            let path = || dir.join(segment::name(self.lane, current.first));
-            match current.read(self.at).map_err(|source| SpoolError::Disk { what: "read", path: path(), source })? {
-                Found::Frame(header, body) => {
+            let found = current.frame(self.at, wanted);
+            let failed = |source| {
+                let path = dir.join(segment::name(self.lane, current.first));
+                SpoolError::Disk { what: "read", path, source }
+            };
+            match found.map_err(failed)? {
+                Some((header, _)) if header.group.start >= wanted.end => return Ok(false),
+                Some((header, body)) => {
                     self.at += header.frame_bytes();
-                    let queue = &mut self.queue;
-                    if let Some(body) = body {
-                        read_entries(&body, header.count, |message| {
-                            if message.offset >= from {
-                                queue.push_back(message);
-                            }
-                        });
-                    }
+                    self.queue_entries(body, header.count, wanted.start);
                     if !self.queue.is_empty() {
                         return Ok(true);
                     }
                 }
-                Found::Nothing => {
-                    let looks_on = newer.is_some() || (deep && !self.searched);
-                    let found = if looks_on { current.search(self.at) } else { Ok(None) };
-                    match found.map_err(|source| SpoolError::Disk { what: "read", path: path(), source })? {
-                        Some(next) => self.at = next,
-                        None if newer.is_some() => {
-                            if !self.open_from(disk, dir, newer)? {
-                                return Ok(false);
-                            }
-                        }
-                        None => {
-                            self.searched |= deep;
-                            return Ok(false);
-                        }
-                    }
-                }
+                None if self.go_on(disk, dir, deep)? => {}
+                None => return Ok(false),
             }
         }
+    }
+
+    fn queue_entries(&mut self, body: Option<Bytes>, count: u32, from: u64) {
+        let Some(body) = body else { return };
+        read_entries(&body, count, |message| {
+            if message.offset >= from {
+                self.queue.push_back(message);
+            }
+        });
+    }
+
+    /// There is no frame at this place: goes on behind damage, or in the next segment; false where there is neither.
+    fn go_on(&mut self, disk: &dyn Disk, dir: &Path, deep: bool) -> Result<bool, SpoolError> {
+        let Some(current) = &self.current else { return Ok(false) };
+        let newer = self.firsts.get(self.firsts.partition_point(|&first| first <= current.first)).copied();
+        if newer.is_some() || (deep && !self.searched) {
+            let path = dir.join(segment::name(self.lane, current.first));
+            let found = current.search(self.at);
+            if let Some(next) = found.map_err(|source| SpoolError::Disk { what: "read", path, source })? {
+                self.at = next;
+                return Ok(true);
+            }
+        }
+        self.searched |= deep;
+        if newer.is_some() { self.open_from(disk, dir, newer) } else { Ok(false) }
     }
 }

@@ -1,7 +1,7 @@
 //! What a spool holds after whatever happened to it: where it ends, what at its end was never acknowledged, what below is damaged.
 //! Reads the newest segment of each lane that has a frame; damage in older ones shows as holes when they are read. Called when a spool is opened.
 use super::frame::read_entries;
-use super::segment::{Found, Segment, list};
+use super::segment::{Segment, list};
 use super::{Lane, SpoolError};
 use crate::disk::Disk;
 use std::ops::Range;
@@ -99,9 +99,9 @@ fn walk(segment: Segment) -> std::io::Result<LaneEnd> {
     let mut found = LaneEnd { segment, steps: Vec::new(), blank: Vec::new(), offsets: Vec::new(), last_heard: None };
     let mut at = 0;
     loop {
-        match found.segment.read(at)? {
-            Found::Frame(header, body) => {
-                if let Some(body) = body {
+        match found.segment.header(at)? {
+            Some(header) => {
+                if let Some(body) = found.segment.body(at, &header)? {
                     read_entries(&body, header.count, |message| {
                         found.offsets.push(message.offset);
                         found.last_heard = found.last_heard.max(Some(message.heard_at));
@@ -111,7 +111,7 @@ fn walk(segment: Segment) -> std::io::Result<LaneEnd> {
                 found.steps.push(Step { end, group: header.group });
                 at = end;
             }
-            Found::Nothing => match found.segment.search(at)? {
+            None => match found.segment.search(at)? {
                 Some(next) => at = next,
                 None => return Ok(found),
             },

@@ -5,12 +5,13 @@ use super::{Lane, SpoolError};
 use crate::disk::{Disk, DiskFile};
 use bytes::Bytes;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 /// The ending of a segment's name; the digit is the version of the format.
 const ENDING: &str = ".zs1";
 /// How much is read at once when looking for a frame after damage.
-const SEARCH_BYTES: usize = 1 << 20;
+const SEARCH_BYTES: usize = 1 << 16;
 
 /// The name of a lane's segment whose first group starts at `first`.
 pub(crate) fn name(lane: Lane, first: u64) -> String {
@@ -45,15 +46,6 @@ pub(crate) struct Segment {
     pub(crate) file: Box<dyn DiskFile>,
 }
 
-/// What stands at a position.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// A frame whose header is right; `None` where its body is damaged.
-    Frame(Header, Option<Bytes>),
-    /// No header: zeros, the file's end, or damage.
-    Nothing,
-}
-
 impl Segment {
     /// Opens a segment.
     pub(crate) fn open(disk: &dyn Disk, dir: &Path, lane: Lane, first: u64, writable: bool) -> io::Result<Self> {
@@ -81,15 +73,12 @@ impl Segment {
         Ok(whole.then(|| body.into()))
     }
 
-    /// What stands at `at`.
-    pub(crate) fn read(&self, at: u64) -> io::Result<Found> {
-        match self.header(at)? {
-            Some(header) => {
-                let body = self.body(at, &header)?;
-                Ok(Found::Frame(header, body))
-            }
-            None => Ok(Found::Nothing),
-        }
+    /// The header at `at`, with its body where the frame's group touches `wanted` and the body is whole.
+    pub(crate) fn frame(&self, at: u64, wanted: &Range<u64>) -> io::Result<Option<(Header, Option<Bytes>)>> {
+        let Some(header) = self.header(at)? else { return Ok(None) };
+        let is_wanted = header.group.start < wanted.end && wanted.start < header.group.end;
+        let body = if is_wanted { self.body(at, &header)? } else { None };
+        Ok(Some((header, body)))
     }
 
     /// The position of the first right header at `from` or after it.

@@ -217,7 +217,8 @@ impl Spool {
         if writer.active.is_some() && writer.at + wanted <= len {
             return Ok(());
         }
-        let len = wanted.max(self.options.segment_bytes);
+        let quarter = self.options.max_bytes.map_or(u64::MAX, |max| max / 4);
+        let len = wanted.max(self.options.segment_bytes.min(quarter));
         let path = self.dir.join(segment::name(lane, first));
         loop {
             let allowed = self.options.max_bytes.unwrap_or(u64::MAX);
