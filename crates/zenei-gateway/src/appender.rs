@@ -166,6 +166,15 @@ pub(crate) fn queue() -> (Inlet, AppenderQueue) {
 /// What the appender takes from.
 pub(crate) struct AppenderQueue(Receiver<Command>);
 
+#[cfg(test)]
+impl AppenderQueue {
+    /// Up to where the spool has been told to forget.
+    pub(crate) fn released(&self) -> Option<u64> {
+        let offset = |command| if let Command::Release(before) = command { Some(before) } else { None };
+        self.0.try_iter().filter_map(offset).max()
+    }
+}
+
 /// What has been taken from the queue and not yet been done, in order.
 #[derive(Default)]
 struct Taken {

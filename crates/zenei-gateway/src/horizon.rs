@@ -11,8 +11,8 @@ pub(crate) struct View {
     pub(crate) end: u64,
     /// The time up to which nothing more will be heard.
     pub(crate) at: GatewayTime,
-    /// Seal what is processed once this offset is reached.
-    pub(crate) seal_at: Option<u64>,
+    /// How often somebody has asked that everything up to here be sealed.
+    pub(crate) seal_wishes: u64,
     /// Nothing more will come.
     pub(crate) closed: bool,
     /// Bytes that the spool holds.
@@ -27,7 +27,7 @@ pub(crate) struct Horizon {
 
 impl Horizon {
     pub(crate) fn new(end: u64, at: GatewayTime) -> Self {
-        let view = View { end, at, seal_at: None, closed: false, spool_bytes: 0 };
+        let view = View { end, at, seal_wishes: 0, closed: false, spool_bytes: 0 };
         Self { view: Mutex::new(view), moved: Condvar::new() }
     }
 
@@ -45,16 +45,6 @@ impl Horizon {
     pub(crate) fn wait(&self, seen: View, bound: Duration) -> View {
         let waited = self.moved.wait_timeout_while(self.lock(), bound, |view| *view == seen);
         *waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// Takes the wish to seal, where there is one at or before `reached`.
-    pub(crate) fn take_seal_wish(&self, reached: u64) -> bool {
-        let mut view = self.lock();
-        let due = view.seal_at.is_some_and(|at| at <= reached);
-        if due {
-            view.seal_at = None;
-        }
-        due
     }
 
     fn lock(&self) -> MutexGuard<'_, View> {

@@ -213,7 +213,10 @@ pub(crate) struct RawClient(TcpStream);
 
 impl RawClient {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).unwrap();
+        Self::from_socket(TcpStream::connect(address).unwrap())
+    }
+
+    pub(crate) fn from_socket(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(BOUND)).unwrap();
         Self(socket)
     }
@@ -227,6 +230,14 @@ impl RawClient {
         let mut bytes = vec![0; count];
         self.0.read_exact(&mut bytes).unwrap();
         bytes
+    }
+
+    /// A packet of less than 128 bytes.
+    pub(crate) fn read_packet(&mut self) -> Vec<u8> {
+        let mut packet = self.read(2);
+        assert!(packet[1] < 0x80);
+        packet.extend(self.read(usize::from(packet[1])));
+        packet
     }
 
     /// Whatever comes until the server closes.

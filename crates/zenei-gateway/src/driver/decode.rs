@@ -2,7 +2,7 @@
 //! exactly once. Must not know time, detectors or files. Called by the driver.
 use zenei_detect::Heard;
 use zenei_store::{DeadLetter, Ledger, StoredMessage};
-use zenei_wire::{Heading, Reason, Refusal, Topic};
+use zenei_wire::{Heading, Refusal, Topic};
 
 /// Decodes messages in their order. Records are added to `heard`, what can't be read to `dead`; the ledger counts both.
 pub(crate) fn decode_messages<'a>(
@@ -75,16 +75,15 @@ fn bury(
     dead: &mut Vec<DeadLetter>,
     ledger: &mut Ledger,
 ) {
-    let Refusal { reason, detail } = refusal;
-    ledger.bury(reason);
-    dead.push(DeadLetter::new(reason, detail, &message.topic, bytes, message.heard_at, message.offset, index));
+    ledger.bury(refusal.reason);
+    dead.push(DeadLetter::new(refusal, &message.topic, bytes, message.heard_at, message.offset, index));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use zenei_store::Source;
-    use zenei_wire::GatewayTime;
+    use zenei_wire::{GatewayTime, Reason};
 
     fn message(offset: u64, topic: &str, payload: &str) -> StoredMessage {
         StoredMessage {

@@ -8,7 +8,9 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use recover::{Parts, RecoverError};
+pub use recover::{LineMaker, RecoverError};
+pub(crate) use recover::{Parts, Saved};
+pub use seal::SealError;
 
 use crate::appender::{Ignored, Inlet};
 use crate::clock::Elapsed;
@@ -16,12 +18,15 @@ use crate::desk::{Desk, DeskError};
 use crate::horizon::{Horizon, View};
 use crate::seal_limits::SealLimits;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use zenei_detect::{Batch, Findings, Heard, Line};
-use zenei_store::{Control, DeadLetter, Disk, Ledger, ParquetStore, Source, SpoolError, SpoolReader, StoredMessage};
+use zenei_store::disk::Disk;
+use zenei_store::{
+    Control, DeadLetter, Ledger, ParquetStore, SealPlan, Source, SpoolError, SpoolReader, StoredMessage,
+};
 use zenei_wire::EngineTime;
 
 /// Bytes of messages per step: a few thousand messages, so that a step takes milliseconds and memory stays small. A guess.
@@ -38,6 +43,7 @@ pub struct Progress {
     pub sealed: u64,
     /// How far time has gone.
     pub now: EngineTime,
+    pub(crate) seal_wishes: u64,
 }
 
 /// Why the driver can't go on. What is durable stays so; the next start goes on from the checkpoint.
@@ -58,7 +64,7 @@ pub enum DriverError {
         to: u64,
         /// What failed.
         #[source]
-        source: seal::SealError,
+        source: SealError,
     },
 }
 
@@ -77,7 +83,7 @@ pub(crate) struct Driver {
     reader: SpoolReader,
     line: Line,
     desk: Box<dyn Desk>,
-    control: Arc<Mutex<Control>>,
+    control: Control,
     parquet: ParquetStore,
     disk: Arc<dyn Disk>,
     snapshots: PathBuf,
@@ -92,6 +98,9 @@ pub(crate) struct Driver {
     ledger: Ledger,
     published: watch::Sender<Ledger>,
     progress: watch::Sender<Progress>,
+    /// The range that the last run was about to seal.
+    plan: Option<SealPlan>,
+    seal_wishes: u64,
     next: u64,
     now: EngineTime,
     open: Open,
@@ -102,12 +111,14 @@ pub(crate) struct Driver {
 impl Driver {
     /// Processes what becomes durable until the appender has closed, then seals the rest.
     pub(crate) fn run(&mut self) -> Result<(), DriverError> {
+        self.finish_plan()?;
         let mut view = self.horizon.view();
         loop {
             self.process(view)?;
             let aged = self.open.since.is_some_and(|since| since.so_far() >= self.limits.age);
-            if self.horizon.take_seal_wish(self.next) || aged || view.closed {
+            if aged || view.closed || view.seal_wishes > self.seal_wishes {
                 self.seal()?;
+                self.seal_wishes = view.seal_wishes;
             }
             self.publish(view);
             if view.closed {
@@ -115,6 +126,17 @@ impl Driver {
             }
             view = self.horizon.wait(view, LOOK);
         }
+    }
+
+    /// Seals what the last run was about to seal, exactly so.
+    fn finish_plan(&mut self) -> Result<(), DriverError> {
+        let Some(plan) = self.plan.take() else { return Ok(()) };
+        tracing::info!(from = plan.from, to = plan.to.offset, "a range is sealed that the last run had begun");
+        while self.next < plan.to.offset {
+            self.step(plan.to.offset)?;
+        }
+        self.advance(plan.to.advanced_to)?;
+        self.seal()
     }
 
     /// Processes everything that `view` shows.
@@ -151,7 +173,6 @@ impl Driver {
         drop(heard);
         self.messages = messages;
         self.next = read.next;
-        self.open.since.get_or_insert_with(Elapsed::start);
         self.settle()
     }
 
@@ -171,9 +192,18 @@ impl Driver {
         self.ledger.duplicate += std::mem::take(&mut batch.duplicates);
         self.ledger.late += std::mem::take(&mut batch.late);
         self.ledger.unknown_fields += std::mem::take(&mut batch.unknown_fields);
+        if !self.has_sealed_all() {
+            self.open.since.get_or_insert_with(Elapsed::start);
+        }
         let taken = self.desk.take(self.now, &self.findings, &self.line);
         self.findings.clear();
         taken.map_err(DriverError::Desk)
+    }
+
+    /// Whether a seal would write nothing new.
+    fn has_sealed_all(&self) -> bool {
+        let Open { from, batch, dead, .. } = &self.open;
+        self.next == *from && batch.rows.is_empty() && batch.gaps.is_empty() && dead.is_empty()
     }
 
     fn is_full(&self) -> bool {
@@ -188,11 +218,13 @@ impl Driver {
         self.ledger.ignored_online = online + self.ignored.online.load(Ordering::Relaxed);
         self.ledger.spool_bytes = view.spool_bytes;
         self.ledger.pending = self.open.batch.rows.len() as u64 + self.line.held();
+        self.ledger.gaps = self.line.missing();
         if let Err(imbalance) = self.ledger.balance() {
             tracing::error!(%imbalance, "the ledger does not add up: this is a fault in the program");
         }
         self.published.send_replace(self.ledger.clone());
-        let progress = Progress { processed: self.next, sealed: self.open.from, now: self.now };
+        let progress =
+            Progress { processed: self.next, sealed: self.open.from, now: self.now, seal_wishes: self.seal_wishes };
         self.progress.send_if_modified(|shown| std::mem::replace(shown, progress) != progress);
     }
 }

@@ -36,10 +36,10 @@ impl Seats {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.next += 1;
         let number = table.next;
-        if let Some((_, older)) = table.taken.insert(client_id.into(), (number, tell)) {
-            if older.send(()).is_err() {
-                tracing::trace!("the older connection had left by itself");
-            }
+        if let Some((_, older)) = table.taken.insert(client_id.into(), (number, tell))
+            && older.send(()).is_err()
+        {
+            tracing::trace!("the older connection had left by itself");
         }
         (Some(Seat { seats: Arc::clone(&self.0), client_id: client_id.into(), number }), Leave(Some(told)))
     }

@@ -1,0 +1,140 @@
+//! Where does a restart go on? At the checkpoint: what was written beyond it is removed, the state of then is read back, and a range whose seal was under way
+//! is sealed again, exactly so. Called by the gateway before anything is heard.
+use super::{Driver, Open, Progress};
+use crate::appender::{Ignored, Inlet};
+use crate::desk::Desk;
+use crate::horizon::Horizon;
+use crate::seal_limits::SealLimits;
+use std::sync::Arc;
+use tokio::sync::watch;
+use zenei_detect::{Findings, Line, Registration, RestoreError};
+use zenei_store::disk::Disk;
+use zenei_store::parquet;
+use zenei_store::snapshot::{self, SnapshotError};
+use zenei_store::{
+    Checkpoint, Control, ControlError, Layout, Ledger, ParquetStore, SealPlan, Source, SpoolError, SpoolReader,
+};
+use zenei_wire::EngineTime;
+
+/// Makes the line: of a snapshot's bytes, or without history.
+pub type LineMaker = Box<dyn Fn(Option<&[u8]>) -> Result<Line, RestoreError> + Send>;
+
+/// Why a state directory can't be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The control database.
+    #[error("the control database can't be read")]
+    Control(#[from] ControlError),
+    /// The spool.
+    #[error("the spool can't be read")]
+    Spool(#[from] SpoolError),
+    /// The store.
+    #[error("the store can't be opened")]
+    Store(#[from] parquet::SealError),
+    /// The state file that the checkpoint names.
+    #[error("the state that the checkpoint names can't be read; without it what was heard twice would be stored twice")]
+    Snapshot(#[from] SnapshotError),
+    /// The state itself.
+    #[error("the state that the checkpoint names can't be used by this program")]
+    Restore(#[from] RestoreError),
+    /// A plan that does not go on from the checkpoint.
+    #[error("a range from {found} on was to be sealed, but the checkpoint stands at {checkpoint}")]
+    Plan {
+        /// Where the plan begins.
+        found: u64,
+        /// Where the checkpoint stands.
+        checkpoint: u64,
+    },
+}
+
+/// What a former run has left.
+#[derive(Debug, Default)]
+pub(crate) struct Saved {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) plan: Option<SealPlan>,
+}
+
+impl Saved {
+    pub(crate) fn read(control: &Control) -> Result<Self, RecoverError> {
+        let checkpoint = control.checkpoint()?.unwrap_or_default();
+        let plan = control.seal_plan()?;
+        let stands_at = checkpoint.sealed.offset;
+        match plan {
+            Some(plan) if plan.from != stands_at => Err(RecoverError::Plan { found: plan.from, checkpoint: stands_at }),
+            Some(_) | None => Ok(Self { checkpoint, plan }),
+        }
+    }
+
+    /// No new message may have an offset below this one.
+    pub(crate) fn resume_at(&self) -> u64 {
+        self.plan.map_or(self.checkpoint.sealed.offset, |plan| plan.to.offset)
+    }
+
+    /// No new message may be heard before this time.
+    pub(crate) fn not_before(&self) -> EngineTime {
+        self.plan.map_or(self.checkpoint.sealed.advanced_to, |plan| plan.to.advanced_to)
+    }
+}
+
+/// What a driver is made of.
+pub(crate) struct Parts {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) layout: Layout,
+    pub(crate) control: Control,
+    pub(crate) desk: Box<dyn Desk>,
+    pub(crate) line: LineMaker,
+    pub(crate) registry: Vec<Registration>,
+    pub(crate) gateway_id: String,
+    pub(crate) limits: SealLimits,
+    pub(crate) lost_source: Source,
+    pub(crate) horizon: Arc<Horizon>,
+    pub(crate) inlet: Inlet,
+    pub(crate) ignored: Arc<Ignored>,
+    pub(crate) published: watch::Sender<Ledger>,
+    pub(crate) progress: watch::Sender<Progress>,
+}
+
+impl Driver {
+    /// A driver that goes on where `saved` stands.
+    pub(crate) fn recover(parts: Parts, saved: Saved) -> Result<Self, RecoverError> {
+        let Saved { checkpoint, plan } = saved;
+        let parquet = ParquetStore::open(Arc::clone(&parts.disk), &parts.layout.parquet())?;
+        parquet.discard_after(checkpoint.sealed)?;
+        let snapshots = parts.layout.snapshots();
+        let name = checkpoint.snapshot.as_deref();
+        let state = name.map(|name| snapshot::read(&*parts.disk, &snapshots, name)).transpose()?;
+        snapshot::keep_only(&*parts.disk, &snapshots, name)?;
+        let mut line = (parts.line)(state.as_deref())?;
+        for registration in &parts.registry {
+            line.register(registration);
+        }
+        let from = checkpoint.sealed.offset;
+        let ledger = checkpoint.ledger;
+        Ok(Self {
+            reader: SpoolReader::open(Arc::clone(&parts.disk), &parts.layout.spool())?,
+            line,
+            desk: parts.desk,
+            control: parts.control,
+            parquet,
+            disk: parts.disk,
+            snapshots,
+            gateway_id: parts.gateway_id,
+            limits: parts.limits,
+            lost_source: parts.lost_source,
+            horizon: parts.horizon,
+            inlet: parts.inlet,
+            ignored: parts.ignored,
+            ignored_before: (ledger.ignored_foreign, ledger.ignored_online),
+            ledger,
+            published: parts.published,
+            progress: parts.progress,
+            plan,
+            seal_wishes: 0,
+            next: from,
+            now: checkpoint.sealed.advanced_to,
+            open: Open { from, ..Open::default() },
+            findings: Findings::default(),
+            messages: Vec::new(),
+        })
+    }
+}

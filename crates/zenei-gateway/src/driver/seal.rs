@@ -1,0 +1,67 @@
+//! How does what was processed get into the store, once? In steps that a crash may cut anywhere: the range is planned, its files are written, the state is
+//! written, and one transaction makes all of it true. Only then may the spool forget. Must not know what is in a row. Called by the driver.
+use super::{Driver, DriverError, Open};
+use zenei_detect::RestoreError;
+use zenei_store::parquet;
+use zenei_store::snapshot::{self, SnapshotError};
+use zenei_store::{Checkpoint, ControlError, SealPlan, Sealed};
+
+/// Why a range is not sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The control database.
+    #[error("the plan or the checkpoint could not be committed")]
+    Control(#[from] ControlError),
+    /// The files of the range.
+    #[error("the files could not be written")]
+    Store(#[from] parquet::SealError),
+    /// The state of intake and engine, as bytes.
+    #[error("the state could not be put into bytes")]
+    State(#[from] RestoreError),
+    /// The state's file.
+    #[error("the state could not be written")]
+    Snapshot(#[from] SnapshotError),
+}
+
+/// The name of the snapshot at this place.
+pub(super) fn snapshot_name(at: Sealed) -> String {
+    format!("{:020}-{}", at.offset, at.advanced_to.ms())
+}
+
+impl Driver {
+    /// Seals everything processed so far; does nothing where there is nothing new.
+    pub(super) fn seal(&mut self) -> Result<(), DriverError> {
+        if self.has_sealed_all() {
+            return Ok(());
+        }
+        let plan = SealPlan { from: self.open.from, to: Sealed { offset: self.next, advanced_to: self.now } };
+        self.seal_range(plan).map_err(|source| DriverError::Seal { from: plan.from, to: plan.to.offset, source })?;
+        self.inlet.release(plan.to.offset);
+        if let Err(error) = snapshot::keep_only(&*self.disk, &self.snapshots, Some(&snapshot_name(plan.to))) {
+            tracing::warn!(%error, "older states could not be removed; the next seal tries again");
+        }
+        Ok(())
+    }
+
+    fn seal_range(&mut self, plan: SealPlan) -> Result<(), SealError> {
+        let txn = self.control.begin()?;
+        txn.plan_seal(&plan)?;
+        txn.commit()?;
+        let Open { batch, dead, .. } = &self.open;
+        self.parquet.seal(&plan, self.line.fleet(), &batch.rows, &batch.gaps, dead, &self.gateway_id)?;
+        let name = snapshot_name(plan.to);
+        snapshot::write(&*self.disk, &self.snapshots, &name, &self.line.snapshot()?)?;
+        let mut ledger = self.ledger.clone();
+        ledger.stored += batch.rows.len() as u64;
+        ledger.pending = self.line.held();
+        ledger.gaps = self.line.missing();
+        let txn = self.control.begin()?;
+        txn.checkpoint(&Checkpoint { sealed: plan.to, snapshot: Some(name), ledger: ledger.clone() })?;
+        txn.commit()?;
+        self.ledger = ledger;
+        let mut batch = std::mem::take(&mut self.open.batch);
+        batch.clear();
+        self.open = Open { from: plan.to.offset, batch, ..Open::default() };
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! The driver over a disk that loses power at every step.
+use super::{Driver, Parts, Progress, Saved};
+use crate::appender::{AppenderQueue, Ignored, queue};
+use crate::desk::{Desk, DeskError};
+use crate::horizon::Horizon;
+use crate::seal_limits::SealLimits;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use zenei_detect::{Findings, Line};
+use zenei_store::disk::{Loss, SimDisk};
+use zenei_store::parquet::StoredRecord;
+use zenei_store::{
+    Control, DeadLetter, Layout, Ledger, ParquetStore, Sealed, Source, Spool, SpoolMessage, SpoolOptions,
+};
+use zenei_wire::{EngineTime, GatewayTime};
+
+/// Messages between two seals.
+const PORTION: u64 = 36;
+
+struct Quiet;
+
+impl Desk for Quiet {
+    fn take(&mut self, _: EngineTime, _: &Findings, _: &Line) -> Result<(), DeskError> {
+        Ok(())
+    }
+}
+
+/// What was heard: when, on which topic, what.
+fn heard() -> Vec<(i64, String, String)> {
+    let mut all = Vec::new();
+    for n in 0..60_i64 {
+        let device = n % 4;
+        let topic = format!("bitlock/v1/tokyo-01/BL{device}/{}", if n % 3 == 0 { "error" } else { "state" });
+        let seq = n / 4;
+        let body = match n % 15 {
+            13 => "no record".to_owned(),
+            7 => format!(r#"[{{"ts":{n},"boot":1,"seq":{seq},"code":"jam"}},{{"boot":1}}]"#),
+            _ => format!(r#"{{"ts":{n},"boot":1,"seq":{seq},"code":"jam","uptime_s":1}}"#),
+        };
+        all.push((1_000 * n + if n > 40 { 200_000 } else { 0 }, topic.clone(), body.clone()));
+        if n % 10 == 9 {
+            all.push((1_000 * n + if n > 40 { 200_000 } else { 0 }, topic, body));
+        }
+    }
+    all.push((300_000, "bitlock/v1/tokyo-01/BL9".to_owned(), "{}".to_owned()));
+    all
+}
+
+/// A machine whose disk can lose its power and whose control database is on a real one.
+struct World {
+    disk: SimDisk,
+    folder: tempfile::TempDir,
+}
+
+/// What is there at the end.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    rows: Vec<StoredRecord>,
+    dead: Vec<DeadLetter>,
+    ledger: Ledger,
+    state: Vec<u8>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let world = Self { disk: SimDisk::new(seed), folder: tempfile::tempdir().unwrap() };
+        let mut spool = world.spool();
+        for group in heard().chunks(7) {
+            let messages: Vec<SpoolMessage<'_>> = group
+                .iter()
+                .map(|(heard_at, topic, payload)| SpoolMessage {
+                    heard_at: GatewayTime(*heard_at),
+                    source: Source::Mqtt,
+                    authenticated: true,
+                    topic,
+                    payload: payload.as_bytes(),
+                })
+                .collect();
+            spool.append_group(&messages).unwrap();
+        }
+        spool.close().unwrap();
+        world
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::new(Path::new("/state"))
+    }
+
+    fn control(&self) -> Control {
+        Control::open(&self.folder.path().join("control.db")).unwrap()
+    }
+
+    fn spool(&self) -> Spool {
+        let options = SpoolOptions { segment_bytes: 1 << 10, ..SpoolOptions::default() };
+        Spool::open(Arc::new(self.disk.clone()), &self.layout().spool(), options).unwrap().0
+    }
+
+    fn driver(&self) -> Result<(Driver, AppenderQueue), super::RecoverError> {
+        let control = self.control();
+        let saved = Saved::read(&control)?;
+        let (inlet, commands) = queue();
+        let parts = Parts {
+            disk: Arc::new(self.disk.clone()),
+            layout: self.layout(),
+            control,
+            desk: Box::new(Quiet),
+            line: Box::new(|bytes| bytes.map_or_else(|| Ok(Line::new(None)), |bytes| Line::restore(bytes, None))),
+            registry: Vec::new(),
+            gateway_id: "gw".to_owned(),
+            limits: SealLimits { rows: 1, dead_letter_bytes: 1, age: Duration::from_secs(3_600) },
+            lost_source: Source::Mqtt,
+            horizon: Arc::new(Horizon::new(0, GatewayTime(0))),
+            inlet,
+            ignored: Arc::new(Ignored::default()),
+            published: watch::channel(Ledger::default()).0,
+            progress: watch::channel(Progress::default()).0,
+        };
+        Ok((Driver::recover(parts, saved)?, commands))
+    }
+
+    /// One life of the process: recovers, processes everything in portions, seals after each. Says what failed where something did.
+    fn live(&self) -> Result<Outcome, String> {
+        let text = |error: &dyn std::error::Error| crate::with_causes(error);
+        let mut spool = {
+            let options = SpoolOptions { segment_bytes: 1 << 10, ..SpoolOptions::default() };
+            let opened = Spool::open(Arc::new(self.disk.clone()), &self.layout().spool(), options);
+            opened.map_err(|error| text(&error))?.0
+        };
+        let (mut driver, commands) = self.driver().map_err(|error| text(&error))?;
+        driver.finish_plan().map_err(|error| text(&error))?;
+        let end = heard().len() as u64;
+        for portion in 1..=end.div_ceil(PORTION) {
+            let mut view = driver.horizon.view();
+            view.end = (portion * PORTION).min(end);
+            driver.process(view).map_err(|error| text(&error))?;
+            if let Some(before) = commands.released() {
+                spool.release(before).map_err(|error| text(&error))?;
+            }
+            driver.publish(view);
+            driver.ledger.balance().unwrap();
+        }
+        // Time alone releases what still waits at a hole.
+        driver.advance(EngineTime(600_000)).map_err(|error| text(&error))?;
+        driver.seal().map_err(|error| text(&error))?;
+        driver.publish(driver.horizon.view());
+        driver.ledger.balance().unwrap();
+        let state = driver.line.snapshot().unwrap();
+        let store = ParquetStore::open_read_only(Arc::new(self.disk.clone()), &self.layout().parquet());
+        let rows = store.read_all(None).unwrap().collect::<Result<_, _>>().unwrap();
+        let dead = store.dead_letters(None).unwrap().collect::<Result<_, _>>().unwrap();
+        Ok(Outcome { rows, dead, ledger: driver.ledger.clone(), state })
+    }
+}
+
+#[test]
+fn an_undisturbed_run_stores_each_record_once_and_counts_the_rest() {
+    let outcome = World::new(1).live().unwrap();
+    let ledger = &outcome.ledger;
+    assert_eq!(ledger.received_total(), 60 + 6 + 4 + 1);
+    assert_eq!((ledger.duplicate, ledger.dead_letter_total(), ledger.pending), (6, 4 + 4 + 1, 0));
+    assert_eq!((ledger.stored, outcome.rows.len(), outcome.dead.len()), (56, 56, 9));
+}
+
+#[test]
+fn power_lost_at_any_step_changes_neither_rows_nor_counts_nor_state() {
+    let undisturbed = World::new(1).live().unwrap();
+    let mut crashes = 0;
+    for calls in 0.. {
+        let world = World::new(calls);
+        world.disk.power_off_after(calls);
+        let first = world.live();
+        world.disk.crash(Loss::Drawn);
+        if first.is_ok() {
+            break;
+        }
+        crashes += 1;
+        // At times a second crash, during recovery.
+        if calls % 3 == 0 {
+            world.disk.power_off_after(calls % 7);
+            drop(world.live());
+            world.disk.crash(Loss::Drawn);
+        }
+        assert_eq!(world.live().as_ref(), Ok(&undisturbed), "after {calls} calls");
+    }
+    assert!(crashes > 20, "only {crashes} places to crash at");
+}
+
+#[test]
+fn a_disk_whose_syncs_do_nothing_is_caught() {
+    let undisturbed = World::new(1).live().unwrap();
+    let caught = |calls: u64| {
+        let world = World::new(calls);
+        world.disk.ignore_syncs();
+        world.disk.power_off_after(calls);
+        drop(world.live());
+        world.disk.crash(Loss::All);
+        world.live().as_ref() != Ok(&undisturbed)
+    };
+    assert!((10..40).any(caught), "the negative control of the test above");
+}
+
+#[test]
+fn a_plan_that_does_not_go_on_from_the_checkpoint_is_refused() {
+    let world = World::new(1);
+    let mut control = world.control();
+    let txn = control.begin().unwrap();
+    let to = Sealed { offset: 9, advanced_to: EngineTime(1) };
+    txn.plan_seal(&zenei_store::SealPlan { from: 5, to }).unwrap();
+    txn.commit().unwrap();
+    drop(control);
+    let error = world.driver().err().unwrap().to_string();
+    assert_eq!(error, "a range from 5 on was to be sealed, but the checkpoint stands at 0");
+}
