@@ -17,6 +17,7 @@
 mod battery;
 mod calendar;
 mod clock;
+mod disturb;
 mod fault;
 mod fleet;
 mod habit;
@@ -26,14 +27,18 @@ mod lock;
 mod message;
 mod motor;
 mod operation;
+pub mod publish;
+mod recording;
 mod rng;
 pub mod scenario;
 mod truth;
 mod weather;
 mod world;
 
+pub use disturb::Disturbance;
 pub use fleet::Fleet;
 pub use identity::Identity;
 pub use message::Message;
+pub use recording::Recorder;
 pub use scenario::{DEMO_TOML, PHYSICS_TOML, Scenario, ScenarioError};
 pub use truth::{Scope, Truth};

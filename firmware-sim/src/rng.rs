@@ -21,6 +21,7 @@ pub(crate) enum Purpose {
     Rollout = 8,
     Fault = 9,
     Weather = 10,
+    Disturbance = 11,
     Occurrence = 12,
     Report = 13,
 }

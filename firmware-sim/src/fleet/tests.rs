@@ -124,7 +124,8 @@ fn controls_show_in_the_records_as_what_they_are() {
 
 #[test]
 fn a_twin_is_equal_before_the_onset_and_other_locks_always() {
-    let with = Scenario::demo();
+    let mut with = Scenario::demo();
+    with.locks = 60;
     let mut without = with.clone();
     without.fault.retain(|fault| !matches!(fault, Fault::H1(_)));
     // The removed fault must not move the seed's other choices: they are drawn per fault, by number.
