@@ -34,6 +34,21 @@ pub enum AckPolicy {
     BeforeWrite,
 }
 
+impl AckPolicy {
+    /// The environment variable that asks for the unsafe policy, by the value `1`.
+    #[doc(hidden)]
+    pub const UNSAFE_VARIABLE: &'static str = "ZENEI_UNSAFE_ACK_BEFORE_WRITE";
+
+    /// The policy that the environment asks for: the safe one, but for [`AckPolicy::UNSAFE_VARIABLE`].
+    #[doc(hidden)]
+    pub fn from_environment() -> Self {
+        match std::env::var(Self::UNSAFE_VARIABLE) {
+            Ok(value) if value == "1" => Self::BeforeWrite,
+            Ok(_) | Err(_) => Self::AfterDurable,
+        }
+    }
+}
+
 /// One message on its way to the spool.
 #[derive(Debug)]
 pub(crate) struct Message {
@@ -148,13 +163,15 @@ pub(crate) struct Ignored {
 
 /// The thread's state.
 pub(crate) struct Appender {
-    pub(crate) spool: Spool,
-    pub(crate) clock: Clock,
-    pub(crate) policy: AckPolicy,
-    pub(crate) horizon: Arc<Horizon>,
-    pub(crate) ignored: Arc<Ignored>,
-    /// The time never shows less than this: the last time stamped or shown, at the start the checkpoint's.
-    pub(crate) last: GatewayTime,
+    spool: Spool,
+    clock: Clock,
+    policy: AckPolicy,
+    horizon: Arc<Horizon>,
+    ignored: Arc<Ignored>,
+    /// The last time stamped or shown; time never goes back behind it.
+    last: GatewayTime,
+    /// Whether the spool took nothing at the last attempt.
+    refused: bool,
 }
 
 /// The two ends of the appender's queue.
@@ -185,13 +202,27 @@ struct Taken {
 }
 
 impl Appender {
+    /// An appender of an open spool; `last` is the time at which the checkpoint stands.
+    pub(crate) fn new(
+        spool: Spool,
+        clock: Clock,
+        policy: AckPolicy,
+        horizon: Arc<Horizon>,
+        ignored: Arc<Ignored>,
+        last: GatewayTime,
+    ) -> Self {
+        if policy == AckPolicy::BeforeWrite {
+            tracing::error!("UNSAFE: messages are acknowledged before they are written; a crash loses them");
+        }
+        Self { spool, clock, policy, horizon, ignored, last, refused: false }
+    }
+
     /// Appends until told to close or until nobody can queue any more.
     pub(crate) fn run(mut self, queue: &AppenderQueue) {
         let mut taken = Taken::default();
-        let mut refused = false;
         loop {
             // While the spool refuses, what was taken waits here and nothing more is taken than what may free it.
-            if refused || (taken.parcels.is_empty() && !taken.close) {
+            if self.refused || (taken.parcels.is_empty() && !taken.close) {
                 match queue.0.recv_timeout(TICK) {
                     Ok(command) => self.sort(command, &mut taken),
                     Err(RecvTimeoutError::Timeout) => self.mark_idle(),
@@ -204,9 +235,9 @@ impl Appender {
                     Err(_) => break,
                 }
             }
-            refused = !self.append(&mut taken);
+            self.append(&mut taken);
             self.move_horizon();
-            if !refused {
+            if !self.refused {
                 for mark in taken.marks.drain(..) {
                     tell(mark, self.horizon.view().end);
                 }
@@ -235,10 +266,10 @@ impl Appender {
         }
     }
 
-    /// Appends everything taken as one group and tells the sources; false where the spool has no room, and everything stays.
-    fn append(&mut self, taken: &mut Taken) -> bool {
+    /// Appends everything taken as one group and tells the sources. Where the spool has no room, everything stays.
+    fn append(&mut self, taken: &mut Taken) {
         if taken.parcels.is_empty() {
-            return true;
+            return;
         }
         if self.policy == AckPolicy::BeforeWrite {
             for parcel in &mut taken.parcels {
@@ -265,9 +296,14 @@ impl Appender {
                 Ok(_) => {}
                 // Nothing was written; once there is room it goes on.
                 Err(error @ (SpoolError::Full { .. } | SpoolError::Disk { .. })) => {
-                    let causes = crate::with_causes(&error);
-                    tracing::error!(error = causes, "the spool takes nothing: nothing is acknowledged until it does");
-                    return false;
+                    if !std::mem::replace(&mut self.refused, true) {
+                        let causes = crate::with_causes(&error);
+                        tracing::error!(
+                            error = causes,
+                            "the spool takes nothing, and nothing is acknowledged until it does"
+                        );
+                    }
+                    return;
                 }
                 Err(
                     error @ (SpoolError::SyncFailed { .. }
@@ -284,7 +320,9 @@ impl Appender {
             tell(parcel.durable, ());
         }
         taken.cost_bytes = 0;
-        true
+        if std::mem::take(&mut self.refused) {
+            tracing::info!("the spool takes messages again");
+        }
     }
 
     fn stamp<'a>(&self, parcel: &Parcel, message: &'a Message, last: &mut GatewayTime) -> SpoolMessage<'a> {

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zenei_detect::Registration;
 use zenei_store::disk::{Disk, RealDisk};
-use zenei_store::layout::LockError;
+use zenei_store::layout::{LockError, StateLock};
 use zenei_store::{Control, Layout, Ledger, Source, Spool, SpoolError, SpoolOptions};
 use zenei_wire::GatewayTime;
 
@@ -135,16 +135,11 @@ type Outcome = Option<Result<(), Arc<DriverError>>>;
 /// A running gateway. Dropping it stops it, too, but waits for nothing.
 pub struct Running {
     ingress_addr: Option<SocketAddr>,
-    ledger: watch::Receiver<Ledger>,
-    progress: watch::Receiver<Progress>,
-    outcome: watch::Receiver<Outcome>,
+    core: Core,
     counters: Arc<Counters>,
     clock: Clock,
-    inlet: Inlet,
-    horizon: Arc<Horizon>,
     stop: watch::Sender<bool>,
     sources: JoinSet<()>,
-    threads: Vec<JoinHandle<()>>,
 }
 
 /// The gateway.
@@ -166,11 +161,51 @@ impl Gateway {
             mqtt.check()?;
         }
         let layout = Layout::new(&config.state_dir);
-        let lock = Arc::new(layout.lock()?);
+        let lock = layout.lock()?;
         let listener = config.ingress.map(listen).transpose()?;
         let path = config.state_dir.join("sessions");
         let sessions = Sessions::open(&path).map_err(|source| StartError::Sessions { path, source })?;
+        let (clock, ingress_limits, mqtt) = (config.clock.clone(), config.ingress_limits, config.mqtt.clone());
+        let core = Core::start(config, Box::new(desk), disk, layout, lock)?;
 
+        let counters = Arc::new(Counters::default());
+        let (stop, stopped) = watch::channel(false);
+        let stopped = Stop::new(stopped);
+        let mut sources = JoinSet::new();
+        let mut ingress_addr = None;
+        if let Some((listener, address)) = listener {
+            let (inlet, sessions, counters) = (core.inlet.clone(), Arc::new(sessions), Arc::clone(&counters));
+            let ingress = Ingress { inlet, sessions, counters, limits: ingress_limits };
+            sources.spawn(ingress.listen(listener, stopped.clone()));
+            ingress_addr = Some(address);
+        }
+        if let Some(config) = mqtt {
+            let subscriber = Subscriber { config, inlet: core.inlet.clone(), counters: Arc::clone(&counters) };
+            sources.spawn(subscriber.run(stopped));
+        }
+        Ok(Running { ingress_addr, core, counters, clock, stop, sources })
+    }
+}
+
+/// Appender and driver, connected.
+struct Core {
+    ledger: watch::Receiver<Ledger>,
+    progress: watch::Receiver<Progress>,
+    outcome: watch::Receiver<Outcome>,
+    inlet: Inlet,
+    horizon: Arc<Horizon>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Core {
+    /// Opens what the last run left and starts both threads. The lock is held until both have ended.
+    fn start(
+        config: GatewayConfig,
+        desk: Box<dyn Desk>,
+        disk: Arc<dyn Disk>,
+        layout: Layout,
+        lock: StateLock,
+    ) -> Result<Self, StartError> {
         let control = Control::open(&layout.control()).map_err(RecoverError::from)?;
         let saved = Saved::read(&control)?;
         let options = SpoolOptions { resume_at: saved.resume_at(), ..config.spool };
@@ -184,57 +219,35 @@ impl Gateway {
         let (horizon, ignored) = (Arc::new(Horizon::new(recovered.next, last)), Arc::new(Ignored::default()));
         let (published, ledger) = watch::channel(saved.checkpoint.ledger.clone());
         let (reached, progress) = watch::channel(Progress::default());
-        let driver = Driver::recover(
-            Parts {
-                disk,
-                layout,
-                control,
-                desk: Box::new(desk),
-                line: config.line,
-                registry: config.registry,
-                gateway_id: config.gateway_id,
-                limits: config.seal,
-                lost_source: if config.mqtt.is_some() { Source::Mqtt } else { Source::Ingress },
-                horizon: Arc::clone(&horizon),
-                inlet: inlet.clone(),
-                ignored: Arc::clone(&ignored),
-                published,
-                progress: reached,
-            },
-            saved,
-        )?;
-        let (clock, policy) = (config.clock.clone(), config.ack);
-        let appender = Appender { spool, clock, policy, horizon: Arc::clone(&horizon), ignored, last };
-        let appending = spawn("appender", {
-            let (end, lock) = (CloseOnDrop(inlet.clone(), Arc::clone(&horizon)), Arc::clone(&lock));
-            move || {
-                appender.run(&commands);
-                drop((end, lock));
-            }
+        let parts = Parts {
+            disk,
+            layout,
+            control,
+            desk,
+            line: config.line,
+            registry: config.registry,
+            gateway_id: config.gateway_id,
+            limits: config.seal,
+            lost_source: if config.mqtt.is_some() { Source::Mqtt } else { Source::Ingress },
+            horizon: Arc::clone(&horizon),
+            inlet: inlet.clone(),
+            ignored: Arc::clone(&ignored),
+            published,
+            progress: reached,
+        };
+        let driver = Driver::recover(parts, saved)?;
+        let (clock, policy) = (config.clock, config.ack);
+        let appender = Appender::new(spool, clock, policy, Arc::clone(&horizon), ignored, last);
+        let lock = Arc::new(lock);
+        let held = || (CloseOnDrop(inlet.clone(), Arc::clone(&horizon)), Arc::clone(&lock));
+        let (for_appender, for_driver) = (held(), held());
+        let appending = spawn("appender", move || {
+            appender.run(&commands);
+            drop(for_appender);
         })?;
         let (ended, outcome) = watch::channel(None);
-        let driving = spawn("driver", {
-            let end = CloseOnDrop(inlet.clone(), Arc::clone(&horizon));
-            move || drive(driver, &ended, (end, lock))
-        })?;
-
-        let counters = Arc::new(Counters::default());
-        let (stop, stopped) = watch::channel(false);
-        let stopped = Stop::new(stopped);
-        let mut sources = JoinSet::new();
-        let mut ingress_addr = None;
-        if let Some((listener, address)) = listener {
-            let (inlet, sessions, counters) = (inlet.clone(), Arc::new(sessions), Arc::clone(&counters));
-            let ingress = Ingress { inlet, sessions, counters, limits: config.ingress_limits };
-            sources.spawn(ingress.listen(listener, stopped.clone()));
-            ingress_addr = Some(address);
-        }
-        if let Some(config) = config.mqtt {
-            let subscriber = Subscriber { config, inlet: inlet.clone(), counters: Arc::clone(&counters) };
-            sources.spawn(subscriber.run(stopped));
-        }
-        let (clock, threads) = (config.clock, vec![appending, driving]);
-        Ok(Running { ingress_addr, ledger, progress, outcome, counters, clock, inlet, horizon, stop, sources, threads })
+        let driving = spawn("driver", move || drive(driver, &ended, for_driver))?;
+        Ok(Self { ledger, progress, outcome, inlet, horizon, threads: vec![appending, driving] })
     }
 }
 
@@ -281,12 +294,12 @@ impl Running {
 
     /// The ledger as it was last published.
     pub fn ledger(&self) -> watch::Receiver<Ledger> {
-        self.ledger.clone()
+        self.core.ledger.clone()
     }
 
     /// How far processing has come.
     pub fn progress(&self) -> watch::Receiver<Progress> {
-        self.progress.clone()
+        self.core.progress.clone()
     }
 
     /// What the sources count.
@@ -314,7 +327,7 @@ impl Running {
     /// Where the gateway has stopped, or stops before that.
     pub async fn drain(&self) -> Result<Progress, GatewayError> {
         let end = self.mark().await?;
-        let at_ms = self.horizon.view().at.ms();
+        let at_ms = self.core.horizon.view().at.ms();
         self.reach(|progress| progress.processed >= end && progress.now.ms() >= at_ms).await
     }
 
@@ -325,7 +338,7 @@ impl Running {
     pub async fn seal(&self) -> Result<Progress, GatewayError> {
         self.mark().await?;
         let mut wish = 0;
-        self.horizon.change(|view| {
+        self.core.horizon.change(|view| {
             view.seal_wishes += 1;
             wish = view.seal_wishes;
         });
@@ -334,7 +347,7 @@ impl Running {
 
     /// Returns when processing has stopped without having been told to.
     pub async fn failed(&self) -> GatewayError {
-        let mut outcome = self.outcome.clone();
+        let mut outcome = self.core.outcome.clone();
         match outcome.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Err(error))) => GatewayError::Driver(Arc::clone(error)),
             Ok(Some(Ok(()))) => GatewayError::Stopped,
@@ -353,29 +366,29 @@ impl Running {
             tracing::warn!("the sources did not end in time and are cut off");
         }
         self.sources.shutdown().await;
-        self.inlet.close();
+        self.core.inlet.close();
         let end = self.failed().await;
-        for thread in std::mem::take(&mut self.threads) {
+        for thread in std::mem::take(&mut self.core.threads) {
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
                 return Err(GatewayError::Panicked);
             }
         }
         match end {
-            GatewayError::Stopped => Ok(self.ledger.borrow().clone()),
+            GatewayError::Stopped => Ok(self.core.ledger.borrow().clone()),
             GatewayError::Driver(_) | GatewayError::Panicked => Err(end),
         }
     }
 
     async fn mark(&self) -> Result<u64, GatewayError> {
-        match self.inlet.mark().await {
+        match self.core.inlet.mark().await {
             Ok(end) => Ok(end),
             Err(Closed) => Err(self.failed().await),
         }
     }
 
     async fn reach(&self, reached: impl FnMut(&Progress) -> bool) -> Result<Progress, GatewayError> {
-        let mut progress = self.progress.clone();
+        let mut progress = self.core.progress.clone();
         match progress.wait_for(reached).await.as_deref() {
             Ok(&progress) => Ok(progress),
             Err(_) => Err(self.failed().await),
@@ -386,7 +399,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        self.inlet.close();
+        self.core.inlet.close();
     }
 }
 

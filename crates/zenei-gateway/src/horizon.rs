@@ -47,6 +47,12 @@ impl Horizon {
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
+    /// Waits for `bound`, or until nothing more will come.
+    pub(crate) fn pause(&self, bound: Duration) -> View {
+        let waited = self.moved.wait_timeout_while(self.lock(), bound, |view| !view.closed);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
     fn lock(&self) -> MutexGuard<'_, View> {
         // Each change leaves a whole view; a panic elsewhere changes nothing of that.
         self.view.lock().unwrap_or_else(PoisonError::into_inner)

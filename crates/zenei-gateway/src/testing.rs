@@ -161,14 +161,8 @@ impl Bench {
         let (inlet, commands) = queue();
         let horizon = Arc::new(Horizon::new(0, GatewayTime(0)));
         let ignored = Arc::new(Ignored::default());
-        let appender = Appender {
-            spool,
-            clock: setup.clock,
-            policy: setup.policy,
-            horizon: Arc::clone(&horizon),
-            ignored: Arc::clone(&ignored),
-            last: GatewayTime(0),
-        };
+        let (shown, counted, last) = (Arc::clone(&horizon), Arc::clone(&ignored), GatewayTime(0));
+        let appender = Appender::new(spool, setup.clock, setup.policy, shown, counted, last);
         let appender = std::thread::spawn(move || appender.run(&commands));
         let folder = tempfile::tempdir().unwrap();
         let (stop, stopped) = watch::channel(false);

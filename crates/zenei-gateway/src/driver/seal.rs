@@ -1,6 +1,7 @@
 //! How does what was processed get into the store, once? In steps that a crash may cut anywhere: the range is planned, its files are written, the state is
 //! written, and one transaction makes all of it true. Only then may the spool forget. Must not know what is in a row. Called by the driver.
 use super::{Driver, DriverError, Open};
+use std::time::Duration;
 use zenei_detect::RestoreError;
 use zenei_store::parquet;
 use zenei_store::snapshot::{self, SnapshotError};
@@ -23,6 +24,29 @@ pub enum SealError {
     Snapshot(#[from] SnapshotError),
 }
 
+impl SealError {
+    /// Whether the same may succeed later: a disk that is full or gone for a while, but not rows that make no file.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Control(ControlError::Sqlite(_))
+            | Self::Store(parquet::SealError::Disk { .. })
+            | Self::Snapshot(SnapshotError::Disk { .. }) => true,
+            Self::Control(
+                ControlError::Newer { .. }
+                | ControlError::Foreign { .. }
+                | ControlError::BadRow { .. }
+                | ControlError::TooLarge { .. },
+            )
+            | Self::Store(parquet::SealError::Parquet(_) | parquet::SealError::Columns(_))
+            | Self::Snapshot(SnapshotError::Damaged { .. })
+            | Self::State(_) => false,
+        }
+    }
+}
+
+/// How long to wait before the same range is tried again. A guess: soon after somebody has made room.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// The name of the snapshot at this place.
 pub(super) fn snapshot_name(at: Sealed) -> String {
     format!("{:020}-{}", at.offset, at.advanced_to.ms())
@@ -35,7 +59,14 @@ impl Driver {
             return Ok(());
         }
         let plan = SealPlan { from: self.open.from, to: Sealed { offset: self.next, advanced_to: self.now } };
-        self.seal_range(plan).map_err(|source| DriverError::Seal { from: plan.from, to: plan.to.offset, source })?;
+        // Nothing more is processed meanwhile: a planned range must not grow, and memory neither. The spool goes on taking what is heard.
+        while let Err(source) = self.seal_range(plan) {
+            if !source.may_pass() || self.horizon.view().closed {
+                return Err(DriverError::Seal { from: plan.from, to: plan.to.offset, source });
+            }
+            tracing::error!(error = crate::with_causes(&source), "a range could not be sealed; it is tried again");
+            self.horizon.pause(RETRY);
+        }
         self.inlet.release(plan.to.offset);
         if let Err(error) = snapshot::keep_only(&*self.disk, &self.snapshots, Some(&snapshot_name(plan.to))) {
             tracing::warn!(%error, "older states could not be removed; the next seal tries again");

@@ -111,7 +111,12 @@ impl World {
             gateway_id: "gw".to_owned(),
             limits: SealLimits { rows: 1, dead_letter_bytes: 1, age: Duration::from_secs(3_600) },
             lost_source: Source::Mqtt,
-            horizon: Arc::new(Horizon::new(0, GatewayTime(0))),
+            horizon: Arc::new({
+                let horizon = Horizon::new(0, GatewayTime(0));
+                // A seal that fails is not tried again.
+                horizon.change(|view| view.closed = true);
+                horizon
+            }),
             inlet,
             ignored: Arc::new(Ignored::default()),
             published: watch::channel(Ledger::default()).0,
@@ -212,4 +217,32 @@ fn a_plan_that_does_not_go_on_from_the_checkpoint_is_refused() {
     drop(control);
     let error = world.driver().err().unwrap().to_string();
     assert_eq!(error, "a range from 5 on was to be sealed, but the checkpoint stands at 0");
+}
+
+#[test]
+fn a_full_disk_holds_the_seal_up_until_there_is_room() {
+    let world = World::new(1);
+    let undisturbed = World::new(1).live().unwrap();
+    let (mut driver, _commands) = world.driver().unwrap();
+    let horizon = Arc::clone(&driver.horizon);
+    horizon.change(|view| (view.closed, view.end) = (false, heard().len() as u64));
+    world.disk.set_capacity(Some(0));
+    let driving = std::thread::spawn(move || {
+        driver.process(driver.horizon.view()).unwrap();
+        driver.advance(EngineTime(600_000)).unwrap();
+        driver.seal().unwrap();
+        driver.ledger.clone()
+    });
+    let started = crate::clock::Elapsed::start();
+    while world.control().seal_plan().unwrap().is_none() {
+        assert!(started.so_far() < crate::testing::BOUND, "no range was planned");
+        std::thread::yield_now();
+    }
+    assert!(!driving.is_finished());
+    world.disk.set_capacity(None);
+    let ledger = driving.join().unwrap();
+    assert_eq!(
+        (ledger.stored, ledger.received_total()),
+        (undisturbed.ledger.stored, undisturbed.ledger.received_total())
+    );
 }

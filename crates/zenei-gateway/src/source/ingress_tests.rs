@@ -142,6 +142,21 @@ fn a_payload_over_the_contract_is_acknowledged_and_cut_to_what_shows_it() {
 }
 
 #[test]
+fn without_certificates_only_this_machine_may_speak_for_locks() {
+    for (peer, expected) in [
+        ("127.0.0.1:1", true),
+        ("127.9.9.9:1", true),
+        ("[::1]:1", true),
+        ("[::ffff:127.0.0.1]:1", true),
+        ("192.168.0.7:1", false),
+        ("[::ffff:192.168.0.7]:1", false),
+        ("[fe80::1]:1", false),
+    ] {
+        assert_eq!(super::may_speak(peer.parse().unwrap()), expected, "{peer}");
+    }
+}
+
+#[test]
 fn subscriptions_are_refused_and_pings_answered() {
     let bench = bench();
     let mut client = bench.client();
