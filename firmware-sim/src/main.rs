@@ -112,7 +112,7 @@ fn main() -> ExitCode {
     let mut text = format!("firmware-sim: {error}");
     let mut cause = std::error::Error::source(&error);
     while let Some(source) = cause {
-        text.push_str(&format!(": {source}"));
+        text.push_str(&format!(": {}", source.to_string().trim_end()));
         cause = source.source();
     }
     // Nothing is left to do where even stderr is closed.

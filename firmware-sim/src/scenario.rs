@@ -16,7 +16,7 @@ pub const DEMO_TOML: &str = include_str!("../scenarios/demo.toml");
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// No TOML, an unknown key, or a value of another type.
-    #[error("the scenario can't be read: {0}")]
+    #[error("the scenario is no TOML of this kind")]
     Toml(#[from] toml::de::Error),
     /// A name that nothing bears.
     #[error("{place} names the {what} '{found}'; the scenario has {allowed}")]
@@ -433,8 +433,6 @@ pub struct Report {
     pub profile_samples: usize,
     /// Finest spacing of a profile, ms.
     pub profile_step_ms: f64,
-    /// Interval of a gateway's own report, minutes; 0: none.
-    pub gateway_every_min: f64,
 }
 
 /// A seeded fault or control. Days count from the start of the run.
@@ -590,7 +588,8 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused() {
         let error = Scenario::from_toml(&format!("colour = 1\n{DEMO_TOML}")).unwrap_err();
-        assert!(error.to_string().contains("colour"), "{error}");
+        let ScenarioError::Toml(cause) = error else { panic!("{error}") };
+        assert!(cause.to_string().contains("colour"), "{cause}");
     }
 
     #[test]
@@ -600,6 +599,18 @@ mod tests {
         let mut demo = Scenario::demo();
         demo.noise.rest_mv = 9.5;
         assert_eq!(moved, demo);
+    }
+
+    #[test]
+    fn numbers_that_no_physics_has_are_refused_with_their_place() {
+        for (change, place) in [("[noise]\nrest_mv = nan", "noise.rest_mv"), ("[spread]\nops = -0.1", "spread.ops")] {
+            let text = Scenario::from_toml(&format!("{DEMO_TOML}\n{change}\n")).unwrap_err().to_string();
+            assert!(text.contains(place), "{text}");
+        }
+        let mut demo = Scenario::demo();
+        demo.battery[1].cell_ohm = f64::INFINITY;
+        let text = demo.check().unwrap_err().to_string();
+        assert!(text.contains("battery.1.cell_ohm"), "{text}");
     }
 
     #[test]

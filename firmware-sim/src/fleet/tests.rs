@@ -143,6 +143,36 @@ fn a_twin_is_equal_before_the_onset_and_other_locks_always() {
     assert!(faulty != sound && faulty.len() > 50);
 }
 
+#[test]
+fn a_faulty_version_drops_links_three_times_as_often_and_answers_late_only_after_its_days() {
+    let scenario = Scenario::demo();
+    let fleet = Fleet::new(&scenario, 3).unwrap();
+    let mut lock_days: HashMap<bool, f64> = HashMap::new();
+    let mut drops: HashMap<bool, f64> = HashMap::new();
+    let mut since: HashMap<usize, i64> = HashMap::new();
+    let mut early_and_late = [0, 0];
+    each_record(&run(&scenario, 3, DAY_MS), |message, record| {
+        let faulty = record.fw.as_deref() == Some("3.3.0");
+        if faulty {
+            since.entry(message.lock).or_insert(message.at_ms);
+        }
+        match &record.body {
+            Body::Error(error) if error.code == "ble_disconnect" => *drops.entry(faulty).or_default() += 1.0,
+            Body::Op(op) if faulty && op.latency_ms.is_some_and(|latency| latency.0 > 4000) => {
+                early_and_late[usize::from(record.uptime_s.unwrap() >= 5 * 86_400)] += 1;
+            }
+            Body::Error(_) | Body::Op(_) | Body::State(_) | Body::Event(_) | Body::Gateway(_) => {}
+        }
+    });
+    let faulty_days = since.values().map(|&from| (fleet.end_ms() - from) as f64 / DAY_MS as f64).sum::<f64>();
+    lock_days.insert(true, faulty_days);
+    lock_days.insert(false, scenario.locks as f64 * scenario.days - faulty_days);
+    let ratio = (drops[&true] / lock_days[&true]) / (drops[&false] / lock_days[&false]);
+    // Some 1,100 against 2,700 drops, and a spread of 0.4 between locks: five standard errors of the ratio are near 0.8.
+    assert!((2.2..3.8).contains(&ratio), "{ratio}");
+    assert!(early_and_late[1] > 20 && early_and_late[0] * 10 < early_and_late[1], "{early_and_late:?}");
+}
+
 fn growth(fault: &Fault) -> crate::scenario::Growth {
     match fault {
         Fault::H1(growth) | Fault::H5(growth) => growth.clone(),

@@ -3,13 +3,39 @@ use super::{Fault, Scenario, ScenarioError};
 use crate::calendar;
 use zenei_wire::Name;
 
+/// Keys whose numbers may be below zero: temperatures, signal strengths, the time zone.
+const SIGNED: [&str; 5] = ["mean_c", "rssi_dbm", "utc_offset_h", "indoor_c", "mv_per_k"];
+
 pub(super) fn check(scenario: &Scenario) -> Result<(), ScenarioError> {
+    let every =
+        toml::Table::try_from(scenario).map_err(|error| out_of_range("the scenario", error, "what TOML can write"))?;
+    numbers("", "", &toml::Value::Table(every))?;
     run(scenario)?;
     labels(scenario)?;
     shares(scenario)?;
     batteries(scenario)?;
     references(scenario)?;
     scenario.fault.iter().enumerate().try_for_each(|(at, fault)| one_fault(scenario, at, fault))
+}
+
+/// Every number is finite, and none below zero but for those that may be.
+fn numbers(place: &str, key: &str, value: &toml::Value) -> Result<(), ScenarioError> {
+    let below = |name: &str| if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
+    match value {
+        toml::Value::Table(table) => table.iter().try_for_each(|(key, value)| numbers(&below(key), key, value)),
+        toml::Value::Array(values) => {
+            values.iter().enumerate().try_for_each(|(at, value)| numbers(&below(&at.to_string()), key, value))
+        }
+        toml::Value::Float(number) if !number.is_finite() => Err(out_of_range(place, number, "a finite number")),
+        toml::Value::Float(number) if *number < 0.0 && !SIGNED.contains(&key) => {
+            Err(out_of_range(place, number, "0 or above"))
+        }
+        toml::Value::Float(_)
+        | toml::Value::String(_)
+        | toml::Value::Integer(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_) => Ok(()),
+    }
 }
 
 fn run(scenario: &Scenario) -> Result<(), ScenarioError> {
