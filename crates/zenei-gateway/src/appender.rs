@@ -1,9 +1,9 @@
 //! How does what is heard become durable? One thread owns the spool: it takes what all sources have queued, stamps it with the time, appends it as one
 //! group and only then tells the sources. Knows topics as far as telling records from what is none; knows no payload, except where the clock follows the
 //! records. Called by the sources (through [`Inlet`]) and by the gateway.
-use crate::clock::Clock;
 use crate::horizon::Horizon;
 use crate::source::packet::Topic;
+use crate::stamp::Stamp;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use zenei_store::{Source, Spool, SpoolError, SpoolMessage};
-use zenei_wire::{GatewayTime, Heading, MAX_PAYLOAD_BYTES};
+use zenei_wire::{Heading, MAX_PAYLOAD_BYTES};
 
 /// Bytes that may wait for the spool, over all sources; beyond it they stop reading. A guess: four of the largest groups.
 pub const QUEUE_BYTES: usize = 16 * 1024 * 1024;
@@ -57,10 +57,12 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// A message; of a payload larger than the contract allows only as much is kept as shows that it is too large.
+    /// A message; of a payload larger than the contract allows only as much is kept as shows that it is too large, as a copy, so that the rest is free.
     pub(crate) fn new(topic: Topic, payload: Bytes) -> Self {
-        let payload = if payload.len() > MAX_PAYLOAD_BYTES { payload.slice(..=MAX_PAYLOAD_BYTES) } else { payload };
-        Self { topic, payload }
+        match payload.get(..=MAX_PAYLOAD_BYTES) {
+            Some(enough) => Self { topic, payload: Bytes::copy_from_slice(enough) },
+            None => Self { topic, payload },
+        }
     }
 
     fn cost_bytes(&self) -> usize {
@@ -164,12 +166,10 @@ pub(crate) struct Ignored {
 /// The thread's state.
 pub(crate) struct Appender {
     spool: Spool,
-    clock: Clock,
+    stamp: Stamp,
     policy: AckPolicy,
     horizon: Arc<Horizon>,
     ignored: Arc<Ignored>,
-    /// The last time stamped or shown; time never goes back behind it.
-    last: GatewayTime,
     /// Whether the spool took nothing at the last attempt.
     refused: bool,
 }
@@ -202,19 +202,18 @@ struct Taken {
 }
 
 impl Appender {
-    /// An appender of an open spool; `last` is the time at which the checkpoint stands.
+    /// An appender of an open spool.
     pub(crate) fn new(
         spool: Spool,
-        clock: Clock,
+        stamp: Stamp,
         policy: AckPolicy,
         horizon: Arc<Horizon>,
         ignored: Arc<Ignored>,
-        last: GatewayTime,
     ) -> Self {
         if policy == AckPolicy::BeforeWrite {
             tracing::error!("UNSAFE: messages are acknowledged before they are written; a crash loses them");
         }
-        Self { spool, clock, policy, horizon, ignored, last, refused: false }
+        Self { spool, stamp, policy, horizon, ignored, refused: false }
     }
 
     /// Appends until told to close or until nobody can queue any more.
@@ -279,18 +278,22 @@ impl Appender {
         }
         let mut group: Vec<SpoolMessage<'_>> = Vec::new();
         let (mut foreign, mut online) = (0, 0);
-        let mut last = self.last;
+        self.stamp.now();
         for parcel in &taken.parcels {
             for message in &parcel.messages {
-                match zenei_wire::Topic::parse(message.topic.as_str()) {
+                let (topic, payload) = (message.topic.as_str(), &message.payload[..]);
+                match zenei_wire::Topic::parse(topic) {
                     Ok(Heading::Foreign) => foreign += 1,
                     Ok(Heading::Online) => online += 1,
                     // A bad topic becomes a dead letter where records are decoded.
-                    Ok(Heading::Record(_)) | Err(_) => group.push(self.stamp(parcel, message, &mut last)),
+                    Ok(Heading::Record(_)) | Err(_) => {
+                        let heard_at = self.stamp.of_message(topic, payload);
+                        let Parcel { source, authenticated, .. } = *parcel;
+                        group.push(SpoolMessage { heard_at, source, authenticated, topic, payload });
+                    }
                 }
             }
         }
-        self.last = last;
         if !group.is_empty() {
             match self.spool.append_group(&group) {
                 Ok(_) => {}
@@ -325,21 +328,6 @@ impl Appender {
         }
     }
 
-    fn stamp<'a>(&self, parcel: &Parcel, message: &'a Message, last: &mut GatewayTime) -> SpoolMessage<'a> {
-        let topic = message.topic.as_str();
-        if self.clock.follows_records() {
-            observe(&self.clock, topic, &message.payload);
-        }
-        *last = self.clock.now().max(*last);
-        SpoolMessage {
-            heard_at: *last,
-            source: parcel.source,
-            authenticated: parcel.authenticated,
-            topic,
-            payload: &message.payload,
-        }
-    }
-
     /// While nothing comes, witnesses the last group, so that damage to it can be told from a write that never ended.
     fn mark_idle(&mut self) {
         match self.spool.mark() {
@@ -351,8 +339,7 @@ impl Appender {
 
     /// Shows the driver what is durable and how far time may go. The spool never stamps a later message with an earlier time than the one shown here.
     fn move_horizon(&mut self) {
-        self.last = self.clock.now().max(self.last);
-        let at = self.last;
+        let at = self.stamp.now();
         let (end, spool_bytes) = (self.spool.next_offset(), self.spool.bytes());
         self.horizon.change(|view| {
             view.end = end;
@@ -386,15 +373,6 @@ fn fail(what: &str, error: &SpoolError) -> ! {
 fn tell<T>(who: oneshot::Sender<T>, what: T) {
     if who.send(what).is_err() {
         tracing::trace!("nobody waits for this answer any more");
-    }
-}
-
-/// Tells the clock what the records of this message say.
-fn observe(clock: &Clock, topic: &str, payload: &[u8]) {
-    let Ok(Heading::Record(topic)) = zenei_wire::Topic::parse(topic) else { return };
-    let Ok(records) = zenei_wire::decode(&topic, payload) else { return };
-    for record in records.iter().filter_map(|decoded| decoded.record.as_ref().ok()) {
-        clock.observe(topic.device.as_str(), record.ts);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::source::ingress::{Ingress, IngressLimits};
 use crate::source::mqtt::{MqttConfig, MqttConfigError, Subscriber};
 use crate::source::sessions::Sessions;
 use crate::source::{Counters, Stop};
+use crate::stamp::Stamp;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -236,8 +237,8 @@ impl Core {
             progress: reached,
         };
         let driver = Driver::recover(parts, saved)?;
-        let (clock, policy) = (config.clock, config.ack);
-        let appender = Appender::new(spool, clock, policy, Arc::clone(&horizon), ignored, last);
+        let stamp = Stamp::new(config.clock, last);
+        let appender = Appender::new(spool, stamp, config.ack, Arc::clone(&horizon), ignored);
         let lock = Arc::new(lock);
         let held = || (CloseOnDrop(inlet.clone(), Arc::clone(&horizon)), Arc::clone(&lock));
         let (for_appender, for_driver) = (held(), held());

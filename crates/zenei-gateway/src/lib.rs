@@ -10,6 +10,7 @@ mod gateway;
 mod horizon;
 mod seal_limits;
 pub mod source;
+mod stamp;
 #[cfg(test)]
 mod testing;
 

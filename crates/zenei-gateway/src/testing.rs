@@ -5,6 +5,7 @@ use crate::horizon::Horizon;
 use crate::source::ingress::{Ingress, IngressLimits};
 use crate::source::sessions::Sessions;
 use crate::source::{Counters, Stop};
+use crate::stamp::Stamp;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -161,8 +162,8 @@ impl Bench {
         let (inlet, commands) = queue();
         let horizon = Arc::new(Horizon::new(0, GatewayTime(0)));
         let ignored = Arc::new(Ignored::default());
-        let (shown, counted, last) = (Arc::clone(&horizon), Arc::clone(&ignored), GatewayTime(0));
-        let appender = Appender::new(spool, setup.clock, setup.policy, shown, counted, last);
+        let stamp = Stamp::new(setup.clock, GatewayTime(0));
+        let appender = Appender::new(spool, stamp, setup.policy, Arc::clone(&horizon), Arc::clone(&ignored));
         let appender = std::thread::spawn(move || appender.run(&commands));
         let folder = tempfile::tempdir().unwrap();
         let (stop, stopped) = watch::channel(false);

@@ -22,6 +22,8 @@ use zenei_store::Source;
 const FAREWELL_WITHIN: Duration = Duration::from_secs(10);
 /// Read ahead at once, in bytes: some 200 messages, so that one system call and one parcel carry many.
 const READ_BYTES: usize = 32 * 1024;
+/// With less room than this the next read gets new memory. A guess: some twenty messages.
+const LEAST_READ_BYTES: usize = 4 * 1024;
 /// Payload bytes of one parcel before it is handed on.
 const PARCEL_BYTES: usize = 256 * 1024;
 /// Answers that may wait for durability on one connection, in parcels; then its reading waits.
@@ -108,8 +110,10 @@ impl Ingress {
                 }
             };
             let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-                count(&self.counters.ingress_refused);
-                tracing::warn!(%peer, allowed = self.limits.connections, "a connection was refused: no room");
+                if count(&self.counters.ingress_refused).is_power_of_two() {
+                    let (refused, allowed) = (&self.counters.ingress_refused, self.limits.connections);
+                    tracing::warn!(%peer, ?refused, allowed, "connections are refused: no room");
+                }
                 continue;
             };
             let (shared, seats, stop) = (self.clone(), Arc::clone(&seats), stop.clone());
@@ -126,8 +130,13 @@ impl Ingress {
     fn count_end(&self, peer: SocketAddr, end: &End) {
         match end {
             End::Malformed(_) | End::SecondConnect | End::NoConnect => {
-                count(&self.counters.ingress_protocol_errors);
-                tracing::warn!(%peer, reason = %end, "a connection broke the protocol and was closed");
+                let times = count(&self.counters.ingress_protocol_errors);
+                // Ever fewer lines: whoever does this on purpose shall not fill the log, too.
+                if times.is_power_of_two() {
+                    tracing::warn!(%peer, reason = %end, times, "a connection broke the protocol and was closed");
+                } else {
+                    tracing::debug!(%peer, reason = %end, "a connection broke the protocol and was closed");
+                }
             }
             End::Goodbye | End::Closed | End::Silent | End::TakenOver | End::Stopping | End::Deaf | End::Io(_) => {
                 tracing::debug!(%peer, reason = %end, "a connection ended")
@@ -221,20 +230,23 @@ impl Reading {
             if let Some(packet) = packet::take(&mut self.buffer)? {
                 return Ok(packet);
             }
-            self.buffer.reserve(READ_BYTES);
-            if self.read.read_buf(&mut self.buffer).await? == 0 {
-                return Err(End::Closed);
-            }
+            self.read().await?;
         }
+    }
+
+    async fn read(&mut self) -> Result<(), End> {
+        // Messages that wait for durability are slices of this memory: small reads share it, so that what waits costs little more than its own bytes.
+        if self.buffer.capacity() - self.buffer.len() < LEAST_READ_BYTES {
+            self.buffer.reserve(READ_BYTES);
+        }
+        let read = self.read.read_buf(&mut self.buffer).await?;
+        if read == 0 { Err(End::Closed) } else { Ok(()) }
     }
 
     /// The next packet within the client's promise. A packet must be whole by then: bytes that trickle in don't extend it.
     async fn next_within(&mut self, keep_alive: Option<Duration>, packet: Duration) -> Result<Packet, End> {
         if keep_alive.is_none() && self.buffer.is_empty() {
-            self.buffer.reserve(READ_BYTES);
-            if self.read.read_buf(&mut self.buffer).await? == 0 {
-                return Err(End::Closed);
-            }
+            self.read().await?;
         }
         timeout(keep_alive.unwrap_or(packet), self.next()).await.map_err(|_| End::Silent)?
     }

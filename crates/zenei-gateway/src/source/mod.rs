@@ -24,8 +24,9 @@ pub struct Counters {
     pub mqtt_errors: AtomicU64,
 }
 
-pub(crate) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
+/// Counts one more and says how many they are now.
+pub(crate) fn count(counter: &AtomicU64) -> u64 {
+    counter.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// Tells a source to stop.
