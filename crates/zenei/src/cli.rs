@@ -11,10 +11,10 @@ use std::path::PathBuf;
     max_term_width = 120,
     after_help = "\
 Start here:
-  zenei demo --once                      watch a simulated fleet go wrong, and zenei find out; needs nothing else
-  zenei config init > zenei.toml         a configuration to start from
-  zenei config check --config zenei.toml check it, without touching the network
-  zenei run --config zenei.toml          the daemon
+  zenei demo --once                    a simulated fleet goes wrong, zenei finds out; needs nothing else
+  zenei config init > zenei.toml       a configuration to start from
+  zenei config check                   checks zenei.toml, without touching the network
+  zenei run                            the daemon, by zenei.toml
 
 Results go to standard output, logs to standard error.
 Exit codes: 0 done, 1 the checked thing failed, 2 usage, 69 something needed is unreachable, 78 bad configuration."
@@ -37,8 +37,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Runs a simulated fleet through the real path: needs no broker, no database, no lock
     #[command(after_help = "\
-The fleet's locks publish over MQTT to zenei's own ingress; three faults are seeded in it, and harmless changes that must not be taken for faults.
-With --once the command checks what zenei opened against what was seeded: exit 0 where each fault opened exactly one incident, before its
+The fleet's locks publish over MQTT to zenei's own ingress; three faults are seeded in it, and harmless changes that must not be taken for faults. \
+With --once the command checks what zenei opened against what was seeded: exit 0 where each fault opened exactly one incident, before its \
 customer noticed, and nothing else opened one; exit 1 otherwise.
 
   zenei demo --once               a month of 500 locks, checked
@@ -47,7 +47,7 @@ customer noticed, and nothing else opened one; exit 1 otherwise.
     Demo(Demo),
     /// The daemon: hears, keeps, detects, opens incidents
     #[command(after_help = "\
-Ends cleanly on SIGTERM or Ctrl-C: what was heard is sealed and named by a checkpoint. A second signal ends it at once, which loses nothing either:
+Ends cleanly on SIGTERM or Ctrl-C: what was heard is sealed and named by a checkpoint. A second signal ends it at once, which loses nothing either: \
 the next start goes on from the spool.
 
   zenei run --config zenei.toml
@@ -55,8 +55,10 @@ the next start goes on from the spool.
     Run(Run),
     /// Puts a recording, or a Parquet store, through the same intake, detection and desk, in virtual time
     #[command(after_help = "\
-Writes anomalies.ndjson, incidents.ndjson, decisions.ndjson and summary.json. The same records and rules give the same bytes, but for figures of
-time and memory. A recording is NDJSON, one message a line, plain or gzip:
+Writes anomalies.ndjson, incidents.ndjson, decisions.ndjson and summary.json. The same records and rules give the same bytes, but for figures of \
+time and memory.
+
+A recording is NDJSON, one message a line, plain or gzip:
   {\"topic\": \"bitlock/v1/tokyo-01/BL1/state\", \"recv_ms\": 1777626000123, \"payload\": {\"ts\": 1777626000000, \"battery_mv\": 2874}}
 
   zenei replay month.ndjson.gz --out result
@@ -211,7 +213,7 @@ pub(crate) struct RulesIn {
 pub(crate) enum Config {
     /// Checks a configuration and the files that it names, without touching the network
     #[command(after_help = "\
-Says file:line:column, the key, and the nearest key of an unknown one. Exit 0 where it is good, even where a server it names is down (that is what
+Says file:line:column, the key, and the nearest key of an unknown one. Exit 0 where it is good, even where a server it names is down (that is what \
 `zenei doctor` looks at); 78 where it is not.")]
     Check(WithConfig),
     /// The configuration as it takes effect: defaults, environment and absolute paths filled in, secrets left out

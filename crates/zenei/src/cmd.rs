@@ -1,14 +1,36 @@
 //! One room per command; this one hands out the command line. Called by `main`.
 mod config;
 mod contents;
+mod demo;
+mod desk;
+mod doctor;
+mod figures;
+mod hear;
+mod incident;
+mod record;
+mod replay;
+mod rules;
+mod run;
+mod signals;
 
 use crate::cli::Command;
 use crate::exit::Failure;
 use crate::output::Output;
 
-/// What is logged where nobody said: the daemon tells what it does, every other command only what goes wrong.
+/// What is logged where nobody said: the daemon tells what it does, every other command only what goes wrong. Commands that print incidents do not log
+/// them as well.
 pub(crate) fn quiet_log(command: &Command) -> &'static str {
-    if matches!(command, Command::Run(_)) { "info" } else { "warn" }
+    match command {
+        Command::Run(_) => "info",
+        Command::Demo(_) | Command::Replay(_) => "warn,zenei_desk=error",
+        Command::Record(_)
+        | Command::Incident(_)
+        | Command::Rules(_)
+        | Command::Config(_)
+        | Command::Doctor(_)
+        | Command::Backtest(_)
+        | Command::Bench(_) => "warn",
+    }
 }
 
 /// Runs a command.
@@ -19,9 +41,15 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     let mut out = Output::stdout();
     match command {
         Command::Config(command) => config::run(command, &mut out),
+        Command::Demo(arguments) => demo::run(&arguments, &mut out),
+        Command::Run(arguments) => run::run(&arguments, &mut out),
+        Command::Replay(arguments) => replay::run(&arguments, &mut out),
+        Command::Record(command) => record::run(command, &mut out),
+        Command::Incident(command) => incident::run(command, &mut out),
+        Command::Rules(command) => rules::run(command, &mut out),
+        Command::Doctor(arguments) => doctor::run(&arguments, &mut out),
         Command::Backtest(_) => Err(lab("backtest")),
         Command::Bench(_) => Err(lab("bench")),
-        _ => Err(Failure::Usage("this command is not joined to its rooms yet".to_owned())),
     }?;
     out.flush()
 }

@@ -10,6 +10,7 @@ mod tree;
 mod walk;
 
 pub(crate) use available::unavailable;
+pub(crate) use format::host_and_port;
 pub(crate) use problem::{Place, Problem, Problems};
 pub(crate) use show::{to_json, to_toml};
 pub(crate) use walk::Variables;
@@ -360,6 +361,15 @@ pub(crate) fn parse(file: &str, text: &str, base: &Path, variables: &Variables) 
     let loaded = Loaded { config, file: file.to_owned(), places: walk.places };
     let contradictions = contradictions(&loaded.config);
     if contradictions.is_empty() { Ok(loaded) } else { Err(loaded.problems(contradictions)) }
+}
+
+/// The first line of a file that holds a secret.
+///
+/// # Errors
+/// Why it can't be read; never what is in it.
+pub(crate) fn secret(file: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{} can't be read: {error}", file.display()))?;
+    Ok(text.lines().next().unwrap_or("").to_owned())
 }
 
 /// The JSON Schema of a configuration file, without references.

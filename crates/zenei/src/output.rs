@@ -101,10 +101,10 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> Vec<String> {
 }
 
 fn failure(error: std::io::Error) -> Failure {
-    match error.kind() {
-        ErrorKind::BrokenPipe => Failure::OutputClosed,
-        _ => Failure::broken("can't write to standard output", error),
+    if error.kind() == ErrorKind::BrokenPipe {
+        return Failure::OutputClosed;
     }
+    Failure::broken("can't write to standard output", error)
 }
 
 #[cfg(test)]

@@ -1,15 +1,26 @@
-//! The files that a configuration names, read: rules and registry. Called by `config check`, `run` and `doctor`, so that a check and a start
-//! agree on what is good.
+//! The files that a configuration names, read: rules and registry. Called by `config check`, `run`, `replay` and `doctor`, so that a check
+//! and a start agree on what is good.
 use crate::config::{Loaded, Problems};
+use std::path::Path;
+use zenei_detect::{Registration, Rules};
+
+/// The largest file of either kind, in bytes; a guess: a registry line has some 100 bytes, so this is one of ten million locks.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// What the files hold.
 #[derive(Debug)]
-pub(crate) struct Contents {}
+pub(crate) struct Contents {
+    /// The rules of the folder, or those in the program.
+    pub(crate) rules: Rules,
+    /// The registry; empty where there is none.
+    pub(crate) registrations: Vec<Registration>,
+}
 
 impl Contents {
     /// For people.
     pub(crate) fn summary(&self) -> String {
-        "good".to_owned()
+        let (rules, locks) = (self.rules.iter().count(), self.registrations.len());
+        format!("{rules} rules, {locks} registered locks")
     }
 }
 
@@ -18,6 +29,72 @@ impl Contents {
 /// # Errors
 /// Each file that is bad, at the key that names it.
 pub(crate) fn read(loaded: &Loaded) -> Result<Contents, Problems> {
-    let _ = loaded;
-    Ok(Contents {})
+    let config = &loaded.config;
+    let rules = rules(config.detect.rules.as_deref());
+    let registrations = config.registry.as_ref().map_or(Ok(Vec::new()), |registry| registrations(&registry.file));
+    match (rules, registrations) {
+        (Ok(rules), Ok(registrations)) => Ok(Contents { rules, registrations }),
+        (rules, registrations) => {
+            let found = [("detect.rules", rules.err()), ("registry.file", registrations.err())];
+            let list = found.into_iter().filter_map(|(key, what)| Some((key, format!("`{key}`: {}", what?))));
+            Err(loaded.problems(list.collect()))
+        }
+    }
+}
+
+/// The rules of a folder (its `.toml` files), or those in the program.
+///
+/// # Errors
+/// What is wrong, with file, line and key.
+pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, String> {
+    let Some(folder) = folder else {
+        return Rules::embedded().map_err(|error| error.to_string());
+    };
+    let unread = |error: std::io::Error| format!("{} can't be read: {error}", folder.display());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unread)? {
+        let path = entry.map_err(unread)?.path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            files.push((path.display().to_string(), text(&path)?));
+        }
+    }
+    if files.is_empty() {
+        return Err(format!("{} holds no .toml file; a rule is one such file", folder.display()));
+    }
+    let texts = files.iter().map(|(file, text)| (file.as_str(), text.as_str()));
+    Rules::parse(texts).map_err(|error| error.to_string())
+}
+
+/// The lines of a registry.
+///
+/// # Errors
+/// What is wrong, with file, line and column.
+pub(crate) fn registrations(file: &Path) -> Result<Vec<Registration>, String> {
+    let unread = |error: std::io::Error| format!("{} can't be read: {error}", file.display());
+    let bytes = std::io::BufReader::new(std::fs::File::open(file).map_err(unread)?);
+    zenei_store::registry::read(bytes).map_err(|error| format!("{}: {}", file.display(), with_causes(&error)))
+}
+
+/// An error and its causes on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// A text file.
+///
+/// # Errors
+/// Why it can't be read.
+pub(crate) fn text(path: &Path) -> Result<String, String> {
+    let unread = |error: std::io::Error| format!("{} can't be read: {error}", path.display());
+    let bytes = std::fs::metadata(path).map_err(unread)?.len();
+    if bytes > MAX_BYTES {
+        return Err(format!("{} has {bytes} bytes; {MAX_BYTES} are allowed", path.display()));
+    }
+    std::fs::read_to_string(path).map_err(unread)
 }

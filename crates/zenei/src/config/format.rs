@@ -37,6 +37,17 @@ pub(crate) fn shown(text: &str) -> String {
     }
 }
 
+/// Host and port of a checked URL, the port from the URL or the usual one. An IPv6 address comes without its brackets.
+pub(crate) fn host_and_port(url: &str, usual_port: u16) -> (String, u16) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().unwrap_or(usual_port)),
+        Some(_) | None => (authority, usual_port),
+    };
+    (host.trim_start_matches('[').trim_end_matches(']').to_owned(), port)
+}
+
 fn absolute(text: &str, base: &Path) -> Result<PathBuf, String> {
     if text.is_empty() {
         return Err("an empty path; a path is needed".to_owned());
@@ -127,6 +138,14 @@ mod tests {
         {
             assert!(url(bad, &["mqtt", "mqtts"]).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_port_that_is_not_named_is_the_usual_one() {
+        assert_eq!(host_and_port("mqtt://b", 1883), ("b".to_owned(), 1883));
+        assert_eq!(host_and_port("mqtt://b:1/x", 1883), ("b".to_owned(), 1));
+        assert_eq!(host_and_port("mqtt://[::1]:1", 1883), ("::1".to_owned(), 1));
+        assert_eq!(host_and_port("mqtt://[::1]", 1883), ("::1".to_owned(), 1883));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Runs the binary in a folder of its own, without the environment of whoever runs the tests.
-use std::io::Write as _;
+use firmware_sim::{Fleet, Scenario};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use zenei_wire::GatewayTime;
+use zenei_wire::recording::write_line;
 
 /// A registry with one lock.
 pub const REGISTRY: &str = "device_id,customer,site,door,service,gateway,model,hw_rev,lot,installed_at,address,bind_key_file\n\
@@ -62,10 +65,82 @@ impl Folder {
         self.0.path()
     }
 
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
     pub fn write(&self, name: &str, text: &str) {
         let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
+    }
+}
+
+/// A small simulated fleet.
+pub fn fleet(locks: usize, days: f64, seed: u64) -> Fleet {
+    let mut scenario = Scenario::demo();
+    (scenario.locks, scenario.days) = (locks, days);
+    Fleet::new(&scenario, seed).unwrap()
+}
+
+/// What a small simulated fleet would have been recorded as, and its registry.
+pub fn recording(locks: usize, days: f64, seed: u64) -> (String, String) {
+    let mut fleet = fleet(locks, days, seed);
+    let (mut messages, mut lines) = (Vec::new(), String::new());
+    fleet.advance(fleet.end_ms(), &mut messages);
+    for message in &messages {
+        write_line(&message.topic, GatewayTime(message.at_ms), &message.payload, &mut lines);
+    }
+    (lines, fleet.registry_csv())
+}
+
+/// A daemon; killed with its value.
+pub struct Daemon {
+    child: Child,
+    ingress: String,
+}
+
+impl Daemon {
+    /// Starts one and waits until it listens.
+    pub fn start(folder: &Folder, arguments: &[&str]) -> Self {
+        let mut child = zenei(arguments)
+            .in_folder(folder)
+            .command
+            .stderr(Stdio::inherit())
+            .env("ZENEI_LOG", "error")
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address =
+            line.split_once("mqtt://").map(|(_, rest)| rest.split([',', '\n']).next().unwrap_or("").to_owned());
+        Self { child, ingress: address.unwrap_or_else(|| panic!("it said {line:?}")) }
+    }
+
+    /// Where hubs publish.
+    pub fn ingress(&self) -> &str {
+        &self.ingress
+    }
+
+    /// Asks for its end; gives its exit code.
+    pub fn end(mut self) -> i32 {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(asked.success());
+        self.child.wait().unwrap().code().unwrap()
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It has ended already where all went well.
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

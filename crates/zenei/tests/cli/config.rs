@@ -1,8 +1,6 @@
-//! The binary as a person or a script meets it: broken configurations, help, pipes, exit codes. Knows nothing of the inside.
-mod support;
-
+//! Broken configurations, and what is said of them: file, line, key, and the nearest key that is allowed.
+use crate::support::{self, Folder, zenei};
 use expect_test::expect;
-use support::{Folder, zenei};
 
 /// Checks a configuration; gives the exit code and what was said, with the folder's path left out.
 fn check(config: &str) -> String {
@@ -234,32 +232,52 @@ fn the_schema_is_json_and_names_every_section() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_error() {
-    // The schema is larger than one write of the buffer, and the reader is gone before the first.
-    let ended = zenei(&["config", "schema"]).into_closed_pipe();
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
-    let ended = zenei(&["--help"]).into_closed_pipe();
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
-}
-
-#[test]
-fn a_command_that_needs_the_lab_names_the_build() {
-    for command in [&["backtest", "--rules", "x"][..], &["bench", "nab", "--help"]] {
-        let ended = zenei(command).run();
-        assert_eq!(ended.code, 2);
-        assert!(ended.stderr.contains("cargo build --release -p zenei --features lab"), "{}", ended.stderr);
+fn what_is_not_built_yet_is_refused_at_run_and_told_at_check() {
+    let folder = Folder::new();
+    for secret in ["mqtt.pw", "clickhouse.pw", "tokens", "ca.pem", "cert.pem", "key.pem"] {
+        folder.write(secret, "x");
     }
+    folder.write("locks.csv", support::REGISTRY);
+    folder.write("zenei.toml", support::EVERY_SECTION);
+    let ended = zenei(&["run", "--config", "zenei.toml"]).in_folder(&folder).run();
+    assert_eq!((ended.code, ended.stdout.as_str()), (78, ""));
+    expect![[r#"
+        zenei.toml:7:7: `mqtt.url`: mqtts:// is not available in this version of zenei; remove it to run without
+        zenei.toml:12:11: `mqtt.ca_file`: TLS is not available in this version of zenei; remove it to run without
+        zenei.toml:13:13: `mqtt.cert_file`: TLS is not available in this version of zenei; remove it to run without
+        zenei.toml:17:13: `ingress.cert_file`: TLS is not available in this version of zenei; remove it to run without
+        zenei.toml:20:2: `ble`: hearing Bluetooth LE is not available in this version of zenei; remove it to run without
+        zenei.toml:25:8: `store.kind`: ClickHouse is not available in this version of zenei; remove it to run without
+        zenei.toml:38:14: `http.token_file`: the API has no tokens in this version of zenei; remove it to run without
+        zenei.toml:39:2: `notify`: telling others of incidents is not available in this version of zenei; remove it to run without
+    "#]]
+    .assert_eq(&ended.stderr);
+    assert!(!folder.path().join("state").exists(), "nothing was started");
 }
 
 #[test]
-fn an_unknown_command_is_a_usage_error() {
-    let ended = zenei(&["demmo"]).run();
-    assert_eq!(ended.code, 2);
-    assert!(ended.stderr.contains("demo"), "{}", ended.stderr);
+fn a_daemon_that_hears_nothing_is_a_mistake() {
+    let folder = Folder::new();
+    folder.write("zenei.toml", "state_dir = 'state'\n");
+    let ended = zenei(&["run"]).in_folder(&folder).run();
+    assert_eq!(ended.code, 78);
+    expect![[r#"
+        zenei.toml:1:1: nothing is heard; [mqtt] (a broker) or [ingress] (hubs that publish here) is needed
+    "#]]
+    .assert_eq(&ended.stderr);
 }
 
 #[test]
-fn the_version_is_told() {
-    let ended = zenei(&["--version"]).run();
-    assert_eq!((ended.code, ended.stdout), (0, format!("zenei {}\n", env!("CARGO_PKG_VERSION"))));
+fn a_bad_file_behind_a_key_is_told_at_the_key() {
+    let folder = Folder::new();
+    folder.write("locks.csv", "device_id,colour\nBL1,red\n");
+    folder.write("rules/motor.toml", "id = \"motor\"\nversion = 0\n");
+    folder.write("zenei.toml", "state_dir = 'state'\n[registry]\nfile = 'locks.csv'\n[detect]\nrules = 'rules'\n");
+    let ended = zenei(&["config", "check"]).in_folder(&folder).run();
+    assert_eq!((ended.code, ended.stdout.as_str()), (78, ""));
+    expect![[r#"
+        zenei.toml:3:8: `registry.file`: DIR/locks.csv: line 1, column 2: 'colour' is no column of a registry; allowed are device_id, customer, site, door, service, gateway, model, hw_rev, lot, installed_at, address, bind_key_file
+        zenei.toml:5:9: `detect.rules`: DIR/rules/motor.toml:1: file: missing field `title`
+    "#]]
+    .assert_eq(&ended.stderr.replace(&folder.path().display().to_string(), "DIR"));
 }

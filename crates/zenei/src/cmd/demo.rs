@@ -1,0 +1,200 @@
+//! `zenei demo`: a simulated fleet through the real path. Its locks publish over MQTT to this process's own ingress; spool, intake, detection, desk and store
+//! are the daemon's, only the clock is simulated. At the end, what was opened is compared with what was seeded. Called by `cmd`.
+mod stage;
+mod verdict;
+
+use super::incident::time;
+use super::run::runtime;
+use super::signals;
+use super::signals::Asked;
+use crate::cli::Demo;
+use crate::exit::Failure;
+use crate::output::{Colour, Output, escaped, table};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use stage::Stage;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use verdict::Verdict;
+use zenei_gateway::clock::Elapsed;
+use zenei_wire::Id;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// How fast a demo to watch goes, in simulated hours a second: a month in two minutes. A guess at what people have patience for.
+const WATCHED_HOURS_PER_SECOND: f64 = 6.0;
+
+/// Runs `demo`.
+///
+/// # Errors
+/// [`Failure::Failed`] where zenei did not find what was seeded, or found what was not; and where something breaks on the way.
+pub(crate) fn run(arguments: &Demo, out: &mut Output<'_>) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(play(arguments, out));
+    runtime.shutdown_background();
+    ended
+}
+
+async fn play(arguments: &Demo, out: &mut Output<'_>) -> Result<(), Failure> {
+    let asked = signals::listen().map_err(|error| Failure::broken("can't listen for signals", error))?;
+    let mut stage = Stage::set(arguments.seed, &asked).await?;
+    if !arguments.json {
+        let (locks, days) = (stage.locks(), (stage.end_ms() - stage.start_ms()) / DAY_MS);
+        let pace = if arguments.once { "as fast as it goes" } else { "6 simulated hours a second; Ctrl-C ends it" };
+        out.line(format!("{locks} simulated locks, {days} days, seed {}, {pace}", arguments.seed))?;
+        out.line(format!("look: http://{}/metrics", stage.http()))?;
+        out.flush()?;
+    }
+    let mut show = Show { seen: BTreeSet::new(), elapsed: Elapsed::start(), asked, json: arguments.json };
+    let is_whole = show.month(&mut stage, arguments.once, out).await?;
+    if !is_whole {
+        stage.strike().await?;
+        return match arguments.once {
+            true => {
+                Err(Failure::Failed("ended by a signal before the month was over; nothing was compared".to_owned()))
+            }
+            false => Ok(()),
+        };
+    }
+    stage.settle().await?;
+    show.opened(&stage, out)?;
+    let wrong = show.compare(&stage, arguments.seed, out)?;
+    out.flush()?;
+    if !arguments.once {
+        show.asked.wait().await;
+    }
+    stage.strike().await?;
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::Failed(wrong.join("\n"))) }
+}
+
+/// What is shown while the fleet lives.
+struct Show {
+    /// Incidents that were told of.
+    seen: BTreeSet<Id>,
+    elapsed: Elapsed,
+    asked: Asked,
+    json: bool,
+}
+
+impl Show {
+    /// The fleet's month, hour by hour; false where somebody asked for the end before it was over.
+    async fn month(&mut self, stage: &mut Stage, once: bool, out: &mut Output<'_>) -> Result<bool, Failure> {
+        let (start_ms, end_ms) = (stage.start_ms(), stage.end_ms());
+        let bar = self.bar((end_ms - start_ms) / HOUR_MS, out);
+        let mut hour_ms = start_ms;
+        while hour_ms < end_ms {
+            if self.asked.is_asked() {
+                bar.finish_and_clear();
+                return Ok(false);
+            }
+            hour_ms = (hour_ms + HOUR_MS).min(end_ms);
+            stage.play_to(hour_ms).await?;
+            bar.suspend(|| self.opened(stage, out))?;
+            let hours = (hour_ms - start_ms) / HOUR_MS;
+            bar.set_position(hours.unsigned_abs());
+            if hours % 24 == 0 {
+                self.day(stage, hours / 24, &bar, out)?;
+            }
+            if !once {
+                let due = Duration::from_secs_f64(hours as f64 / WATCHED_HOURS_PER_SECOND);
+                let rest = due.saturating_sub(self.elapsed.so_far());
+                // Nobody asking for the end within the rest is what lets the show go on.
+                drop(tokio::time::timeout(rest, self.asked.wait()).await);
+            }
+        }
+        bar.finish_and_clear();
+        Ok(true)
+    }
+
+    fn bar(&self, hours: i64, out: &Output<'_>) -> ProgressBar {
+        if self.json || !out.is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new(hours.unsigned_abs());
+        match ProgressStyle::with_template("{bar:40} day {msg} {percent:>3} %  {elapsed} of about {duration}") {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }
+    }
+
+    fn day(&self, stage: &Stage, day: i64, bar: &ProgressBar, out: &mut Output<'_>) -> Result<(), Failure> {
+        bar.set_message(day.to_string());
+        if self.json || out.is_terminal() {
+            return Ok(());
+        }
+        let (messages, incidents) = (stage.messages(), self.seen.len());
+        out.line(format!("day {day:>2}  {messages:>7} messages  {incidents} incidents"))?;
+        out.flush()
+    }
+
+    /// Tells of each incident that nobody was told of.
+    fn opened(&mut self, stage: &Stage, out: &mut Output<'_>) -> Result<(), Failure> {
+        let book = stage.incidents().read();
+        let mut new: Vec<_> = book.incidents().filter(|incident| !self.seen.contains(&incident.id)).collect();
+        new.sort_by_key(|incident| (incident.opened, incident.id));
+        for incident in new {
+            self.seen.insert(incident.id);
+            if self.json {
+                out.json(&json!({"version": 1, "opened": {"id": incident.id, "at_ms": incident.opened, "scope": incident.scope,
+                    "domain": incident.domain, "urgency": incident.urgency, "title": incident.title, "why": incident.why}}))?;
+                continue;
+            }
+            let urgency = out.paint(Colour::Yellow, incident.urgency.as_str());
+            let title = escaped(&incident.title);
+            out.line(format!("{}  incident  {urgency}  {}  {title}", time(incident.opened), incident.domain))?;
+        }
+        out.flush()
+    }
+
+    /// Compares with what was seeded; gives everything that is wrong.
+    fn compare(&self, stage: &Stage, seed: u64, out: &mut Output<'_>) -> Result<Vec<String>, Failure> {
+        let truth = stage.truth();
+        let book = stage.incidents().read();
+        let verdict = Verdict::of(&truth, book.incidents());
+        let mut wrong = verdict.wrong();
+        if let Err(imbalance) = stage.balance() {
+            wrong.push(imbalance);
+        }
+        let seconds = self.elapsed.so_far().as_secs_f64();
+        if self.json {
+            let cases: Vec<_> = verdict.cases.iter().map(verdict::Case::to_json).collect();
+            out.json(&json!({"version": 1, "result": {"seed": seed, "locks": stage.locks(), "messages": stage.messages(),
+                "records": stage.records(), "seconds": seconds, "good": wrong.is_empty(), "faults": cases, "wrong": wrong}}))?;
+            return Ok(wrong);
+        }
+        out.line("")?;
+        faults(&verdict, stage.start_ms(), out)?;
+        let (records, word) = (stage.records(), if wrong.is_empty() { "good" } else { "bad" });
+        let word = out.paint(if wrong.is_empty() { Colour::Green } else { Colour::Red }, word);
+        out.line(format!("\n{word}: {records} records in {seconds:.1} s, {} of {} faults found in time, {} incidents about nothing seeded",
+            verdict.cases.iter().filter(|case| case.wrong.is_none()).count(), verdict.cases.len(), verdict.others.len()))?;
+        Ok(wrong)
+    }
+}
+
+/// The table of faults, and what each incident says of itself.
+fn faults(verdict: &Verdict<'_>, start_ms: i64, out: &mut Output<'_>) -> Result<(), Failure> {
+    let days = |ms: i64| format!("day {:.1}", (ms - start_ms) as f64 / DAY_MS as f64);
+    let never = |ms: Option<i64>| ms.map_or_else(|| "never".to_owned(), days);
+    let row = |case: &verdict::Case<'_>| {
+        let truth = case.truth;
+        let opened = case.incidents.first().map(|incident| incident.opened.ms());
+        vec![
+            format!("{} {}", truth.family, truth.component.as_deref().unwrap_or("")),
+            format!("{} {}", truth.scope.kind, truth.scope.value),
+            days(truth.onset_ms),
+            never(truth.detectable_ms),
+            never(opened),
+            never(truth.customer_ms),
+            case.lead_ms().map_or_else(|| "-".to_owned(), |ms| format!("{:.1} days", ms as f64 / DAY_MS as f64)),
+        ]
+    };
+    let rows: Vec<Vec<String>> = verdict.cases.iter().map(row).collect();
+    let head = ["fault", "on", "began", "detectable", "incident", "customer", "lead"];
+    table(&head, &rows).iter().try_for_each(|line| out.line(line))?;
+    for incident in verdict.cases.iter().flat_map(|case| &case.incidents) {
+        out.line(format!("{} {}: {}", incident.scope.kind, escaped(&incident.scope.value), escaped(&incident.why)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! The demo's stage: a fleet that publishes, a gateway on a simulated clock that hears it over loopback, a desk, HTTP, and a folder that goes away.
+//! Clock and fleet go in lock-step: the clock stands until every message of a tick is acknowledged, so that a run does not depend on the machine's speed.
+//! Called by `demo`.
+use super::super::desk::{DeskHere, line_maker};
+use super::super::signals::Asked;
+use crate::exit::Failure;
+use firmware_sim::publish::Publisher;
+use firmware_sim::{Fleet, Message, Scenario, Truth};
+use std::net::{Ipv4Addr, SocketAddr};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use zenei_desk::{Handles, Incidents};
+use zenei_detect::Rules;
+use zenei_gateway::{Clock, Gateway, GatewayConfig, Running};
+use zenei_store::Ledger;
+use zenei_wire::GatewayTime;
+
+/// How far the clock goes at once. A message is so at most this much older than the time of its hearing; real ones come by hubs that collect for as long.
+const TICK_MS: i64 = 60_000;
+
+/// How long time goes on after the last message, so that no hole is waited for any longer (telemetry contract).
+const AFTER_MS: i64 = 120_000;
+
+/// Everything that a demo needs.
+pub(super) struct Stage {
+    fleet: Fleet,
+    publisher: Publisher,
+    gateway: Running,
+    incidents: Incidents,
+    http: SocketAddr,
+    /// Keeps HTTP ready; and the folder until the end.
+    _ready: watch::Sender<bool>,
+    folder: TempDir,
+    now_ms: i64,
+    tick: Vec<Message>,
+    messages: u64,
+}
+
+impl Stage {
+    /// Sets the stage; within a tokio runtime.
+    pub(super) async fn set(seed: u64, asked: &Asked) -> Result<Self, Failure> {
+        let broken = |what: &str| {
+            let what = format!("the demo can't {what}");
+            move |error: Box<dyn std::error::Error + Send + Sync>| Failure::Broken { what, source: error }
+        };
+        let fleet = Fleet::new(&Scenario::demo(), seed).map_err(|error| broken("make its fleet")(error.into()))?;
+        let folder = tempfile::Builder::new().prefix("zenei-demo-").tempdir();
+        let folder = folder.map_err(|error| broken("make its folder")(error.into()))?;
+        let registry = zenei_store::registry::read(fleet.registry_csv().as_bytes());
+        let rules = Rules::embedded().map_err(|error| broken("read its rules")(error.into()))?;
+        let desk = DeskHere::open(folder.path(), true).map_err(broken("open its desk"))?;
+        let incidents = desk.incidents();
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = GatewayConfig {
+            clock: Clock::simulated(GatewayTime(fleet.start_ms())),
+            ingress: Some(loopback),
+            registry: registry.map_err(|error| broken("read its registry")(error.into()))?,
+            ..GatewayConfig::new(folder.path(), "demo", line_maker(Some(rules)))
+        };
+        let gateway = Gateway::start(config, desk).map_err(|error| broken("start its gateway")(error.into()))?;
+        let (ready, is_ready) = watch::channel(true);
+        let handles = Handles { ledger: gateway.ledger(), incidents: incidents.clone(), ready: is_ready };
+        let mut end = asked.clone();
+        let http = zenei_desk::serve(loopback, handles, async move { end.wait().await }).await;
+        let http = http.map_err(|error| broken("serve HTTP")(error.into()))?;
+        let ingress = gateway.ingress_addr().unwrap_or(loopback);
+        let publisher = Publisher::connect(&ingress.to_string(), "zenei-demo")
+            .map_err(|error| broken("connect its fleet")(error.into()))?;
+        let (now_ms, tick) = (fleet.start_ms(), Vec::new());
+        Ok(Self { fleet, publisher, gateway, incidents, http, _ready: ready, folder, now_ms, tick, messages: 0 })
+    }
+
+    /// Lets the fleet live until `to_ms`; on return everything it sent is acknowledged, and time has gone on.
+    pub(super) async fn play_to(&mut self, to_ms: i64) -> Result<(), Failure> {
+        while self.now_ms < to_ms {
+            self.now_ms = (self.now_ms + TICK_MS).min(to_ms);
+            self.tick.clear();
+            self.fleet.advance(self.now_ms, &mut self.tick);
+            if self.tick.is_empty() {
+                continue;
+            }
+            self.gateway.clock().set(GatewayTime(self.now_ms));
+            let published = self.publisher.publish_all(&self.tick);
+            published.map_err(|error| Failure::broken("the fleet can't publish", error))?;
+            self.messages += self.tick.len() as u64;
+        }
+        self.tick_to(to_ms).await
+    }
+
+    /// Lets time go on past the last message, and waits until everything is processed.
+    pub(super) async fn settle(&mut self) -> Result<(), Failure> {
+        self.tick_to(self.now_ms + AFTER_MS).await?;
+        let drained = self.gateway.drain().await;
+        drained.map(drop).map_err(|error| Failure::broken("the gateway can't go on", error))
+    }
+
+    /// Ends everything cleanly.
+    pub(super) async fn strike(self) -> Result<(), Failure> {
+        let Self { gateway, publisher, folder, .. } = self;
+        drop(publisher);
+        gateway.stop().await.map_err(|error| Failure::broken("the gateway did not stop cleanly", error))?;
+        folder.close().map_err(|error| Failure::broken("can't remove the demo's folder", error))
+    }
+
+    pub(super) fn start_ms(&self) -> i64 {
+        self.fleet.start_ms()
+    }
+
+    pub(super) fn end_ms(&self) -> i64 {
+        self.fleet.end_ms()
+    }
+
+    pub(super) fn locks(&self) -> usize {
+        self.fleet.locks().len()
+    }
+
+    pub(super) fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Messages acknowledged so far.
+    pub(super) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Records heard so far, as the ledger was last published.
+    pub(super) fn records(&self) -> u64 {
+        self.gateway.ledger().borrow().received_total()
+    }
+
+    pub(super) fn incidents(&self) -> &Incidents {
+        &self.incidents
+    }
+
+    /// What was really wrong.
+    pub(super) fn truth(&self) -> Vec<Truth> {
+        self.fleet.truth()
+    }
+
+    /// Whether each record is accounted for, and none was refused: the fleet says nothing that the contract does not allow.
+    pub(super) fn balance(&self) -> Result<(), String> {
+        let ledger: Ledger = self.gateway.ledger().borrow().clone();
+        ledger.balance().map_err(|imbalance| imbalance.to_string())?;
+        match (ledger.dead_letter_total(), ledger.dropped_total()) {
+            (0, 0) => Ok(()),
+            (dead, dropped) => Err(format!("{dead} records were refused and {dropped} dropped; none should be")),
+        }
+    }
+
+    async fn tick_to(&self, to_ms: i64) -> Result<(), Failure> {
+        let ticked = self.gateway.tick(GatewayTime(to_ms)).await;
+        ticked.map_err(|error| Failure::broken("the gateway can't go on", error))
+    }
+}

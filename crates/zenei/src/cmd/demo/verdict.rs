@@ -1,0 +1,107 @@
+//! Did zenei find what was seeded, all of it, in time, and nothing else? Compares incidents with the simulator's truth. Pure; called by `demo`.
+use firmware_sim::Truth;
+use serde_json::{Value as Json, json};
+use zenei_incident::Incident;
+use zenei_wire::EngineTime;
+
+/// One seeded fault and what became of it.
+#[derive(Debug)]
+pub(crate) struct Case<'a> {
+    /// What was seeded.
+    pub(crate) truth: &'a Truth,
+    /// The incidents about it, in the order of opening; one where all is well.
+    pub(crate) incidents: Vec<&'a Incident>,
+    /// What is wrong; `None` where all is well.
+    pub(crate) wrong: Option<String>,
+}
+
+/// Everything that was seeded, and everything that was opened.
+#[derive(Debug)]
+pub(crate) struct Verdict<'a> {
+    /// One per seeded fault.
+    pub(crate) cases: Vec<Case<'a>>,
+    /// Incidents about no seeded fault.
+    pub(crate) others: Vec<&'a Incident>,
+}
+
+impl<'a> Verdict<'a> {
+    /// Compares.
+    pub(crate) fn of(truth: &'a [Truth], incidents: impl IntoIterator<Item = &'a Incident>) -> Self {
+        let mut cases: Vec<Case<'a>> = truth
+            .iter()
+            .filter(|truth| !truth.control)
+            .map(|truth| Case { truth, incidents: Vec::new(), wrong: None })
+            .collect();
+        let mut sorted: Vec<&Incident> = incidents.into_iter().collect();
+        sorted.sort_by_key(|incident| (incident.opened, incident.id));
+        let mut others = Vec::new();
+        for incident in sorted {
+            match cases.iter_mut().find(|case| is_about(incident, case.truth)) {
+                Some(case) => case.incidents.push(incident),
+                None => others.push(incident),
+            }
+        }
+        for case in &mut cases {
+            case.wrong = wrong(case.truth, &case.incidents);
+        }
+        Self { cases, others }
+    }
+
+    /// Everything that is wrong, one line each; empty where zenei did what it is for.
+    pub(crate) fn wrong(&self) -> Vec<String> {
+        let case = |case: &Case<'_>| {
+            let Truth { family, scope, .. } = case.truth;
+            case.wrong.as_ref().map(|what| format!("{family} on {} {}: {what}", scope.kind, scope.value))
+        };
+        let other = |incident: &&Incident| {
+            let (scope, title) = (&incident.scope, &incident.title);
+            format!(
+                "incident {} on {} {} is about nothing that was seeded: {title}",
+                incident.id, scope.kind, scope.value
+            )
+        };
+        self.cases.iter().filter_map(case).chain(self.others.iter().map(other)).collect()
+    }
+}
+
+impl Case<'_> {
+    /// How long before the customer the incident was there, ms; `None` without an incident or without a customer who noticed.
+    pub(crate) fn lead_ms(&self) -> Option<i64> {
+        Some(self.truth.customer_ms? - self.incidents.first()?.opened.ms())
+    }
+
+    /// For programs.
+    pub(crate) fn to_json(&self) -> Json {
+        let first = self.incidents.first();
+        json!({
+            "family": self.truth.family, "domain": self.truth.domain, "component": self.truth.component,
+            "scope": self.truth.scope, "onset_ms": self.truth.onset_ms, "detectable_ms": self.truth.detectable_ms,
+            "customer_ms": self.truth.customer_ms, "opened_ms": first.map(|incident| incident.opened),
+            "lead_ms": self.lead_ms(), "incident": first.map(|incident| incident.id), "why": first.map(|incident| &incident.why),
+            "wrong": self.wrong,
+        })
+    }
+}
+
+fn is_about(incident: &Incident, truth: &Truth) -> bool {
+    incident.scope.kind.as_str() == truth.scope.kind
+        && incident.scope.value == truth.scope.value
+        && Some(incident.domain.as_str()) == truth.domain.as_deref()
+}
+
+fn wrong(truth: &Truth, incidents: &[&Incident]) -> Option<String> {
+    let [incident] = incidents else {
+        return Some(match incidents.len() {
+            0 => "no incident was opened".to_owned(),
+            many => format!("{many} incidents were opened; exactly one is right"),
+        });
+    };
+    let opened = incident.opened;
+    if opened < EngineTime(truth.onset_ms) {
+        return Some("the incident was opened before the fault began".to_owned());
+    }
+    match truth.customer_ms {
+        Some(customer_ms) if opened >= EngineTime(customer_ms) => Some("the customer noticed first".to_owned()),
+        Some(_) | None => None,
+    }
+}

@@ -1,0 +1,55 @@
+//! The desk behind the gateway, and the line in front of it: joins two rooms that do not know one another. Called by `run` and `demo`.
+use std::path::Path;
+use zenei_desk::{DeskDriver, Incidents};
+use zenei_detect::{Findings, Line, Rules};
+use zenei_gateway::{Desk, DeskError, LineMaker};
+use zenei_store::Control;
+use zenei_store::layout::Layout;
+use zenei_wire::EngineTime;
+
+/// The desk of this process, or none.
+pub(crate) enum DeskHere {
+    /// Findings become incidents.
+    On(Box<DeskDriver>),
+    /// This gateway only keeps records; its line has no rules, and finds nothing.
+    Off,
+}
+
+impl DeskHere {
+    /// The desk of a state directory, with the incidents as they stand.
+    ///
+    /// # Errors
+    /// Where the control database can't be opened or its log can't be read.
+    pub(crate) fn open(state_dir: &Path, enabled: bool) -> Result<Self, DeskError> {
+        if !enabled {
+            return Ok(Self::Off);
+        }
+        let control = Control::open(&Layout::new(state_dir).control())?;
+        Ok(Self::On(Box::new(DeskDriver::open(control)?)))
+    }
+
+    /// The incidents, for readers; none for ever where the desk is off.
+    pub(crate) fn incidents(&self) -> Incidents {
+        match self {
+            Self::On(driver) => driver.incidents().clone(),
+            Self::Off => Incidents::default(),
+        }
+    }
+}
+
+impl Desk for DeskHere {
+    fn take(&mut self, now: EngineTime, findings: &Findings, _: &Line) -> Result<(), DeskError> {
+        match self {
+            Self::On(driver) => driver.take(now, findings).map(drop).map_err(DeskError::from),
+            Self::Off => Ok(()),
+        }
+    }
+}
+
+/// Makes intake and engine under these rules; without rules, intake alone.
+pub(crate) fn line_maker(rules: Option<Rules>) -> LineMaker {
+    Box::new(move |snapshot| match snapshot {
+        Some(bytes) => Line::restore(bytes, rules.clone()),
+        None => Ok(Line::new(rules.clone())),
+    })
+}

@@ -1,0 +1,250 @@
+//! `zenei doctor`: what would keep zenei from running here, and what to do about it. Looks, and changes nothing but a file that it takes away again.
+//! Opens sockets to what the configuration names, and only to that. Called by `cmd`.
+use super::contents;
+use crate::cli::WithConfig;
+use crate::config::{self, Config, Loaded, Problems, StoreKind};
+use crate::exit::Failure;
+use crate::output::{Colour, Output, escaped};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use zenei_store::SpoolReader;
+use zenei_store::disk::RealDisk;
+use zenei_store::layout::Layout;
+
+/// How long a server may take to answer; a guess, far above a round trip on any network that is good enough for telemetry.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Below this much free space, records of a day or more may not fit. A guess: a fleet of 10,000 locks sends some 300 MB a day.
+const ROOM_BYTES: u64 = 1 << 30;
+
+/// What is looked at where there is no configuration: the usual places on one machine.
+const USUAL: &str = "state_dir = 'zenei-state'\n[mqtt]\nurl = 'mqtt://127.0.0.1:1883'\n[ingress]\nlisten = '127.0.0.1:1884'\n[ble]\n\
+    [store.clickhouse]\nurl = 'http://127.0.0.1:8123'\n[http]\nlisten = '127.0.0.1:8080'\n";
+
+/// How one look ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl Verdict {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One look.
+struct Look {
+    what: &'static str,
+    verdict: Verdict,
+    found: String,
+    remedy: String,
+}
+
+impl Look {
+    fn ok(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Ok, found: found.into(), remedy: String::new() }
+    }
+
+    fn warn(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Warn, found: found.into(), remedy: remedy.into() }
+    }
+
+    fn fail(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Fail, found: found.into(), remedy: remedy.into() }
+    }
+}
+
+/// Runs `doctor`.
+///
+/// # Errors
+/// [`Failure::Unreachable`] where a look failed, [`Failure::Config`] where the configuration is bad.
+pub(crate) fn run(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (loaded, first) = match configuration(&arguments.file.config) {
+        Ok(found) => found,
+        Err(problems) => {
+            let remedy = "mend what is named below; `zenei config check` tells the same";
+            tell(&Look::fail("config", problems.file.clone(), remedy), arguments.json, out)?;
+            out.flush()?;
+            return Err(Failure::Config(problems));
+        }
+    };
+    let mut failed = 0;
+    for look in std::iter::once(first).chain(looks(&loaded.config)) {
+        failed += usize::from(look.verdict == Verdict::Fail);
+        tell(&look, arguments.json, out)?;
+        out.flush()?;
+    }
+    match failed {
+        0 => Ok(()),
+        1 => Err(Failure::Unreachable("1 check failed".to_owned())),
+        more => Err(Failure::Unreachable(format!("{more} checks failed"))),
+    }
+}
+
+fn tell(look: &Look, json: bool, out: &mut Output<'_>) -> Result<(), Failure> {
+    if json {
+        return out.json(&serde_json::json!({"version": 1, "check": look.what, "verdict": look.verdict.as_str(),
+            "found": look.found, "remedy": look.remedy}));
+    }
+    let colour = match look.verdict {
+        Verdict::Ok => Colour::Green,
+        Verdict::Warn => Colour::Yellow,
+        Verdict::Fail => Colour::Red,
+    };
+    let verdict = out.paint(colour, &format!("{:<4}", look.verdict.as_str()));
+    let remedy = if look.remedy.is_empty() { String::new() } else { format!("; {}", look.remedy) };
+    out.line(format!("{verdict}  {:<10}  {}{remedy}", look.what, escaped(&look.found)))
+}
+
+/// The configuration, or the usual places where nobody named one and there is none.
+fn configuration(path: &Path) -> Result<(Loaded, Look), Problems> {
+    let variables = super::variables();
+    if path == Path::new("zenei.toml") && !path.exists() {
+        let working = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+        let loaded = config::parse("the usual places", USUAL, &working, &variables)?;
+        let remedy = "`zenei config init > zenei.toml` makes one; looking at the usual places instead";
+        return Ok((loaded, Look::warn("config", "no zenei.toml here", remedy)));
+    }
+    let loaded = config::load(path, &variables)?;
+    let contents = contents::read(&loaded)?;
+    let look = match config::unavailable(&loaded) {
+        Ok(()) => Look::ok("config", format!("{}: {}", loaded.file, contents.summary())),
+        Err(problems) => Look::warn("config", problems.to_string().replace('\n', "; "), "`zenei run` would refuse it"),
+    };
+    Ok((loaded, look))
+}
+
+fn looks(config: &Config) -> impl Iterator<Item = Look> {
+    let mut looks = vec![state_dir(&config.state_dir), room(&config.state_dir), spool(&config.state_dir)];
+    if let Some(mqtt) = &config.mqtt {
+        let default_port = if mqtt.url.starts_with("mqtts:") { 8883 } else { 1883 };
+        looks.push(broker(&mqtt.url, default_port));
+    }
+    if let Some(ingress) = &config.ingress {
+        looks.push(port("ingress", ingress.listen));
+    }
+    if let Some(http) = &config.http {
+        looks.push(port("http", http.listen));
+    }
+    if config.ble.is_some() {
+        looks.push(Look::warn("bluetooth", "this version of zenei does not hear Bluetooth LE", "remove [ble]"));
+    }
+    if let Some(clickhouse) = &config.store.clickhouse {
+        looks.push(clickhouse_ping(&clickhouse.url, config.store.kind));
+    }
+    looks.into_iter()
+}
+
+fn state_dir(dir: &Path) -> Look {
+    let existing = dir.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
+    let remedy = format!("give {} to the user that runs zenei, or choose another state_dir", existing.display());
+    match tempfile::Builder::new().prefix(".zenei-doctor").tempfile_in(existing) {
+        Ok(_) if existing == dir => Look::ok("state_dir", format!("{} can be written", dir.display())),
+        Ok(_) => Look::ok("state_dir", format!("{} can be made", dir.display())),
+        Err(error) => Look::fail("state_dir", format!("{} can't be written: {error}", existing.display()), remedy),
+    }
+}
+
+fn room(dir: &Path) -> Look {
+    let existing = dir.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
+    match rustix::fs::statvfs(existing) {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let found = format!("{} MiB free at {}", free >> 20, existing.display());
+            if free < ROOM_BYTES {
+                Look::warn(
+                    "room",
+                    found,
+                    format!("make room: below {} MiB a day of records may not fit", ROOM_BYTES >> 20),
+                )
+            } else {
+                Look::ok("room", found)
+            }
+        }
+        Err(error) => Look::warn("room", format!("can't be asked: {error}"), "look with `df`"),
+    }
+}
+
+fn spool(dir: &Path) -> Look {
+    let spool = Layout::new(dir).spool();
+    if !spool.is_dir() {
+        return Look::ok("spool", "none yet");
+    }
+    let end = SpoolReader::open(std::sync::Arc::new(RealDisk), &spool).and_then(|reader| reader.durable_end());
+    match end {
+        Ok(end) => Look::ok("spool", format!("readable; {end} messages so far")),
+        Err(error) => {
+            let remedy = format!("keep a copy of {} and look at its files", spool.display());
+            Look::fail("spool", format!("can't be read: {error}"), remedy)
+        }
+    }
+}
+
+fn port(what: &'static str, listen: SocketAddr) -> Look {
+    match TcpListener::bind(listen) {
+        Ok(_) => Look::ok(what, format!("{listen} is free")),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Look::warn(
+            what,
+            format!("{listen} is in use"),
+            "fine while zenei runs; else end what holds it, or choose another port",
+        ),
+        Err(error) => {
+            Look::fail(what, format!("{listen} can't be listened on: {error}"), "choose an address of this machine")
+        }
+    }
+}
+
+fn broker(url: &str, default_port: u16) -> Look {
+    let remedy = "start the broker, or mend `mqtt.url`";
+    match connect(url, default_port) {
+        Ok(_) => Look::ok("broker", format!("{url} answers")),
+        Err(what) => Look::fail("broker", format!("{url}: {what}"), remedy),
+    }
+}
+
+fn clickhouse_ping(url: &str, kind: StoreKind) -> Look {
+    let asked = connect(url, 8123).and_then(|mut stream| {
+        let asked = stream
+            .set_read_timeout(Some(PATIENCE))
+            .and_then(|()| stream.write_all(b"GET /ping HTTP/1.0\r\n\r\n"))
+            .and_then(|()| {
+                let mut answer = Vec::new();
+                stream.take(4096).read_to_end(&mut answer).map(|_| answer)
+            });
+        let answer = asked.map_err(|error| error.to_string())?;
+        let good = answer.starts_with(b"HTTP/1.") && answer.windows(3).any(|bytes| bytes == b"Ok.");
+        if good { Ok(()) } else { Err("something else than ClickHouse answers".to_owned()) }
+    });
+    let remedy = match kind {
+        StoreKind::ClickHouse => "start ClickHouse, or mend `store.clickhouse.url`",
+        StoreKind::Parquet => "start ClickHouse, or keep to Parquet and remove [store.clickhouse]",
+    };
+    match asked {
+        Ok(()) => Look::ok("clickhouse", format!("{url} answers")),
+        Err(what) => Look::fail("clickhouse", format!("{url}: {what}"), remedy),
+    }
+}
+
+/// Connects to the first address of a URL's host that answers.
+fn connect(url: &str, default_port: u16) -> Result<TcpStream, String> {
+    let (host, port) = config::host_and_port(url, default_port);
+    let resolved = (host.as_str(), port).to_socket_addrs();
+    let addresses = resolved.map_err(|error| format!("the name can't be resolved: {error}"))?;
+    let mut said = "the name has no address".to_owned();
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => said = error.to_string(),
+        }
+    }
+    Err(said)
+}

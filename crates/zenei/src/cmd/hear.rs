@@ -1,0 +1,43 @@
+//! From messages to what intake takes, or a dead letter's reason: how `replay` and `record list` read what a gateway spooled.
+//! Knows no file and no time.
+use zenei_detect::Heard;
+use zenei_store::StoredMessage;
+use zenei_wire::{Heading, Reason, Topic};
+
+/// Adds each record of a message to `heard`, and the reason of each that can't be read to `dead`. Other people's topics and last wills give neither.
+pub(crate) fn hear<'a>(message: &'a StoredMessage, heard: &mut Vec<Heard<'a>>, dead: &mut Vec<Reason>) {
+    let topic = match Topic::parse(&message.topic) {
+        Ok(Heading::Record(topic)) => topic,
+        Ok(Heading::Online | Heading::Foreign) => return,
+        Err(refusal) => return dead.push(refusal.reason),
+    };
+    let records = match zenei_wire::decode(&topic, &message.payload) {
+        Ok(records) => records,
+        Err(refusal) => return dead.push(refusal.reason),
+    };
+    for (index, decoded) in records.into_iter().enumerate() {
+        let record = match decoded.record {
+            Ok(record) => record,
+            Err(refusal) => {
+                dead.push(refusal.reason);
+                continue;
+            }
+        };
+        let identity = if record.boot.is_some() && record.seq.is_some() {
+            0
+        } else {
+            zenei_wire::event_identity(topic.device, record.ts, decoded.raw)
+        };
+        heard.push(Heard {
+            site: topic.site,
+            device: topic.device,
+            record,
+            identity,
+            heard_at: message.heard_at,
+            offset: message.offset,
+            // At most 1,000 records stand in one message.
+            index: u16::try_from(index).unwrap_or(u16::MAX),
+            authenticated: message.authenticated,
+        });
+    }
+}

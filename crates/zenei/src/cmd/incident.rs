@@ -1,0 +1,175 @@
+//! `zenei incident`: which incidents there are and what is behind one. Reads the control database, also beside a running daemon; writes nothing.
+//! Called by `cmd`.
+use crate::cli::{Incident as Command, IncidentShow, WithConfig};
+use crate::config;
+use crate::exit::Failure;
+use crate::output::{Colour, Output, escaped, table};
+use serde_json::{Value as Json, json};
+use std::path::Path;
+use zenei_desk::OpenError;
+use zenei_detect::Urgency;
+use zenei_incident::document::IncidentLine;
+use zenei_incident::opening::Opening;
+use zenei_incident::{Casebook, Event, Incident, Inquiries};
+use zenei_store::Control;
+use zenei_store::layout::Layout;
+use zenei_wire::EngineTime;
+
+/// Runs `incident list` or `show`.
+///
+/// # Errors
+/// Where the control database can't be read, or holds no such incident.
+pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure> {
+    match command {
+        Command::List(arguments) => list(&arguments, out),
+        Command::Show(arguments) => show(&arguments, out),
+    }
+}
+
+/// What the log of a state directory tells.
+struct Log {
+    events: Vec<Event>,
+    book: Casebook,
+}
+
+fn read(arguments: &WithConfig) -> Result<Log, Failure> {
+    let loaded = config::load(&arguments.file.config, &super::variables()).map_err(Failure::Config)?;
+    let control = open(&loaded.config.state_dir)?;
+    let unread = |error| Failure::broken("can't read the incidents", error);
+    let mut events = Vec::new();
+    for row in control.events().map_err(|error| unread(OpenError::from(error)))? {
+        let event = Event::read(row.incident, row.seq, EngineTime(row.at_ms), &row.kind, &row.body);
+        events.push(event.map_err(|error| unread(error.into()))?);
+    }
+    let book = Casebook::fold(Opening::default(), &events).map_err(|error| unread(error.into()))?;
+    Ok(Log { events, book })
+}
+
+/// Opens the control database of a state directory to read.
+///
+/// # Errors
+/// Where there is none yet, or it can't be read.
+pub(crate) fn open(state_dir: &Path) -> Result<Control, Failure> {
+    let path = Layout::new(state_dir).control();
+    if !path.is_file() {
+        let what = format!("{} does not exist: no zenei has run with this state_dir yet", path.display());
+        return Err(Failure::Failed(what));
+    }
+    Control::open_read_only(&path).map_err(|error| Failure::broken("can't open the control database", error))
+}
+
+fn list(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
+    let log = read(arguments)?;
+    let mut incidents: Vec<&Incident> = log.book.incidents().collect();
+    incidents.sort_by_key(|incident| (incident.opened, incident.id));
+    let none = Inquiries::default();
+    if arguments.json {
+        return incidents.iter().try_for_each(|incident| out.json(&IncidentLine::of(incident, &none)));
+    }
+    if incidents.is_empty() {
+        return out.line("no incident");
+    }
+    let row = |incident: &&Incident| {
+        vec![
+            incident.id.to_string()[..SHOWN_DIGITS].to_owned(),
+            time(incident.opened),
+            incident.status.as_str().to_owned(),
+            incident.urgency.as_str().to_owned(),
+            incident.domain.as_str().to_owned(),
+            escaped(&format!("{} {}", incident.scope.kind, incident.scope.value)),
+            escaped(&incident.title),
+        ]
+    };
+    let rows: Vec<Vec<String>> = incidents.iter().map(row).collect();
+    let head = ["incident", "opened", "status", "urgency", "domain", "scope", "title"];
+    table(&head, &rows).iter().try_for_each(|line| out.line(line))
+}
+
+/// How many digits of an id a list shows: enough to tell a few million incidents apart, and `show` takes them.
+const SHOWN_DIGITS: usize = 12;
+
+fn show(arguments: &IncidentShow, out: &mut Output<'_>) -> Result<(), Failure> {
+    let log = read(&arguments.common)?;
+    let wanted = arguments.id.strip_prefix("zenei-").unwrap_or(&arguments.id);
+    let mut found = log.book.incidents().filter(|incident| incident.id.to_string().starts_with(wanted));
+    let incident = match (found.next(), found.next()) {
+        (Some(incident), None) if !wanted.is_empty() => incident,
+        (Some(_), _) => {
+            return Err(Failure::Failed(format!("`{wanted}` begins more than one incident; give more digits")));
+        }
+        (None, _) => {
+            return Err(Failure::Failed(format!("there is no incident `{wanted}`; `zenei incident list` names all")));
+        }
+    };
+    let events = log.events.iter().filter(|event| event.incident == incident.id);
+    if arguments.common.json {
+        return out.json(&to_json(incident, events)?);
+    }
+    let urgency = match incident.urgency {
+        Urgency::Highest | Urgency::High => Colour::Red,
+        Urgency::Medium => Colour::Yellow,
+        Urgency::Low => Colour::Green,
+    };
+    out.line(escaped(&incident.title))?;
+    let fields = [
+        ("incident", incident.id.to_string()),
+        ("status", incident.status.as_str().to_owned()),
+        (
+            "urgency",
+            format!("{} ({})", out.paint(urgency, incident.urgency.as_str()), escaped(&incident.urgency_reason)),
+        ),
+        ("cause", format!("{}, {} (confidence {:.2})", incident.domain, incident.component, incident.confidence)),
+        ("scope", escaped(&format!("{} {}", incident.scope.kind, incident.scope.value))),
+        ("why", escaped(&incident.why)),
+        ("opened", time(incident.opened)),
+        ("updated", time(incident.updated)),
+        (
+            "behind it",
+            format!("{} findings, {} records, {} locks", incident.findings, incident.records, incident.devices.len()),
+        ),
+        ("locks", escaped(&incident.devices.iter().cloned().collect::<Vec<_>>().join(", "))),
+    ];
+    fields.iter().try_for_each(|(name, value)| out.line(format!("  {name:<10} {value}")))?;
+    if let Some(before) = incident.recurs_of {
+        out.line(format!("  {:<10} {before}", "recurs of"))?;
+    }
+    out.line("events")?;
+    let line = |event: &Event| format!("  {} {}", time(event.at), event.kind_word());
+    events.map(line).try_for_each(|line| out.line(escaped(&line)))
+}
+
+fn to_json<'a>(incident: &Incident, events: impl Iterator<Item = &'a Event>) -> Result<Json, Failure> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Failure::broken("can't write the incident", error);
+    let mut list = Vec::new();
+    for event in events {
+        let body = event.body().map_err(|error| failed(error.into()))?;
+        let body: Json = serde_json::from_str(&body).map_err(|error| failed(error.into()))?;
+        list.push(json!({"seq": event.seq, "at_ms": event.at, "kind": event.kind_word(), "body": body}));
+    }
+    let line = IncidentLine::of(incident, &Inquiries::default());
+    let mut found = serde_json::to_value(line).map_err(|error| failed(error.into()))?;
+    found["urgency_reason"] = json!(incident.urgency_reason);
+    found["findings"] = json!(incident.findings);
+    found["records"] = json!(incident.records);
+    found["evidence_first"] = json!(incident.evidence_first);
+    found["evidence_latest"] = json!(incident.evidence_latest);
+    found["events"] = Json::Array(list);
+    Ok(found)
+}
+
+/// A time for people: RFC 3339, UTC, to the second.
+pub(crate) fn time(at: EngineTime) -> String {
+    let shown = jiff::Timestamp::from_second(at.ms().div_euclid(1000)).map(|time| time.to_string());
+    shown.unwrap_or_else(|_| format!("{} ms", at.ms()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_in_utc_and_never_fails() {
+        assert_eq!(time(EngineTime(1_777_626_000_123)), "2026-05-01T09:00:00Z");
+        assert_eq!(time(EngineTime(i64::MAX)), "9223372036854775807 ms");
+    }
+}

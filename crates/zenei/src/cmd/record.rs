@@ -1,0 +1,186 @@
+//! `zenei record list`: every record that was acknowledged, once: the store up to the checkpoint, and what the spool holds beyond it, put through the same
+//! intake. Works beside a running daemon and after its end; writes nothing. Called by `cmd`.
+use super::hear::hear;
+use super::{contents, incident};
+use crate::cli::{Record as Command, RecordList};
+use crate::config::{self, Config};
+use crate::exit::Failure;
+use crate::output::{Output, escaped, table};
+use serde_json::{Map, Value as Json};
+use std::sync::Arc;
+use zenei_detect::{Batch, Findings, Line, Registration};
+use zenei_store::disk::{Disk, RealDisk};
+use zenei_store::parquet::to_json;
+use zenei_store::snapshot::{self, SnapshotError};
+use zenei_store::{Checkpoint, Layout, ParquetStore, SpoolReader, StoredRecord};
+use zenei_wire::{EngineTime, Name};
+
+/// How often the daemon may seal while its records are read, before the reader gives up. It seals every few seconds; reading the spool's tail takes less.
+const ATTEMPTS: usize = 5;
+/// How much of the spool is in memory at a time.
+const STEP_BYTES: usize = 1 << 20;
+/// How long after the last record time goes on: a hole is then not waited for any longer (telemetry contract).
+const AFTER_MS: i64 = 120_000;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs `record list`.
+///
+/// # Errors
+/// Where the state directory can't be read.
+pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure> {
+    let Command::List(arguments) = command;
+    list(&arguments, out)
+}
+
+/// A record's place in the list, its identity where it has no place of its own, and the record.
+#[derive(Debug, PartialEq)]
+struct Listed {
+    device: String,
+    boot: Option<u32>,
+    seq: Option<u32>,
+    ts_ms: i64,
+    identity: u128,
+    heard: (u64, u16),
+    fields: String,
+}
+
+impl Listed {
+    fn of(stored: &StoredRecord) -> Result<Self, serde_json::Error> {
+        let (device, boot, seq, ts_ms, offset, index) = stored.order();
+        let (device, heard) = (device.to_owned(), (offset, index));
+        let fields = serde_json::to_string(&to_json(stored))?;
+        Ok(Self { device, boot, seq, ts_ms, identity: stored.identity, heard, fields })
+    }
+
+    fn is_same_as(&self, other: &Self) -> bool {
+        let key = |listed: &Self| (listed.boot, listed.seq, listed.identity);
+        self.device == other.device && key(self) == key(other)
+    }
+}
+
+fn list(arguments: &RecordList, out: &mut Output<'_>) -> Result<(), Failure> {
+    let loaded = config::load(&arguments.common.file.config, &super::variables()).map_err(Failure::Config)?;
+    let device = arguments.device.as_deref();
+    if let Some(text) = device {
+        Name::new(text).map_err(|error| Failure::Usage(format!("--device '{}' {error}", escaped(text))))?;
+    }
+    let registry = loaded.config.registry.as_ref();
+    let registrations =
+        registry.map_or(Ok(Vec::new()), |registry| contents::registrations(&registry.file)).map_err(Failure::Failed)?;
+    let listed = collect(&loaded.config, &registrations, device)?;
+    if arguments.common.json {
+        return listed.iter().try_for_each(|record| out.line(&record.fields));
+    }
+    print(&listed, out)
+}
+
+fn collect(config: &Config, registrations: &[Registration], device: Option<&str>) -> Result<Vec<Listed>, Failure> {
+    let unread = |error: Cause| Failure::broken("can't read the records", error);
+    let layout = Layout::new(&config.state_dir);
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let control = incident::open(&config.state_dir)?;
+    let mut attempts = 0;
+    let (checkpoint, tail) = loop {
+        let checkpoint = control.checkpoint().map_err(|error| unread(error.into()))?.unwrap_or_default();
+        let tail = read_tail(&layout, &disk, &checkpoint, registrations).map_err(unread)?;
+        attempts += 1;
+        match tail {
+            Some(tail) => break (checkpoint, tail),
+            None if attempts < ATTEMPTS => tracing::debug!("the daemon has sealed meanwhile; reading again"),
+            None => {
+                return Err(Failure::Failed(
+                    "the daemon seals faster than its spool can be read; try again".to_owned(),
+                ));
+            }
+        }
+    };
+    let wanted = |record: &StoredRecord| device.is_none_or(|device| record.device_id.as_str() == device);
+    let store = ParquetStore::open_read_only(disk, &layout.parquet());
+    let mut listed = Vec::new();
+    for record in store.read_all(Some(checkpoint.sealed)).map_err(|error| unread(error.into()))? {
+        let record = record.map_err(|error| unread(error.into()))?;
+        if wanted(&record) {
+            listed.push(Listed::of(&record).map_err(|error| unread(error.into()))?);
+        }
+    }
+    for record in tail.iter().filter(|record| wanted(record)) {
+        listed.push(Listed::of(record).map_err(|error| unread(error.into()))?);
+    }
+    let order = |a: &Listed, b: &Listed| {
+        let place = |listed: &Listed| (listed.boot, listed.seq, listed.ts_ms, listed.identity, listed.heard);
+        a.device.cmp(&b.device).then_with(|| place(a).cmp(&place(b)))
+    };
+    listed.sort_by(order);
+    listed.dedup_by(|later, first| later.is_same_as(first));
+    Ok(listed)
+}
+
+/// What was acknowledged and is in no sealed range: the messages beyond the checkpoint through the intake of then. `None` where the daemon has sealed
+/// meanwhile, so that the spool no longer begins where the checkpoint stands.
+fn read_tail(
+    layout: &Layout,
+    disk: &Arc<dyn Disk>,
+    checkpoint: &Checkpoint,
+    registrations: &[Registration],
+) -> Result<Option<Vec<StoredRecord>>, Cause> {
+    let mut line = match &checkpoint.snapshot {
+        Some(name) => match snapshot::read(&**disk, &layout.snapshots(), name) {
+            Ok(bytes) => Line::restore(&bytes, None)?,
+            Err(SnapshotError::Disk { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        },
+        None => Line::new(None),
+    };
+    registrations.iter().for_each(|registration| line.register(registration));
+    let (mut batch, mut findings) = (Batch::default(), Findings::default());
+    let mut now = checkpoint.sealed.advanced_to;
+    if layout.spool().is_dir() {
+        let mut reader = SpoolReader::open(Arc::clone(disk), &layout.spool())?;
+        let (mut next, end) = (checkpoint.sealed.offset, reader.durable_end()?);
+        while next < end {
+            let mut messages = Vec::new();
+            let progress = reader.read_from(next, end, STEP_BYTES, &mut messages)?;
+            let released = progress.holes.first().is_some_and(|hole| hole.offsets.start == checkpoint.sealed.offset);
+            if released && messages.first().is_none_or(|message| message.offset > checkpoint.sealed.offset) {
+                return Ok(None);
+            }
+            let (mut heard, mut dead) = (Vec::new(), Vec::new());
+            messages.iter().for_each(|message| hear(message, &mut heard, &mut dead));
+            now = now.max(messages.last().map_or(now, |message| EngineTime(message.heard_at.ms())));
+            line.ingest(&heard, now, &mut batch, &mut findings);
+            next = progress.next;
+        }
+    }
+    line.advance(now.plus_ms(AFTER_MS), &mut batch, &mut findings);
+    let stored = batch.rows.iter().map(|row| StoredRecord::from_row(row, line.fleet()));
+    Ok(Some(stored.collect::<Result<_, _>>()?))
+}
+
+fn print(listed: &[Listed], out: &mut Output<'_>) -> Result<(), Failure> {
+    if listed.is_empty() {
+        return out.line("no record");
+    }
+    let mut rows = Vec::with_capacity(listed.len());
+    for record in listed {
+        let failed = |error| Failure::broken("can't write the records", error);
+        let mut fields: Map<String, Json> = serde_json::from_str(&record.fields).map_err(failed)?;
+        let mut take = |name: &str| match fields.remove(name) {
+            Some(Json::String(text)) => escaped(&text),
+            Some(value) => value.to_string(),
+            None => "-".to_owned(),
+        };
+        let mut row: Vec<String> = ["device_id", "boot", "seq", "kind"].into_iter().map(&mut take).collect();
+        take("ts");
+        take("heard_at");
+        row.push(incident::time(EngineTime(record.ts_ms)));
+        let rest =
+            fields.iter().map(|(name, value)| escaped(&format!("{name}={}", value.to_string().trim_matches('"'))));
+        row.push(rest.collect::<Vec<_>>().join(" "));
+        rows.push(row);
+    }
+    let head = ["device_id", "boot", "seq", "kind", "ts", "fields"];
+    table(&head, &rows).iter().try_for_each(|line| out.line(line))
+}

@@ -1,0 +1,201 @@
+//! `zenei replay`: a recording, or the Parquet store's folder, through intake, detection and desk in virtual time; writes what it would have led to.
+//! Resolves and closes nothing. Called by `cmd`.
+mod course;
+mod recording;
+
+use super::{contents, figures};
+use crate::cli::Replay;
+use crate::exit::Failure;
+use crate::output::Output;
+use course::Course;
+use recording::Recording;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use zenei_incident::{Inquiries, document};
+use zenei_store::disk::RealDisk;
+use zenei_store::{Layout, ParquetStore, StoredMessage};
+
+/// How much is taken in one step: enough that steps cost nothing, little enough that memory stays flat. How records are split changes no result.
+const STEP_MESSAGES: usize = 1024;
+/// The same limit in bytes.
+const STEP_BYTES: usize = 1 << 20;
+
+/// `summary.json`, by the interface contract.
+#[derive(Debug, Serialize)]
+struct Summary {
+    records: u64,
+    duplicates: u64,
+    late: u64,
+    dead_letters: BTreeMap<&'static str, u64>,
+    gaps: u64,
+    locks: u64,
+    anomalies: usize,
+    incidents: usize,
+    decisions: usize,
+    /// Advertisements in the recording, which this version goes past.
+    advertisements_skipped: u64,
+    /// Records by CPU second.
+    events_per_second: f64,
+    /// Memory that came with the records, by lock.
+    bytes_per_lock: Option<u64>,
+    peak_rss_bytes: Option<u64>,
+}
+
+/// What `replay` used before the first record, to tell what the records cost.
+struct Before {
+    cpu_seconds: f64,
+    rss_bytes: Option<u64>,
+}
+
+/// Runs `replay`.
+///
+/// # Errors
+/// Where an input can't be read (with file and line) or a result can't be written.
+pub(crate) fn run(arguments: &Replay, out: &mut Output<'_>) -> Result<(), Failure> {
+    let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Failed)?;
+    let registry = arguments.registry.as_deref();
+    let registrations = registry.map_or(Ok(Vec::new()), contents::registrations).map_err(Failure::Failed)?;
+    let inquiries = arguments.inquiries.as_deref().map_or(Ok(Inquiries::default()), inquiries)?;
+    let failed = |error| Failure::broken("the replay can't go on", error);
+    let mut course = Course::new(rules, &registrations).map_err(failed)?;
+    let before = Before { cpu_seconds: figures::cpu_seconds(), rss_bytes: figures::rss_bytes() };
+    let skipped = if arguments.from.is_dir() {
+        store(&arguments.from, &mut course)?;
+        0
+    } else {
+        messages(&arguments.from, &mut course)?
+    };
+    course.end().map_err(failed)?;
+    let summary = write(&course, &inquiries, &arguments.out, &before, skipped)?;
+    tell(&summary, arguments, out)
+}
+
+fn inquiries(path: &Path) -> Result<Inquiries, Failure> {
+    let found = Inquiries::parse(&contents::text(path).map_err(Failure::Failed)?);
+    for refused in found.refused() {
+        tracing::warn!(file = %path.display(), line = refused.line, reason = refused.reason, "inquiry left out");
+    }
+    Ok(found)
+}
+
+/// Plays a recording; says how many advertisements were gone past.
+fn messages(path: &Path, course: &mut Course) -> Result<u64, Failure> {
+    let mut recording = Recording::open(path).map_err(Failure::Failed)?;
+    let (mut step, mut bytes): (Vec<StoredMessage>, usize) = (Vec::new(), 0);
+    let mut take = |step: &mut Vec<StoredMessage>| {
+        let taken = course.messages(step).map_err(|error| Failure::broken("the replay can't go on", error));
+        step.clear();
+        taken
+    };
+    while let Some(message) = recording.next().map_err(Failure::Failed)? {
+        bytes += message.payload.len();
+        step.push(message);
+        if step.len() >= STEP_MESSAGES || bytes >= STEP_BYTES {
+            take(&mut step)?;
+            bytes = 0;
+        }
+    }
+    take(&mut step)?;
+    // A recording may end with what is no message; time went on with it all the same.
+    course
+        .records(&[], Some(recording.heard_at()))
+        .map_err(|error| Failure::broken("the replay can't go on", error))?;
+    let skipped = recording.advertisements();
+    if skipped > 0 {
+        tracing::warn!(advertisements = skipped, "this version does not read advertisements; they were left out");
+    }
+    Ok(skipped)
+}
+
+/// Plays a store's folder, or that of the state directory around it.
+fn store(path: &Path, course: &mut Course) -> Result<(), Failure> {
+    let folders = [path.to_path_buf(), Layout::new(path).parquet()];
+    let Some(folder) = folders.iter().find(|folder| folder.join("records").is_dir()) else {
+        let what = format!(
+            "{} is no Parquet store: it has no folder `records`, nor has {}",
+            path.display(),
+            folders[1].display()
+        );
+        return Err(Failure::Failed(what));
+    };
+    let unread = |error| Failure::broken("the store can't be read", error);
+    let store = ParquetStore::open_read_only(Arc::new(RealDisk), folder);
+    for dead in store.dead_letters(None).map_err(unread)? {
+        course.dead_letters([dead.map_err(unread)?.reason]);
+    }
+    for batch in store.batches(None).map_err(unread)? {
+        let batch = batch.map_err(unread)?;
+        let heard: Result<Vec<_>, _> = (0..batch.len()).map(|at| batch.heard(at)).collect();
+        let taken = course.records(&heard.map_err(unread)?, None);
+        taken.map_err(|error| Failure::broken("the replay can't go on", error))?;
+    }
+    Ok(())
+}
+
+fn write(course: &Course, inquiries: &Inquiries, to: &Path, before: &Before, skipped: u64) -> Result<Summary, Failure> {
+    let unwritten = |error: std::io::Error| Failure::broken(format!("can't write to {}", to.display()), error);
+    std::fs::create_dir_all(to).map_err(unwritten)?;
+    let failed = |error| Failure::broken("the replay can't be read back", error);
+    let control = course.desk().control();
+    let anomalies = control.anomalies().map_err(failed)?;
+    let decisions = control.decisions().map_err(failed)?;
+    let book = course.desk().incidents();
+    let book = book.read();
+    let mut incidents: Vec<_> = book.incidents().collect();
+    incidents.sort_by_key(|incident| (incident.opened, incident.id));
+    lines(&to.join("anomalies.ndjson"), anomalies.iter().map(document::anomaly_line))?;
+    lines(&to.join("incidents.ndjson"), incidents.iter().map(|incident| document::incident_line(incident, inquiries)))?;
+    lines(&to.join("decisions.ndjson"), decisions.iter().map(document::decision_line))?;
+    let counts = course.counts();
+    let locks = course.locks();
+    let cpu_seconds = figures::cpu_seconds() - before.cpu_seconds;
+    let peak_rss_bytes = figures::peak_rss_bytes();
+    let grown = peak_rss_bytes.zip(before.rss_bytes).map(|(peak, start)| peak.saturating_sub(start));
+    let summary = Summary {
+        records: counts.records,
+        duplicates: counts.duplicates,
+        late: counts.late,
+        dead_letters: counts.dead_letters.iter().map(|(reason, &count)| (reason.as_str(), count)).collect(),
+        gaps: course.gaps(),
+        locks,
+        anomalies: anomalies.len(),
+        incidents: incidents.len(),
+        decisions: decisions.len(),
+        advertisements_skipped: skipped,
+        events_per_second: if cpu_seconds > 0.0 { (counts.records as f64 / cpu_seconds).round() } else { 0.0 },
+        bytes_per_lock: grown.and_then(|bytes| bytes.checked_div(locks)),
+        peak_rss_bytes,
+    };
+    let text =
+        serde_json::to_string_pretty(&summary).map_err(|error| Failure::broken("can't write the summary", error))?;
+    std::fs::write(to.join("summary.json"), format!("{text}\n")).map_err(unwritten)?;
+    Ok(summary)
+}
+
+fn lines(path: &Path, lines: impl Iterator<Item = Result<String, serde_json::Error>>) -> Result<(), Failure> {
+    let written = || -> std::io::Result<()> {
+        let mut file = BufWriter::new(File::create(path)?);
+        for line in lines {
+            writeln!(file, "{}", line?)?;
+        }
+        file.flush()
+    };
+    written().map_err(|error| Failure::broken(format!("can't write {}", path.display()), error))
+}
+
+fn tell(summary: &Summary, arguments: &Replay, out: &mut Output<'_>) -> Result<(), Failure> {
+    if arguments.json {
+        return out.json(summary);
+    }
+    let dead: u64 = summary.dead_letters.values().sum();
+    out.line(format!(
+        "{} records of {} locks ({} duplicates, {} late, {dead} dead letters, {} missing): {} anomalies, {} incidents, {} decisions not to open",
+        summary.records, summary.locks, summary.duplicates, summary.late, summary.gaps, summary.anomalies, summary.incidents,
+        summary.decisions
+    ))?;
+    out.line(format!("written to {}", arguments.out.display()))
+}

@@ -1,0 +1,135 @@
+//! Intake, engine and desk in virtual time: what a recording or a store would have led to. The same line and the same desk as the daemon's; no clock, no
+//! spool, no file. Called by `replay`.
+use super::super::hear::hear;
+use std::collections::BTreeMap;
+use zenei_desk::DeskDriver;
+use zenei_detect::{Batch, DeviceIx, Findings, Heard, Line, Registration, Rules};
+use zenei_store::{Control, StoredMessage};
+use zenei_wire::{EngineTime, GatewayTime, Kind, Reason};
+
+/// How long after the last record time goes on (interface contract): a hole has then been waited for.
+pub(crate) const AFTER_MS: i64 = 120_000;
+
+/// What can go wrong on the way.
+pub(crate) type CourseError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What was heard, counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Records that could be read, duplicates among them.
+    pub(crate) records: u64,
+    /// Records heard before.
+    pub(crate) duplicates: u64,
+    /// Records that came after a later one of their lock.
+    pub(crate) late: u64,
+    /// What could not be read, by reason.
+    pub(crate) dead_letters: BTreeMap<Reason, u64>,
+}
+
+/// A line and a desk on their way through time.
+pub(crate) struct Course {
+    line: Line,
+    desk: DeskDriver,
+    counts: Counts,
+    /// Which numbers are locks; others are gateways.
+    locks: Vec<bool>,
+    now: EngineTime,
+    batch: Batch,
+    findings: Findings,
+}
+
+impl Course {
+    /// A line without history and an empty desk.
+    ///
+    /// # Errors
+    /// Where there is no room for the desk's database in memory.
+    pub(crate) fn new(rules: Rules, registrations: &[Registration]) -> Result<Self, CourseError> {
+        let mut line = Line::new(Some(rules));
+        registrations.iter().for_each(|registration| line.register(registration));
+        let desk = DeskDriver::open(Control::in_memory()?)?;
+        let (counts, locks, now) = (Counts::default(), Vec::new(), EngineTime(i64::MIN));
+        Ok(Self { line, desk, counts, locks, now, batch: Batch::default(), findings: Findings::default() })
+    }
+
+    /// Takes messages in the order of hearing.
+    ///
+    /// # Errors
+    /// Where the desk can't go on.
+    pub(crate) fn messages(&mut self, messages: &[StoredMessage]) -> Result<(), CourseError> {
+        let (mut heard, mut dead) = (Vec::with_capacity(messages.len()), Vec::new());
+        messages.iter().for_each(|message| hear(message, &mut heard, &mut dead));
+        self.dead_letters(dead);
+        self.records(&heard, messages.last().map(|message| message.heard_at))
+    }
+
+    /// Counts what could not be read.
+    pub(crate) fn dead_letters(&mut self, reasons: impl IntoIterator<Item = Reason>) {
+        reasons.into_iter().for_each(|reason| *self.counts.dead_letters.entry(reason).or_default() += 1);
+    }
+
+    /// Takes records in the order of hearing; then time goes on to `until`, never back.
+    ///
+    /// # Errors
+    /// Where the desk can't go on.
+    pub(crate) fn records(&mut self, heard: &[Heard<'_>], until: Option<GatewayTime>) -> Result<(), CourseError> {
+        let latest = heard.iter().map(|heard| heard.heard_at).chain(until).max();
+        self.now = self.now.max(latest.map_or(self.now, |at| EngineTime(at.ms())));
+        self.counts.records += heard.len() as u64;
+        self.line.ingest(heard, self.now, &mut self.batch, &mut self.findings);
+        self.hand_over()
+    }
+
+    /// Lets time go on past the last record; nothing comes after this.
+    ///
+    /// # Errors
+    /// Where the desk can't go on.
+    pub(crate) fn end(&mut self) -> Result<(), CourseError> {
+        if self.now > EngineTime(i64::MIN) {
+            self.now = self.now.plus_ms(AFTER_MS);
+            self.line.advance(self.now, &mut self.batch, &mut self.findings);
+        }
+        self.hand_over()
+    }
+
+    /// What was heard so far.
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Numbers of `seq` that are missing between heard ones of one boot.
+    pub(crate) fn gaps(&self) -> u64 {
+        self.line.missing()
+    }
+
+    /// How many locks were heard.
+    pub(crate) fn locks(&self) -> u64 {
+        self.locks.iter().filter(|&&is_lock| is_lock).count() as u64
+    }
+
+    /// What became of the findings.
+    pub(crate) fn desk(&self) -> &DeskDriver {
+        &self.desk
+    }
+
+    fn hand_over(&mut self) -> Result<(), CourseError> {
+        self.counts.duplicates += self.batch.duplicates;
+        self.counts.late += self.batch.late;
+        for row in &self.batch.rows {
+            if row.body.kind() != Kind::Gateway {
+                mark(&mut self.locks, row.device);
+            }
+        }
+        self.desk.take(self.now, &self.findings)?;
+        self.batch.clear();
+        self.findings.clear();
+        Ok(())
+    }
+}
+
+fn mark(locks: &mut Vec<bool>, device: DeviceIx) {
+    let at = device.0 as usize;
+    if locks.len() <= at {
+        locks.resize(at + 1, false);
+    }
+    locks[at] = true;
+}

@@ -1,0 +1,62 @@
+//! `zenei rules`: which rules there are, and whether rule files are good. Called by `cmd`.
+use super::contents;
+use crate::cli::{Rules as Command, RulesIn};
+use crate::exit::Failure;
+use crate::output::{Colour, Output, table};
+use serde_json::json;
+use zenei_detect::Rule;
+use zenei_detect::rules::RuleState;
+
+/// Runs `rules list` or `check`.
+///
+/// # Errors
+/// The first thing that is wrong with the rules: [`Failure::Failed`].
+pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure> {
+    match command {
+        Command::List(arguments) => list(&arguments, out),
+        Command::Check(arguments) => check(&arguments, out),
+    }
+}
+
+fn list(arguments: &RulesIn, out: &mut Output<'_>) -> Result<(), Failure> {
+    let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Failed)?;
+    if arguments.json {
+        return rules.iter().try_for_each(|rule| out.json(&to_json(rule)));
+    }
+    let row = |rule: &Rule| {
+        let texts =
+            [rule.id.as_str(), state(rule.state), rule.domain.as_str(), rule.component.as_str(), rule.urgency.as_str()];
+        let mut row: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+        row.insert(1, rule.version.to_string());
+        row.push(rule.title.clone());
+        row
+    };
+    let rows: Vec<Vec<String>> = rules.iter().map(row).collect();
+    let head = ["rule", "version", "state", "domain", "component", "urgency", "title"];
+    table(&head, &rows).iter().try_for_each(|line| out.line(line))
+}
+
+fn check(arguments: &RulesIn, out: &mut Output<'_>) -> Result<(), Failure> {
+    let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Failed)?;
+    let (count, digest) = (rules.iter().count(), rules.digest());
+    if arguments.json {
+        return out.json(&json!({"version": 1, "good": true, "rules": count, "digest": digest}));
+    }
+    let ok = out.paint(Colour::Green, "ok");
+    out.line(format!("{ok}: {count} rules, digest {digest}"))
+}
+
+fn to_json(rule: &Rule) -> serde_json::Value {
+    json!({
+        "rule": rule.id, "rule_version": rule.version, "title": rule.title, "state": state(rule.state),
+        "domain": rule.domain, "component": rule.component, "urgency": rule.urgency, "owner": rule.owner,
+        "runbook": rule.runbook, "detector": rule.detector.as_str(), "parameters": rule.parameters,
+    })
+}
+
+fn state(state: RuleState) -> &'static str {
+    match state {
+        RuleState::Shadow => "shadow",
+        RuleState::Live => "live",
+    }
+}

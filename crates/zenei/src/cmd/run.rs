@@ -1,0 +1,166 @@
+//! `zenei run`, the daemon: puts gateway, desk and HTTP together as the configuration says, until somebody asks for the end. Called by `cmd`.
+use super::contents::{self, Contents};
+use super::desk::{DeskHere, line_maker};
+use super::signals;
+use crate::cli::Run;
+use crate::config::{self, Config, Loaded, Mqtt};
+use crate::exit::Failure;
+use crate::output::Output;
+use std::net::SocketAddr;
+use tokio::sync::watch;
+use zenei_desk::{Handles, Incidents};
+use zenei_gateway::{AckPolicy, Clock, Gateway, GatewayConfig, MqttConfig, Running, StartError};
+use zenei_store::layout::LockError;
+
+/// Set to 1, messages are acknowledged before they are written: for the tests that prove that they see the loss. Never for real locks.
+const UNSAFE_ACK: &str = "ZENEI_UNSAFE_ACK_BEFORE_WRITE";
+
+/// Runs `run`.
+///
+/// # Errors
+/// Where the configuration is bad, asks for what this version does not do, or can't be put into effect; and where processing stops on its own.
+pub(crate) fn run(arguments: &Run, out: &mut Output<'_>) -> Result<(), Failure> {
+    let variables = super::variables();
+    let loaded = config::load(&arguments.file.config, &variables).map_err(Failure::Config)?;
+    config::unavailable(&loaded).map_err(Failure::Config)?;
+    hears_something(&loaded)?;
+    let contents = contents::read(&loaded).map_err(Failure::Config)?;
+    let clock = if arguments.simulated_time { Clock::follow_records() } else { Clock::System };
+    let ack = match variables.get(UNSAFE_ACK).map(String::as_str) {
+        Some("1") => {
+            tracing::warn!("{UNSAFE_ACK} is set: acknowledged messages WILL be lost when this process is killed");
+            AckPolicy::BeforeWrite
+        }
+        Some(_) | None => AckPolicy::AfterDurable,
+    };
+    let runtime = runtime()?;
+    let stopped = runtime.block_on(serve(&loaded.config, contents, clock, ack, out));
+    // Requests that are still open are cut off; what they could have answered is in the store.
+    runtime.shutdown_background();
+    stopped
+}
+
+/// A runtime for the daemon and the demo.
+///
+/// # Errors
+/// Where the system gives no threads.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| Failure::broken("can't start the runtime", error))
+}
+
+async fn serve(
+    config: &Config,
+    contents: Contents,
+    clock: Clock,
+    ack: AckPolicy,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let mut asked = signals::listen().map_err(|error| Failure::broken("can't listen for signals", error))?;
+    let (gateway, incidents) = start(config, contents, clock, ack)?;
+    let (ready, is_ready) = watch::channel(true);
+    let handles = Handles { ledger: gateway.ledger(), incidents, ready: is_ready };
+    let http = match &config.http {
+        Some(http) => {
+            let mut end = asked.clone();
+            let served = zenei_desk::serve(http.listen, handles, async move { end.wait().await }).await;
+            Some(served.map_err(|error| in_effect("http", error))?)
+        }
+        None => None,
+    };
+    out.line(listening(config, &gateway, http))?;
+    out.flush()?;
+    let failed = tokio::select! {
+        () = asked.wait() => None,
+        error = gateway.failed() => Some(error),
+    };
+    ready.send_replace(false);
+    let stopped = gateway.stop().await;
+    if let Some(error) = failed {
+        return Err(Failure::broken("zenei can't go on; what was acknowledged is kept for the next start", error));
+    }
+    let ledger = stopped.map_err(|error| Failure::broken("zenei did not stop cleanly", error))?;
+    tracing::info!(
+        received = ledger.received_total(),
+        stored = ledger.stored,
+        pending = ledger.pending,
+        "stopped cleanly"
+    );
+    Ok(())
+}
+
+fn start(config: &Config, contents: Contents, clock: Clock, ack: AckPolicy) -> Result<(Running, Incidents), Failure> {
+    let Contents { rules, registrations } = contents;
+    std::fs::create_dir_all(&config.state_dir)
+        .map_err(|error| in_effect(&format!("state_dir: can't make {}", config.state_dir.display()), error))?;
+    let rules = config.desk.enabled.then_some(rules);
+    let desk = DeskHere::open(&config.state_dir, config.desk.enabled)
+        .map_err(|error| Failure::broken("can't open the incidents", error))?;
+    let incidents = desk.incidents();
+    let mqtt = config.mqtt.as_ref().map(|mqtt| broker(mqtt, &config.gateway.id)).transpose()?;
+    let started = Gateway::start(
+        GatewayConfig {
+            clock,
+            ingress: config.ingress.as_ref().map(|ingress| ingress.listen),
+            mqtt,
+            registry: registrations,
+            ack,
+            ..GatewayConfig::new(&config.state_dir, config.gateway.id.clone(), line_maker(rules))
+        },
+        desk,
+    );
+    let gateway = started.map_err(|error| match error {
+        StartError::Listen { .. } => in_effect("ingress.listen", error),
+        StartError::Lock(LockError::Taken { .. }) => Failure::broken("another zenei runs here", error),
+        StartError::Mqtt(_) => in_effect("mqtt", error),
+        StartError::NoRuntime
+        | StartError::Lock(LockError::Disk { .. })
+        | StartError::Sessions { .. }
+        | StartError::Spool(_)
+        | StartError::Recover(_)
+        | StartError::Thread(_) => Failure::broken("the gateway can't start", error),
+    })?;
+    Ok((gateway, incidents))
+}
+
+/// The configuration is good, but this machine does not let it take effect.
+fn in_effect(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+    Failure::ConfigInEffect { what: what.to_owned(), source: source.into() }
+}
+
+/// A daemon that nothing can reach is a mistake, not a wish.
+fn hears_something(loaded: &Loaded) -> Result<(), Failure> {
+    if loaded.config.mqtt.is_some() || loaded.config.ingress.is_some() {
+        return Ok(());
+    }
+    let text = "nothing is heard; [mqtt] (a broker) or [ingress] (hubs that publish here) is needed".to_owned();
+    Err(Failure::Config(loaded.problems(vec![("", text)])))
+}
+
+fn broker(mqtt: &Mqtt, gateway_id: &str) -> Result<MqttConfig, Failure> {
+    let (host, port) = config::host_and_port(&mqtt.url, 1883);
+    let login = match (&mqtt.username, &mqtt.password_file) {
+        (Some(username), Some(file)) => Some((username.clone(), config::secret(file).map_err(Failure::Failed)?)),
+        (Some(username), None) => Some((username.clone(), String::new())),
+        (None, _) => None,
+    };
+    let client_id = mqtt.client_id.clone().unwrap_or_else(|| format!("zenei-{gateway_id}"));
+    Ok(MqttConfig { host, port, client_id, topics: mqtt.topics.clone(), login })
+}
+
+/// One line: what is heard where, and where to look.
+fn listening(config: &Config, gateway: &Running, http: Option<SocketAddr>) -> String {
+    let mut parts = Vec::new();
+    if let Some(address) = gateway.ingress_addr() {
+        parts.push(format!("ingress mqtt://{address}"));
+    }
+    if let Some(mqtt) = &config.mqtt {
+        parts.push(format!("broker {} ({})", mqtt.url, mqtt.topics.join(", ")));
+    }
+    if let Some(address) = http {
+        parts.push(format!("http://{address}/metrics"));
+    }
+    parts.push(format!("state in {}", config.state_dir.display()));
+    parts.push(format!("incidents {}", if config.desk.enabled { "on" } else { "off" }));
+    format!("zenei {} listening: {}", env!("CARGO_PKG_VERSION"), parts.join(", "))
+}

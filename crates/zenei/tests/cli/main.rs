@@ -1,0 +1,9 @@
+//! The binary as a person or a script meets it. Knows nothing of the inside.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
+mod config;
+mod daemon;
+mod replay;
+mod rules;
+mod support;
+mod surface;

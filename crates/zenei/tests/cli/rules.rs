@@ -1,0 +1,76 @@
+//! `zenei rules` and `zenei doctor`.
+use crate::support::{Folder, zenei};
+use expect_test::expect;
+
+#[test]
+fn the_rules_in_the_program_are_good_and_listed() {
+    let ended = zenei(&["rules", "check"]).run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    assert!(ended.stdout.starts_with("ok: 3 rules"), "{}", ended.stdout);
+    let ended = zenei(&["rules", "list", "--json"]).run();
+    let rules: Vec<serde_json::Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<&str> = rules.iter().map(|rule| rule["rule"].as_str().unwrap()).collect();
+    assert_eq!(names, ["battery-resistance", "firmware-errors", "motor-effort"]);
+    assert!(rules.iter().all(|rule| rule["rule_version"].as_u64() >= Some(1)));
+}
+
+#[test]
+fn a_bad_rule_is_told_with_file_line_and_key() {
+    let folder = Folder::new();
+    folder.write("rules/motor.toml", "id = \"motor\"\nversion = 0\n");
+    folder.write("rules/README.md", "no rule");
+    let ended = zenei(&["rules", "check", "--rules", "rules"]).in_folder(&folder).run();
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
+    expect![[r#"
+        rules/motor.toml:1: file: missing field `title`
+    "#]]
+    .assert_eq(&ended.stderr);
+}
+
+#[test]
+fn a_folder_without_rules_is_no_folder_of_rules() {
+    let folder = Folder::new();
+    folder.write("rules/README.md", "no rule");
+    let ended = zenei(&["rules", "check", "--rules", "rules"]).in_folder(&folder).run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (1, "rules holds no .toml file; a rule is one such file\n"));
+}
+
+#[test]
+fn a_doctor_finds_what_is_down_and_says_what_to_do() {
+    let folder = Folder::new();
+    // Port 1 (tcpmux) is not served on any machine that runs tests.
+    folder.write(
+        "zenei.toml",
+        "state_dir = 'state'\n[mqtt]\nurl = 'mqtt://127.0.0.1:1'\n[ingress]\nlisten = '127.0.0.1:0'\n[store.clickhouse]\nurl = 'http://127.0.0.1:1'\n",
+    );
+    let ended = zenei(&["doctor"]).in_folder(&folder).run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (69, "2 checks failed\n"));
+    let verdict = |what: &str| {
+        let line =
+            ended.stdout.lines().find(|line| line[6..].starts_with(what)).unwrap_or_else(|| panic!("{}", ended.stdout));
+        line[..4].trim().to_owned()
+    };
+    assert_eq!(["config", "state_dir", "spool", "ingress"].map(verdict), ["ok"; 4]);
+    assert_eq!(["broker", "clickhouse"].map(verdict), ["fail"; 2]);
+    assert!(ended.stdout.contains("start the broker, or mend `mqtt.url`"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_doctor_with_nothing_to_complain_of_says_so() {
+    let folder = Folder::new();
+    folder.write("zenei.toml", "state_dir = 'state'\n[ingress]\nlisten = '127.0.0.1:0'\n");
+    let ended = zenei(&["doctor", "--json"]).in_folder(&folder).run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    assert!(ended.stdout.lines().all(|line| !line.contains(r#""verdict":"fail""#)), "{}", ended.stdout);
+    assert!(!folder.path().join("state").exists(), "a doctor changes nothing");
+}
+
+#[test]
+fn a_doctor_told_of_a_bad_configuration_ends_as_the_check_does() {
+    let folder = Folder::new();
+    folder.write("zenei.toml", "state_dirr = 'state'\n");
+    let ended = zenei(&["doctor"]).in_folder(&folder).run();
+    assert_eq!(ended.code, 78);
+    assert!(ended.stdout.starts_with("fail  config"), "{}", ended.stdout);
+    assert!(ended.stderr.contains("did you mean `state_dir`?"), "{}", ended.stderr);
+}
