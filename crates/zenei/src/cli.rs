@@ -11,21 +11,22 @@ use std::path::PathBuf;
     max_term_width = 120,
     after_help = "\
 Start here:
-  zenei demo --once                    a simulated fleet goes wrong, zenei finds out; needs nothing else
+  zenei demo --once                    a simulated fleet goes wrong, and zenei finds out
   zenei config init > zenei.toml       a configuration to start from
   zenei config check                   checks zenei.toml, without touching the network
   zenei run                            the daemon, by zenei.toml
 
 Results go to standard output, logs to standard error.
-Exit codes: 0 done, 1 the checked thing failed, 2 usage, 69 something needed is unreachable, 78 bad configuration."
+Exit codes: 0 done, 1 the checked thing failed, 2 usage, 69 something needed is unreachable,
+78 bad configuration."
 )]
 pub(crate) struct Cli {
     /// What log lines look like.
     #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Text, hide_possible_values = true,
-          help = "What log lines look like: text or json")]
+          display_order = 100, help = "What log lines look like: text or json")]
     pub(crate) log_format: Format,
     /// What is logged: a level (error, warn, info, debug, trace), or target=level, comma-separated.
-    #[arg(long, global = true, value_name = "FILTER", env = "ZENEI_LOG", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "FILTER", env = "ZENEI_LOG", hide_env_values = true, display_order = 101)]
     pub(crate) log: Option<String>,
     /// What to do.
     #[command(subcommand)]
@@ -59,7 +60,8 @@ Writes anomalies.ndjson, incidents.ndjson, decisions.ndjson and summary.json. Th
 time and memory.
 
 A recording is NDJSON, one message a line, plain or gzip:
-  {\"topic\": \"bitlock/v1/tokyo-01/BL1/state\", \"recv_ms\": 1777626000123, \"payload\": {\"ts\": 1777626000000, \"battery_mv\": 2874}}
+  {\"topic\": \"bitlock/v1/tokyo-01/BL1/state\", \"recv_ms\": 1777626000123,
+   \"payload\": {\"ts\": 1777626000000, \"battery_mv\": 2874}}   (on one line)
 
   zenei replay month.ndjson.gz --out result
   zenei replay /var/lib/zenei --out result --rules rules/      what would these rules have found?")]
