@@ -39,33 +39,46 @@ pub(crate) fn run(arguments: &Demo, out: &mut Output<'_>) -> Result<(), Failure>
 async fn play(arguments: &Demo, out: &mut Output<'_>) -> Result<(), Failure> {
     let asked = signals::listen().map_err(|error| Failure::broken("can't listen for signals", error))?;
     let mut stage = Stage::set(arguments.seed, &asked).await?;
+    let shown = show(arguments, &mut stage, asked, out).await;
+    // However the show ended, the stage is cleared.
+    let struck = stage.strike().await;
+    shown.and(struck)
+}
+
+async fn show(arguments: &Demo, stage: &mut Stage, asked: Asked, out: &mut Output<'_>) -> Result<(), Failure> {
     if !arguments.json {
         let (locks, days) = (stage.locks(), (stage.end_ms() - stage.start_ms()) / DAY_MS);
-        let pace = if arguments.once { "as fast as it goes" } else { "6 simulated hours a second; Ctrl-C ends it" };
+        let watched = format!("{WATCHED_HOURS_PER_SECOND} simulated hours a second; Ctrl-C ends it");
+        let pace = if arguments.once { "as fast as it goes" } else { &watched };
         out.line(format!("{locks} simulated locks, {days} days, seed {}, {pace}", arguments.seed))?;
         out.line(format!("look: http://{}/metrics", stage.http()))?;
         out.flush()?;
     }
     let mut show = Show { seen: BTreeSet::new(), elapsed: Elapsed::start(), asked, json: arguments.json };
-    let is_whole = show.month(&mut stage, arguments.once, out).await?;
-    if !is_whole {
-        stage.strike().await?;
-        return match arguments.once {
-            true => {
-                Err(Failure::Failed("ended by a signal before the month was over; nothing was compared".to_owned()))
-            }
-            false => Ok(()),
-        };
+    let is_whole = show.month(stage, arguments.once, out).await?;
+    match (is_whole, arguments.once) {
+        (false, true) => {
+            return Err(Failure::Failed(
+                "ended by a signal before the month was over; nothing was compared".to_owned(),
+            ));
+        }
+        (false, false) => return Ok(()),
+        (true, _) => {}
     }
     stage.settle().await?;
-    show.opened(&stage, out)?;
-    let wrong = show.compare(&stage, arguments.seed, out)?;
+    show.opened(stage, out)?;
+    let wrong = show.compare(stage, arguments.seed, out)?;
     out.flush()?;
-    if !arguments.once {
-        show.asked.wait().await;
+    if arguments.once {
+        return if wrong.is_empty() { Ok(()) } else { Err(Failure::Failed(wrong.join("\n"))) };
     }
-    stage.strike().await?;
-    if wrong.is_empty() { Ok(()) } else { Err(Failure::Failed(wrong.join("\n"))) }
+    if !arguments.json {
+        wrong.iter().try_for_each(|what| out.line(what))?;
+        out.line("the month is over; Ctrl-C ends the demo")?;
+    }
+    out.flush()?;
+    show.asked.wait().await;
+    Ok(())
 }
 
 /// What is shown while the fleet lives.

@@ -68,8 +68,11 @@ async fn serve(
         }
         None => None,
     };
-    out.line(listening(config, &gateway, http))?;
-    out.flush()?;
+    match out.line(listening(config, &gateway, http)).and_then(|()| out.flush()) {
+        // A daemon works on whether or not anybody reads where it listens.
+        Ok(()) | Err(Failure::OutputClosed) => {}
+        Err(failure) => tracing::warn!(error = failure.text(), "where zenei listens can't be told"),
+    }
     let failed = tokio::select! {
         () = asked.wait() => None,
         error = gateway.failed() => Some(error),

@@ -117,3 +117,13 @@ fn a_port_that_is_taken_is_told_with_its_key() {
     assert_eq!(ended.code, 78);
     assert!(ended.stderr.starts_with(&format!("ingress.listen: can't listen on {listen}")), "{}", ended.stderr);
 }
+
+#[test]
+fn a_demo_to_watch_ends_cleanly_when_asked() {
+    let folder = Folder::new();
+    let mut demo = zenei(&["demo"]).in_folder(&folder).variable("TMPDIR", folder.path().to_str().unwrap()).lines();
+    assert!(demo.next().starts_with("500 simulated locks, 30 days"));
+    assert!(demo.next().starts_with("look: http://127.0.0.1:"));
+    assert_eq!(demo.end(), 0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}

@@ -1,8 +1,8 @@
 //! Runs the binary in a folder of its own, without the environment of whoever runs the tests.
 use firmware_sim::{Fleet, Scenario};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use zenei_wire::GatewayTime;
 use zenei_wire::recording::write_line;
 
@@ -94,27 +94,49 @@ pub fn recording(locks: usize, days: f64, seed: u64) -> (String, String) {
     (lines, fleet.registry_csv())
 }
 
-/// A daemon; killed with its value.
-pub struct Daemon {
+/// A command that works on until it is asked to end; killed with its value.
+pub struct Lasting {
     child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Lasting {
+    /// The next line that it says.
+    pub fn next(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+
+    /// Asks for its end; gives its exit code.
+    pub fn end(mut self) -> i32 {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(asked.success());
+        // What it still says must not block it.
+        self.lines.by_ref().for_each(drop);
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        // It has ended already where all went well.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A daemon that listens.
+pub struct Daemon {
+    command: Lasting,
     ingress: String,
 }
 
 impl Daemon {
     /// Starts one and waits until it listens.
     pub fn start(folder: &Folder, arguments: &[&str]) -> Self {
-        let mut child = zenei(arguments)
-            .in_folder(folder)
-            .command
-            .stderr(Stdio::inherit())
-            .env("ZENEI_LOG", "error")
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address =
-            line.split_once("mqtt://").map(|(_, rest)| rest.split([',', '\n']).next().unwrap_or("").to_owned());
-        Self { child, ingress: address.unwrap_or_else(|| panic!("it said {line:?}")) }
+        let mut command = zenei(arguments).in_folder(folder).variable("ZENEI_LOG", "error").lines();
+        let line = command.next();
+        let address = line.split_once("mqtt://").map(|(_, rest)| rest.split(',').next().unwrap_or("").to_owned());
+        Self { command, ingress: address.unwrap_or_else(|| panic!("it said {line:?}")) }
     }
 
     /// Where hubs publish.
@@ -123,24 +145,14 @@ impl Daemon {
     }
 
     /// Asks for its end; gives its exit code.
-    pub fn end(mut self) -> i32 {
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(asked.success());
-        self.child.wait().unwrap().code().unwrap()
+    pub fn end(self) -> i32 {
+        self.command.end()
     }
 
-    /// Kills it as a power cut would.
+    /// Kills it as the system would that has no memory left.
     pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It has ended already where all went well.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.command.child.kill().unwrap();
+        self.command.child.wait().unwrap();
     }
 }
 
@@ -187,6 +199,13 @@ impl Run {
             stdin.write_all(text.as_bytes()).unwrap();
         }
         ended(child)
+    }
+
+    /// Runs on while its lines are read; what it logs is shown.
+    pub fn lines(mut self) -> Lasting {
+        let mut child = self.command.stderr(Stdio::inherit()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Lasting { child, lines }
     }
 
     /// Runs with a standard output that nobody reads.

@@ -105,3 +105,96 @@ fn wrong(truth: &Truth, incidents: &[&Incident]) -> Option<String> {
         Some(_) | None => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zenei_detect::{Anomaly, Component, Domain, Evidence, Scope, ScopeKind, Urgency};
+    use zenei_incident::Casebook;
+
+    fn truth(lock: &str) -> Truth {
+        Truth {
+            family: "H1".into(),
+            control: false,
+            domain: Some("hardware".into()),
+            component: Some("gear".into()),
+            scope: firmware_sim::Scope { kind: "device".into(), value: lock.into() },
+            devices: vec![lock.into()],
+            onset_ms: 1_000,
+            detectable_ms: Some(2_000),
+            customer_ms: Some(9_000),
+            end_ms: 10_000,
+        }
+    }
+
+    fn anomaly(lock: &str, at_ms: i64, rule: &str) -> Anomaly {
+        let evidence = |seq| Evidence { device_id: lock.into(), boot: 1, seq, ts_ms: at_ms };
+        let scope = Scope { kind: ScopeKind::Device, value: lock.into() };
+        Anomaly {
+            id: Anomaly::identify(rule, 1, &scope, &evidence(0)),
+            at: EngineTime(at_ms),
+            device_id: Some(lock.into()),
+            rule: rule.into(),
+            rule_version: 1,
+            domain: Domain::Hardware,
+            component: if rule == "motor" { Component::Gear } else { Component::Battery },
+            value: 2.0,
+            baseline: 1.0,
+            threshold: 1.5,
+            unit: "mC".into(),
+            window_ms: 86_400_000,
+            scope,
+            evidence: (0..8).map(evidence).collect(),
+            urgency: Urgency::High,
+            confidence: 0.9,
+            why: "more than it was".into(),
+        }
+    }
+
+    /// What is wrong where H1 was seeded on lock A and these were found.
+    fn wrong(found: &[Anomaly]) -> Vec<String> {
+        let mut book = Casebook::default();
+        for anomaly in found {
+            let mut draft = book.draft();
+            draft.decide(anomaly).unwrap();
+            let changes = draft.into_changes();
+            book.absorb(changes);
+        }
+        let mut control = truth("C");
+        control.control = true;
+        let truth = [truth("A"), control];
+        let verdict = Verdict::of(&truth, book.incidents());
+        verdict.wrong().into_iter().map(|text| text.split(" is about").next().unwrap_or("").to_owned()).collect()
+    }
+
+    #[test]
+    fn one_incident_in_time_is_what_zenei_is_for() {
+        assert_eq!(wrong(&[anomaly("A", 3_000, "motor")]), [""; 0]);
+    }
+
+    #[test]
+    fn a_fault_without_an_incident_is_told() {
+        assert_eq!(wrong(&[]), ["H1 on device A: no incident was opened"]);
+    }
+
+    #[test]
+    fn two_incidents_about_one_fault_are_one_too_many() {
+        let found = [anomaly("A", 3_000, "motor"), anomaly("A", 4_000, "battery")];
+        assert_eq!(wrong(&found), ["H1 on device A: 2 incidents were opened; exactly one is right"]);
+    }
+
+    #[test]
+    fn an_incident_before_the_fault_or_after_the_customer_is_wrong() {
+        assert_eq!(
+            wrong(&[anomaly("A", 999, "motor")]),
+            ["H1 on device A: the incident was opened before the fault began"]
+        );
+        assert_eq!(wrong(&[anomaly("A", 9_000, "motor")]), ["H1 on device A: the customer noticed first"]);
+    }
+
+    #[test]
+    fn an_incident_about_a_control_is_false() {
+        let wrong = wrong(&[anomaly("A", 3_000, "motor"), anomaly("C", 3_000, "motor")]);
+        assert!(wrong.len() == 1 && wrong[0].ends_with("on device C"), "{wrong:?}");
+    }
+}
