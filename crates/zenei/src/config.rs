@@ -29,7 +29,7 @@ pub(crate) const EXAMPLE: &str = include_str!("config/example.toml");
 /// The largest configuration, in bytes; a guess, a thousand times the usual one.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The configuration of zenei. An absent section is off, but for [store] and [detect], which have defaults.
+/// The configuration of zenei. An absent section is off, but for `[store]` and `[detect]`, which have defaults.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -90,7 +90,7 @@ impl Default for Gateway {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mqtt {
-    /// The broker: mqtt://HOST[:1883] or, over TLS, mqtts://HOST[:8883]
+    /// The broker: mqtt://HOST or, over TLS, mqtts://HOST, with :PORT where it is not 1883 or 8883.
     #[schemars(extend("format" = "mqtt-url", "examples" = ["mqtt://127.0.0.1:1883"]))]
     pub(crate) url: String,
     /// The client id, which must stay the same over restarts: the broker keeps messages for it. Absent: zenei- and the gateway's id.
@@ -333,10 +333,17 @@ impl Loaded {
 /// Every problem in it.
 pub(crate) fn load(path: &Path, variables: &Variables) -> Result<Loaded, Problems> {
     let file = path.display().to_string();
-    let text = read(path).map_err(|what| Problems::whole(&file, what))?;
+    let bytes = read(path).map_err(|what| Problems::whole(&file, what))?;
+    let text = str::from_utf8(&bytes).map_err(|error| Problems {
+        file: file.clone(),
+        list: vec![Problem {
+            place: tree::end_of(&bytes[..error.valid_up_to()]),
+            text: "no UTF-8; TOML is".to_owned(),
+        }],
+    })?;
     let working = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let base = if path == Path::new("-") { working } else { working.join(path.parent().unwrap_or(Path::new(""))) };
-    parse(&file, &text, &base, variables)
+    parse(&file, text, &base, variables)
 }
 
 /// Checks a configuration's text; relative paths start at `base`.
@@ -378,16 +385,16 @@ pub(crate) fn schema() -> serde_json::Value {
     generator.into_root_schema_for::<Config>().to_value()
 }
 
-fn read(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
-        std::io::stdin().take(MAX_BYTES + 1).read_to_string(&mut text)
+        std::io::stdin().take(MAX_BYTES + 1).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text))
+        std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
     };
     match read {
-        Ok(bytes) if bytes as u64 > MAX_BYTES => Err(format!("has over {MAX_BYTES} bytes; no configuration has")),
-        Ok(_) => Ok(text),
+        Ok(count) if count as u64 > MAX_BYTES => Err(format!("has over {MAX_BYTES} bytes; no configuration has")),
+        Ok(_) => Ok(bytes),
         Err(error) => Err(format!("can't be read: {error}; `zenei config init` prints one to start from")),
     }
 }

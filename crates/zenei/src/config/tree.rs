@@ -78,6 +78,12 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
     Err(errors.iter().map(problem).collect())
 }
 
+/// The place behind the last character of a text that is whole.
+pub(crate) fn end_of(text: &[u8]) -> Place {
+    let text = String::from_utf8_lossy(text);
+    Lines::of(&text).place(text.len())
+}
+
 /// The key or section of the line around this offset, where one can be made out.
 fn key_near(text: &str, offset: usize) -> Option<String> {
     let start = text.get(..offset)?.rfind('\n').map_or(0, |at| at + 1);

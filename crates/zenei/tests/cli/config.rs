@@ -155,6 +155,23 @@ fn a_text_that_does_not_end_is_told() {
 }
 
 #[test]
+fn bytes_that_are_no_text_are_told_with_their_place() {
+    let folder = Folder::new();
+    std::fs::write(folder.path().join("zenei.toml"), b"state_dir = 'state'\n# caf\xe9\n").unwrap();
+    let ended = zenei(&["config", "check"]).in_folder(&folder).run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (78, "zenei.toml:2:6: no UTF-8; TOML is\n"));
+}
+
+#[test]
+fn a_section_given_as_a_list_is_told() {
+    expect![[r#"
+        78
+        zenei.toml:2:1: `mqtt` is an array; a table is allowed
+    "#]]
+    .assert_eq(&check("state_dir = 'state'\n[[mqtt]]\nurl = 'mqtt://b'\n"));
+}
+
+#[test]
 fn keys_that_need_one_another_are_told() {
     let config =
         "state_dir = 'state'\n[store]\nkind = 'clickhouse'\n[mqtt]\nurl = 'mqtt://b'\npassword_file = 'locks.csv'\n";
