@@ -22,6 +22,30 @@ fn run(scenario: &Scenario, seed: u64, step_ms: i64) -> Vec<Message> {
     messages
 }
 
+/// FNV-1a over 64 bits (Fowler, Noll, Vo), which no release of the language changes.
+fn fingerprint(messages: &[Message]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut take = |bytes: &[u8]| {
+        for &byte in bytes {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for message in messages {
+        take(&message.at_ms.to_le_bytes());
+        take(message.topic.as_bytes());
+        take(&message.payload);
+    }
+    hash
+}
+
+#[test]
+fn the_first_day_of_the_demo_keeps_its_bytes() {
+    let mut fleet = Fleet::new(&Scenario::demo(), 1).unwrap();
+    let mut messages = Vec::new();
+    fleet.advance(fleet.start_ms() + DAY_MS, &mut messages);
+    assert_eq!((messages.len(), fingerprint(&messages)), (8601, 0xa6aa_b160_836a_b84b));
+}
+
 fn each_record(messages: &[Message], mut each: impl FnMut(&Message, &Record<'_>)) {
     for message in messages {
         let Heading::Record(topic) = Topic::parse(&message.topic).unwrap() else { panic!("{}", message.topic) };
