@@ -19,6 +19,9 @@ const END_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at whether a daemon that says nothing has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// In the line in which a daemon says where it listens.
+const LISTENING: &str = "listening:";
+
 /// A running daemon; killed when dropped.
 pub(crate) struct Daemon {
     child: Child,
@@ -91,8 +94,18 @@ impl Daemon {
 
     /// Waits until it says that it listens.
     pub(crate) fn listening(mut self) -> Self {
-        self.listening = self.line("listening:");
+        if !self.has_listened() {
+            self.listening = self.line(LISTENING);
+        }
         self
+    }
+
+    /// Whether it has said by now that it listens.
+    pub(crate) fn has_listened(&mut self) -> bool {
+        if let Some(line) = self.lines.try_iter().find(|line| line.contains(LISTENING)) {
+            self.listening = line;
+        }
+        !self.listening.is_empty()
     }
 
     /// The next line of its output that holds these words.
@@ -145,6 +158,12 @@ impl Daemon {
         kill_process(Pid::from_child(&self.child), signal).expect("a child can be sent a signal");
         let code = end_of(&mut self.child, bound);
         code.unwrap_or_else(|| panic!("did not end within {bound:?} of {signal:?}: {}", self.log()))
+    }
+
+    /// Waits for its end, which must come within `bound` without being asked for; gives the exit code.
+    pub(crate) fn ended_within(mut self, bound: Duration) -> Option<i32> {
+        let code = end_of(&mut self.child, bound);
+        code.unwrap_or_else(|| panic!("did not end within {bound:?}: {}", self.log()))
     }
 
     /// Asks for the end and demands that it is a clean one.

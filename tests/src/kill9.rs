@@ -200,11 +200,16 @@ impl Moment {
         }
     }
 
-    fn wait(&self, site: &Site, shared: &Shared, daemon: Daemon) -> Daemon {
+    fn wait(&self, site: &Site, shared: &Shared, mut daemon: Daemon) -> Daemon {
         match self {
             Self::Started(since) => {
                 let started = Deadline::after(*since);
-                within(*since * 2 + STEP_WITHIN, || started.is_over().then_some(())).expect("a time passes");
+                while !started.is_over() {
+                    if shared.address().is_none() && daemon.has_listened() {
+                        shared.set_address(Some(daemon.ingress()));
+                    }
+                    look_again();
+                }
                 daemon
             }
             Self::Acks(more) => {
@@ -216,8 +221,8 @@ impl Moment {
             }
             Self::Sealing => {
                 let daemon = listen(shared, daemon);
-                let before = files(&site.state());
-                let changed = within(STEP_WITHIN, || (files(&site.state()) != before).then_some(()));
+                let before = sealed_files(site);
+                let changed = within(STEP_WITHIN, || (sealed_files(site) != before).then_some(()));
                 changed.unwrap_or_else(|| panic!("nothing was sealed within {STEP_WITHIN:?}: {}", daemon.log()));
                 daemon
             }
@@ -231,10 +236,14 @@ fn listen(shared: &Shared, daemon: Daemon) -> Daemon {
     daemon
 }
 
-/// How many files a state directory has outside its spool.
+/// How many files the store and the snapshots have: one more in the middle of a seal, before its checkpoint.
+fn sealed_files(site: &Site) -> usize {
+    files(&site.state().join("parquet")) + files(&site.state().join("snapshots"))
+}
+
 fn files(folder: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    let entries = entries.filter_map(Result::ok).filter(|entry| entry.file_name() != "spool");
+    let entries = entries.filter_map(Result::ok);
     entries.map(|entry| if entry.path().is_dir() { files(&entry.path()) } else { 1 }).sum()
 }
 
