@@ -4,6 +4,7 @@
 //! (the control database), and what is still there after the power went. It must not know where records come from, how anomalies are found, or
 //! how people are told. Called by the gateway's and the desk's drivers, and by the commands that read a state directory.
 
+pub mod clickhouse;
 pub mod control;
 pub mod dead_letter;
 pub mod disk;
@@ -11,6 +12,7 @@ pub mod layout;
 pub mod ledger;
 pub mod parquet;
 pub mod registry;
+pub mod schema;
 pub mod snapshot;
 pub mod spool;
 

@@ -1,0 +1,140 @@
+//! One ClickHouse server over HTTP, called from a plain thread: statements, inserts, streams of bytes. Knows no table.
+//! Called by the schema, the shipper and the reader. Every call blocks; none may be made from within an async runtime.
+use super::trouble::Trouble;
+use bytes::Bytes;
+use clickhouse::{Client, Compression};
+use std::fmt;
+use std::io;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+/// Bytes of an insert that are compressed and sent at a time: ClickHouse's own largest compressed block by default (`max_compress_block_size`).
+const SEND_BYTES: usize = 1 << 20;
+
+/// Where a server is and who asks.
+#[derive(Clone)]
+pub struct ServerAddress {
+    /// Its HTTP interface, `http://host:8123`, or `https://`.
+    pub url: String,
+    /// The user.
+    pub user: String,
+    /// The password; empty: none. Never shown.
+    pub password: String,
+}
+
+impl fmt::Debug for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, user, password: _ } = self;
+        f.debug_struct("ServerAddress").field("url", url).field("user", user).finish_non_exhaustive()
+    }
+}
+
+/// How long a server may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To take a portion of an insert.
+    pub send: Duration,
+    /// To answer, with all views served.
+    pub answer: Duration,
+}
+
+impl Default for Timeouts {
+    /// 30 s and 3 min. Guesses: an insert of one sealed range takes well below a second, and a server under merge pressure some tens of seconds.
+    fn default() -> Self {
+        Self { send: Duration::from_secs(30), answer: Duration::from_secs(180) }
+    }
+}
+
+/// A server that is asked.
+pub struct Server {
+    client: Client,
+    runtime: Runtime,
+    timeouts: Timeouts,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("timeouts", &self.timeouts).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// A server to ask; nothing is sent yet.
+    ///
+    /// # Errors
+    /// Where the operating system gives no event queue.
+    pub fn new(address: &ServerAddress, timeouts: Timeouts) -> io::Result<Self> {
+        let client = Client::default().with_url(&address.url).with_user(&address.user);
+        let client = if address.password.is_empty() { client } else { client.with_password(&address.password) };
+        let client = client.with_compression(Compression::Lz4).with_product_info("zenei", env!("CARGO_PKG_VERSION"));
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { client, runtime, timeouts })
+    }
+
+    /// Runs one statement that gives no rows.
+    ///
+    /// # Errors
+    /// What the server said, or that nobody knows what it did.
+    pub fn execute(&self, sql: &str, params: &[(&str, &str)]) -> Result<(), Trouble> {
+        self.fetch(sql, params, "Null", &mut |_| {})
+    }
+
+    /// Runs a query and hands over its answer, in `format`, as it comes.
+    ///
+    /// # Errors
+    /// What the server said, or that the answer broke off; `each` has then had a part of it.
+    pub fn fetch(
+        &self,
+        sql: &str,
+        params: &[(&str, &str)],
+        format: &str,
+        each: &mut dyn FnMut(Bytes),
+    ) -> Result<(), Trouble> {
+        let query = params.iter().fold(self.client.query_raw(sql), |query, (name, value)| query.param(name, value));
+        self.runtime.block_on(async {
+            let mut answer = query.fetch_bytes(format)?;
+            loop {
+                let chunk = tokio::time::timeout(self.timeouts.answer, answer.next());
+                match chunk.await.map_err(|_| Trouble::silent(self.timeouts.answer))?? {
+                    Some(chunk) => each(chunk),
+                    None => return Ok(()),
+                }
+            }
+        })
+    }
+
+    /// Runs a query whose answer is a JSON object a line.
+    ///
+    /// # Errors
+    /// As [`Server::fetch`]; [`Trouble::Answer`] where a line is not what `T` reads.
+    pub fn lines<T: serde::de::DeserializeOwned>(&self, sql: &str, params: &[(&str, &str)]) -> Result<Vec<T>, Trouble> {
+        let mut answer = Vec::new();
+        self.fetch(sql, params, "JSONEachRow", &mut |chunk| answer.extend_from_slice(&chunk))?;
+        let lines = answer.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        let read = lines.map(|line| serde_json::from_slice(line));
+        read.collect::<Result<_, _>>().map_err(|error| Trouble::Answer { found: error.to_string() })
+    }
+
+    /// Inserts `body` whole. `sql` names table, columns and format; under an equal `token` the server takes it once, also where views feed on the table.
+    ///
+    /// # Errors
+    /// What the server said, or that nobody knows whether it took it: then the same insert may be made again.
+    pub fn insert(&self, sql: &str, token: &str, body: &Bytes) -> Result<(), Trouble> {
+        let Timeouts { send, answer } = self.timeouts;
+        let mut insert = self
+            .client
+            .insert_formatted_with(sql)
+            .with_timeouts(Some(send), Some(answer))
+            .with_setting("async_insert", "0")
+            .with_setting("insert_deduplicate", "1")
+            .with_setting("insert_deduplication_token", token)
+            // Else a try that died between table and view would leave the view without those rows for ever.
+            .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1");
+        self.runtime.block_on(async {
+            for from in (0..body.len()).step_by(SEND_BYTES) {
+                insert.send(body.slice(from..body.len().min(from + SEND_BYTES))).await?;
+            }
+            insert.end().await.map_err(Trouble::from)
+        })
+    }
+}

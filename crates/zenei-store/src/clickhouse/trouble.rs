@@ -1,0 +1,159 @@
+//! Why a server did not do what it was asked, and what follows from it: ask again, look for the rows that it refuses, or wait for somebody to mend it.
+//! Knows codes, no table. Called by the server's callers.
+use clickhouse::error::Error;
+use std::time::Duration;
+
+/// Why a server did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// It answered with an exception.
+    #[error("ClickHouse refused: {text}")]
+    Refused {
+        /// The exception's code.
+        code: u32,
+        /// Its text, at most [`MAX_TEXT_CHARS`] characters.
+        text: String,
+    },
+    /// Nobody knows whether it did it: no connection, no answer, an answer that broke off, or one that is not ClickHouse's.
+    #[error("ClickHouse did not answer: {text}")]
+    Unknown {
+        /// What happened.
+        text: String,
+    },
+    /// It answered what this program can't read.
+    #[error("ClickHouse answered what can't be read: {found}")]
+    Answer {
+        /// What is wrong.
+        found: String,
+    },
+}
+
+/// What is kept of an exception's text, which may quote the whole query.
+pub const MAX_TEXT_CHARS: usize = 400;
+
+/// What follows from a trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The same may succeed later.
+    Again,
+    /// Something in the rows: the others of the insert may be taken.
+    Rows,
+    /// The server's tables, users or settings: no row will be taken before somebody has mended them.
+    Mend,
+}
+
+/// Codes by which ClickHouse refuses values: names and numbers of `src/Common/ErrorCodes.cpp` (26.7).
+const OF_ROWS: [u32; 22] = [
+    6,   // CANNOT_PARSE_TEXT
+    26,  // CANNOT_PARSE_QUOTED_STRING
+    27,  // CANNOT_PARSE_INPUT_ASSERTION_FAILED
+    32,  // ATTEMPT_TO_READ_AFTER_EOF
+    33,  // CANNOT_READ_ALL_DATA
+    38,  // CANNOT_PARSE_DATE
+    41,  // CANNOT_PARSE_DATETIME
+    53,  // TYPE_MISMATCH
+    69,  // ARGUMENT_OUT_OF_BOUND
+    70,  // CANNOT_CONVERT_TYPE
+    72,  // CANNOT_PARSE_NUMBER
+    117, // INCORRECT_DATA
+    128, // TOO_LARGE_ARRAY_SIZE
+    130, // CANNOT_READ_ARRAY_FROM_TEXT
+    131, // TOO_LARGE_STRING_SIZE
+    190, // SIZES_OF_ARRAYS_DONT_MATCH
+    321, // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+    349, // CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+    407, // DECIMAL_OVERFLOW
+    467, // CANNOT_PARSE_BOOL
+    469, // VIOLATED_CONSTRAINT
+    691, // UNKNOWN_ELEMENT_OF_ENUM
+];
+
+/// Codes that time alone does not mend, and that are no row's fault.
+const TO_MEND: [u32; 12] = [
+    16,  // NO_SUCH_COLUMN_IN_TABLE
+    36,  // BAD_ARGUMENTS
+    47,  // UNKNOWN_IDENTIFIER
+    60,  // UNKNOWN_TABLE
+    62,  // SYNTAX_ERROR
+    81,  // UNKNOWN_DATABASE
+    115, // UNKNOWN_SETTING
+    164, // READONLY
+    192, // UNKNOWN_USER
+    193, // WRONG_PASSWORD
+    497, // ACCESS_DENIED
+    516, // AUTHENTICATION_FAILED
+];
+
+impl Trouble {
+    /// What follows. A code that is in no list is asked again: that loses nothing.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Refused { code, .. } if OF_ROWS.contains(code) => Verdict::Rows,
+            Self::Refused { code, .. } if TO_MEND.contains(code) => Verdict::Mend,
+            Self::Refused { .. } | Self::Unknown { .. } => Verdict::Again,
+            Self::Answer { .. } => Verdict::Mend,
+        }
+    }
+
+    pub(super) fn silent(after: Duration) -> Self {
+        Self::Unknown { text: format!("no answer within {} ms", after.as_millis()) }
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        let shown = |text: &str| text.chars().take(MAX_TEXT_CHARS).collect();
+        if let Error::BadResponse(text) = &error {
+            return match code(text) {
+                Some(code) => Self::Refused { code, text: shown(text) },
+                None => Self::Unknown { text: shown(text) },
+            };
+        }
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            // The client's own texts repeat their causes.
+            let said = error.to_string();
+            if !text.contains(&said) {
+                text.push_str(": ");
+                text.push_str(&said);
+            }
+            cause = error.source();
+        }
+        Self::Unknown { text: shown(&text) }
+    }
+}
+
+/// The code of an exception's text: `Code: 60. DB::Exception: …`.
+fn code(text: &str) -> Option<u32> {
+    let digits = text.trim_start().strip_prefix("Code: ")?;
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Verdict {
+        Trouble::from(Error::BadResponse(text.to_owned())).verdict()
+    }
+
+    #[test]
+    fn only_codes_of_values_blame_rows_and_an_unknown_code_is_asked_again() {
+        assert_eq!(check("Code: 117. DB::Exception: Incorrect data"), Verdict::Rows);
+        assert_eq!(check("Code: 60"), Verdict::Mend);
+        assert_eq!(check("Code: 241. DB::Exception: Memory limit exceeded"), Verdict::Again);
+        assert_eq!(check("Code: 252. DB::Exception: Too many parts"), Verdict::Again);
+        assert_eq!(check("502 Bad Gateway"), Verdict::Again);
+        assert_eq!(check("<html>Code: 117"), Verdict::Again, "a proxy's page is no exception");
+        assert_eq!(Trouble::from(Error::TimedOut).verdict(), Verdict::Again);
+    }
+
+    #[test]
+    fn an_exceptions_text_is_cut_between_characters() {
+        let text = format!("Code: 62. {}", "錠".repeat(1000));
+        let Trouble::Refused { code, text } = Trouble::from(Error::BadResponse(text)) else { panic!("no exception") };
+        assert_eq!((code, text.chars().count()), (62, MAX_TEXT_CHARS));
+    }
+}

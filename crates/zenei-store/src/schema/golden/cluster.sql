@@ -1,0 +1,354 @@
+-- the database and the list of migrations
+
+CREATE DATABASE IF NOT EXISTS zenei ON CLUSTER 'main';
+
+-- Which migrations this database has; version 0 is how long rows stay.
+CREATE TABLE IF NOT EXISTS zenei.zenei_migration ON CLUSTER 'main' (
+    version UInt32,
+    name String,
+    digest String,
+    at DateTime64(3, 'UTC') DEFAULT now64(3)
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}')
+ORDER BY (version, at);
+
+-- migration 1: records (digest 020e35c317e29acc02490e397e7b2f24)
+
+-- What locks said. Partitioned by the day on which the gateway heard it: a range that is sent again has the same days, whatever a lock's clock says; the
+-- lock's own time could make a partition of every day since 1900. Sorted by lock and its own time, which packs best and is what people ask for.
+-- Two gateways that hear one lock make two rows of one record; readers keep one by (device_id, boot, seq, identity).
+CREATE TABLE IF NOT EXISTS zenei.record_local ON CLUSTER 'main' (
+    device_id String CODEC(ZSTD(1)),
+    ts_ms Int64 COMMENT 'the lock''s clock, ms since 1970; untrusted, any value' CODEC(Delta, ZSTD(1)),
+    ts DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(least(greatest(ts_ms, -2208988800000), 10413791999999), 'UTC'),
+    numbered Bool COMMENT 'whether boot and seq are the lock''s; else both are 0 and identity stands',
+    boot UInt32 CODEC(Delta, ZSTD(1)),
+    seq UInt32 CODEC(Delta, ZSTD(1)),
+    identity LowCardinality(String) COMMENT 'of a record without (boot, seq): hex; else empty',
+    site LowCardinality(String),
+    kind LowCardinality(String) COMMENT 'state, error, event or gateway; operations have a table of their own',
+    heard_at DateTime64(3, 'UTC') COMMENT 'when the gateway heard it' CODEC(Delta, ZSTD(1)),
+    released_at DateTime64(3, 'UTC') COMMENT 'when intake released it' CODEC(Delta, ZSTD(1)),
+    gateway LowCardinality(String) COMMENT 'the gateway that keeps it in its spool',
+    spool_offset UInt64 COMMENT 'of its message in that spool' CODEC(Delta, ZSTD(1)),
+    spool_index UInt16 COMMENT 'within its message' CODEC(ZSTD(1)),
+    late Bool,
+    authenticated Bool,
+    uptime_s Nullable(UInt32) CODEC(Delta, ZSTD(1)),
+    model LowCardinality(String),
+    hw_rev LowCardinality(String),
+    lot LowCardinality(String),
+    fw LowCardinality(String),
+    service LowCardinality(String),
+    gw LowCardinality(String) COMMENT 'the gateway or hub that relayed it',
+    client_version LowCardinality(String),
+    battery_mv Nullable(UInt16) CODEC(T64('bit'), ZSTD(1)),
+    battery_pct Nullable(UInt8) CODEC(T64('bit'), ZSTD(1)),
+    temp_centi_c Nullable(Int16) COMMENT 'hundredths of a degree Celsius' CODEC(Delta, ZSTD(1)),
+    rssi_dbm Nullable(Int8) CODEC(Delta, ZSTD(1)),
+    lock_state LowCardinality(String),
+    reset_reason LowCardinality(String),
+    free_heap_b Nullable(UInt32) CODEC(T64('bit'), ZSTD(1)),
+    code LowCardinality(String),
+    count UInt32 COMMENT 'occurrences of the code since the last record; 0 where there is none' CODEC(ZSTD(1)),
+    detail Nullable(String) COMMENT 'free text of the lock, untrusted' CODEC(ZSTD(1)),
+    event LowCardinality(String),
+    fw_from LowCardinality(Nullable(String)),
+    fw_to LowCardinality(Nullable(String)),
+    gateway_id LowCardinality(Nullable(String)),
+    version LowCardinality(Nullable(String)),
+    queue_depth Nullable(UInt32) CODEC(ZSTD(1)),
+    publish_errors Nullable(UInt32) CODEC(ZSTD(1)),
+    api_errors Nullable(UInt32) CODEC(ZSTD(1)),
+    api_latency_ms Nullable(UInt32) CODEC(ZSTD(1)),
+    locks_heard Nullable(UInt32) CODEC(ZSTD(1))
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
+PARTITION BY toYYYYMMDD(heard_at)
+ORDER BY (device_id, ts_ms, seq)
+SETTINGS replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS zenei.record ON CLUSTER 'main' AS zenei.record_local
+ENGINE = Distributed('main', 'zenei', 'record_local', cityHash64(device_id));
+
+-- Who opened which door when: a resident's private matter, kept for a shorter time and read by a role of its own.
+CREATE TABLE IF NOT EXISTS zenei.operation_local ON CLUSTER 'main' (
+    device_id String CODEC(ZSTD(1)),
+    ts_ms Int64 COMMENT 'the lock''s clock, ms since 1970; untrusted, any value' CODEC(Delta, ZSTD(1)),
+    ts DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(least(greatest(ts_ms, -2208988800000), 10413791999999), 'UTC'),
+    numbered Bool,
+    boot UInt32 CODEC(Delta, ZSTD(1)),
+    seq UInt32 CODEC(Delta, ZSTD(1)),
+    identity LowCardinality(String),
+    site LowCardinality(String),
+    heard_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    released_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    gateway LowCardinality(String),
+    spool_offset UInt64 CODEC(Delta, ZSTD(1)),
+    spool_index UInt16 CODEC(ZSTD(1)),
+    late Bool,
+    authenticated Bool,
+    uptime_s Nullable(UInt32) CODEC(Delta, ZSTD(1)),
+    model LowCardinality(String),
+    hw_rev LowCardinality(String),
+    lot LowCardinality(String),
+    fw LowCardinality(String),
+    service LowCardinality(String),
+    gw LowCardinality(String),
+    client_version LowCardinality(String),
+    op LowCardinality(String),
+    source LowCardinality(String),
+    result LowCardinality(String),
+    latency_ms Nullable(UInt32) CODEC(T64('bit'), ZSTD(1)),
+    duration_ms Nullable(UInt16) CODEC(T64('bit'), ZSTD(1)),
+    peak_ma Nullable(UInt16) CODEC(T64('bit'), ZSTD(1)),
+    mean_ma Nullable(UInt16) CODEC(T64('bit'), ZSTD(1)),
+    sample_ms Nullable(UInt16) CODEC(ZSTD(1)),
+    battery_min_mv Nullable(UInt16) COMMENT 'lowest under load' CODEC(T64('bit'), ZSTD(1)),
+    rest_mv Nullable(UInt16) COMMENT 'at rest: what the lock''s last heartbeat before this said, as far as its gateway knew' CODEC(T64('bit'), ZSTD(1)),
+    angle_err_centi_deg Nullable(Int16) COMMENT 'hundredths of a degree' CODEC(T64('bit'), ZSTD(1))
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
+PARTITION BY toYYYYMMDD(heard_at)
+ORDER BY (device_id, ts_ms, seq)
+SETTINGS replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS zenei.operation ON CLUSTER 'main' AS zenei.operation_local
+ENGINE = Distributed('main', 'zenei', 'operation_local', cityHash64(device_id));
+
+-- Motor current profiles: four times the size of all the rest of an operation, so they have a table and a lifetime of their own.
+CREATE TABLE IF NOT EXISTS zenei.motor_profile_local ON CLUSTER 'main' (
+    device_id String CODEC(ZSTD(1)),
+    ts_ms Int64 CODEC(Delta, ZSTD(1)),
+    ts DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(least(greatest(ts_ms, -2208988800000), 10413791999999), 'UTC'),
+    boot UInt32 CODEC(Delta, ZSTD(1)),
+    seq UInt32 CODEC(Delta, ZSTD(1)),
+    heard_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    gateway LowCardinality(String),
+    spool_offset UInt64 CODEC(Delta, ZSTD(1)),
+    spool_index UInt16 CODEC(ZSTD(1)),
+    current_ma Array(UInt16) COMMENT 'mA, evenly spaced' CODEC(T64('bit'), ZSTD(1)),
+    sample_ms Nullable(UInt16) COMMENT 'spacing' CODEC(ZSTD(1))
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
+PARTITION BY toYYYYMMDD(heard_at)
+ORDER BY (device_id, ts_ms, seq)
+SETTINGS replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS zenei.motor_profile ON CLUSTER 'main' AS zenei.motor_profile_local
+ENGINE = Distributed('main', 'zenei', 'motor_profile_local', cityHash64(device_id));
+
+CREATE TABLE IF NOT EXISTS zenei.dead_letter_local ON CLUSTER 'main' (
+    reason LowCardinality(String),
+    detail String CODEC(ZSTD(1)),
+    topic String CODEC(ZSTD(1)),
+    bytes String COMMENT 'as they were heard; untrusted' CODEC(ZSTD(1)),
+    cut Bool COMMENT 'whether there were more bytes',
+    heard_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    gateway LowCardinality(String),
+    spool_offset UInt64 CODEC(Delta, ZSTD(1)),
+    spool_index UInt16 CODEC(ZSTD(1))
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
+PARTITION BY toYYYYMMDD(heard_at)
+ORDER BY (reason, heard_at, gateway, spool_offset, spool_index)
+SETTINGS replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS zenei.dead_letter ON CLUSTER 'main' AS zenei.dead_letter_local
+ENGINE = Distributed('main', 'zenei', 'dead_letter_local', cityHash64(gateway));
+
+CREATE TABLE IF NOT EXISTS zenei.gap_local ON CLUSTER 'main' (
+    device_id String CODEC(ZSTD(1)),
+    boot UInt32 CODEC(Delta, ZSTD(1)),
+    from_seq UInt32 COMMENT 'first missing seq' CODEC(Delta, ZSTD(1)),
+    to_seq UInt32 COMMENT 'last missing seq' CODEC(Delta, ZSTD(1)),
+    at DateTime64(3, 'UTC') COMMENT 'when intake gave up waiting' CODEC(Delta, ZSTD(1)),
+    gateway LowCardinality(String)
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
+PARTITION BY toYYYYMMDD(at)
+ORDER BY (device_id, boot, from_seq)
+SETTINGS replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS zenei.gap ON CLUSTER 'main' AS zenei.gap_local
+ENGINE = Distributed('main', 'zenei', 'gap_local', cityHash64(device_id));
+
+-- What a gateway writes at its start to see that a doubled insert counts once here.
+CREATE TABLE IF NOT EXISTS zenei.dedup_probe_local ON CLUSTER 'main' (
+    gateway String,
+    probe String,
+    at DateTime DEFAULT now()
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
+ORDER BY (gateway, probe)
+TTL at + INTERVAL 1 DAY
+SETTINGS replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS zenei.dedup_probe ON CLUSTER 'main' AS zenei.dedup_probe_local
+ENGINE = Distributed('main', 'zenei', 'dedup_probe_local', cityHash64(gateway));
+
+-- migration 2: findings (digest 3d74133c4091220cd0c63bd599c93f75)
+
+-- What was found and decided: few rows, the same on every server. A row that is sent again replaces itself.
+CREATE TABLE IF NOT EXISTS zenei.anomaly ON CLUSTER 'main' (
+    id String,
+    at DateTime64(3, 'UTC'),
+    device_id LowCardinality(String) COMMENT 'empty where the scope is no device',
+    rule LowCardinality(String),
+    rule_version UInt32,
+    domain LowCardinality(String),
+    component LowCardinality(String),
+    value Float64,
+    baseline Float64,
+    threshold Float64,
+    unit LowCardinality(String),
+    window_ms Int64,
+    scope_kind LowCardinality(String),
+    scope_value String,
+    urgency LowCardinality(String),
+    confidence Float64,
+    why String,
+    evidence Nested (device_id String, boot UInt32, seq UInt32, ts_ms Int64)
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}')
+PARTITION BY toYYYYMM(at)
+ORDER BY (at, id)
+SETTINGS replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS zenei.decision ON CLUSTER 'main' (
+    id String,
+    at DateTime64(3, 'UTC'),
+    rule LowCardinality(String),
+    rule_version UInt32,
+    scope_kind LowCardinality(String),
+    scope_value String,
+    reason LowCardinality(String),
+    value Float64,
+    threshold Float64,
+    unit LowCardinality(String),
+    why String
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}')
+PARTITION BY toYYYYMM(at)
+ORDER BY (at, id)
+SETTINGS replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS zenei.incident_event ON CLUSTER 'main' (
+    incident String,
+    seq UInt32 COMMENT 'within the incident, from 0',
+    at DateTime64(3, 'UTC'),
+    kind LowCardinality(String),
+    body String COMMENT 'JSON'
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}')
+ORDER BY (incident, seq)
+SETTINGS replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS zenei.inquiry ON CLUSTER 'main' (
+    id String,
+    received_at DateTime64(3, 'UTC') COMMENT 'when the customer made contact',
+    body String COMMENT 'JSON; personal'
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}')
+ORDER BY id
+SETTINGS replicated_deduplication_window = 10000;
+
+-- A line of the registry for as long as it held; a line that ended is written again with its end.
+CREATE TABLE IF NOT EXISTS zenei.registry ON CLUSTER 'main' (
+    device_id String,
+    valid_from DateTime64(3, 'UTC'),
+    valid_to Nullable(DateTime64(3, 'UTC')) COMMENT 'null: still',
+    ended UInt8 COMMENT '1 where valid_to stands: the newer version of the line',
+    customer String,
+    site LowCardinality(String),
+    door String,
+    service LowCardinality(String),
+    gateway LowCardinality(String),
+    model LowCardinality(String),
+    hw_rev LowCardinality(String),
+    lot LowCardinality(String),
+    installed_at String,
+    address String
+) ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}', ended)
+ORDER BY (device_id, valid_from)
+SETTINGS replicated_deduplication_window = 10000;
+
+-- migration 3: cohorts (digest c3f291019f7a054b372406cb9a3552ab)
+
+-- What locks that share something did in an hour (of hearing), as states that merge: read with sum, uniqCombined64Merge, sumMap and
+-- quantilesTDigestMerge(0.5, 0.9, 0.99). Dimensions are the scopes of findings; fw_hw is firmware and board together, as 3.2.1+C2.
+-- The states are fed by what is inserted: a record that two gateways heard counts twice in the sums, once among the locks.
+CREATE TABLE IF NOT EXISTS zenei.cohort_hour_local ON CLUSTER 'main' (
+    dimension LowCardinality(String),
+    value String,
+    hour DateTime('UTC'),
+    records SimpleAggregateFunction(sum, UInt64),
+    operations SimpleAggregateFunction(sum, UInt64),
+    failed_operations SimpleAggregateFunction(sum, UInt64) COMMENT 'jam, stall or timeout',
+    locks AggregateFunction(uniqCombined64, String),
+    errors SimpleAggregateFunction(sumMap, Map(String, UInt64)) COMMENT 'occurrences by code',
+    peak_ma AggregateFunction(quantilesTDigest(0.5, 0.9, 0.99), Nullable(Float32)),
+    sag_mv AggregateFunction(quantilesTDigest(0.5, 0.9, 0.99), Nullable(Float32)) COMMENT 'battery at rest less its lowest under load',
+    resistance_mohm AggregateFunction(quantilesTDigest(0.5, 0.9, 0.99), Nullable(Float32)) COMMENT 'sag by peak current'
+) ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
+PARTITION BY toYYYYMM(hour)
+ORDER BY (dimension, value, hour)
+SETTINGS replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS zenei.cohort_hour ON CLUSTER 'main' AS zenei.cohort_hour_local
+ENGINE = Distributed('main', 'zenei', 'cohort_hour_local', cityHash64(dimension, value));
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS zenei.cohort_of_record_local ON CLUSTER 'main' TO zenei.cohort_hour_local AS
+SELECT
+    cohort.1 AS dimension,
+    cohort.2 AS value,
+    toStartOfHour(heard_at, 'UTC') AS hour,
+    count() AS records,
+    uniqCombined64State(device_id) AS locks,
+    sumMap(if(code = '', map(), map(toString(code), toUInt64(count)))) AS errors
+FROM zenei.record_local
+ARRAY JOIN [
+    ('site', toString(site)), ('gateway', toString(gw)), ('model', toString(model)), ('hw_rev', toString(hw_rev)), ('lot', toString(lot)),
+    ('fw', toString(fw)), ('service', toString(service)), ('client_version', toString(client_version)),
+    ('fw_hw', if(fw = '' OR hw_rev = '', '', concat(fw, '+', hw_rev)))
+] AS cohort
+WHERE kind != 'gateway' AND cohort.2 != ''
+GROUP BY dimension, value, hour;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS zenei.cohort_of_operation_local ON CLUSTER 'main' TO zenei.cohort_hour_local AS
+SELECT
+    cohort.1 AS dimension,
+    cohort.2 AS value,
+    toStartOfHour(heard_at, 'UTC') AS hour,
+    count() AS records,
+    count() AS operations,
+    countIf(result IN ('jam', 'stall', 'timeout')) AS failed_operations,
+    uniqCombined64State(device_id) AS locks,
+    quantilesTDigestState(0.5, 0.9, 0.99)(toFloat32(peak_ma)) AS peak_ma,
+    quantilesTDigestState(0.5, 0.9, 0.99)(toFloat32(toInt32(rest_mv) - toInt32(battery_min_mv))) AS sag_mv,
+    quantilesTDigestState(0.5, 0.9, 0.99)(toFloat32((toInt32(rest_mv) - toInt32(battery_min_mv)) * 1000 / nullIf(operation.peak_ma, 0))) AS resistance_mohm
+FROM zenei.operation_local AS operation
+ARRAY JOIN [
+    ('site', toString(site)), ('gateway', toString(gw)), ('model', toString(model)), ('hw_rev', toString(hw_rev)), ('lot', toString(lot)),
+    ('fw', toString(fw)), ('service', toString(service)), ('client_version', toString(client_version)),
+    ('fw_hw', if(fw = '' OR hw_rev = '', '', concat(fw, '+', hw_rev)))
+] AS cohort
+WHERE cohort.2 != ''
+GROUP BY dimension, value, hour;
+
+-- how long rows stay
+
+-- How long rows stay. Applied again whenever the days change.
+ALTER TABLE zenei.record_local ON CLUSTER 'main' MODIFY TTL toDateTime(heard_at) + INTERVAL 400 DAY;
+
+ALTER TABLE zenei.operation_local ON CLUSTER 'main' MODIFY TTL toDateTime(heard_at) + INTERVAL 90 DAY;
+
+ALTER TABLE zenei.motor_profile_local ON CLUSTER 'main' MODIFY TTL toDateTime(heard_at) + INTERVAL 30 DAY;
+
+ALTER TABLE zenei.dead_letter_local ON CLUSTER 'main' MODIFY TTL toDateTime(heard_at) + INTERVAL 30 DAY;
+
+ALTER TABLE zenei.gap_local ON CLUSTER 'main' MODIFY TTL toDateTime(at) + INTERVAL 400 DAY;
+
+ALTER TABLE zenei.decision ON CLUSTER 'main' MODIFY TTL toDateTime(at) + INTERVAL 400 DAY;
+
+ALTER TABLE zenei.cohort_hour_local ON CLUSTER 'main' MODIFY TTL hour + INTERVAL 1200 DAY;
+
+-- roles
+
+-- Who may read what. Applied every time; needs a user that may grant.
+CREATE ROLE IF NOT EXISTS zenei_reader ON CLUSTER 'main';
+
+GRANT ON CLUSTER 'main' SELECT ON zenei.record, SELECT ON zenei.dead_letter, SELECT ON zenei.gap, SELECT ON zenei.cohort_hour, SELECT ON zenei.anomaly, SELECT ON zenei.decision, SELECT ON zenei.incident_event, SELECT ON zenei.registry TO zenei_reader;
+
+CREATE ROLE IF NOT EXISTS zenei_private ON CLUSTER 'main';
+
+GRANT ON CLUSTER 'main' SELECT ON zenei.operation, SELECT ON zenei.motor_profile, SELECT ON zenei.inquiry TO zenei_private;
