@@ -51,7 +51,11 @@ async fn show(arguments: &Demo, stage: &mut Stage, asked: Asked, out: &mut Outpu
         let watched = format!("{WATCHED_HOURS_PER_SECOND} simulated hours a second; Ctrl-C ends it");
         let pace = if arguments.once { "as fast as it goes" } else { &watched };
         out.line(format!("{locks} simulated locks, {days} days, seed {}, {pace}", arguments.seed))?;
-        out.line(format!("look: http://{}/metrics", stage.http()))?;
+        out.line(format!(
+            "look: http://{}/metrics; state in {} until the end",
+            stage.http(),
+            stage.folder().display()
+        ))?;
         out.flush()?;
     }
     let mut show = Show { seen: BTreeSet::new(), elapsed: Elapsed::start(), asked, json: arguments.json };

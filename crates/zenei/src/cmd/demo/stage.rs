@@ -7,6 +7,7 @@ use crate::exit::Failure;
 use firmware_sim::publish::Publisher;
 use firmware_sim::{Fleet, Message, Scenario, Truth};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use zenei_desk::{Handles, Incidents};
@@ -17,6 +18,11 @@ use zenei_wire::GatewayTime;
 
 /// How far the clock goes at once: a message is heard at most a minute after it was sent.
 const TICK_MS: i64 = 60_000;
+
+/// Where Linux keeps files in memory.
+const MEMORY: &str = "/dev/shm";
+/// Room that a demo needs there, in bytes: its spool, its Parquet files and its database take a third of it.
+const MEMORY_BYTES_MIN: u64 = 1 << 30;
 
 /// How long time goes on after the last message, so that no hole is waited for any longer (telemetry contract).
 const AFTER_MS: i64 = 120_000;
@@ -44,8 +50,7 @@ impl Stage {
             move |error: Box<dyn std::error::Error + Send + Sync>| Failure::Broken { what, source: error }
         };
         let fleet = Fleet::new(&Scenario::demo(), seed).map_err(|error| broken("make its fleet")(error.into()))?;
-        let folder = tempfile::Builder::new().prefix("zenei-demo-").tempdir();
-        let folder = folder.map_err(|error| broken("make its folder")(error.into()))?;
+        let folder = folder().map_err(|error| broken("make its folder")(error.into()))?;
         let registry = zenei_store::registry::read(fleet.registry_csv().as_bytes());
         let rules = Rules::embedded().map_err(|error| broken("read its rules")(error.into()))?;
         let desk = DeskHere::open(folder.path(), true).map_err(broken("open its desk"))?;
@@ -102,6 +107,11 @@ impl Stage {
         folder.close().map_err(|error| Failure::broken("can't remove the demo's folder", error))
     }
 
+    /// Where its state is.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(super) fn start_ms(&self) -> i64 {
         self.fleet.start_ms()
     }
@@ -150,5 +160,20 @@ impl Stage {
     async fn tick_to(&self, to_ms: i64) -> Result<(), Failure> {
         let ticked = self.gateway.tick(GatewayTime(to_ms)).await;
         ticked.map_err(|error| Failure::broken("the gateway can't go on", error))
+    }
+}
+
+/// A folder for a demo's state: in memory where there is room, because a demo keeps nothing and waits for 43,200 syncs a month; else, and where `TMPDIR`
+/// says so, among the temporary files.
+fn folder() -> std::io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("zenei-demo-");
+    if std::env::var_os("TMPDIR").is_some() {
+        return builder.tempdir();
+    }
+    let has_room = rustix::fs::statvfs(MEMORY).is_ok_and(|room| room.f_bavail * room.f_frsize >= MEMORY_BYTES_MIN);
+    match builder.tempdir_in(MEMORY) {
+        Ok(folder) if has_room => Ok(folder),
+        Ok(_) | Err(_) => builder.tempdir(),
     }
 }
