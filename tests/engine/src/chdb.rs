@@ -1,5 +1,6 @@
-//! How is a query given to the ClickHouse engine in `libchdb.so`? The binding to its C interface (`programs/local/chdb.h` of chdb-core 26.7),
-//! opened at run time. Must not know HTTP, nor what a statement means. Called by [`crate::order`].
+//! How is a query given to the ClickHouse engine in `libchdb.so`? The binding to its C interface
+//! (`programs/local/chdb.h` of chdb-core 26.7), opened at run time. Must not know HTTP, nor what a statement means.
+//! Called by [`crate::order`].
 #![expect(unsafe_code, reason = "the engine has a C interface and no other")]
 use crate::exception::Exception;
 use libloading::{AsSymbolName, Library};
@@ -7,7 +8,8 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr::NonNull;
 
-/// How much of the data of an insert is handed over at once; the engine copies it. A guess: large beside the cost of a call, small beside memory.
+/// How much of the data of an insert is handed over at once; the engine copies it. A guess: large beside the cost of a
+/// call, small beside memory.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// `chdb_connection *`: what a connection is closed by.
@@ -69,7 +71,8 @@ pub(crate) struct Chdb {
     functions: Functions,
     /// The arguments of each connection.
     arguments: [CString; 2],
-    /// Open as long as the engine lives: it stops with its last connection. An address, because only its closing needs it.
+    /// Open as long as the engine lives: it stops with its last connection. An address, because only its closing needs
+    /// it.
     held: usize,
 }
 
@@ -107,7 +110,8 @@ pub(crate) enum OpenError {
 
 impl Functions {
     fn open(path: &Path) -> Result<Self, libloading::Error> {
-        // SAFETY: the file is the one that was installed with its checksum, or the one that the tester names; its initialisers touch nothing of ours.
+        // SAFETY: the file is the one that was installed with its checksum, or the one that the tester names; its
+        // initialisers touch nothing of ours.
         let library = Box::leak(Box::new(unsafe { Library::new(path) }?));
         let functions = Self {
             connect: find(library, c"chdb_connect")?,
@@ -139,7 +143,8 @@ impl Functions {
     }
 }
 
-/// One function of the library. `T` is a function pointer with the signature of the header; the fields above are the only callers' types.
+/// One function of the library. `T` is a function pointer with the signature of the header; the fields above are the
+/// only callers' types.
 fn find<T: Copy>(library: &'static Library, name: impl AsSymbolName) -> Result<T, libloading::Error> {
     // SAFETY: each T is written after the header of the release whose checksum the installer demands.
     unsafe { library.get::<T>(name) }.map(|symbol| *symbol)
@@ -165,7 +170,8 @@ impl Chdb {
 
     fn connect(&self) -> Option<NonNull<*mut c_void>> {
         let mut arguments = self.arguments.each_ref().map(|argument| argument.as_ptr().cast_mut());
-        // SAFETY: two C strings that outlive the call, which copies them; the header allows connections from any thread.
+        // SAFETY: two C strings that outlive the call, which copies them; the header allows connections from any
+        // thread.
         NonNull::new(unsafe { (self.functions.connect)(2, arguments.as_mut_ptr()) })
     }
 }
@@ -201,7 +207,8 @@ impl Session<'_> {
         bytes: &[u8],
     ) -> Result<Output, Exception> {
         let stream = self.start(self.functions.insert, head, format, parameters);
-        // SAFETY: the stream is never null (header) and is destroyed once, at the end; an error's text lives as long as the stream.
+        // SAFETY: the stream is never null (header) and is destroyed once, at the end; an error's text lives as long as
+        // the stream.
         unsafe {
             if let Some(error) = text((self.functions.insert_error)(stream)) {
                 (self.functions.destroy_insert)(stream);
@@ -241,8 +248,8 @@ impl Session<'_> {
         let name_lengths: Vec<usize> = parameters.iter().map(|(name, _)| name.len()).collect();
         let values: Vec<*const c_char> = parameters.iter().map(|(_, value)| value.as_ptr().cast()).collect();
         let value_lengths: Vec<usize> = parameters.iter().map(|(_, value)| value.len()).collect();
-        // SAFETY: each pointer comes with the length of its slice, the four arrays have the length given last, all outlive the call, and `&mut self`
-        // keeps a second statement off this connection.
+        // SAFETY: each pointer comes with the length of its slice, the four arrays have the length given last, all
+        // outlive the call, and `&mut self` keeps a second statement off this connection.
         unsafe {
             start(
                 *self.connection.as_ptr(),
@@ -265,7 +272,8 @@ impl Session<'_> {
             return Err(Exception::network("the engine gave no answer"));
         }
         let functions = self.functions;
-        // SAFETY: the answer is not null and is destroyed once, at the end; its buffer has its length and, like its error, is copied before that.
+        // SAFETY: the answer is not null and is destroyed once, at the end; its buffer has its length and, like its
+        // error, is copied before that.
         unsafe {
             let output = match text((functions.error)(answer)) {
                 Some(error) => Err(Exception::of_engine(error)),

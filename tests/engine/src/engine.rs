@@ -1,5 +1,6 @@
-//! How does an engine start, and how does it end with the test that started it? One process for one folder; its standard input is the thread
-//! that holds it: once that closes, however this process ends, the engine ends too. Must not know what is asked of it. Called by tests.
+//! How does an engine start, and how does it end with the test that started it? One process for one folder; its
+//! standard input is the thread that holds it: once that closes, however this process ends, the engine ends too. Must
+//! not know what is asked of it. Called by tests.
 use crate::library::{self, Missing};
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -18,12 +19,14 @@ const REQUIRED_VARIABLES: [&str; 2] = ["CI", "ZENEI_REQUIRE_ENGINE"];
 const PROGRAM: &str = "zenei-engine";
 /// In the line in which the program says where it listens.
 const LISTENING: &str = "listening: ";
-/// How long the engine may take until it listens; 0.5 s were measured on an idle machine, the rest is a guess for a busy one.
+/// How long the engine may take until it listens; 0.5 s were measured on an idle machine, the rest is a guess for a
+/// busy one.
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// How long a clean end may take before it becomes a kill. A guess.
 const END_WITHIN: Duration = Duration::from_secs(30);
 
-/// A ClickHouse that can be asked over HTTP at [`Engine::url`]. An own one ends with this value, and loses its folder if it chose that itself.
+/// A ClickHouse that can be asked over HTTP at [`Engine::url`]. An own one ends with this value, and loses its folder
+/// if it chose that itself.
 #[derive(Debug)]
 pub struct Engine {
     url: String,
@@ -86,7 +89,8 @@ impl Engine {
         }
     }
 
-    /// An engine of our own in this folder, which is made if it is not there and stays afterwards. Only one at a time can have a folder.
+    /// An engine of our own in this folder, which is made if it is not there and stays afterwards. Only one at a time
+    /// can have a folder.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -94,8 +98,9 @@ impl Engine {
         Self::spawn(Some(folder))
     }
 
-    /// The one engine that the tests of this process share, started by the first of them as [`Engine::start`] does; each is to keep to a database of
-    /// its own. Without the library it is `None`, and one line on standard error, past the test harness, says how to install it: the test is to return.
+    /// The one engine that the tests of this process share, started by the first of them as [`Engine::start`] does;
+    /// each is to keep to a database of its own. Without the library it is `None`, and one line on standard error, past
+    /// the test harness, says how to install it: the test is to return.
     ///
     /// # Panics
     /// The engine does not start, or the library is missing and `CI` or `ZENEI_REQUIRE_ENGINE` is set.
@@ -147,7 +152,8 @@ impl Engine {
         if let Some(stdout) = child.stdout.take() {
             std::thread::spawn(move || {
                 for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    // Nobody listens once the engine is dropped; the pipe is read on, so that the program never waits for us.
+                    // Nobody listens once the engine is dropped; the pipe is read on, so that the program never waits
+                    // for us.
                     let _ = said.send(line);
                 }
             });
@@ -215,8 +221,8 @@ fn or_skip(started: Result<Engine, StartError>, is_required: bool, told: &mut dy
         Err(StartError::Missing(missing)) if !is_required => {
             let test = std::thread::current();
             let test = test.name().unwrap_or("a test");
-            // A tester without standard error can't be told.
-            let _ = writeln!(told, "SKIPPED {test}: {missing}");
+            // In one piece: tests of other threads write too. A tester without standard error can't be told.
+            let _ = told.write_all(format!("SKIPPED {test}: {missing}\n").as_bytes());
             None
         }
         Err(error) => {

@@ -1,5 +1,5 @@
-//! How is the engine asked over HTTP? ClickHouse's interface as far as its clients need it: `/ping`, and statements at `/`. Must not know SQL.
-//! Called by `main`.
+//! How is the engine asked over HTTP? ClickHouse's interface as far as its clients need it: `/ping`, and statements at
+//! `/`. Must not know SQL. Called by `main`.
 use crate::chdb::{Chdb, Output};
 use crate::exception::Exception;
 use crate::framing::lz4_frame;

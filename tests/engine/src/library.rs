@@ -1,5 +1,5 @@
-//! Where is the engine's library on this machine? Must not open it. Called by the program, which opens it, and by [`crate::engine`], which
-//! tells a tester how to get it.
+//! Where is the engine's library on this machine? Must not open it. Called by the program, which opens it, and by
+//! [`crate::engine`], which tells a tester how to get it.
 use std::path::{Path, PathBuf};
 
 /// The command that installs the library.

@@ -1,5 +1,5 @@
-//! How does an engine run as a program? Opens the library and a folder, listens on loopback, says where, and ends when it is told to. Must not know
-//! what is asked of it. Called by [`zenei_engine::Engine`], and by hand.
+//! How does an engine run as a program? Opens the library and a folder, listens on loopback, says where, and ends when
+//! it is told to. Must not know what is asked of it. Called by [`zenei_engine::Engine`], and by hand.
 mod chdb;
 mod exception;
 mod framing;
@@ -12,7 +12,7 @@ mod statement;
 use chdb::{Chdb, OpenError};
 use clap::Parser;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,7 +26,8 @@ const EXIT_UNREACHABLE: u8 = 69;
 /// In the folder, held as long as an engine has it open: the library does not look for a second one.
 const LOCK: &str = "zenei-engine.lock";
 
-/// A real ClickHouse engine behind ClickHouse's HTTP interface, for tests. No users, no TLS, no replication: for loopback alone.
+/// A real ClickHouse engine behind ClickHouse's HTTP interface, for tests. No users, no TLS, no replication: for
+/// loopback alone.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -99,15 +100,19 @@ async fn serve(arguments: &Arguments, routes: axum::Router) -> Result<(), Failur
     let listener = TcpListener::bind(address).await.map_err(|source| Failure::Listen { address, source })?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (parent, parent_ended) = tokio::sync::oneshot::channel::<()>();
-    if arguments.with_parent {
-        // A thread of its own: a read of standard input that never returns must not hold up the runtime's end.
-        std::thread::spawn(move || {
-            let _ = io::copy(&mut io::stdin().take(u64::MAX), &mut io::sink());
-            drop(parent);
-        });
+    let watch = move || {
+        // What it says is nothing; that it is closed, or can't be read, is the end.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        drop(parent);
+    };
+    // A thread of its own: a read of standard input that never returns must not hold up the runtime's end. Else the
+    // sender is kept, so that it never fires.
+    let _kept = if arguments.with_parent {
+        std::thread::spawn(watch);
+        None
     } else {
-        std::mem::forget(parent);
-    }
+        Some(watch)
+    };
     writeln!(io::stdout(), "listening: http://{}", listener.local_addr()?)?;
     axum::serve(listener, routes)
         .with_graceful_shutdown(async move {

@@ -1,10 +1,11 @@
-//! What is to be run, and in which surroundings? Settings, database and parameters hold for one request only, so each has a connection of its
-//! own. Must not know HTTP. Called by [`crate::front`]; [`crate::request`] makes the orders.
+//! What is to be run, and in which surroundings? Settings, database and parameters hold for one request only, so each
+//! has a connection of its own. Must not know HTTP. Called by [`crate::front`]; [`crate::request`] makes the orders.
 use crate::chdb::{Chdb, Output, Session};
 use crate::exception::Exception;
 use crate::statement::{Statement, split};
 
-/// What the library sets otherwise than a server does: `implicit_select` runs `1 + 1` and turns errors of syntax into others.
+/// What the library sets otherwise than a server does: `implicit_select` runs `1 + 1` and turns errors of syntax into
+/// others.
 const AS_A_SERVER: &str = "SET implicit_select = 0, allow_introspection_functions = 0";
 /// The format of an answer that names none, as on a server.
 const DEFAULT_FORMAT: &str = "TabSeparated";
@@ -34,6 +35,7 @@ impl Order {
         let format = if self.default_format.is_empty() { DEFAULT_FORMAT } else { &self.default_format };
         match split(&self.request) {
             Statement::Insert { head, format, bytes } => session.insert(head, format, &self.parameters, bytes),
+            Statement::Whole(sql) if sql.trim_ascii().is_empty() => Err(Exception::syntax("Empty query")),
             Statement::Whole(sql) => {
                 let statements = session.count(sql);
                 if statements > 1 {

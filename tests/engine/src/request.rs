@@ -1,11 +1,13 @@
-//! What does a request over ClickHouse's HTTP interface ask for? Reads URL, headers and body into an [`Order`]. What a server could do and this
-//! front can't is refused, never passed over. Must not run anything. Called by [`crate::front`].
+//! What does a request over ClickHouse's HTTP interface ask for? Reads URL, headers and body into an [`Order`]. What a
+//! server could do and this front can't is refused, never passed over. Must not run anything. Called by
+//! [`crate::front`].
 use crate::exception::Exception;
 use crate::framing::unframe;
 use crate::multipart;
 use crate::order::Order;
 
-/// Keys of the URL that are no settings and change nothing here: there are no users, and an answer is always complete before it is sent.
+/// Keys of the URL that are no settings and change nothing here: there are no users, and an answer is always complete
+/// before it is sent.
 const PASSED_OVER: [&str; 6] = ["user", "password", "quota_key", "wait_end_of_query", "buffer_size", "stacktrace"];
 /// Keys of the URL that would change what a statement means.
 const REFUSED: [&str; 5] = ["session_id", "session_check", "session_timeout", "close_session", "role"];

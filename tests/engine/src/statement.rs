@@ -1,7 +1,8 @@
-//! Is a statement an insert that carries its data, and where does the data begin? Reads no more of SQL than that takes: words, strings, comments
-//! and brackets. Must not know what the data say. Called by [`crate::order`].
+//! Is a statement an insert that carries its data, and where does the data begin? Reads no more of SQL than that takes:
+//! words, strings, comments and brackets. Must not know what the data say. Called by [`crate::order`].
 //!
-//! The engine takes an insert's data apart from its text: given as one text, binary data are cut where they look like the end of a statement.
+//! The engine takes an insert's data apart from its text: given as one text, binary data are cut where they look like
+//! the end of a statement.
 
 /// What there is to run.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,7 +51,8 @@ fn insert(request: &[u8]) -> Option<Statement<'_>> {
     None
 }
 
-/// The data begin after blanks and one line feed, as in ClickHouse's own parser: what follows may be blanks that are data.
+/// The data begin after blanks and one line feed, as in ClickHouse's own parser: what follows may be blanks that are
+/// data.
 fn data_after(request: &[u8], format_end: usize) -> usize {
     let rest = &request[format_end..];
     let mut at = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\x0c')).count();

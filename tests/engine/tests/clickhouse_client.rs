@@ -1,4 +1,5 @@
-//! What the `clickhouse` crate asks for: tables, typed rows in and out, Arrow, parameters, errors, and inserts that count once.
+//! What the `clickhouse` crate asks for: tables, typed rows in and out, Arrow, parameters, errors, and inserts that
+//! count once.
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::UInt32Type;
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray, UInt32Array};
@@ -165,6 +166,19 @@ async fn arrow_of_another_type_or_cut_off_is_an_error_and_leaves_no_row() {
 }
 
 #[tokio::test]
+async fn an_insert_that_is_given_up_leaves_no_row() {
+    let Some(engine) = Engine::for_test() else { return };
+    let client = fresh(engine, "zenei_given_up").await;
+    table(&client, "readings", "").await;
+    let mut insert = client.insert_formatted_with(ARROW_INSERT);
+    insert.send(arrow_stream(0, 1_000).into()).await.unwrap();
+    drop(insert);
+    // The whole stream had been sent, and only its end had not been said.
+    insert_arrow(&client, ARROW_INSERT, arrow_stream(5_000, 10)).await.unwrap();
+    assert_eq!(count(&client, "readings").await, 10);
+}
+
+#[tokio::test]
 async fn parameters_are_values_and_never_sql() {
     let Some(engine) = Engine::for_test() else { return };
     let client = fresh(engine, "zenei_parameters").await;
@@ -194,6 +208,7 @@ async fn errors_come_with_their_code() {
     assert_eq!(code(client.query("SELECT * FROM nowhere").execute().await), 60);
     assert_eq!(code(client.query("SELEC 1").execute().await), 62);
     assert_eq!(code(client.query("SELECT 1; SELECT 2").execute().await), 62);
+    assert_eq!(code(client.query(" ").execute().await), 62);
     assert_eq!(code(client.query("SELECT throwIf(number = 3) FROM numbers(5)").fetch_all::<u8>().await), 395);
     assert_eq!(code(client.query("SELECT 1").with_setting("no_such_setting", "1").execute().await), 115);
     assert_eq!(code(client.clone().with_database("zenei_nowhere").query("SELECT 1").execute().await), 81);
