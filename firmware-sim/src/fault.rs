@@ -1,53 +1,104 @@
-//! Which lock, version or region has which fault from when: the scenario's faults made concrete by the seed.
-//! A fault acts through physics or rates alone; nothing in a record names it. Knows no record. Called by `fleet` (once) and `lock`.
-use crate::calendar::DAY_MS;
-use crate::rng::{Draws, FLEET, Purpose};
-use crate::scenario::{Fault, Growth, Scenario};
+//! What a concrete fault is: which lock, gateway, version or region has it, from when to when, and how strongly at a time.
+//! A fault acts through physics, rates or the link alone; nothing in a record names it. Knows no record and no random number. Made by
+//! `plan`, called by `lock`, `gateway` and `truth`.
+use crate::scenario::{DriftField, DriftKind, Single};
 
-/// A growing factor.
+/// A growing quantity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Ramp {
-    onset_ms: i64,
-    ramp_ms: f64,
-    strength: f64,
-    power: f64,
+    pub(crate) onset_ms: i64,
+    pub(crate) until_ms: i64,
+    pub(crate) ramp_ms: f64,
+    pub(crate) strength: f64,
+    pub(crate) power: f64,
+    /// Whether it holds its strength from the end of the ramp; else it grows on.
+    pub(crate) holds: bool,
 }
 
 impl Ramp {
-    /// The factor at a time; 1 before the onset. It grows on beyond the end of the ramp.
-    pub(crate) fn factor(&self, at_ms: i64) -> f64 {
-        if at_ms < self.onset_ms {
-            return 1.0;
+    /// How strong it is at a time; 0 before the onset and when it is repaired.
+    pub(crate) fn value(&self, at_ms: i64) -> f64 {
+        if !self.is_on(at_ms) {
+            return 0.0;
         }
         let along = if self.ramp_ms > 0.0 { (at_ms - self.onset_ms) as f64 / self.ramp_ms } else { 1.0 };
-        1.0 + self.strength * along.powf(self.power)
+        let along = if self.holds { along.min(1.0) } else { along };
+        self.strength * along.powf(self.power)
+    }
+
+    /// Whether it has begun and is not repaired.
+    pub(crate) fn is_on(&self, at_ms: i64) -> bool {
+        (self.onset_ms..self.until_ms).contains(&at_ms)
     }
 }
 
-/// A firmware version's bug, by index of version and code.
+/// A share of requests that come late.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Late {
+    pub(crate) share: f64,
+    pub(crate) ms: f64,
+}
+
+/// A firmware version's bug; versions, codes and revisions by their place in the scenario.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Bug {
     pub(crate) version: usize,
+    pub(crate) harm: Harm,
+}
+
+/// What a bug does.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Harm {
+    /// F1: a factor of the sleep current.
+    Drain { factor: f64 },
+    /// F2: restarts, each with a time of no answer.
+    Reboots { per_day: f64, boot_ms: i64 },
+    /// F3, F5: a code comes more often; late requests from some uptime on.
+    Errors { hw_rev: Option<usize>, code: usize, factor: f64, late: Late, late_after_ms: i64 },
+    /// F4: heap is lost; late requests when little is left.
+    Leak { b_per_day: f64, low_b: f64, late: Late, boot_ms: i64 },
+}
+
+/// S2: requests of a client version meet an error code.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Cloud {
+    pub(crate) client: usize,
     pub(crate) code: usize,
-    pub(crate) factor: f64,
-    pub(crate) late_share: f64,
-    pub(crate) late_after_ms: i64,
-    pub(crate) late_ms: f64,
+    pub(crate) late: Late,
+}
+
+/// S3: who alters which field how.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Altered {
+    pub(crate) by: Alterer,
+    pub(crate) field: DriftField,
+    pub(crate) how: DriftKind,
+}
+
+/// Who alters a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alterer {
+    Version(usize),
+    Client(usize),
 }
 
 /// What a fault does.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Effect {
-    /// H1 on this lock.
-    Friction { lock: usize, ramp: Ramp },
-    /// H5 on this lock.
-    Resistance { lock: usize, ramp: Ramp },
-    /// F3.
-    Bug(Bug),
+    /// On one lock.
+    Lock { kind: Single, lock: usize, ramp: Ramp },
+    /// S1 on one gateway; `late_ms` above 0: it passes on only so often.
+    Gateway { site: usize, number: usize, late_ms: i64 },
+    /// F1 to F5.
+    Version(Bug),
+    /// S2.
+    Cloud(Cloud),
+    /// S3.
+    Drift(Altered),
     /// H7: in this region; the weather knows the rest.
-    Cold { region: usize, until_ms: i64 },
-    /// C2 on this lock.
-    Replacement { lock: usize },
+    Cold { region: usize },
+    /// C1: a factor of operations.
+    Holiday { ops: f64 },
     /// C4: this rollout.
     Rollout { rollout: usize },
 }
@@ -56,107 +107,37 @@ pub(crate) enum Effect {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Planned {
     pub(crate) onset_ms: i64,
+    /// Repaired, or the end of the run.
+    pub(crate) until_ms: i64,
     pub(crate) effect: Effect,
 }
 
-/// Makes the scenario's faults concrete.
-pub(crate) fn plan(scenario: &Scenario, seed: u64, start_ms: i64) -> Vec<Planned> {
-    let mut planned = Vec::new();
-    let mut taken = Vec::new();
-    let at = |day: f64| start_ms + (day * DAY_MS as f64) as i64;
-    for (number, fault) in scenario.fault.iter().enumerate() {
-        let mut draws = Draws::new(seed, FLEET, Purpose::Fault, number as u64);
-        match fault {
-            Fault::H1(growth) => planned.extend(
-                grown(growth, scenario, &mut draws, &mut taken, start_ms)
-                    .map(|(lock, ramp)| Planned { onset_ms: ramp.onset_ms, effect: Effect::Friction { lock, ramp } }),
-            ),
-            Fault::H5(growth) => planned.extend(
-                grown(growth, scenario, &mut draws, &mut taken, start_ms)
-                    .map(|(lock, ramp)| Planned { onset_ms: ramp.onset_ms, effect: Effect::Resistance { lock, ramp } }),
-            ),
-            Fault::F3(rate) => planned.push(Planned {
-                onset_ms: at(rollout_day(scenario, &rate.version)),
-                effect: Effect::Bug(Bug {
-                    version: place(scenario.firmware.iter().map(|firmware| &firmware.version), &rate.version),
-                    code: place(scenario.errors.keys(), &rate.code),
-                    factor: rate.factor,
-                    late_share: rate.late_share,
-                    late_after_ms: (rate.late_after_days * DAY_MS as f64) as i64,
-                    late_ms: rate.late_ms,
-                }),
-            }),
-            Fault::H7(snap) => planned.push(Planned {
-                onset_ms: at(snap.day),
-                effect: Effect::Cold {
-                    region: place(scenario.region.iter().map(|region| &region.name), &snap.region),
-                    until_ms: at(snap.day + snap.days),
-                },
-            }),
-            Fault::C2(replacement) => planned.extend((0..replacement.count).map(|_| {
-                let lock = choose(scenario.locks, &mut draws, &mut taken);
-                let onset_ms = at(replacement.day + replacement.days * draws.uniform());
-                Planned { onset_ms, effect: Effect::Replacement { lock } }
-            })),
+impl Planned {
+    /// Whether it has begun and is not repaired.
+    pub(crate) fn is_on(&self, at_ms: i64) -> bool {
+        (self.onset_ms..self.until_ms).contains(&at_ms)
+    }
+}
+
+impl Bug {
+    /// The benchmark's name.
+    pub(crate) fn family(&self) -> &'static str {
+        match self.harm {
+            Harm::Drain { .. } => "F1",
+            Harm::Reboots { .. } => "F2",
+            Harm::Errors { hw_rev: None, .. } => "F3",
+            Harm::Leak { .. } => "F4",
+            Harm::Errors { hw_rev: Some(_), .. } => "F5",
         }
     }
-    planned.extend(
-        harmless_rollouts(scenario).map(|rollout| Planned {
-            onset_ms: at(scenario.rollout[rollout].day),
-            effect: Effect::Rollout { rollout },
-        }),
-    );
-    planned
-}
 
-fn grown(
-    growth: &Growth,
-    scenario: &Scenario,
-    draws: &mut Draws,
-    taken: &mut Vec<usize>,
-    start_ms: i64,
-) -> impl Iterator<Item = (usize, Ramp)> {
-    let count = if growth.lock.is_some() { 1 } else { growth.count };
-    let chosen: Vec<(usize, Ramp)> = (0..count)
-        .map(|_| {
-            let lock = growth.lock.unwrap_or_else(|| choose(scenario.locks, draws, taken));
-            let onset_day = growth.day + growth.day_spread * draws.uniform();
-            let onset_ms = start_ms + (onset_day * DAY_MS as f64) as i64;
-            let ramp_ms = growth.ramp_days * DAY_MS as f64;
-            (lock, Ramp { onset_ms, ramp_ms, strength: growth.strength, power: growth.power })
-        })
-        .collect();
-    chosen.into_iter()
-}
-
-/// A lock that no other fault has, as long as there are any.
-fn choose(locks: usize, draws: &mut Draws, taken: &mut Vec<usize>) -> usize {
-    let mut lock = draws.below(locks);
-    while taken.len() < locks && taken.contains(&lock) {
-        lock = draws.below(locks);
+    /// Whether it hits this board revision.
+    pub(crate) fn hits(&self, revision: usize) -> bool {
+        match self.harm {
+            Harm::Errors { hw_rev, .. } => hw_rev.is_none_or(|hit| hit == revision),
+            Harm::Drain { .. } | Harm::Reboots { .. } | Harm::Leak { .. } => true,
+        }
     }
-    taken.push(lock);
-    lock
-}
-
-fn rollout_day(scenario: &Scenario, version: &str) -> f64 {
-    let days = scenario.rollout.iter().filter(|rollout| rollout.version == version).map(|rollout| rollout.day);
-    days.fold(f64::INFINITY, f64::min)
-}
-
-fn harmless_rollouts(scenario: &Scenario) -> impl Iterator<Item = usize> {
-    let faulty = |version: &str| {
-        scenario.fault.iter().any(|fault| match fault {
-            Fault::F3(rate) => rate.version == version,
-            Fault::H1(_) | Fault::H5(_) | Fault::H7(_) | Fault::C2(_) => false,
-        })
-    };
-    (0..scenario.rollout.len()).filter(move |&at| !faulty(&scenario.rollout[at].version))
-}
-
-/// The place of a name that the scenario's check has found to be there.
-pub(crate) fn place<'a>(mut names: impl Iterator<Item = &'a String>, name: &str) -> usize {
-    names.position(|other| other == name).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -164,31 +145,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ramp_departs_at_its_onset_and_reaches_its_strength() {
-        let ramp = Ramp { onset_ms: 1000, ramp_ms: 100.0, strength: 0.5, power: 2.0 };
-        assert_eq!([ramp.factor(0), ramp.factor(1000), ramp.factor(1100)], [1.0, 1.0, 1.5]);
-        assert!(ramp.factor(1050) < 1.25 && ramp.factor(1200) > 1.5);
-    }
-
-    #[test]
-    fn the_seed_chooses_other_locks_but_never_one_twice() {
-        let demo = Scenario::demo();
-        let locks = |seed| {
-            let mut locks: Vec<usize> = plan(&demo, seed, 0)
-                .iter()
-                .filter_map(|planned| match planned.effect {
-                    Effect::Friction { lock, .. } | Effect::Resistance { lock, .. } => Some(lock),
-                    Effect::Replacement { lock } => Some(lock),
-                    Effect::Bug(_) | Effect::Cold { .. } | Effect::Rollout { .. } => None,
-                })
-                .collect();
-            locks.sort_unstable();
-            locks
-        };
-        let mut first = locks(1);
-        assert_ne!(first, locks(2));
-        let count = first.len();
-        first.dedup();
-        assert_eq!((count, first.len()), (8, 8));
+    fn a_ramp_departs_at_its_onset_reaches_its_strength_and_ends() {
+        let ramp = Ramp { onset_ms: 1000, until_ms: 2000, ramp_ms: 100.0, strength: 0.5, power: 2.0, holds: false };
+        assert_eq!([ramp.value(0), ramp.value(1000), ramp.value(1100), ramp.value(2000)], [0.0, 0.0, 0.5, 0.0]);
+        assert!(ramp.value(1050) < 0.25 && ramp.value(1200) > 0.5);
+        let held = Ramp { holds: true, ..ramp };
+        assert_eq!(held.value(1900), 0.5);
+        assert_eq!(Ramp { ramp_ms: 0.0, ..held }.value(1000), 0.5);
     }
 }

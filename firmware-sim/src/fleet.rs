@@ -1,5 +1,6 @@
 //! All locks of a run on one queue of what comes next: messages in order of time, whatever the steps in which they are asked for.
 //! Called by whoever needs a fleet: the binary, the demo, the lab, tests.
+use crate::gateway::Gateway;
 use crate::identity::{self, Identity, Kinds};
 use crate::lock::Lock;
 use crate::message::{Message, Outbox};
@@ -16,7 +17,10 @@ pub struct Fleet {
     identities: Vec<Identity>,
     kinds: Vec<Kinds>,
     locks: Vec<Lock>,
-    /// When each lock does its next thing; of equal times the lower lock comes first.
+    gateways: Vec<Gateway>,
+    /// Of each lock its gateway, and the gateway's interval in which it was heard last; empty without reports.
+    heard: Vec<(usize, u32)>,
+    /// When each lock does its next thing, then each gateway; of equal times the lower number comes first.
     queue: BinaryHeap<Reverse<(i64, u32)>>,
 }
 
@@ -31,8 +35,15 @@ impl Fleet {
             (0..scenario.locks).map(|number| identity::draw(scenario, seed, number)).unzip();
         let locks: Vec<Lock> =
             kinds.iter().enumerate().map(|(number, &kinds)| Lock::new(&world, number, kinds, None)).collect();
-        let queue = locks.iter().zip(0..).map(|(lock, number)| Reverse((lock.next_ms(), number))).collect();
-        Ok(Self { world, identities, kinds, locks, queue })
+        let gateways = Gateway::all(&world);
+        let before = |site: usize| scenario.site[..site].iter().map(|site| site.gateways).sum::<usize>();
+        let heard = match gateways.is_empty() {
+            true => Vec::new(),
+            false => kinds.iter().map(|kinds| (before(kinds.site) + kinds.gateway, 0)).collect(),
+        };
+        let next = locks.iter().map(Lock::next_ms).chain(gateways.iter().map(Gateway::next_ms));
+        let queue = next.zip(0..).map(|(at_ms, number)| Reverse((at_ms, number))).collect();
+        Ok(Self { world, identities, kinds, locks, gateways, heard, queue })
     }
 
     /// Start of the run, ms since 1970: local midnight of the scenario's first day.
@@ -53,15 +64,23 @@ impl Fleet {
     /// Adds every message sent after the last call's time and up to `to_ms`, in order of `at_ms`; nothing is sent after [`Fleet::end_ms`].
     pub fn advance(&mut self, to_ms: i64, out: &mut Vec<Message>) {
         let to_ms = to_ms.min(self.world.end_ms);
-        let mut outbox = Outbox(out);
         while let Some(mut next) = self.queue.peek_mut() {
             let Reverse((at_ms, number)) = *next;
             if at_ms > to_ms {
                 break;
             }
-            let lock = &mut self.locks[number as usize];
-            lock.step(&self.world, &self.identities[number as usize], &mut outbox);
+            let (place, before) = (number as usize, out.len());
+            let Some(lock) = self.locks.get_mut(place) else {
+                let gateway = &mut self.gateways[place - self.locks.len()];
+                gateway.step(&self.world, out);
+                *next = Reverse((gateway.next_ms(), number));
+                continue;
+            };
+            lock.step(&self.world, &self.identities[place], &mut Outbox(out));
             *next = Reverse((lock.next_ms(), number));
+            if let Some((gateway, last)) = self.heard.get_mut(place).filter(|_| out.len() > before) {
+                self.gateways[*gateway].hear(last);
+            }
         }
     }
 

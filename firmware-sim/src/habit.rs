@@ -12,11 +12,13 @@ const GAP_MS: i64 = 20_000;
 /// Times of the day's operations, falling: the next one is the last.
 pub(crate) fn day(world: &World, lock: usize, service: usize, ops_factor: f64, day: i64) -> Vec<i64> {
     let habits = &world.scenario.service[service];
-    let weekend = calendar::is_weekend(world.scenario.first_day() + day);
+    let midnight_ms = world.start_ms + day * DAY_MS;
+    let holiday = world.holiday(midnight_ms + DAY_MS / 2);
+    let weekend = holiday.is_some() || calendar::is_weekend(world.scenario.first_day() + day);
     let (hours, factor) = if weekend { (&habits.weekend_hours, habits.weekend) } else { (&habits.weekday_hours, 1.0) };
+    let factor = factor * holiday.unwrap_or(1.0);
     let mut draws = Draws::new(world.seed, lock, Purpose::Habit, day as u64);
     let count = draws.poisson(habits.ops_per_day * ops_factor * factor).min(OPS_PER_DAY_MAX);
-    let midnight_ms = world.start_ms + day * DAY_MS;
     let mut times: Vec<i64> = (0..count)
         .map(|_| {
             let hour = draws.pick(hours.iter().copied()) as i64;

@@ -39,6 +39,8 @@ pub(crate) struct Kinds {
     pub(crate) firmware: usize,
     pub(crate) app: usize,
     pub(crate) hub: usize,
+    /// Of its site.
+    pub(crate) gateway: usize,
 }
 
 /// Draws one lock's kinds and names.
@@ -54,7 +56,7 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize) -> (Identity, Ki
     let app = draws.pick(scenario.client.iter().map(|client| if client.hub { 0.0 } else { client.share }));
     let hub = draws.pick(scenario.client.iter().map(|client| if client.hub { client.share } else { 0.0 }));
     let home = &scenario.site[site];
-    let place = |names: &mut dyn Iterator<Item = &String>, name: &str| crate::fault::place(names, name);
+    let place = |names: &mut dyn Iterator<Item = &String>, name: &str| crate::plan::place(names, name);
     let kinds = Kinds {
         site,
         region: place(&mut scenario.region.iter().map(|region| &region.name), &home.region),
@@ -66,6 +68,7 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize) -> (Identity, Ki
         firmware,
         app,
         hub,
+        gateway,
     };
     let installed_ms = (scenario.first_day() - draws.below(700) as i64 - 30) * DAY_MS;
     let identity = Identity {

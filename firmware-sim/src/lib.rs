@@ -14,19 +14,24 @@
 //! assert!(messages.len() > 100);
 //! # Ok::<(), firmware_sim::ScenarioError>(())
 //! ```
+mod ailment;
 mod battery;
 mod calendar;
 mod clock;
 mod disturb;
+mod drift;
 mod fault;
 mod fleet;
+mod gateway;
 mod habit;
 mod identity;
 mod individual;
+mod jitter;
 mod lock;
 mod message;
 mod motor;
 mod operation;
+mod plan;
 pub mod publish;
 mod recording;
 mod rng;
@@ -40,5 +45,5 @@ pub use fleet::Fleet;
 pub use identity::Identity;
 pub use message::Message;
 pub use recording::Recorder;
-pub use scenario::{DEMO_TOML, PHYSICS_TOML, Scenario, ScenarioError};
+pub use scenario::{DEMO_TOML, FLEET_TOML, PHYSICS_TOML, Scenario, ScenarioError};
 pub use truth::{Scope, Truth};

@@ -1,10 +1,10 @@
 //! One lock through time: what it does next, and what it says when it has done it.
 //! A lock knows the shared world and itself, no other lock; it can be run again alone, with or without one of its faults.
 //! Called by `fleet` (messages) and `truth` (what really happened).
+use crate::ailment::{Ailments, Cut};
 use crate::battery::Pack;
 use crate::calendar::{DAY_MS, MINUTE_MS};
 use crate::clock::Clock;
-use crate::fault::{Effect, Ramp};
 use crate::habit;
 use crate::identity::{Identity, Kinds};
 use crate::individual::{self, Individual};
@@ -21,9 +21,7 @@ pub(crate) struct Lock {
     number: usize,
     kinds: Kinds,
     one: Individual,
-    without: Option<usize>,
-    friction: Vec<Ramp>,
-    resistance: Vec<Ramp>,
+    ailments: Ailments,
     pack: Pack,
     settled_ms: i64,
     speech: Speech,
@@ -40,15 +38,20 @@ pub(crate) struct Lock {
     states: u64,
     state_ms: i64,
     extra: u64,
-    /// One for each code, and the last for resets.
+    /// One for each code, one for resets, the last for those of a bug.
     clocks: Vec<Clock>,
     clock_ms: i64,
     /// Rollouts to come, latest first: when and which.
     rollouts: Vec<(i64, usize)>,
     /// An update under way: when it ends and to which version.
     ota: Option<(i64, usize)>,
-    /// Battery replacements to come, latest first.
-    replacements: Vec<i64>,
+    /// Away from its gateway by itself; and because a fault cuts it off.
+    away: bool,
+    cut: bool,
+    /// When a leak has used up the heap.
+    heap_out_ms: i64,
+    /// Until when it answers nobody: it restarts.
+    deaf_until_ms: i64,
     offline_periods: u64,
     /// When the present or next offline period begins and ends.
     offline_ms: (i64, i64),
@@ -60,13 +63,16 @@ pub(crate) struct Lock {
 enum Due {
     Offline,
     Online,
-    Replacement,
+    Visit,
     UpdateDone,
     Update,
     Midnight,
     Operation,
     Heartbeat,
     Clock,
+    HeapOut,
+    CutOff,
+    CutOn,
 }
 
 impl Lock {
@@ -80,12 +86,10 @@ impl Lock {
         let cbor = world.scenario.hw_rev[kinds.hw_rev].cbor;
         let mut lock = Self {
             number,
-            without,
-            friction: Vec::new(),
-            resistance: Vec::new(),
+            ailments: Ailments::of(world, number, &kinds, without),
             pack: Pack::with_charge(one.charge),
             settled_ms: start_ms,
-            speech: Speech::new(number, cbor, one.boots, seq, booted_ms),
+            speech: Speech::new(world.seed, number, cbor, (one.boots, seq), booted_ms),
             version: kinds.firmware,
             version_since_ms: booted_ms,
             reset_reason: ResetReason::PowerOn,
@@ -102,15 +106,18 @@ impl Lock {
             clock_ms: i64::MAX,
             rollouts: rollouts(world, number),
             ota: None,
-            replacements: Vec::new(),
+            away: false,
+            cut: false,
+            heap_out_ms: i64::MAX,
+            deaf_until_ms: i64::MIN,
             offline_periods: 0,
             offline_ms: offline_period(world, number, 0, start_ms),
             low_battery_day: -1,
             kinds,
             one,
         };
-        lock.take_faults(world);
-        lock.clocks = (0..=world.codes.len())
+        lock.find_heap_out(world);
+        lock.clocks = (0..world.codes.len() + 2)
             .map(|kind| Clock::new(world.seed, number, kind, start_ms, lock.rate(world, kind)))
             .collect();
         lock.find_clock();
@@ -127,13 +134,21 @@ impl Lock {
         let (at_ms, due) = self.due();
         let mut at = acts::At { world, identity, at_ms, listener };
         match due {
-            Due::Offline => self.speech.offline = true,
+            Due::Offline => (self.away, self.speech.offline) = (true, true),
             Due::Online => {
-                self.speech.back(identity, at_ms, at.listener);
+                self.away = false;
+                self.come_back(&mut at);
                 self.offline_periods += 1;
                 self.offline_ms = offline_period(world, self.number, self.offline_periods, at_ms);
             }
-            Due::Replacement => self.replace_battery(&mut at),
+            Due::CutOff => (self.cut, self.speech.offline) = (true, true),
+            Due::CutOn => {
+                self.cut = false;
+                self.ailments.end_cut();
+                self.come_back(&mut at);
+            }
+            Due::HeapOut => self.run_out_of_heap(&mut at),
+            Due::Visit => self.visit(&mut at),
             Due::Update => self.start_update(&mut at),
             Due::UpdateDone => self.finish_update(&mut at),
             Due::Midnight => {
@@ -148,16 +163,18 @@ impl Lock {
     }
 
     fn due(&self) -> (i64, Due) {
-        let link =
-            if self.speech.offline { (self.offline_ms.1, Due::Online) } else { (self.offline_ms.0, Due::Offline) };
+        let link = if self.away { (self.offline_ms.1, Due::Online) } else { (self.offline_ms.0, Due::Offline) };
+        let cut = |cut: Cut| if self.cut { (cut.until_ms, Due::CutOn) } else { (cut.from_ms, Due::CutOff) };
         let never = i64::MAX;
         [
             (self.ota.map_or(never, |(at_ms, _)| at_ms), Due::UpdateDone),
             (self.rollouts.last().map_or(never, |&(at_ms, _)| at_ms), Due::Update),
-            (self.replacements.last().copied().unwrap_or(never), Due::Replacement),
+            (self.ailments.next_visit_ms(), Due::Visit),
             self.plan.last().map_or((self.plan_end_ms, Due::Midnight), |&at_ms| (at_ms, Due::Operation)),
             (self.state_ms, Due::Heartbeat),
             (self.clock_ms, Due::Clock),
+            (self.heap_out_ms, Due::HeapOut),
+            self.ailments.next_cut().map_or((never, Due::CutOff), cut),
         ]
         .into_iter()
         .fold(link, Ord::min)
@@ -165,32 +182,30 @@ impl Lock {
 
     /// The rate of a clock, per day, under the version that runs.
     fn rate(&self, world: &World, kind: usize) -> f64 {
-        let Some((_, per_day)) = world.codes.get(kind) else {
-            return world.scenario.firmware[self.version].resets_per_day;
-        };
-        let bugs = world.bugs(self.version, self.without).filter(|bug| bug.code == kind);
-        per_day * self.one.errors * bugs.map(|bug| bug.factor).product::<f64>()
+        match world.codes.get(kind) {
+            Some((_, per_day)) => {
+                per_day * self.one.errors * self.ailments.errors(world, &self.kinds, self.version, kind)
+            }
+            None if kind == world.codes.len() => world.scenario.firmware[self.version].resets_per_day,
+            None => self.ailments.reboots(world, self.version).0,
+        }
     }
 
     fn find_clock(&mut self) {
         self.clock_ms = self.clocks.iter().map(Clock::due_ms).min().unwrap_or(i64::MAX);
     }
 
-    fn take_faults(&mut self, world: &World) {
-        for (_, planned) in world.plan.iter().enumerate().filter(|(at, _)| Some(*at) != self.without) {
-            match planned.effect {
-                Effect::Friction { lock, ramp } if lock == self.number => self.friction.push(ramp),
-                Effect::Resistance { lock, ramp } if lock == self.number => self.resistance.push(ramp),
-                Effect::Replacement { lock } if lock == self.number => self.replacements.push(planned.onset_ms),
-                Effect::Friction { .. }
-                | Effect::Resistance { .. }
-                | Effect::Replacement { .. }
-                | Effect::Bug(_)
-                | Effect::Cold { .. }
-                | Effect::Rollout { .. } => {}
-            }
-        }
-        self.replacements.sort_unstable_by(|a, b| b.cmp(a));
+    /// When a leak has used up the heap, from this boot on.
+    fn find_heap_out(&mut self, world: &World) {
+        let (b_per_day, _) = self.ailments.heap(world, self.version);
+        let free_b = self.fresh_heap_b(world) - acts::HEAP_LEAST_B;
+        let days = free_b.max(0.0) / b_per_day;
+        self.heap_out_ms = if days < 1e6 { self.speech.booted_ms + (days * DAY_MS as f64) as i64 } else { i64::MAX };
+    }
+
+    /// Free heap after start, bytes.
+    fn fresh_heap_b(&self, world: &World) -> f64 {
+        world.scenario.model[self.kinds.model].heap_b - world.scenario.firmware[self.version].heap_used_b
     }
 }
 

@@ -19,19 +19,20 @@ struct Cli {
 enum Command {
     /// Simulate a fleet; publish and record what it says.
     Run(RunArgs),
-    /// Print an embedded file: the demo's scenario, or the physics that every scenario is laid over.
+    /// Print an embedded file: the demo's scenario, the fleet benchmark's, or the physics that every scenario is laid over.
     Scenario { name: Embedded },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Embedded {
     Demo,
+    Fleet,
     Physics,
 }
 
 #[derive(Args)]
 struct RunArgs {
-    /// A scenario's TOML file, or `demo`.
+    /// A scenario's TOML file, `demo` or `fleet`.
     #[arg(long, default_value = "demo")]
     scenario: String,
     /// The same scenario and seed give the same bytes.
@@ -43,6 +44,15 @@ struct RunArgs {
     /// Other than the scenario's number of days.
     #[arg(long)]
     days: Option<f64>,
+    /// Faults per lock-year, other than the scenario's; only where it has a density of faults.
+    #[arg(long, value_name = "RATE")]
+    fault_rate: Option<f64>,
+    /// Move every physical parameter by chance by up to this share, 0 to 0.9.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    jitter: f64,
+    /// Which way they are moved.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "jitter")]
+    jitter_seed: u64,
     /// Publish to this broker or ingress, HOST:PORT.
     #[arg(long, value_name = "HOST:PORT")]
     mqtt: Option<String>,
@@ -103,6 +113,7 @@ fn main() -> ExitCode {
         Command::Scenario { name } => {
             let text = match name {
                 Embedded::Demo => firmware_sim::DEMO_TOML,
+                Embedded::Fleet => firmware_sim::FLEET_TOML,
                 Embedded::Physics => firmware_sim::PHYSICS_TOML,
             };
             run::print(text)

@@ -1,7 +1,10 @@
 //! How a record leaves a lock: numbered, labelled, encoded, held while the lock is offline, sent in order when it is back.
 //! Knows no physics. Called by `lock`.
+use crate::drift;
+use crate::fault::Altered;
 use crate::identity::Identity;
 use crate::operation::Observed;
+use crate::rng::{Draws, Purpose};
 use zenei_wire::{Body, DeviceTime, Kind, Name, Record, Text, Topic};
 
 /// The most bytes of one backlog message: the contract's 64 KiB less room for the last record.
@@ -18,7 +21,7 @@ pub struct Message {
     pub payload: Vec<u8>,
     /// Whether it is to be retained (only `state`).
     pub retain: bool,
-    /// The lock's place in [`crate::Fleet::locks`].
+    /// The lock's place in [`crate::Fleet::locks`]; of what gateways say, their number beyond the locks.
     pub lock: usize,
 }
 
@@ -28,7 +31,66 @@ pub(crate) trait Listener {
     const MESSAGES: bool;
     fn message(&mut self, message: Message);
     fn operation(&mut self, observed: &Observed);
+    fn beat(&mut self, beat: &Beat);
+    fn said(&mut self, at_ms: i64, fate: Fate);
     fn runs_version(&mut self, at_ms: i64, version: usize);
+}
+
+/// A heartbeat as it really was, beside what was reported: the truth's material.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Beat {
+    /// Its number; equal in a twin.
+    pub(crate) number: u64,
+    pub(crate) at_ms: i64,
+    /// Voltage at rest without observation noise, mV, and the noise of one observation.
+    pub(crate) rest_mv: [f64; 2],
+    /// Free heap likewise, bytes.
+    pub(crate) heap_b: [f64; 2],
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Sent,
+    /// Kept until the lock is back.
+    Held,
+    Lost,
+    Doubled,
+    /// Sent, but its clock or a field is wrong.
+    Altered,
+}
+
+/// How records leave a lock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner<'a> {
+    /// Nothing is heard of it.
+    pub(crate) mute: bool,
+    /// The share that is lost, and the share that comes twice.
+    pub(crate) bad_share: f64,
+    /// How far the lock's clock is ahead, ms.
+    pub(crate) clock_ms: i64,
+    pub(crate) drift: Option<&'a Altered>,
+}
+
+impl Manner<'_> {
+    /// Drawn by time and kind: the truth's silent run numbers records a little otherwise.
+    fn fate(&self, seed: u64, lock: usize, at_ms: i64, kind: Kind) -> Fate {
+        if self.mute {
+            return Fate::Lost;
+        }
+        if self.bad_share > 0.0 {
+            let mut draws = Draws::new(seed, lock, Purpose::Link, (at_ms as u64) << 3 | kind as u64);
+            let drawn = draws.uniform();
+            if drawn < self.bad_share {
+                return Fate::Lost;
+            }
+            if drawn < 2.0 * self.bad_share {
+                return Fate::Doubled;
+            }
+        }
+        let drifts = self.drift.is_some_and(|altered| altered.field.kind() == kind);
+        if drifts || self.clock_ms != 0 { Fate::Altered } else { Fate::Sent }
+    }
 }
 
 /// The messages of a fleet.
@@ -40,6 +102,8 @@ impl Listener for Outbox<'_> {
         self.0.push(message);
     }
     fn operation(&mut self, _: &Observed) {}
+    fn beat(&mut self, _: &Beat) {}
+    fn said(&mut self, _: i64, _: Fate) {}
     fn runs_version(&mut self, _: i64, _: usize) {}
 }
 
@@ -48,6 +112,7 @@ impl Listener for Outbox<'_> {
 pub(crate) struct Speech {
     pub(crate) lock: usize,
     pub(crate) cbor: bool,
+    seed: u64,
     pub(crate) boot: u32,
     pub(crate) seq: u32,
     pub(crate) booted_ms: i64,
@@ -62,11 +127,12 @@ pub(crate) struct Labels<'a> {
     pub(crate) client: Option<&'a str>,
     /// Model, revision, lot, service and gateway too.
     pub(crate) all: bool,
+    pub(crate) manner: Manner<'a>,
 }
 
 impl Speech {
-    pub(crate) fn new(lock: usize, cbor: bool, boot: u32, seq: u32, booted_ms: i64) -> Self {
-        Self { lock, cbor, boot, seq, booted_ms, offline: false, last_ts_ms: i64::MIN, backlog: Vec::new() }
+    pub(crate) fn new(seed: u64, lock: usize, cbor: bool, (boot, seq): (u32, u32), booted_ms: i64) -> Self {
+        Self { lock, cbor, seed, boot, seq, booted_ms, offline: false, last_ts_ms: i64::MIN, backlog: Vec::new() }
     }
 
     /// A restart: the next record is the first of the next boot.
@@ -86,16 +152,18 @@ impl Speech {
         body: Body<'_>,
         listener: &mut L,
     ) {
-        let seq = self.seq;
-        self.seq += 1;
+        let (manner, kind, seq) = (&labels.manner, body.kind(), self.seq);
+        let fate = self.pass(manner, kind, at_ms, listener);
         if !L::MESSAGES {
             return;
         }
         self.last_ts_ms = (at_ms - delay_ms).max(self.last_ts_ms).max(self.booted_ms.min(at_ms));
-        let kind = body.kind();
+        if fate == Fate::Lost {
+            return;
+        }
         let all = |text| labels.all.then_some(Text::Borrowed(text));
         let record = Record {
-            ts: DeviceTime(self.last_ts_ms),
+            ts: DeviceTime(self.last_ts_ms + manner.clock_ms),
             boot: Some(self.boot),
             seq: Some(seq),
             model: all(identity.model.as_str()),
@@ -109,12 +177,27 @@ impl Speech {
             body,
             unknown_fields: 0,
         };
-        let payload = self.encode(identity, kind, &record);
+        let mut payload = self.encode(identity, kind, &record);
+        if let Some(altered) = manner.drift.filter(|altered| altered.field.kind() == kind) {
+            drift::alter(&mut payload, self.cbor, altered);
+        }
         if self.offline {
             self.backlog.push((kind, payload));
-        } else {
-            listener.message(self.wrap(identity, at_ms, kind, payload));
+            return;
         }
+        let message = self.wrap(identity, at_ms, kind, payload);
+        if fate == Fate::Doubled {
+            listener.message(message.clone());
+        }
+        listener.message(message);
+    }
+
+    /// Takes the next number, and settles what becomes of the record.
+    pub(crate) fn pass<L: Listener>(&mut self, manner: &Manner<'_>, kind: Kind, at_ms: i64, listener: &mut L) -> Fate {
+        let fate = manner.fate(self.seed, self.lock, at_ms, kind);
+        self.seq += 1;
+        listener.said(at_ms, if self.offline && fate != Fate::Lost { Fate::Held } else { fate });
+        fate
     }
 
     /// The lock is back: what it held goes out in order, neighbours of one kind as an array.

@@ -64,7 +64,8 @@ pub(crate) struct Attempt {
     start_ms: f64,
     reached: usize,
     until_ms: [f64; SEGMENTS],
-    load_ma: [f64; SEGMENTS],
+    /// Running current along the travel, mA; 0 where it did not come.
+    pub(crate) load_ma: [f64; SEGMENTS],
 }
 
 /// Drives the bolt once over its travel.

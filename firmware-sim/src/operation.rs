@@ -1,6 +1,7 @@
 //! One operation: who asks, how the motor does, what the firmware measures of it.
 //! Every chance of the operation comes from its own stream, drawn in a fixed order before physics decides, so that the same operation of
 //! a faulty lock and of its sound twin differ by physics alone. Knows no calendar, no message. Called by `lock`.
+use crate::fault::Cloud;
 use crate::identity::Kinds;
 use crate::individual::Individual;
 use crate::motor::{self, Attempt, Load, Outcome, SEGMENTS};
@@ -38,6 +39,15 @@ pub(crate) struct Observed {
     pub(crate) measured: bool,
     /// Mean current without observation noise, mA, and the noise of one observation.
     pub(crate) mean_ma: [f64; 2],
+    /// The last attempt's running current along the travel likewise, mA, and the noise of one sample.
+    pub(crate) loads_ma: [f32; SEGMENTS],
+    pub(crate) load_noise_ma: f64,
+    /// Whether the record carries a current profile.
+    pub(crate) profile: bool,
+    /// Attempts that failed, as a probability of each.
+    pub(crate) failing: f64,
+    /// The asking app or hub.
+    pub(crate) client: Option<usize>,
     /// The battery's resistance as sag over peak would give it, Ω, and the noise of one observation.
     pub(crate) ohm: [f64; 2],
 }
@@ -52,8 +62,28 @@ pub(crate) struct Conditions {
     pub(crate) temp_c: f64,
     /// Factor of all friction by faults.
     pub(crate) friction: f64,
+    pub(crate) drive: Drive,
     /// A firmware bug: the share of app and remote operations held up, and by how much, ms.
     pub(crate) held_up: (f64, f64),
+    /// How long the lock answers nobody from now on: it has just restarted, ms.
+    pub(crate) deaf_ms: f64,
+    /// How much later remote requests come through a gateway that is late, ms.
+    pub(crate) congested_ms: f64,
+    /// The planned fault that this lock is without.
+    pub(crate) without: Option<usize>,
+}
+
+/// What ails the drive beside friction; all 0 for a sound one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Drive {
+    /// Relative rise of the bolt's friction at the strike.
+    pub(crate) rub: f64,
+    /// Height of a worn tooth's bump over the bolt's friction.
+    pub(crate) tooth: f64,
+    /// Share of attempts in which a brush has no contact.
+    pub(crate) no_contact: f64,
+    /// How far the bolt ends beside its place, degrees.
+    pub(crate) angle_deg: f64,
 }
 
 /// What the operation did.
@@ -61,6 +91,8 @@ pub(crate) struct Performed {
     pub(crate) op: Op,
     /// Place of the asking app or hub in the scenario's clients.
     pub(crate) client: Option<usize>,
+    /// The code, by its place, that the request met in the cloud.
+    pub(crate) cloud_code: Option<usize>,
     pub(crate) outcome: Outcome,
     pub(crate) charge_mah: f64,
     pub(crate) delay_ms: i64,
@@ -90,7 +122,7 @@ pub(crate) fn perform(world: &World, kinds: &Kinds, one: &Individual, now: &Cond
     let scenario = &world.scenario;
     let mut chances = chances(scenario, kinds, Draws::new(world.seed, lock, Purpose::Operation, now.number));
     let kind = if now.number.is_multiple_of(2) { OpKind::Unlock } else { OpKind::Lock };
-    let attempts = attempts(scenario, kinds, one, now, &chances, kind);
+    let attempts = attempts(world, kinds, one, now, &chances, (kind, lock));
     let motor_ms: f64 = attempts.iter().map(|attempt| attempt.duration_ms).sum();
     let charge_mah: f64 = attempts.iter().map(Attempt::charge_mah).sum();
     let mean_ma = charge_mah * 3_600_000.0 / motor_ms;
@@ -98,13 +130,21 @@ pub(crate) fn perform(world: &World, kinds: &Kinds, one: &Individual, now: &Cond
     let low_mv = attempts.iter().map(|attempt| attempt.supply_min_mv).fold(f64::INFINITY, f64::min);
     let asked = matches!(chances.source, OpSource::App | OpSource::Remote);
     let held_up_ms = if asked && chances.held_up < now.held_up.0 { now.held_up.1 } else { 0.0 };
+    let client = match chances.source {
+        OpSource::App => Some(kinds.app),
+        OpSource::Remote | OpSource::Schedule => Some(kinds.hub),
+        OpSource::Keypad | OpSource::Nfc | OpSource::Auto | OpSource::Manual => None,
+    };
+    let cloud = client.and_then(|client| cloud_error(world, now, lock, client));
+    let congested_ms = if chances.source == OpSource::Remote { now.congested_ms } else { 0.0 };
+    let outside_ms = cloud.map_or(0.0, |cloud| cloud.late.ms) + congested_ms + now.deaf_ms;
     let pauses_ms = scenario.control.backoff_ms * (attempts.len() - 1) as f64;
-    let latency_ms = chances.overhead_ms + held_up_ms + motor_ms + pauses_ms;
+    let latency_ms = chances.overhead_ms + held_up_ms + motor_ms + pauses_ms + outside_ms;
     let last = &attempts[attempts.len() - 1];
     let measured = last.outcome != Outcome::Brownout;
     let noise = &scenario.noise;
     let current = |value_ma: f64, normal: f64| whole(current_ma(noise, one, value_ma, normal));
-    let angle_deg = one.angle_deg + noise.angle_deg * chances.angle + last.missing_deg;
+    let angle_deg = one.angle_deg + noise.angle_deg * chances.angle + last.missing_deg + now.drive.angle_deg;
     let op = Op {
         op: kind,
         source: Some(chances.source),
@@ -125,16 +165,16 @@ pub(crate) fn perform(world: &World, kinds: &Kinds, one: &Individual, now: &Cond
         good: last.outcome == Outcome::Done && latency_ms <= LATE_MS,
         measured,
         mean_ma: [mean_ma, mean_noise_ma(scenario, kinds, mean_ma)],
+        loads_ma: last.load_ma.map(|load_ma| load_ma as f32),
+        load_noise_ma: mean_noise_ma(scenario, kinds, mean_ma),
+        profile: chances.profile && last.outcome == Outcome::Done,
+        failing: now.drive.no_contact,
+        client,
         ohm: [now.battery_ohm, ohm_noise(noise, now.battery_ohm, peak_ma)],
-    };
-    let client = match chances.source {
-        OpSource::App => Some(kinds.app),
-        OpSource::Remote | OpSource::Schedule => Some(kinds.hub),
-        OpSource::Keypad | OpSource::Nfc | OpSource::Auto | OpSource::Manual => None,
     };
     let (outcome, delay_ms) = (last.outcome, chances.delay_ms);
     let op = if measured && chances.profile { with_profile(scenario, one, last, op, &mut chances.draws) } else { op };
-    Performed { op, client, outcome, charge_mah, delay_ms, observed }
+    Performed { op, client, cloud_code: cloud.map(|cloud| cloud.code), outcome, charge_mah, delay_ms, observed }
 }
 
 fn chances(scenario: &Scenario, kinds: &Kinds, mut draws: Draws) -> Chances {
@@ -171,28 +211,38 @@ fn chances(scenario: &Scenario, kinds: &Kinds, mut draws: Draws) -> Chances {
     }
 }
 
+/// The cloud error that a request of this client meets now.
+fn cloud_error<'a>(world: &'a World, now: &Conditions, lock: usize, client: usize) -> Option<&'a Cloud> {
+    let cloud = world.clouds(now.at_ms, now.without).find(|cloud| cloud.client == client)?;
+    Draws::new(world.seed, lock, Purpose::Cloud, now.number).chance(cloud.late.share).then_some(cloud)
+}
+
 fn attempts(
-    scenario: &Scenario,
+    world: &World,
     kinds: &Kinds,
     one: &Individual,
     now: &Conditions,
     chances: &Chances,
-    kind: OpKind,
+    (kind, lock): (OpKind, usize),
 ) -> Vec<Attempt> {
-    let control = &scenario.control;
+    let (scenario, control) = (&world.scenario, &world.scenario.control);
+    let worn = (now.drive.rub != 0.0 || now.drive.tooth != 0.0).then(|| worn_shape(scenario, one, &now.drive));
+    let mut contact = (now.drive.no_contact > 0.0).then(|| Draws::new(world.seed, lock, Purpose::Contact, now.number));
     let way = if kind == OpKind::Unlock { one.unlock } else { 1.0 };
     let friction = one.friction * now.friction;
     let mut attempts = Vec::with_capacity(1);
     let mut eased = 1.0;
     for scatter in chances.scatter.iter().take(control.retries + 1) {
+        let lost = contact.as_mut().is_some_and(|draws| draws.chance(now.drive.no_contact));
+        let brush_ohm = if lost { scenario.failure.brush_ohm } else { 0.0 };
         let load = Load {
             emf_mv: now.emf_mv,
             battery_ohm: now.battery_ohm,
-            motor_ohm: one.motor_ohm,
+            motor_ohm: one.motor_ohm + brush_ohm,
             temp_c: now.temp_c,
             gear: friction,
             bolt: friction * way * chances.lean * scatter * eased,
-            shape: &one.shape,
+            shape: worn.as_ref().unwrap_or(&one.shape),
             obstacle: chances.obstacle.filter(|_| kind == OpKind::Lock),
         };
         let attempt = motor::drive(&scenario.model[kinds.model], control, &load);
@@ -204,6 +254,20 @@ fn attempts(
         eased *= control.retry_friction;
     }
     attempts
+}
+
+/// Friction along the travel with a rub at the strike and worn teeth: each a bump where the tooth climbs, then a dip where it drops into
+/// its neighbour's backlash, so that the mean stays.
+fn worn_shape(scenario: &Scenario, one: &Individual, drive: &Drive) -> [f64; SEGMENTS] {
+    let (failure, mut shape) = (&scenario.failure, one.shape);
+    let from = (failure.rub_from * SEGMENTS as f64) as usize;
+    shape.iter_mut().skip(from).for_each(|friction| *friction *= 1.0 + drive.rub);
+    for tooth in 0..failure.teeth {
+        let at = SEGMENTS * (2 * tooth + 1) / (2 * failure.teeth);
+        shape[at - 1] += drive.tooth;
+        shape[at] = (shape[at] - drive.tooth).max(0.0);
+    }
+    shape
 }
 
 /// Adds the last attempt's current profile: as fine as its number of samples allows.

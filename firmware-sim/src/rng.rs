@@ -24,6 +24,12 @@ pub(crate) enum Purpose {
     Disturbance = 11,
     Occurrence = 12,
     Report = 13,
+    Density = 14,
+    Link = 15,
+    Contact = 16,
+    Cloud = 17,
+    Gateway = 18,
+    Jitter = 19,
 }
 
 /// One stream.

@@ -111,15 +111,22 @@ pub(crate) fn print(text: &str) -> Result<(), RunError> {
 
 fn scenario(args: &RunArgs) -> Result<Scenario, RunError> {
     let path = &args.scenario;
-    let mut scenario = if path == "demo" {
-        Scenario::demo()
-    } else {
-        let text = fs::read_to_string(path).map_err(|source| RunError::Unreadable { path: path.clone(), source })?;
-        Scenario::from_toml(&text).map_err(|source| RunError::Scenario { path: path.clone(), source })?
+    let bad = |source| RunError::Scenario { path: path.clone(), source };
+    let mut scenario = match path.as_str() {
+        "demo" => Scenario::demo(),
+        "fleet" => Scenario::fleet(),
+        _ => {
+            let text =
+                fs::read_to_string(path).map_err(|source| RunError::Unreadable { path: path.clone(), source })?;
+            Scenario::from_toml(&text).map_err(bad)?
+        }
     };
     scenario.locks = args.locks.unwrap_or(scenario.locks);
     scenario.days = args.days.unwrap_or(scenario.days);
-    Ok(scenario)
+    if let (Some(density), Some(rate)) = (&mut scenario.faults, args.fault_rate) {
+        density.rate = rate;
+    }
+    if args.jitter == 0.0 { Ok(scenario) } else { scenario.jittered(args.jitter, args.jitter_seed).map_err(bad) }
 }
 
 /// Where messages go.

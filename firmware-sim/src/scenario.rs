@@ -6,11 +6,19 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod check;
+mod fault;
+
+pub use fault::{
+    CloudErrors, ColdSnap, Density, Drain, Drawn, Drift, DriftField, DriftKind, ErrorRate, Fault, Growth, Holiday,
+    MemoryLeak, Reboots, Replacement, Single,
+};
 
 /// Every physical parameter with its source; the base of each scenario.
 pub const PHYSICS_TOML: &str = include_str!("../scenarios/physics.toml");
 /// The scenario of `zenei demo`.
 pub const DEMO_TOML: &str = include_str!("../scenarios/demo.toml");
+/// A large fleet with every family of faults and controls at once.
+pub const FLEET_TOML: &str = include_str!("../scenarios/fleet.toml");
 
 /// Why a scenario can't be simulated.
 #[derive(Debug, thiserror::Error)]
@@ -89,9 +97,17 @@ pub struct Scenario {
     pub spread: Spread,
     /// What is reported.
     pub report: Report,
+    /// How strongly failures show.
+    pub failure: Failure,
+    /// What gateways report of themselves; absent: nothing.
+    #[serde(default)]
+    pub gateway_report: Option<GatewayReports>,
     /// Seeded faults and controls.
     #[serde(default)]
     pub fault: Vec<Fault>,
+    /// Faults and controls drawn over the fleet.
+    #[serde(default)]
+    pub faults: Option<Density>,
 }
 
 /// A climate.
@@ -435,96 +451,44 @@ pub struct Report {
     pub profile_step_ms: f64,
 }
 
-/// A seeded fault or control. Days count from the start of the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "family", deny_unknown_fields)]
-pub enum Fault {
-    /// Friction of gear and bolt grows.
-    H1(Growth),
-    /// The battery's internal resistance grows.
-    H5(Growth),
-    /// A version reports a code more often; later some operations come late. Needs a rollout of that version.
-    F3(ErrorRate),
-    /// Control: a region is colder for some days.
-    H7(ColdSnap),
-    /// Control: batteries are replaced.
-    C2(Replacement),
-}
-
-/// A physical quantity of single locks that grows as `1 + strength · x^power`, x from 0 at the onset to 1 at the end of the ramp, and on.
+/// How strongly failures show; the strength of each fault multiplies these.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Growth {
-    /// How many locks; the seed chooses.
-    #[serde(default = "one")]
-    pub count: usize,
-    /// This lock (its number) instead.
-    #[serde(default)]
-    pub lock: Option<usize>,
-    /// Onset.
-    pub day: f64,
-    /// Onsets are spread over as many days from `day`.
-    #[serde(default)]
-    pub day_spread: f64,
-    /// Length of the ramp, days; 0: a step.
-    pub ramp_days: f64,
-    /// Relative growth at the end of the ramp.
-    pub strength: f64,
-    /// Shape of the ramp; 1: a straight line.
-    #[serde(default = "straight")]
-    pub power: f64,
+pub struct Failure {
+    /// Share of the travel from which a misaligned bolt rubs, 0 to 1.
+    pub rub_from: f64,
+    /// How far a misaligned bolt ends beside its place, degrees.
+    pub rub_deg: f64,
+    /// How often a worn tooth comes by in one travel.
+    pub teeth: usize,
+    /// Resistance that a worn brush adds, Ω.
+    pub brush_ohm: f64,
+    /// Fall of the pack's voltage when one cell has collapsed, mV.
+    pub cell_mv: f64,
+    /// Relative rise of the cells' resistance then.
+    pub cell_ohm: f64,
+    /// Remote requests through a gateway that is late come as much later, ms.
+    pub congested_ms: f64,
+    /// Locks come back within so many minutes after their gateway.
+    pub reconnect_min: f64,
+    /// Change of the signal when a door was hung anew, dB.
+    pub moved_db: f64,
 }
 
-/// What a faulty firmware version does.
+/// What gateways report of themselves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ErrorRate {
-    /// The faulty version.
+pub struct GatewayReports {
+    /// Their version.
     pub version: String,
-    /// The code; it needs a base rate.
-    pub code: String,
-    /// Factor of its base rate.
-    pub factor: f64,
-    /// Share of app and remote operations that come late because of the bug.
-    pub late_share: f64,
-    /// Only when the version has run for so many days without a restart.
-    pub late_after_days: f64,
-    /// How late, ms.
-    pub late_ms: f64,
-}
-
-/// A cold snap.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ColdSnap {
-    /// Where.
-    pub region: String,
-    /// From when.
-    pub day: f64,
-    /// How long, days.
-    pub days: f64,
-    /// How much colder, °C.
-    pub drop_c: f64,
-}
-
-/// Battery replacements.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Replacement {
-    /// How many locks; the seed chooses.
-    pub count: usize,
-    /// First day.
-    pub day: f64,
-    /// Days over which they are spread.
-    pub days: f64,
-}
-
-fn one() -> usize {
-    1
-}
-
-fn straight() -> f64 {
-    1.0
+    /// Interval, minutes, 1 to 360.
+    pub every_min: f64,
+    /// Median latency of the cloud's API, ms.
+    pub api_ms: f64,
+    /// Failed calls of it a day.
+    pub api_errors_per_day: f64,
+    /// How long the broker waits before it speaks a lost gateway's last will, seconds.
+    pub will_s: f64,
 }
 
 impl Scenario {
@@ -547,6 +511,15 @@ impl Scenario {
     #[expect(clippy::expect_used, reason = "the embedded files are fixed at build time and read by a test")]
     pub fn demo() -> Self {
         Self::from_toml(DEMO_TOML).expect("the embedded demo scenario is valid")
+    }
+
+    /// The scenario of the fleet benchmark; the same as `from_toml` of [`FLEET_TOML`].
+    ///
+    /// # Panics
+    /// Never with the embedded files, which a test reads.
+    #[expect(clippy::expect_used, reason = "the embedded files are fixed at build time and read by a test")]
+    pub fn fleet() -> Self {
+        Self::from_toml(FLEET_TOML).expect("the embedded fleet scenario is valid")
     }
 
     /// Checks names and ranges; [`crate::Fleet::new`] does it too, for scenarios that were changed in memory.

@@ -1,22 +1,26 @@
 //! What was really wrong, and when it could be known: the four true times of each fault.
 //! A faulty lock is simulated twice from the start, with the fault and without, by the same chances; the two runs are compared operation by
 //! operation. Knows no detector: "detectable" is a likelihood ratio on the scenario's stated noise. Called by `fleet`.
-use crate::calendar::DAY_MS;
-use crate::fault::{Bug, Effect, Planned};
-use crate::identity::{Identity, Kinds};
+use crate::fault::{Alterer, Bug, Cloud, Effect, Harm, Planned, Ramp};
+use crate::identity::{self, Identity, Kinds};
 use crate::lock::{self, Lock};
-use crate::message::{Listener, Message};
-use crate::operation::Observed;
+use crate::message::Fate;
+use crate::scenario::Single;
 use crate::world::World;
+use evidence::{Evidence, Statistic, Trace};
 use serde::{Deserialize, Serialize};
 
-/// Log likelihood ratio from which a fault is detectable: ln(10,000), as the fleet benchmark defines it.
-const DETECTABLE: f64 = 9.2;
+mod evidence;
+
+/// Operations a day at which a code's base rate is turned into a probability per request; the services' habits lie around it.
+const REQUESTS_PER_DAY: f64 = 7.0;
+/// The share of operations with somebody leaning on the door that fail at first; guess.
+const LEANING_FAILS: f64 = 0.1;
 
 /// One fault or control as it really was.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
-    /// `H1`, `H5`, `F3`, `H7`, `C2`, `C4`.
+    /// The fleet benchmark's name: `H1` to `H8`, `F1` to `F5`, `S1` to `S6`, `C1` to `C5`.
     pub family: String,
     /// Whether it is harmless: any incident about it is false.
     pub control: bool,
@@ -30,46 +34,21 @@ pub struct Truth {
     pub devices: Vec<String>,
     /// When the parameter first departs, ms since 1970.
     pub onset_ms: i64,
-    /// When ½ Σ(Δμ/σ)² reaches 9.2; for rates its Poisson counterpart, the expected log likelihood ratio. Null where it never does.
+    /// When ½ Σ(Δμ/σ)² reaches 9.2; for rates and probabilities the expected log likelihood ratio. Null where it never does.
     pub detectable_ms: Option<i64>,
     /// When the first person notices: an operation that a person asked for fails or takes over 3 s, and would not have without this fault.
     pub customer_ms: Option<i64>,
-    /// When it ends; for real faults the end of the run, as nobody repairs.
+    /// When it ends: repaired, or the end of the run.
     pub end_ms: i64,
 }
 
 /// What affected locks share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
-    /// `device`, `fw`, or for a cold snap `region`.
+    /// `device`, `gateway`, `fw`, `fw_hw`, `client_version`; for a cold snap `region`, for holidays `fleet`.
     pub kind: String,
-    /// The lock, version or region.
+    /// The bare name.
     pub value: String,
-}
-
-/// Which observation tells a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Statistic {
-    MeanCurrent,
-    Resistance,
-}
-
-/// What one run of a lock really was.
-#[derive(Default)]
-struct Trace {
-    operations: Vec<Observed>,
-    versions: Vec<(i64, usize)>,
-}
-
-impl Listener for Trace {
-    const MESSAGES: bool = false;
-    fn message(&mut self, _: Message) {}
-    fn operation(&mut self, observed: &Observed) {
-        self.operations.push(*observed);
-    }
-    fn runs_version(&mut self, at_ms: i64, version: usize) {
-        self.versions.push((at_ms, version));
-    }
 }
 
 /// Every fault and control that begins within the run, in order of the plan.
@@ -85,170 +64,246 @@ struct Trial<'a> {
     kinds: &'a [Kinds],
 }
 
+/// What a trial found.
+#[derive(Default)]
+struct Found {
+    locks: Vec<usize>,
+    onset_ms: Option<i64>,
+    detectable_ms: Option<i64>,
+    customer_ms: Option<i64>,
+}
+
 impl Trial<'_> {
     fn one(&self, at: usize, planned: &Planned) -> Truth {
+        let scenario = &self.world.scenario;
         match &planned.effect {
-            Effect::Friction { lock, .. } => self.single(at, planned, *lock, "H1", "gear", Statistic::MeanCurrent),
-            Effect::Resistance { lock, .. } => self.single(at, planned, *lock, "H5", "battery", Statistic::Resistance),
-            Effect::Bug(bug) => self.bug(at, planned, bug),
-            Effect::Cold { region, until_ms } => {
-                let region = &self.world.scenario.region[*region].name;
-                let devices = self.devices(|lock| self.identities[lock].region == *region);
-                control("H7", ("region", region), devices, planned.onset_ms, (*until_ms).min(self.world.end_ms))
-            }
-            Effect::Replacement { lock } => {
+            Effect::Lock { kind, lock, ramp } => {
                 let device = &self.identities[*lock].device_id;
-                control("C2", ("device", device), vec![device.clone()], planned.onset_ms, planned.onset_ms)
+                let found = self.single(at, *kind, *lock, ramp);
+                self.truth(kind.as_str(), kind.cause(), ("device", device), planned, found)
+            }
+            Effect::Gateway { site, number, .. } => {
+                let gateway = identity::gateway_id(&scenario.site[*site].name, *number);
+                let found = self.outage(at, planned, (*site, *number));
+                self.truth(Single::S1.as_str(), Single::S1.cause(), ("gateway", &gateway), planned, found)
+            }
+            Effect::Version(bug) => self.bug(at, planned, bug),
+            Effect::Cloud(cloud) => {
+                let found = self.cloud(at, planned, cloud);
+                let scope = ("client_version", scenario.client[cloud.client].version.as_str());
+                self.truth("S2", Some(("software", "app")), scope, planned, found)
+            }
+            Effect::Drift(altered) => {
+                let (component, scope) = match altered.by {
+                    Alterer::Version(version) => ("fw_image", ("fw", scenario.firmware[version].version.as_str())),
+                    Alterer::Client(client) => ("app", ("client_version", scenario.client[client].version.as_str())),
+                };
+                let found = self.drift(at, altered.by);
+                self.truth("S3", Some(("software", component)), scope, planned, found)
+            }
+            Effect::Cold { region } => {
+                let locks = self.locks(|kinds| kinds.region == *region);
+                let scope = ("region", scenario.region[*region].name.as_str());
+                self.truth("H7", None, scope, planned, Found { locks, ..Found::default() })
+            }
+            Effect::Holiday { .. } => {
+                let locks = self.locks(|_| true);
+                let scope = ("fleet", scenario.name.as_str());
+                self.truth("C1", None, scope, planned, Found { locks, ..Found::default() })
             }
             Effect::Rollout { rollout } => {
-                let version = &self.world.scenario.rollout[*rollout].version;
-                let number = crate::fault::place(self.world.scenario.firmware.iter().map(|f| &f.version), version);
-                let reached: Vec<usize> = self.reached(number, None).into_iter().map(|(lock, _)| lock).collect();
-                let devices = self.devices(|lock| reached.contains(&lock));
-                control("C4", ("fw", version), devices, planned.onset_ms, self.world.end_ms)
+                let version = &scenario.rollout[*rollout].version;
+                let number = crate::plan::place(scenario.firmware.iter().map(|f| &f.version), version);
+                let locks = self.reached(number, |_, _, _| true);
+                self.truth("C4", None, ("fw", version), planned, Found { locks, ..Found::default() })
             }
         }
     }
 
-    fn single(
+    fn truth(
         &self,
-        at: usize,
-        planned: &Planned,
-        lock: usize,
         family: &str,
-        component: &str,
-        statistic: Statistic,
+        cause: Option<(&str, &str)>,
+        scope: (&str, &str),
+        planned: &Planned,
+        found: Found,
     ) -> Truth {
-        let (faulty, sound) = (self.run(lock, None), self.run(lock, Some(at)));
-        let device = &self.identities[lock].device_id;
+        let end_ms = planned.until_ms.min(self.world.end_ms);
         Truth {
             family: family.into(),
-            control: false,
-            domain: Some("hardware".into()),
-            component: Some(component.into()),
-            scope: Scope { kind: "device".into(), value: device.clone() },
-            devices: vec![device.clone()],
-            onset_ms: planned.onset_ms,
-            detectable_ms: detectable(&faulty, &sound, statistic),
-            customer_ms: customer(&faulty, &sound),
-            end_ms: self.world.end_ms,
+            control: cause.is_none(),
+            domain: cause.map(|(domain, _)| domain.into()),
+            component: cause.map(|(_, component)| component.into()),
+            scope: Scope { kind: scope.0.into(), value: scope.1.into() },
+            devices: found.locks.iter().map(|&lock| self.identities[lock].device_id.clone()).collect(),
+            onset_ms: found.onset_ms.unwrap_or(planned.onset_ms),
+            detectable_ms: found.detectable_ms.filter(|&at_ms| at_ms <= self.world.end_ms),
+            customer_ms: found.customer_ms,
+            end_ms,
         }
+    }
+
+    fn single(&self, at: usize, kind: Single, lock: usize, ramp: &Ramp) -> Found {
+        let locks = vec![lock];
+        if kind.cause().is_none() {
+            return Found { locks, ..Found::default() };
+        }
+        let end_ms = self.world.end_ms;
+        let (faulty, sound) = (self.run(lock, None, end_ms), self.run(lock, Some(at), end_ms));
+        let spread = &self.world.scenario.spread;
+        let healthy = spread.ajar_share + LEANING_FAILS * spread.lean_share;
+        let of = |statistic| evidence::of(&faulty, &sound, statistic, healthy);
+        let detectable_ms = match kind {
+            Single::H1 | Single::H2 => evidence::enough(of(Statistic::MeanCurrent)),
+            Single::H3 => evidence::enough(of(Statistic::Attempts)),
+            Single::H4 => evidence::enough(of(Statistic::Shape)),
+            Single::H5 => evidence::enough(of(Statistic::Resistance)),
+            Single::H6 => evidence::enough([of(Statistic::Resistance), of(Statistic::RestVoltage)].concat()),
+            Single::H8 => evidence::enough(of(Statistic::RestVoltage)),
+            Single::S4 => evidence::first_heard(&faulty, &[Fate::Altered]),
+            Single::S5 => evidence::first_heard(&faulty, &[Fate::Lost, Fate::Doubled]),
+            Single::S6 => evidence::silent(evidence::unheard(&faulty, ramp.onset_ms, ramp.until_ms).collect()),
+            Single::S1 | Single::C2 | Single::C3 | Single::C5 => None,
+        };
+        Found { locks, onset_ms: None, detectable_ms, customer_ms: evidence::customer(&faulty, &sound) }
+    }
+
+    /// S1: the locks behind the gateway.
+    fn outage(&self, at: usize, planned: &Planned, gateway: (usize, usize)) -> Found {
+        let locks = self.locks(|kinds| (kinds.site, kinds.gateway) == gateway);
+        let mut found = Found { locks, ..Found::default() };
+        let mut missing = Vec::new();
+        for &lock in &found.locks {
+            let faulty = self.run(lock, None, planned.until_ms);
+            missing.extend(evidence::unheard(&faulty, planned.onset_ms, planned.until_ms));
+            let sound = self.run(lock, Some(at), planned.until_ms);
+            found.customer_ms = earlier(found.customer_ms, evidence::customer(&faulty, &sound));
+        }
+        found.detectable_ms = evidence::silent(missing);
+        found
     }
 
     fn bug(&self, at: usize, planned: &Planned, bug: &Bug) -> Truth {
-        let reached = self.reached(bug.version, Some(at));
-        let customer_ms = reached.iter().filter_map(|(_, reach)| reach.customer_ms).min();
-        let since: Vec<(i64, f64)> = reached.iter().map(|(_, reach)| (reach.since_ms, reach.errors)).collect();
-        let per_day = self.world.codes[bug.code].1;
-        let locks: Vec<usize> = reached.iter().map(|(lock, _)| *lock).collect();
-        Truth {
-            family: "F3".into(),
-            control: false,
-            domain: Some("firmware".into()),
-            component: Some("fw_image".into()),
-            scope: Scope { kind: "fw".into(), value: self.world.scenario.firmware[bug.version].version.clone() },
-            devices: self.devices(|lock| locks.contains(&lock)),
-            onset_ms: since.iter().map(|(since_ms, _)| *since_ms).min().unwrap_or(planned.onset_ms),
-            detectable_ms: rate_detectable(&since, per_day, bug.factor).filter(|&at_ms| at_ms <= self.world.end_ms),
-            customer_ms,
-            end_ms: self.world.end_ms,
+        let scenario = &self.world.scenario;
+        let version = scenario.firmware[bug.version].version.as_str();
+        let mut since: Vec<(i64, f64)> = Vec::new();
+        let mut pooled: Vec<Evidence> = Vec::new();
+        let mut customer_ms = None;
+        let statistic = match bug.harm {
+            Harm::Drain { .. } => Some(Statistic::RestVoltage),
+            Harm::Leak { .. } => Some(Statistic::Heap),
+            Harm::Reboots { .. } | Harm::Errors { .. } => None,
+        };
+        let locks = self.reached(bug.version, |lock, since_ms, faulty| {
+            if !bug.hits(self.kinds[lock].hw_rev) {
+                return false;
+            }
+            let one = crate::individual::draw(scenario, self.world.seed, lock, &self.kinds[lock]);
+            since.push((since_ms, one.errors));
+            // A cheap comparison ends where an earlier customer is known.
+            let until_ms = if statistic.is_some() { None } else { customer_ms };
+            let sound = self.run(lock, Some(at), until_ms.unwrap_or(self.world.end_ms));
+            customer_ms = earlier(customer_ms, evidence::customer(faulty, &sound));
+            pooled.extend(statistic.into_iter().flat_map(|statistic| evidence::of(faulty, &sound, statistic, 0.0)));
+            true
+        });
+        let detectable_ms = match bug.harm {
+            Harm::Drain { .. } | Harm::Leak { .. } => evidence::enough(pooled),
+            Harm::Reboots { per_day, .. } => {
+                let base = scenario.firmware[bug.version].resets_per_day.max(1e-6);
+                let since: Vec<(i64, f64)> = since.iter().map(|&(since_ms, _)| (since_ms, 1.0)).collect();
+                evidence::rate(&since, base, (base + per_day) / base)
+            }
+            Harm::Errors { code, factor, .. } => evidence::rate(&since, self.world.codes[code].1, factor),
+        };
+        let onset_ms = since.iter().map(|(since_ms, _)| *since_ms).min();
+        let found = Found { locks, onset_ms, detectable_ms, customer_ms };
+        let cause = Some(("firmware", "fw_image"));
+        match bug.harm {
+            Harm::Errors { hw_rev: Some(hw_rev), .. } => {
+                let value = format!("{version}+{}", scenario.hw_rev[hw_rev].name);
+                self.truth(bug.family(), cause, ("fw_hw", &value), planned, found)
+            }
+            Harm::Errors { hw_rev: None, .. } | Harm::Drain { .. } | Harm::Reboots { .. } | Harm::Leak { .. } => {
+                self.truth(bug.family(), cause, ("fw", version), planned, found)
+            }
         }
     }
 
-    /// The locks that came to run a version, since when; with `without` also when their people first noticed that fault.
-    fn reached(&self, version: usize, without: Option<usize>) -> Vec<(usize, Reach)> {
-        let mut reached = Vec::new();
+    /// S2: the locks that the client version speaks with.
+    fn cloud(&self, at: usize, planned: &Planned, cloud: &Cloud) -> Found {
+        let locks = self.locks(|kinds| kinds.app == cloud.client || kinds.hub == cloud.client);
+        let mut found = Found { locks, ..Found::default() };
+        let base = (self.world.codes[cloud.code].1 / REQUESTS_PER_DAY).clamp(1e-6, 0.5);
+        let mut pooled = Vec::new();
+        let mut until_ms = planned.until_ms;
+        for &lock in &found.locks {
+            let faulty = self.run(lock, None, until_ms);
+            let asked = faulty.operations.iter().filter(|one| one.client == Some(cloud.client) && one.measured);
+            let times = asked.map(|one| one.at_ms).filter(|&at_ms| planned.is_on(at_ms));
+            pooled.extend(evidence::requests(cloud.late.share, base, times));
+            let sound = self.run(lock, Some(at), until_ms);
+            found.customer_ms = earlier(found.customer_ms, evidence::customer(&faulty, &sound));
+            // What happens after both times are known changes neither.
+            if let (Some(known_ms), Some(customer_ms)) = (evidence::enough(pooled.clone()), found.customer_ms) {
+                until_ms = until_ms.min(known_ms.max(customer_ms));
+            }
+        }
+        found.detectable_ms = evidence::enough(pooled);
+        found
+    }
+
+    /// S3: the locks of which an altered record was heard. No person notices.
+    fn drift(&self, at: usize, by: Alterer) -> Found {
+        let speaks = |lock: usize| match by {
+            Alterer::Version(version) => {
+                self.kinds[lock].firmware == version || lock::may_run(self.world, lock, version)
+            }
+            Alterer::Client(client) => self.kinds[lock].app == client || self.kinds[lock].hub == client,
+        };
+        let mut found = Found::default();
+        for lock in (0..self.kinds.len()).filter(|&lock| speaks(lock)) {
+            let (onset_ms, until_ms) = (self.world.plan[at].onset_ms, self.world.end_ms);
+            let faulty = self.run(lock, None, until_ms);
+            let mine = |(at_ms, fate): &&(i64, Fate)| *at_ms >= onset_ms && *fate == Fate::Altered;
+            if let Some((at_ms, _)) = faulty.said.iter().find(mine) {
+                found.locks.push(lock);
+                found.detectable_ms = earlier(found.detectable_ms, Some(*at_ms));
+            }
+        }
+        found
+    }
+
+    /// The locks that come to run a version and that `each` keeps; it is given the lock, since when, and its run.
+    fn reached(&self, version: usize, mut each: impl FnMut(usize, i64, &Trace) -> bool) -> Vec<usize> {
+        let mut locks = Vec::new();
         for lock in 0..self.kinds.len() {
             if !lock::may_run(self.world, lock, version) {
                 continue;
             }
-            let faulty = self.run(lock, None);
+            let faulty = self.run(lock, None, self.world.end_ms);
             let Some(&(since_ms, _)) = faulty.versions.iter().find(|(_, ran)| *ran == version) else { continue };
-            let customer_ms = without.and_then(|fault| customer(&faulty, &self.run(lock, Some(fault))));
-            let errors = crate::individual::draw(&self.world.scenario, self.world.seed, lock, &self.kinds[lock]).errors;
-            reached.push((lock, Reach { since_ms, errors, customer_ms }));
+            if each(lock, since_ms, &faulty) {
+                locks.push(lock);
+            }
         }
-        reached
+        locks
     }
 
-    fn run(&self, lock: usize, without: Option<usize>) -> Trace {
+    fn run(&self, lock: usize, without: Option<usize>, until_ms: i64) -> Trace {
         let mut trace = Trace::default();
         let mut simulated = Lock::new(self.world, lock, self.kinds[lock], without);
-        while simulated.next_ms() <= self.world.end_ms {
+        while simulated.next_ms() <= until_ms.min(self.world.end_ms) {
             simulated.step(self.world, &self.identities[lock], &mut trace);
         }
         trace
     }
 
-    fn devices(&self, affected: impl Fn(usize) -> bool) -> Vec<String> {
-        let locks = (0..self.identities.len()).filter(|&lock| affected(lock));
-        locks.map(|lock| self.identities[lock].device_id.clone()).collect()
+    fn locks(&self, affected: impl Fn(&Kinds) -> bool) -> Vec<usize> {
+        (0..self.kinds.len()).filter(|&lock| affected(&self.kinds[lock])).collect()
     }
 }
 
-/// How a version reached a lock.
-struct Reach {
-    since_ms: i64,
-    /// The lock's factor of error rates.
-    errors: f64,
-    customer_ms: Option<i64>,
-}
-
-fn control(family: &str, scope: (&str, &str), devices: Vec<String>, onset_ms: i64, end_ms: i64) -> Truth {
-    Truth {
-        family: family.into(),
-        control: true,
-        domain: None,
-        component: None,
-        scope: Scope { kind: scope.0.into(), value: scope.1.into() },
-        devices,
-        onset_ms,
-        detectable_ms: None,
-        customer_ms: None,
-        end_ms,
-    }
-}
-
-/// Pairs the operations of two runs by number.
-fn pairs<'a>(faulty: &'a Trace, sound: &'a Trace) -> impl Iterator<Item = (&'a Observed, &'a Observed)> {
-    faulty.operations.iter().zip(&sound.operations)
-}
-
-fn customer(faulty: &Trace, sound: &Trace) -> Option<i64> {
-    let noticed = |(faulty, sound): &(&Observed, &Observed)| faulty.person && !faulty.good && sound.good;
-    pairs(faulty, sound).find(noticed).map(|(faulty, _)| faulty.at_ms)
-}
-
-fn detectable(faulty: &Trace, sound: &Trace, statistic: Statistic) -> Option<i64> {
-    let mut evidence = 0.0;
-    for (faulty, sound) in pairs(faulty, sound).filter(|(faulty, sound)| faulty.measured && sound.measured) {
-        let ([faulty_mean, _], [sound_mean, sigma]) = match statistic {
-            Statistic::MeanCurrent => (faulty.mean_ma, sound.mean_ma),
-            Statistic::Resistance => (faulty.ohm, sound.ohm),
-        };
-        evidence += 0.5 * ((faulty_mean - sound_mean) / sigma).powi(2);
-        if evidence >= DETECTABLE {
-            return Some(faulty.at_ms);
-        }
-    }
-    None
-}
-
-/// When the expected log likelihood ratio of the pooled counts reaches the bound: each lock adds `rate · (r ln r - r + 1)` a day from when it
-/// has the version, the Poisson counterpart of ½(Δμ/σ)².
-fn rate_detectable(since: &[(i64, f64)], per_day: f64, factor: f64) -> Option<i64> {
-    let mut since = since.to_vec();
-    since.sort_by_key(|(since_ms, _)| *since_ms);
-    let per_lock_day = per_day * if factor > 0.0 { factor * factor.ln() - factor + 1.0 } else { 1.0 };
-    let (mut evidence, mut slope, mut at_ms) = (0.0, 0.0, since.first()?.0);
-    for (next_ms, errors) in since.iter().copied().chain([(i64::MAX, 0.0)]) {
-        let days_left: f64 = (DETECTABLE - evidence) / slope;
-        let days = (next_ms - at_ms) as f64 / DAY_MS as f64;
-        if slope > 0.0 && days_left <= days {
-            return Some(at_ms + (days_left * DAY_MS as f64) as i64);
-        }
-        evidence += slope * days;
-        (slope, at_ms) = (slope + per_lock_day * errors, next_ms);
-    }
-    None
+fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    one.into_iter().chain(other).min()
 }

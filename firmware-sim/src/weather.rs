@@ -59,13 +59,13 @@ fn one_region(scenario: &Scenario, seed: u64, region: usize, hours: usize) -> Ve
 
 /// How much colder the cold snaps make this hour, °C.
 fn snap_c(scenario: &Scenario, region: &str, hour: f64) -> f64 {
-    let one = |fault: &Fault| match fault {
-        Fault::H7(snap) if snap.region == region => {
+    let one = |fault: &Fault| match fault.cold_snap() {
+        Some(snap) if snap.region == region => {
             let (from, to) = (snap.day * 24.0, (snap.day + snap.days) * 24.0);
             let inside = ((hour - from) / SNAP_EDGE_HOURS).min((to - hour) / SNAP_EDGE_HOURS);
             snap.drop_c * inside.clamp(0.0, 1.0)
         }
-        Fault::H7(_) | Fault::H1(_) | Fault::H5(_) | Fault::F3(_) | Fault::C2(_) => 0.0,
+        Some(_) | None => 0.0,
     };
     scenario.fault.iter().map(one).sum()
 }

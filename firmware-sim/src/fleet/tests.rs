@@ -198,10 +198,7 @@ fn a_faulty_version_drops_links_three_times_as_often_and_answers_late_only_after
 }
 
 fn growth(fault: &Fault) -> crate::scenario::Growth {
-    match fault {
-        Fault::H1(growth) | Fault::H5(growth) => growth.clone(),
-        Fault::F3(_) | Fault::H7(_) | Fault::C2(_) => panic!("no growth"),
-    }
+    fault.single().unwrap().1
 }
 
 #[test]

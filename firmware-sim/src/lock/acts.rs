@@ -1,16 +1,19 @@
 //! What a lock does and says: operations, heartbeats, errors, restarts, updates, a new battery.
 //! Called by `Lock::step` when the thing is due.
 use super::Lock;
+use crate::ailment::Remote;
 use crate::battery::{self, Pack};
 use crate::calendar::{DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::identity::Identity;
-use crate::message::{Labels, Listener};
+use crate::message::{Beat, Labels, Listener};
 use crate::motor::Outcome;
 use crate::operation::{self, Conditions, Observed};
 use crate::rng::{Draws, Purpose};
+use crate::scenario::Single;
 use crate::world::World;
 use zenei_wire::{
-    Body, Bytes, CentiCelsius, DbMilliwatts, ErrorReport, Event, EventKind, LockState, Percent, ResetReason, State,
+    Body, Bytes, CentiCelsius, DbMilliwatts, ErrorReport, Event, EventKind, LockState, OpSource, Percent, ResetReason,
+    State,
 };
 
 /// How long an update takes from its start to the first words of the new version, ms; guess.
@@ -19,6 +22,9 @@ const OTA_MS: i64 = 3 * MINUTE_MS;
 const STATE_JITTER: f64 = 0.01;
 /// Current of a radio burst, mA (nRF52832 at +4 dBm with its converter, and the board around it).
 const RADIO_MA: f64 = 15.0;
+
+/// Free heap at which an allocation fails, bytes; guess.
+pub(super) const HEAP_LEAST_B: f64 = 1024.0;
 
 /// When and for whom something is done.
 pub(super) struct At<'a, L: Listener> {
@@ -38,14 +44,18 @@ impl Lock {
         let conditions = Conditions {
             number,
             at_ms: at.at_ms,
-            emf_mv: self.pack.emf_mv(self.battery(at), temp_c),
+            emf_mv: self.emf_mv(at, temp_c),
             battery_ohm: self.battery_ohm(at, temp_c),
             temp_c,
-            friction: self.friction.iter().map(|ramp| ramp.factor(at.at_ms)).product(),
+            friction: self.ailments.friction(at.at_ms),
+            drive: self.ailments.drive(at.world, at.at_ms),
             held_up: self.held_up(at),
+            deaf_ms: (self.deaf_until_ms.saturating_sub(at.at_ms)).max(0) as f64,
+            congested_ms: if self.remote() == Remote::Late { at.world.scenario.failure.congested_ms } else { 0.0 },
+            without: self.ailments.without(),
         };
         let done = operation::perform(at.world, &self.kinds, &self.one, &conditions, self.number);
-        if self.is_dead(at, &conditions) {
+        if self.is_dead(at, &conditions) || self.is_out_of_reach(at, done.op.source) {
             at.listener.operation(&Observed { good: false, measured: false, ..done.observed });
             return;
         }
@@ -58,6 +68,10 @@ impl Lock {
         let client = done.client.map(|client| at.world.scenario.client[client].version.as_str());
         self.client = done.client.unwrap_or(self.client);
         self.say(at, done.delay_ms, false, client, Body::Op(done.op));
+        if let Some((code, _)) = done.cloud_code.and_then(|code| at.world.codes.get(code)) {
+            let body = Body::Error(ErrorReport { code: code.into(), count: 1, detail: None });
+            self.say(at, done.delay_ms, false, client, body);
+        }
         let (bolt, code) = match (done.outcome, number.is_multiple_of(2)) {
             (Outcome::Done, true) => (LockState::Unlocked, None),
             (Outcome::Done, false) => (LockState::Locked, None),
@@ -76,6 +90,9 @@ impl Lock {
 
     pub(super) fn beat<L: Listener>(&mut self, at: &mut At<'_, L>) {
         self.settle(at);
+        if !L::MESSAGES {
+            at.listener.beat(&self.really(at));
+        }
         let mut draws = Draws::new(at.world.seed, self.number, Purpose::Heartbeat, self.states);
         self.states += 1;
         self.state_ms += (self.one.state_every_ms * (1.0 + STATE_JITTER * draws.normal())).max(1000.0) as i64;
@@ -101,6 +118,7 @@ impl Lock {
         let delay_ms = operation::delay_ms(&at.world.scenario, &mut draws);
         match at.world.codes.get(kind) {
             Some((code, _)) => self.say_error(at, delay_ms, code),
+            None if kind > at.world.codes.len() => self.crash(at, draws.chance(0.7)),
             None => {
                 // Half watchdog, a third asked for by the firmware, the rest hard faults; guess.
                 let (reason, code) = match draws.below(6) {
@@ -117,6 +135,62 @@ impl Lock {
         }
     }
 
+    /// A bug restarts the lock: watchdog or hard fault.
+    fn crash<L: Listener>(&mut self, at: &mut At<'_, L>, watchdog: bool) {
+        let (_, boot_ms) = self.ailments.reboots(at.world, self.version);
+        let (reason, code) =
+            if watchdog { (ResetReason::Watchdog, "watchdog_reset") } else { (ResetReason::HardFault, "hard_fault") };
+        self.deaf_until_ms = at.at_ms + boot_ms;
+        self.restart(at, reason);
+        self.say_state(at);
+        self.say_error(at, 0, code);
+    }
+
+    pub(super) fn run_out_of_heap<L: Listener>(&mut self, at: &mut At<'_, L>) {
+        let (_, boot_ms) = self.ailments.heap(at.world, self.version);
+        self.settle(at);
+        self.deaf_until_ms = at.at_ms + boot_ms;
+        self.restart(at, ResetReason::HardFault);
+        if self.pack.charge > 0.0 {
+            self.say_state(at);
+            self.say_error(at, 0, "assert_failed");
+        }
+    }
+
+    /// What it held goes out, where nothing else keeps it away.
+    pub(super) fn come_back<L: Listener>(&mut self, at: &mut At<'_, L>) {
+        if !(self.away || self.cut) {
+            self.speech.back(at.identity, at.at_ms, at.listener);
+        }
+    }
+
+    /// A person comes to the lock.
+    pub(super) fn visit<L: Listener>(&mut self, at: &mut At<'_, L>) {
+        match self.ailments.end_visit() {
+            Some(Single::C2) => self.replace_battery(at),
+            Some(
+                Single::H1
+                | Single::H2
+                | Single::H3
+                | Single::H4
+                | Single::H5
+                | Single::H6
+                | Single::H8
+                | Single::S1
+                | Single::S4
+                | Single::S5
+                | Single::S6
+                | Single::C3
+                | Single::C5,
+            )
+            | None => {
+                self.settle(at);
+                self.say_event(at, EventKind::Moved, None);
+                self.say_state(at);
+            }
+        }
+    }
+
     /// An update starts, where the lock's version is among those wanted; while it is offline, it waits.
     pub(super) fn start_update<L: Listener>(&mut self, at: &mut At<'_, L>) {
         let Some((_, number)) = self.rollouts.pop() else { return };
@@ -127,10 +201,12 @@ impl Lock {
             return;
         }
         if self.speech.offline {
-            self.rollouts.push((self.offline_ms.1 + MINUTE_MS, number));
+            let own_ms = if self.away { self.offline_ms.1 } else { at.at_ms };
+            let cut_ms = self.ailments.next_cut().filter(|_| self.cut).map_or(at.at_ms, |cut| cut.until_ms);
+            self.rollouts.push((own_ms.max(cut_ms) + MINUTE_MS, number));
             return;
         }
-        let version = crate::fault::place(scenario.firmware.iter().map(|firmware| &firmware.version), &rollout.version);
+        let version = crate::plan::place(scenario.firmware.iter().map(|firmware| &firmware.version), &rollout.version);
         self.ota = Some((at.at_ms + OTA_MS, version));
         self.say_event(at, EventKind::OtaStarted, Some((self.version, version)));
     }
@@ -151,8 +227,7 @@ impl Lock {
         self.say_state(at);
     }
 
-    pub(super) fn replace_battery<L: Listener>(&mut self, at: &mut At<'_, L>) {
-        self.replacements.pop();
+    fn replace_battery<L: Listener>(&mut self, at: &mut At<'_, L>) {
         self.settle(at);
         // New cells are sold a little below full; guess.
         self.pack = Pack::with_charge(0.98);
@@ -164,13 +239,15 @@ impl Lock {
     fn restart<L: Listener>(&mut self, at: &At<'_, L>, reason: ResetReason) {
         self.speech.restart(at.at_ms);
         self.reset_reason = reason;
+        self.find_heap_out(at.world);
     }
 
     /// Lets the battery rest until now.
     fn settle<L: Listener>(&mut self, at: &At<'_, L>) {
         let scenario = &at.world.scenario;
         let factor = scenario.hw_rev[self.kinds.hw_rev].sleep * scenario.firmware[self.version].sleep;
-        let sleep_ua = scenario.model[self.kinds.model].sleep_ua * factor;
+        let awake = self.ailments.sleep(at.world, self.version);
+        let sleep_ua = scenario.model[self.kinds.model].sleep_ua * factor * awake + self.ailments.leak_ua(at.at_ms);
         let hours = (at.at_ms - self.settled_ms) as f64 / HOUR_MS as f64;
         self.pack.rest(&scenario.battery[self.kinds.battery], hours, sleep_ua);
         self.settled_ms = at.at_ms;
@@ -181,7 +258,7 @@ impl Lock {
     }
 
     fn battery_ohm<L: Listener>(&self, at: &At<'_, L>, temp_c: f64) -> f64 {
-        let ageing: f64 = self.resistance.iter().map(|ramp| ramp.factor(at.at_ms)).product();
+        let ageing = self.ailments.resistance(at.world, at.at_ms);
         self.pack.ohm(self.battery(at), temp_c, ageing * self.one.battery_ohm)
     }
 
@@ -198,8 +275,45 @@ impl Lock {
     /// The share of operations that a bug of this version holds up by now, and how long.
     fn held_up<L: Listener>(&self, at: &At<'_, L>) -> (f64, f64) {
         let up_ms = at.at_ms - self.speech.booted_ms.max(self.version_since_ms);
-        let mut bugs = at.world.bugs(self.version, self.without).filter(|bug| up_ms >= bug.late_after_ms);
-        bugs.next().map_or((0.0, 0.0), |bug| (bug.late_share, bug.late_ms))
+        self.ailments.held_up(at.world, &self.kinds, self.version, up_ms, self.free_heap_b(at))
+    }
+
+    fn emf_mv<L: Listener>(&self, at: &At<'_, L>, temp_c: f64) -> f64 {
+        self.pack.emf_mv(self.battery(at), temp_c) - self.ailments.cell_mv(at.world, at.at_ms)
+    }
+
+    fn free_heap_b<L: Listener>(&self, at: &At<'_, L>) -> f64 {
+        let (b_per_day, _) = self.ailments.heap(at.world, self.version);
+        let up_days = (at.at_ms - self.speech.booted_ms) as f64 / DAY_MS as f64;
+        self.fresh_heap_b(at.world) - b_per_day * up_days
+    }
+
+    /// What becomes of requests by way of the gateway now.
+    fn remote(&self) -> Remote {
+        self.ailments.next_cut().filter(|_| self.cut).map_or(Remote::Served, |cut| cut.remote)
+    }
+
+    /// Whether a request from there does not reach the lock.
+    fn is_out_of_reach<L: Listener>(&self, at: &At<'_, L>, source: Option<OpSource>) -> bool {
+        let mute = self.ailments.is_mute(at.at_ms);
+        match source {
+            Some(OpSource::Remote | OpSource::Schedule) => mute || self.remote() == Remote::Lost,
+            Some(OpSource::App) => mute,
+            Some(OpSource::Keypad | OpSource::Nfc | OpSource::Auto | OpSource::Manual) | None => false,
+        }
+    }
+
+    /// This heartbeat without observation noise, and the noise.
+    fn really<L: Listener>(&self, at: &At<'_, L>) -> Beat {
+        let noise = &at.world.scenario.noise;
+        // An evenly distributed rounding error has the standard deviation step / √12.
+        let rest_noise_mv = noise.rest_mv.hypot(noise.step_mv / 12.0_f64.sqrt());
+        Beat {
+            number: self.states,
+            at_ms: at.at_ms,
+            rest_mv: [self.emf_mv(at, self.temp_c(at)), rest_noise_mv],
+            heap_b: [self.free_heap_b(at), noise.heap_b],
+        }
     }
 
     fn extra_draws<L: Listener>(&mut self, at: &At<'_, L>) -> Draws {
@@ -214,20 +328,21 @@ impl Lock {
 
     fn say_state_by<L: Listener>(&mut self, at: &mut At<'_, L>, mut draws: Draws) {
         if !L::MESSAGES {
-            self.speech.seq += 1;
+            let manner = self.ailments.manner(at.world, &self.kinds, self.version, at.at_ms);
+            self.speech.pass(&manner, zenei_wire::Kind::State, at.at_ms, at.listener);
             return;
         }
         let scenario = &at.world.scenario;
         let (noise, radio) = (&scenario.noise, &scenario.radio);
         let delay_ms = operation::delay_ms(scenario, &mut draws);
         let temp_c = self.temp_c(at);
-        let emf_mv = self.pack.emf_mv(self.battery(at), temp_c);
+        let emf_mv = self.emf_mv(at, temp_c);
         let volts = operation::volts(noise, &self.one, emf_mv, noise.rest_mv * draws.normal());
         let pct = 100.0 * battery::charge_at(self.battery(at), f64::from(volts.0));
         let read_c = temp_c + self.one.temp_offset_c + noise.temp_c * draws.normal();
-        let free_b = scenario.model[self.kinds.model].heap_b - scenario.firmware[self.version].heap_used_b
-            + noise.heap_b * draws.normal();
-        let rssi_dbm = self.one.rssi_dbm + radio.rssi_noise_db * draws.normal();
+        let free_b = self.free_heap_b(at) + noise.heap_b * draws.normal();
+        let rssi_dbm =
+            self.one.rssi_dbm + self.ailments.signal_db(at.world, at.at_ms) + radio.rssi_noise_db * draws.normal();
         let state = State {
             battery_mv: Some(volts),
             battery_pct: Some(Percent(pct.round() as u8)),
@@ -261,7 +376,8 @@ impl Lock {
 
     fn say<L: Listener>(&mut self, at: &mut At<'_, L>, delay_ms: i64, all: bool, client: Option<&str>, body: Body<'_>) {
         let firmware = at.world.scenario.firmware[self.version].version.as_str();
-        let labels = Labels { firmware, client, all };
+        let manner = self.ailments.manner(at.world, &self.kinds, self.version, at.at_ms);
+        let labels = Labels { firmware, client, all, manner };
         self.speech.say(at.identity, &labels, at.at_ms, delay_ms, body, at.listener);
     }
 }

@@ -1,10 +1,10 @@
 //! Whether a scenario can be simulated: every name is borne by something, every number is in its range.
-use super::{Fault, Scenario, ScenarioError};
+use super::{Density, Drift, ErrorRate, Fault, Growth, Scenario, ScenarioError, Single};
 use crate::calendar;
 use zenei_wire::Name;
 
-/// Keys whose numbers may be below zero: temperatures, signal strengths, the time zone.
-const SIGNED: [&str; 5] = ["mean_c", "rssi_dbm", "utc_offset_h", "indoor_c", "mv_per_k"];
+/// Keys whose numbers may be below zero: temperatures, signal strengths, the time zone; a strength has its own check.
+const SIGNED: [&str; 6] = ["mean_c", "rssi_dbm", "utc_offset_h", "indoor_c", "mv_per_k", "strength"];
 
 pub(super) fn check(scenario: &Scenario) -> Result<(), ScenarioError> {
     let every =
@@ -15,7 +15,9 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), ScenarioError> {
     shares(scenario)?;
     batteries(scenario)?;
     references(scenario)?;
-    scenario.fault.iter().enumerate().try_for_each(|(at, fault)| one_fault(scenario, at, fault))
+    failures(scenario)?;
+    scenario.fault.iter().enumerate().try_for_each(|(at, fault)| one_fault(scenario, at, fault))?;
+    scenario.faults.as_ref().map_or(Ok(()), density)
 }
 
 /// Every number is finite, and none below zero but for those that may be.
@@ -50,6 +52,13 @@ fn run(scenario: &Scenario) -> Result<(), ScenarioError> {
     within("control.retries", scenario.control.retries as f64, 0.0, 3.0, "0 to 3")?;
     within("noise.step_mv", scenario.noise.step_mv, 0.01, 100.0, "0.01 to 100")?;
     within("noise.step_c", scenario.noise.step_c, 0.01, 5.0, "0.01 to 5")
+}
+
+fn failures(scenario: &Scenario) -> Result<(), ScenarioError> {
+    within("failure.rub_from", scenario.failure.rub_from, 0.0, 1.0, "0 to 1")?;
+    within("failure.teeth", scenario.failure.teeth as f64, 1.0, 12.0, "1 to 12")?;
+    let reports = scenario.gateway_report.as_ref();
+    reports.map_or(Ok(()), |reports| within("gateway_report.every_min", reports.every_min, 1.0, 360.0, "1 to 360"))
 }
 
 fn labels(scenario: &Scenario) -> Result<(), ScenarioError> {
@@ -133,26 +142,123 @@ fn references(scenario: &Scenario) -> Result<(), ScenarioError> {
 
 fn one_fault(scenario: &Scenario, at: usize, fault: &Fault) -> Result<(), ScenarioError> {
     let place = format!("fault {at}");
+    if let Some((kind, growth)) = fault.single() {
+        return single(scenario, &place, kind, &growth);
+    }
+    if let Some(version) = fault.version() {
+        let versions = scenario.rollout.iter().map(|rollout| rollout.version.as_str());
+        borne(&place, "rolled out firmware", version, versions)?;
+    }
     match fault {
-        Fault::H1(growth) | Fault::H5(growth) => {
-            within(&format!("{place} strength"), growth.strength, 0.0, 1000.0, "0 to 1,000")?;
-            within(&format!("{place} count"), growth.count as f64, 1.0, scenario.locks as f64, "1 to the locks")?;
-            let last = scenario.locks.saturating_sub(1) as f64;
-            growth.lock.map_or(Ok(()), |lock| within(&format!("{place} lock"), lock as f64, 0.0, last, "below locks"))
+        Fault::F1(drain) => within(&format!("{place} factor"), drain.factor, 1.0, 1000.0, "1 to 1,000"),
+        Fault::F2(reboots) => within(&format!("{place} per_day"), reboots.per_day, 0.001, 1000.0, "0.001 to 1,000"),
+        Fault::F3(bug) => error_rate(scenario, &place, bug),
+        Fault::F5(bug) => {
+            let found = bug.hw_rev.as_deref().unwrap_or("");
+            borne(&place, "hw_rev", found, scenario.hw_rev.iter().map(|hw_rev| hw_rev.name.as_str()))?;
+            error_rate(scenario, &place, bug)
         }
-        Fault::F3(bug) => {
-            let versions = scenario.rollout.iter().map(|rollout| rollout.version.as_str());
-            borne(&place, "rolled out firmware", &bug.version, versions)?;
-            borne(&place, "error code", &bug.code, scenario.errors.keys().map(String::as_str))?;
-            within(&format!("{place} factor"), bug.factor, 0.0, 1000.0, "0 to 1,000")
+        Fault::F4(leak) => within(&format!("{place} b_per_day"), leak.b_per_day, 1.0, 1e9, "1 to 1,000,000,000"),
+        Fault::S2(cloud) => {
+            client(scenario, &place, &cloud.client)?;
+            borne(&place, "error code", &cloud.code, scenario.errors.keys().map(String::as_str))?;
+            within(&format!("{place} share"), cloud.share, 0.0, 1.0, "0 to 1")
         }
+        Fault::S3(drift) => drifts(scenario, &place, drift),
         Fault::H7(snap) => {
             borne(&place, "region", &snap.region, scenario.region.iter().map(|region| region.name.as_str()))
         }
-        Fault::C2(replacement) => {
-            within(&format!("{place} count"), replacement.count as f64, 1.0, scenario.locks as f64, "1 to the locks")
-        }
+        Fault::C1(holiday) => within(&format!("{place} ops"), holiday.ops, 0.0, 10.0, "0 to 10"),
+        Fault::H1(_)
+        | Fault::H2(_)
+        | Fault::H3(_)
+        | Fault::H4(_)
+        | Fault::H5(_)
+        | Fault::H6(_)
+        | Fault::H8(_)
+        | Fault::S1(_)
+        | Fault::S4(_)
+        | Fault::S5(_)
+        | Fault::S6(_)
+        | Fault::C2(_)
+        | Fault::C3(_)
+        | Fault::C5(_) => Ok(()),
     }
+}
+
+fn single(scenario: &Scenario, place: &str, kind: Single, growth: &Growth) -> Result<(), ScenarioError> {
+    strength(&format!("{place} strength"), kind, growth.strength)?;
+    let (count, what) = match kind {
+        Single::S1 => (scenario.site.iter().map(|site| site.gateways).sum(), "1 to the gateways"),
+        Single::H1
+        | Single::H2
+        | Single::H3
+        | Single::H4
+        | Single::H5
+        | Single::H6
+        | Single::H8
+        | Single::S4
+        | Single::S5
+        | Single::S6
+        | Single::C2
+        | Single::C3
+        | Single::C5 => (scenario.locks, "1 to the locks"),
+    };
+    within(&format!("{place} count"), growth.count as f64, 1.0, count as f64, what)?;
+    let last = count.saturating_sub(1) as f64;
+    growth.lock.map_or(Ok(()), |lock| within(&format!("{place} lock"), lock as f64, 0.0, last, "below their number"))
+}
+
+/// What a family's strength may be: shares up to 1, steps of clock and friction below zero too.
+fn strength(place: &str, kind: Single, found: f64) -> Result<(), ScenarioError> {
+    match kind {
+        Single::H3 | Single::H6 => within(place, found, 0.0, 1.0, "0 to 1"),
+        Single::S5 => within(place, found, 0.0, 0.5, "0 to 0.5"),
+        Single::C3 => within(place, found, -0.5, 0.5, "-0.5 to 0.5"),
+        Single::S4 => within(place, found, -1e6, 1e6, "-1,000,000 to 1,000,000"),
+        Single::H1
+        | Single::H2
+        | Single::H4
+        | Single::H5
+        | Single::H8
+        | Single::S1
+        | Single::S6
+        | Single::C2
+        | Single::C5 => within(place, found, 0.0, 1000.0, "0 to 1,000"),
+    }
+}
+
+fn error_rate(scenario: &Scenario, place: &str, bug: &ErrorRate) -> Result<(), ScenarioError> {
+    borne(place, "error code", &bug.code, scenario.errors.keys().map(String::as_str))?;
+    within(&format!("{place} factor"), bug.factor, 0.0, 1000.0, "0 to 1,000")
+}
+
+fn drifts(scenario: &Scenario, place: &str, drift: &Drift) -> Result<(), ScenarioError> {
+    match (&drift.version, &drift.client) {
+        (Some(_), None) => Ok(()),
+        (None, Some(name)) => client(scenario, place, name),
+        (Some(_), Some(_)) => Err(out_of_range(place, "both version and client", "one of version and client")),
+        (None, None) => Err(out_of_range(place, "neither version nor client", "one of version and client")),
+    }
+}
+
+fn client(scenario: &Scenario, place: &str, name: &str) -> Result<(), ScenarioError> {
+    borne(place, "client", name, scenario.client.iter().map(|client| client.version.as_str()))
+}
+
+fn density(density: &Density) -> Result<(), ScenarioError> {
+    within("faults.rate", density.rate, 0.0, 100.0, "0 to 100 per lock-year")?;
+    let [from, to] = density.window;
+    within("faults.window", from, 0.0, to, "0 to its end")?;
+    within("faults.window", to, from, 1.0, "its begin to 1")?;
+    for (at, drawn) in density.family.iter().enumerate() {
+        for bound in drawn.strength {
+            strength(&format!("faults.family {at} strength"), drawn.family, bound)?;
+        }
+        within(&format!("faults.family {at} rate"), drawn.rate.unwrap_or(0.0), 0.0, 100.0, "0 to 100 per lock-year")?;
+    }
+    let shared = density.family.iter().filter(|drawn| drawn.rate.is_none()).map(|drawn| drawn.weight);
+    if shared.clone().next().is_none() { Ok(()) } else { weights("faults.family", shared) }
 }
 
 fn weights(place: &str, weights: impl Iterator<Item = f64> + Clone) -> Result<(), ScenarioError> {

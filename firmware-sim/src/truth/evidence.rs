@@ -1,0 +1,204 @@
+//! From two runs of a lock, with a fault and without, to when the fault could be known: likelihood ratios on the scenario's stated noise, and
+//! what a person noticed. Knows no detector. Called by `truth`.
+use crate::calendar::DAY_MS;
+use crate::message::{Beat, Fate, Listener, Message};
+use crate::operation::Observed;
+
+/// Log likelihood ratio from which a fault is detectable: ln(10,000), as the fleet benchmark defines it.
+const DETECTABLE: f64 = 9.2;
+/// How many records must be missing where none should be: each is worth one unit of the expected log likelihood ratio (a Poisson rate gone to 0).
+const MISSING: usize = 10;
+
+/// Which observation tells a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Statistic {
+    MeanCurrent,
+    /// The current's profile, as far as it is reported.
+    Shape,
+    /// Attempts that fail.
+    Attempts,
+    Resistance,
+    RestVoltage,
+    Heap,
+}
+
+/// What one run of a lock really was.
+#[derive(Default)]
+pub(super) struct Trace {
+    pub(super) operations: Vec<Observed>,
+    pub(super) beats: Vec<Beat>,
+    pub(super) said: Vec<(i64, Fate)>,
+    pub(super) versions: Vec<(i64, usize)>,
+}
+
+impl Listener for Trace {
+    const MESSAGES: bool = false;
+    fn message(&mut self, _: Message) {}
+    fn operation(&mut self, observed: &Observed) {
+        self.operations.push(*observed);
+    }
+    fn beat(&mut self, beat: &Beat) {
+        self.beats.push(*beat);
+    }
+    fn said(&mut self, at_ms: i64, fate: Fate) {
+        self.said.push((at_ms, fate));
+    }
+    fn runs_version(&mut self, at_ms: i64, version: usize) {
+        self.versions.push((at_ms, version));
+    }
+}
+
+/// Evidence of a time.
+pub(super) type Evidence = (i64, f64);
+
+/// When the sum of this evidence, in order of time, is enough.
+pub(super) fn enough(mut evidence: Vec<Evidence>) -> Option<i64> {
+    evidence.sort_by_key(|(at_ms, _)| *at_ms);
+    let mut sum = 0.0;
+    evidence.into_iter().find_map(|(at_ms, more)| {
+        sum += more;
+        (sum >= DETECTABLE).then_some(at_ms)
+    })
+}
+
+/// The evidence of one lock. `healthy` is the probability that an attempt of a sound lock fails.
+pub(super) fn of(faulty: &Trace, sound: &Trace, statistic: Statistic, healthy: f64) -> Vec<Evidence> {
+    let operations = pairs(faulty, sound).filter(|(faulty, sound)| faulty.measured && sound.measured);
+    let each = |one: &dyn Fn(&Observed, &Observed) -> f64| {
+        operations.map(|(faulty, sound)| (faulty.at_ms, one(faulty, sound))).collect()
+    };
+    match statistic {
+        Statistic::MeanCurrent => each(&|faulty, sound| shift(faulty.mean_ma, sound.mean_ma)),
+        Statistic::Resistance => each(&|faulty, sound| shift(faulty.ohm, sound.ohm)),
+        Statistic::Shape => each(&shape),
+        Statistic::Attempts => each(&|faulty, sound| {
+            if sound.failing < faulty.failing { bernoulli(faulty.failing.max(healthy), healthy) } else { 0.0 }
+        }),
+        Statistic::RestVoltage => beats(faulty, sound, |beat| beat.rest_mv),
+        Statistic::Heap => beats(faulty, sound, |beat| beat.heap_b),
+    }
+}
+
+/// ½(Δμ/σ)² of one observation.
+fn shift([faulty, _]: [f64; 2], [sound, sigma]: [f64; 2]) -> f64 {
+    0.5 * ((faulty - sound) / sigma).powi(2)
+}
+
+/// The same over a profile, as if it had one sample a segment; what all samples share is taken out, as it is the mean current's.
+fn shape(faulty: &Observed, sound: &Observed) -> f64 {
+    if !(faulty.profile && sound.profile) {
+        return 0.0;
+    }
+    let apart = faulty.loads_ma.iter().zip(&sound.loads_ma).map(|(faulty, sound)| f64::from(faulty - sound));
+    let count = faulty.loads_ma.len() as f64;
+    let mean = apart.clone().sum::<f64>() / count;
+    apart.map(|apart| 0.5 * ((apart - mean) / sound.load_noise_ma).powi(2)).sum()
+}
+
+/// The expected log likelihood ratio of one trial (Kullback-Leibler divergence of two Bernoulli variables).
+fn bernoulli(faulty: f64, sound: f64) -> f64 {
+    let term = |faulty: f64, sound: f64| if faulty > 0.0 { faulty * (faulty / sound).ln() } else { 0.0 };
+    term(faulty, sound) + term(1.0 - faulty, 1.0 - sound)
+}
+
+/// The evidence of requests of which this share meets an error, where `sound` of them do anyway.
+pub(super) fn requests(share: f64, sound: f64, at_ms: impl Iterator<Item = i64>) -> Vec<Evidence> {
+    let each = bernoulli(share.clamp(sound, 0.999), sound);
+    at_ms.map(|at_ms| (at_ms, each)).collect()
+}
+
+/// Pairs heartbeats of two runs by number: a dead lock has none.
+fn beats(faulty: &Trace, sound: &Trace, value: impl Fn(&Beat) -> [f64; 2]) -> Vec<Evidence> {
+    let mut others = sound.beats.iter().peekable();
+    let mut evidence = Vec::new();
+    for beat in &faulty.beats {
+        while others.next_if(|other| other.number < beat.number).is_some() {}
+        if let Some(other) = others.next_if(|other| other.number == beat.number) {
+            evidence.push((beat.at_ms, shift(value(beat), value(other))));
+        }
+    }
+    evidence
+}
+
+/// Pairs the operations of two runs by number.
+fn pairs<'a>(faulty: &'a Trace, sound: &'a Trace) -> impl Iterator<Item = (&'a Observed, &'a Observed)> {
+    faulty.operations.iter().zip(&sound.operations)
+}
+
+/// When a person first noticed.
+pub(super) fn customer(faulty: &Trace, sound: &Trace) -> Option<i64> {
+    let noticed = |(faulty, sound): &(&Observed, &Observed)| faulty.person && !faulty.good && sound.good;
+    pairs(faulty, sound).find(noticed).map(|(faulty, _)| faulty.at_ms)
+}
+
+/// When a number that can't be right is first heard: a hole, a copy, a wrong clock, a field that drifted.
+pub(super) fn first_heard(trace: &Trace, marks: &[Fate]) -> Option<i64> {
+    let at = trace.said.iter().position(|(_, fate)| marks.contains(fate))?;
+    let heard = |(_, fate): &&(i64, Fate)| match fate {
+        Fate::Sent | Fate::Doubled | Fate::Altered => true,
+        // Held counts as heard when it was said: backlogs are short beside the days that matter here.
+        Fate::Held => true,
+        Fate::Lost => false,
+    };
+    trace.said[at..].iter().find(heard).map(|(at_ms, _)| *at_ms)
+}
+
+/// The times of records that were not heard when they were due.
+pub(super) fn unheard(trace: &Trace, from_ms: i64, until_ms: i64) -> impl Iterator<Item = i64> {
+    let missing = move |(at_ms, fate): &&(i64, Fate)| {
+        (from_ms..until_ms).contains(at_ms) && matches!(fate, Fate::Lost | Fate::Held)
+    };
+    trace.said.iter().filter(missing).map(|(at_ms, _)| *at_ms)
+}
+
+/// When so many records are missing that silence is no chance.
+pub(super) fn silent(mut missing: Vec<i64>) -> Option<i64> {
+    missing.sort_unstable();
+    missing.get(MISSING - 1).copied()
+}
+
+/// When the expected log likelihood ratio of the pooled counts reaches the bound: each lock adds `rate · (r ln r - r + 1)` a day from when it
+/// has the version, the Poisson counterpart of ½(Δμ/σ)². `since`: when each lock had it, with its factor of the rate.
+pub(super) fn rate(since: &[(i64, f64)], per_day: f64, factor: f64) -> Option<i64> {
+    let mut since = since.to_vec();
+    since.sort_by_key(|(since_ms, _)| *since_ms);
+    let per_lock_day = per_day * if factor > 0.0 { factor * factor.ln() - factor + 1.0 } else { 1.0 };
+    let (mut evidence, mut slope, mut at_ms) = (0.0, 0.0, since.first()?.0);
+    for (next_ms, errors) in since.iter().copied().chain([(i64::MAX, 0.0)]) {
+        let days_left: f64 = (DETECTABLE - evidence) / slope;
+        let days = (next_ms - at_ms) as f64 / DAY_MS as f64;
+        if slope > 0.0 && days_left <= days {
+            return Some(at_ms + (days_left * DAY_MS as f64) as i64);
+        }
+        evidence += slope * days;
+        (slope, at_ms) = (slope + per_lock_day * errors, next_ms);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_adds_up_in_order_of_time() {
+        assert_eq!(enough(vec![(30, 5.0), (10, 4.0), (20, 1.0)]), Some(30));
+        assert_eq!(enough(vec![(10, 9.1)]), None);
+    }
+
+    #[test]
+    fn a_doubled_probability_is_told_later_than_a_tenfold_one() {
+        assert!(bernoulli(0.02, 0.01) < bernoulli(0.1, 0.01) && bernoulli(0.01, 0.01).abs() < 1e-12);
+        // 0.1 ln 10 + 0.9 ln(0.9/0.99)
+        assert!((bernoulli(0.1, 0.01) - 0.14448).abs() < 1e-4);
+    }
+
+    #[test]
+    fn pooled_rates_are_told_sooner_the_more_locks_have_them() {
+        let locks = |count: usize| vec![(0, 1.0); count];
+        let (few, many) = (rate(&locks(10), 0.2, 3.0).unwrap(), rate(&locks(100), 0.2, 3.0).unwrap());
+        // 9.2 / (10 · 0.2 · (3 ln 3 - 2)) days
+        assert!((few as f64 / DAY_MS as f64 - 3.55).abs() < 0.01 && (few - 10 * many).abs() < 100);
+        assert!(rate(&locks(10), 0.2, 1.2).unwrap() > 30 * few);
+    }
+}
