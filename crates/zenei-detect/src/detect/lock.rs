@@ -110,15 +110,16 @@ impl Lock {
             OpKind::Calibrate => return None,
         };
         let fresh = |at: Option<i64>| at.is_some_and(|at| (0..=STATE_AGE_MS_MAX).contains(&ts.saturating_sub(at)));
-        if op.result != OpResult::Ok || !fresh(self.rest_ts) || !fresh(self.temp_ts) {
+        // A lock that never told a temperature is judged without one; a stale one would mislead.
+        let knows_temp = self.temp_ts.is_none() || fresh(self.temp_ts);
+        if op.result != OpResult::Ok || !fresh(self.rest_ts) || !knows_temp {
             return None;
         }
         let rest_mv = f64::from(self.rest_mv);
         let peak = op.peak_ma.map(|peak| f64::from(peak.0)).filter(|&peak| peak >= PEAK_MA_MIN);
         let sag_mv = op.battery_min_mv.map(|low| rest_mv - f64::from(low.0)).filter(|&sag| sag > 0.0);
         let resistance_ohm = peak.zip(sag_mv).map(|(peak, sag)| sag / peak);
-        let mean = op.mean_ma.map(|mean| f64::from(mean.0)).filter(|&mean| mean > 0.0);
-        let duration = op.duration_ms.map(f64::from).filter(|&duration| duration > 0.0);
+        let (mean, duration) = drive(op);
         let follow = |old: &mut f32, new: Option<f64>, share: f32| {
             if let Some(new) = new {
                 *old += (new as f32 - *old) * if *old == 0.0 { 1.0 } else { share };
@@ -141,5 +142,86 @@ impl Lock {
             resistance_ohm,
             direction,
         })
+    }
+}
+
+/// Mean current (mA) and time on (ms) of the motor: as reported, else from the current profile.
+fn drive(op: &Op) -> (Option<f64>, Option<f64>) {
+    let samples = op.current_ma.as_ref().map_or(&[][..], |profile| profile.samples());
+    let count = samples.len() as f64;
+    let profile_mean = || (count > 0.0).then(|| samples.iter().map(|&sample| f64::from(sample)).sum::<f64>() / count);
+    let profile_ms = || op.sample_ms.filter(|_| count > 0.0).map(|sample| count * f64::from(sample));
+    let mean = op.mean_ma.map(|mean| f64::from(mean.0)).or_else(profile_mean);
+    let duration = op.duration_ms.map(f64::from).or_else(profile_ms);
+    (mean.filter(|&mean| mean > 0.0), duration.filter(|&duration| duration > 0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zenei_wire::{CentiCelsius, Milliamps, Millivolts, Profile};
+
+    const OP: Op = Op {
+        op: OpKind::Lock,
+        source: None,
+        result: OpResult::Ok,
+        latency_ms: None,
+        duration_ms: Some(800),
+        peak_ma: Some(Milliamps(600)),
+        mean_ma: Some(Milliamps(300)),
+        current_ma: None,
+        sample_ms: None,
+        battery_min_mv: Some(Millivolts(2_400)),
+        angle_err_deg: None,
+    };
+
+    fn lock(temp: Option<CentiCelsius>) -> Lock {
+        let mut lock = Lock::default();
+        lock.state(&State { battery_mv: Some(Millivolts(2_880)), temp_c: temp, ..State::default() }, 0);
+        lock
+    }
+
+    #[test]
+    fn an_operation_gives_charge_and_resistance_with_its_conditions() {
+        let operation = lock(Some(CentiCelsius(1_850))).operation(&OP, 1).unwrap();
+        assert_eq!((operation.charge_mc, operation.resistance_ohm), (Some(240.0), Some(0.8)));
+        assert!((operation.temp_c - 18.5).abs() < 1e-6 && operation.direction == 0);
+    }
+
+    #[test]
+    fn the_profile_stands_in_for_mean_and_duration() {
+        let op = Op {
+            duration_ms: None,
+            mean_ma: None,
+            current_ma: Profile::new(&[600, 200, 200, 200]),
+            sample_ms: Some(200),
+            ..OP
+        };
+        assert_eq!(lock(None).operation(&op, 1).unwrap().charge_mc, Some(240.0));
+    }
+
+    #[test]
+    fn conditions_must_be_known_and_fresh() {
+        let warm = Some(CentiCelsius(1_850));
+        assert!(lock(warm).operation(&OP, STATE_AGE_MS_MAX).is_some());
+        assert!(lock(warm).operation(&OP, STATE_AGE_MS_MAX + 1).is_none());
+        assert!(lock(warm).operation(&OP, -1).is_none());
+        assert!(Lock::default().operation(&OP, 1).is_none());
+        assert!(lock(None).operation(&OP, 1).is_some());
+    }
+
+    #[test]
+    fn an_operation_that_did_not_end_well_says_nothing_of_effort() {
+        assert!(lock(None).operation(&Op { result: OpResult::Jam, ..OP }, 1).is_none());
+        assert!(lock(None).operation(&Op { op: OpKind::Calibrate, ..OP }, 1).is_none());
+    }
+
+    #[test]
+    fn a_rising_resistance_slows_the_motor_by_what_it_takes_of_the_voltage() {
+        let mut lock = lock(None);
+        let first = (0..30).map(|_| lock.operation(&OP, 1).unwrap().log_speed).last().unwrap();
+        let weak = Op { battery_min_mv: Some(Millivolts(1_900)), ..OP };
+        let last = (0..60).map(|_| lock.operation(&weak, 1).unwrap().log_speed).last().unwrap();
+        assert!(first.abs() < 0.01 && last < -0.05, "{first} {last}");
     }
 }
