@@ -97,4 +97,6 @@ impl Fleet {
 }
 
 #[cfg(test)]
+mod families;
+#[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Simulate a fleet; publish and record what it says.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print an embedded file: the demo's scenario, the fleet benchmark's, or the physics that every scenario is laid over.
     Scenario { name: Embedded },
 }
