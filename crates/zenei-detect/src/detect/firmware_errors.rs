@@ -51,8 +51,10 @@ pub struct State {
     rates: BTreeMap<(Like, Sym), Rate>,
     dispersion: BTreeMap<Sym, f64>,
     groups: Vec<Group>,
-    weights: BTreeMap<(Sym, u32), f64>,
-    counts: BTreeMap<(Sym, u32), f64>,
+    /// Per code, for each group: events expected of it in a day.
+    weights: BTreeMap<Sym, Vec<f64>>,
+    /// Per code, for each group: events of this hour.
+    counts: BTreeMap<Sym, Vec<f64>>,
     cases: BTreeMap<(Sym, Sym), Case>,
     swept: bool,
 }
@@ -215,7 +217,8 @@ impl FirmwareErrors {
             return;
         }
         lane.codes[entry].today += 1;
-        *self.state.counts.entry((code, group)).or_default() += 1.0;
+        let groups = self.state.groups.len();
+        self.state.counts.entry(code).or_insert_with(|| vec![0.0; groups])[group as usize] += 1.0;
         if key.updated {
             let case = self.state.cases.entry((key.fw, code)).or_default();
             if case.locks.len() < MAX_LOCKS || case.locks.contains_key(&device) {
@@ -227,16 +230,15 @@ impl FirmwareErrors {
 
     /// Judges the hour that ends at `now`.
     pub fn close_hour(&mut self, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
-        let counts = core::mem::take(&mut self.state.counts);
-        let mut by_code: BTreeMap<Sym, Vec<(u32, f64)>> = BTreeMap::new();
-        for ((code, group), count) in counts {
-            by_code.entry(code).or_default().push((group, count));
-        }
-        for (code, events) in by_code {
-            for fw in self.versions_under_test() {
-                self.weigh(fw, code, &events, now);
+        let versions = self.versions_under_test();
+        for (code, events) in core::mem::take(&mut self.state.counts) {
+            let weights = self.state.weights.remove(&code).unwrap_or_else(|| vec![0.0; self.state.groups.len()]);
+            let totals = Totals::of(&self.state.groups, &events, &weights);
+            for &fw in &versions {
+                self.weigh((fw, code), &totals, &events, &weights, now);
                 self.judge(fw, code, now, fleet, findings);
             }
+            self.state.weights.insert(code, weights);
         }
     }
 
@@ -291,7 +293,7 @@ impl FirmwareErrors {
         for &code in codes.iter() {
             let rate = rates.get(&(like, code)).map_or(0.0, Rate::per_day);
             let share = rate * lanes[device.0 as usize].propensity(code, rate);
-            if let Some(weight) = weights.get_mut(&(code, group)) {
+            if let Some(weight) = weights.get_mut(&code).and_then(|weights| weights.get_mut(group as usize)) {
                 *weight = (*weight - share).max(0.0);
             }
         }
@@ -338,6 +340,9 @@ impl FirmwareErrors {
         let mut numbers: BTreeMap<Group, u32> = BTreeMap::new();
         groups.clear();
         weights.clear();
+        for &code in codes.iter() {
+            weights.insert(code, Vec::new());
+        }
         for (lane, lock) in lanes.iter_mut().zip(locks) {
             lane.group = None;
             let awake = now.ms() - lock.heard_ms < SILENT_MS && lane.fw != Sym::NONE && !lock.maintenance;
@@ -348,55 +353,51 @@ impl FirmwareErrors {
             let key = Group { like, site: lock.site, fw: lane.fw, updated: lane.role == Role::Updated };
             let number = *numbers.entry(key).or_insert_with(|| {
                 groups.push(key);
+                weights.values_mut().for_each(|weights| weights.push(0.0));
                 groups.len() as u32 - 1
             });
             lane.group = Some(number);
-            for &code in codes.iter() {
+            for (&code, weights) in weights.iter_mut() {
                 let rate = rates.get(&(like, code)).map_or(0.0, Rate::per_day);
-                *weights.entry((code, number)).or_default() += rate * lane.propensity(code, rate);
+                weights[number as usize] += rate * lane.propensity(code, rate);
             }
         }
     }
 
     /// Adds an hour's events of one code to the case of one version.
-    fn weigh(&mut self, fw: Sym, code: Sym, events: &[(u32, f64)], now: EngineTime) {
-        let State { groups, weights, dispersion, cases, .. } = &mut self.state;
+    fn weigh(&mut self, key: (Sym, Sym), totals: &Totals, events: &[f64], weights: &[f64], now: EngineTime) {
+        let State { groups, dispersion, cases, .. } = &mut self.state;
+        let (fw, code) = key;
         let dispersion = dispersion.get(&code).copied().unwrap_or(1.0).max(1.0);
-        // Per like locks, and per like locks of one site: events and weight of the version under test, events and weight of the others.
-        let mut all: BTreeMap<Like, [f64; 4]> = BTreeMap::new();
-        let mut within: BTreeMap<(Like, Sym), [f64; 4]> = BTreeMap::new();
-        let case = cases.entry((fw, code)).or_insert_with(|| Case { started_ms: now.ms(), ..Case::default() });
+        let case = cases.entry(key).or_default();
         if case.started_ms == 0 {
             case.started_ms = now.ms() - HOUR_MS;
         }
-        for (group, number) in groups.iter().zip(0_u32..) {
-            let tested = group.fw == fw;
-            if tested && !group.updated {
-                continue;
-            }
-            let count = events.iter().find(|&&(of, _)| of == number).map_or(0.0, |&(_, count)| count);
-            let weight = weights.get(&(code, number)).copied().unwrap_or(0.0) / 24.0;
-            let first = if tested { 0 } else { 2 };
-            for sums in [all.entry(group.like).or_default(), within.entry((group.like, group.site)).or_default()] {
-                sums[first] += count;
-                sums[first + 1] += weight;
-            }
-            if tested {
+        // What the version under test has, and what is left for the others once all of the version is taken out.
+        let mut all: BTreeMap<Like, Split> = BTreeMap::new();
+        let mut within: BTreeMap<(Like, Sym), Split> = BTreeMap::new();
+        for (at, group) in groups.iter().enumerate().filter(|(_, group)| group.fw == fw) {
+            let sums = Sums { events: events[at], weight: weights[at] / 24.0 };
+            let like = all.entry(group.like).or_insert_with(|| Split::new(totals.like(group.like)));
+            like.take(sums, group.updated);
+            let place = (group.like, group.site);
+            within.entry(place).or_insert_with(|| Split::new(totals.within(place))).take(sums, group.updated);
+            if group.updated {
                 let site = case.sites.entry(group.site).or_default();
-                *site = (site.0 + count, site.1 + weight);
+                *site = (site.0 + sums.events, site.1 + sums.weight);
             }
         }
-        for [events, weight, others, others_weight] in all.into_values() {
-            if weight > 0.0 && others_weight > 0.0 {
-                case.all.add(events, weight, others, others_weight, dispersion);
-                case.events += events;
-                case.weight += weight;
-                case.others += others;
-                case.others_weight += others_weight;
+        for Split { tested, others } in all.into_values() {
+            if tested.weight > 0.0 && others.weight > 0.0 {
+                case.all.add(tested.events, tested.weight, others.events, others.weight, dispersion);
+                case.events += tested.events;
+                case.weight += tested.weight;
+                case.others += others.events;
+                case.others_weight += others.weight;
             }
         }
-        for [events, weight, others, others_weight] in within.into_values() {
-            case.within.add(events, weight, others, others_weight, dispersion);
+        for Split { tested, others } in within.into_values() {
+            case.within.add(tested.events, tested.weight, others.events, others.weight, dispersion);
         }
     }
 
@@ -494,6 +495,66 @@ impl FirmwareErrors {
             confidence: (1.0 - 0.5 * self.limit / evidence_log).clamp(0.0, 1.0),
             why,
         });
+    }
+}
+
+/// Events of an hour, and the events expected in it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    events: f64,
+    weight: f64,
+}
+
+/// One code's hour over all versions: of like locks, and of like locks of one site.
+struct Totals {
+    like: BTreeMap<Like, Sums>,
+    within: BTreeMap<(Like, Sym), Sums>,
+}
+
+impl Totals {
+    fn of(groups: &[Group], events: &[f64], weights: &[f64]) -> Self {
+        let (mut like, mut within): (BTreeMap<Like, Sums>, BTreeMap<(Like, Sym), Sums>) = Default::default();
+        for ((group, events), weight) in groups.iter().zip(events).zip(weights) {
+            for sums in [like.entry(group.like).or_default(), within.entry((group.like, group.site)).or_default()] {
+                sums.events += events;
+                sums.weight += weight / 24.0;
+            }
+        }
+        Self { like, within }
+    }
+
+    fn like(&self, like: Like) -> Sums {
+        self.like.get(&like).copied().unwrap_or_default()
+    }
+
+    fn within(&self, place: (Like, Sym)) -> Sums {
+        self.within.get(&place).copied().unwrap_or_default()
+    }
+}
+
+/// A version under test against the others.
+struct Split {
+    tested: Sums,
+    others: Sums,
+}
+
+impl Split {
+    fn new(total: Sums) -> Self {
+        Self { tested: Sums::default(), others: total }
+    }
+
+    /// Takes a group of the version out of the others; only updated locks are under test.
+    fn take(&mut self, sums: Sums, updated: bool) {
+        self.others.events = (self.others.events - sums.events).max(0.0);
+        self.others.weight -= sums.weight;
+        // What is left of a difference of equal sums is no weight.
+        if self.others.weight < 1e-9 {
+            self.others.weight = 0.0;
+        }
+        if updated {
+            self.tested.events += sums.events;
+            self.tested.weight += sums.weight;
+        }
     }
 }
 
