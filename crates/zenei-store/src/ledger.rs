@@ -59,6 +59,12 @@ pub struct Ledger {
     pub ignored_online: u64,
     /// Size of the spool, bytes.
     pub spool_bytes: u64,
+    /// Of the stored ones: those that a remote store has taken. 0 where there is none.
+    pub shipped: u64,
+    /// Of the stored ones: those that a remote store has refused for what stands in them, and keeps as dead letters.
+    pub refused_by_store: u64,
+    /// Of the stored ones: those that a remote store still misses. 0 where there is none.
+    pub ship_lag_records: u64,
 }
 
 /// A ledger that does not add up: something was lost or counted twice.
@@ -109,6 +115,12 @@ impl Ledger {
         *self.dropped.entry(reason).or_default() += records;
     }
 
+    /// Takes over what a remote store has, by the shipper's own counts.
+    pub fn count_shipped(&mut self, shipped: u64, refused: u64) {
+        (self.shipped, self.refused_by_store) = (shipped, refused);
+        self.ship_lag_records = self.stored.saturating_sub(shipped.saturating_add(refused));
+    }
+
     /// Checks that received = pending + stored + duplicate + dead-lettered + dropped.
     ///
     /// # Errors
@@ -141,6 +153,16 @@ mod tests {
         ledger.stored += 1;
         let said = ledger.balance().unwrap_err().to_string();
         assert!(said.starts_with("7 records were received, but 8 are accounted for"), "{said}");
+    }
+
+    #[test]
+    fn what_a_remote_store_has_is_a_share_of_what_is_stored() {
+        let mut ledger = Ledger { stored: 10, ..Ledger::default() };
+        ledger.receive(Source::Mqtt, 10);
+        ledger.count_shipped(6, 1);
+        assert_eq!((ledger.ship_lag_records, ledger.balance()), (3, Ok(())));
+        ledger.count_shipped(11, 1);
+        assert_eq!(ledger.ship_lag_records, 0, "the shipper may have counted later than the driver");
     }
 
     #[test]

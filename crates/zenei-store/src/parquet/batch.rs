@@ -113,7 +113,7 @@ struct ReportColumns {
 }
 
 impl StoredBatch {
-    pub(super) fn new(batch: &RecordBatch) -> Result<Self, ReadError> {
+    pub(crate) fn new(batch: &RecordBatch) -> Result<Self, ReadError> {
         Ok(Self {
             rows: batch.num_rows(),
             heading: Heading::new(batch)?,

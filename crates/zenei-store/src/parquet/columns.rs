@@ -17,7 +17,7 @@ use zenei_detect::{Fleet, Gap, Row};
 use zenei_wire::{Body, ErrorReport, Event, GatewayReport, Op, State, Text};
 
 /// Name, array, and whether it may have nulls.
-type Column = (&'static str, ArrayRef, bool);
+pub(crate) type Column = (&'static str, ArrayRef, bool);
 
 /// A range's rows.
 pub(super) fn of_rows(rows: &[Row], fleet: &Fleet, gateway: &str) -> Result<RecordBatch, ArrowError> {
@@ -180,12 +180,19 @@ fn said<'a>(text: &'a Option<Text<'static>>) -> Option<&'a str> {
     text.as_deref()
 }
 
-fn text<'a, R>(name: &'static str, rows: &'a [R], value: impl Fn(&'a R) -> Option<&'a str>, null: bool) -> Column {
+/// A column of texts.
+pub(crate) fn text<'a, R>(
+    name: &'static str,
+    rows: &'a [R],
+    value: impl Fn(&'a R) -> Option<&'a str>,
+    null: bool,
+) -> Column {
     let array: StringArray = rows.iter().map(value).collect();
     (name, Arc::new(array), null)
 }
 
-fn number<'a, T: ArrowPrimitiveType, R>(
+/// A column of numbers.
+pub(crate) fn number<'a, T: ArrowPrimitiveType, R>(
     name: &'static str,
     rows: &'a [R],
     value: impl Fn(&'a R) -> Option<T::Native>,
@@ -195,17 +202,20 @@ fn number<'a, T: ArrowPrimitiveType, R>(
     (name, Arc::new(array), null)
 }
 
-fn time<'a, R>(name: &'static str, rows: &'a [R], ms: impl Fn(&'a R) -> i64) -> Column {
+/// A column of the house's own times.
+pub(crate) fn time<'a, R>(name: &'static str, rows: &'a [R], ms: impl Fn(&'a R) -> i64) -> Column {
     let array: PrimitiveArray<TimestampMillisecondType> = rows.iter().map(|row| Some(ms(row))).collect();
     (name, Arc::new(array.with_timezone("UTC")), false)
 }
 
-fn flag<'a, R>(name: &'static str, rows: &'a [R], value: impl Fn(&'a R) -> bool) -> Column {
+/// A column of yes and no.
+pub(crate) fn flag<'a, R>(name: &'static str, rows: &'a [R], value: impl Fn(&'a R) -> bool) -> Column {
     let array: BooleanArray = rows.iter().map(|row| Some(value(row))).collect();
     (name, Arc::new(array), false)
 }
 
-fn table(columns: Vec<Column>) -> Result<RecordBatch, ArrowError> {
+/// The columns, side by side.
+pub(crate) fn table(columns: Vec<Column>) -> Result<RecordBatch, ArrowError> {
     let field = |(name, array, null): &Column| Field::new(*name, array.data_type().clone(), *null);
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
     RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, array, _)| array).collect())

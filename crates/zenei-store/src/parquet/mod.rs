@@ -5,7 +5,8 @@
 //! sealing. A table gets no file for a range in which it has no row. Equal rows give equal bytes, so sealing a range again after a
 //! crash replaces a file by itself.
 mod batch;
-mod columns;
+pub(crate) mod columns;
+mod ranges;
 mod record;
 mod rest;
 
@@ -13,6 +14,7 @@ mod rest;
 mod tests;
 
 pub use batch::StoredBatch;
+pub use ranges::SealedRange;
 pub use record::{StoredRecord, to_json};
 pub use rest::{DeadLetters, Gaps, StoredGap};
 
@@ -46,7 +48,7 @@ const BATCH_ROWS: usize = 8192;
 /// Columns that rise from row to row, or nearly: differences pack better than a dictionary.
 const RISING: [&str; 6] = ["ts", "heard_at", "released_at", "offset", "seq", "uptime_s"];
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Table {
     Records,
     DeadLetters,

@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS zenei.zenei_migration (
 ) ENGINE = MergeTree
 ORDER BY (version, at);
 
--- migration 1: records (digest 020e35c317e29acc02490e397e7b2f24)
+-- migration 1: records (digest 96d82c9aac059b07358654b42701439c)
 
 -- What locks said. Partitioned by the day on which the gateway heard it: a range that is sent again has the same days, whatever a lock's clock says; the
 -- lock's own time could make a partition of every day since 1900. Sorted by lock and its own time, which packs best and is what people ask for.
@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS zenei.record (
     device_id String CODEC(ZSTD(1)),
     ts_ms Int64 COMMENT 'the lock''s clock, ms since 1970; untrusted, any value' CODEC(Delta, ZSTD(1)),
     ts DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(least(greatest(ts_ms, -2208988800000), 10413791999999), 'UTC'),
-    numbered Bool COMMENT 'whether boot and seq are the lock''s; else both are 0 and identity stands',
+    has_boot Bool COMMENT 'whether boot is the lock''s; else it is 0',
+    has_seq Bool COMMENT 'whether seq is the lock''s; else it is 0',
     boot UInt32 CODEC(Delta, ZSTD(1)),
     seq UInt32 CODEC(Delta, ZSTD(1)),
     identity LowCardinality(String) COMMENT 'of a record without (boot, seq): hex; else empty',
@@ -71,7 +72,8 @@ CREATE TABLE IF NOT EXISTS zenei.operation (
     device_id String CODEC(ZSTD(1)),
     ts_ms Int64 COMMENT 'the lock''s clock, ms since 1970; untrusted, any value' CODEC(Delta, ZSTD(1)),
     ts DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(least(greatest(ts_ms, -2208988800000), 10413791999999), 'UTC'),
-    numbered Bool,
+    has_boot Bool,
+    has_seq Bool,
     boot UInt32 CODEC(Delta, ZSTD(1)),
     seq UInt32 CODEC(Delta, ZSTD(1)),
     identity LowCardinality(String),

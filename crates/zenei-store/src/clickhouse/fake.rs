@@ -1,0 +1,169 @@
+//! A server for tests that answers as it is told: takes, refuses, hangs up, keeps silent. Remembers what it was asked. No ClickHouse behind it.
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What a request is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// 200.
+    Taken,
+    /// The connection ends after the whole request.
+    HangUp,
+    /// The connection ends before the request's body.
+    HangUpAtOnce,
+    /// Nothing, for ever.
+    Silence,
+    /// A status without an exception, as a proxy gives it.
+    Status(u16),
+    /// An exception with this code.
+    Code(u32),
+}
+
+/// What the server was asked.
+#[derive(Clone)]
+pub(crate) struct Heard {
+    /// The request's target, decoded.
+    pub(crate) target: String,
+    pub(crate) sql: String,
+    pub(crate) token: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) taken: bool,
+}
+
+impl Heard {
+    /// What makes one insert the same as another; the target's settings have no order.
+    pub(crate) fn same(&self) -> (&str, &str, &[u8]) {
+        (&self.sql, &self.token, &self.body)
+    }
+
+    /// Of an insert into `record` with `all` rows: which of them, by its token.
+    pub(crate) fn rows_within(&self, all: usize) -> Option<Range<usize>> {
+        let place = self.token.strip_prefix("record:")?;
+        let mut parts = place.split(':').skip(2);
+        let Some(part) = parts.next() else { return Some(0..all) };
+        let (from, to) = part.split_once('-')?;
+        Some(from.parse().ok()?..to.parse().ok()?)
+    }
+}
+
+type Script = dyn Fn(&Heard, usize) -> Answer + Send + Sync;
+
+/// The server; ends with the process.
+pub(crate) struct FakeServer {
+    url: String,
+    asked: Arc<Mutex<Vec<Heard>>>,
+}
+
+impl FakeServer {
+    /// A server that answers by what it is asked and how often it was asked before.
+    pub(crate) fn start(script: impl Fn(&Heard, usize) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (kept, script): (_, Arc<Script>) = (Arc::clone(&asked), Arc::new(script));
+        std::thread::spawn(move || {
+            let mut silent = Vec::new();
+            for stream in listener.incoming() {
+                // One at a time: the shipper asks one thing after the other.
+                silent.extend(stream.ok().and_then(|stream| serve(stream, &kept, &*script)));
+            }
+        });
+        Self { url, asked }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// How long a client should wait for an answer here: long for a busy machine, short for a test of silence.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Heard> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// Serves one request; gives back a connection that is to stay open in silence.
+fn serve(stream: TcpStream, asked: &Mutex<Vec<Heard>>, script: &Script) -> Option<TcpStream> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut first = String::new();
+    reader.read_line(&mut first).ok()?;
+    let target = decoded(first.split(' ').nth(1)?);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let value = |name: &str| {
+        let at = target.find(&format!("{name}="))? + name.len() + 1;
+        Some(target[at..].split('&').next().unwrap_or("").to_owned())
+    };
+    let (sql, token) = (value("query")?, value("insert_deduplication_token")?);
+    let mut heard = Heard { target: target.clone(), sql, token, body: Vec::new(), taken: false };
+    let number = asked.lock().unwrap().len();
+    let answer = script(&heard, number);
+    if answer != Answer::HangUpAtOnce {
+        heard.body = chunks(&mut reader)?;
+    }
+    heard.taken = answer == Answer::Taken;
+    asked.lock().unwrap().push(heard);
+    let mut stream = stream;
+    let mut write = |status: &str, header: &str, body: &str| {
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status}\r\n{header}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        stream.write_all(head.as_bytes()).ok()
+    };
+    match answer {
+        Answer::Taken => write("200 OK", "", ""),
+        Answer::Status(status) => write(&format!("{status} Status"), "", ""),
+        Answer::Code(code) => write(
+            "500 Internal Server Error",
+            &format!("X-ClickHouse-Exception-Code: {code}\r\n"),
+            &format!("Code: {code}. DB::Exception: no"),
+        ),
+        Answer::HangUp | Answer::HangUpAtOnce => None,
+        Answer::Silence => return Some(stream),
+    };
+    None
+}
+
+/// A chunked body.
+fn chunks(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let length = usize::from_str_radix(line.trim(), 16).ok()?;
+        let mut chunk = vec![0; length + 2];
+        reader.read_exact(&mut chunk).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(&chunk[..length]);
+    }
+}
+
+/// A URL's text: `%41` and `+` resolved.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let digits = [rest.next().unwrap_or(b'0'), rest.next().unwrap_or(b'0')];
+                let digits = str::from_utf8(&digits).unwrap_or("00").to_owned();
+                bytes.push(u8::from_str_radix(&digits, 16).unwrap_or(0));
+            }
+            other => bytes.push(other),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

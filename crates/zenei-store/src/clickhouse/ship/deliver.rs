@@ -1,0 +1,160 @@
+//! Getting a range's batches into the server's tables: again in the same bytes while nobody knows, and around the rows that it refuses. Called by the
+//! shipper.
+use super::backoff::Jitter;
+use super::load::{Loaded, Part};
+use super::{Go, ShipError};
+use crate::clickhouse::columns::{self, Target};
+use crate::clickhouse::server::Server;
+use crate::clickhouse::trouble::{Trouble, Verdict};
+use crate::dead_letter::DeadLetter;
+use crate::parquet::{SealedRange, StoredRecord, to_json};
+use crate::schema::Form;
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::ArrowError;
+use bytes::Bytes;
+use std::time::Duration;
+use zenei_wire::{Reason, Refusal};
+
+/// The most rows of one range and table that may be refused for what stands in them. Beyond it the table is at fault, not the rows: nothing more is given
+/// up, and the same row is tried until somebody has mended the table. A guess.
+pub const MAX_REFUSED_ROWS: usize = 100;
+
+/// What became of a range's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) taken: u64,
+    pub(super) refused: u64,
+    pub(super) damaged: bool,
+}
+
+/// One range on its way.
+pub(super) struct Delivery<'a> {
+    pub(super) server: &'a Server,
+    pub(super) form: &'a Form,
+    pub(super) gateway_id: &'a str,
+    pub(super) range: &'a SealedRange,
+    pub(super) attempts: &'a mut Jitter,
+    pub(super) wait: &'a mut dyn FnMut(Duration) -> Go,
+}
+
+/// How an insert ended, for good.
+enum Outcome {
+    Taken,
+    Refused(Trouble),
+    Stopped,
+}
+
+/// Rows that were refused, by number, with what the server said.
+type Refused = Vec<(usize, String)>;
+
+impl Delivery<'_> {
+    /// Delivers everything; `None` where it was stopped.
+    pub(super) fn all(&mut self, loaded: &Loaded) -> Result<Option<Counted>, ShipError> {
+        let mut counted = Counted::default();
+        let mut letters = Vec::new();
+        for part in &loaded.parts {
+            let Some(refused) = self.part(part)? else { return Ok(None) };
+            if matches!(part.target, Target::Record | Target::Operation) {
+                counted.refused += refused.len() as u64;
+                counted.taken += (part.rows.num_rows() - refused.len()) as u64;
+            }
+            for (row, why) in refused {
+                let stored = loaded.stored(part, row)?;
+                letters.extend(stored.map(|stored| letter(&stored, part.target, &why)));
+            }
+        }
+        if letters.is_empty() {
+            return Ok(Some(counted));
+        }
+        let rows = columns::of_dead_letters(&letters, self.gateway_id)?;
+        let token = format!("{}:refused", self.token(Target::DeadLetter));
+        match self.insert(Target::DeadLetter, &rows, &token, true)? {
+            Outcome::Taken | Outcome::Refused(_) => Ok(Some(counted)),
+            Outcome::Stopped => Ok(None),
+        }
+    }
+
+    /// Delivers one table's rows: whole, or, where something in them is refused, all but the rows at fault. `None` where it was stopped.
+    fn part(&mut self, part: &Part) -> Result<Option<Refused>, ShipError> {
+        let mut refused = Refused::new();
+        // Halves that wait, the first on top. Their tokens name them, so that a restart on the way sends the same halves.
+        let mut waiting = Vec::new();
+        waiting.push(0..part.rows.num_rows());
+        while let Some(rows) = waiting.pop() {
+            let whole = rows.len() == part.rows.num_rows();
+            let mut token = self.token(part.target);
+            if !whole {
+                token.push_str(&format!(":{}-{}", rows.start, rows.end));
+            }
+            // Dead letters and gaps hold nothing that could be refused for itself.
+            let is_row = matches!(part.target, Target::Record | Target::Operation | Target::MotorProfile);
+            let must = !is_row || (rows.len() == 1 && refused.len() >= MAX_REFUSED_ROWS);
+            match self.insert(part.target, &part.rows.slice(rows.start, rows.len()), &token, must)? {
+                Outcome::Taken => {}
+                Outcome::Stopped => return Ok(None),
+                Outcome::Refused(trouble) if rows.len() == 1 => {
+                    tracing::warn!(table = part.target.as_str(), %trouble, "a row is refused; it becomes a dead letter");
+                    refused.push((rows.start, trouble.to_string()));
+                }
+                Outcome::Refused(_) => {
+                    let middle = rows.start + rows.len() / 2;
+                    waiting.push(middle..rows.end);
+                    waiting.push(rows.start..middle);
+                }
+            }
+        }
+        Ok(Some(refused))
+    }
+
+    /// Inserts until the outcome is known. `must`: a refusal of rows is waited out as well.
+    fn insert(&mut self, target: Target, rows: &RecordBatch, token: &str, must: bool) -> Result<Outcome, ArrowError> {
+        let body = stream(rows)?;
+        let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let table = self.form.local(target.as_str());
+        let sql = format!("INSERT INTO {table} ({}) FORMAT ArrowStream", names.join(", "));
+        let mut failed = 0;
+        loop {
+            let Err(trouble) = self.server.insert(&sql, token, &body) else { return Ok(Outcome::Taken) };
+            let verdict = trouble.verdict();
+            if verdict == Verdict::Rows && !must {
+                return Ok(Outcome::Refused(trouble));
+            }
+            let wait = self.attempts.wait(failed);
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            match verdict {
+                Verdict::Again => tracing::warn!(table, %trouble, wait_ms, "an insert is tried again"),
+                Verdict::Mend | Verdict::Rows => {
+                    tracing::error!(table, %trouble, wait_ms, "ClickHouse takes nothing until somebody mends this");
+                }
+            }
+            failed = failed.saturating_add(1);
+            match (self.wait)(wait) {
+                Go::On => {}
+                Go::Stop => return Ok(Outcome::Stopped),
+            }
+        }
+    }
+
+    /// Names an insert: equal for the same table, gateway and range, and for nothing else.
+    fn token(&self, target: Target) -> String {
+        let SealedRange { from, to, .. } = self.range;
+        format!("{}:{}:{from}-{}-{}", target.as_str(), self.gateway_id, to.offset, to.advanced_to.ms())
+    }
+}
+
+/// What becomes of a row that is refused: its whole record, as it is listed.
+fn letter(stored: &StoredRecord, target: Target, why: &str) -> DeadLetter {
+    let kind = stored.record.body.kind().as_str();
+    let topic = format!("bitlock/v1/{}/{}/{kind}", stored.site.as_str(), stored.device_id.as_str());
+    let bytes = serde_json::Value::Object(to_json(stored)).to_string();
+    let refusal = Refusal::new(Reason::RefusedByStore, format!("{}: {why}", target.as_str()));
+    DeadLetter::new(refusal, &topic, bytes.as_bytes(), stored.heard_at, stored.offset, stored.index)
+}
+
+fn stream(rows: &RecordBatch) -> Result<Bytes, ArrowError> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &rows.schema())?;
+    writer.write(rows)?;
+    writer.finish()?;
+    Ok(writer.into_inner()?.into())
+}

@@ -1,0 +1,92 @@
+//! One sealed range as what is sent: a batch of columns per table, rows sorted by the table's key. The same range gives the same batches. Called by the
+//! shipper.
+use super::ShipError;
+use super::rest::RestVoltages;
+use crate::clickhouse::columns::{self, Outgoing, Target};
+use crate::dead_letter::DeadLetter;
+use crate::parquet::{ParquetStore, ReadError, SealedRange, StoredBatch, StoredGap, StoredRecord};
+use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
+
+/// A range's rows, ready to send.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    batches: Vec<StoredBatch>,
+    pub(super) parts: Vec<Part>,
+}
+
+/// What one table gets.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) target: Target,
+    pub(super) rows: RecordBatch,
+    /// Where each row came from: batch and row in it. Empty for dead letters and gaps.
+    places: Vec<(usize, usize)>,
+}
+
+impl Loaded {
+    /// The record behind a row of a part.
+    pub(super) fn stored(&self, part: &Part, row: usize) -> Result<Option<StoredRecord>, ReadError> {
+        part.places.get(row).map(|&(batch, at)| self.batches[batch].stored(at)).transpose()
+    }
+}
+
+/// Loads a range; `rest` is left as it is where that fails.
+pub(super) fn range(
+    store: &ParquetStore,
+    range: &SealedRange,
+    rest: &mut RestVoltages,
+    gateway_id: &str,
+) -> Result<Loaded, ShipError> {
+    let batches = store.batches_of(range).collect::<Result<Vec<StoredBatch>, _>>()?;
+    let dead = store.dead_letters_of(range).collect::<Result<Vec<DeadLetter>, _>>()?;
+    let gaps = store.gaps_of(range).collect::<Result<Vec<StoredGap>, _>>()?;
+    let mut rows = outgoing(&batches)?;
+    for (row, _) in &mut rows {
+        row.rest_mv = rest.see(&row.heard, row.late);
+    }
+    rows.sort_by(|(a, _), (b, _)| a.key().cmp(&b.key()));
+    let (operations, records): (Vec<_>, Vec<_>) = rows.iter().partition(|(row, _)| row.op().is_some());
+    let with_profile = |(row, _): &&(Outgoing<'_>, _)| row.op().is_some_and(|op| op.current_ma.is_some());
+    let profiles: Vec<_> = operations.iter().copied().filter(with_profile).collect();
+    let mut parts = Vec::new();
+    let mut add = |target, rows: &[&(Outgoing<'_>, (usize, usize))]| -> Result<(), ArrowError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (rows, places): (Vec<&Outgoing<'_>>, _) = rows.iter().map(|(row, place)| (row, *place)).unzip();
+        let rows = match target {
+            Target::Operation => columns::of_operations(&rows, gateway_id),
+            Target::MotorProfile => columns::of_profiles(&rows, gateway_id),
+            Target::Record | Target::DeadLetter | Target::Gap => columns::of_records(&rows, gateway_id),
+        }?;
+        parts.push(Part { target, rows, places });
+        Ok(())
+    };
+    add(Target::Record, &records)?;
+    add(Target::Operation, &operations)?;
+    add(Target::MotorProfile, &profiles)?;
+    if !dead.is_empty() {
+        let rows = columns::of_dead_letters(&dead, gateway_id)?;
+        parts.push(Part { target: Target::DeadLetter, rows, places: Vec::new() });
+    }
+    if !gaps.is_empty() {
+        parts.push(Part { target: Target::Gap, rows: columns::of_gaps(&gaps, gateway_id)?, places: Vec::new() });
+    }
+    drop(rows);
+    Ok(Loaded { batches, parts })
+}
+
+type Placed<'a> = (Outgoing<'a>, (usize, usize));
+
+/// All rows in the order of release, each with its place.
+fn outgoing(batches: &[StoredBatch]) -> Result<Vec<Placed<'_>>, ReadError> {
+    let mut rows = Vec::with_capacity(batches.iter().map(StoredBatch::len).sum());
+    for (number, batch) in batches.iter().enumerate() {
+        for at in 0..batch.len() {
+            let (heard, released_at, late) = (batch.heard(at)?, batch.released_at(at), batch.late(at));
+            rows.push((Outgoing { heard, released_at, late, rest_mv: None }, (number, at)));
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,247 @@
+//! From the local store to ClickHouse: every sealed range once, in order, however often either side fails. The sealed files are the queue: what
+//! is sealed is durable, so hearing, acknowledging and detecting never wait for a server, and memory stays flat however long it is away.
+//! Must not know how records are heard or what is found in them. Called by a thread of the gateway's process, which gives it its waits.
+//!
+//! A range is read, made into one batch of columns per table, sent under a token that names table, gateway and range, and sent again in the
+//! same bytes until the server has said what it did. Then one transaction moves the cursor on; only then may the files go.
+mod backoff;
+mod deliver;
+mod load;
+mod rest;
+
+#[cfg(test)]
+mod tests;
+
+pub use backoff::{FIRST_WAIT, LONGEST_WAIT};
+pub use deliver::MAX_REFUSED_ROWS;
+
+use super::server::Server;
+use crate::control::{Control, ControlError, Sealed};
+use crate::parquet::{ParquetStore, ReadError, SealError, SealedRange};
+use crate::schema::Form;
+use arrow_schema::ArrowError;
+use rest::RestVoltages;
+use std::time::Duration;
+use zenei_wire::EngineTime;
+
+/// What the shipper keeps in the control database begins with this.
+const CURSOR_PREFIX: &str = "ship/";
+/// How far back a new shipper reads for the batteries at rest: the longest time between two heartbeats of a lock (telemetry contract).
+const WARM_MS: i64 = 6 * 3_600_000;
+
+/// Whether to go on after a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Go {
+    /// Yes.
+    On,
+    /// No: the process ends.
+    Stop,
+}
+
+/// How a round of shipping ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything that is sealed is shipped.
+    Done,
+    /// A wait was answered with [`Go::Stop`]; the next round goes on.
+    Stopped,
+}
+
+/// Why a round of shipping ended early. Nothing is lost by it; the next round goes on with the same range.
+#[derive(Debug, thiserror::Error)]
+pub enum ShipError {
+    /// The control database.
+    #[error("how far was shipped can't be read or kept")]
+    Control(#[from] ControlError),
+    /// A sealed file can't be read now.
+    #[error("a sealed range can't be read")]
+    Read(#[from] ReadError),
+    /// Rows that make no columns: a fault in this program.
+    #[error("the rows can't be made into columns")]
+    Columns(#[from] ArrowError),
+    /// Files of shipped ranges could not be removed.
+    #[error("shipped files could not be removed")]
+    LetGo(#[from] SealError),
+}
+
+/// How far shipping has come, and what it counted, since the state directory was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shipped {
+    /// Everything sealed up to here is shipped.
+    pub to: Sealed,
+    /// Records that ClickHouse took.
+    pub records: u64,
+    /// Records that it refused for what stands in them; each is a dead letter `refused_by_store` there.
+    pub refused: u64,
+    /// Ranges that were passed over because their files are damaged; the files stay.
+    pub damaged_ranges: u64,
+}
+
+/// What a shipper is told.
+#[derive(Clone, Debug)]
+pub struct ShipOptions {
+    /// The gateway whose records these are. It must stay the same while anything is unshipped: it is part of every token.
+    pub gateway_id: String,
+    /// How long shipped files stay, by the time up to which they were sealed, ms.
+    pub keep_ms: i64,
+}
+
+/// Ships the sealed ranges of one state directory.
+#[derive(Debug)]
+pub struct Shipper {
+    store: ParquetStore,
+    control: Control,
+    server: Server,
+    form: Form,
+    options: ShipOptions,
+    rest: Option<RestVoltages>,
+    attempts: backoff::Jitter,
+}
+
+impl Shipper {
+    /// A shipper; `control` is a connection of its own. Asks the server nothing yet ([`super::self_test`] does).
+    pub fn new(store: ParquetStore, control: Control, server: Server, form: Form, options: ShipOptions) -> Self {
+        let attempts = backoff::Jitter::new(&options.gateway_id);
+        Self { store, control, server, form, options, rest: None, attempts }
+    }
+
+    /// The server that it ships to.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// How far shipping has come.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`], [`ControlError::BadRow`].
+    pub fn shipped(&self) -> Result<Shipped, ControlError> {
+        shipped(&self.control)
+    }
+
+    /// Ships everything that is sealed by now, back to back, then lets go of what was kept long enough. While the server does not take a range,
+    /// `wait` is called with how long to wait; it returns when that has passed, or earlier to stop.
+    ///
+    /// # Errors
+    /// See [`ShipError`].
+    pub fn ship(&mut self, wait: &mut dyn FnMut(Duration) -> Go) -> Result<Ended, ShipError> {
+        let sealed = self.control.checkpoint()?.unwrap_or_default().sealed;
+        let mut shipped = self.shipped()?;
+        for range in self.store.ranges(shipped.to, sealed)? {
+            let outcome = self.ship_range(&range, shipped.to, wait);
+            if !matches!(outcome, Ok(Some(_))) {
+                // It has learned from a range that will be loaded again.
+                self.rest = None;
+            }
+            let counted = match outcome {
+                Ok(Some(counted)) => counted,
+                Ok(None) => return Ok(Ended::Stopped),
+                Err(ShipError::Read(error)) if !matches!(error, ReadError::Disk { .. }) => {
+                    let (from, to) = (range.from, range.to.offset);
+                    tracing::error!(from, to, %error, "a sealed range is damaged and is not shipped; its files stay");
+                    deliver::Counted { damaged: true, ..deliver::Counted::default() }
+                }
+                Err(error) => return Err(error),
+            };
+            shipped.to = range.to;
+            shipped.records += counted.taken;
+            shipped.refused += counted.refused;
+            shipped.damaged_ranges += u64::from(counted.damaged);
+            self.keep(&shipped, counted.damaged.then_some(&range))?;
+        }
+        self.let_go(shipped.to)?;
+        Ok(Ended::Done)
+    }
+
+    /// Ships one range; `None` where it was stopped.
+    fn ship_range(
+        &mut self,
+        range: &SealedRange,
+        shipped_to: Sealed,
+        wait: &mut dyn FnMut(Duration) -> Go,
+    ) -> Result<Option<deliver::Counted>, ShipError> {
+        let mut rest = match self.rest.take() {
+            Some(rest) => rest,
+            None => self.warm(shipped_to)?,
+        };
+        let loaded = load::range(&self.store, range, &mut rest, &self.options.gateway_id)?;
+        self.rest = Some(rest);
+        let mut delivery = deliver::Delivery {
+            server: &self.server,
+            form: &self.form,
+            gateway_id: &self.options.gateway_id,
+            range,
+            attempts: &mut self.attempts,
+            wait,
+        };
+        delivery.all(&loaded)
+    }
+
+    /// The batteries at rest by what was shipped last, so that a restart sends what it would have sent.
+    fn warm(&self, shipped_to: Sealed) -> Result<RestVoltages, ShipError> {
+        let mut rest = RestVoltages::default();
+        let oldest = EngineTime(shipped_to.advanced_to.ms().saturating_sub(WARM_MS));
+        for range in self.store.ranges(Sealed::default(), shipped_to)? {
+            if range.to.advanced_to < oldest {
+                continue;
+            }
+            for batch in self.store.batches_of(&range) {
+                match batch.and_then(|batch| rest.learn_all(&batch)) {
+                    Ok(()) => {}
+                    Err(error @ ReadError::Disk { .. }) => return Err(error.into()),
+                    // Told when it was passed over.
+                    Err(_) => break,
+                }
+            }
+        }
+        Ok(rest)
+    }
+
+    fn keep(&mut self, shipped: &Shipped, damaged: Option<&SealedRange>) -> Result<(), ControlError> {
+        let Shipped { to, records, refused, damaged_ranges } = *shipped;
+        let advanced_to = u64::try_from(to.advanced_to.ms()).unwrap_or(0);
+        let txn = self.control.begin()?;
+        let values = [
+            ("offset", to.offset),
+            ("advanced_to_ms", advanced_to),
+            ("records", records),
+            ("refused", refused),
+            ("damaged_ranges", damaged_ranges),
+        ];
+        for (name, value) in values {
+            txn.set_cursor(&format!("{CURSOR_PREFIX}{name}"), value)?;
+        }
+        if let Some(range) = damaged {
+            let (offset, advanced_to) = (range.to.offset, range.to.advanced_to.ms());
+            txn.set_cursor(&format!("{CURSOR_PREFIX}damaged/{offset}-{advanced_to}"), range.from)?;
+        }
+        txn.commit()
+    }
+
+    /// Removes what was shipped and kept long enough; a damaged range stays for whoever can mend it.
+    fn let_go(&self, to: Sealed) -> Result<(), ShipError> {
+        let oldest = EngineTime(to.advanced_to.ms().saturating_sub(self.options.keep_ms));
+        for range in self.store.ranges(Sealed::default(), to)? {
+            let (offset, advanced_to) = (range.to.offset, range.to.advanced_to.ms());
+            let damaged = || self.control.cursor(&format!("{CURSOR_PREFIX}damaged/{offset}-{advanced_to}"));
+            if range.to.advanced_to < oldest && damaged()?.is_none() {
+                self.store.remove(&range)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How far shipping has come, from a control database that somebody else may be writing.
+///
+/// # Errors
+/// [`ControlError::Sqlite`], [`ControlError::BadRow`].
+pub fn shipped(control: &Control) -> Result<Shipped, ControlError> {
+    let value = |name: &str| Ok::<_, ControlError>(control.cursor(&format!("{CURSOR_PREFIX}{name}"))?.unwrap_or(0));
+    let advanced_to = EngineTime(i64::try_from(value("advanced_to_ms")?).unwrap_or(i64::MAX));
+    Ok(Shipped {
+        to: Sealed { offset: value("offset")?, advanced_to },
+        records: value("records")?,
+        refused: value("refused")?,
+        damaged_ranges: value("damaged_ranges")?,
+    })
+}

@@ -1,0 +1,86 @@
+//! The store range by range, as a queue: what was sealed after a place, one range's rows, and letting a range go. Called by the shipper.
+use super::{Batches, DeadLetters, Files, Gaps, ParquetStore, ReadError, SealError, Table, range_of};
+use crate::control::Sealed;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A sealed range that has at least one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedRange {
+    /// First offset.
+    pub from: u64,
+    /// Where it ends; ranges are sealed in this order.
+    pub to: Sealed,
+    name: String,
+    tables: Vec<Table>,
+}
+
+impl ParquetStore {
+    /// The ranges sealed beyond `after` and up to `up_to`, in the order of sealing.
+    ///
+    /// # Errors
+    /// [`ReadError::Disk`].
+    pub fn ranges(&self, after: Sealed, up_to: Sealed) -> Result<Vec<SealedRange>, ReadError> {
+        let mut found: BTreeMap<Sealed, SealedRange> = BTreeMap::new();
+        for table in Table::ALL {
+            let dir = self.dir.join(table.as_str());
+            let names = match self.disk.list(&dir) {
+                Ok(names) => names,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(ReadError::Disk { path: dir, source }),
+            };
+            for name in names {
+                let Some((from, to)) = range_of(&name) else { continue };
+                if to > after && to <= up_to {
+                    let new = SealedRange { from, to, name, tables: Vec::new() };
+                    found.entry(to).or_insert(new).tables.push(table);
+                }
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// A range's rows, in batches that lend them.
+    pub fn batches_of(&self, range: &SealedRange) -> Batches {
+        Batches { files: self.files_of(Table::Records, range) }
+    }
+
+    /// A range's dead letters.
+    pub fn dead_letters_of(&self, range: &SealedRange) -> DeadLetters {
+        DeadLetters::new(self.files_of(Table::DeadLetters, range))
+    }
+
+    /// A range's gaps.
+    pub fn gaps_of(&self, range: &SealedRange) -> Gaps {
+        Gaps::new(self.files_of(Table::Gaps, range))
+    }
+
+    /// Removes a range's files. A part that is gone already is no error.
+    ///
+    /// # Errors
+    /// [`SealError::Disk`].
+    pub fn remove(&self, range: &SealedRange) -> Result<(), SealError> {
+        for &table in &range.tables {
+            let path = self.path(table, range);
+            match self.disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(SealError::Disk { what: "remove", path, source: error });
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn files_of(&self, table: Table, range: &SealedRange) -> Files {
+        let has = range.tables.contains(&table);
+        let waiting: VecDeque<PathBuf> = has.then(|| self.path(table, range)).into_iter().collect();
+        Files { disk: Arc::clone(&self.disk), waiting, current: None }
+    }
+
+    fn path(&self, table: Table, range: &SealedRange) -> PathBuf {
+        self.dir.join(table.as_str()).join(&range.name)
+    }
+}
