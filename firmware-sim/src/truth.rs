@@ -267,7 +267,11 @@ impl Trial<'_> {
             let faulty = self.run(lock, None, until_ms);
             let mine = |(at_ms, fate): &&(i64, Fate)| *at_ms >= onset_ms && *fate == Fate::Altered;
             if let Some((at_ms, _)) = faulty.said.iter().find(mine) {
+                let runs = |(_, ran): &&(i64, usize)| by == Alterer::Version(*ran);
+                let since_ms =
+                    faulty.versions.iter().find(runs).map_or(onset_ms, |(since_ms, _)| onset_ms.max(*since_ms));
                 found.locks.push(lock);
+                found.onset_ms = earlier(found.onset_ms, Some(since_ms));
                 found.detectable_ms = earlier(found.detectable_ms, Some(*at_ms));
             }
         }
