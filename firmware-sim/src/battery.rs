@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn resistance_rises_in_the_cold_with_age_and_when_empty() {
-        for battery in &Scenario::demo().battery {
+        for battery in &Scenario::demo().unwrap().battery {
             let (full, low) = (Pack::with_charge(1.0), Pack::with_charge(0.05));
             let mut last = 0.0;
             for temp_c in [40.0, 20.0, 0.0, -10.0, -20.0] {
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_voltage_falls_with_charge_and_the_curve_reads_back() {
-        for battery in &Scenario::demo().battery {
+        for battery in &Scenario::demo().unwrap().battery {
             let mut last = f64::INFINITY;
             for step in 0..=100 {
                 let charge = 1.0 - f64::from(step) / 100.0;
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn polarisation_recovers_and_charge_does_not() {
-        let battery = &Scenario::demo().battery[0];
+        let battery = &Scenario::demo().unwrap().battery[0];
         let mut pack = Pack::with_charge(0.8);
         let before_mv = pack.emf_mv(battery, 20.0);
         pack.take(battery, 0.5);

@@ -119,16 +119,16 @@ mod tests {
 
     #[test]
     fn a_sound_lock_works_in_the_known_world_and_in_moved_ones() {
-        assert!(works(&Scenario::demo()));
+        assert!(works(&Scenario::demo().unwrap()));
         for seed in 0..20 {
-            let moved = Scenario::demo().jittered(0.3, seed).unwrap();
+            let moved = Scenario::demo().unwrap().jittered(0.3, seed).unwrap();
             assert!(works(&moved), "seed {seed}");
         }
     }
 
     #[test]
     fn every_moved_number_stays_within_its_share_and_the_seed_says_where() {
-        let demo = Scenario::demo();
+        let demo = Scenario::demo().unwrap();
         let (one, same, other) =
             (demo.jittered(0.3, 1).unwrap(), demo.jittered(0.3, 1).unwrap(), demo.jittered(0.3, 2).unwrap());
         assert_eq!(one, same);
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_share_beyond_reason_is_refused() {
-        let text = Scenario::demo().jittered(1.5, 1).unwrap_err().to_string();
+        let text = Scenario::demo().unwrap().jittered(1.5, 1).unwrap_err().to_string();
         assert_eq!(text, "jitter is 1.5; allowed is 0 to 0.9");
     }
 }

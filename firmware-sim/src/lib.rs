@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use firmware_sim::{Fleet, Scenario};
-//! let mut scenario = Scenario::demo();
+//! let mut scenario = Scenario::demo()?;
 //! (scenario.locks, scenario.days) = (20, 1.0);
 //! let mut fleet = Fleet::new(&scenario, 1)?;
 //! let mut messages = Vec::new();

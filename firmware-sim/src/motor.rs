@@ -147,7 +147,7 @@ mod tests {
     use crate::scenario::Scenario;
 
     fn attempt(change: impl FnOnce(&mut Load<'_>)) -> Attempt {
-        let demo = Scenario::demo();
+        let demo = Scenario::demo().unwrap();
         let shape = [1.0; SEGMENTS];
         let mut load = Load {
             emf_mv: 2900.0,

@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn the_seed_chooses_other_locks_but_never_one_twice() {
-        let demo = Scenario::demo();
+        let demo = Scenario::demo().unwrap();
         let mut first = locks(&demo, 1);
         assert_ne!(first, locks(&demo, 2));
         let count = first.len();
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_density_gives_as_many_faults_as_it_says_and_some_of_each_family_to_a_small_fleet() {
-        let mut fleet = Scenario::fleet();
+        let mut fleet = Scenario::fleet().unwrap();
         let density = fleet.faults.as_ref().unwrap().clone();
         let faults = |scenario: &Scenario, seed| {
             let planned = plan(scenario, seed, 0);

@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_recording_gives_back_the_bytes_zipped_or_not() {
-        let mut scenario = Scenario::demo();
+        let mut scenario = Scenario::demo().unwrap();
         (scenario.locks, scenario.days) = (30, 3.0);
         let mut fleet = Fleet::new(&scenario, 8).unwrap();
         let mut messages = Vec::new();

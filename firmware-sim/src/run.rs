@@ -113,8 +113,8 @@ fn scenario(args: &RunArgs) -> Result<Scenario, RunError> {
     let path = &args.scenario;
     let bad = |source| RunError::Scenario { path: path.clone(), source };
     let mut scenario = match path.as_str() {
-        "demo" => Scenario::demo(),
-        "fleet" => Scenario::fleet(),
+        "demo" => Scenario::demo().map_err(bad)?,
+        "fleet" => Scenario::fleet().map_err(bad)?,
         _ => {
             let text =
                 fs::read_to_string(path).map_err(|source| RunError::Unreadable { path: path.clone(), source })?;

@@ -506,20 +506,18 @@ impl Scenario {
 
     /// The scenario of `zenei demo`; the same as `from_toml` of [`DEMO_TOML`].
     ///
-    /// # Panics
-    /// Never with the embedded files, which a test reads.
-    #[expect(clippy::expect_used, reason = "the embedded files are fixed at build time and read by a test")]
-    pub fn demo() -> Self {
-        Self::from_toml(DEMO_TOML).expect("the embedded demo scenario is valid")
+    /// # Errors
+    /// None with the embedded files, which a test reads.
+    pub fn demo() -> Result<Self, ScenarioError> {
+        Self::from_toml(DEMO_TOML)
     }
 
     /// The scenario of the fleet benchmark; the same as `from_toml` of [`FLEET_TOML`].
     ///
-    /// # Panics
-    /// Never with the embedded files, which a test reads.
-    #[expect(clippy::expect_used, reason = "the embedded files are fixed at build time and read by a test")]
-    pub fn fleet() -> Self {
-        Self::from_toml(FLEET_TOML).expect("the embedded fleet scenario is valid")
+    /// # Errors
+    /// None with the embedded files, which a test reads.
+    pub fn fleet() -> Result<Self, ScenarioError> {
+        Self::from_toml(FLEET_TOML)
     }
 
     /// Checks names and ranges; [`crate::Fleet::new`] does it too, for scenarios that were changed in memory.
@@ -552,7 +550,7 @@ mod tests {
 
     #[test]
     fn the_demo_is_valid_and_as_large_as_promised() {
-        let demo = Scenario::demo();
+        let demo = Scenario::demo().unwrap();
         assert!(demo.locks >= 500 && demo.days >= 30.0);
         assert!(demo.firmware.iter().filter(|firmware| firmware.share > 0.0).count() >= 3);
         assert!((20..=25).contains(&demo.site.iter().map(|site| site.gateways).sum::<usize>()));
@@ -569,7 +567,7 @@ mod tests {
     fn a_physical_parameter_can_be_moved_alone() {
         let text = format!("{DEMO_TOML}\n[noise]\nrest_mv = 9.5\n");
         let moved = Scenario::from_toml(&text).unwrap();
-        let mut demo = Scenario::demo();
+        let mut demo = Scenario::demo().unwrap();
         demo.noise.rest_mv = 9.5;
         assert_eq!(moved, demo);
     }
@@ -580,7 +578,7 @@ mod tests {
             let text = Scenario::from_toml(&format!("{DEMO_TOML}\n{change}\n")).unwrap_err().to_string();
             assert!(text.contains(place), "{text}");
         }
-        let mut demo = Scenario::demo();
+        let mut demo = Scenario::demo().unwrap();
         demo.battery[1].cell_ohm = f64::INFINITY;
         let text = demo.check().unwrap_err().to_string();
         assert!(text.contains("battery.1.cell_ohm"), "{text}");
@@ -588,7 +586,7 @@ mod tests {
 
     #[test]
     fn a_name_that_nothing_bears_is_refused_with_those_that_are_there() {
-        let mut demo = Scenario::demo();
+        let mut demo = Scenario::demo().unwrap();
         demo.site[0].region = "atlantis".into();
         let text = demo.check().unwrap_err().to_string();
         assert!(text.contains("atlantis") && text.contains("hokkaido"), "{text}");

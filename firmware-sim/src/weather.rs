@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_cold_snap_cools_its_region_for_its_days_only() {
-        let with = Scenario::demo();
+        let with = Scenario::demo().unwrap();
         let mut without = with.clone();
         without.fault.retain(|fault| !matches!(fault, Fault::H7(_)));
         let (with, without) = (Weather::new(&with, 1, 0), Weather::new(&without, 1, 0));
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn january_in_sapporo_is_below_zero_and_colder_than_tokyo() {
-        let weather = Weather::new(&Scenario::demo(), 3, 0);
+        let weather = Weather::new(&Scenario::demo().unwrap(), 3, 0);
         let mean = |region| (0..240).map(|hour| weather.outdoor_c(region, hour * HOUR_MS)).sum::<f64>() / 240.0;
         assert!(mean(0) < 0.5 && mean(1) > mean(0) + 4.0, "{} {}", mean(0), mean(1));
     }

@@ -13,7 +13,7 @@ use zenei_wire::{Body, EventKind, GatewayTime, Heading, OpResult, OpSource, Reco
 
 /// A small fleet with these faults alone; 3.3.0 comes to all locks with 3.0.4 and 3.2.1 on days 6 to 7.
 fn scenario(faults: &[&str]) -> Scenario {
-    let mut scenario = Scenario::demo();
+    let mut scenario = Scenario::demo().unwrap();
     (scenario.locks, scenario.days) = (40, 30.0);
     scenario.fault = faults.iter().map(|fault| toml::from_str::<Fault>(fault).unwrap()).collect();
     (scenario.rollout[1].day, scenario.rollout[1].days, scenario.rollout[1].share) = (6.0, 1.0, 1.0);
@@ -511,7 +511,7 @@ fn gateways_report_every_quarter_hour_and_their_wills_tell_when_one_is_lost() {
 
 #[test]
 fn the_large_scenario_has_every_family_and_is_small_enough_when_it_is_small() {
-    let mut scenario = Scenario::fleet();
+    let mut scenario = Scenario::fleet().unwrap();
     (scenario.locks, scenario.days) = (150, 20.0);
     let truth = Fleet::new(&scenario, 1).unwrap().truth();
     let mut families: Vec<&str> = truth.iter().map(|truth| truth.family.as_str()).collect();

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use zenei_wire::{Body, EventKind, Heading, Record, Topic};
 
 fn small() -> Scenario {
-    let mut scenario = Scenario::demo();
+    let mut scenario = Scenario::demo().unwrap();
     (scenario.locks, scenario.days) = (40, 12.0);
     scenario
 }
@@ -40,7 +40,7 @@ fn fingerprint(messages: &[Message]) -> u64 {
 
 #[test]
 fn the_first_day_of_the_demo_keeps_its_bytes() {
-    let mut fleet = Fleet::new(&Scenario::demo(), 1).unwrap();
+    let mut fleet = Fleet::new(&Scenario::demo().unwrap(), 1).unwrap();
     let mut messages = Vec::new();
     fleet.advance(fleet.start_ms() + DAY_MS, &mut messages);
     assert_eq!((messages.len(), fingerprint(&messages)), (8601, 0xa6aa_b160_836a_b84b));
@@ -132,7 +132,7 @@ fn the_sag_is_current_times_resistance_within_the_noise() {
 
 #[test]
 fn controls_show_in_the_records_as_what_they_are() {
-    let mut scenario = Scenario::demo();
+    let mut scenario = Scenario::demo().unwrap();
     scenario.locks = 120;
     let mut replaced = 0;
     let mut updated = 0;
@@ -148,7 +148,7 @@ fn controls_show_in_the_records_as_what_they_are() {
 
 #[test]
 fn a_twin_is_equal_before_the_onset_and_other_locks_always() {
-    let mut with = Scenario::demo();
+    let mut with = Scenario::demo().unwrap();
     with.locks = 60;
     let mut without = with.clone();
     without.fault.retain(|fault| !matches!(fault, Fault::H1(_)));
@@ -169,7 +169,7 @@ fn a_twin_is_equal_before_the_onset_and_other_locks_always() {
 
 #[test]
 fn a_faulty_version_drops_links_three_times_as_often_and_answers_late_only_after_its_days() {
-    let scenario = Scenario::demo();
+    let scenario = Scenario::demo().unwrap();
     let fleet = Fleet::new(&scenario, 3).unwrap();
     let mut lock_days: HashMap<bool, f64> = HashMap::new();
     let mut drops: HashMap<bool, f64> = HashMap::new();
@@ -204,7 +204,7 @@ fn growth(fault: &Fault) -> crate::scenario::Growth {
 #[test]
 fn true_times_stand_in_order_for_every_seed() {
     for seed in 1..=3 {
-        let fleet = Fleet::new(&Scenario::demo(), seed).unwrap();
+        let fleet = Fleet::new(&Scenario::demo().unwrap(), seed).unwrap();
         let day = |at_ms: Option<i64>| at_ms.map(|at_ms| (at_ms - fleet.start_ms()) as f64 / DAY_MS as f64);
         let truth = fleet.truth();
         let real: Vec<&Truth> = truth.iter().filter(|truth| !truth.control).collect();

@@ -78,7 +78,7 @@ impl Folder {
 
 /// A small simulated fleet.
 pub fn fleet(locks: usize, days: f64, seed: u64) -> Fleet {
-    let mut scenario = Scenario::demo();
+    let mut scenario = Scenario::demo().unwrap();
     (scenario.locks, scenario.days) = (locks, days);
     Fleet::new(&scenario, seed).unwrap()
 }

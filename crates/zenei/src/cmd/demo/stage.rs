@@ -49,7 +49,8 @@ impl Stage {
             let what = format!("the demo can't {what}");
             move |error: Box<dyn std::error::Error + Send + Sync>| Failure::Broken { what, source: error }
         };
-        let fleet = Fleet::new(&Scenario::demo(), seed).map_err(|error| broken("make its fleet")(error.into()))?;
+        let fleet = Scenario::demo().and_then(|scenario| Fleet::new(&scenario, seed));
+        let fleet = fleet.map_err(|error| broken("make its fleet")(error.into()))?;
         let folder = folder().map_err(|error| broken("make its folder")(error.into()))?;
         let registry = zenei_store::registry::read(fleet.registry_csv().as_bytes());
         let rules = Rules::embedded().map_err(|error| broken("read its rules")(error.into()))?;
