@@ -78,6 +78,9 @@ A recording is NDJSON, one message a line, plain or gzip:
     /// Checks, shows and starts configurations
     #[command(subcommand)]
     Config(Config),
+    /// The tables of ClickHouse
+    #[command(subcommand)]
+    Schema(Schema),
     /// Looks for what would keep zenei from running here, and says what to do about it
     #[command(after_help = "Exit 0 where nothing failed, 69 where something did. A warning is no failure.")]
     Doctor(WithConfig),
@@ -224,6 +227,36 @@ Says file:line:column, the key, and the nearest key of an unknown one. Exit 0 wh
     Init,
     /// Prints the JSON Schema of a configuration, for editors
     Schema,
+}
+
+/// `zenei schema …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schema {
+    /// Prints the whole script, for one server or for a cluster; asks no server
+    Print(SchemaPrint),
+    /// Makes and updates the tables that [store.clickhouse] names; changes nothing where nothing is missing
+    Apply(SchemaApply),
+}
+
+/// `zenei schema print`.
+#[derive(Debug, Args)]
+pub(crate) struct SchemaPrint {
+    /// The configuration whose database and cluster are meant; absent: the database zenei on one server.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The cluster, in place of the configuration's.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
+}
+
+/// `zenei schema apply`.
+#[derive(Debug, Args)]
+pub(crate) struct SchemaApply {
+    #[command(flatten)]
+    pub(crate) common: WithConfig,
+    /// The cluster, in place of the configuration's.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
 }
 
 /// Arguments of a command that this build lacks; taken as they come.

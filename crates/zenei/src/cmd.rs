@@ -1,4 +1,5 @@
 //! One room per command; this one hands out the command line. Called by `main`.
+mod clickhouse;
 mod config;
 mod contents;
 mod demo;
@@ -11,6 +12,8 @@ mod record;
 mod replay;
 mod rules;
 mod run;
+mod schema;
+mod shipping;
 mod signals;
 
 use crate::cli::Command;
@@ -27,6 +30,7 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         | Command::Incident(_)
         | Command::Rules(_)
         | Command::Config(_)
+        | Command::Schema(_)
         | Command::Doctor(_)
         | Command::Backtest(_)
         | Command::Bench(_) => "warn",
@@ -41,6 +45,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     let mut out = Output::stdout();
     match command {
         Command::Config(command) => config::run(command, &mut out),
+        Command::Schema(command) => schema::run(command, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
@@ -66,4 +71,15 @@ fn variables() -> crate::config::Variables {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// An error and its causes on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }

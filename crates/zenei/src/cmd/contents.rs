@@ -72,18 +72,7 @@ pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, String> {
 pub(crate) fn registrations(file: &Path) -> Result<Vec<Registration>, String> {
     let unread = |error: std::io::Error| format!("{} can't be read: {error}", file.display());
     let bytes = std::io::BufReader::new(std::fs::File::open(file).map_err(unread)?);
-    zenei_store::registry::read(bytes).map_err(|error| format!("{}: {}", file.display(), with_causes(&error)))
-}
-
-/// An error and its causes on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
+    zenei_store::registry::read(bytes).map_err(|error| format!("{}: {}", file.display(), super::with_causes(&error)))
 }
 
 /// A text file.

@@ -1,14 +1,15 @@
 //! `zenei record list`: every record that was acknowledged, once: the store up to the checkpoint, and what the spool holds beyond it, put through the same
 //! intake. Works beside a running daemon and after its end; writes nothing. Called by `cmd`.
 use super::hear::hear;
-use super::{contents, incident};
+use super::{clickhouse, contents, incident};
 use crate::cli::{Record as Command, RecordList};
-use crate::config::{self, Config};
+use crate::config::{self, Config, StoreKind};
 use crate::exit::Failure;
 use crate::output::{Output, escaped, table};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 use zenei_detect::{Batch, Findings, Line, Registration};
+use zenei_store::clickhouse::{RecordsError, Trouble, each_record};
 use zenei_store::disk::{Disk, RealDisk};
 use zenei_store::parquet::to_json;
 use zenei_store::snapshot::{self, SnapshotError};
@@ -97,7 +98,7 @@ fn collect(config: &Config, registrations: &[Registration], device: Option<&str>
     };
     let wanted = |record: &StoredRecord| device.is_none_or(|device| record.device_id.as_str() == device);
     let store = ParquetStore::open_read_only(disk, &layout.parquet());
-    let mut listed = Vec::new();
+    let mut listed = shipped(config, device)?;
     for record in store.read_all(Some(checkpoint.sealed)).map_err(|error| unread(error.into()))? {
         let record = record.map_err(|error| unread(error.into()))?;
         if wanted(&record) {
@@ -114,6 +115,28 @@ fn collect(config: &Config, registrations: &[Registration], device: Option<&str>
     listed.sort_by(order);
     listed.dedup_by(|later, first| later.is_same_as(first));
     Ok(listed)
+}
+
+/// What ClickHouse has, where it is the store. What lies here as well is the same records again, of which one is listed.
+fn shipped(config: &Config, device: Option<&str>) -> Result<Vec<Listed>, Failure> {
+    let mut listed = Vec::new();
+    let Some(section) = config.store.clickhouse.as_ref().filter(|_| config.store.kind == StoreKind::ClickHouse) else {
+        return Ok(listed);
+    };
+    let (server, form) = (clickhouse::server(section)?, clickhouse::form(section, None)?);
+    let mut failed = None;
+    let read = each_record(&server, &form, device, &mut |record| match Listed::of(&record) {
+        Ok(record) => listed.push(record),
+        Err(error) => failed = Some(error),
+    });
+    match (read, failed) {
+        (Ok(()), None) => Ok(listed),
+        (Ok(()), Some(error)) => Err(Failure::broken("can't read the records", error)),
+        (Err(RecordsError::Server(trouble @ Trouble::Unknown { .. })), _) => {
+            Err(Failure::Unreachable(trouble.to_string()))
+        }
+        (Err(error), _) => Err(Failure::broken("can't read the records of ClickHouse", error)),
+    }
 }
 
 /// What was acknowledged and is in no sealed range: the messages beyond the checkpoint through the intake of then. `None` where the daemon has sealed

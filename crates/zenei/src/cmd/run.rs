@@ -1,9 +1,10 @@
 //! `zenei run`, the daemon: puts gateway, desk and HTTP together as the configuration says, until somebody asks for the end. Called by `cmd`.
 use super::contents::{self, Contents};
 use super::desk::{DeskHere, line_maker};
+use super::shipping::Shipping;
 use super::signals;
 use crate::cli::Run;
-use crate::config::{self, Config, Loaded, Mqtt};
+use crate::config::{self, Config, Loaded, Mqtt, StoreKind};
 use crate::exit::Failure;
 use crate::output::Output;
 use std::net::SocketAddr;
@@ -58,6 +59,8 @@ async fn serve(
 ) -> Result<(), Failure> {
     let mut asked = signals::listen().map_err(|error| Failure::broken("can't listen for signals", error))?;
     let (gateway, incidents) = start(config, contents, clock, ack)?;
+    let clickhouse = config.store.clickhouse.as_ref().filter(|_| config.store.kind == StoreKind::ClickHouse);
+    let shipping = clickhouse.map(|clickhouse| Shipping::start(config, clickhouse)).transpose()?;
     let (ready, is_ready) = watch::channel(true);
     let handles = Handles { ledger: gateway.ledger(), incidents, ready: is_ready };
     let http = match &config.http {
@@ -79,6 +82,10 @@ async fn serve(
     };
     ready.send_replace(false);
     let stopped = gateway.stop().await;
+    if let Some(shipping) = shipping {
+        // What is not shipped by now is shipped by the next start.
+        shipping.stop();
+    }
     if let Some(error) = failed {
         return Err(Failure::broken("zenei can't go on; what was acknowledged is kept for the next start", error));
     }
@@ -162,6 +169,9 @@ fn listening(config: &Config, gateway: &Running, http: Option<SocketAddr>) -> St
     }
     if let Some(address) = http {
         parts.push(format!("http://{address}/metrics"));
+    }
+    if let (StoreKind::ClickHouse, Some(clickhouse)) = (config.store.kind, &config.store.clickhouse) {
+        parts.push(format!("ships to {} ({})", clickhouse.url, clickhouse.database));
     }
     parts.push(format!("state in {}", config.state_dir.display()));
     parts.push(format!("incidents {}", if config.desk.enabled { "on" } else { "off" }));

@@ -1,6 +1,6 @@
 //! What a configuration may ask for, but this version does not do yet. Asking for it is refused at start: nothing is ignored in silence.
 //! Called by `run`, after the check.
-use super::{Config, DetectSource, Loaded, Problems, StoreKind};
+use super::{Config, DetectSource, Loaded, Problems};
 
 /// Refuses what this version does not do.
 ///
@@ -28,9 +28,11 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
         refuse("ingress.cert_file", ingress.cert_file.is_some(), tls);
     }
     refuse("ble", config.ble.is_some(), "hearing Bluetooth LE is not available");
-    let clickhouse = "ClickHouse is not available";
-    refuse("store.kind", config.store.kind == StoreKind::ClickHouse, clickhouse);
-    refuse("detect.source", config.detect.source == DetectSource::ClickHouse, clickhouse);
+    refuse(
+        "detect.source",
+        config.detect.source == DetectSource::ClickHouse,
+        "detecting on ClickHouse is not available",
+    );
     let token_file = config.http.as_ref().is_some_and(|http| http.token_file.is_some());
     refuse("http.token_file", token_file, "the API has no tokens");
     refuse("notify", !config.notify.is_empty(), "telling others of incidents is not available");

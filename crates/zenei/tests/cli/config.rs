@@ -264,7 +264,6 @@ fn what_is_not_built_yet_is_refused_at_run_and_told_at_check() {
         zenei.toml:13:13: `mqtt.cert_file`: TLS is not available in this version of zenei; remove it to run without
         zenei.toml:17:13: `ingress.cert_file`: TLS is not available in this version of zenei; remove it to run without
         zenei.toml:20:2: `ble`: hearing Bluetooth LE is not available in this version of zenei; remove it to run without
-        zenei.toml:25:8: `store.kind`: ClickHouse is not available in this version of zenei; remove it to run without
         zenei.toml:38:14: `http.token_file`: the API has no tokens in this version of zenei; remove it to run without
         zenei.toml:39:2: `notify`: telling others of incidents is not available in this version of zenei; remove it to run without
     "#]]

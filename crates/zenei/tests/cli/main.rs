@@ -5,5 +5,6 @@ mod config;
 mod daemon;
 mod replay;
 mod rules;
+mod schema;
 mod support;
 mod surface;

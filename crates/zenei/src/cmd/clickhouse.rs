@@ -1,0 +1,27 @@
+//! The ClickHouse of a configuration: its server and its tables. Called by `schema`, `record list` and `run`.
+use crate::config::{self, ClickHouse};
+use crate::exit::Failure;
+use zenei_store::clickhouse::{Server, ServerAddress, Timeouts};
+use zenei_store::schema::{Form, Retention};
+
+/// A server to ask; nothing is sent yet.
+///
+/// # Errors
+/// Where the password can't be read, or the system gives no event queue.
+pub(crate) fn server(clickhouse: &ClickHouse) -> Result<Server, Failure> {
+    let password = clickhouse.password_file.as_deref().map(config::secret).transpose().map_err(Failure::Failed)?;
+    let ClickHouse { url, user, .. } = clickhouse;
+    let address = ServerAddress { url: url.clone(), user: user.clone(), password: password.unwrap_or_default() };
+    Server::new(&address, Timeouts::default())
+        .map_err(|error| Failure::broken("can't prepare to ask ClickHouse", error))
+}
+
+/// Its tables; `cluster` in place of the configuration's.
+///
+/// # Errors
+/// A name that can't stand in a statement.
+pub(crate) fn form(clickhouse: &ClickHouse, cluster: Option<&str>) -> Result<Form, Failure> {
+    let cluster = cluster.unwrap_or(&clickhouse.cluster);
+    let cluster = (!cluster.is_empty()).then_some(cluster);
+    Form::new(&clickhouse.database, cluster, Retention::default()).map_err(|error| Failure::Failed(error.to_string()))
+}

@@ -1,0 +1,143 @@
+//! The thread that ships what is sealed to ClickHouse while the daemon runs. Nothing waits for it, and it waits for nothing but the server: while that is
+//! away or wrong, sealed files pile up on the disk and the thread asks again. Called by `run`.
+use super::clickhouse;
+use crate::config::{ClickHouse, Config};
+use crate::exit::Failure;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+use zenei_store::clickhouse::ship::LONGEST_WAIT;
+use zenei_store::clickhouse::{Ended, Go, ShipOptions, Shipper, self_test};
+use zenei_store::disk::RealDisk;
+use zenei_store::schema::{self, ApplyError, Form};
+use zenei_store::{Control, Layout, ParquetStore};
+
+/// How often the thread looks for what is newly sealed. A guess: a seal comes every ten seconds.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long shipped files stay on this machine. A guess: a day's records can be replayed here without asking a server.
+const KEEP_MS: i64 = 24 * 3_600_000;
+/// How long an end waits for an insert that is on its way. Nothing is lost beyond it: the next start sends the same again. A guess.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
+/// The thread; asked to end with this value.
+pub(crate) struct Shipping {
+    end: Arc<End>,
+    /// Closed once the thread has ended.
+    ended: Receiver<()>,
+}
+
+/// Whether the thread is asked to end.
+#[derive(Default)]
+struct End {
+    asked: Mutex<bool>,
+    rung: Condvar,
+}
+
+impl End {
+    /// Waits for that long, or until the end is asked for.
+    fn wait(&self, how_long: Duration) -> Go {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.rung.wait_timeout_while(asked, how_long, |asked| !*asked);
+        if *waited.unwrap_or_else(PoisonError::into_inner).0 { Go::Stop } else { Go::On }
+    }
+}
+
+impl Shipping {
+    /// Starts it. The gateway of this state directory must have been started: it makes the control database.
+    ///
+    /// # Errors
+    /// What the configuration names can't be used, or the system gives no thread. A server that is away is none.
+    pub(crate) fn start(config: &Config, clickhouse: &ClickHouse) -> Result<Self, Failure> {
+        let broken =
+            |error: Box<dyn std::error::Error + Send + Sync>| Failure::broken("can't ship to ClickHouse", error);
+        let layout = Layout::new(&config.state_dir);
+        let store = ParquetStore::open_read_only(Arc::new(RealDisk), &layout.parquet());
+        let control = Control::open(&layout.control()).map_err(|error| broken(error.into()))?;
+        let form = clickhouse::form(clickhouse, None)?;
+        let options = ShipOptions { gateway_id: config.gateway.id.clone(), keep_ms: KEEP_MS };
+        let server = clickhouse::server(clickhouse)?;
+        let shipper = Shipper::new(store, control, server, form.clone(), options);
+        let (end, gateway_id) = (Arc::new(End::default()), config.gateway.id.clone());
+        let (alive, ended) = mpsc::channel();
+        let theirs = Arc::clone(&end);
+        let work = move || {
+            ship(shipper, &form, &gateway_id, &theirs);
+            drop(alive);
+        };
+        let spawned = std::thread::Builder::new().name("ship".to_owned()).spawn(work);
+        spawned.map_err(|error| broken(error.into()))?;
+        Ok(Self { end, ended })
+    }
+
+    /// Asks for the end, which ships what was sealed last if the server takes it at once, and waits for it for a while.
+    pub(crate) fn stop(self) {
+        self.ask();
+        match self.ended.recv_timeout(END_WITHIN) {
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::warn!("ClickHouse has not answered yet; the next start asks it again")
+            }
+        }
+    }
+
+    fn ask(&self) {
+        *self.end.asked.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.end.rung.notify_all();
+    }
+}
+
+impl Drop for Shipping {
+    fn drop(&mut self) {
+        self.ask();
+    }
+}
+
+fn ship(mut shipper: Shipper, form: &Form, gateway_id: &str, end: &End) {
+    while !is_ready(&shipper, form, gateway_id) {
+        if end.wait(LONGEST_WAIT) == Go::Stop {
+            return;
+        }
+    }
+    loop {
+        match shipper.ship(&mut |how_long| end.wait(how_long)) {
+            Ok(Ended::Stopped) => return,
+            Ok(Ended::Done) if end.wait(LOOK) == Go::Stop => break,
+            Ok(Ended::Done) => {}
+            Err(error) => {
+                tracing::error!(error = super::with_causes(&error), "shipping is tried again");
+                if end.wait(LONGEST_WAIT) == Go::Stop {
+                    return;
+                }
+            }
+        }
+    }
+    // What the gateway sealed when it stopped.
+    if let Err(error) = shipper.ship(&mut |_| Go::Stop) {
+        tracing::warn!(error = super::with_causes(&error), "the last ranges are shipped by the next start");
+    }
+}
+
+/// Whether the server has the tables and counts a doubled insert once. Says why not.
+fn is_ready(shipper: &Shipper, form: &Form, gateway_id: &str) -> bool {
+    match schema::apply(shipper.server(), form) {
+        Ok(_) => {}
+        // Perhaps this user may only insert, and somebody else has made the tables.
+        Err(error @ ApplyError::Statement { .. }) => {
+            tracing::warn!(
+                error = super::with_causes(&error),
+                "the tables of ClickHouse are not looked after from here"
+            );
+        }
+        Err(error @ (ApplyError::Changed { .. } | ApplyError::Newer { .. })) => {
+            tracing::error!(error = super::with_causes(&error), "nothing is shipped until this is mended");
+            return false;
+        }
+    }
+    match self_test(shipper.server(), form, gateway_id) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(error = super::with_causes(&error), "nothing is shipped until this is mended");
+            false
+        }
+    }
+}
