@@ -11,7 +11,7 @@ use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::line::Findings;
 use crate::rules::{RuleState, Rules};
 use serde::{Deserialize, Serialize};
-use zenei_wire::{Body, EngineTime, EventKind};
+use zenei_wire::{Body, EngineTime, EventKind, Id};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -32,8 +32,8 @@ pub struct Engine {
 /// What a snapshot keeps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct EngineState {
-    drifts: Vec<DriftState>,
-    firmware: Vec<firmware_errors::State>,
+    drifts: Vec<(Id, DriftState)>,
+    firmware: Vec<(Id, firmware_errors::State)>,
     locks: Vec<Lock>,
     closed: Option<EngineTime>,
     now: EngineTime,
@@ -86,7 +86,10 @@ impl Engine {
 
     /// When the next window ends that a row fell into.
     pub fn next_deadline(&self) -> Option<EngineTime> {
-        self.closed.filter(|_| self.moved).map(|closed| closed.plus_ms(HOUR_MS))
+        // At the end of time no window ends any more.
+        self.closed
+            .filter(|closed| self.moved && closed.ms() < i64::MAX - HOUR_MS)
+            .map(|closed| closed.plus_ms(HOUR_MS))
     }
 
     /// The rules it runs.
@@ -96,8 +99,8 @@ impl Engine {
 
     pub(crate) fn state(&self) -> EngineState {
         EngineState {
-            drifts: self.drifts.iter().map(|drift| drift.state().clone()).collect(),
-            firmware: self.firmware.iter().map(|firmware| firmware.state().clone()).collect(),
+            drifts: self.drifts.iter().map(|drift| (drift.rule().digest(), drift.state().clone())).collect(),
+            firmware: self.firmware.iter().map(|of| (of.rule().digest(), of.state().clone())).collect(),
             locks: self.locks.clone(),
             closed: self.closed,
             now: self.now,
@@ -105,10 +108,18 @@ impl Engine {
         }
     }
 
-    /// Goes on from a state that an engine with the same rules gave.
+    /// Goes on from a state that an engine gave, with each rule that is as it was then.
     pub(crate) fn restore(&mut self, state: EngineState) {
-        self.drifts.iter_mut().zip(state.drifts).for_each(|(drift, state)| drift.restore(state));
-        self.firmware.iter_mut().zip(state.firmware).for_each(|(firmware, state)| firmware.restore(state));
+        for (rule, state) in state.drifts {
+            if let Some(drift) = self.drifts.iter_mut().find(|drift| drift.rule().digest() == rule) {
+                drift.restore(state);
+            }
+        }
+        for (rule, state) in state.firmware {
+            if let Some(firmware) = self.firmware.iter_mut().find(|firmware| firmware.rule().digest() == rule) {
+                firmware.restore(state);
+            }
+        }
         self.locks = state.locks;
         self.closed = state.closed;
         self.now = state.now;

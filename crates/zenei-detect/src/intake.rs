@@ -14,11 +14,13 @@ pub const HOLE_WAIT_MS: i64 = 120_000;
 pub const MAX_HELD_PER_LOCK: usize = 2_000;
 /// The most records of all locks that wait; beyond it the hole that waits longest is given up at once. About 80 MB; a guess.
 pub const MAX_HELD: u64 = 200_000;
-/// The most holes remembered of one lock, so that a late record is told from one heard before. Beyond it the oldest is forgotten, and what comes
-/// for it counts as heard before. A guess: a lock with 256 open holes has lost more than its order.
+/// The most holes remembered of one boot, so that a late record is told from one heard before. Beyond it the oldest are merged into a mark below which only
+/// the memory of identities tells. A guess: a boot with 256 open holes has lost more than its order.
 pub const MAX_MISSING: usize = 256;
-/// How many identities are remembered of a lock that has no `(boot, seq)`. Redelivery comes within seconds; a lock reports every few minutes. A guess.
-pub const MAX_RECENT: usize = 64;
+/// The most boots remembered of one lock, newest first; of older ones only the memory of identities tells. A guess: backlogs span a boot or two.
+pub const MAX_BOOTS: usize = 8;
+/// How many identities are remembered of a lock, of records that no sequence tells apart: two full backlogs (1,000 records each).
+pub const MAX_RECENT: usize = 2_000;
 
 /// The state of all locks' sequences.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -40,17 +42,35 @@ struct Place {
 struct Lane {
     said: Labels,
     registered: Labels,
-    first_boot: u32,
     newest: Option<Place>,
-    missing: Vec<Missing>,
+    /// What was released of each boot, ascending.
+    boots: Vec<Boot>,
     held: Vec<(Place, Row)>,
     waits_since: EngineTime,
-    recent: Vec<u128>,
+    recent: Recent,
+    /// Of sources that may not speak for the lock: they must not touch anything above.
+    untrusted: Recent,
+}
+
+/// The newest identities, as a ring.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Recent {
+    identities: Vec<u64>,
+    next: u32,
+}
+
+/// What was released of one boot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Boot {
+    boot: u32,
+    highest: u32,
+    missing: Vec<Missing>,
+    /// Below it holes were forgotten.
+    unsure_below: u32,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Missing {
-    boot: u32,
     from: u32,
     to: u32,
     /// Between heard records of one boot: a loss. Before the first one of a boot nobody knows.
@@ -68,6 +88,9 @@ impl Intake {
         }
         batch.unknown_fields += u64::from(heard.record.unknown_fields);
         let row = row_of(heard, device, fleet);
+        if !heard.authenticated {
+            return self.take_untrusted(row, batch);
+        }
         match (heard.record.boot, heard.record.seq) {
             (Some(boot), Some(seq)) => self.take_in_sequence(Place { boot, seq }, row, batch),
             (None, _) | (_, None) => self.take_loose(row, batch),
@@ -110,6 +133,11 @@ impl Intake {
         self.now
     }
 
+    /// Forgets what the asset registry said, before it is read again.
+    pub fn forget_registry(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.registered = Labels::default());
+    }
+
     /// What the asset registry says of a lock.
     pub fn register(&mut self, registration: &Registration, fleet: &mut Fleet) {
         let at = fleet.number(&registration.device_id).0 as usize;
@@ -126,9 +154,23 @@ impl Intake {
         };
     }
 
+    /// A record of a source that may not speak for the lock is kept, but neither its place nor what it says of the lock counts for others.
+    fn take_untrusted(&mut self, mut row: Row, batch: &mut Batch) {
+        let lane = &mut self.lanes[row.device.0 as usize];
+        if !lane.untrusted.remember(identity(&row)) {
+            batch.duplicates += 1;
+            return;
+        }
+        row.released_at = self.now;
+        let said = lane.said;
+        lane.stamp(&mut row);
+        lane.said = said;
+        batch.rows.push(row);
+    }
+
     fn take_loose(&mut self, mut row: Row, batch: &mut Batch) {
         let lane = &mut self.lanes[row.device.0 as usize];
-        if !lane.remember(row.identity) {
+        if !lane.recent.remember(identity(&row)) {
             batch.duplicates += 1;
             return;
         }
@@ -154,33 +196,15 @@ impl Intake {
         }
     }
 
-    /// A record behind the newest one released: it fills a hole that was given up, or it was heard before.
+    /// A record behind the newest one released: it fills a hole that was given up, it stands where nothing was heard, or it was heard before.
     fn take_behind(&mut self, place: Place, mut row: Row, batch: &mut Batch) {
         let lane = &mut self.lanes[row.device.0 as usize];
-        let hole = lane.missing.iter().position(|m| m.boot == place.boot && (m.from..=m.to).contains(&place.seq));
-        let new = match hole {
-            Some(at) => {
-                let filled = lane.missing.remove(at);
-                let before = Missing { to: place.seq.wrapping_sub(1), ..filled };
-                let after = Missing { from: place.seq + 1, counted: true, ..filled };
-                self.missing -= u64::from(filled.counted);
-                if filled.to > place.seq {
-                    lane.missing.insert(at, after);
-                    if !filled.counted {
-                        self.missing += u64::from(after.to - after.from + 1);
-                    }
-                }
-                if filled.from < place.seq {
-                    lane.missing.insert(at, before);
-                }
-                true
-            }
-            None => place.boot < lane.first_boot && lane.remember(u128::from(place.boot) << 32 | u128::from(place.seq)),
-        };
-        if !new {
+        let missing_before = lane.missing();
+        if !lane.take_behind(place) {
             batch.duplicates += 1;
             return;
         }
+        self.missing = (self.missing + lane.missing()).saturating_sub(missing_before);
         row.late = true;
         row.released_at = self.now;
         let said = lane.said;
@@ -263,43 +287,120 @@ impl Intake {
 
     fn release(&mut self, place: Place, mut row: Row, batch: &mut Batch) {
         let lane = &mut self.lanes[row.device.0 as usize];
-        let (from, counted) = match lane.newest {
-            Some(newest) if newest.boot == place.boot => (newest.seq + 1, true),
-            Some(_) => (0, false),
-            None => {
-                lane.first_boot = place.boot;
-                (0, false)
-            }
-        };
-        if from < place.seq {
-            lane.missing.push(Missing { boot: place.boot, from, to: place.seq - 1, counted });
-            if lane.missing.len() > MAX_MISSING {
-                lane.missing.remove(0);
-            }
-            if counted {
-                self.missing += u64::from(place.seq - from);
-                let (device, to_seq) = (row.device, place.seq - 1);
-                batch.gaps.push(Gap { device, boot: place.boot, from_seq: from, to_seq, at: self.now });
-            }
+        let before = lane.newest.replace(place);
+        let from = before.filter(|before| before.boot == place.boot).map(|before| before.seq + 1);
+        if let Some(from_seq) = from.filter(|&from| from < place.seq) {
+            self.missing += u64::from(place.seq - from_seq);
+            let (device, to_seq) = (row.device, place.seq - 1);
+            batch.gaps.push(Gap { device, boot: place.boot, from_seq, to_seq, at: self.now });
         }
-        lane.newest = Some(place);
+        lane.reach(place);
         row.released_at = self.now;
         lane.stamp(&mut row);
         batch.rows.push(row);
     }
 }
 
-impl Lane {
+impl Boot {
+    /// Goes on to `seq`, beyond everything released of this boot.
+    fn reach(&mut self, seq: u32) {
+        if seq > self.highest + 1 {
+            self.missing.push(Missing { from: self.highest + 1, to: seq - 1, counted: true });
+            self.bound();
+        }
+        self.highest = seq;
+    }
+
+    /// Merges the oldest holes where there are too many.
+    fn bound(&mut self) {
+        while self.missing.len() > MAX_MISSING {
+            let oldest = self.missing.remove(0);
+            self.unsure_below = self.unsure_below.max(oldest.to + 1);
+        }
+    }
+
+    /// Takes `seq` out of the hole that it stands in; false where it stands in none.
+    fn fill(&mut self, seq: u32) -> bool {
+        let Some(at) = self.missing.iter().position(|hole| (hole.from..=hole.to).contains(&seq)) else { return false };
+        let hole = self.missing.remove(at);
+        if hole.to > seq {
+            self.missing.insert(at, Missing { from: seq + 1, counted: true, ..hole });
+        }
+        if hole.from < seq {
+            self.missing.insert(at, Missing { to: seq - 1, ..hole });
+        }
+        self.bound();
+        true
+    }
+}
+
+impl Recent {
     /// Notes an identity; false where it was noted before.
-    fn remember(&mut self, identity: u128) -> bool {
-        if self.recent.contains(&identity) {
+    fn remember(&mut self, identity: u64) -> bool {
+        if self.identities.contains(&identity) {
             return false;
         }
-        if self.recent.len() >= MAX_RECENT {
-            self.recent.remove(0);
+        if self.identities.len() < MAX_RECENT {
+            self.identities.push(identity);
+        } else {
+            self.identities[self.next as usize] = identity;
+            self.next = (self.next + 1) % MAX_RECENT as u32;
         }
-        self.recent.push(identity);
         true
+    }
+}
+
+/// What tells a record apart within its lock where no sequence does: 64 bits of its identity, or its place.
+fn identity(row: &Row) -> u64 {
+    match (row.boot, row.seq) {
+        (Some(boot), Some(seq)) => u64::from(boot) << 32 | u64::from(seq),
+        (None, _) | (_, None) => row.identity as u64,
+    }
+}
+
+impl Lane {
+    /// Notes a place as released, beyond all of its boot.
+    fn reach(&mut self, place: Place) {
+        match self.boots.iter_mut().find(|boot| boot.boot == place.boot) {
+            Some(boot) => boot.reach(place.seq),
+            None => self.begin(place),
+        }
+    }
+
+    /// Notes the first place heard of a boot. What is before it may still come, but nobody knows whether it was.
+    fn begin(&mut self, place: Place) {
+        let Place { boot, seq } = place;
+        let hole = (seq > 0).then(|| Missing { from: 0, to: seq.wrapping_sub(1), counted: false });
+        let at = self.boots.partition_point(|other| other.boot < boot);
+        self.boots.insert(at, Boot { boot, highest: seq, missing: hole.into_iter().collect(), unsure_below: 0 });
+        if self.boots.len() > MAX_BOOTS {
+            self.boots.remove(0);
+        }
+    }
+
+    /// Whether a place behind the newest one is new; notes it.
+    fn take_behind(&mut self, place: Place) -> bool {
+        let Place { boot, seq } = place;
+        let is_full = self.boots.len() >= MAX_BOOTS;
+        let oldest = self.boots.first().map_or(0, |boot| boot.boot);
+        let Some(known) = self.boots.iter_mut().find(|known| known.boot == boot) else {
+            if is_full && boot < oldest {
+                return self.recent.remember(u64::from(boot) << 32 | u64::from(seq));
+            }
+            self.begin(place);
+            return true;
+        };
+        if seq > known.highest {
+            known.reach(seq);
+            return true;
+        }
+        known.fill(seq) || (seq < known.unsure_below && self.recent.remember(u64::from(boot) << 32 | u64::from(seq)))
+    }
+
+    /// How many `seq` numbers are missing between heard ones of one boot.
+    fn missing(&self) -> u64 {
+        let holes = self.boots.iter().flat_map(|boot| &boot.missing).filter(|hole| hole.counted);
+        holes.map(|hole| u64::from(hole.to - hole.from) + 1).sum()
     }
 
     /// Fills the row's labels: its own, else what the lock last said, else the registry's.

@@ -14,6 +14,7 @@ struct Said {
     place: Result<(u32, u32), u128>,
     at_s: i64,
     fw: &'static str,
+    forged: bool,
 }
 
 fn heard(said: &Said) -> Heard<'static> {
@@ -41,7 +42,7 @@ fn heard(said: &Said) -> Heard<'static> {
         heard_at: GatewayTime(said.at_s * 1000),
         offset: 0,
         index: 0,
-        authenticated: true,
+        authenticated: !said.forged,
     }
 }
 
@@ -89,7 +90,7 @@ impl Run {
     }
 }
 
-/// `lock boot:seq second [fw]` or `lock #identity second`, a record a line.
+/// `lock boot:seq second [fw [forged]]` or `lock #identity second`, a record a line.
 fn parse(line: &'static str) -> Said {
     let mut words = line.split_whitespace();
     let (lock, place, at) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
@@ -97,7 +98,8 @@ fn parse(line: &'static str) -> Said {
         Some((boot, seq)) => Ok((boot.parse().unwrap(), seq.parse().unwrap())),
         None => Err(place[1..].parse().unwrap()),
     };
-    Said { lock, place, at_s: at.parse().unwrap(), fw: words.next().unwrap_or("") }
+    let fw = words.next().unwrap_or("");
+    Said { lock, place, at_s: at.parse().unwrap(), fw, forged: words.next() == Some("forged") }
 }
 
 fn check(records: &'static str, expected: Expect) {
@@ -211,6 +213,93 @@ fn a_record_from_before_the_first_boot_heard_is_late_once() {
 }
 
 #[test]
+fn what_an_older_boot_had_left_to_say_is_late_once() {
+    check(
+        "a 1:0 0
+         a 1:1 1
+         a 2:0 2
+         a 3:0 200
+         a 1:3 500
+         a 1:3 501
+         a 1:2 502
+         a 2:0 503
+         end",
+        expect![[r#"
+            a 1:0 at 0 s, fw -
+            a 1:1 at 1 s, fw -
+            a 2:0 at 122 s, fw -
+            a 3:0 at 320 s, fw -
+            a 1:3 at 500 s, fw - late
+            a 1:2 at 502 s, fw - late
+            duplicates 2, late 2, missing 0, held 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_boot_that_was_skipped_and_a_counter_that_fell_back_lose_nothing() {
+    check(
+        "a 1:0 0
+         a 9:0 1
+         a 4:7 200
+         a 4:5 201
+         a 1:5 202
+         a 4:5 203",
+        expect![[r#"
+            a 1:0 at 0 s, fw -
+            a 9:0 at 121 s, fw -
+            a 4:7 at 200 s, fw - late
+            a 4:5 at 201 s, fw - late
+            a 1:5 at 202 s, fw - late
+            duplicates 1, late 3, missing 5, held 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_source_that_may_not_speak_for_a_lock_moves_nothing_of_it() {
+    check(
+        "a 7:0 0 3.1
+         a 4294967295:0 1 evil forged
+         a 7:1 2 evil forged
+         a 7:1 3
+         a 7:1 4 evil forged
+         a 7:2 5",
+        expect![[r#"
+            a 7:0 at 0 s, fw 3.1
+            a 4294967295:0 at 1 s, fw evil
+            a 7:1 at 2 s, fw evil
+            a 7:1 at 3 s, fw 3.1
+            a 7:2 at 5 s, fw 3.1
+            duplicates 1, late 0, missing 0, held 0
+        "#]],
+    );
+}
+
+#[test]
+fn every_second_record_may_come_late_and_none_is_taken_for_heard() {
+    let said = |seq: u32, at_s: i64| Said { lock: "a", place: Ok((1, seq)), at_s, fw: "", forged: false };
+    let mut run = Run::new();
+    (0..1_000).step_by(2).for_each(|seq| run.take(&said(seq, i64::from(seq))));
+    run.end();
+    for round in 0..2 {
+        (1..1_000).step_by(2).for_each(|seq| run.take(&said(seq, 5_000 + round * 1_000 + i64::from(seq))));
+    }
+    // All but 999, which is ahead of 998.
+    assert_eq!((run.batch.rows.len(), run.batch.late, run.batch.duplicates), (1_000, 499, 500));
+}
+
+#[test]
+fn a_whole_backlog_without_a_sequence_may_be_redelivered() {
+    let said = |identity: u128, at_s: i64| Said { lock: "a", place: Err(identity), at_s, fw: "", forged: false };
+    let mut run = Run::new();
+    for round in 0..2 {
+        (1..=1_000).for_each(|identity| run.take(&said(identity, round)));
+    }
+    assert_eq!((run.batch.rows.len(), run.batch.duplicates), (1_000, 1_000));
+}
+
+#[test]
 fn a_device_without_a_sequence_is_known_by_its_identity() {
     check(
         "a #5 0
@@ -255,7 +344,7 @@ fn the_registry_speaks_only_where_the_lock_does_not() {
 fn stream(len: usize) -> Vec<Said> {
     let said = |at: usize| {
         let place = (1 + at as u32 / 60, (at as u32 % 60) / 3);
-        Said { lock: ["a", "b", "c"][at % 3], place: Ok(place), at_s: at as i64, fw: "" }
+        Said { lock: ["a", "b", "c"][at % 3], place: Ok(place), at_s: at as i64, fw: "", forged: false }
     };
     (0..len).map(said).collect()
 }
@@ -296,7 +385,7 @@ proptest! {
     ) {
         let mut run = Run::new();
         let mut said: Vec<Said> =
-            places.iter().map(|&(boot, seq, at_s)| Said { lock: "a", place: Ok((boot, seq)), at_s, fw: "" }).collect();
+            places.iter().map(|&(boot, seq, at_s)| Said { lock: "a", place: Ok((boot, seq)), at_s, fw: "", forged: false }).collect();
         said.sort_by_key(|said| said.at_s);
         for said in &said {
             run.take(said);

@@ -6,7 +6,7 @@ use crate::fleet::{Fleet, Registration};
 use crate::intake::Intake;
 use crate::rules::Rules;
 use serde::{Deserialize, Serialize};
-use zenei_wire::{EngineTime, Id};
+use zenei_wire::EngineTime;
 
 /// What the engine found, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,7 +55,6 @@ pub struct Line {
 #[derive(Serialize)]
 struct Saved<'a> {
     format: u32,
-    rules: Option<Id>,
     fleet: &'a Fleet,
     intake: &'a Intake,
     engine: Option<EngineState>,
@@ -63,7 +62,6 @@ struct Saved<'a> {
 
 #[derive(Deserialize)]
 struct Restored {
-    rules: Option<Id>,
     fleet: Fleet,
     intake: Intake,
     engine: Option<EngineState>,
@@ -127,7 +125,6 @@ impl Line {
     pub fn snapshot(&self) -> Result<Vec<u8>, RestoreError> {
         let saved = Saved {
             format: SNAPSHOT_FORMAT,
-            rules: self.engine.as_ref().map(|engine| engine.rules().digest()),
             fleet: &self.fleet,
             intake: &self.intake,
             engine: self.engine.as_ref().map(Engine::state),
@@ -135,7 +132,7 @@ impl Line {
         postcard::to_stdvec(&saved).map_err(RestoreError::Bytes)
     }
 
-    /// The line of a snapshot. Under other rules than those it was made under, intake goes on where it was and the engine starts anew.
+    /// The line of a snapshot. A rule that is as it was goes on where it was; one that has changed starts anew. The registry is to be registered again.
     ///
     /// # Errors
     /// See [`RestoreError`].
@@ -146,9 +143,9 @@ impl Line {
         }
         let mut saved: Restored = postcard::from_bytes(rest).map_err(RestoreError::Bytes)?;
         saved.fleet.reindex();
-        let same = saved.rules.is_some() && saved.rules == rules.as_ref().map(Rules::digest);
+        saved.intake.forget_registry();
         let mut engine = rules.map(Engine::new);
-        if let (true, Some(engine), Some(state)) = (same, &mut engine, saved.engine) {
+        if let (Some(engine), Some(state)) = (&mut engine, saved.engine) {
             engine.restore(state);
         }
         Ok(Self { fleet: saved.fleet, intake: saved.intake, engine })

@@ -132,3 +132,34 @@ fn a_snapshot_of_another_format_is_refused() {
     let error = Line::restore(&[99, 0, 0], None).err().unwrap();
     assert_eq!(error.to_string(), "the snapshot has format 99; this program reads 1");
 }
+
+#[test]
+fn the_end_of_time_is_reached() {
+    let (mut batch, mut findings) = (Batch::default(), Findings::default());
+    let mut line = Line::new(Some(Rules::embedded().unwrap()));
+    let body = || Body::State(State::default());
+    let heard = [said("a", 0, 0, body()), said("a", 1, i64::MAX, body())];
+    line.ingest(&heard, EngineTime(i64::MAX), &mut batch, &mut findings);
+    assert_eq!((batch.rows.len(), line.next_deadline()), (2, None));
+}
+
+#[test]
+fn a_rule_that_is_as_it_was_goes_on_and_a_changed_one_starts_anew() {
+    let heard = stream(&[0, 7, 31]);
+    let (now, later) = heard.split_at(heard.len() * 2 / 3);
+    let changed =
+        crate::rules::EMBEDDED.map(|(name, text)| (name, text.replace("title = \"Motor", "title = \"A motor")));
+    let stricter = crate::rules::EMBEDDED.map(|(name, text)| (name, text.replace("value = 10.0", "value = 10.5")));
+    let findings_under = |texts: &[(&str, String)]| {
+        let rules = Rules::parse(texts.iter().map(|(name, text)| (*name, text.as_str()))).unwrap();
+        let (mut batch, mut findings) = (Batch::default(), Findings::default());
+        let mut line = Line::new(Some(Rules::embedded().unwrap()));
+        line.ingest(now, EngineTime(0), &mut batch, &mut findings);
+        let mut line = Line::restore(&line.snapshot().unwrap(), Some(rules)).unwrap();
+        line.ingest(later, EngineTime(0), &mut batch, &mut findings);
+        findings
+    };
+    let kept = crate::rules::EMBEDDED.map(|(name, text)| (name, text.to_owned()));
+    assert_eq!(findings_under(&changed), findings_under(&kept));
+    assert_ne!(findings_under(&stricter), findings_under(&kept));
+}

@@ -53,6 +53,14 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// What its detector's state depends on: id, version, detector and parameters. Words for people may change.
+    pub fn digest(&self) -> Id {
+        let mut parts = vec![self.id.clone(), self.version.to_string(), self.detector.as_str().to_owned()];
+        parts.extend(self.parameters.iter().map(|(name, value)| format!("{name}={value}")));
+        let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
+        Id::of(&parts)
+    }
+
     /// A parameter; loading has made sure that each one of the detector is there.
     pub fn parameter(&self, name: &str) -> f64 {
         self.parameters.get(name).copied().unwrap_or(f64::NAN)

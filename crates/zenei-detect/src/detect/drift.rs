@@ -211,6 +211,11 @@ impl Drift {
         self.measure
     }
 
+    /// The rule it runs.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
     /// What a snapshot keeps.
     pub fn state(&self) -> &DriftState {
         &self.state

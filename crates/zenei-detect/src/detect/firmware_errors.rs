@@ -15,7 +15,8 @@ use zenei_wire::EngineTime;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 86_400_000;
-/// The most error codes compared; beyond it the rarer ones are left to the stores. Three times the catalogue of the contract.
+/// The most error codes compared: three times the catalogue of the contract. Where they are used up, those that one lock alone reports make room at the end
+/// of the day; until then further ones are left to the stores.
 const MAX_CODES: usize = 72;
 /// Imagined events in a lock's own history, at its peers' rate: one, so that a lock without history is like its peers.
 const HISTORY_WEIGHT: f64 = 1.0;
@@ -155,6 +156,11 @@ impl FirmwareErrors {
         }
     }
 
+    /// The rule it runs.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
     /// What a snapshot keeps.
     pub fn state(&self) -> &State {
         &self.state
@@ -245,6 +251,7 @@ impl FirmwareErrors {
     /// Ends the day: learns each lock's habit, sorts the locks into groups, weighs the groups.
     pub fn close_day(&mut self, now: EngineTime, locks: &[Lock]) {
         self.learn_day(now, locks);
+        self.make_room();
         self.sort_groups(now, locks);
         for ((fw, _), case) in &mut self.state.cases {
             let groups = self.state.groups.iter().zip(0..).filter(|(group, _)| group.updated && group.fw == *fw);
@@ -276,6 +283,23 @@ impl FirmwareErrors {
         }
         self.state.codes.push(code);
         true
+    }
+
+    /// Where the codes are used up, forgets those that one lock alone reports: they say nothing of a version.
+    fn make_room(&mut self) {
+        let State { lanes, codes, rates, dispersion, cases, .. } = &mut self.state;
+        if codes.len() < MAX_CODES {
+            return;
+        }
+        let mut reporters: BTreeMap<Sym, usize> = BTreeMap::new();
+        for count in lanes.iter().flat_map(|lane| &lane.codes) {
+            *reporters.entry(count.code).or_default() += 1;
+        }
+        codes.retain(|code| reporters.get(code).is_some_and(|&locks| locks > 1));
+        rates.retain(|(_, code), _| codes.contains(code));
+        dispersion.retain(|code, _| codes.contains(code));
+        cases.retain(|(_, code), _| codes.contains(code));
+        lanes.iter_mut().for_each(|lane| lane.codes.retain(|count| codes.contains(&count.code)));
     }
 
     fn versions_under_test(&self) -> Vec<Sym> {
