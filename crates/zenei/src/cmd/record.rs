@@ -42,6 +42,8 @@ struct Listed {
     seq: Option<u32>,
     ts_ms: i64,
     identity: u128,
+    /// Of a source that may not speak for the lock; where somebody who may has said the same place, his record is listed.
+    untrusted: bool,
     heard: (u64, u16),
     fields: String,
 }
@@ -51,7 +53,8 @@ impl Listed {
         let (device, boot, seq, ts_ms, offset, index) = stored.order();
         let (device, heard) = (device.to_owned(), (offset, index));
         let fields = serde_json::to_string(&to_json(stored))?;
-        Ok(Self { device, boot, seq, ts_ms, identity: stored.identity, heard, fields })
+        let (identity, untrusted) = (stored.identity, !stored.authenticated && seq.is_some());
+        Ok(Self { device, boot, seq, ts_ms, identity, untrusted, heard, fields })
     }
 
     fn is_same_as(&self, other: &Self) -> bool {
@@ -109,7 +112,7 @@ fn collect(config: &Config, registrations: &[Registration], device: Option<&str>
         listed.push(Listed::of(record).map_err(|error| unread(error.into()))?);
     }
     let order = |a: &Listed, b: &Listed| {
-        let place = |listed: &Listed| (listed.boot, listed.seq, listed.ts_ms, listed.identity, listed.heard);
+        let place = |of: &Listed| (of.boot, of.seq, of.untrusted, of.ts_ms, of.identity, of.heard);
         a.device.cmp(&b.device).then_with(|| place(a).cmp(&place(b)))
     };
     listed.sort_by(order);
