@@ -1,6 +1,8 @@
 //! `zenei replay`: a recording, or the Parquet store's folder, through intake, detection and desk in virtual time; writes what it would have led to.
 //! Resolves and closes nothing. Called by `cmd`.
 mod course;
+mod gzip;
+mod header;
 mod recording;
 
 use super::{contents, figures};
@@ -8,7 +10,7 @@ use crate::cli::Replay;
 use crate::exit::Failure;
 use crate::output::Output;
 use course::Course;
-use recording::Recording;
+use recording::{Played, Recording};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -86,20 +88,25 @@ fn inquiries(path: &Path) -> Result<Inquiries, Failure> {
 fn messages(path: &Path, course: &mut Course) -> Result<u64, Failure> {
     let mut recording = Recording::open(path).map_err(Failure::Failed)?;
     let (mut step, mut bytes): (Vec<StoredMessage>, usize) = (Vec::new(), 0);
-    let mut take = |step: &mut Vec<StoredMessage>| {
+    let take = |step: &mut Vec<StoredMessage>, course: &mut Course| {
         let taken = course.messages(step).map_err(|error| Failure::broken("the replay can't go on", error));
         step.clear();
         taken
     };
-    while let Some(message) = recording.next().map_err(Failure::Failed)? {
-        bytes += message.payload.len();
-        step.push(message);
+    while let Some(played) = recording.next().map_err(Failure::Failed)? {
+        match played {
+            Played::Message(message) => {
+                bytes += message.payload.len();
+                step.push(message);
+            }
+            Played::Refused { topic, reason } => course.refused(&topic, reason),
+        }
         if step.len() >= STEP_MESSAGES || bytes >= STEP_BYTES {
-            take(&mut step)?;
+            take(&mut step, course)?;
             bytes = 0;
         }
     }
-    take(&mut step)?;
+    take(&mut step, course)?;
     // A recording may end with what is no message; time went on with it all the same.
     course
         .records(&[], Some(recording.heard_at()))

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use zenei_store::clickhouse::ship::LONGEST_WAIT;
-use zenei_store::clickhouse::{Ended, Go, ShipOptions, Shipper, self_test};
+use zenei_store::clickhouse::{Ended, Go, ShipOptions, Shipper, Trouble, self_test};
 use zenei_store::disk::RealDisk;
 use zenei_store::schema::{self, ApplyError, Form};
 use zenei_store::{Control, Layout, ParquetStore};
@@ -93,10 +93,12 @@ impl Drop for Shipping {
 }
 
 fn ship(mut shipper: Shipper, form: &Form, gateway_id: &str, end: &End) {
+    let mut wait = LOOK;
     while !is_ready(&shipper, form, gateway_id) {
-        if end.wait(LONGEST_WAIT) == Go::Stop {
+        if end.wait(wait) == Go::Stop {
             return;
         }
+        wait = (wait * 2).min(LONGEST_WAIT);
     }
     loop {
         match shipper.ship(&mut |how_long| end.wait(how_long)) {
@@ -121,6 +123,10 @@ fn ship(mut shipper: Shipper, form: &Form, gateway_id: &str, end: &End) {
 fn is_ready(shipper: &Shipper, form: &Form, gateway_id: &str) -> bool {
     match schema::apply(shipper.server(), form) {
         Ok(_) => {}
+        Err(ApplyError::Statement { source: trouble @ Trouble::Unknown { .. }, .. }) => {
+            tracing::warn!(%trouble, "nothing is shipped until ClickHouse answers");
+            return false;
+        }
         // Perhaps this user may only insert, and somebody else has made the tables.
         Err(error @ ApplyError::Statement { .. }) => {
             tracing::warn!(

@@ -79,6 +79,31 @@ fn what_can_not_be_read_is_counted_by_its_reason() {
 }
 
 #[test]
+fn a_payload_that_can_not_be_taken_out_of_its_line_is_a_dead_letter() {
+    let folder = Folder::new();
+    let line = |topic: &str, payload: &[u8]| {
+        let start = format!("{{\"topic\":\"{topic}\",\"recv_ms\":1777626000000,\"payload\":");
+        [start.as_bytes(), payload, b"}\n"].concat()
+    };
+    let ours = "bitlock/v1/tokyo-01/BL1/state";
+    let deep = ["[".repeat(1_000), "]".repeat(1_000)].concat();
+    let long = format!("\"{}\"", "x".repeat(2 << 20));
+    let lines = [
+        line(ours, b"{\"ts\":1777626000000,\"fw\":\"\xff\"}"),
+        line("zigbee2mqtt/lamp", b"{\"fw\":\"\xff\"}"),
+        line(ours, deep.as_bytes()),
+        line(ours, long.as_bytes()),
+        line(ours, b"{\"ts\":1777626000000,\"boot\":1,\"seq\":0,\"battery_mv\":2900}"),
+    ];
+    std::fs::write(folder.path().join("r.ndjson"), lines.concat()).unwrap();
+    let ended = zenei(&["replay", "r.ndjson", "--out", "out"]).in_folder(&folder).run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    let summary = summary(&folder, "out");
+    assert_eq!(summary["dead_letters"].to_string(), r#"{"bad_utf8":1,"too_deep":1,"too_large":1}"#);
+    assert_eq!(summary["records"], 1);
+}
+
+#[test]
 fn a_line_that_is_none_of_a_recording_is_told_and_nothing_is_written() {
     let folder = Folder::new();
     folder.write("r.ndjson", "{\"topic\":\"a\",\"recv_ms\":1,\"payload\":1}\nnonsense\n");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use zenei_desk::DeskDriver;
 use zenei_detect::{Batch, DeviceIx, Findings, Heard, Line, Registration, Rules};
 use zenei_store::{Control, StoredMessage};
-use zenei_wire::{EngineTime, GatewayTime, Kind, Reason};
+use zenei_wire::{EngineTime, GatewayTime, Heading, Kind, Reason, Topic};
 
 /// How long after the last record time goes on (interface contract): a hole has then been waited for.
 pub(crate) const AFTER_MS: i64 = 120_000;
@@ -60,6 +60,15 @@ impl Course {
         messages.iter().for_each(|message| hear(message, &mut heard, &mut dead));
         self.dead_letters(dead);
         self.records(&heard, messages.last().map(|message| message.heard_at))
+    }
+
+    /// Counts a message that came without its payload. As with one that has it, only what was meant for us counts.
+    pub(crate) fn refused(&mut self, topic: &str, reason: Reason) {
+        match Topic::parse(topic) {
+            Ok(Heading::Record(_)) => self.dead_letters([reason]),
+            Ok(Heading::Online | Heading::Foreign) => {}
+            Err(refusal) => self.dead_letters([refusal.reason]),
+        }
     }
 
     /// Counts what could not be read.

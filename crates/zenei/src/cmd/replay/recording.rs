@@ -1,20 +1,42 @@
 //! A recording as a stream of messages: NDJSON, plain or gzip, in bounded memory however long the file is. Knows no record and no detector.
 //! Called by `replay`.
+use super::gzip::Members;
+use super::header::Header;
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use zenei_store::{Source, StoredMessage};
-use zenei_wire::GatewayTime;
 use zenei_wire::recording::{Line, parse_line};
+use zenei_wire::{GatewayTime, Reason};
 
-/// The longest line, in bytes. A message has at most 64 KiB, which base64 makes 88 KiB; broken ones may be longer, and are heard up to
+/// The longest line that is read, in bytes. A message has at most 64 KiB, which base64 makes 88 KiB; broken ones may be longer, and are heard up to
 /// the ingress's 128 KiB. A guess with room.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// The first two bytes of gzip (RFC 1952, 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// UTF-8's byte order mark, which some editors put before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The deepest nesting of a line that is read, by [`parse_line`].
+const MAX_LINE_DEPTH: usize = 128;
+
+/// One message of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Played {
+    /// As it was heard.
+    Message(StoredMessage),
+    /// Its line has a payload that can't be taken out of it.
+    Refused {
+        /// The topic, unchecked.
+        topic: String,
+        /// Why not: no UTF-8, too deep or too large.
+        reason: Reason,
+    },
+}
 
 /// A recording that is being read.
 pub(crate) struct Recording {
@@ -39,11 +61,8 @@ impl Recording {
         let unread = |error: std::io::Error| format!("{shown} can't be read: {error}");
         let mut bytes = BufReader::with_capacity(1 << 17, File::open(path).map_err(unread)?);
         let packed = bytes.fill_buf().map_err(unread)?.starts_with(&GZIP_MAGIC);
-        let lines: Box<dyn BufRead> = if packed {
-            Box::new(BufReader::with_capacity(1 << 17, MultiGzDecoder::new(bytes)))
-        } else {
-            Box::new(bytes)
-        };
+        let lines: Box<dyn BufRead> =
+            if packed { Box::new(BufReader::with_capacity(1 << 17, Members::new(bytes))) } else { Box::new(bytes) };
         Ok(Self::of(shown, lines))
     }
 
@@ -56,24 +75,38 @@ impl Recording {
     ///
     /// # Errors
     /// A line that is none of a recording's, with file and line.
-    pub(crate) fn next(&mut self) -> Result<Option<StoredMessage>, String> {
+    pub(crate) fn next(&mut self) -> Result<Option<Played>, String> {
         while let Some(text) = self.next_line()? {
             if text.trim_ascii().is_empty() {
                 continue;
             }
-            let (file, line) = (&self.file, self.line);
-            let text = str::from_utf8(&text).map_err(|error| format!("{file}:{line}: no UTF-8: {error}"))?;
-            match parse_line(text).map_err(|error| format!("{file}:{line}: {error}"))? {
+            let text = match str::from_utf8(&text) {
+                _ if text.len() > MAX_LINE_BYTES => return self.too_long(&text).map(Some),
+                Ok(text) => text,
+                Err(error) => {
+                    let (topic, _) = self.header(&text).ok_or_else(|| self.told(format_args!("no UTF-8: {error}")))?;
+                    return Ok(Some(Played::Refused { topic, reason: Reason::BadUtf8 }));
+                }
+            };
+            let read = match parse_line(text) {
+                Ok(read) => read,
+                Err(error) => {
+                    let deep = self.header(text.as_bytes()).filter(|(_, depth)| *depth > MAX_LINE_DEPTH);
+                    let (topic, _) = deep.ok_or_else(|| self.told(error))?;
+                    return Ok(Some(Played::Refused { topic, reason: Reason::TooDeep }));
+                }
+            };
+            match read {
                 Line::Message { topic, heard_at, payload } => {
                     self.heard_at = self.heard_at.max(heard_at);
-                    return Ok(Some(StoredMessage {
-                        offset: line - 1,
+                    return Ok(Some(Played::Message(StoredMessage {
+                        offset: self.line - 1,
                         heard_at: self.heard_at,
                         source: Source::Recording,
                         authenticated: true,
                         topic: topic.into_owned(),
                         payload: Bytes::from(payload.into_owned()),
-                    }));
+                    })));
                 }
                 Line::Advertisement { heard_at, .. } => {
                     self.heard_at = self.heard_at.max(heard_at);
@@ -94,19 +127,54 @@ impl Recording {
         self.heard_at
     }
 
-    /// The next line without its end; `None` after the last one.
+    /// The next line; of one that is too long the first `MAX_LINE_BYTES` + 1 bytes. `None` after the last one.
     fn next_line(&mut self) -> Result<Option<Vec<u8>>, String> {
         self.buffer.clear();
-        let limit = MAX_LINE_BYTES as u64 + 1;
+        // In front of the first line may stand a mark, which does not count.
+        let mark = if self.line == 0 { BYTE_ORDER_MARK.len() } else { 0 };
+        let limit = (MAX_LINE_BYTES + 1 + mark) as u64;
         let read = (&mut self.lines).take(limit).read_until(b'\n', &mut self.buffer);
         self.line += 1;
-        match read.map_err(|error| format!("{}:{}: can't be read: {error}", self.file, self.line))? {
-            0 => Ok(None),
-            _ if self.buffer.len() > MAX_LINE_BYTES => {
-                Err(format!("{}:{}: the line has over {MAX_LINE_BYTES} bytes, the most allowed", self.file, self.line))
-            }
-            _ => Ok(Some(std::mem::take(&mut self.buffer))),
+        if read.map_err(|error| self.told(format_args!("can't be read: {error}")))? == 0 {
+            return Ok(None);
         }
+        if mark > 0 && self.buffer.starts_with(BYTE_ORDER_MARK) {
+            self.buffer.drain(..mark);
+        }
+        Ok(Some(std::mem::take(&mut self.buffer)))
+    }
+
+    /// Goes past the rest of a line that is too long.
+    fn too_long(&mut self, start: &[u8]) -> Result<Played, String> {
+        let mut header = Header::default();
+        header.read(start);
+        let mut ended = start.ends_with(b"\n");
+        while !ended {
+            let (file, line) = (&self.file, self.line);
+            let bytes = self.lines.fill_buf().map_err(|error| format!("{file}:{line}: can't be read: {error}"))?;
+            let length = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+            header.read(&bytes[..length]);
+            ended = length == 0 || bytes[length - 1] == b'\n';
+            self.lines.consume(length);
+        }
+        let over = || self.told(format_args!("the line has over {MAX_LINE_BYTES} bytes, the most allowed"));
+        let (topic, heard_at) = header.message().ok_or_else(over)?;
+        self.heard_at = self.heard_at.max(heard_at);
+        Ok(Played::Refused { topic, reason: Reason::TooLarge })
+    }
+
+    /// Whose a line is that can't be read, and how deep it goes; time goes on with it.
+    fn header(&mut self, line: &[u8]) -> Option<(String, usize)> {
+        let mut header = Header::default();
+        header.read(line);
+        let (topic, heard_at) = header.message()?;
+        self.heard_at = self.heard_at.max(heard_at);
+        Some((topic, header.deepest()))
+    }
+
+    /// With file and line.
+    fn told(&self, what: impl Display) -> String {
+        format!("{}:{}: {what}", self.file, self.line)
     }
 }
 
@@ -116,16 +184,47 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
     use std::io::Write as _;
 
-    fn read(bytes: &[u8]) -> Result<Vec<StoredMessage>, String> {
+    fn played(bytes: &[u8]) -> Result<Vec<Played>, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r.ndjson");
         std::fs::write(&path, bytes).unwrap();
         let mut recording = Recording::open(&path).unwrap();
-        let mut messages = Vec::new();
-        while let Some(message) = recording.next().map_err(|error| error.rsplit_once('/').unwrap().1.to_owned())? {
-            messages.push(message);
+        let mut found = Vec::new();
+        while let Some(one) = recording.next().map_err(|error| error.rsplit_once("/r.").unwrap().1.to_owned())? {
+            found.push(one);
         }
-        Ok(messages)
+        Ok(found)
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<StoredMessage>, String> {
+        let message = |played| match played {
+            Played::Message(message) => message,
+            Played::Refused { topic, reason } => panic!("{topic} is refused: {reason}"),
+        };
+        Ok(played(bytes)?.into_iter().map(message).collect())
+    }
+
+    /// What becomes of a line with this payload, between two good ones.
+    fn refusal(payload: &[u8]) -> Option<Reason> {
+        let line = [b"{\"topic\":\"x\",\"recv_ms\":20,\"payload\":", payload, b"}\n"].concat();
+        let found = played(&[LINES.as_bytes(), &line, LINES.as_bytes()].concat()).unwrap();
+        assert_eq!(found.len(), 5);
+        match &found[2] {
+            Played::Refused { topic, reason } => {
+                assert_eq!(topic, "x");
+                Some(*reason)
+            }
+            Played::Message(_) => None,
+        }
+    }
+
+    fn packed(parts: &[&[u8]]) -> Vec<u8> {
+        let one = |part: &&[u8]| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(part).unwrap();
+            encoder.finish().unwrap()
+        };
+        parts.iter().flat_map(one).collect()
     }
 
     const LINES: &str = "{\"topic\":\"a\",\"recv_ms\":20,\"payload\":{\"ts\":1}}\n\n{\"topic\":\"b\",\"recv_ms\":10,\"payload_b64\":\"/w==\"}\n";
@@ -140,25 +239,64 @@ mod tests {
 
     #[test]
     fn a_packed_recording_reads_like_a_plain_one_also_in_several_members() {
-        let (first, second) = LINES.split_at(50);
-        let mut packed = Vec::new();
-        for part in [first, second] {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-            encoder.write_all(part.as_bytes()).unwrap();
-            packed.extend(encoder.finish().unwrap());
-        }
-        assert_eq!(read(&packed), read(LINES.as_bytes()));
+        let (first, second) = LINES.as_bytes().split_at(50);
+        assert_eq!(read(&packed(&[first, second])), read(LINES.as_bytes()));
+    }
+
+    #[test]
+    fn bytes_after_the_gzip_data_are_told() {
+        let mut bytes = packed(&[LINES.as_bytes()]);
+        bytes.extend(b"junk!");
+        let told = "ndjson:4: can't be read: after gzip member 1 stand bytes that are no gzip member: 'junk!'";
+        assert_eq!(read(&bytes).unwrap_err(), told);
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_the_first_line_is_gone_past() {
+        let marked = [BYTE_ORDER_MARK, LINES.as_bytes()].concat();
+        assert_eq!(read(&marked), read(LINES.as_bytes()));
+        assert_eq!(read(&packed(&[&marked])), read(LINES.as_bytes()));
+        let second = [LINES.as_bytes(), &marked].concat();
+        assert!(read(&second).unwrap_err().starts_with("ndjson:4: the line is no JSON object"));
+    }
+
+    #[test]
+    fn a_payload_that_can_not_be_read_is_refused_and_its_neighbours_are_not() {
+        let deep = |levels: usize| [vec![b'['; levels], vec![b']'; levels]].concat();
+        let long = |bytes: usize| [b"{\"a\":\"", &vec![b'x'; bytes][..], b"\"}"].concat();
+        assert_eq!(refusal(b"{\"fw\":\"\xff}\"}"), Some(Reason::BadUtf8));
+        assert_eq!(refusal(&deep(MAX_LINE_DEPTH - 1)), None);
+        assert_eq!(refusal(&deep(MAX_LINE_DEPTH)), Some(Reason::TooDeep));
+        assert_eq!(refusal(&deep(100_000)), Some(Reason::TooDeep));
+        assert_eq!(refusal(&long(MAX_LINE_BYTES - 100)), None);
+        assert_eq!(refusal(&long(MAX_LINE_BYTES)), Some(Reason::TooLarge));
+        assert_eq!(refusal(&long(3 * MAX_LINE_BYTES)), Some(Reason::TooLarge));
+    }
+
+    #[test]
+    fn time_goes_on_with_what_is_refused() {
+        let lines = [b"{\"topic\":\"x\",\"recv_ms\":90,\"payload\":\"\xff\"}\n", LINES.as_bytes()].concat();
+        let last = played(&lines).unwrap().pop();
+        assert!(matches!(last, Some(Played::Message(message)) if message.heard_at == GatewayTime(90)));
+    }
+
+    #[test]
+    fn a_broken_line_without_topic_or_time_is_told() {
+        let told = read(b"{\"topic\":\"x\",\"payload\":\"\xff\"}\n").unwrap_err();
+        assert_eq!(told, "ndjson:1: no UTF-8: invalid utf-8 sequence of 1 bytes from index 24");
+        let deep = format!("{{\"recv_ms\":1,\"payload\":{}", "[".repeat(200));
+        assert!(read(deep.as_bytes()).unwrap_err().starts_with("ndjson:1: the line is no JSON object: a deeper level"));
     }
 
     #[test]
     fn a_line_that_is_none_is_told_with_its_number() {
         let broken = format!("{LINES}{{\"topic\":\"a\"}}\n");
-        assert_eq!(read(broken.as_bytes()).unwrap_err(), "r.ndjson:4: the line has no recv_ms; it is required");
+        assert_eq!(read(broken.as_bytes()).unwrap_err(), "ndjson:4: the line has no recv_ms; it is required");
     }
 
     #[test]
     fn a_line_without_an_end_fills_no_memory() {
         let endless = vec![b' '; MAX_LINE_BYTES + 2];
-        assert_eq!(read(&endless).unwrap_err(), "r.ndjson:1: the line has over 1048576 bytes, the most allowed");
+        assert_eq!(read(&endless).unwrap_err(), "ndjson:1: the line has over 1048576 bytes, the most allowed");
     }
 }
