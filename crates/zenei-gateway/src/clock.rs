@@ -7,6 +7,8 @@ use zenei_wire::{DeviceTime, GatewayTime};
 
 /// How many locks must have reached a time before [`Clock::follow_records`] believes it (interface contract).
 pub const WITNESSES: usize = 8;
+/// The last millisecond of the year 9999, the last one that RFC 3339 can write: a `ts` beyond it is no time that any clock shows.
+const LAST_MS: i64 = 253_402_300_799_999;
 
 /// A source of gateway time. Clones share one time.
 #[derive(Clone, Debug)]
@@ -15,7 +17,8 @@ pub enum Clock {
     System,
     /// Set from outside, in lock-step with what is published.
     Simulated(SimulatedTime),
-    /// The highest `ts` that [`WITNESSES`] locks have reached.
+    /// The highest `ts` that [`WITNESSES`] locks have reached; while fewer are heard, the one that all of them have reached. A lock that is heard alone
+    /// moves it no further than the machine's own time. A `ts` before 1970 or beyond the year 9999 counts for nothing.
     FollowRecords(RecordTime),
 }
 
@@ -76,7 +79,7 @@ impl Clock {
     /// Tells a clock that follows the records what one lock said; any other clock ignores it.
     pub fn observe(&self, device_id: &str, ts: DeviceTime) {
         if let Self::FollowRecords(time) = self {
-            time.lock().observe(device_id, ts.ms());
+            time.lock().observe(device_id, ts.ms(), system_ms());
         }
     }
 }
@@ -103,7 +106,11 @@ impl Default for Leaders {
 }
 
 impl Leaders {
-    fn observe(&mut self, device_id: &str, ts_ms: i64) {
+    /// `machine_ms` is the machine's own time: it bounds a lock that nobody else confirms.
+    fn observe(&mut self, device_id: &str, ts_ms: i64, machine_ms: i64) {
+        if !(0..=LAST_MS).contains(&ts_ms) {
+            return;
+        }
         match self.furthest.iter().position(|(_, id)| **id == *device_id) {
             Some(at) if self.furthest[at].0 >= ts_ms => return,
             Some(at) => {
@@ -116,9 +123,13 @@ impl Leaders {
             self.furthest.insert(at, (ts_ms, device_id.into()));
             self.furthest.truncate(WITNESSES);
         }
-        if let Some(&(reached_ms, _)) = self.furthest.last() {
-            self.floor_ms = self.floor_ms.max(reached_ms);
-        }
+        // The list is ordered, highest first: its last entry is what all of it have reached.
+        let reached_ms = match self.furthest.as_slice() {
+            [] => return,
+            [(alone_ms, _)] => (*alone_ms).min(machine_ms),
+            [.., (reached_ms, _)] => *reached_ms,
+        };
+        self.floor_ms = self.floor_ms.max(reached_ms);
     }
 
     fn now_ms(&self) -> i64 {
@@ -155,6 +166,8 @@ fn system_ms() -> i64 {
 mod tests {
     use super::*;
 
+    const YEAR_2099_MS: i64 = 4_070_908_800_000;
+
     fn follow(said: &[(&str, i64)]) -> Clock {
         let clock = Clock::follow_records();
         for &(device_id, ts) in said {
@@ -172,7 +185,7 @@ mod tests {
     #[test]
     fn one_lock_with_a_wrong_clock_moves_nothing() {
         let mut said: Vec<(String, i64)> = (0..9).map(|n| (format!("lock-{n}"), 1_000 + n)).collect();
-        said.push(("liar".into(), i64::MAX));
+        said.push(("liar".into(), YEAR_2099_MS));
         said.push(("liar".into(), i64::MIN));
         let clock = Clock::follow_records();
         clock.observe("lock-0", DeviceTime(1_000));
@@ -180,6 +193,32 @@ mod tests {
             clock.observe(device_id, DeviceTime(*ts));
         }
         assert_eq!(clock.now(), GatewayTime(1_002), "the eighth of 1,000 to 1,008 and a liar");
+    }
+
+    #[test]
+    fn a_lock_that_is_heard_first_and_lives_in_2099_does_not_fix_the_time_for_ever() {
+        let mut leaders = Leaders::default();
+        leaders.observe("liar", YEAR_2099_MS, 5_000);
+        assert_eq!(leaders.now_ms(), 5_000, "alone it leads no further than the machine's own time");
+        leaders.observe("liar", YEAR_2099_MS + 1, 5_500);
+        assert_eq!(leaders.now_ms(), 5_500);
+        leaders.observe("a", 9_000, 5_500);
+        assert_eq!(leaders.now_ms(), 9_000, "what two have reached needs no machine");
+        leaders.observe("b", 7_000, 5_500);
+        leaders.observe("a", 9_500, 5_500);
+        assert_eq!(leaders.now_ms(), 9_000, "the third one lags");
+        leaders.observe("b", 9_200, 5_500);
+        assert_eq!(leaders.now_ms(), 9_200);
+    }
+
+    #[test]
+    fn a_ts_that_no_clock_shows_is_no_witness() {
+        let clock = follow(&[("a", i64::MAX), ("b", LAST_MS + 1), ("c", -1), ("d", i64::MIN)]);
+        assert_eq!(clock.now(), GatewayTime(0));
+        for device_id in ["a", "b"] {
+            clock.observe(device_id, DeviceTime(LAST_MS));
+        }
+        assert_eq!(clock.now(), GatewayTime(LAST_MS), "the last one that counts");
     }
 
     #[test]
