@@ -1,10 +1,11 @@
-//! Where does a restart go on? At the checkpoint: what was written beyond it is removed, the state of then is read back, and a range whose seal was under way
-//! is sealed again, exactly so. Called by the gateway before anything is heard.
+//! Where does a restart go on? At the checkpoint: the state of then is read back, and a range whose seal was under way is sealed again, exactly so. A store
+//! that holds more than that is another checkpoint's: it is refused, and nothing of it is touched. Called by the gateway before anything is heard.
 use super::{Driver, Open, Progress};
 use crate::appender::{Ignored, Inlet};
 use crate::desk::Desk;
 use crate::horizon::Horizon;
 use crate::seal_limits::SealLimits;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 use zenei_detect::{Findings, Line, Registration, RestoreError};
@@ -12,7 +13,7 @@ use zenei_store::disk::Disk;
 use zenei_store::parquet;
 use zenei_store::snapshot::{self, SnapshotError};
 use zenei_store::{
-    Checkpoint, Control, ControlError, Layout, Ledger, ParquetStore, SealPlan, Source, SpoolError, SpoolReader,
+    Checkpoint, Control, ControlError, Layout, Ledger, ParquetStore, SealPlan, Sealed, Source, SpoolError, SpoolReader,
 };
 use zenei_wire::EngineTime;
 
@@ -44,6 +45,23 @@ pub enum RecoverError {
         found: u64,
         /// Where the checkpoint stands.
         checkpoint: u64,
+    },
+    /// A control database that is missing, older than the store, or another one's.
+    #[error(
+        "{folder} holds {files} sealed files beyond the checkpoint, which stands at offset {offset} and {advanced_to_ms} ms, but may hold none: {control} is \
+         missing, older or another store's. Nothing was removed. Put back the control.db that belongs to this store, or move {folder} away"
+    )]
+    Beyond {
+        /// The folder of the store.
+        folder: PathBuf,
+        /// The control database.
+        control: PathBuf,
+        /// How many files lie beyond the checkpoint.
+        files: u64,
+        /// Where the checkpoint stands; 0 where there is none.
+        offset: u64,
+        /// And the time there, ms since 1970.
+        advanced_to_ms: i64,
     },
 }
 
@@ -94,12 +112,32 @@ pub(crate) struct Parts {
     pub(crate) progress: watch::Sender<Progress>,
 }
 
+/// A crash between a file and its checkpoint leaves files of the planned range only. More than these were sealed under a later checkpoint: whoever went on
+/// from this one would seal them twice, or, where the spool has forgotten them, lose them.
+fn refuse_beyond(
+    parquet: &ParquetStore,
+    layout: &Layout,
+    sealed: Sealed,
+    plan: Option<&SealPlan>,
+) -> Result<(), RecoverError> {
+    let files = parquet.unaccounted(sealed, plan)?;
+    if files == 0 {
+        return Ok(());
+    }
+    let (folder, control) = (layout.parquet(), layout.control());
+    let (offset, advanced_to_ms) = (sealed.offset, sealed.advanced_to.ms());
+    Err(RecoverError::Beyond { folder, control, files, offset, advanced_to_ms })
+}
+
 impl Driver {
     /// A driver that goes on where `saved` stands.
     pub(crate) fn recover(parts: Parts, saved: Saved) -> Result<Self, RecoverError> {
         let Saved { checkpoint, plan } = saved;
         let parquet = ParquetStore::open(Arc::clone(&parts.disk), &parts.layout.parquet())?;
-        parquet.discard_after(checkpoint.sealed)?;
+        refuse_beyond(&parquet, &parts.layout, checkpoint.sealed, plan.as_ref())?;
+        if let Some(plan) = &plan {
+            parquet.discard(plan)?;
+        }
         let snapshots = parts.layout.snapshots();
         let name = checkpoint.snapshot.as_deref();
         let state = name.map(|name| snapshot::read(&*parts.disk, &snapshots, name)).transpose()?;

@@ -220,6 +220,29 @@ fn a_plan_that_does_not_go_on_from_the_checkpoint_is_refused() {
 }
 
 #[test]
+fn a_store_without_its_control_database_is_refused_and_nothing_of_it_is_removed() {
+    let mut world = World::new(1);
+    let stored = world.live().unwrap();
+    let kept = world.folder;
+    let held = |world: &World| {
+        let folders = ["records", "dead_letters", "gaps"].map(|table| world.layout().parquet().join(table));
+        let list = |folder: &std::path::PathBuf| zenei_store::disk::Disk::list(&world.disk, folder).unwrap();
+        let states = zenei_store::disk::Disk::list(&world.disk, &world.layout().snapshots()).unwrap();
+        (folders.iter().map(list).collect::<Vec<_>>(), states)
+    };
+    world.folder = tempfile::tempdir().unwrap();
+    let before = held(&world);
+    let files: usize = before.0.iter().map(Vec::len).sum();
+    let error = world.driver().err().unwrap().to_string();
+    let expected = format!("/state/parquet holds {files} sealed files beyond the checkpoint, which stands at offset 0");
+    assert!(error.starts_with(&expected) && error.contains("/state/control.db is missing"), "{error}");
+    assert_eq!(held(&world), before);
+    // With the one that belongs to it, it goes on.
+    world.folder = kept;
+    assert_eq!(world.live().unwrap(), stored);
+}
+
+#[test]
 fn a_full_disk_holds_the_seal_up_until_there_is_room() {
     let world = World::new(1);
     let undisturbed = World::new(1).live().unwrap();

@@ -214,19 +214,36 @@ impl ParquetStore {
         Ok(SealedFiles { rows, dead_letters, gaps, bytes })
     }
 
-    /// Removes what lies beyond the checkpoint, and what is unfinished. At start, before anything is sealed: those ranges are sealed again.
-    /// Returns how many files went.
+    /// How many sealed files lie beyond the checkpoint and are not of the planned range. A crash leaves none of these: they say that the checkpoint is
+    /// not this store's, or an older one.
     ///
     /// # Errors
     /// [`SealError::Disk`].
-    pub fn discard_after(&self, sealed: Sealed) -> Result<u64, SealError> {
+    pub fn unaccounted(&self, sealed: Sealed, plan: Option<&SealPlan>) -> Result<u64, SealError> {
+        let sealed = as_named(sealed);
+        let planned = plan.map(|plan| (plan.from, as_named(plan.to)));
+        let mut found = 0;
+        for table in Table::ALL {
+            let dir = self.dir.join(table.as_str());
+            let names = self.disk.list(&dir).map_err(|source| SealError::Disk { what: "list", path: dir, source })?;
+            let ranges = names.iter().filter_map(|name| range_of(name));
+            found += ranges.filter(|range| range.1 > sealed && Some(*range) != planned).count() as u64;
+        }
+        Ok(found)
+    }
+
+    /// Removes the files of a planned range, whole or unfinished, and no other one. At start: that range is sealed again. Returns how many files went.
+    ///
+    /// # Errors
+    /// [`SealError::Disk`].
+    pub fn discard(&self, plan: &SealPlan) -> Result<u64, SealError> {
         let mut removed = 0;
         for table in Table::ALL {
             let dir = self.dir.join(table.as_str());
             let failed = |source| SealError::Disk { what: "clear", path: dir.clone(), source };
             for name in self.disk.list(&dir).map_err(failed)? {
-                let is_beyond = range_of(&name).is_some_and(|(_, to)| to > sealed);
-                if is_beyond || name.ends_with(UNFINISHED) {
+                let whole = name.strip_suffix(UNFINISHED).unwrap_or(&name);
+                if range_of(whole) == Some((plan.from, as_named(plan.to))) {
                     self.disk.remove(&dir.join(&name)).map_err(failed)?;
                     removed += 1;
                 }
@@ -385,8 +402,13 @@ fn properties(batch: &RecordBatch) -> Result<WriterProperties, ParquetError> {
 }
 
 fn name_of(plan: &SealPlan) -> String {
-    let advanced_to_ms = plan.to.advanced_to.ms().max(0);
+    let advanced_to_ms = as_named(plan.to).advanced_to.ms();
     format!("{:020}-{:020}-{advanced_to_ms:014}{ENDING}", plan.from, plan.to.offset)
+}
+
+/// A place as a file's name says it: time before 1970 counts as 1970.
+fn as_named(at: Sealed) -> Sealed {
+    Sealed { advanced_to: EngineTime(at.advanced_to.ms().max(0)), ..at }
 }
 
 fn range_of(name: &str) -> Option<(u64, Sealed)> {

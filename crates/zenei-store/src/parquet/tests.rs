@@ -217,8 +217,37 @@ fn files_are_read_in_the_order_of_sealing_and_up_to_the_checkpoint() {
     };
     assert_eq!(seqs(None), [0, 1, 2, 3]);
     assert_eq!(seqs(Some(plans[2].to)), [0, 1, 2]);
-    assert_eq!(store.discard_after(plans[1].to).unwrap(), 2);
-    assert_eq!(seqs(None), [0, 1]);
+}
+
+#[test]
+fn only_the_files_of_the_planned_range_are_ever_discarded() {
+    let disk = SimDisk::new(0);
+    let store = store(&disk);
+    let plans = [plan(0, 10, 100), plan(10, 20, 200), plan(20, 20, 300)];
+    for (seq, plan) in (0..).zip(&plans) {
+        store.seal(plan, &fleet(), &[row(seq)], &[], &[], "gw").unwrap();
+    }
+    let left = |plan: &SealPlan| disk.create(&dir().join("records").join(format!("{}.tmp", super::name_of(plan))), 0);
+    for plan in &plans[1..] {
+        left(plan).unwrap();
+    }
+    let [first, second, last] = plans;
+    assert_eq!(store.unaccounted(last.to, None).unwrap(), 0);
+    assert_eq!(store.unaccounted(second.to, Some(&last)).unwrap(), 0, "what a crash while sealing leaves");
+    assert_eq!(store.unaccounted(first.to, None).unwrap(), 2);
+    assert_eq!(store.unaccounted(Sealed::default(), Some(&first)).unwrap(), 2);
+    assert_eq!(store.discard(&last).unwrap(), 2, "the whole file and the unfinished one");
+    assert_eq!(store.read_all(None).unwrap().count(), 2);
+    assert_eq!(disk.list(&dir().join("records")).unwrap().len(), 3, "the unfinished file of another range stays");
+}
+
+#[test]
+fn a_range_before_1970_is_accounted_for() {
+    let disk = SimDisk::new(0);
+    let plan = plan(0, 10, -5);
+    store(&disk).seal(&plan, &fleet(), &[row(0)], &[], &[], "gw").unwrap();
+    assert_eq!(store(&disk).unaccounted(plan.to, None).unwrap(), 0);
+    assert_eq!(store(&disk).discard(&plan).unwrap(), 1);
 }
 
 #[test]
@@ -256,7 +285,7 @@ fn a_crash_while_sealing_leaves_whole_files_and_sealing_again_mends_it() {
             let again = store(&disk);
             let before = again.read_all(None).unwrap().map(Result::unwrap).count();
             assert!(before == 2 || (before == 1 && !sealed), "calls {calls}, seed {seed}: {before}");
-            again.discard_after(plan(0, 1, 5).to).unwrap();
+            again.discard(&plan(1, 2, 6)).unwrap();
             assert_eq!(again.read_all(None).unwrap().count(), 1);
             seal(&disk).unwrap();
             assert_eq!(again.read_all(None).unwrap().map(Result::unwrap).count(), 2);
