@@ -1,7 +1,7 @@
 //! How does what is heard become durable? One thread owns the spool: it takes what all sources have queued, stamps it with the time, appends it as one
 //! group and only then tells the sources. Knows topics as far as telling records from what is none; knows no payload, except where the clock follows the
 //! records. Called by the sources (through [`Inlet`]) and by the gateway.
-use crate::horizon::Horizon;
+use crate::horizon::{BySource, Horizon, place_of};
 use crate::source::packet::Topic;
 use crate::stamp::Stamp;
 use bytes::Bytes;
@@ -172,6 +172,7 @@ pub(crate) struct Appender {
     ignored: Arc<Ignored>,
     /// Whether the spool took nothing at the last attempt.
     refused: bool,
+    appended: BySource,
 }
 
 /// The two ends of the appender's queue.
@@ -213,7 +214,7 @@ impl Appender {
         if policy == AckPolicy::BeforeWrite {
             tracing::error!("UNSAFE: messages are acknowledged before they are written; a crash loses them");
         }
-        Self { spool, stamp, policy, horizon, ignored, refused: false }
+        Self { spool, stamp, policy, horizon, ignored, refused: false, appended: BySource::default() }
     }
 
     /// Appends until told to close or until nobody can queue any more.
@@ -296,7 +297,7 @@ impl Appender {
         }
         if !group.is_empty() {
             match self.spool.append_group(&group) {
-                Ok(_) => {}
+                Ok(_) => group.iter().for_each(|message| self.appended[place_of(message.source)] += 1),
                 // Nothing was written; once there is room it goes on.
                 Err(error @ (SpoolError::Full { .. } | SpoolError::Disk { .. })) => {
                     if !std::mem::replace(&mut self.refused, true) {
@@ -345,6 +346,7 @@ impl Appender {
             view.end = end;
             view.at = view.at.max(at);
             view.spool_bytes = spool_bytes;
+            view.appended = self.appended;
         });
     }
 

@@ -2,7 +2,21 @@
 //! Knows no message. The order that it keeps: `at` is at or after every `heard_at` before `end`, and at or before every later one.
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use zenei_store::Source;
 use zenei_wire::GatewayTime;
+
+/// A number for each source, in the order of [`Source::ALL`].
+pub(crate) type BySource = [u64; Source::ALL.len()];
+
+/// Where the numbers of a source stand in [`BySource`].
+pub(crate) fn place_of(source: Source) -> usize {
+    match source {
+        Source::Mqtt => 0,
+        Source::Ingress => 1,
+        Source::Ble => 2,
+        Source::Recording => 3,
+    }
+}
 
 /// What the appender has made durable, and what is asked of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +31,8 @@ pub(crate) struct View {
     pub(crate) closed: bool,
     /// Bytes that the spool holds.
     pub(crate) spool_bytes: u64,
+    /// Messages that this process has made durable.
+    pub(crate) appended: BySource,
 }
 
 #[derive(Debug)]
@@ -27,7 +43,7 @@ pub(crate) struct Horizon {
 
 impl Horizon {
     pub(crate) fn new(end: u64, at: GatewayTime) -> Self {
-        let view = View { end, at, seal_wishes: 0, closed: false, spool_bytes: 0 };
+        let view = View { end, at, seal_wishes: 0, closed: false, spool_bytes: 0, appended: BySource::default() };
         Self { view: Mutex::new(view), moved: Condvar::new() }
     }
 

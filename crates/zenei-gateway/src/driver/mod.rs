@@ -15,7 +15,7 @@ pub use seal::SealError;
 use crate::appender::{Ignored, Inlet};
 use crate::clock::Elapsed;
 use crate::desk::{Desk, DeskError};
-use crate::horizon::{Horizon, View};
+use crate::horizon::{BySource, Horizon, View, place_of};
 use crate::seal_limits::SealLimits;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -103,6 +103,10 @@ pub(crate) struct Driver {
     seal_wishes: u64,
     next: u64,
     now: EngineTime,
+    /// What lies before this offset was heard by a former run.
+    heard_from: u64,
+    /// Messages of this run that have been read.
+    taken: BySource,
     open: Open,
     findings: Findings,
     messages: Vec<StoredMessage>,
@@ -120,7 +124,7 @@ impl Driver {
                 self.seal()?;
                 self.seal_wishes = view.seal_wishes;
             }
-            self.publish(view);
+            self.publish();
             if view.closed {
                 return Ok(());
             }
@@ -143,7 +147,7 @@ impl Driver {
     fn process(&mut self, view: View) -> Result<(), DriverError> {
         while self.next < view.end {
             self.step(view.end)?;
-            self.publish(view);
+            self.publish();
             if self.is_full() {
                 self.seal()?;
             }
@@ -161,6 +165,9 @@ impl Driver {
             tracing::error!(from = hole.offsets.start, lost, reason = hole.reason.as_str(), "the spool lost messages");
             self.ledger.receive(self.lost_source, lost);
             self.ledger.drop_records(hole.reason, lost);
+        }
+        for message in messages.iter().filter(|message| message.offset >= self.heard_from) {
+            self.taken[place_of(message.source)] += 1;
         }
         let mut heard: Vec<Heard<'_>> = Vec::with_capacity(messages.len());
         let dead_before = self.open.dead.len();
@@ -212,7 +219,8 @@ impl Driver {
     }
 
     /// Shows the ledger and how far processing has come.
-    fn publish(&mut self, view: View) {
+    fn publish(&mut self) {
+        let view = self.horizon.view();
         let (foreign, online) = self.ignored_before;
         self.ledger.ignored_foreign = foreign + self.ignored.foreign.load(Ordering::Relaxed);
         self.ledger.ignored_online = online + self.ignored.online.load(Ordering::Relaxed);
@@ -222,9 +230,30 @@ impl Driver {
         if let Err(imbalance) = self.ledger.balance() {
             tracing::error!(%imbalance, "the ledger does not add up: this is a fault in the program");
         }
-        self.published.send_replace(self.ledger.clone());
+        let mut shown = self.ledger.clone();
+        self.count_unread(view, &mut shown);
+        self.published.send_replace(shown);
         let progress =
             Progress { processed: self.next, sealed: self.open.from, now: self.now, seal_wishes: self.seal_wishes };
         self.progress.send_if_modified(|shown| std::mem::replace(shown, progress) != progress);
+    }
+
+    /// Counts what the spool holds and nobody has read yet as received and pending: a message as one record. Only for show; the checkpoint counts what was
+    /// read. Which source a former run's messages came from is known once they are read; until then they stand under `lost_source`.
+    fn count_unread(&self, view: View, shown: &mut Ledger) {
+        let mut unread = view.end.saturating_sub(self.next);
+        shown.pending += unread;
+        for &source in Source::ALL.iter().filter(|&&source| source != self.lost_source) {
+            let place = place_of(source);
+            // What the spool lost is in no `taken`, so that the sum bounds it.
+            let waiting = view.appended[place].saturating_sub(self.taken[place]).min(unread);
+            if waiting > 0 {
+                shown.receive(source, waiting);
+            }
+            unread -= waiting;
+        }
+        if unread > 0 {
+            shown.receive(self.lost_source, unread);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Driver, Open, Progress};
 use crate::appender::{Ignored, Inlet};
 use crate::desk::Desk;
-use crate::horizon::Horizon;
+use crate::horizon::{BySource, Horizon};
 use crate::seal_limits::SealLimits;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -148,7 +148,8 @@ impl Driver {
         }
         let from = checkpoint.sealed.offset;
         let ledger = checkpoint.ledger;
-        Ok(Self {
+        let heard_from = parts.horizon.view().end;
+        let mut driver = Self {
             reader: SpoolReader::open(Arc::clone(&parts.disk), &parts.layout.spool())?,
             line,
             desk: parts.desk,
@@ -170,9 +171,14 @@ impl Driver {
             seal_wishes: 0,
             next: from,
             now: checkpoint.sealed.advanced_to,
+            heard_from,
+            taken: BySource::default(),
             open: Open { from, ..Open::default() },
             findings: Findings::default(),
             messages: Vec::new(),
-        })
+        };
+        // Before anybody can look: what the last run left in the spool is waited for.
+        driver.publish();
+        Ok(driver)
     }
 }

@@ -65,6 +65,8 @@ impl Driver {
                 return Err(DriverError::Seal { from: plan.from, to: plan.to.offset, source });
             }
             tracing::error!(error = crate::with_causes(&source), "a range could not be sealed; it is tried again");
+            // What is heard meanwhile is seen to wait.
+            self.publish();
             self.horizon.pause(RETRY);
         }
         self.inlet.release(plan.to.offset);

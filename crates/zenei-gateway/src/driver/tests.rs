@@ -98,6 +98,13 @@ impl World {
     }
 
     fn driver(&self) -> Result<(Driver, AppenderQueue), super::RecoverError> {
+        let horizon = Horizon::new(0, GatewayTime(0));
+        // A seal that fails is not tried again.
+        horizon.change(|view| view.closed = true);
+        self.driver_before(Arc::new(horizon))
+    }
+
+    fn driver_before(&self, horizon: Arc<Horizon>) -> Result<(Driver, AppenderQueue), super::RecoverError> {
         let control = self.control();
         let saved = Saved::read(&control)?;
         let (inlet, commands) = queue();
@@ -111,12 +118,7 @@ impl World {
             gateway_id: "gw".to_owned(),
             limits: SealLimits { rows: 1, dead_letter_bytes: 1, age: Duration::from_secs(3_600) },
             lost_source: Source::Mqtt,
-            horizon: Arc::new({
-                let horizon = Horizon::new(0, GatewayTime(0));
-                // A seal that fails is not tried again.
-                horizon.change(|view| view.closed = true);
-                horizon
-            }),
+            horizon,
             inlet,
             ignored: Arc::new(Ignored::default()),
             published: watch::channel(Ledger::default()).0,
@@ -143,13 +145,13 @@ impl World {
             if let Some(before) = commands.released() {
                 spool.release(before).map_err(|error| text(&error))?;
             }
-            driver.publish(view);
+            driver.publish();
             driver.ledger.balance().unwrap();
         }
         // Time alone releases what still waits at a hole.
         driver.advance(EngineTime(600_000)).map_err(|error| text(&error))?;
         driver.seal().map_err(|error| text(&error))?;
-        driver.publish(driver.horizon.view());
+        driver.publish();
         driver.ledger.balance().unwrap();
         let state = driver.line.snapshot().unwrap();
         let store = ParquetStore::open_read_only(Arc::new(self.disk.clone()), &self.layout().parquet());
@@ -243,6 +245,32 @@ fn a_store_without_its_control_database_is_refused_and_nothing_of_it_is_removed(
 }
 
 #[test]
+fn what_waits_in_the_spool_after_a_restart_is_shown_as_pending_before_it_is_read() {
+    let world = World::new(1);
+    let left = heard().len() as u64;
+    let horizon = Arc::new(Horizon::new(left, GatewayTime(0)));
+    let (mut driver, _commands) = world.driver_before(Arc::clone(&horizon)).unwrap();
+    let shown = |driver: &Driver| {
+        let ledger = driver.published.borrow().clone();
+        ledger.balance().unwrap();
+        (ledger.pending, ledger.received_total())
+    };
+    assert_eq!(shown(&driver), (left, left));
+    // Meanwhile a hub has published two more.
+    horizon.change(|view| (view.end, view.appended) = (left + 2, [0, 2, 0, 0]));
+    driver.publish();
+    assert_eq!(driver.published.borrow().received, [(Source::Mqtt, left), (Source::Ingress, 2)].into());
+    assert_eq!(shown(&driver), (left + 2, left + 2));
+    driver.step(left).unwrap();
+    driver.publish();
+    let ledger = driver.published.borrow().clone();
+    ledger.balance().unwrap();
+    assert_eq!(driver.next, left);
+    assert_eq!(ledger.received, [(Source::Mqtt, 71), (Source::Ingress, 2)].into(), "arrays are counted by record now");
+    assert_eq!(driver.ledger.received_total(), 71, "the checkpoint counts what was read");
+}
+
+#[test]
 fn a_full_disk_holds_the_seal_up_until_there_is_room() {
     let world = World::new(1);
     let undisturbed = World::new(1).live().unwrap();
@@ -250,6 +278,7 @@ fn a_full_disk_holds_the_seal_up_until_there_is_room() {
     let horizon = Arc::clone(&driver.horizon);
     horizon.change(|view| (view.closed, view.end) = (false, heard().len() as u64));
     world.disk.set_capacity(Some(0));
+    let shown = driver.published.subscribe();
     let driving = std::thread::spawn(move || {
         driver.process(driver.horizon.view()).unwrap();
         driver.advance(EngineTime(600_000)).unwrap();
@@ -259,6 +288,12 @@ fn a_full_disk_holds_the_seal_up_until_there_is_room() {
     let started = crate::clock::Elapsed::start();
     while world.control().seal_plan().unwrap().is_none() {
         assert!(started.so_far() < crate::testing::BOUND, "no range was planned");
+        std::thread::yield_now();
+    }
+    // What is heard while the seal is tried again is seen to wait.
+    horizon.change(|view| view.end += 1_000);
+    while !shown.borrow().balance().is_ok_and(|()| shown.borrow().pending >= 1_000) {
+        assert!(started.so_far() < crate::testing::BOUND, "the lag stands still");
         std::thread::yield_now();
     }
     assert!(!driving.is_finished());
