@@ -227,7 +227,7 @@ fn only_the_files_of_the_planned_range_are_ever_discarded() {
     for (seq, plan) in (0..).zip(&plans) {
         store.seal(plan, &fleet(), &[row(seq)], &[], &[], "gw").unwrap();
     }
-    let left = |plan: &SealPlan| disk.create(&dir().join("records").join(format!("{}.tmp", super::name_of(plan))), 0);
+    let left = |plan: &SealPlan| disk.create(&dir().join("records").join(format!("{}.tmp", name_of(plan))), 0);
     for plan in &plans[1..] {
         left(plan).unwrap();
     }
