@@ -77,7 +77,7 @@ impl Recording {
     /// A line that is none of a recording's, with file and line.
     pub(crate) fn next(&mut self) -> Result<Option<Played>, String> {
         while let Some(text) = self.next_line()? {
-            if text.trim_ascii().is_empty() {
+            if text.len() <= MAX_LINE_BYTES && text.trim_ascii().is_empty() {
                 continue;
             }
             let text = match str::from_utf8(&text) {
