@@ -26,6 +26,9 @@ const STEP_MESSAGES: usize = 1024;
 /// The same limit in bytes.
 const STEP_BYTES: usize = 1 << 20;
 
+/// What is written, by the interface contract.
+const RESULTS: [&str; 4] = ["anomalies.ndjson", "incidents.ndjson", "decisions.ndjson", "summary.json"];
+
 /// `summary.json`, by the interface contract.
 #[derive(Debug, Serialize)]
 struct Summary {
@@ -58,6 +61,7 @@ struct Before {
 /// # Errors
 /// Where an input can't be read (with file and line) or a result can't be written.
 pub(crate) fn run(arguments: &Replay, out: &mut Output<'_>) -> Result<(), Failure> {
+    clear(arguments)?;
     let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Failed)?;
     let registry = arguments.registry.as_deref();
     let registrations = registry.map_or(Ok(Vec::new()), contents::registrations).map_err(Failure::Failed)?;
@@ -74,6 +78,25 @@ pub(crate) fn run(arguments: &Replay, out: &mut Output<'_>) -> Result<(), Failur
     course.end().map_err(failed)?;
     let summary = write(&course, &inquiries, &arguments.out, &before, skipped)?;
     tell(&summary, arguments, out)
+}
+
+/// Takes away the results of an earlier replay: where this one fails, they must not be taken for its own.
+fn clear(arguments: &Replay) -> Result<(), Failure> {
+    let from = std::fs::canonicalize(&arguments.from).ok();
+    for name in RESULTS {
+        let path = arguments.out.join(name);
+        if from.is_some() && std::fs::canonicalize(&path).ok() == from {
+            let what = format!("{} is what is replayed, and would be written over", path.display());
+            return Err(Failure::Failed(what));
+        }
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::broken(format!("can't take away {}", path.display()), error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 fn inquiries(path: &Path) -> Result<Inquiries, Failure> {
@@ -154,9 +177,10 @@ fn write(course: &Course, inquiries: &Inquiries, to: &Path, before: &Before, ski
     let book = book.read();
     let mut incidents: Vec<_> = book.incidents().collect();
     incidents.sort_by_key(|incident| (incident.opened, incident.id));
-    lines(&to.join("anomalies.ndjson"), anomalies.iter().map(document::anomaly_line))?;
-    lines(&to.join("incidents.ndjson"), incidents.iter().map(|incident| document::incident_line(incident, inquiries)))?;
-    lines(&to.join("decisions.ndjson"), decisions.iter().map(document::decision_line))?;
+    let [anomalies_file, incidents_file, decisions_file, summary_file] = RESULTS.map(|name| to.join(name));
+    lines(&anomalies_file, anomalies.iter().map(document::anomaly_line))?;
+    lines(&incidents_file, incidents.iter().map(|incident| document::incident_line(incident, inquiries)))?;
+    lines(&decisions_file, decisions.iter().map(document::decision_line))?;
     let counts = course.counts();
     let locks = course.locks();
     let cpu_seconds = figures::cpu_seconds() - before.cpu_seconds;
@@ -179,7 +203,7 @@ fn write(course: &Course, inquiries: &Inquiries, to: &Path, before: &Before, ski
     };
     let text =
         serde_json::to_string_pretty(&summary).map_err(|error| Failure::broken("can't write the summary", error))?;
-    std::fs::write(to.join("summary.json"), format!("{text}\n")).map_err(unwritten)?;
+    std::fs::write(summary_file, format!("{text}\n")).map_err(unwritten)?;
     Ok(summary)
 }
 

@@ -114,6 +114,26 @@ fn a_line_that_is_none_of_a_recording_is_told_and_nothing_is_written() {
 }
 
 #[test]
+fn a_replay_that_fails_leaves_no_results_of_an_earlier_one() {
+    let folder = Folder::new();
+    folder.write("good.ndjson", "");
+    folder.write("bad.ndjson", "nonsense\n");
+    folder.write("out/notes.txt", "mine");
+    replay_alone(&folder, "good.ndjson", 0);
+    assert_eq!(std::fs::read_dir(folder.path().join("out")).unwrap().count(), 5);
+    replay_alone(&folder, "bad.ndjson", 1);
+    assert_eq!(std::fs::read_dir(folder.path().join("out")).unwrap().count(), 1);
+    folder.write("out/anomalies.ndjson", "");
+    replay_alone(&folder, "out/anomalies.ndjson", 1);
+    assert_eq!(folder.read("out/anomalies.ndjson"), "", "what is replayed stays");
+}
+
+fn replay_alone(folder: &Folder, from: &str, code: i32) {
+    let ended = zenei(&["replay", from, "--out", "out"]).in_folder(folder).run();
+    assert_eq!(ended.code, code, "{}", ended.stderr);
+}
+
+#[test]
 fn an_empty_recording_leads_to_nothing() {
     let folder = Folder::new();
     folder.write("r.ndjson", "");
