@@ -9,7 +9,7 @@ mod show;
 mod tree;
 mod walk;
 
-pub(crate) use available::unavailable;
+pub(crate) use available::runnable;
 pub(crate) use format::host_and_port;
 pub(crate) use problem::{Place, Problem, Problems};
 pub(crate) use show::{to_json, to_toml};

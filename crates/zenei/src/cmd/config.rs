@@ -35,7 +35,7 @@ fn check(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
         }
         Err(problems) => return Err(Failure::Config(problems)),
     };
-    let waiting = config::unavailable(&loaded).err().map(|problems| problems.list).unwrap_or_default();
+    let waiting = config::runnable(&loaded).err().map(|problems| problems.list).unwrap_or_default();
     if arguments.json {
         let list: Vec<_> = waiting.iter().map(|problem| problem.to_json(&loaded.file)).collect();
         return out.json(&json!({"version": 1, "file": loaded.file, "good": true, "unavailable": list}));
@@ -43,7 +43,7 @@ fn check(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
     let ok = out.paint(Colour::Green, "ok");
     out.line(format!("{ok}: {}: {}", loaded.file, contents.summary()))?;
     for problem in waiting {
-        let warning = out.paint(Colour::Yellow, "warn");
+        let warning = out.paint(Colour::Yellow, "run will refuse this");
         out.line(format!("{warning}: {}", problem.shown(&loaded.file)))?;
     }
     Ok(())

@@ -116,7 +116,7 @@ fn configuration(path: &Path) -> Result<(Loaded, Look), Problems> {
     }
     let loaded = config::load(path, &variables)?;
     let contents = contents::read(&loaded)?;
-    let look = match config::unavailable(&loaded) {
+    let look = match config::runnable(&loaded) {
         Ok(()) => Look::ok("config", format!("{}: {}", loaded.file, contents.summary())),
         Err(problems) => Look::warn("config", problems.to_string().replace('\n', "; "), "`zenei run` would refuse it"),
     };

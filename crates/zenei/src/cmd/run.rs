@@ -4,7 +4,7 @@ use super::desk::{DeskHere, line_maker};
 use super::shipping::Shipping;
 use super::signals;
 use crate::cli::Run;
-use crate::config::{self, Config, Loaded, Mqtt, StoreKind};
+use crate::config::{self, Config, Mqtt, StoreKind};
 use crate::exit::Failure;
 use crate::output::Output;
 use std::net::SocketAddr;
@@ -23,8 +23,7 @@ const UNSAFE_ACK: &str = "ZENEI_UNSAFE_ACK_BEFORE_WRITE";
 pub(crate) fn run(arguments: &Run, out: &mut Output<'_>) -> Result<(), Failure> {
     let variables = super::variables();
     let loaded = config::load(&arguments.file.config, &variables).map_err(Failure::Config)?;
-    config::unavailable(&loaded).map_err(Failure::Config)?;
-    hears_something(&loaded)?;
+    config::runnable(&loaded).map_err(Failure::Config)?;
     let contents = contents::read(&loaded).map_err(Failure::Config)?;
     let clock = if arguments.simulated_time { Clock::follow_records() } else { Clock::System };
     let ack = match variables.get(UNSAFE_ACK).map(String::as_str) {
@@ -136,15 +135,6 @@ fn start(config: &Config, contents: Contents, clock: Clock, ack: AckPolicy) -> R
 /// The configuration is good, but this machine does not let it take effect.
 fn in_effect(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
     Failure::ConfigInEffect { what: what.to_owned(), source: source.into() }
-}
-
-/// A daemon that nothing can reach is a mistake, not a wish.
-fn hears_something(loaded: &Loaded) -> Result<(), Failure> {
-    if loaded.config.mqtt.is_some() || loaded.config.ingress.is_some() {
-        return Ok(());
-    }
-    let text = "nothing is heard; [mqtt] (a broker) or [ingress] (hubs that publish here) is needed".to_owned();
-    Err(Failure::Config(loaded.problems(vec![("", text)])))
 }
 
 fn broker(mqtt: &Mqtt, gateway_id: &str) -> Result<MqttConfig, Failure> {

@@ -1,12 +1,12 @@
-//! What a configuration may ask for, but this version does not do yet. Asking for it is refused at start: nothing is ignored in silence.
-//! Called by `run`, after the check.
+//! What a good configuration may still be refused for by the daemon: it asks for what this version does not do yet, or for nothing to hear. It is refused
+//! at start: nothing is ignored in silence. Called by `run`, after the check, and by `config check`, which tells it beforehand.
 use super::{Config, DetectSource, Loaded, Problems};
 
-/// Refuses what this version does not do.
+/// Refuses what this version does not do, and a daemon that nothing can reach: that is a mistake, not a wish.
 ///
 /// # Errors
-/// Each key that asks for such a thing.
-pub(crate) fn unavailable(loaded: &Loaded) -> Result<(), Problems> {
+/// Each key that asks for such a thing; the file where nothing is heard.
+pub(crate) fn runnable(loaded: &Loaded) -> Result<(), Problems> {
     let found = asked(&loaded.config);
     if found.is_empty() { Ok(()) } else { Err(loaded.problems(found)) }
 }
@@ -36,5 +36,9 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
     let token_file = config.http.as_ref().is_some_and(|http| http.token_file.is_some());
     refuse("http.token_file", token_file, "the API has no tokens");
     refuse("notify", !config.notify.is_empty(), "telling others of incidents is not available");
+    if config.mqtt.is_none() && config.ingress.is_none() {
+        let text = "nothing is heard; [mqtt] (a broker) or [ingress] (hubs that publish here) is needed".to_owned();
+        found.push(("", text));
+    }
     found
 }

@@ -269,6 +269,10 @@ fn what_is_not_built_yet_is_refused_at_run_and_told_at_check() {
     "#]]
     .assert_eq(&ended.stderr);
     assert!(!folder.path().join("state").exists(), "nothing was started");
+    let refused: String = ended.stderr.lines().map(|line| format!("run will refuse this: {line}\n")).collect();
+    let check = zenei(&["config", "check", "--config", "zenei.toml"]).in_folder(&folder).run();
+    assert_eq!((check.code, check.stderr.as_str()), (0, ""));
+    assert_eq!(check.stdout.split_once('\n').unwrap().1, refused);
 }
 
 #[test]
@@ -281,6 +285,10 @@ fn a_daemon_that_hears_nothing_is_a_mistake() {
         zenei.toml:1:1: nothing is heard; [mqtt] (a broker) or [ingress] (hubs that publish here) is needed
     "#]]
     .assert_eq(&ended.stderr);
+    let check = zenei(&["config", "check"]).in_folder(&folder).run();
+    assert_eq!((check.code, check.stderr.as_str()), (0, ""));
+    let last = check.stdout.lines().last().unwrap();
+    assert_eq!(last, format!("run will refuse this: {}", ended.stderr.trim_end()));
 }
 
 #[test]
