@@ -57,6 +57,24 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_documentation_is_what_is_computed() {
+        let documentation = include_str!("../../../docs/identity.md");
+        let finding = anomaly("motor_effort", "BL0000123", 5);
+        let fingerprint = of(&finding);
+        let incident = incident_id(fingerprint, &finding.scope, &finding.evidence[0]);
+        let raw = b"{\"ts\":5000,\"battery_mv\":2900}";
+        let device = zenei_wire::Name::new("BL0000123").unwrap();
+        let event = Id(zenei_wire::event_identity(device, zenei_wire::DeviceTime(5_000), raw));
+        assert_eq!(finding.id.to_string(), "28e693f8713393093d3417cb4b127d7b");
+        assert_eq!(event.to_string(), "b658bb654fa1bf8fa29e303d8e8dd7cd");
+        for (what, id) in
+            [("anomaly    ", finding.id), ("fingerprint", fingerprint), ("incident   ", incident), ("event", event)]
+        {
+            assert!(documentation.contains(&format!("# {what} {id}\n")), "{what} {id}");
+        }
+    }
+
+    #[test]
     fn rules_about_one_part_meet_and_those_about_an_unknown_part_do_not() {
         let one = anomaly("motor_effort", "A", 5);
         let mut other = anomaly("motor_duration", "A", 9);
