@@ -1,7 +1,12 @@
-//! When somebody wants the process to end: SIGINT (Ctrl-C) or SIGTERM asks, and a second one is obeyed at once. Called by `run` and `demo`.
+//! When somebody wants the process to end: SIGINT (Ctrl-C) or SIGTERM asks, and a later one is obeyed at once. Called by `run` and `demo`.
 use std::io;
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+
+/// Signals within this time are one wish: `timeout` and process managers signal the process and then its whole group. A guess, shorter than a second
+/// press of a key.
+const ONE_WISH: Duration = Duration::from_millis(300);
 
 /// Turns true once somebody asks for the end. Clones tell the same.
 #[derive(Clone, Debug)]
@@ -30,16 +35,29 @@ pub(crate) fn listen() -> io::Result<Asked> {
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         loop {
-            let number = tokio::select! {
-                _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
-                _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
-            };
+            let number = either(&mut interrupt, &mut terminate).await;
             if sender.send_replace(true) {
                 // What is acknowledged is durable: ending here loses nothing. The shell's code for an end by a signal.
                 std::process::exit(128 + number);
             }
             tracing::info!(signal = number, "ending; once more ends at once");
+            let wish = tokio::time::sleep(ONE_WISH);
+            tokio::pin!(wish);
+            loop {
+                tokio::select! {
+                    () = &mut wish => break,
+                    _ = either(&mut interrupt, &mut terminate) => {}
+                }
+            }
         }
     });
     Ok(Asked(receiver))
+}
+
+/// The next signal's number.
+async fn either(interrupt: &mut Signal, terminate: &mut Signal) -> i32 {
+    tokio::select! {
+        _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+        _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
+    }
 }

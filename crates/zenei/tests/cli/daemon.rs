@@ -119,6 +119,15 @@ fn a_port_that_is_taken_is_told_with_its_key() {
 }
 
 #[test]
+fn two_signals_at_once_are_one_wish() {
+    let folder = Folder::new();
+    let mut demo = zenei(&["demo"]).in_folder(&folder).variable("TMPDIR", folder.path().to_str().unwrap()).lines();
+    demo.next();
+    assert_eq!(demo.end_as_timeout_does(), 0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
 fn a_demo_to_watch_ends_cleanly_when_asked() {
     let folder = Folder::new();
     let mut demo = zenei(&["demo"]).in_folder(&folder).variable("TMPDIR", folder.path().to_str().unwrap()).lines();

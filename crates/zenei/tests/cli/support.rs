@@ -107,8 +107,17 @@ impl Lasting {
     }
 
     /// Asks for its end; gives its exit code.
-    pub fn end(mut self) -> i32 {
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+    pub fn end(self) -> i32 {
+        self.end_by(1)
+    }
+
+    /// Asks as `timeout` does, which signals the process and then its group; gives the exit code.
+    pub fn end_as_timeout_does(self) -> i32 {
+        self.end_by(2)
+    }
+
+    fn end_by(mut self, signals: usize) -> i32 {
+        let asked = Command::new("kill").args(vec![self.child.id().to_string(); signals]).status().unwrap();
         assert!(asked.success());
         // What it still says must not block it.
         self.lines.by_ref().for_each(drop);
