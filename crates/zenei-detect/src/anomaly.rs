@@ -116,14 +116,14 @@ pub struct Anomaly {
 }
 
 impl Anomaly {
-    /// The same finding as a decision not to open, because its rule is not live.
-    pub fn not_live(self) -> Decision {
+    /// The same finding as a decision not to open.
+    pub fn refused(self, reason: DecisionReason) -> Decision {
         Decision {
             at: self.at,
             rule: self.rule,
             rule_version: self.rule_version,
             scope: self.scope,
-            reason: DecisionReason::RuleNotLive,
+            reason,
             value: self.value,
             threshold: self.threshold,
             unit: self.unit,
@@ -151,7 +151,7 @@ words!(
     DecisionReason {
         Unconfirmed = "unconfirmed", CohortMoved = "cohort_moved", TooFewMatched = "too_few_matched", Maintenance = "maintenance",
         Untrusted = "untrusted", AlreadyOpen = "already_open", PartOfWider = "part_of_wider", BelowEffect = "below_effect",
-        BudgetSpent = "budget_spent", RuleNotLive = "rule_not_live", LowUrgency = "low_urgency",
+        BudgetSpent = "budget_spent", RuleNotLive = "rule_not_live", OutsideCanary = "outside_canary", LowUrgency = "low_urgency",
     }
 );
 

@@ -9,7 +9,7 @@ use crate::detect::firmware_errors::{self, FirmwareErrors};
 use crate::detect::lock::{Lock, RecordRef};
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::line::Findings;
-use crate::rules::{RuleState, Rules};
+use crate::rules::Rules;
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, EngineTime, EventKind, Id};
 
@@ -128,7 +128,6 @@ impl Engine {
 
     fn close(&mut self, end: EngineTime, fleet: &Fleet, findings: &mut Findings) {
         let (mut shadow, live) = (Findings::default(), findings);
-        let is_live = |rule: &str| self.rules.iter().any(|r| r.id == rule && r.state == RuleState::Live);
         for firmware in &mut self.firmware {
             firmware.close_hour(end, fleet, &mut shadow);
         }
@@ -148,11 +147,7 @@ impl Engine {
             self.moved = false;
         }
         for anomaly in shadow.anomalies {
-            if is_live(&anomaly.rule) {
-                live.anomalies.push(anomaly);
-            } else {
-                live.decisions.push(anomaly.not_live());
-            }
+            self.rules.admit(anomaly, |lock| fleet.word(self.locks.get(fleet.find(lock)?.0 as usize)?.site), live);
         }
         live.decisions.append(&mut shadow.decisions);
         self.closed = Some(end);

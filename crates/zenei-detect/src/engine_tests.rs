@@ -1,5 +1,6 @@
 //! What the detectors find and what they leave alone, on streams made here from plain formulas: a voltage that sags by current times resistance, a charge with
 //! a slope over temperature, errors thrown like dice.
+use crate::anomaly::DecisionReason;
 use crate::batch::{Labels, Row};
 use crate::engine::Engine;
 use crate::fleet::Fleet;
@@ -116,8 +117,12 @@ fn hour_of(world: &World, dice: &mut Dice, lock: usize, hour: i64) -> Vec<Body<'
 }
 
 fn run(world: &World, days: i64, seed: u64) -> Findings {
+    run_under(Rules::embedded().unwrap(), world, days, seed)
+}
+
+fn run_under(rules: Rules, world: &World, days: i64, seed: u64) -> Findings {
     let (mut fleet, mut findings, mut dice) = (Fleet::new(), Findings::default(), Dice(seed));
-    let mut engine = Engine::new(Rules::embedded().unwrap());
+    let mut engine = Engine::new(rules);
     let mut seq = [0; LOCKS];
     for hour in 0..days * 24 {
         for lock in 0..LOCKS {
@@ -229,6 +234,37 @@ fn what_an_unauthenticated_source_says_finds_nothing() {
     };
     check(&forged, "");
     check(&World { authenticated: true, ..forged }, "motor-effort device L12\n");
+}
+
+#[test]
+fn a_rule_opens_where_its_state_lets_it_and_says_why_not_elsewhere() {
+    let rubbing = World {
+        friction: |lock, hour| if lock == 12 { 1.0 + 0.0015 * (hour - 300).max(0) as f64 } else { 1.0 },
+        ..CALM
+    };
+    let under = |state: &str| {
+        let texts =
+            crate::rules::EMBEDDED.map(|(name, text)| (name, text.replace("state = \"live\"", "state = \"shadow\"")));
+        let texts = texts.map(|(name, text)| match state.split_once('\n') {
+            Some((state, table)) if name.starts_with("motor-effort") => {
+                (name, text.replace("state = \"shadow\"", state) + "\n" + table)
+            }
+            Some(_) | None => (name, text),
+        });
+        let rules = Rules::parse(texts.iter().map(|(name, text)| (*name, text.as_str()))).unwrap();
+        let findings = run_under(rules, &rubbing, 35, 1);
+        let refused = findings.decisions.iter().filter(|decision| decision.scope.value == "L12");
+        (findings.anomalies.len(), refused.map(|decision| decision.reason).collect::<Vec<_>>())
+    };
+    let live = under("state = \"live\"\n");
+    assert!(live.0 > 0 && live.1.is_empty(), "{live:?}");
+    let refused = |reason: DecisionReason| (0, vec![reason; live.0]);
+    assert_eq!(under("state = \"shadow\"\n"), refused(DecisionReason::RuleNotLive));
+    // Lock 12 stands at the site east.
+    assert_eq!(under("state = \"canary\"\n[canary]\nsites = [\"east\", \"west\"]"), live);
+    assert_eq!(under("state = \"canary\"\n[canary]\nsites = [\"west\"]"), refused(DecisionReason::OutsideCanary));
+    assert_eq!(under("state = \"canary\"\n[canary]\nshare = 1.0"), live);
+    assert_eq!(under("state = \"canary\"\n[canary]\nshare = 0.0"), refused(DecisionReason::OutsideCanary));
 }
 
 #[test]

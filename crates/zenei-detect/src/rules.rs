@@ -1,11 +1,13 @@
-//! Rules: which detector runs with which parameters, and where each number comes from. A rule is a TOML file; three are embedded.
-//! Answers what a rule file may say and what is wrong with it (file, line, key). Knows no detector's inside: each detector names its parameters.
-use crate::anomaly::{Component, Domain, Urgency};
+//! Rules: which detector runs with which parameters, where each number comes from, and how far a finding may go. A rule is a TOML file; three are
+//! embedded. What a file may say is read in `read`. Knows no detector's inside: each detector names its parameters.
+mod canary;
+mod read;
+
+use crate::anomaly::{Anomaly, Component, DecisionReason, Domain, Urgency};
 use crate::detect::DetectorKind;
-use serde::Deserialize;
+use crate::line::Findings;
+pub use canary::Canary;
 use std::collections::BTreeMap;
-use std::ops::Range;
-use toml::Spanned;
 use zenei_wire::Id;
 
 /// The embedded rules: file name and text.
@@ -15,14 +17,37 @@ pub const EMBEDDED: [(&str, &str); 3] = [
     ("motor-effort.toml", include_str!("../rules/motor-effort.toml")),
 ];
 
+/// False alarms per device-year that a rule may have where it does not say: a quarter of the goal for all rules together, 0.004. A guess.
+pub const BUDGET_PER_DEVICE_YEAR: f64 = 0.001;
+
 /// How far a rule may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleState {
     /// Its findings are recorded as decisions and open nothing.
     Shadow,
+    /// Its findings open incidents in a part of the fleet ([`Rule::canary`]); elsewhere they are recorded as decisions.
+    Canary,
     /// Its findings open incidents.
     Live,
+}
+
+impl RuleState {
+    /// Every state, in the order of promotion.
+    pub const ALL: [Self; 3] = [Self::Shadow, Self::Canary, Self::Live];
+
+    /// The word in a rule file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shadow => "shadow",
+            Self::Canary => "canary",
+            Self::Live => "live",
+        }
+    }
+
+    /// The state of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
 }
 
 /// One rule.
@@ -50,6 +75,23 @@ pub struct Rule {
     pub detector: DetectorKind,
     /// The detector's parameters by name, each in the detector's unit.
     pub parameters: BTreeMap<String, f64>,
+    /// Where each parameter's number comes from, by name.
+    pub sources: BTreeMap<String, String>,
+    /// Where it may open incidents while it is a canary; there where, and only where, that is its state.
+    pub canary: Option<Canary>,
+    /// False alarms per device-year that it may have ([`BUDGET_PER_DEVICE_YEAR`] where its file does not say).
+    pub budget_per_device_year: f64,
+    /// Where it was read.
+    pub origin: Origin,
+}
+
+/// Where a rule was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The file.
+    pub file: String,
+    /// The line of its state, from 1.
+    pub state_line: usize,
 }
 
 impl Rule {
@@ -88,31 +130,6 @@ pub struct RuleError {
     pub problem: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RuleFile {
-    id: Spanned<String>,
-    version: Spanned<u32>,
-    title: Spanned<String>,
-    domain: Spanned<String>,
-    component: Spanned<String>,
-    urgency: Spanned<String>,
-    state: Spanned<String>,
-    owner: Spanned<String>,
-    runbook: Spanned<String>,
-    detector: Spanned<String>,
-    #[serde(default)]
-    parameter: BTreeMap<Spanned<String>, Spanned<ParameterFile>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ParameterFile {
-    value: Spanned<f64>,
-    unit: Spanned<String>,
-    source: Spanned<String>,
-}
-
 impl Rules {
     /// The embedded rules.
     ///
@@ -127,16 +144,28 @@ impl Rules {
     /// # Errors
     /// The first thing wrong, with file, line and key.
     pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, RuleError> {
-        let mut rules: Vec<Rule> = Vec::new();
+        Self::check(files).map_err(|mut errors| errors.swap_remove(0))
+    }
+
+    /// Reads rule files as [`Rules::parse`] does, and goes on after an error.
+    ///
+    /// # Errors
+    /// Everything that is wrong, by file and line; at least one.
+    pub fn check<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Vec<RuleError>> {
+        let (mut rules, mut errors): (Vec<Rule>, Vec<RuleError>) = (Vec::new(), Vec::new());
         let mut texts: Vec<(&str, &str)> = files.into_iter().collect();
         texts.sort_unstable();
         for (file, text) in &texts {
-            let rule = read_rule(file, text)?;
-            if rules.iter().any(|other| other.id == rule.id) {
-                let problem = format!("another file already has the rule {:?}; an id stands once", rule.id);
-                return Err(RuleError { file: (*file).to_owned(), line: 1, key: "id".to_owned(), problem });
+            let Some(rule) = read::rule(file, text, &mut errors) else { continue };
+            if let Some(other) = rules.iter().find(|other| other.id == rule.id) {
+                let problem = format!("{} already has the rule {:?}; an id stands once", other.origin.file, rule.id);
+                errors.push(RuleError { file: (*file).to_owned(), line: 1, key: "id".to_owned(), problem });
             }
             rules.push(rule);
+        }
+        if !errors.is_empty() {
+            errors.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+            return Err(errors);
         }
         rules.sort_by(|a, b| a.id.cmp(&b.id));
         let parts: Vec<&[u8]> = texts.iter().map(|(_, text)| text.as_bytes()).collect();
@@ -148,120 +177,31 @@ impl Rules {
         self.rules.iter()
     }
 
+    /// The rule of this id.
+    pub fn get(&self, id: &str) -> Option<&Rule> {
+        self.rules.binary_search_by(|rule| rule.id.as_str().cmp(id)).ok().and_then(|at| self.rules.get(at))
+    }
+
+    /// Puts a finding where its rule's state lets it: among the anomalies, or among the decisions not to open. `site_of` says a lock's site.
+    pub(crate) fn admit<'f>(
+        &self,
+        anomaly: Anomaly,
+        site_of: impl Fn(&str) -> Option<&'f str>,
+        findings: &mut Findings,
+    ) {
+        let Some(rule) = self.get(&anomaly.rule) else { return };
+        match (rule.state, &rule.canary) {
+            (RuleState::Live, _) => findings.anomalies.push(anomaly),
+            (RuleState::Canary, Some(canary)) if canary.takes(&anomaly, site_of) => findings.anomalies.push(anomaly),
+            (RuleState::Canary, _) => findings.decisions.push(anomaly.refused(DecisionReason::OutsideCanary)),
+            (RuleState::Shadow, _) => findings.decisions.push(anomaly.refused(DecisionReason::RuleNotLive)),
+        }
+    }
+
     /// Changes with any change of any file.
     pub fn digest(&self) -> Id {
         self.digest
     }
-}
-
-struct Place<'a> {
-    file: &'a str,
-    text: &'a str,
-}
-
-impl Place<'_> {
-    fn error(&self, span: Range<usize>, key: &str, problem: String) -> RuleError {
-        let line = 1 + self.text.bytes().take(span.start).filter(|&byte| byte == b'\n').count();
-        RuleError { file: self.file.to_owned(), line, key: key.to_owned(), problem }
-    }
-
-    fn word<T>(
-        &self,
-        key: &str,
-        text: &Spanned<String>,
-        parse: fn(&str) -> Option<T>,
-        allowed: &[&str],
-    ) -> Result<T, RuleError> {
-        parse(text.get_ref()).ok_or_else(|| {
-            let problem = format!("found {:?}; allowed are {}", text.get_ref(), allowed.join(", "));
-            self.error(text.span(), key, problem)
-        })
-    }
-
-    fn text(&self, key: &str, text: Spanned<String>) -> Result<String, RuleError> {
-        let span = text.span();
-        match text.into_inner() {
-            text if text.trim().is_empty() => Err(self.error(span, key, "is empty; a text is needed".to_owned())),
-            text => Ok(text),
-        }
-    }
-}
-
-fn read_rule(file: &str, text: &str) -> Result<Rule, RuleError> {
-    let place = Place { file, text };
-    let parsed: RuleFile = toml::from_str(text).map_err(|error| {
-        let span = error.span().unwrap_or(0..0);
-        let key = text.get(span.clone()).unwrap_or("").lines().next().unwrap_or("").trim().to_owned();
-        place.error(span, if key.is_empty() { "file" } else { &key }, error.message().to_owned())
-    })?;
-    if parsed.id.get_ref().is_empty()
-        || !parsed.id.get_ref().bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    {
-        let problem = format!("found {:?}; allowed are a-z 0-9 and -, at least one", parsed.id.get_ref());
-        return Err(place.error(parsed.id.span(), "id", problem));
-    }
-    if *parsed.version.get_ref() == 0 {
-        return Err(place.error(parsed.version.span(), "version", "found 0; versions start at 1".to_owned()));
-    }
-    let words = |all: &[&'static str]| all.to_vec();
-    let domains: Vec<&str> = Domain::ALL.iter().map(|word| word.as_str()).collect();
-    let components: Vec<&str> = Component::ALL.iter().map(|word| word.as_str()).collect();
-    let urgencies: Vec<&str> = Urgency::ALL.iter().map(|word| word.as_str()).collect();
-    let detectors: Vec<&str> = DetectorKind::ALL.iter().map(|kind| kind.as_str()).collect();
-    let state = |word: &str| match word {
-        "shadow" => Some(RuleState::Shadow),
-        "live" => Some(RuleState::Live),
-        _ => None,
-    };
-    let detector = place.word("detector", &parsed.detector, DetectorKind::parse, &detectors)?;
-    Ok(Rule {
-        domain: place.word("domain", &parsed.domain, Domain::parse, &domains)?,
-        component: place.word("component", &parsed.component, Component::parse, &components)?,
-        urgency: place.word("urgency", &parsed.urgency, Urgency::parse, &urgencies)?,
-        state: place.word("state", &parsed.state, state, &words(&["shadow", "live"]))?,
-        parameters: read_parameters(&place, detector, parsed.parameter, parsed.detector.span())?,
-        id: parsed.id.into_inner(),
-        version: parsed.version.into_inner(),
-        title: place.text("title", parsed.title)?,
-        owner: place.text("owner", parsed.owner)?,
-        runbook: place.text("runbook", parsed.runbook)?,
-        detector,
-    })
-}
-
-fn read_parameters(
-    place: &Place<'_>,
-    detector: DetectorKind,
-    found: BTreeMap<Spanned<String>, Spanned<ParameterFile>>,
-    rule_span: Range<usize>,
-) -> Result<BTreeMap<String, f64>, RuleError> {
-    let wanted = detector.parameters();
-    let names = wanted.iter().map(|parameter| parameter.name).collect::<Vec<_>>().join(", ");
-    let mut parameters = BTreeMap::new();
-    for (name, parameter) in found {
-        let key = format!("parameter.{}", name.get_ref());
-        let Some(spec) = wanted.iter().find(|spec| spec.name == name.get_ref()) else {
-            let problem = format!("the detector {} has no such parameter; it has {names}", detector.as_str());
-            return Err(place.error(name.span(), &key, problem));
-        };
-        let parameter = parameter.into_inner();
-        if parameter.unit.get_ref() != spec.unit {
-            let problem = format!("found the unit {:?}; allowed is {:?}", parameter.unit.get_ref(), spec.unit);
-            return Err(place.error(parameter.unit.span(), &format!("{key}.unit"), problem));
-        }
-        let value = *parameter.value.get_ref();
-        if !(spec.min..=spec.max).contains(&value) {
-            let problem = format!("found {value}; allowed is {} to {}", spec.min, spec.max);
-            return Err(place.error(parameter.value.span(), &format!("{key}.value"), problem));
-        }
-        place.text(&format!("{key}.source"), parameter.source)?;
-        parameters.insert(name.into_inner(), value);
-    }
-    if let Some(missing) = wanted.iter().find(|spec| !parameters.contains_key(spec.name)) {
-        let problem = format!("is missing; the detector {} needs {names}", detector.as_str());
-        return Err(place.error(rule_span, &format!("parameter.{}", missing.name), problem));
-    }
-    Ok(parameters)
 }
 
 #[cfg(test)]
@@ -300,10 +240,12 @@ mod tests {
             problem(&MOTOR.replace("value = 10.0", "value = -10.0")),
             "motor.toml:29: parameter.limit.value: found -10; allowed is 1 to 100"
         );
-        let unknown = problem(&MOTOR.replace("parameter.slack", "parameter.slak"));
+        let unknown = Rules::check([("motor.toml", MOTOR.replace("parameter.slack", "parameter.slak").as_str())]);
+        let told: Vec<String> = unknown.unwrap_err().iter().map(ToString::to_string).collect();
+        assert!(told[0].starts_with("motor.toml:11: parameter.slack: is missing"), "{told:?}");
         assert!(
-            unknown.starts_with("motor.toml:23: parameter.slak: the detector motor_effort has no such"),
-            "{unknown}"
+            told[1].starts_with("motor.toml:23: parameter.slak: the detector motor_effort has no such"),
+            "{told:?}"
         );
         assert!(problem(&MOTOR.replace("version = 1", "version = 0")).ends_with("versions start at 1"));
         assert!(problem(&MOTOR.replace("owner =", "ownr =")).starts_with("motor.toml:9: ownr"));
@@ -322,9 +264,64 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_without_unit_or_source_is_told_at_its_table() {
+        let text = MOTOR.replace("source = \"Page", "# source = \"Page").replace("unit = \"1/K\"\n", "");
+        let errors = Rules::check([("motor.toml", text.as_str())]).unwrap_err();
+        let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "motor.toml:23: parameter.slack.source: is missing; say where the number comes from, or that it is a guess",
+                "motor.toml:38: parameter.slope_temperature.unit: is missing; allowed is \"1/K\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn everything_wrong_is_told_by_file_and_line() {
+        let bad = MOTOR.replace("\"gear\"", "\"gaer\"").replace("value = 10.0", "value = 1000.0");
+        let errors = Rules::check([("b.toml", bad.as_str()), ("a.toml", MOTOR), ("0.toml", "id = 5")]).unwrap_err();
+        let places: Vec<String> = errors.iter().map(|error| format!("{}:{}", error.file, error.line)).collect();
+        assert_eq!(places, ["0.toml:1", "b.toml:6", "b.toml:29"]);
+    }
+
+    #[test]
+    fn a_canary_says_where_and_nothing_else_does() {
+        let canary = |table: &str| {
+            let text = MOTOR.replace("state = \"live\"", "state = \"canary\"");
+            Rules::parse([("motor.toml", format!("{text}\n{table}").as_str())])
+                .map(|rules| rules.get("motor-effort").unwrap().canary.clone())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(canary("[canary]\nshare = 0.1"), Ok(Some(Canary::Share(0.1))));
+        assert_eq!(canary("[canary]\nsites = [\"a\"]"), Ok(Some(Canary::Sites(vec!["a".into()]))));
+        let starts = |found: Result<_, String>, start: &str| {
+            let error: String = found.map(|_: Option<Canary>| ()).unwrap_err();
+            assert!(error.starts_with(start), "{error}");
+        };
+        starts(canary(""), "motor.toml:8: canary: is missing; a canary says where");
+        starts(canary("[canary]\nshare = 1.5"), "motor.toml:49: canary.share: found 1.5; allowed is 0 to 1");
+        starts(canary("[canary]\nsites = []"), "motor.toml:48: canary.sites: is empty");
+        starts(canary("[canary]\nsites = [\"a\"]\nshare = 0.5"), "motor.toml:48: canary: holds none or both");
+        let live = format!("{MOTOR}\n[canary]\nshare = 0.1");
+        assert!(problem(&live).starts_with("motor.toml:48: canary: stands beside another state"), "{}", problem(&live));
+    }
+
+    #[test]
+    fn a_budget_has_a_source() {
+        let with = |table: &str| Rules::parse([("motor.toml", format!("{MOTOR}\n{table}").as_str())]);
+        let budget = |rules: &Rules| rules.get("motor-effort").unwrap().budget_per_device_year;
+        assert_eq!(budget(&with("").unwrap()), BUDGET_PER_DEVICE_YEAR);
+        let own = "[budget]\nper_device_year = 0.0005\nsource = \"agreed with support\"";
+        assert_eq!(budget(&with(own).unwrap()), 0.0005);
+        let silent = with("[budget]\nper_device_year = 0.0005\nsource = \"\"").unwrap_err();
+        assert_eq!((silent.line, silent.key.as_str()), (50, "budget.source"));
+    }
+
+    #[test]
     fn an_id_stands_once() {
         let twice = Rules::parse([("a.toml", MOTOR), ("b.toml", MOTOR)]).unwrap_err();
-        assert!(twice.to_string().starts_with("b.toml:1: id: another file already has"), "{twice}");
+        assert!(twice.to_string().starts_with("b.toml:1: id: a.toml already has"), "{twice}");
     }
 
     #[test]

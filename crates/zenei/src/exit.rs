@@ -51,6 +51,9 @@ pub(crate) enum Failure {
     /// A bad configuration, with every problem found in it.
     #[error("{0}")]
     Config(Problems),
+    /// Bad rule files, with everything found in them.
+    #[error("{0}")]
+    Rules(String),
     /// A good configuration that can't be put into effect here.
     #[error("{what}")]
     ConfigInEffect {
@@ -75,7 +78,7 @@ impl Failure {
             Self::Failed(_) | Self::Broken { .. } => Exit::Failed,
             Self::Usage(_) => Exit::Usage,
             Self::Unreachable(_) => Exit::Unreachable,
-            Self::Config(_) | Self::ConfigInEffect { .. } => Exit::Config,
+            Self::Config(_) | Self::Rules(_) | Self::ConfigInEffect { .. } => Exit::Config,
         }
     }
 

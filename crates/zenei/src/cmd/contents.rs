@@ -45,7 +45,7 @@ pub(crate) fn read(loaded: &Loaded) -> Result<Contents, Problems> {
 /// The rules of a folder (its `.toml` files), or those in the program.
 ///
 /// # Errors
-/// What is wrong, with file, line and key.
+/// Everything that is wrong, one line each, with file, line and key.
 pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, String> {
     let Some(folder) = folder else {
         return Rules::embedded().map_err(|error| error.to_string());
@@ -62,7 +62,7 @@ pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, String> {
         return Err(format!("{} holds no .toml file; a rule is one such file", folder.display()));
     }
     let texts = files.iter().map(|(file, text)| (file.as_str(), text.as_str()));
-    Rules::parse(texts).map_err(|error| error.to_string())
+    Rules::check(texts).map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 /// The lines of a registry.

@@ -62,7 +62,7 @@ struct Before {
 /// Where an input can't be read (with file and line) or a result can't be written.
 pub(crate) fn run(arguments: &Replay, out: &mut Output<'_>) -> Result<(), Failure> {
     clear(arguments)?;
-    let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Failed)?;
+    let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Rules)?;
     let registry = arguments.registry.as_deref();
     let registrations = registry.map_or(Ok(Vec::new()), contents::registrations).map_err(Failure::Failed)?;
     let inquiries = arguments.inquiries.as_deref().map_or(Ok(Inquiries::default()), inquiries)?;

@@ -5,12 +5,11 @@ use crate::exit::Failure;
 use crate::output::{Colour, Output, table};
 use serde_json::json;
 use zenei_detect::Rule;
-use zenei_detect::rules::RuleState;
 
 /// Runs `rules list` or `check`.
 ///
 /// # Errors
-/// The first thing that is wrong with the rules: [`Failure::Failed`].
+/// Everything that is wrong with the rules: [`Failure::Rules`].
 pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure> {
     match command {
         Command::List(arguments) => list(&arguments, out),
@@ -19,13 +18,18 @@ pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure>
 }
 
 fn list(arguments: &RulesIn, out: &mut Output<'_>) -> Result<(), Failure> {
-    let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Failed)?;
+    let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Rules)?;
     if arguments.json {
         return rules.iter().try_for_each(|rule| out.json(&to_json(rule)));
     }
     let row = |rule: &Rule| {
-        let texts =
-            [rule.id.as_str(), state(rule.state), rule.domain.as_str(), rule.component.as_str(), rule.urgency.as_str()];
+        let texts = [
+            rule.id.as_str(),
+            rule.state.as_str(),
+            rule.domain.as_str(),
+            rule.component.as_str(),
+            rule.urgency.as_str(),
+        ];
         let mut row: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
         row.insert(1, rule.version.to_string());
         row.push(rule.title.clone());
@@ -37,7 +41,7 @@ fn list(arguments: &RulesIn, out: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 fn check(arguments: &RulesIn, out: &mut Output<'_>) -> Result<(), Failure> {
-    let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Failed)?;
+    let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Rules)?;
     let (count, digest) = (rules.iter().count(), rules.digest());
     if arguments.json {
         return out.json(&json!({"version": 1, "good": true, "rules": count, "digest": digest}));
@@ -48,15 +52,8 @@ fn check(arguments: &RulesIn, out: &mut Output<'_>) -> Result<(), Failure> {
 
 fn to_json(rule: &Rule) -> serde_json::Value {
     json!({
-        "rule": rule.id, "rule_version": rule.version, "title": rule.title, "state": state(rule.state),
+        "rule": rule.id, "rule_version": rule.version, "title": rule.title, "state": rule.state.as_str(),
         "domain": rule.domain, "component": rule.component, "urgency": rule.urgency, "owner": rule.owner,
         "runbook": rule.runbook, "detector": rule.detector.as_str(), "parameters": rule.parameters,
     })
-}
-
-fn state(state: RuleState) -> &'static str {
-    match state {
-        RuleState::Shadow => "shadow",
-        RuleState::Live => "live",
-    }
 }

@@ -20,9 +20,9 @@ fn a_bad_rule_is_told_with_file_line_and_key() {
     folder.write("rules/motor.toml", "id = \"motor\"\nversion = 0\n");
     folder.write("rules/README.md", "no rule");
     let ended = zenei(&["rules", "check", "--rules", "rules"]).in_folder(&folder).run();
-    assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
+    assert_eq!((ended.code, ended.stdout.as_str()), (78, ""));
     expect![[r#"
-        rules/motor.toml:1: file: missing field `title`
+        rules/motor.toml:1: title: is missing; every rule has it
     "#]]
     .assert_eq(&ended.stderr);
 }
@@ -32,7 +32,7 @@ fn a_folder_without_rules_is_no_folder_of_rules() {
     let folder = Folder::new();
     folder.write("rules/README.md", "no rule");
     let ended = zenei(&["rules", "check", "--rules", "rules"]).in_folder(&folder).run();
-    assert_eq!((ended.code, ended.stderr.as_str()), (1, "rules holds no .toml file; a rule is one such file\n"));
+    assert_eq!((ended.code, ended.stderr.as_str()), (78, "rules holds no .toml file; a rule is one such file\n"));
 }
 
 #[test]
