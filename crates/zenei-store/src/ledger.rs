@@ -61,7 +61,7 @@ pub struct Ledger {
     pub spool_bytes: u64,
     /// Of the stored ones: those that a remote store has taken. 0 where there is none.
     pub shipped: u64,
-    /// Of the stored ones: those that a remote store has refused for what stands in them, and keeps as dead letters.
+    /// Of the dead letters: those that a remote store has refused for what stands in them, and keeps.
     pub refused_by_store: u64,
     /// Of the stored ones: those that a remote store still misses. 0 where there is none.
     pub ship_lag_records: u64,
@@ -115,10 +115,14 @@ impl Ledger {
         *self.dropped.entry(reason).or_default() += records;
     }
 
-    /// Takes over what a remote store has, by the shipper's own counts.
+    /// Takes over what a remote store has, by the shipper's own counts; for a copy that is shown, not for the ledger that a checkpoint keeps. What
+    /// the store refused was stored here and is a dead letter there now. A shipper may have counted later than the driver: then the lag is 0.
     pub fn count_shipped(&mut self, shipped: u64, refused: u64) {
+        let refused = refused.min(self.stored);
+        self.stored -= refused;
+        *self.dead_letter.entry(Reason::RefusedByStore).or_default() += refused;
         (self.shipped, self.refused_by_store) = (shipped, refused);
-        self.ship_lag_records = self.stored.saturating_sub(shipped.saturating_add(refused));
+        self.ship_lag_records = self.stored.saturating_sub(shipped);
     }
 
     /// Checks that received = pending + stored + duplicate + dead-lettered + dropped.
@@ -156,13 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn what_a_remote_store_has_is_a_share_of_what_is_stored() {
-        let mut ledger = Ledger { stored: 10, ..Ledger::default() };
-        ledger.receive(Source::Mqtt, 10);
-        ledger.count_shipped(6, 1);
-        assert_eq!((ledger.ship_lag_records, ledger.balance()), (3, Ok(())));
-        ledger.count_shipped(11, 1);
-        assert_eq!(ledger.ship_lag_records, 0, "the shipper may have counted later than the driver");
+    fn what_a_remote_store_has_is_a_share_of_what_is_stored_and_what_it_refused_is_a_dead_letter() {
+        let mut kept = Ledger { stored: 10, ..Ledger::default() };
+        kept.receive(Source::Mqtt, 10);
+        let shown = |shipped, refused| {
+            let mut shown = kept.clone();
+            shown.count_shipped(shipped, refused);
+            assert_eq!(shown.balance(), Ok(()));
+            (shown.stored, shown.dead_letter_total(), shown.ship_lag_records)
+        };
+        assert_eq!(shown(6, 1), (9, 1, 3));
+        assert_eq!(shown(9, 1), (9, 1, 0));
+        assert_eq!(shown(15, 1), (9, 1, 0), "the shipper may have counted later than the driver");
+        assert_eq!(shown(0, 11), (0, 10, 0));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod format;
 mod nearest;
 mod problem;
 mod show;
+mod store;
 mod tree;
 mod walk;
 
@@ -13,6 +14,7 @@ pub(crate) use available::runnable;
 pub(crate) use format::host_and_port;
 pub(crate) use problem::{Place, Problem, Problems};
 pub(crate) use show::{to_json, to_toml};
+pub(crate) use store::{ClickHouse, Store, StoreKind};
 pub(crate) use walk::Variables;
 
 use schemars::JsonSchema;
@@ -168,59 +170,6 @@ pub(crate) struct Registry {
     /// CSV file with a line per lock.
     #[schemars(extend("format" = "file", "examples" = ["locks.csv"]))]
     pub(crate) file: PathBuf,
-}
-
-/// Where records are kept.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Store {
-    /// What keeps them.
-    pub(crate) kind: StoreKind,
-    /// The ClickHouse server or cluster, where kind is clickhouse or detection reads from it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) clickhouse: Option<ClickHouse>,
-}
-
-/// What keeps records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum StoreKind {
-    /// Parquet files in state_dir.
-    #[default]
-    Parquet,
-    /// A ClickHouse server or cluster.
-    ClickHouse,
-}
-
-/// A ClickHouse server or cluster.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ClickHouse {
-    /// Its HTTP interface.
-    #[schemars(extend("format" = "http-url", "examples" = ["http://127.0.0.1:8123"]))]
-    pub(crate) url: String,
-    /// The database, made where it is missing.
-    #[serde(default = "database")]
-    #[schemars(extend("format" = "identifier", "examples" = ["zenei"]))]
-    pub(crate) database: String,
-    /// The user.
-    #[serde(default = "user")]
-    pub(crate) user: String,
-    /// File that holds the password.
-    #[schemars(extend("format" = "file", "examples" = ["clickhouse.pw"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) password_file: Option<PathBuf>,
-    /// Name of the cluster; empty on a single server.
-    #[serde(default)]
-    pub(crate) cluster: String,
-}
-
-fn database() -> String {
-    "zenei".to_owned()
-}
-
-fn user() -> String {
-    "default".to_owned()
 }
 
 /// How anomalies are found.

@@ -29,9 +29,13 @@ struct Shown(Handles);
 impl Collector for Shown {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         // A copy, so that the driver never waits for a slow scrape.
-        let ledger = self.0.ledger.borrow().clone();
+        let mut ledger = self.0.ledger.borrow().clone();
+        let shipped = self.0.shipped.as_ref().map(|shipped| *shipped.borrow()).unwrap_or_default();
+        if self.0.shipped.is_some() {
+            ledger.count_shipped(shipped.records, shipped.refused);
+        }
         by_label(&mut encoder, &ledger)?;
-        plain(&mut encoder, &ledger)?;
+        plain(&mut encoder, &ledger, shipped.damaged_ranges)?;
         self.open_incidents(&mut encoder)
     }
 }
@@ -48,13 +52,19 @@ fn by_label(encoder: &mut DescriptorEncoder, ledger: &Ledger) -> fmt::Result {
     family(encoder, "zenei_ignored_messages", "Messages that are no records", "topic", ignored.into_iter())
 }
 
-fn plain(encoder: &mut DescriptorEncoder, ledger: &Ledger) -> fmt::Result {
+fn plain(encoder: &mut DescriptorEncoder, ledger: &Ledger, damaged_ranges: u64) -> fmt::Result {
     let counters = [
         ("zenei_stored", "Records in a store", ledger.stored),
         ("zenei_duplicate", "Records heard before", ledger.duplicate),
         ("zenei_late", "Stored records that came after a later one of their lock", ledger.late),
         ("zenei_gap", "Numbers missing between heard records of one boot", ledger.gaps),
         ("zenei_unknown_fields", "Fields that the contract does not know", ledger.unknown_fields),
+        ("zenei_shipped", "Stored records that ClickHouse has taken", ledger.shipped),
+        (
+            "zenei_ship_damaged_ranges",
+            "Sealed ranges that could not be shipped: their files are damaged",
+            damaged_ranges,
+        ),
     ];
     for (name, help, value) in counters {
         let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
@@ -63,6 +73,7 @@ fn plain(encoder: &mut DescriptorEncoder, ledger: &Ledger) -> fmt::Result {
     let gauges = [
         ("zenei_spool_bytes", "Size of the spool", ledger.spool_bytes),
         ("zenei_spool_lag_records", "Records received and not yet sealed", ledger.pending),
+        ("zenei_ship_lag_records", "Stored records that ClickHouse still misses", ledger.ship_lag_records),
     ];
     for (name, help, value) in gauges {
         let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

@@ -13,12 +13,15 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use zenei_store::Ledger;
+use zenei_store::clickhouse::Shipped;
 
 /// What the server shows.
 #[derive(Clone, Debug)]
 pub struct Handles {
     /// Where the records have gone.
     pub ledger: watch::Receiver<Ledger>,
+    /// What a remote store has of them; `None` where there is none.
+    pub shipped: Option<watch::Receiver<Shipped>>,
     /// The incidents.
     pub incidents: Incidents,
     /// Whether records are heard and kept.

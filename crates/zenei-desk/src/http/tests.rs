@@ -14,6 +14,7 @@ struct Running {
     address: SocketAddr,
     ready: watch::Sender<bool>,
     ledger: watch::Sender<Ledger>,
+    shipped: watch::Sender<Shipped>,
     driver: DeskDriver,
     stop: oneshot::Sender<()>,
 }
@@ -22,11 +23,17 @@ async fn running() -> Running {
     let driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
     let (ready, ready_seen) = watch::channel(false);
     let (ledger, ledger_seen) = watch::channel(Ledger::default());
-    let handles = Handles { ledger: ledger_seen, incidents: driver.incidents().clone(), ready: ready_seen };
+    let (shipped, shipped_seen) = watch::channel(Shipped::default());
+    let handles = Handles {
+        ledger: ledger_seen,
+        shipped: Some(shipped_seen),
+        incidents: driver.incidents().clone(),
+        ready: ready_seen,
+    };
     let (stop, stopped) = oneshot::channel();
     let shutdown = async move { _ = stopped.await };
     let address = serve("127.0.0.1:0".parse().unwrap(), handles, shutdown).await.unwrap();
-    Running { address, ready, ledger, driver, stop }
+    Running { address, ready, ledger, shipped, driver, stop }
 }
 
 /// Head and body of the answer.
@@ -97,6 +104,27 @@ async fn metrics_have_the_contracts_names_line_by_line() {
 }
 
 #[tokio::test]
+async fn what_a_remote_store_has_is_shown_beside_the_ledger_which_still_adds_up() {
+    let running = running().await;
+    running.ledger.send_modify(|ledger| {
+        ledger.receive(Source::Mqtt, 12);
+        (ledger.pending, ledger.stored) = (2, 10);
+    });
+    running.shipped.send_modify(|shipped| (shipped.records, shipped.refused, shipped.damaged_ranges) = (6, 1, 3));
+    let (_, body) = ask(running.address, "GET", "/metrics").await;
+    let samples = [
+        "zenei_stored_total 9",
+        r#"zenei_dead_letter_total{reason="refused_by_store"} 1"#,
+        "zenei_shipped_total 6",
+        "zenei_ship_lag_records 3",
+        "zenei_ship_damaged_ranges_total 3",
+    ];
+    for sample in samples {
+        assert_eq!(body.lines().filter(|line| *line == sample).count(), 1, "{sample} once in:\n{body}");
+    }
+}
+
+#[tokio::test]
 async fn incidents_are_listed_newest_first_and_filtered() {
     let mut running = running().await;
     check(running.address, "/api/v1/incidents", 200, r#"{"incidents":[]}"#).await;
@@ -143,7 +171,7 @@ async fn a_taken_address_is_an_error_that_names_it() {
     let running = running().await;
     let (_, ready) = watch::channel(true);
     let (_, ledger) = watch::channel(Ledger::default());
-    let handles = Handles { ledger, incidents: Incidents::default(), ready };
+    let handles = Handles { ledger, shipped: None, incidents: Incidents::default(), ready };
     let refused = serve(running.address, handles, std::future::pending()).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("can't listen on {}", running.address));
 }

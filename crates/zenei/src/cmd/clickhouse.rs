@@ -2,7 +2,7 @@
 use crate::config::{self, ClickHouse};
 use crate::exit::Failure;
 use zenei_store::clickhouse::{Server, ServerAddress, Timeouts};
-use zenei_store::schema::{Form, Retention};
+use zenei_store::schema::Form;
 
 /// A server to ask; nothing is sent yet.
 ///
@@ -23,5 +23,6 @@ pub(crate) fn server(clickhouse: &ClickHouse) -> Result<Server, Failure> {
 pub(crate) fn form(clickhouse: &ClickHouse, cluster: Option<&str>) -> Result<Form, Failure> {
     let cluster = cluster.unwrap_or(&clickhouse.cluster);
     let cluster = (!cluster.is_empty()).then_some(cluster);
-    Form::new(&clickhouse.database, cluster, Retention::default()).map_err(|error| Failure::Failed(error.to_string()))
+    Form::new(&clickhouse.database, cluster, clickhouse.keep_days.into())
+        .map_err(|error| Failure::Failed(error.to_string()))
 }

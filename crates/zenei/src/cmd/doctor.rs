@@ -9,9 +9,9 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use zenei_store::SpoolReader;
 use zenei_store::disk::RealDisk;
 use zenei_store::layout::Layout;
+use zenei_store::{Control, SpoolReader};
 
 /// How long a server may take to answer; a guess, far above a round trip on any network that is good enough for telemetry.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -140,6 +140,9 @@ fn looks(config: &Config) -> impl Iterator<Item = Look> {
     }
     if let Some(clickhouse) = &config.store.clickhouse {
         looks.push(clickhouse_ping(&clickhouse.url, config.store.kind));
+        if config.store.kind == StoreKind::ClickHouse {
+            looks.push(shipping(&config.state_dir));
+        }
     }
     looks.into_iter()
 }
@@ -186,6 +189,34 @@ fn spool(dir: &Path) -> Look {
             let remedy = format!("keep a copy of {} and look at its files", spool.display());
             Look::fail("spool", format!("can't be read: {error}"), remedy)
         }
+    }
+}
+
+/// How far what is sealed here has come on its way to ClickHouse.
+fn shipping(dir: &Path) -> Look {
+    let what = "shipping";
+    let path = Layout::new(dir).control();
+    if !path.is_file() {
+        return Look::ok(what, "nothing is sealed yet");
+    }
+    let read = Control::open_read_only(&path).and_then(|control| {
+        Ok((control.checkpoint()?.unwrap_or_default().ledger, zenei_store::clickhouse::shipped(&control)?))
+    });
+    let (mut ledger, shipped) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            let remedy = format!("keep a copy of {} and look at it", path.display());
+            return Look::fail(what, format!("how far it has come can't be read: {error}"), remedy);
+        }
+    };
+    ledger.count_shipped(shipped.records, shipped.refused);
+    let (waiting, refused, damaged) = (ledger.ship_lag_records, shipped.refused, shipped.damaged_ranges);
+    let found =
+        format!("{} records shipped, {waiting} waiting, {refused} refused, {damaged} damaged ranges", shipped.records);
+    match (refused, damaged) {
+        (0, 0) => Look::ok(what, found),
+        (_, 0) => Look::warn(what, found, "look at the dead letters with the reason refused_by_store"),
+        (_, _) => Look::warn(what, found, "the log names the damaged files; they stay until somebody mends them"),
     }
 }
 

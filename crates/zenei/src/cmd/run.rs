@@ -61,7 +61,12 @@ async fn serve(
     let clickhouse = config.store.clickhouse.as_ref().filter(|_| config.store.kind == StoreKind::ClickHouse);
     let shipping = clickhouse.map(|clickhouse| Shipping::start(config, clickhouse)).transpose()?;
     let (ready, is_ready) = watch::channel(true);
-    let handles = Handles { ledger: gateway.ledger(), incidents, ready: is_ready };
+    let handles = Handles {
+        ledger: gateway.ledger(),
+        shipped: shipping.as_ref().map(Shipping::shipped),
+        incidents,
+        ready: is_ready,
+    };
     let http = match &config.http {
         Some(http) => {
             let mut end = asked.clone();
@@ -114,6 +119,7 @@ fn start(config: &Config, contents: Contents, clock: Clock, ack: AckPolicy) -> R
             mqtt,
             registry: registrations,
             ack,
+            seal: config.store.seal_limits(),
             ..GatewayConfig::new(&config.state_dir, config.gateway.id.clone(), line_maker(rules))
         },
         desk,

@@ -6,8 +6,9 @@ use crate::exit::Failure;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use zenei_store::clickhouse::ship::LONGEST_WAIT;
-use zenei_store::clickhouse::{Ended, Go, ShipOptions, Shipper, Trouble, self_test};
+use zenei_store::clickhouse::{Ended, Go, ShipOptions, Shipped, Shipper, Trouble, self_test};
 use zenei_store::disk::RealDisk;
 use zenei_store::schema::{self, ApplyError, Form};
 use zenei_store::{Control, Layout, ParquetStore};
@@ -24,6 +25,7 @@ pub(crate) struct Shipping {
     end: Arc<End>,
     /// Closed once the thread has ended.
     ended: Receiver<()>,
+    shipped: watch::Receiver<Shipped>,
 }
 
 /// Whether the thread is asked to end.
@@ -57,6 +59,9 @@ impl Shipping {
         let options = ShipOptions { gateway_id: config.gateway.id.clone(), keep_ms: KEEP_MS };
         let server = clickhouse::server(clickhouse)?;
         let shipper = Shipper::new(store, control, server, form.clone(), options);
+        let shipped = shipper.shipped().map_err(|error| broken(error.into()))?;
+        let (shown, shipped) = watch::channel(shipped);
+        let shipper = shipper.show(shown);
         let (end, gateway_id) = (Arc::new(End::default()), config.gateway.id.clone());
         let (alive, ended) = mpsc::channel();
         let theirs = Arc::clone(&end);
@@ -66,7 +71,12 @@ impl Shipping {
         };
         let spawned = std::thread::Builder::new().name("ship".to_owned()).spawn(work);
         spawned.map_err(|error| broken(error.into()))?;
-        Ok(Self { end, ended })
+        Ok(Self { end, ended, shipped })
+    }
+
+    /// How far shipping has come, kept up to date.
+    pub(crate) fn shipped(&self) -> watch::Receiver<Shipped> {
+        self.shipped.clone()
     }
 
     /// Asks for the end, which ships what was sealed last if the server takes it at once, and waits for it for a while.

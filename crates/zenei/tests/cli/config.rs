@@ -305,3 +305,18 @@ fn a_bad_file_behind_a_key_is_told_at_the_key() {
     "#]]
     .assert_eq(&ended.stderr.replace(&folder.path().display().to_string(), "DIR"));
 }
+
+#[test]
+fn days_that_no_calendar_of_the_server_has_and_seals_of_nothing_are_told() {
+    let config = "state_dir = 'state'\n[store]\nseal_rows = 0\nseal_s = 9000\n[store.clickhouse]\nurl = 'http://127.0.0.1:8123'\n\
+        [store.clickhouse.keep_days]\noperation = 0\nrecord = 65000\noperations = 3\n";
+    expect![[r#"
+        78
+        zenei.toml:3:13: `store.seal_rows` is 0; 100 to 1000000 are allowed
+        zenei.toml:4:10: `store.seal_s` is 9000; 1 to 3600 are allowed
+        zenei.toml:8:13: `store.clickhouse.keep_days.operation` is 0; 1 to 20000 are allowed
+        zenei.toml:9:10: `store.clickhouse.keep_days.record` is 65000; 1 to 20000 are allowed
+        zenei.toml:10:1: unknown key `store.clickhouse.keep_days.operations`; did you mean `store.clickhouse.keep_days.operation`? allowed here: cohort_hour, dead_letter, decision, gap, motor_profile, operation, record
+    "#]]
+    .assert_eq(&check(config));
+}

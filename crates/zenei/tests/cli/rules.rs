@@ -1,6 +1,7 @@
 //! `zenei rules` and `zenei doctor`.
 use crate::support::{Folder, zenei};
 use expect_test::expect;
+use zenei_store::{Checkpoint, Control, Ledger};
 
 #[test]
 fn the_rules_in_the_program_are_good_and_listed() {
@@ -73,4 +74,32 @@ fn a_doctor_told_of_a_bad_configuration_ends_as_the_check_does() {
     assert_eq!(ended.code, 78);
     assert!(ended.stdout.starts_with("fail  config"), "{}", ended.stdout);
     assert!(ended.stderr.contains("did you mean `state_dir`?"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_doctor_says_how_far_shipping_has_come() {
+    let folder = Folder::new();
+    let store = "[store]\nkind = 'clickhouse'\n[store.clickhouse]\nurl = 'http://127.0.0.1:1'\n";
+    folder.write("zenei.toml", &format!("state_dir = 'state'\n[ingress]\nlisten = '127.0.0.1:0'\n{store}"));
+    let shipping = || {
+        let ended = zenei(&["doctor"]).in_folder(&folder).run();
+        ended.stdout.lines().find(|line| line.contains("  shipping ")).unwrap_or("").to_owned()
+    };
+    assert_eq!(shipping(), "ok    shipping    nothing is sealed yet");
+    std::fs::create_dir(folder.path().join("state")).unwrap();
+    let mut control = Control::open(&folder.path().join("state/control.db")).unwrap();
+    let mut keep = |stored, records, refused| {
+        let txn = control.begin().unwrap();
+        let ledger = Ledger { stored, ..Ledger::default() };
+        txn.checkpoint(&Checkpoint { ledger, ..Checkpoint::default() }).unwrap();
+        txn.set_cursor("ship/records", records).unwrap();
+        txn.set_cursor("ship/refused", refused).unwrap();
+        txn.commit().unwrap();
+    };
+    keep(10, 6, 0);
+    assert_eq!(shipping(), "ok    shipping    6 records shipped, 4 waiting, 0 refused, 0 damaged ranges");
+    keep(10, 6, 1);
+    let refused = "warn  shipping    6 records shipped, 3 waiting, 1 refused, 0 damaged ranges; \
+        look at the dead letters with the reason refused_by_store";
+    assert_eq!(shipping(), refused);
 }

@@ -22,6 +22,7 @@ use crate::schema::Form;
 use arrow_schema::ArrowError;
 use rest::RestVoltages;
 use std::time::Duration;
+use tokio::sync::watch;
 use zenei_wire::EngineTime;
 
 /// What the shipper keeps in the control database begins with this.
@@ -96,13 +97,21 @@ pub struct Shipper {
     options: ShipOptions,
     rest: Option<RestVoltages>,
     attempts: backoff::Jitter,
+    shown: watch::Sender<Shipped>,
 }
 
 impl Shipper {
     /// A shipper; `control` is a connection of its own. Asks the server nothing yet ([`super::self_test`] does).
     pub fn new(store: ParquetStore, control: Control, server: Server, form: Form, options: ShipOptions) -> Self {
         let attempts = backoff::Jitter::new(&options.gateway_id);
-        Self { store, control, server, form, options, rest: None, attempts }
+        let shown = watch::Sender::default();
+        Self { store, control, server, form, options, rest: None, attempts, shown }
+    }
+
+    /// Shows to `shown` how far shipping has come, each time after it was committed.
+    #[must_use]
+    pub fn show(self, shown: watch::Sender<Shipped>) -> Self {
+        Self { shown, ..self }
     }
 
     /// The server that it ships to.
@@ -147,6 +156,7 @@ impl Shipper {
             shipped.refused += counted.refused;
             shipped.damaged_ranges += u64::from(counted.damaged);
             self.keep(&shipped, counted.damaged.then_some(&range))?;
+            self.shown.send_replace(shipped);
         }
         self.let_go(shipped.to)?;
         Ok(Ended::Done)
