@@ -61,6 +61,11 @@ impl Layout {
         self.root.join("snapshots")
     }
 
+    /// Directory of what the shipper remembers.
+    pub fn shipping(&self) -> PathBuf {
+        self.root.join("shipping")
+    }
+
     /// Directory of the Parquet store.
     pub fn parquet(&self) -> PathBuf {
         self.root.join("parquet")

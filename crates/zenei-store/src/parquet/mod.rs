@@ -307,6 +307,11 @@ impl ParquetStore {
         Ok(bytes.len() as u64)
     }
 
+    /// The disk that it is on.
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     fn files(&self, table: Table, up_to: Option<Sealed>) -> Result<Files, ReadError> {
         let dir = self.dir.join(table.as_str());
         let names = match self.disk.list(&dir) {
@@ -379,6 +384,16 @@ fn open_file(disk: &dyn Disk, path: &Path) -> Result<ParquetRecordBatchReader, R
         return Err(ReadError::Format { path: path.to_path_buf(), found });
     }
     builder.with_batch_size(BATCH_ROWS).build().map_err(failed)
+}
+
+/// Rows and bytes of a file.
+fn size_of_file(disk: &dyn Disk, path: &Path) -> Result<(usize, usize), ReadError> {
+    let bytes = read_whole(disk, path).map_err(|source| ReadError::Disk { path: path.to_path_buf(), source })?;
+    let length = bytes.len();
+    let read = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes));
+    let builder = read.map_err(|source| ReadError::Parquet { path: path.to_path_buf(), source })?;
+    let rows = builder.metadata().file_metadata().num_rows();
+    Ok((usize::try_from(rows).unwrap_or(usize::MAX), length))
 }
 
 fn properties(batch: &RecordBatch) -> Result<WriterProperties, ParquetError> {

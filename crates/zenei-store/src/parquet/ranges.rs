@@ -1,5 +1,5 @@
 //! The store range by range, as a queue: what was sealed after a place, one range's rows, and letting a range go. Called by the shipper.
-use super::{Batches, DeadLetters, Files, Gaps, ParquetStore, ReadError, SealError, Table, range_of};
+use super::{Batches, DeadLetters, Files, Gaps, ParquetStore, ReadError, SealError, Table, range_of, size_of_file};
 use crate::control::Sealed;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -55,6 +55,21 @@ impl ParquetStore {
     /// A range's gaps.
     pub fn gaps_of(&self, range: &SealedRange) -> Gaps {
         Gaps::new(self.files_of(Table::Gaps, range))
+    }
+
+    /// How large a range is: rows of records, and bytes of all its files.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn size_of(&self, range: &SealedRange) -> Result<(usize, usize), ReadError> {
+        let mut size = (0, 0);
+        for &table in &range.tables {
+            let path = self.path(table, range);
+            let (rows, bytes) = size_of_file(&*self.disk, &path)?;
+            size.0 += if table == Table::Records { rows } else { 0 };
+            size.1 += bytes;
+        }
+        Ok(size)
     }
 
     /// Removes a range's files. A part that is gone already is no error.

@@ -83,7 +83,7 @@ impl Ground {
         }
         txn.commit().unwrap();
         let server = Server::new(&self.address, Timeouts::default()).unwrap();
-        let options = ShipOptions { gateway_id: GATEWAY.into(), keep_ms: i64::MAX };
+        let options = ShipOptions { gateway_id: GATEWAY.into(), keep_ms: i64::MAX, max_rows: 0, memory: None };
         Shipper::new(self.store(), control, server, self.form.clone(), options)
     }
 

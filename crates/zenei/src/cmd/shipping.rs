@@ -17,6 +17,8 @@ use zenei_store::{Control, Layout, ParquetStore};
 const LOOK: Duration = Duration::from_secs(1);
 /// How long shipped files stay on this machine. A guess: a day's records can be replayed here without asking a server.
 const KEEP_MS: i64 = 24 * 3_600_000;
+/// Records that go together after the server was away: those of a full range by default, which memory has room for anyway.
+const MAX_ROWS: usize = 50_000;
 /// How long an end waits for an insert that is on its way. Nothing is lost beyond it: the next start sends the same again. A guess.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -56,7 +58,12 @@ impl Shipping {
         let store = ParquetStore::open_read_only(Arc::new(RealDisk), &layout.parquet());
         let control = Control::open(&layout.control()).map_err(|error| broken(error.into()))?;
         let form = clickhouse::form(clickhouse, None)?;
-        let options = ShipOptions { gateway_id: config.gateway.id.clone(), keep_ms: KEEP_MS };
+        let options = ShipOptions {
+            gateway_id: config.gateway.id.clone(),
+            keep_ms: KEEP_MS,
+            max_rows: MAX_ROWS.max(config.store.seal_limits().rows),
+            memory: Some(layout.shipping()),
+        };
         let server = clickhouse::server(clickhouse)?;
         let shipper = Shipper::new(store, control, server, form.clone(), options);
         let shipped = shipper.shipped().map_err(|error| broken(error.into()))?;

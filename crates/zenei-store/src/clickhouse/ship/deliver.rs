@@ -1,13 +1,14 @@
-//! Getting a range's batches into the server's tables: again in the same bytes while nobody knows, and around the rows that it refuses. Called by the
+//! Getting a shipment's batches into the server's tables: again in the same bytes while nobody knows, and around the rows that it refuses. Called by the
 //! shipper.
 use super::backoff::Jitter;
 use super::load::{Loaded, Part};
+use super::shipment::Shipment;
 use super::{Go, ShipError};
 use crate::clickhouse::columns::{self, Target};
 use crate::clickhouse::server::Server;
 use crate::clickhouse::trouble::{Trouble, Verdict};
 use crate::dead_letter::DeadLetter;
-use crate::parquet::{SealedRange, StoredRecord, to_json};
+use crate::parquet::{StoredRecord, to_json};
 use crate::schema::Form;
 use arrow_array::RecordBatch;
 use arrow_ipc::writer::StreamWriter;
@@ -20,20 +21,19 @@ use zenei_wire::{Reason, Refusal};
 /// up, and the same row is tried until somebody has mended the table. A guess.
 pub const MAX_REFUSED_ROWS: usize = 100;
 
-/// What became of a range's records.
+/// What became of a shipment's records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) taken: u64,
     pub(super) refused: u64,
-    pub(super) damaged: bool,
 }
 
-/// One range on its way.
+/// One shipment on its way.
 pub(super) struct Delivery<'a> {
     pub(super) server: &'a Server,
     pub(super) form: &'a Form,
     pub(super) gateway_id: &'a str,
-    pub(super) range: &'a SealedRange,
+    pub(super) shipment: &'a Shipment,
     pub(super) attempts: &'a mut Jitter,
     pub(super) wait: &'a mut dyn FnMut(Duration) -> Go,
 }
@@ -136,9 +136,9 @@ impl Delivery<'_> {
         }
     }
 
-    /// Names an insert: equal for the same table, gateway and range, and for nothing else.
+    /// Names an insert: equal for the same table, gateway and ranges, and for nothing else.
     fn token(&self, target: Target) -> String {
-        let SealedRange { from, to, .. } = self.range;
+        let Shipment { from, to, .. } = self.shipment;
         format!("{}:{}:{from}-{}-{}", target.as_str(), self.gateway_id, to.offset, to.advanced_to.ms())
     }
 }

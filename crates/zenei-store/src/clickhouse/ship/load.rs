@@ -1,4 +1,4 @@
-//! One sealed range as what is sent: a batch of columns per table, rows sorted by the table's key. The same range gives the same batches. Called by the
+//! Sealed ranges as what is sent: a batch of columns per table, rows sorted by the table's key. The same ranges give the same batches. Called by the
 //! shipper.
 use super::ShipError;
 use super::rest::RestVoltages;
@@ -8,7 +8,7 @@ use crate::parquet::{ParquetStore, ReadError, SealedRange, StoredBatch, StoredGa
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 
-/// A range's rows, ready to send.
+/// The rows of ranges, ready to send.
 #[derive(Debug)]
 pub(super) struct Loaded {
     batches: Vec<StoredBatch>,
@@ -31,16 +31,32 @@ impl Loaded {
     }
 }
 
-/// Loads a range; `rest` is left as it is where that fails.
-pub(super) fn range(
-    store: &ParquetStore,
-    range: &SealedRange,
-    rest: &mut RestVoltages,
-    gateway_id: &str,
-) -> Result<Loaded, ShipError> {
-    let batches = store.batches_of(range).collect::<Result<Vec<StoredBatch>, _>>()?;
-    let dead = store.dead_letters_of(range).collect::<Result<Vec<DeadLetter>, _>>()?;
-    let gaps = store.gaps_of(range).collect::<Result<Vec<StoredGap>, _>>()?;
+/// What was read of ranges.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    batches: Vec<StoredBatch>,
+    dead: Vec<DeadLetter>,
+    gaps: Vec<StoredGap>,
+}
+
+impl Read {
+    /// Reads one more range; nothing is taken from it where that fails.
+    pub(super) fn add(&mut self, store: &ParquetStore, range: &SealedRange) -> Result<(), ReadError> {
+        let batches = store.batches_of(range).collect::<Result<Vec<StoredBatch>, _>>()?;
+        let dead = store.dead_letters_of(range).collect::<Result<Vec<DeadLetter>, _>>()?;
+        let gaps = store.gaps_of(range).collect::<Result<Vec<StoredGap>, _>>()?;
+        // A value that no version 1 writer writes is found now, while the range can still be left out.
+        outgoing(&batches)?;
+        self.batches.extend(batches);
+        self.dead.extend(dead);
+        self.gaps.extend(gaps);
+        Ok(())
+    }
+}
+
+/// Makes what was read into what is sent.
+pub(super) fn loaded(read: Read, rest: &mut RestVoltages, gateway_id: &str) -> Result<Loaded, ShipError> {
+    let Read { batches, dead, gaps } = read;
     let mut rows = outgoing(&batches)?;
     for (row, _) in &mut rows {
         row.rest_mv = rest.see(&row.heard, row.late);

@@ -2,12 +2,13 @@
 //! is sealed is durable, so hearing, acknowledging and detecting never wait for a server, and memory stays flat however long it is away.
 //! Must not know how records are heard or what is found in them. Called by a thread of the gateway's process, which gives it its waits.
 //!
-//! A range is read, made into one batch of columns per table, sent under a token that names table, gateway and range, and sent again in the
-//! same bytes until the server has said what it did. Then one transaction moves the cursor on; only then may the files go.
+//! What goes together is written down, read, made into one batch of columns per table, sent under a token that names table, gateway and range, and sent
+//! again in the same bytes until the server has said what it did. Then one transaction moves the cursor on; only then may the files go.
 mod backoff;
 mod deliver;
 mod load;
 mod rest;
+mod shipment;
 
 #[cfg(test)]
 mod tests;
@@ -19,8 +20,11 @@ use super::server::Server;
 use crate::control::{Control, ControlError, Sealed};
 use crate::parquet::{ParquetStore, ReadError, SealError, SealedRange};
 use crate::schema::Form;
+use crate::snapshot::{self, SnapshotError};
 use arrow_schema::ArrowError;
 use rest::RestVoltages;
+use shipment::Shipment;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::watch;
 use zenei_wire::EngineTime;
@@ -63,6 +67,9 @@ pub enum ShipError {
     /// Files of shipped ranges could not be removed.
     #[error("shipped files could not be removed")]
     LetGo(#[from] SealError),
+    /// What a restart needs could not be kept.
+    #[error("the batteries at rest can't be kept")]
+    Memory(#[from] SnapshotError),
 }
 
 /// How far shipping has come, and what it counted, since the state directory was made.
@@ -85,6 +92,10 @@ pub struct ShipOptions {
     pub gateway_id: String,
     /// How long shipped files stay, by the time up to which they were sealed, ms.
     pub keep_ms: i64,
+    /// The most records that go together where several ranges wait.
+    pub max_rows: usize,
+    /// Directory for what a restart would else read from all that was shipped last; `None`: it does.
+    pub memory: Option<PathBuf>,
 }
 
 /// Ships the sealed ranges of one state directory.
@@ -98,6 +109,8 @@ pub struct Shipper {
     rest: Option<RestVoltages>,
     attempts: backoff::Jitter,
     shown: watch::Sender<Shipped>,
+    /// Whether what was kept long enough is gone; it is looked for again when more was shipped.
+    has_let_go: bool,
 }
 
 impl Shipper {
@@ -105,7 +118,7 @@ impl Shipper {
     pub fn new(store: ParquetStore, control: Control, server: Server, form: Form, options: ShipOptions) -> Self {
         let attempts = backoff::Jitter::new(&options.gateway_id);
         let shown = watch::Sender::default();
-        Self { store, control, server, form, options, rest: None, attempts, shown }
+        Self { store, control, server, form, options, rest: None, attempts, shown, has_let_go: false }
     }
 
     /// Shows to `shown` how far shipping has come, each time after it was committed.
@@ -135,59 +148,87 @@ impl Shipper {
     pub fn ship(&mut self, wait: &mut dyn FnMut(Duration) -> Go) -> Result<Ended, ShipError> {
         let sealed = self.control.checkpoint()?.unwrap_or_default().sealed;
         let mut shipped = self.shipped()?;
-        for range in self.store.ranges(shipped.to, sealed)? {
-            let outcome = self.ship_range(&range, shipped.to, wait);
+        let before = shipped.to;
+        let mut waiting = self.store.ranges(shipped.to, sealed)?.into();
+        let max_rows = self.options.max_rows;
+        while let Some(shipment) = Shipment::next(&mut waiting, &self.store, &mut self.control, max_rows)? {
+            let outcome = self.ship_one(&shipment, shipped.to, wait);
             if !matches!(outcome, Ok(Some(_))) {
-                // It has learned from a range that will be loaded again.
+                // It has learned from ranges that will be loaded again.
                 self.rest = None;
             }
-            let counted = match outcome {
-                Ok(Some(counted)) => counted,
-                Ok(None) => return Ok(Ended::Stopped),
-                Err(ShipError::Read(error)) if !matches!(error, ReadError::Disk { .. }) => {
-                    let (from, to) = (range.from, range.to.offset);
-                    tracing::error!(from, to, %error, "a sealed range is damaged and is not shipped; its files stay");
-                    deliver::Counted { damaged: true, ..deliver::Counted::default() }
-                }
-                Err(error) => return Err(error),
-            };
-            shipped.to = range.to;
+            let Some((counted, damaged)) = outcome? else { return Ok(Ended::Stopped) };
+            shipped.to = shipment.to;
             shipped.records += counted.taken;
             shipped.refused += counted.refused;
-            shipped.damaged_ranges += u64::from(counted.damaged);
-            self.keep(&shipped, counted.damaged.then_some(&range))?;
+            shipped.damaged_ranges += damaged.len() as u64;
+            self.keep(&shipped, &damaged)?;
             self.shown.send_replace(shipped);
         }
+        if shipped.to == before && self.has_let_go {
+            return Ok(Ended::Done);
+        }
         self.let_go(shipped.to)?;
+        self.has_let_go = true;
+        if let Some(dir) = &self.options.memory {
+            snapshot::keep_only(self.store.disk(), dir, Some(&memory_name(shipped.to)))?;
+        }
         Ok(Ended::Done)
     }
 
-    /// Ships one range; `None` where it was stopped.
-    fn ship_range(
+    /// Ships what goes together; `None` where it was stopped. Gives what was passed over because it is damaged, too.
+    fn ship_one<'s>(
         &mut self,
-        range: &SealedRange,
+        shipment: &'s Shipment,
         shipped_to: Sealed,
         wait: &mut dyn FnMut(Duration) -> Go,
-    ) -> Result<Option<deliver::Counted>, ShipError> {
+    ) -> Result<Option<(deliver::Counted, Vec<&'s SealedRange>)>, ShipError> {
+        let (mut read, mut damaged) = (load::Read::default(), Vec::new());
+        for range in &shipment.ranges {
+            match read.add(&self.store, range) {
+                Ok(()) => {}
+                Err(error @ ReadError::Disk { .. }) => return Err(error.into()),
+                Err(error) => {
+                    let (from, to) = (range.from, range.to.offset);
+                    tracing::error!(from, to, %error, "a sealed range is damaged and is not shipped; its files stay");
+                    damaged.push(range);
+                }
+            }
+        }
         let mut rest = match self.rest.take() {
             Some(rest) => rest,
             None => self.warm(shipped_to)?,
         };
-        let loaded = load::range(&self.store, range, &mut rest, &self.options.gateway_id)?;
-        self.rest = Some(rest);
+        let loaded = load::loaded(read, &mut rest, &self.options.gateway_id)?;
         let mut delivery = deliver::Delivery {
             server: &self.server,
             form: &self.form,
             gateway_id: &self.options.gateway_id,
-            range,
+            shipment,
             attempts: &mut self.attempts,
             wait,
         };
-        delivery.all(&loaded)
+        let Some(counted) = delivery.all(&loaded)? else { return Ok(None) };
+        self.remember(&rest, shipment.to)?;
+        self.rest = Some(rest);
+        Ok(Some((counted, damaged)))
     }
 
-    /// The batteries at rest by what was shipped last, so that a restart sends what it would have sent.
+    /// Keeps the batteries at rest for a restart that goes on from `to`; before the cursor moves there.
+    fn remember(&self, rest: &RestVoltages, to: Sealed) -> Result<(), ShipError> {
+        let Some(dir) = &self.options.memory else { return Ok(()) };
+        Ok(snapshot::write(self.store.disk(), dir, &memory_name(to), &rest.to_bytes())?)
+    }
+
+    /// The batteries at rest at the place up to which everything is shipped, so that a restart sends what it would have sent: as they were remembered
+    /// there, else by what was shipped last.
     fn warm(&self, shipped_to: Sealed) -> Result<RestVoltages, ShipError> {
+        if let Some(dir) = &self.options.memory {
+            let read = snapshot::read(self.store.disk(), dir, &memory_name(shipped_to));
+            if let Some(rest) = read.ok().and_then(|bytes| RestVoltages::from_bytes(&bytes)) {
+                return Ok(rest);
+            }
+        }
         let mut rest = RestVoltages::default();
         let oldest = EngineTime(shipped_to.advanced_to.ms().saturating_sub(WARM_MS));
         for range in self.store.ranges(Sealed::default(), shipped_to)? {
@@ -206,7 +247,7 @@ impl Shipper {
         Ok(rest)
     }
 
-    fn keep(&mut self, shipped: &Shipped, damaged: Option<&SealedRange>) -> Result<(), ControlError> {
+    fn keep(&mut self, shipped: &Shipped, damaged: &[&SealedRange]) -> Result<(), ControlError> {
         let Shipped { to, records, refused, damaged_ranges } = *shipped;
         let advanced_to = u64::try_from(to.advanced_to.ms()).unwrap_or(0);
         let txn = self.control.begin()?;
@@ -220,7 +261,7 @@ impl Shipper {
         for (name, value) in values {
             txn.set_cursor(&format!("{CURSOR_PREFIX}{name}"), value)?;
         }
-        if let Some(range) = damaged {
+        for range in damaged {
             let (offset, advanced_to) = (range.to.offset, range.to.advanced_to.ms());
             txn.set_cursor(&format!("{CURSOR_PREFIX}damaged/{offset}-{advanced_to}"), range.from)?;
         }
@@ -239,6 +280,11 @@ impl Shipper {
         }
         Ok(())
     }
+}
+
+/// What the batteries at rest at this place are remembered under.
+fn memory_name(at: Sealed) -> String {
+    format!("{:020}-{}", at.offset, at.advanced_to.ms())
 }
 
 /// How far shipping has come, from a control database that somebody else may be writing.

@@ -105,12 +105,27 @@ fn seal(disk: &SimDisk, ranges: &[Vec<Row>], control: &mut Control) {
 }
 
 fn shipper(disk: &SimDisk, control: Control, server: &FakeServer, keep_ms: i64) -> Shipper {
+    let options = ShipOptions { gateway_id: "gw-1".into(), keep_ms, max_rows: 0, memory: None };
+    shipper_with(disk, control, server, options)
+}
+
+fn shipper_with(disk: &SimDisk, control: Control, server: &FakeServer, options: ShipOptions) -> Shipper {
     let address = ServerAddress { url: server.url(), user: "default".into(), password: String::new() };
     let timeouts = Timeouts { send: Duration::from_secs(20), answer: server.patience() };
     let server = Server::new(&address, timeouts).unwrap();
     let form = Form::new("zenei", None, Retention::default()).unwrap();
-    let options = ShipOptions { gateway_id: "gw-1".into(), keep_ms };
     Shipper::new(store(disk), control, server, form, options)
+}
+
+/// A control database in which these ranges are sealed and the first `shipped` of them shipped.
+fn control_after(ranges: &[Vec<Row>], shipped: u64) -> Control {
+    let mut control = Control::in_memory().unwrap();
+    seal(&SimDisk::new(1), ranges, &mut control);
+    let txn = control.begin().unwrap();
+    txn.set_cursor("ship/offset", 100 * shipped).unwrap();
+    txn.set_cursor("ship/advanced_to_ms", shipped * u64::try_from(HOUR_MS).unwrap()).unwrap();
+    txn.commit().unwrap();
+    control
 }
 
 fn tokens(asked: &[Asked]) -> Vec<&str> {
@@ -255,15 +270,95 @@ fn a_restart_between_insert_and_cursor_sends_the_same_bytes_again() {
     let first = server.asked();
     // As if the last two ranges had been taken, and the process had died before it wrote that down.
     let disk = stage.disk.clone();
-    let mut control = Control::in_memory().unwrap();
-    seal(&SimDisk::new(1), &ranges, &mut control);
-    let txn = control.begin().unwrap();
-    txn.set_cursor("ship/offset", 100).unwrap();
-    txn.set_cursor("ship/advanced_to_ms", u64::try_from(HOUR_MS).unwrap()).unwrap();
-    txn.commit().unwrap();
+    let control = control_after(&ranges, 1);
     let again = shipper(&disk, control, &server, 24 * HOUR_MS).ship(&mut |_| Go::Stop).unwrap();
     assert_eq!(again, Ended::Done);
     let asked = server.asked();
     let second = asked[first.len()..].iter().map(Asked::same);
     assert!(second.eq(first[1..].iter().map(Asked::same)), "with the batteries at rest of before");
+}
+
+#[test]
+fn a_restart_sends_the_same_bytes_by_what_it_remembers_when_the_files_are_gone() {
+    let server = FakeServer::start(|_, _| Answer::Taken);
+    let ranges = [vec![state(0, 1, 2900)], vec![op(0, 2)]];
+    let memory = || Some(PathBuf::from("/shipping"));
+    let options = || ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 0, memory: memory() };
+    let ship = |disk: &SimDisk, control, options| {
+        assert_eq!(shipper_with(disk, control, &server, options).ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
+    };
+    let disk = SimDisk::new(0);
+    let mut control = Control::in_memory().unwrap();
+    seal(&disk, &ranges[..1], &mut control);
+    ship(&disk, control, options());
+    seal(&disk, &ranges, &mut Control::in_memory().unwrap());
+    let name = disk.list(Path::new("/store/records")).unwrap().remove(0);
+    disk.remove(&Path::new("/store/records").join(name)).unwrap();
+    let asked_before = server.asked().len();
+    ship(&disk, control_after(&ranges, 1), options());
+    ship(&disk, control_after(&ranges, 1), ShipOptions { memory: None, ..options() });
+    let asked = server.asked();
+    let [with, .., without, _] = &asked[asked_before..] else { panic!("{} inserts", asked.len() - asked_before) };
+    assert_eq!(with.token, without.token);
+    assert_ne!(with.same(), without.same(), "without, the voltage before the operation is not known any more");
+    assert_eq!(disk.list(Path::new("/shipping")).unwrap().len(), 1, "one place is remembered, the last");
+}
+
+#[test]
+fn ranges_that_waited_go_together_up_to_the_size_of_a_full_one() {
+    let server = FakeServer::start(|_, _| Answer::Taken);
+    let range = |from: u32, count: u32| (from..from + count).map(|seq| state(0, seq, 2900)).collect::<Vec<_>>();
+    let ranges = [range(0, 3), range(3, 3), range(6, 3), range(9, 30), range(39, 1)];
+    let disk = SimDisk::new(0);
+    let mut control = Control::in_memory().unwrap();
+    seal(&disk, &ranges, &mut control);
+    let options = ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 8, memory: None };
+    let mut shipper = shipper_with(&disk, control, &server, options);
+    assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
+    let expected = [(0, 200), (200, 300), (300, 400), (400, 500)];
+    let expected = expected.map(|(from, to)| format!("record:gw-1:{from}-{to}-{}", to / 100 * HOUR_MS as u64));
+    assert_eq!(tokens(&server.asked()), expected);
+    assert_eq!(shipper.shipped().unwrap().records, 40);
+}
+
+#[test]
+fn what_was_begun_together_or_alone_goes_on_so_after_a_restart() {
+    for alone in [true, false] {
+        let ranges = [vec![state(0, 1, 2900)], vec![state(0, 2, 2900)], vec![state(0, 3, 2900)]];
+        let silent = FakeServer::start(|_, _| Answer::HangUp);
+        let disk = SimDisk::new(0);
+        let mut control = Control::in_memory().unwrap();
+        seal(&disk, &ranges[..if alone { 1 } else { 2 }], &mut control);
+        let options = || ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 100, memory: None };
+        let mut shipper = shipper_with(&disk, control, &silent, options());
+        assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Stopped);
+        // A restart, by which more is sealed.
+        let mut control = shipper.control;
+        seal(&disk, &ranges, &mut control);
+        let server = FakeServer::start(|_, _| Answer::Taken);
+        assert_eq!(shipper_with(&disk, control, &server, options()).ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
+        let (begun, asked) = (silent.asked(), server.asked());
+        assert_eq!(asked[0].same(), begun[0].same(), "alone: {alone}");
+        assert_eq!(asked.len(), 2, "the others go together behind it");
+    }
+}
+
+#[test]
+fn a_damaged_range_among_others_is_passed_over_alone() {
+    let server = FakeServer::start(|_, _| Answer::Taken);
+    let ranges = [vec![state(0, 1, 2900)], vec![state(0, 2, 2900)], vec![state(0, 3, 2900)]];
+    let disk = SimDisk::new(0);
+    let mut control = Control::in_memory().unwrap();
+    seal(&disk, &ranges, &mut control);
+    let name = disk.list(Path::new("/store/records")).unwrap().remove(1);
+    let path = Path::new("/store/records").join(name);
+    let bytes = crate::disk::read_whole(&disk, &path).unwrap().len() as u64;
+    assert!(disk.flip_bit(&path, 8 * (bytes - 1)));
+    let options = ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 100, memory: None };
+    let mut shipper = shipper_with(&disk, control, &server, options);
+    assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
+    let shipped = shipper.shipped().unwrap();
+    assert_eq!((shipped.records, shipped.damaged_ranges), (2, 1));
+    let name = |from: i64, to: i64| format!("record:gw-1:{from}-{to}-{}", to / 100 * HOUR_MS);
+    assert_eq!(tokens(&server.asked()), [name(0, 100), name(200, 300)]);
 }

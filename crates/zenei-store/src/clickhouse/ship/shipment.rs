@@ -1,0 +1,91 @@
+//! Which ranges go out together? One alone while the server keeps up; after it was away, as many as wait, up to the size of a full range: a server wants
+//! few large inserts, and memory stays that of one range. What goes together is written down before it goes, so that a restart sends the same. Knows no
+//! row. Called by the shipper.
+use super::ShipError;
+use crate::control::{Control, ControlError, Sealed};
+use crate::parquet::{ParquetStore, ReadError, SealedRange};
+use std::collections::VecDeque;
+use zenei_wire::EngineTime;
+
+/// The most bytes of files that go out together: the dead letters of one full range.
+const MAX_BYTES: usize = 16 << 20;
+
+/// Ranges that are sent as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shipment {
+    /// The first one's first offset.
+    pub(super) from: u64,
+    /// Where the last one ends.
+    pub(super) to: Sealed,
+    pub(super) ranges: Vec<SealedRange>,
+}
+
+impl Shipment {
+    /// Takes from what waits what goes next, and writes that down; `None` where nothing waits. `max_rows`: of records, where several go
+    /// together.
+    pub(super) fn next(
+        waiting: &mut VecDeque<SealedRange>,
+        store: &ParquetStore,
+        control: &mut Control,
+        max_rows: usize,
+    ) -> Result<Option<Self>, ShipError> {
+        let Some(first) = waiting.pop_front() else { return Ok(None) };
+        let from = first.from;
+        let planned = planned(control)?.filter(|to| *to >= first.to);
+        let together = match planned {
+            Some(to) => waiting.iter().take_while(|range| range.to <= to).count(),
+            None => fitting(&first, waiting, store, max_rows)?,
+        };
+        let ranges: Vec<SealedRange> = std::iter::once(first).chain(waiting.drain(..together)).collect();
+        let to = ranges.last().map_or_else(Sealed::default, |range| range.to);
+        if planned.is_none() {
+            // Also of one range alone: after a restart more may wait behind it, and nobody knows then whether it was taken.
+            plan(control, to)?;
+        }
+        Ok(Some(Self { from, to, ranges }))
+    }
+}
+
+/// How many of those that wait fit with the first.
+fn fitting(
+    first: &SealedRange,
+    waiting: &VecDeque<SealedRange>,
+    store: &ParquetStore,
+    max_rows: usize,
+) -> Result<usize, ReadError> {
+    if waiting.is_empty() {
+        return Ok(0);
+    }
+    let Some((mut rows, mut bytes)) = whole_size(store, first)? else { return Ok(0) };
+    for (fits, range) in waiting.iter().enumerate() {
+        let Some((more_rows, more_bytes)) = whole_size(store, range)? else { return Ok(fits) };
+        (rows, bytes) = (rows + more_rows, bytes + more_bytes);
+        if rows > max_rows || bytes > MAX_BYTES {
+            return Ok(fits);
+        }
+    }
+    Ok(waiting.len())
+}
+
+/// Rows and bytes of a range; `None` for a damaged one, which goes alone.
+fn whole_size(store: &ParquetStore, range: &SealedRange) -> Result<Option<(usize, usize)>, ReadError> {
+    match store.size_of(range) {
+        Ok(size) => Ok(Some(size)),
+        Err(error @ ReadError::Disk { .. }) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// How far the shipment reaches that was begun last.
+fn planned(control: &Control) -> Result<Option<Sealed>, ControlError> {
+    let (offset, advanced_to) = (control.cursor("ship/plan_offset")?, control.cursor("ship/plan_advanced_to_ms")?);
+    let time = |ms| EngineTime(i64::try_from(ms).unwrap_or(i64::MAX));
+    Ok(offset.zip(advanced_to).map(|(offset, ms)| Sealed { offset, advanced_to: time(ms) }))
+}
+
+fn plan(control: &mut Control, to: Sealed) -> Result<(), ControlError> {
+    let txn = control.begin()?;
+    txn.set_cursor("ship/plan_offset", to.offset)?;
+    txn.set_cursor("ship/plan_advanced_to_ms", u64::try_from(to.advanced_to.ms()).unwrap_or(0))?;
+    txn.commit()
+}
