@@ -8,6 +8,7 @@ pub mod clickhouse;
 pub mod control;
 pub mod dead_letter;
 pub mod disk;
+pub mod hear;
 pub mod layout;
 pub mod ledger;
 pub mod parquet;
@@ -18,6 +19,7 @@ pub mod spool;
 
 pub use control::{Checkpoint, Control, ControlError, EventRow, OutboxRow, SealPlan, Sealed, Txn};
 pub use dead_letter::DeadLetter;
+pub use hear::hear;
 pub use layout::Layout;
 pub use ledger::{DropReason, Imbalance, Ledger};
 pub use parquet::{ParquetStore, StoredBatch, StoredRecord};

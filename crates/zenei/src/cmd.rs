@@ -6,7 +6,6 @@ mod demo;
 mod desk;
 mod doctor;
 mod figures;
-mod hear;
 mod incident;
 mod record;
 mod replay;

@@ -1,6 +1,5 @@
 //! `zenei record list`: every record that was acknowledged, once: the store up to the checkpoint, and what the spool holds beyond it, put through the same
 //! intake. Works beside a running daemon and after its end; writes nothing. Called by `cmd`.
-use super::hear::hear;
 use super::{clickhouse, contents, incident};
 use crate::cli::{Record as Command, RecordList};
 use crate::config::{self, Config, StoreKind};
@@ -13,7 +12,7 @@ use zenei_store::clickhouse::{RecordsError, Trouble, each_record};
 use zenei_store::disk::{Disk, RealDisk};
 use zenei_store::parquet::to_json;
 use zenei_store::snapshot::{self, SnapshotError};
-use zenei_store::{Checkpoint, Layout, ParquetStore, SpoolReader, StoredRecord};
+use zenei_store::{Checkpoint, Layout, ParquetStore, SpoolReader, StoredRecord, hear};
 use zenei_wire::{EngineTime, Name};
 
 /// How often the daemon may seal while its records are read, before the reader gives up. It seals every few seconds; reading the spool's tail takes less.

@@ -1,10 +1,9 @@
 //! Intake, engine and desk in virtual time: what a recording or a store would have led to. The same line and the same desk as the daemon's; no clock, no
 //! spool, no file. Called by `replay`.
-use super::super::hear::hear;
 use std::collections::BTreeMap;
 use zenei_desk::DeskDriver;
 use zenei_detect::{Batch, DeviceIx, Findings, Heard, Line, Registration, Rules};
-use zenei_store::{Control, StoredMessage};
+use zenei_store::{Control, StoredMessage, hear};
 use zenei_wire::{EngineTime, GatewayTime, Heading, Kind, Reason, Topic};
 
 /// How long after the last record time goes on (interface contract): a hole has then been waited for.

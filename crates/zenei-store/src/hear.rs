@@ -1,11 +1,11 @@
-//! From messages to what intake takes, or a dead letter's reason: how `replay` and `record list` read what a gateway spooled.
+//! From messages to what intake takes, or a dead letter's reason: how `replay`, `record list` and the lab read what a gateway spooled.
 //! Knows no file and no time.
+use crate::spool::StoredMessage;
 use zenei_detect::Heard;
-use zenei_store::StoredMessage;
 use zenei_wire::{Heading, Reason, Topic};
 
 /// Adds each record of a message to `heard`, and the reason of each that can't be read to `dead`. Other people's topics and last wills give neither.
-pub(crate) fn hear<'a>(message: &'a StoredMessage, heard: &mut Vec<Heard<'a>>, dead: &mut Vec<Reason>) {
+pub fn hear<'a>(message: &'a StoredMessage, heard: &mut Vec<Heard<'a>>, dead: &mut Vec<Reason>) {
     let topic = match Topic::parse(&message.topic) {
         Ok(Heading::Record(topic)) => topic,
         Ok(Heading::Online | Heading::Foreign) => return,

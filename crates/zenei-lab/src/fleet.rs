@@ -1,0 +1,166 @@
+//! `bench fleet`: simulated fleets, whose faults are known, through the product's own intake, engine and casebook in virtual time; and how good that
+//! was. Prints whatever it finds and judges nothing. Called by the lab's command line.
+//!
+//! How an incident is matched to a fault is said in [`matching`], what the measures count in [`measure`] and [`falsely`].
+pub mod falsely;
+pub mod matching;
+pub mod measure;
+pub mod opened;
+pub mod play;
+pub mod report;
+
+use crate::cli::Fleet;
+use crate::error::LabError;
+use firmware_sim::Scenario;
+use measure::Run;
+use play::{Played, play};
+use report::Report;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use zenei_detect::Rules;
+
+/// Locks and days of the small benchmark.
+const SMALL: (usize, f64) = (500, 30.0);
+
+/// A fleet to play.
+#[derive(Clone, Debug)]
+struct Plan {
+    seed: u64,
+    world: Option<u64>,
+    scenario: Scenario,
+}
+
+/// Runs `bench fleet`.
+///
+/// # Errors
+/// Where scenario or rules are bad, or a result can't be written.
+pub fn bench(arguments: &Fleet, out: &mut impl Write) -> Result<(), LabError> {
+    let rules = rules(arguments.rules.as_deref())?;
+    let plans = plans(arguments)?;
+    let played = play_all(&plans, &rules, arguments.jobs)?;
+    let runs: Vec<Run<'_>> =
+        plans.iter().zip(&played).map(|(plan, played)| Run::of(plan.seed, plan.world, played)).collect();
+    let (known, moved): (Vec<Run<'_>>, Vec<Run<'_>>) = runs.into_iter().partition(|run| run.world.is_none());
+    for run in known.iter().chain(&moved).filter(|_| arguments.verbose) {
+        report::write_details(out, run)?;
+    }
+    let report = Report::of(&known);
+    heading(out, &known, "the scenario's own physics")?;
+    report.write(out)?;
+    let mut json = serde_json::json!({"known": report::to_json(&known, &report)});
+    if !moved.is_empty() {
+        let other = Report::of(&moved);
+        writeln!(out)?;
+        heading(out, &moved, &format!("physics moved by up to {:.0} %", arguments.vary * 100.0))?;
+        other.write(out)?;
+        writeln!(out)?;
+        report::write_compared(out, ["known", "moved"], [&report, &other])?;
+        json["moved"] = report::to_json(&moved, &other);
+    }
+    if let Some(path) = &arguments.json {
+        fs::write(path, format!("{json}\n")).map_err(|error| LabError::unwritten(path, error))?;
+    }
+    Ok(())
+}
+
+/// The rules of a folder, or the embedded ones.
+///
+/// # Errors
+/// Where they can't be read or are bad.
+pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, LabError> {
+    let bad = |error| LabError::config("a rule is bad", error);
+    let Some(folder) = folder else { return Rules::embedded().map_err(bad) };
+    let unread = |error| LabError::unread(folder, error);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unread)? {
+        let path = entry.map_err(unread)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = fs::read_to_string(&path).map_err(|error| LabError::unread(&path, error))?;
+            files.push((path.display().to_string(), text));
+        }
+    }
+    Rules::parse(files.iter().map(|(name, text)| (name.as_str(), text.as_str()))).map_err(bad)
+}
+
+/// Each seed in the scenario's own physics; with `vary` also in each of the other worlds.
+fn plans(arguments: &Fleet) -> Result<Vec<Plan>, LabError> {
+    let scenario = scenario(arguments)?;
+    let own = |&seed: &u64| Plan { seed, world: None, scenario: scenario.clone() };
+    let mut plans: Vec<Plan> = arguments.seeds.iter().map(own).collect();
+    if arguments.vary > 0.0 {
+        for &world in &arguments.vary_seeds {
+            let moved = scenario.jittered(arguments.vary, world);
+            let moved = moved.map_err(|error| LabError::config("the scenario's physics can't be moved", error))?;
+            plans.extend(arguments.seeds.iter().map(|&seed| Plan {
+                seed,
+                world: Some(world),
+                scenario: moved.clone(),
+            }));
+        }
+    }
+    Ok(plans)
+}
+
+fn scenario(arguments: &Fleet) -> Result<Scenario, LabError> {
+    let bad = |error| LabError::config("the scenario can't be simulated", error);
+    let mut scenario = match &arguments.scenario {
+        None => Scenario::fleet().map_err(bad)?,
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|error| LabError::unread(path, error))?;
+            Scenario::from_toml(&text).map_err(bad)?
+        }
+    };
+    if arguments.small {
+        (scenario.locks, scenario.days) = SMALL;
+    }
+    scenario.locks = arguments.locks.unwrap_or(scenario.locks);
+    scenario.days = arguments.days.unwrap_or(scenario.days);
+    match (&mut scenario.faults, arguments.fault_rate) {
+        (Some(density), Some(rate)) => density.rate = rate,
+        (None, Some(_)) => {
+            let what = "--fault-rate needs a scenario with a density of faults; this one has no [faults]";
+            return Err(LabError::Usage(what.to_owned()));
+        }
+        (Some(_) | None, None) => {}
+    }
+    scenario.check().map_err(bad)?;
+    Ok(scenario)
+}
+
+/// Plays every fleet, so many at once; each by one thread alone, so that what it costs is its own.
+fn play_all(plans: &[Plan], rules: &Rules, jobs: usize) -> Result<Vec<Played>, LabError> {
+    let next = AtomicUsize::new(0);
+    let done: Vec<Mutex<Option<Result<Played, LabError>>>> = plans.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, plans.len().max(1)) {
+            scope.spawn(|| {
+                while let Some((plan, place)) = plans.iter().zip(&done).nth(next.fetch_add(1, Ordering::Relaxed)) {
+                    let played = play(&plan.scenario, plan.seed, rules);
+                    if let Ok(mut place) = place.lock() {
+                        *place = Some(played);
+                    }
+                }
+            });
+        }
+    });
+    // A thread that panicked has ended the scope with its panic: each place is filled.
+    done.into_iter().filter_map(|place| place.into_inner().ok().flatten()).collect()
+}
+
+fn heading(out: &mut impl Write, runs: &[Run<'_>], physics: &str) -> Result<(), LabError> {
+    let years: f64 = runs.iter().map(Run::device_years).sum();
+    let seeds = runs.iter().map(|run| match run.world {
+        None => run.seed.to_string(),
+        Some(world) => format!("{}/{world}", run.seed),
+    });
+    let seeds: Vec<String> = seeds.collect();
+    writeln!(out, "{} fleets, {years:.0} device-years, seeds {}, {physics}", runs.len(), seeds.join(" "))?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "fleet/bench_tests.rs"]
+mod tests;

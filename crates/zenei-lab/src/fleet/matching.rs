@@ -1,0 +1,120 @@
+//! Which true fault is an incident about? By scope and time, strictly: what can't be about a fault is false. Pure. Called by `fleet`.
+//!
+//! An incident is about a fault where
+//! - it was opened between the fault's onset and its end, or within [`AFTER_END_MS`] of the end; and
+//! - its scope is the fault's; or, of a fault that many locks share, it is about one of them, or about another group of which more than half
+//!   are among them, and it names the fault's domain or a part in which the fault shows. The last condition matters: a shared fault touches thousands of
+//!   locks for months, and without it would excuse whatever else is said of them; or
+//! - of a fault of one lock, its evidence is of this lock alone, whatever scope it names.
+//!
+//! An incident is about one fault at most: the one whose scope it names, before one whose domain it names, before the one that began last.
+use super::opened::Opened;
+use firmware_sim::Truth;
+use std::cmp::Reverse;
+use zenei_detect::{Component, ScopeKind};
+
+/// What ended is still found when the day in which it ended is over: the longest window on which detection closes. A guess.
+pub const AFTER_END_MS: i64 = 86_400_000;
+
+/// One fault and the incidents about it, in order of opening.
+#[derive(Clone, Debug)]
+pub struct Case<'a> {
+    /// What was really wrong.
+    pub truth: &'a Truth,
+    /// The incidents about it; the first one counts as its finding, the others only as incidents per cause.
+    pub incidents: Vec<&'a Opened>,
+}
+
+/// Every incident in its place.
+#[derive(Clone, Debug)]
+pub struct Matched<'a> {
+    /// One for each true fault, controls left out, in the order of the truth.
+    pub cases: Vec<Case<'a>>,
+    /// Incidents about no true fault: false ones.
+    pub others: Vec<&'a Opened>,
+}
+
+impl<'a> Matched<'a> {
+    /// Matches; `incidents` in order of opening.
+    pub fn of(truth: &'a [Truth], incidents: &'a [Opened]) -> Self {
+        let faults = truth.iter().filter(|truth| !truth.control);
+        let mut cases: Vec<Case<'a>> = faults.map(|truth| Case { truth, incidents: Vec::new() }).collect();
+        let mut others = Vec::new();
+        for incident in incidents {
+            let fits = cases.iter_mut().filter_map(|case| Some((fit(case.truth, incident)?, case)));
+            match fits.min_by_key(|(fit, _)| *fit) {
+                Some((_, case)) => case.incidents.push(incident),
+                None => others.push(incident),
+            }
+        }
+        Self { cases, others }
+    }
+}
+
+impl Case<'_> {
+    /// When it was found.
+    pub fn opened_ms(&self) -> Option<i64> {
+        self.incidents.first().map(|incident| incident.at_ms)
+    }
+
+    /// Whether the first incident names the fault's domain.
+    pub fn is_domain_right(&self) -> bool {
+        self.incidents.first().is_some_and(|incident| names_domain(self.truth, incident))
+    }
+
+    /// Whether the first incident names the fault's scope.
+    pub fn is_scope_right(&self) -> bool {
+        self.incidents.first().is_some_and(|incident| names_scope(self.truth, incident))
+    }
+
+    /// Whether the first incident names the fault's part.
+    pub fn is_component_right(&self) -> bool {
+        let named = self.incidents.first().map(|incident| incident.component.as_str());
+        named.is_some() && named == self.truth.component.as_deref()
+    }
+}
+
+/// How well an incident fits a fault, the better the smaller; `None` where it can't be about it.
+fn fit(truth: &Truth, incident: &Opened) -> Option<(bool, bool, Reverse<i64>)> {
+    let is_in_time = incident.at_ms >= truth.onset_ms && incident.at_ms <= truth.end_ms.saturating_add(AFTER_END_MS);
+    let is_about = names_scope(truth, incident)
+        || if truth.scope.kind == "device" { is_of_this_lock(truth, incident) } else { is_part(truth, incident) };
+    (is_in_time && is_about)
+        .then(|| (!names_scope(truth, incident), !names_domain(truth, incident), Reverse(truth.onset_ms)))
+}
+
+fn names_scope(truth: &Truth, incident: &Opened) -> bool {
+    incident.scope.kind.as_str() == truth.scope.kind && incident.scope.value == truth.scope.value
+}
+
+fn names_domain(truth: &Truth, incident: &Opened) -> bool {
+    truth.domain.as_deref() == Some(incident.domain.as_str())
+}
+
+fn is_of_this_lock(truth: &Truth, incident: &Opened) -> bool {
+    !incident.devices.is_empty() && incident.devices.iter().all(|device| *device == truth.scope.value)
+}
+
+fn is_part(truth: &Truth, incident: &Opened) -> bool {
+    let among = |device: &String| truth.devices.binary_search(device).is_ok();
+    let is_inside = if incident.scope.kind == ScopeKind::Device {
+        among(&incident.scope.value)
+    } else {
+        2 * incident.devices.iter().filter(|device| among(device)).count() > incident.devices.len()
+    };
+    is_inside && (names_domain(truth, incident) || shows_in(&truth.family).contains(&incident.component))
+}
+
+/// The parts in which a shared fault shows beside those of its own domain: a version that drains does it through the battery, one that restarts or
+/// leaks through the boards.
+fn shows_in(family: &str) -> &'static [Component] {
+    match family {
+        "F1" => &[Component::Battery, Component::BatteryBox, Component::PowerBoard],
+        "F2" | "F4" => &[Component::PowerBoard, Component::CommBoard],
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+#[path = "matching_tests.rs"]
+mod tests;

@@ -1,0 +1,245 @@
+//! One simulated fleet through the product's own decoding, intake, engine and casebook, in virtual time and without a file.
+//! Knows no measure: it hands over what was opened, what was decided, and what was really wrong. Called by `fleet`.
+use super::opened::Opened;
+use crate::cpu::timed;
+use crate::error::LabError;
+use bytes::Bytes;
+use firmware_sim::{Fleet, Message, Scenario, Truth};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use zenei_detect::{Batch, Decision, DecisionReason, Findings, Heard, Line, Rules};
+use zenei_incident::Casebook;
+use zenei_store::{Source, StoredMessage, hear, registry};
+use zenei_wire::{EngineTime, GatewayTime, Id, Reason};
+
+/// Virtual time of one step: what a large fleet says in it fits into a few megabytes.
+const STEP_MS: i64 = 3_600_000;
+/// How long time goes on after the last message, as in a replay (interface contract).
+const AFTER_MS: i64 = 120_000;
+/// So many candidates that did not open are kept of each lock or scope with a fault: those nearest to opening.
+const KEPT: usize = 8;
+
+/// A candidate that opened nothing, as far as a developer needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejected {
+    /// When.
+    pub at_ms: i64,
+    /// The rule.
+    pub rule: String,
+    /// Why not.
+    pub reason: DecisionReason,
+    /// What was observed.
+    pub value: f64,
+    /// Where the rule draws the line.
+    pub threshold: f64,
+    /// Unit of both.
+    pub unit: String,
+}
+
+/// Candidates that opened nothing, of scopes (kind and value) with a true fault.
+#[derive(Debug, Default)]
+pub struct Rejections {
+    of: HashMap<(String, String), Near>,
+}
+
+#[derive(Debug, Default)]
+struct Near {
+    span_ms: (i64, i64),
+    kept: Vec<Rejected>,
+}
+
+impl Rejections {
+    /// For these faults.
+    fn of(truth: &[Truth]) -> Self {
+        let mut of: HashMap<(String, String), Near> = HashMap::new();
+        for truth in truth.iter().filter(|truth| !truth.control) {
+            let span_ms = (truth.onset_ms, truth.end_ms);
+            let near = of.entry((truth.scope.kind.clone(), truth.scope.value.clone()));
+            let near = near.or_insert(Near { span_ms, kept: Vec::new() });
+            near.span_ms = (near.span_ms.0.min(span_ms.0), near.span_ms.1.max(span_ms.1));
+        }
+        Self { of }
+    }
+
+    /// Those of this fault's scope that came nearest to opening, the nearest first.
+    pub fn nearest(&self, truth: &Truth) -> Vec<&Rejected> {
+        let near = self.of.get(&(truth.scope.kind.clone(), truth.scope.value.clone()));
+        let mut kept: Vec<&Rejected> = near.map_or(Vec::new(), |near| near.kept.iter().collect());
+        kept.sort_by(|one, other| other.nearness().total_cmp(&one.nearness()));
+        kept
+    }
+
+    fn keep(&mut self, decision: &Decision) {
+        let scope = (decision.scope.kind.as_str().to_owned(), decision.scope.value.clone());
+        let Some(near) = self.of.get_mut(&scope) else { return };
+        if !(near.span_ms.0..=near.span_ms.1).contains(&decision.at.ms()) {
+            return;
+        }
+        near.kept.push(Rejected {
+            at_ms: decision.at.ms(),
+            rule: decision.rule.clone(),
+            reason: decision.reason,
+            value: decision.value,
+            threshold: decision.threshold,
+            unit: decision.unit.clone(),
+        });
+        if near.kept.len() > KEPT {
+            near.kept.sort_by(|one, other| other.nearness().total_cmp(&one.nearness()));
+            near.kept.truncate(KEPT);
+        }
+    }
+}
+
+impl Rejected {
+    fn nearness(&self) -> f64 {
+        (self.value / self.threshold).abs()
+    }
+}
+
+/// What a run of one fleet gave.
+#[derive(Debug, Default)]
+pub struct Played {
+    /// What was really wrong.
+    pub truth: Vec<Truth>,
+    /// Every incident, in order of opening.
+    pub incidents: Vec<Opened>,
+    /// Candidates that opened nothing while a true fault of the same scope lasted, by that scope.
+    pub rejected: Rejections,
+    /// How many locks.
+    pub locks: usize,
+    /// Start and end of the run.
+    pub span_ms: (i64, i64),
+    /// What it cost.
+    pub cost: Cost,
+}
+
+/// What a run cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Records that could be read, duplicates among them.
+    pub records: u64,
+    /// Records and messages that could not.
+    pub dead_letters: u64,
+    /// CPU seconds of the simulator, truth included.
+    pub simulate_s: f64,
+    /// CPU seconds from bytes to records.
+    pub decode_s: f64,
+    /// CPU seconds of intake and engine.
+    pub detect_s: f64,
+    /// CPU seconds from anomalies to incidents.
+    pub correlate_s: f64,
+    /// Bytes of the engine's whole state at the end, as a snapshot has it.
+    pub state_bytes: u64,
+}
+
+/// Plays a fleet to its end.
+///
+/// # Errors
+/// Where the scenario can't be simulated, or the product breaks one of its own rules.
+pub fn play(scenario: &Scenario, seed: u64, rules: &Rules) -> Result<Played, LabError> {
+    let mut course = Course::new(scenario, seed, rules)?;
+    let (start_ms, end_ms) = course.played.span_ms;
+    let mut at_ms = start_ms;
+    while at_ms < end_ms {
+        at_ms = (at_ms + STEP_MS).min(end_ms);
+        course.step(at_ms)?;
+    }
+    course.end(end_ms + AFTER_MS)
+}
+
+struct Course {
+    fleet: Fleet,
+    line: Line,
+    book: Casebook,
+    /// Anomalies taken so far; the store would know them by their id.
+    taken: HashSet<Id>,
+    messages: Vec<Message>,
+    offset: u64,
+    batch: Batch,
+    findings: Findings,
+    dead: BTreeMap<Reason, u64>,
+    played: Played,
+}
+
+impl Course {
+    fn new(scenario: &Scenario, seed: u64, rules: &Rules) -> Result<Self, LabError> {
+        let mut played = Played { locks: scenario.locks, ..Played::default() };
+        let made = timed(&mut played.cost.simulate_s, || {
+            Fleet::new(scenario, seed).map(|fleet| {
+                let truth = fleet.truth();
+                (fleet, truth)
+            })
+        });
+        let (fleet, truth) = made.map_err(|error| LabError::config("the scenario can't be simulated", error))?;
+        played.span_ms = (fleet.start_ms(), fleet.end_ms());
+        played.rejected = Rejections::of(&truth);
+        played.truth = truth;
+        let mut line = Line::new(Some(rules.clone()));
+        let registry = registry::read(fleet.registry_csv().as_bytes());
+        let registry = registry.map_err(|error| LabError::failed("the fleet's registry can't be read", error))?;
+        registry.iter().for_each(|registration| line.register(registration));
+        let (batch, findings) = (Batch::default(), Findings::default());
+        let (book, taken, dead) = (Casebook::default(), HashSet::new(), BTreeMap::new());
+        Ok(Self { fleet, line, book, taken, messages: Vec::new(), offset: 0, batch, findings, dead, played })
+    }
+
+    fn step(&mut self, to_ms: i64) -> Result<(), LabError> {
+        let cost = &mut self.played.cost;
+        let (fleet, messages) = (&mut self.fleet, &mut self.messages);
+        timed(&mut cost.simulate_s, || fleet.advance(to_ms, messages));
+        let stored: Vec<StoredMessage> = self.messages.drain(..).zip(self.offset..).map(stored).collect();
+        self.offset += stored.len() as u64;
+        let (mut heard, mut dead): (Vec<Heard<'_>>, Vec<Reason>) = (Vec::new(), Vec::new());
+        timed(&mut cost.decode_s, || stored.iter().for_each(|message| hear(message, &mut heard, &mut dead)));
+        cost.records += heard.len() as u64;
+        cost.dead_letters += dead.len() as u64;
+        dead.into_iter().for_each(|reason| *self.dead.entry(reason).or_default() += 1);
+        let (line, batch, findings) = (&mut self.line, &mut self.batch, &mut self.findings);
+        timed(&mut cost.detect_s, || line.ingest(&heard, EngineTime(to_ms), batch, findings));
+        self.correlate()
+    }
+
+    fn end(mut self, at_ms: i64) -> Result<Played, LabError> {
+        self.line.advance(EngineTime(at_ms), &mut self.batch, &mut self.findings);
+        self.correlate()?;
+        let state =
+            self.line.snapshot().map_err(|error| LabError::failed("the engine's state can't be read", error))?;
+        self.played.cost.state_bytes = state.len() as u64;
+        self.played.incidents = self.book.incidents().map(Opened::of).collect();
+        self.played.incidents.sort_by_key(|opened| (opened.at_ms, opened.id));
+        Ok(self.played)
+    }
+
+    /// As the desk does it: each finding once, in order, in one draft.
+    fn correlate(&mut self) -> Result<(), LabError> {
+        let broken = |error| LabError::failed("an event does not fit its incident", error);
+        let (book, taken, findings) = (&mut self.book, &mut self.taken, &self.findings);
+        let rejected = &mut self.played.rejected;
+        findings.decisions.iter().for_each(|decision| rejected.keep(decision));
+        let decided = timed(&mut self.played.cost.correlate_s, || {
+            let mut draft = book.draft();
+            for anomaly in &findings.anomalies {
+                if taken.insert(anomaly.id) {
+                    let outcome = draft.decide(anomaly).map_err(broken)?;
+                    outcome.decisions.iter().for_each(|decision| rejected.keep(decision));
+                }
+            }
+            let changes = draft.into_changes();
+            book.absorb(changes);
+            Ok(())
+        });
+        self.batch.clear();
+        self.findings.clear();
+        decided
+    }
+}
+
+fn stored((message, offset): (Message, u64)) -> StoredMessage {
+    StoredMessage {
+        offset,
+        heard_at: GatewayTime(message.at_ms),
+        source: Source::Recording,
+        authenticated: true,
+        topic: message.topic,
+        payload: Bytes::from(message.payload),
+    }
+}
