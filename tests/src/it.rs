@@ -6,6 +6,7 @@ mod daemon;
 mod dead_letters;
 mod demo;
 mod fleet;
+mod forgery;
 mod kill9;
 mod layering;
 mod metrics;

@@ -1,12 +1,13 @@
 //! What a lock says, and in which bytes.
 //!
-//! This crate answers: which fields a record has, in which units and ranges, and how they stand in JSON and in CBOR.
+//! This crate answers: which fields a record has, in which units and ranges, and how they stand in JSON, in CBOR and in advertisements.
 //! It must not know who hears, keeps or judges a record: it has no clock, no file, no socket, and firmware can use it
 //! (`no_std` with `alloc`). Everything else in the workspace is built on it.
 #![no_std]
 
 extern crate alloc;
 
+pub mod bthome;
 pub mod cbor;
 mod decode;
 pub mod digest;
@@ -28,7 +29,7 @@ pub use decode::{Decoded, MAX_DEPTH, MAX_PAYLOAD_BYTES, MAX_RECORDS, MAX_TEXT_BY
 pub use digest::Id;
 pub use ids::{DeviceId, Name, NameError, SiteId};
 pub use record::{
-    Body, ErrorReport, Event, EventKind, GatewayReport, Kind, LockState, Op, OpKind, OpResult, OpSource, Profile,
+    Adv, Body, ErrorReport, Event, EventKind, GatewayReport, Kind, LockState, Op, OpKind, OpResult, OpSource, Profile,
     Record, ResetReason, State, Text,
 };
 pub use refusal::{Reason, Refusal};

@@ -215,6 +215,31 @@ pub struct GatewayReport<'a> {
     pub locks_heard: Option<u32>,
 }
 
+/// What a lock's advertisements said, both sets of them in one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adv {
+    /// Battery voltage.
+    pub battery_mv: Option<Millivolts>,
+    /// The firmware's own estimate.
+    pub battery_pct: Option<Percent>,
+    /// Board temperature.
+    pub temp_c: Option<CentiCelsius>,
+    /// How strong the gateway heard it.
+    pub rssi_dbm: Option<DbMilliwatts>,
+    /// Where the bolt is: locked or unlocked.
+    pub lock_state: Option<LockState>,
+    /// Highest motor current of the last operation.
+    pub peak_ma: Option<Milliamps>,
+    /// Whether the firmware says that something is wrong.
+    pub problem: Option<bool>,
+    /// Low 16 bits of the newest `seq`: the head of the lock's log.
+    pub seq_low: Option<u16>,
+    /// Raised with each transmission of new values; wraps.
+    pub packet_id: Option<u8>,
+    /// Of an encrypted advertisement.
+    pub counter: Option<u32>,
+}
+
 impl Body<'_> {
     /// The kind of record that has this body.
     pub const fn kind(&self) -> Kind {

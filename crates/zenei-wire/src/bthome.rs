@@ -1,0 +1,195 @@
+//! Advertisements: BTHome v2 service data (UUID 0xFCD2), plain or encrypted, to what they say, and back. Every object of the standard is gone past by its
+//! length, so that any BTHome sensor reads; those of the telemetry contract are read by name.
+//!
+//! Knows bytes and keys, no radio, no clock and no registry: who may speak for a lock is the caller's matter, and so is whether a counter is new, which
+//! `listener` keeps. Called by the gateway, by `scan`, by `replay` and by simulators; firmware can use it.
+mod address;
+mod cipher;
+pub mod listener;
+mod object;
+mod reading;
+mod spooled;
+
+pub use address::{Address, AddressError};
+pub use cipher::{BindKey, BindKeyError};
+pub use listener::{Half, Listener, Merged, Verdict};
+pub use object::{Object, Objects, length_of};
+pub use reading::{Firmware, Reading, Set};
+pub use spooled::{Advertisement, SpooledError};
+
+use alloc::vec::Vec;
+use smallvec::SmallVec;
+
+/// The service's UUID of 16 bits, which the BTHome project has of the Bluetooth SIG.
+pub const SERVICE_UUID: u16 = 0xFCD2;
+/// The most bytes of service data: what one element of an extended advertisement holds (Bluetooth Core 5.4, vol. 3 part C, 11: a length of one byte,
+/// less type and UUID). Legacy ones have at most 31 bytes in all.
+pub const MAX_SERVICE_DATA_BYTES: usize = 252;
+/// The most bytes of a legacy advertisement (Bluetooth Core 5.4, vol. 6 part B, 2.3.1.1).
+pub const LEGACY_BYTES: usize = 31;
+
+/// Bit 0 of the first byte: what follows is encrypted.
+const ENCRYPTED: u8 = 1;
+/// Bit 1: the sender's address follows, in reversed order.
+const HAS_ADDRESS: u8 = 1 << 1;
+/// Bits 5 to 7: the version.
+const VERSION: u8 = 2;
+/// Length of the counter before the MIC.
+const COUNTER_BYTES: usize = 4;
+
+/// The objects of an advertisement in the clear.
+pub type Payload = SmallVec<[u8; LEGACY_BYTES]>;
+
+/// An advertisement that could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The counter under which it was encrypted; `None` for a plain one, which anybody could have sent.
+    pub counter: Option<u32>,
+    /// What it says.
+    pub reading: Reading,
+}
+
+/// Why service data can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Too short for what its first byte promises, or longer than any advertisement.
+    #[error("the service data has {found} bytes; {least} to {MAX_SERVICE_DATA_BYTES} are allowed")]
+    Length {
+        /// How many it has.
+        found: usize,
+        /// How many it needs.
+        least: usize,
+    },
+    /// Another version of the format.
+    #[error("the service data is of BTHome version {found}; version {VERSION} is allowed")]
+    Version {
+        /// Which one.
+        found: u8,
+    },
+    /// It is encrypted, and nobody has given a key.
+    #[error("the advertisement is encrypted, and the lock's bind key is not known")]
+    NoKey,
+    /// Its MIC is another one than the key gives: forged, damaged, or encrypted with another key.
+    #[error("the advertisement's MIC is not that of the lock's bind key")]
+    Forged,
+    /// An object goes on beyond the end.
+    #[error("object 0x{id:02x} at byte {at} has {found} bytes; it needs {needed}")]
+    Cut {
+        /// Its id.
+        id: u8,
+        /// Where its id stands among the objects.
+        at: usize,
+        /// How many bytes are left for its value.
+        found: usize,
+        /// How many its value needs.
+        needed: usize,
+    },
+}
+
+/// Reads service data: decrypts it where it is encrypted, then reads its objects. `heard_from` is the address that the radio names; a sender that puts its
+/// address into the data means that one.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn open(service_data: &[u8], heard_from: Address, key: Option<&BindKey>) -> Result<Opened, OpenError> {
+    let envelope = Envelope::read(service_data)?;
+    if envelope.info & ENCRYPTED == 0 {
+        return Ok(Opened { counter: None, reading: Reading::of(envelope.rest)? });
+    }
+    let sealed = Sealed::split(envelope.rest, service_data.len())?;
+    let key = key.ok_or(OpenError::NoKey)?;
+    let sender = envelope.sender.unwrap_or(heard_from);
+    let nonce = cipher::nonce(sender, envelope.info, sealed.counter);
+    let mut payload = Payload::from_slice(sealed.ciphertext);
+    cipher::open(key, &nonce, &mut payload, sealed.mic).map_err(|cipher::NotAuthentic| OpenError::Forged)?;
+    Ok(Opened { counter: Some(u32::from_le_bytes(sealed.counter)), reading: Reading::of(&payload)? })
+}
+
+/// Whether service data says that it is encrypted; false for what is no service data.
+pub fn is_encrypted(service_data: &[u8]) -> bool {
+    service_data.first().is_some_and(|info| info & ENCRYPTED != 0)
+}
+
+/// The address that the sender has put into the data; `None` where it has not.
+pub fn sender(service_data: &[u8]) -> Option<Address> {
+    Envelope::read(service_data).ok()?.sender
+}
+
+/// Service data with these objects, in the clear.
+pub fn plain(objects: &[u8]) -> Vec<u8> {
+    let mut data = Vec::with_capacity(1 + objects.len());
+    data.push(VERSION << 5);
+    data.extend_from_slice(objects);
+    data
+}
+
+/// Service data with these objects, encrypted. A counter must be used once with a key: two texts under one counter give each other away.
+pub fn sealed(objects: &[u8], sender: Address, key: &BindKey, counter: u32) -> Vec<u8> {
+    let info = VERSION << 5 | ENCRYPTED;
+    let mut data = Vec::with_capacity(1 + objects.len() + COUNTER_BYTES + cipher::MIC_BYTES);
+    data.push(info);
+    data.extend_from_slice(objects);
+    let counter = counter.to_le_bytes();
+    let mic = cipher::seal(key, &cipher::nonce(sender, info, counter), &mut data[1..]);
+    data.extend_from_slice(&counter);
+    data.extend_from_slice(&mic);
+    data
+}
+
+/// A legacy advertisement with flags (general discoverable, no classic Bluetooth) and this service data; `None` where it has no room.
+pub fn advertising_data(service_data: &[u8]) -> Option<SmallVec<[u8; LEGACY_BYTES]>> {
+    let mut bytes = SmallVec::from_slice(&[0x02, 0x01, 0x06]);
+    let length = u8::try_from(service_data.len() + 3).ok()?;
+    bytes.extend_from_slice(&[length, 0x16]);
+    bytes.extend_from_slice(&SERVICE_UUID.to_le_bytes());
+    bytes.extend_from_slice(service_data);
+    (bytes.len() <= LEGACY_BYTES).then_some(bytes)
+}
+
+/// Service data without what stands before its objects.
+struct Envelope<'a> {
+    info: u8,
+    sender: Option<Address>,
+    rest: &'a [u8],
+}
+
+impl<'a> Envelope<'a> {
+    fn read(service_data: &'a [u8]) -> Result<Self, OpenError> {
+        let found = service_data.len();
+        let least = |least: usize| OpenError::Length { found, least };
+        if found > MAX_SERVICE_DATA_BYTES {
+            return Err(least(1));
+        }
+        let (&info, rest) = service_data.split_first().ok_or(least(1))?;
+        if info >> 5 != VERSION {
+            return Err(OpenError::Version { found: info >> 5 });
+        }
+        if info & HAS_ADDRESS == 0 {
+            return Ok(Self { info, sender: None, rest });
+        }
+        let (reversed, rest) = rest.split_first_chunk::<6>().ok_or(least(7))?;
+        let mut address = *reversed;
+        address.reverse();
+        Ok(Self { info, sender: Some(Address(address)), rest })
+    }
+}
+
+/// An encrypted payload in its parts.
+struct Sealed<'a> {
+    ciphertext: &'a [u8],
+    counter: [u8; COUNTER_BYTES],
+    mic: [u8; cipher::MIC_BYTES],
+}
+
+impl<'a> Sealed<'a> {
+    fn split(rest: &'a [u8], found: usize) -> Result<Self, OpenError> {
+        let least = found - rest.len() + COUNTER_BYTES + cipher::MIC_BYTES;
+        let short = OpenError::Length { found, least };
+        let (rest, &mic) = rest.split_last_chunk::<{ cipher::MIC_BYTES }>().ok_or(short)?;
+        let (ciphertext, &counter) = rest.split_last_chunk::<COUNTER_BYTES>().ok_or(short)?;
+        Ok(Self { ciphertext, counter, mic })
+    }
+}
+
+#[cfg(test)]
+mod tests;

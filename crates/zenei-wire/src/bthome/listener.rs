@@ -1,0 +1,246 @@
+//! What one lock's advertisements have said so far: which ones are new, which were heard before, which are old ones that somebody sends again; and the two sets
+//! merged into one. A pure state machine: time is an argument, and what it keeps can be stored.
+//!
+//! The rule. An encrypted advertisement has a counter. The newest of its set, heard again, is a repetition; a higher counter than all before is news; one that is just
+//! below the newest and belongs to the other set is the other half of the pair that is on the air; every other one is a replay. A plain advertisement has a packet id that
+//! wraps, and anybody can send one: the same id within [`STORE_EVERY_MS`] is a repetition, every other one is news, none is a replay.
+//!
+//! News waits for the other set at most [`PAIR_WAIT_MS`]. A merged record is given where anything but the signal strength has changed since the last one, or where that one is
+//! [`STORE_EVERY_MS`] old. Trusted and plain advertisements of one lock must have a listener each. Called by intake's room of `zenei-detect` and by `scan`.
+use super::reading::{Firmware, Reading, Set};
+use crate::record::Adv;
+use crate::time::GatewayTime;
+use serde::{Deserialize, Serialize};
+
+/// How long news of one set waits for the other set, ms. A guess: a lock advertises every second or few, its sets in turn, and half of the transmissions may be lost.
+pub const PAIR_WAIT_MS: i64 = 60_000;
+/// After so long a state that has not changed is given again, ms (telemetry contract).
+pub const STORE_EVERY_MS: i64 = 15 * 60_000;
+
+/// What one advertisement said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Half {
+    /// Its fields, with counter and signal strength where there are any.
+    pub adv: Adv,
+    /// Firmware version.
+    pub firmware: Option<Firmware>,
+    /// When it was first heard.
+    pub at: GatewayTime,
+}
+
+/// The state of a lock from both sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    /// The newest of each field; counter and packet id of the later half.
+    pub adv: Adv,
+    /// Firmware version.
+    pub firmware: Option<Firmware>,
+    /// When its later half was heard; of a state that is given again, when that was.
+    pub at: GatewayTime,
+}
+
+/// What an advertisement is to a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Never heard before.
+    News,
+    /// Heard before: a lock sends each one many times.
+    Again,
+    /// An old one, sent again by somebody: it changes nothing.
+    Replayed,
+}
+
+/// The state machine of one lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    a: Option<Half>,
+    b: Option<Half>,
+    /// Whose news waits for the other set.
+    waits: Option<Set>,
+    given: Option<Merged>,
+}
+
+impl Listener {
+    /// Takes an advertisement that was heard at `at`; gives what is to be stored to `give`: nothing, one record or two.
+    pub fn hear(&mut self, half: Half, mut give: impl FnMut(Merged)) -> Verdict {
+        let reading = half.reading();
+        let set = reading.set();
+        let verdict = self.judge(set, &half);
+        match verdict {
+            Verdict::Replayed => {}
+            Verdict::Again => {
+                let strength = half.adv.rssi_dbm;
+                if let Some(known) = self.half_mut(set) {
+                    known.adv.rssi_dbm = strength;
+                }
+                // The other set is on the air as it was: what waits for it is whole.
+                if self.waits == Some(set.other()) {
+                    self.conclude(half.at, &mut give);
+                } else if self.waits.is_none() {
+                    self.give(half.at, &mut give);
+                }
+            }
+            Verdict::News => {
+                if self.waits == Some(set) {
+                    self.conclude(half.at, &mut give);
+                }
+                *self.slot(set) = Some(half);
+                let whole = reading.is_whole() || self.waits == Some(set.other());
+                self.waits = Some(set);
+                if whole {
+                    self.conclude(half.at, &mut give);
+                }
+            }
+        }
+        verdict
+    }
+
+    /// When what waits is given although the other set was not heard.
+    pub fn deadline(&self) -> Option<GatewayTime> {
+        let waiting = self.half(self.waits?)?;
+        Some(waiting.at.plus_ms(PAIR_WAIT_MS))
+    }
+
+    /// Whether news waits for the other set.
+    pub fn is_waiting(&self) -> bool {
+        self.waits.is_some()
+    }
+
+    /// Gives what waits, at its deadline.
+    pub fn give_up(&mut self, mut give: impl FnMut(Merged)) {
+        if let Some(deadline) = self.deadline() {
+            self.conclude(deadline, &mut give);
+        }
+    }
+
+    fn judge(&self, set: Set, half: &Half) -> Verdict {
+        let (own, other) = (self.half(set), self.half(set.other()));
+        let Some(counter) = half.adv.counter else {
+            return own.map_or(Verdict::News, |own| judge_plain(own, half));
+        };
+        let counter_of = |half: Option<&Half>| half.and_then(|half| half.adv.counter);
+        let (own, other) = (counter_of(own), counter_of(other));
+        let newest = own.max(other);
+        match newest {
+            None => Verdict::News,
+            Some(newest) if counter > newest => Verdict::News,
+            Some(newest) if counter == newest || own == Some(counter) => Verdict::Again,
+            Some(newest) if other == Some(newest) && counter + 1 == newest && own < Some(counter) => Verdict::News,
+            Some(_) => Verdict::Replayed,
+        }
+    }
+
+    /// Ends the wait.
+    fn conclude(&mut self, now: GatewayTime, give: &mut impl FnMut(Merged)) {
+        self.waits = None;
+        self.give(now, give);
+    }
+
+    /// Gives the merged state where it is to be stored.
+    fn give(&mut self, now: GatewayTime, give: &mut impl FnMut(Merged)) {
+        let Some(merged) = self.merged() else { return };
+        match &self.given {
+            Some(given) if merged.says_the_same(given) => {
+                if now.ms().saturating_sub(given.at.ms()) < STORE_EVERY_MS {
+                    return;
+                }
+                // Nothing is new but that it still holds.
+                let merged = Merged { at: now, ..merged };
+                self.given = Some(merged);
+                give(merged);
+            }
+            Some(_) | None => {
+                self.given = Some(merged);
+                give(merged);
+            }
+        }
+    }
+
+    /// Both sets in one; `None` before the first advertisement.
+    pub fn merged(&self) -> Option<Merged> {
+        let (older, newer) = match (self.a, self.b) {
+            (Some(a), Some(b)) if b.is_later_than(&a) => (Some(a), b),
+            (Some(a), b) => (b, a),
+            (None, Some(b)) => (None, b),
+            (None, None) => return None,
+        };
+        let before = older.unwrap_or(Half { adv: Adv::default(), firmware: None, at: newer.at });
+        let (new, old) = (newer.adv, before.adv);
+        let adv = Adv {
+            battery_mv: new.battery_mv.or(old.battery_mv),
+            battery_pct: new.battery_pct.or(old.battery_pct),
+            temp_c: new.temp_c.or(old.temp_c),
+            rssi_dbm: new.rssi_dbm.or(old.rssi_dbm),
+            lock_state: new.lock_state.or(old.lock_state),
+            peak_ma: new.peak_ma.or(old.peak_ma),
+            problem: new.problem.or(old.problem),
+            seq_low: new.seq_low.or(old.seq_low),
+            packet_id: new.packet_id,
+            counter: new.counter,
+        };
+        Some(Merged { adv, firmware: newer.firmware.or(before.firmware), at: newer.at })
+    }
+
+    fn half(&self, set: Set) -> Option<&Half> {
+        match set {
+            Set::A => self.a.as_ref(),
+            Set::B => self.b.as_ref(),
+        }
+    }
+
+    fn half_mut(&mut self, set: Set) -> Option<&mut Half> {
+        self.slot(set).as_mut()
+    }
+
+    fn slot(&mut self, set: Set) -> &mut Option<Half> {
+        match set {
+            Set::A => &mut self.a,
+            Set::B => &mut self.b,
+        }
+    }
+}
+
+/// A packet id wraps: heard again after a while it may mean something else.
+fn judge_plain(known: &Half, half: &Half) -> Verdict {
+    let same = known.reading().adv == half.reading().adv && known.firmware == half.firmware;
+    let is_recent = half.at.ms().saturating_sub(known.at.ms()) < STORE_EVERY_MS;
+    let same_id = half.adv.packet_id.is_some() && half.adv.packet_id == known.adv.packet_id;
+    if same || (same_id && is_recent) { Verdict::Again } else { Verdict::News }
+}
+
+impl Half {
+    /// What an advertisement said, as a reading; without what the radio adds.
+    fn reading(&self) -> Reading {
+        let adv = Adv { rssi_dbm: None, counter: None, ..self.adv };
+        Reading { adv, firmware: self.firmware, unknown: 0 }
+    }
+
+    fn is_later_than(&self, other: &Self) -> bool {
+        match (self.adv.counter, other.adv.counter) {
+            (Some(own), Some(other)) => own > other,
+            (Some(_), None) | (None, _) => self.at > other.at,
+        }
+    }
+}
+
+impl Merged {
+    /// Whether two states differ in nothing that is worth a record.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let said = |merged: &Self| Adv { rssi_dbm: None, counter: None, packet_id: None, ..merged.adv };
+        said(self) == said(other) && self.firmware == other.firmware
+    }
+}
+
+impl Set {
+    /// The other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;
