@@ -2,6 +2,7 @@
 //! embedded. What a file may say is read in `read`. Knows no detector's inside: each detector names its parameters.
 mod canary;
 mod read;
+pub mod shipped;
 
 use crate::anomaly::{Anomaly, Component, DecisionReason, Domain, Urgency};
 use crate::detect::DetectorKind;

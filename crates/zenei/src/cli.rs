@@ -200,6 +200,28 @@ pub(crate) enum Rules {
     List(RulesIn),
     /// Checks rule files
     Check(RulesIn),
+    /// Runs each rule's test cases: made-up records in, incidents out, compared with those that must result
+    #[command(after_help = "\
+Each rule has at least three cases in tests/<rule>/ beside the rule files: positive.toml, negative.toml and gap.toml (records that are missing must \
+neither open nor close). Exit 1 where a case fails or is missing.
+
+  zenei rules test                          the rules in the program
+  zenei rules test --rules rules/ my-rule   one rule of a folder")]
+    Test(RulesTest),
+}
+
+/// `zenei rules test`.
+#[derive(Debug, Args)]
+pub(crate) struct RulesTest {
+    /// Only these rules; absent: all of them.
+    #[arg(value_name = "RULE")]
+    pub(crate) only: Vec<String>,
+    /// Folder of rule files; absent: the rules in the program.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Option<PathBuf>,
+    /// Prints JSON, one object a case.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Where rules are.

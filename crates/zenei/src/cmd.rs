@@ -24,10 +24,9 @@ use crate::output::Output;
 pub(crate) fn quiet_log(command: &Command) -> &'static str {
     match command {
         Command::Run(_) => "info",
-        Command::Demo(_) | Command::Replay(_) => "warn,zenei_desk=error",
+        Command::Demo(_) | Command::Replay(_) | Command::Rules(_) => "warn,zenei_desk=error",
         Command::Record(_)
         | Command::Incident(_)
-        | Command::Rules(_)
         | Command::Config(_)
         | Command::Schema(_)
         | Command::Doctor(_)

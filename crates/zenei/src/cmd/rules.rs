@@ -1,4 +1,9 @@
 //! `zenei rules`: which rules there are, and whether rule files are good. Called by `cmd`.
+mod case;
+mod formula;
+mod stream;
+mod test;
+
 use super::contents;
 use crate::cli::{Rules as Command, RulesIn};
 use crate::exit::Failure;
@@ -14,6 +19,7 @@ pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure>
     match command {
         Command::List(arguments) => list(&arguments, out),
         Command::Check(arguments) => check(&arguments, out),
+        Command::Test(arguments) => test::run(&arguments, out),
     }
 }
 

@@ -1,0 +1,45 @@
+//! What stands beside the embedded rules: their test cases, as they lie in `rules/tests`. Knows no more than file names and texts.
+//! Read by `zenei rules test`.
+
+macro_rules! cases {
+    ($($path:literal),* $(,)?) => {
+        /// Test cases: path below the folder of cases, and text.
+        pub const CASES: &[(&str, &str)] = &[$(($path, include_str!(concat!("../../rules/tests/", $path)))),*];
+    };
+}
+
+cases!(
+    "battery-resistance/gap.toml",
+    "battery-resistance/negative.toml",
+    "battery-resistance/positive.toml",
+    "firmware-errors/gap.toml",
+    "firmware-errors/negative.toml",
+    "firmware-errors/positive.toml",
+    "motor-effort/gap.toml",
+    "motor-effort/negative.toml",
+    "motor-effort/positive.toml",
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn files(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut found: Vec<String> = entries
+            .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path.display().to_string()] })
+            .collect();
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn every_case_file_is_in_the_program() {
+        let folder = format!("{}/rules/tests/", env!("CARGO_MANIFEST_DIR"));
+        let there: Vec<String> =
+            files(Path::new(&folder)).iter().map(|path| path.trim_start_matches(&folder).to_owned()).collect();
+        let embedded: Vec<&str> = CASES.iter().map(|(path, _)| *path).collect();
+        assert_eq!(embedded, there);
+    }
+}
