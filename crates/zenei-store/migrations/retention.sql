@@ -12,3 +12,7 @@ ALTER TABLE {local:gap}{on_cluster} MODIFY TTL toDateTime(at) + INTERVAL {days:g
 ALTER TABLE {everywhere:decision}{on_cluster} MODIFY TTL toDateTime(at) + INTERVAL {days:decision} DAY;
 
 ALTER TABLE {local:cohort_hour}{on_cluster} MODIFY TTL hour + INTERVAL {days:cohort_hour} DAY;
+
+ALTER TABLE {local:feed}{on_cluster} MODIFY TTL shipped_at + INTERVAL {days:feed} DAY;
+
+ALTER TABLE {everywhere:shipment}{on_cluster} MODIFY TTL shipped_at + INTERVAL {days:feed} DAY;

@@ -72,6 +72,8 @@ pub enum DriverError {
 #[derive(Default)]
 struct Open {
     from: u64,
+    /// How far time had gone at that seal.
+    sealed_at: EngineTime,
     batch: Batch,
     dead: Vec<DeadLetter>,
     dead_bytes: usize,
@@ -207,14 +209,15 @@ impl Driver {
         taken.map_err(DriverError::Desk)
     }
 
-    /// Whether a seal would write nothing new.
+    /// Whether a seal would tell nothing new.
     fn has_sealed_all(&self) -> bool {
-        let Open { from, batch, dead, .. } = &self.open;
-        self.next == *from && batch.rows.is_empty() && batch.gaps.is_empty() && dead.is_empty()
+        let Open { from, batch, dead, sealed_at, .. } = &self.open;
+        let is_idle = self.limits.idle_ms.is_some_and(|idle_ms| self.now >= sealed_at.plus_ms(idle_ms));
+        self.next == *from && batch.rows.is_empty() && batch.gaps.is_empty() && dead.is_empty() && !is_idle
     }
 
     fn is_full(&self) -> bool {
-        let SealLimits { rows, dead_letter_bytes, age: _ } = self.limits;
+        let SealLimits { rows, dead_letter_bytes, .. } = self.limits;
         self.open.batch.rows.len() >= rows || self.open.dead_bytes >= dead_letter_bytes
     }
 

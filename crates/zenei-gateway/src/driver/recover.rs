@@ -173,7 +173,7 @@ impl Driver {
             now: checkpoint.sealed.advanced_to,
             heard_from,
             taken: BySource::default(),
-            open: Open { from, ..Open::default() },
+            open: Open { from, sealed_at: checkpoint.sealed.advanced_to, ..Open::default() },
             findings: Findings::default(),
             messages: Vec::new(),
         };

@@ -94,7 +94,8 @@ impl Driver {
         self.ledger = ledger;
         let mut batch = std::mem::take(&mut self.open.batch);
         batch.clear();
-        self.open = Open { from: plan.to.offset, batch, ..Open::default() };
+        let Sealed { offset: from, advanced_to: sealed_at } = plan.to;
+        self.open = Open { from, sealed_at, batch, ..Open::default() };
         Ok(())
     }
 }

@@ -116,7 +116,7 @@ impl World {
             line: Box::new(|bytes| bytes.map_or_else(|| Ok(Line::new(None)), |bytes| Line::restore(bytes, None))),
             registry: Vec::new(),
             gateway_id: "gw".to_owned(),
-            limits: SealLimits { rows: 1, dead_letter_bytes: 1, age: Duration::from_secs(3_600) },
+            limits: SealLimits { rows: 1, dead_letter_bytes: 1, age: Duration::from_secs(3_600), idle_ms: None },
             lost_source: Source::Mqtt,
             horizon,
             inlet,
@@ -268,6 +268,27 @@ fn what_waits_in_the_spool_after_a_restart_is_shown_as_pending_before_it_is_read
     assert_eq!(driver.next, left);
     assert_eq!(ledger.received, [(Source::Mqtt, 71), (Source::Ingress, 2)].into(), "arrays are counted by record now");
     assert_eq!(driver.ledger.received_total(), 71, "the checkpoint counts what was read");
+}
+
+#[test]
+fn time_in_which_nothing_is_heard_is_sealed_where_that_is_wished() {
+    for (idle_ms, expected) in [(Some(60_000), 1), (None, 0)] {
+        let world = World { disk: SimDisk::new(1), folder: tempfile::tempdir().unwrap() };
+        world.spool().close().unwrap();
+        let (mut driver, _commands) = world.driver().unwrap();
+        driver.limits.idle_ms = idle_ms;
+        for now_ms in [59_999, 60_000] {
+            driver.advance(EngineTime(now_ms)).unwrap();
+            driver.seal().unwrap();
+        }
+        driver.seal().unwrap();
+        let sealed = driver.control.checkpoint().unwrap().map(|checkpoint| checkpoint.sealed);
+        let idle = Sealed { offset: 0, advanced_to: EngineTime(60_000) };
+        assert_eq!(sealed, (expected == 1).then_some(idle));
+        let states = zenei_store::disk::Disk::list(&world.disk, &world.layout().snapshots()).unwrap_or_default();
+        assert_eq!(states.len(), expected);
+        driver.ledger.balance().unwrap();
+    }
 }
 
 #[test]

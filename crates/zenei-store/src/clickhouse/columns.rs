@@ -1,5 +1,6 @@
 //! Columns as the tables of ClickHouse have them, from rows that were read back from sealed files. Numbers are fixed point; a word that is absent is
 //! empty; what else is absent is null. Knows Arrow and the tables' columns, no server. Called by the shipper.
+use crate::control::Sealed;
 use crate::dead_letter::DeadLetter;
 use crate::parquet::StoredGap;
 use crate::parquet::columns::{Column, flag, number, table, text, time};
@@ -9,7 +10,7 @@ use arrow_array::{BinaryArray, RecordBatch, StringArray};
 use arrow_schema::{ArrowError, DataType, Field};
 use std::sync::Arc;
 use zenei_detect::Heard;
-use zenei_wire::{Body, EngineTime, ErrorReport, Event, GatewayReport, Op, State, Text};
+use zenei_wire::{Body, EngineTime, ErrorReport, Event, GatewayReport, GatewayTime, Op, State, Text};
 
 /// A table that rows go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,8 @@ pub(super) enum Target {
     MotorProfile,
     DeadLetter,
     Gap,
+    Feed,
+    Shipment,
 }
 
 impl Target {
@@ -29,6 +32,8 @@ impl Target {
             Self::MotorProfile => "motor_profile",
             Self::DeadLetter => "dead_letter",
             Self::Gap => "gap",
+            Self::Feed => "feed",
+            Self::Shipment => "shipment",
         }
     }
 }
@@ -49,6 +54,11 @@ impl Outgoing<'_> {
     pub(super) fn key(&self) -> (&str, i64, u32, u64, u16) {
         let heard = &self.heard;
         (heard.device.as_str(), heard.record.ts.ms(), heard.record.seq.unwrap_or(0), heard.offset, heard.index)
+    }
+
+    /// The order of hearing, in which the feed is sorted.
+    pub(super) fn hearing(&self) -> (GatewayTime, u64, u16) {
+        (self.heard.heard_at, self.heard.offset, self.heard.index)
     }
 
     pub(super) fn op(&self) -> Option<&Op> {
@@ -87,7 +97,47 @@ pub(super) fn of_records(rows: Rows<'_>, gateway: &str) -> Result<RecordBatch, A
 /// Operations, without their profiles.
 pub(super) fn of_operations(rows: Rows<'_>, gateway: &str) -> Result<RecordBatch, ArrowError> {
     let mut columns = heading(rows, gateway);
+    columns.extend(operations(rows));
+    columns.push(number::<UInt16Type, _>("rest_mv", rows, |row| row.rest_mv, true));
+    table(columns)
+}
+
+/// Rows of all kinds, with their profiles and the range that they were sealed with.
+pub(super) fn of_feed(rows: Rows<'_>, gateway: &str, sealed: Sealed) -> Result<RecordBatch, ArrowError> {
+    let mut columns = heading(rows, gateway);
+    columns.push(word("kind", rows, |row| Some(row.heard.record.body.kind().as_str())));
+    columns.extend(states(rows));
+    columns.extend(errors_and_events(rows));
+    columns.extend(reports(rows));
+    columns.extend(operations(rows));
     columns.extend([
+        flag("has_profile", rows, |row| row.op().is_some_and(|op| op.current_ma.is_some())),
+        profiles(rows),
+        number::<UInt64Type, _>("sealed_offset", rows, |_| Some(sealed.offset), false),
+        time("sealed_at", rows, |_| sealed.advanced_to.ms()),
+    ]);
+    table(columns)
+}
+
+/// How far a gateway has shipped, with what its newest range put into the feed: how many rows, and when the first of them was heard.
+pub(super) fn of_shipment(
+    gateway: &str,
+    sealed: Sealed,
+    rows: u64,
+    heard_from: GatewayTime,
+) -> Result<RecordBatch, ArrowError> {
+    let one = [()];
+    table(vec![
+        text("gateway", &one, |()| Some(gateway), false),
+        number::<UInt64Type, _>("sealed_offset", &one, |()| Some(sealed.offset), false),
+        time("sealed_at", &one, |()| sealed.advanced_to.ms()),
+        number::<UInt64Type, _>("rows", &one, |()| Some(rows), false),
+        time("heard_from", &one, |()| heard_from.ms()),
+    ])
+}
+
+fn operations(rows: Rows<'_>) -> [Column; 10] {
+    [
         word("op", rows, |row| Some(row.op()?.op.as_str())),
         word("source", rows, |row| Some(row.op()?.source?.as_str())),
         word("result", rows, |row| Some(row.op()?.result.as_str())),
@@ -97,22 +147,12 @@ pub(super) fn of_operations(rows: Rows<'_>, gateway: &str) -> Result<RecordBatch
         number::<UInt16Type, _>("mean_ma", rows, |row| Some(row.op()?.mean_ma?.0), true),
         number::<UInt16Type, _>("sample_ms", rows, |row| row.op()?.sample_ms, true),
         number::<UInt16Type, _>("battery_min_mv", rows, |row| Some(row.op()?.battery_min_mv?.0), true),
-        number::<UInt16Type, _>("rest_mv", rows, |row| row.rest_mv, true),
         number::<Int16Type, _>("angle_err_centi_deg", rows, |row| Some(row.op()?.angle_err_deg?.0), true),
-    ]);
-    table(columns)
+    ]
 }
 
 /// The profiles of those operations that have one.
 pub(super) fn of_profiles(rows: Rows<'_>, gateway: &str) -> Result<RecordBatch, ArrowError> {
-    let item = Field::new("item", DataType::UInt16, false);
-    let mut lists = ListBuilder::new(UInt16Builder::new()).with_field(item);
-    for row in rows {
-        if let Some(profile) = row.op().and_then(|op| op.current_ma) {
-            lists.values().append_slice(profile.samples());
-        }
-        lists.append(true);
-    }
     table(vec![
         word("device_id", rows, |row| Some(row.heard.device.as_str())),
         number::<Int64Type, _>("ts_ms", rows, |row| Some(row.heard.record.ts.ms()), false),
@@ -122,7 +162,7 @@ pub(super) fn of_profiles(rows: Rows<'_>, gateway: &str) -> Result<RecordBatch, 
         word("gateway", rows, |_| Some(gateway)),
         number::<UInt64Type, _>("spool_offset", rows, |row| Some(row.heard.offset), false),
         number::<UInt16Type, _>("spool_index", rows, |row| Some(row.heard.index), false),
-        ("current_ma", Arc::new(lists.finish()), false),
+        profiles(rows),
         number::<UInt16Type, _>("sample_ms", rows, |row| row.op()?.sample_ms, true),
     ])
 }
@@ -153,6 +193,18 @@ pub(super) fn of_gaps(gaps: &[StoredGap], gateway: &str) -> Result<RecordBatch, 
         time("at", gaps, |gap| gap.at.ms()),
         text("gateway", gaps, |_| Some(gateway), false),
     ])
+}
+
+fn profiles(rows: Rows<'_>) -> Column {
+    let item = Field::new("item", DataType::UInt16, false);
+    let mut lists = ListBuilder::new(UInt16Builder::new()).with_field(item);
+    for row in rows {
+        if let Some(profile) = row.op().and_then(|op| op.current_ma) {
+            lists.values().append_slice(profile.samples());
+        }
+        lists.append(true);
+    }
+    ("current_ma", Arc::new(lists.finish()), false)
 }
 
 fn heading(rows: Rows<'_>, gateway: &str) -> Vec<Column> {

@@ -28,17 +28,19 @@ pub struct Migration {
 }
 
 /// All steps, in order.
-pub const MIGRATIONS: [Migration; 3] = [
+pub const MIGRATIONS: [Migration; 4] = [
     Migration { version: 1, name: "records", text: include_str!("../../migrations/0001_records.sql") },
     Migration { version: 2, name: "findings", text: include_str!("../../migrations/0002_findings.sql") },
     Migration { version: 3, name: "cohorts", text: include_str!("../../migrations/0003_cohorts.sql") },
+    Migration { version: 4, name: "feed", text: include_str!("../../migrations/0004_feed.sql") },
 ];
 
 const RETENTION: &str = include_str!("../../migrations/retention.sql");
 const ACCESS: &str = include_str!("../../migrations/access.sql");
 
 /// How long rows stay, in days. Guesses: a year and a month compare a season with the last one; who opened which door is kept no longer than a complaint
-/// takes to come in; a profile is looked at while its incident is open.
+/// takes to come in; a profile is looked at while its incident is open;
+/// a desk that was away for longer than a week reads its past from the other tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the tables' names")]
 pub struct Retention {
@@ -49,6 +51,7 @@ pub struct Retention {
     pub gap: u16,
     pub decision: u16,
     pub cohort_hour: u16,
+    pub feed: u16,
 }
 
 impl Default for Retention {
@@ -61,6 +64,7 @@ impl Default for Retention {
             gap: 400,
             decision: 400,
             cohort_hour: 1200,
+            feed: 7,
         }
     }
 }
@@ -173,6 +177,7 @@ impl Form {
             "gap" => keep.gap,
             "decision" => keep.decision,
             "cohort_hour" => keep.cohort_hour,
+            "feed" => keep.feed,
             _ => return None,
         };
         Some(days.to_string())

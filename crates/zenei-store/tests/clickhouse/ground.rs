@@ -23,6 +23,7 @@ pub(crate) const FOR_EVER: Retention = Retention {
     gap: 20_000,
     decision: 20_000,
     cohort_hour: 20_000,
+    feed: 20_000,
 };
 
 pub(crate) struct Ground {
@@ -83,7 +84,8 @@ impl Ground {
         }
         txn.commit().unwrap();
         let server = Server::new(&self.address, Timeouts::default()).unwrap();
-        let options = ShipOptions { gateway_id: GATEWAY.into(), keep_ms: i64::MAX, max_rows: 0, memory: None };
+        let options =
+            ShipOptions { gateway_id: GATEWAY.into(), keep_ms: i64::MAX, max_rows: 0, memory: None, feed: true };
         Shipper::new(self.store(), control, server, self.form.clone(), options)
     }
 

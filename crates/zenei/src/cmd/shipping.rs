@@ -63,6 +63,7 @@ impl Shipping {
             keep_ms: KEEP_MS,
             max_rows: MAX_ROWS.max(config.store.seal_limits().rows),
             memory: Some(layout.shipping()),
+            feed: clickhouse.feed,
         };
         let server = clickhouse::server(clickhouse)?;
         let shipper = Shipper::new(store, control, server, form.clone(), options);

@@ -23,6 +23,9 @@ pub(crate) struct Store {
     pub(crate) clickhouse: Option<ClickHouse>,
 }
 
+/// How long a gateway that hears nothing keeps that to itself; a desk that reads many gateways' records waits for it. A guess.
+const IDLE_MS: i64 = 30_000;
+
 impl Default for Store {
     /// The gateway's own limits.
     fn default() -> Self {
@@ -37,7 +40,8 @@ impl Store {
     /// When what was processed is sealed.
     pub(crate) fn seal_limits(&self) -> SealLimits {
         let rows = usize::try_from(self.seal_rows).unwrap_or(usize::MAX);
-        SealLimits { rows, age: Duration::from_secs(self.seal_s.into()), ..SealLimits::default() }
+        let idle_ms = (self.kind == StoreKind::ClickHouse).then_some(IDLE_MS);
+        SealLimits { rows, age: Duration::from_secs(self.seal_s.into()), idle_ms, ..SealLimits::default() }
     }
 }
 
@@ -73,9 +77,16 @@ pub(crate) struct ClickHouse {
     /// Name of the cluster; empty on a single server.
     #[serde(default)]
     pub(crate) cluster: String,
+    /// Whether records also go to the feed, for some days, from which a desk with detect.source = "clickhouse" reads; false saves a second insert.
+    #[serde(default = "on")]
+    pub(crate) feed: bool,
     /// How many days rows stay, table by table.
     #[serde(default)]
     pub(crate) keep_days: KeepDays,
+}
+
+fn on() -> bool {
+    true
 }
 
 /// How many days rows stay, table by table. 20,000 keep what is heard until 2051 before the end of ClickHouse's 32-bit time, 2106: beyond it an end wraps,
@@ -104,21 +115,24 @@ pub(crate) struct KeepDays {
     /// Hourly states of cohorts.
     #[schemars(range(min = 1, max = 20_000))]
     pub(crate) cohort_hour: u16,
+    /// The feed that a desk with detect.source = "clickhouse" reads, from when it came.
+    #[schemars(range(min = 1, max = 20_000))]
+    pub(crate) feed: u16,
 }
 
 impl Default for KeepDays {
     /// The schema's own days.
     fn default() -> Self {
-        let Retention { record, operation, motor_profile, dead_letter, gap, decision, cohort_hour } =
+        let Retention { record, operation, motor_profile, dead_letter, gap, decision, cohort_hour, feed } =
             Retention::default();
-        Self { record, operation, motor_profile, dead_letter, gap, decision, cohort_hour }
+        Self { record, operation, motor_profile, dead_letter, gap, decision, cohort_hour, feed }
     }
 }
 
 impl From<KeepDays> for Retention {
     fn from(days: KeepDays) -> Self {
-        let KeepDays { record, operation, motor_profile, dead_letter, gap, decision, cohort_hour } = days;
-        Self { record, operation, motor_profile, dead_letter, gap, decision, cohort_hour }
+        let KeepDays { record, operation, motor_profile, dead_letter, gap, decision, cohort_hour, feed } = days;
+        Self { record, operation, motor_profile, dead_letter, gap, decision, cohort_hour, feed }
     }
 }
 

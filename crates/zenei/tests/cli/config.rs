@@ -301,7 +301,7 @@ fn a_bad_file_behind_a_key_is_told_at_the_key() {
     assert_eq!((ended.code, ended.stdout.as_str()), (78, ""));
     expect![[r#"
         zenei.toml:3:8: `registry.file`: DIR/locks.csv: line 1, column 2: 'colour' is no column of a registry; allowed are device_id, customer, site, door, service, gateway, model, hw_rev, lot, installed_at, address, bind_key_file
-        zenei.toml:5:9: `detect.rules`: DIR/rules/motor.toml:1: file: missing field `title`
+        zenei.toml:5:9: `detect.rules`: DIR/rules/motor.toml:1: title: is missing; every rule has it
     "#]]
     .assert_eq(&ended.stderr.replace(&folder.path().display().to_string(), "DIR"));
 }
@@ -316,7 +316,7 @@ fn days_that_no_calendar_of_the_server_has_and_seals_of_nothing_are_told() {
         zenei.toml:4:10: `store.seal_s` is 9000; 1 to 3600 are allowed
         zenei.toml:8:13: `store.clickhouse.keep_days.operation` is 0; 1 to 20000 are allowed
         zenei.toml:9:10: `store.clickhouse.keep_days.record` is 65000; 1 to 20000 are allowed
-        zenei.toml:10:1: unknown key `store.clickhouse.keep_days.operations`; did you mean `store.clickhouse.keep_days.operation`? allowed here: cohort_hour, dead_letter, decision, gap, motor_profile, operation, record
+        zenei.toml:10:1: unknown key `store.clickhouse.keep_days.operations`; did you mean `store.clickhouse.keep_days.operation`? allowed here: cohort_hour, dead_letter, decision, feed, gap, motor_profile, operation, record
     "#]]
     .assert_eq(&check(config));
 }

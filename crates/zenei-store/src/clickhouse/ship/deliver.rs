@@ -15,7 +15,7 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::ArrowError;
 use bytes::Bytes;
 use std::time::Duration;
-use zenei_wire::{Reason, Refusal};
+use zenei_wire::{GatewayTime, Reason, Refusal};
 
 /// The most rows of one range and table that may be refused for what stands in them. Beyond it the table is at fault, not the rows: nothing more is given
 /// up, and the same row is tried until somebody has mended the table. A guess.
@@ -75,6 +75,14 @@ impl Delivery<'_> {
         }
     }
 
+    /// Says how far everything is shipped, also where nothing was to ship. False where it was stopped.
+    pub(super) fn tell(&mut self) -> Result<bool, ArrowError> {
+        let to = self.shipment.to;
+        let rows = columns::of_shipment(self.gateway_id, to, 0, GatewayTime(to.advanced_to.ms()))?;
+        let token = self.token(Target::Shipment);
+        Ok(!matches!(self.insert(Target::Shipment, &rows, &token, true)?, Outcome::Stopped))
+    }
+
     /// Delivers one table's rows: whole, or, where something in them is refused, all but the rows at fault. `None` where it was stopped.
     fn part(&mut self, part: &Part) -> Result<Option<Refused>, ShipError> {
         let mut refused = Refused::new();
@@ -87,14 +95,15 @@ impl Delivery<'_> {
             if !whole {
                 token.push_str(&format!(":{}-{}", rows.start, rows.end));
             }
-            // Dead letters and gaps hold nothing that could be refused for itself.
-            let is_row = matches!(part.target, Target::Record | Target::Operation | Target::MotorProfile);
+            // Of the others none holds anything that could be refused for itself.
+            let is_row =
+                matches!(part.target, Target::Record | Target::Operation | Target::MotorProfile | Target::Feed);
             let must = !is_row || (rows.len() == 1 && refused.len() >= MAX_REFUSED_ROWS);
             match self.insert(part.target, &part.rows.slice(rows.start, rows.len()), &token, must)? {
                 Outcome::Taken => {}
                 Outcome::Stopped => return Ok(None),
                 Outcome::Refused(trouble) if rows.len() == 1 => {
-                    tracing::warn!(table = part.target.as_str(), %trouble, "a row is refused; it becomes a dead letter");
+                    tracing::warn!(table = part.target.as_str(), %trouble, "a row is refused and left out");
                     refused.push((rows.start, trouble.to_string()));
                 }
                 Outcome::Refused(_) => {

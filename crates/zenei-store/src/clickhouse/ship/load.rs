@@ -1,12 +1,14 @@
 //! Sealed ranges as what is sent: a batch of columns per table, rows sorted by the table's key. The same ranges give the same batches. Called by the
 //! shipper.
-use super::ShipError;
 use super::rest::RestVoltages;
+use super::{ShipError, ShipOptions};
 use crate::clickhouse::columns::{self, Outgoing, Target};
+use crate::control::Sealed;
 use crate::dead_letter::DeadLetter;
 use crate::parquet::{ParquetStore, ReadError, SealedRange, StoredBatch, StoredGap, StoredRecord};
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
+use zenei_wire::GatewayTime;
 
 /// The rows of ranges, ready to send.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ pub(super) struct Loaded {
 pub(super) struct Part {
     pub(super) target: Target,
     pub(super) rows: RecordBatch,
-    /// Where each row came from: batch and row in it. Empty for dead letters and gaps.
+    /// Where each row came from: batch and row in it. Empty for what becomes no dead letter.
     places: Vec<(usize, usize)>,
 }
 
@@ -55,7 +57,13 @@ impl Read {
 }
 
 /// Makes what was read into what is sent.
-pub(super) fn loaded(read: Read, rest: &mut RestVoltages, gateway_id: &str) -> Result<Loaded, ShipError> {
+pub(super) fn loaded(
+    read: Read,
+    to: Sealed,
+    rest: &mut RestVoltages,
+    options: &ShipOptions,
+) -> Result<Loaded, ShipError> {
+    let gateway_id = options.gateway_id.as_str();
     let Read { batches, dead, gaps } = read;
     let mut rows = outgoing(&batches)?;
     for (row, _) in &mut rows {
@@ -70,11 +78,18 @@ pub(super) fn loaded(read: Read, rest: &mut RestVoltages, gateway_id: &str) -> R
         if rows.is_empty() {
             return Ok(());
         }
-        let (rows, places): (Vec<&Outgoing<'_>>, _) = rows.iter().map(|(row, place)| (row, *place)).unzip();
+        let (rows, mut places): (Vec<&Outgoing<'_>>, Vec<_>) = rows.iter().map(|(row, place)| (row, *place)).unzip();
+        if target == Target::Feed {
+            // Every row of it stands in another part as well.
+            places.clear();
+        }
         let rows = match target {
             Target::Operation => columns::of_operations(&rows, gateway_id),
             Target::MotorProfile => columns::of_profiles(&rows, gateway_id),
-            Target::Record | Target::DeadLetter | Target::Gap => columns::of_records(&rows, gateway_id),
+            Target::Feed => columns::of_feed(&rows, gateway_id, to),
+            Target::Record | Target::DeadLetter | Target::Gap | Target::Shipment => {
+                columns::of_records(&rows, gateway_id)
+            }
         }?;
         parts.push(Part { target, rows, places });
         Ok(())
@@ -82,12 +97,23 @@ pub(super) fn loaded(read: Read, rest: &mut RestVoltages, gateway_id: &str) -> R
     add(Target::Record, &records)?;
     add(Target::Operation, &operations)?;
     add(Target::MotorProfile, &profiles)?;
+    if options.feed {
+        let mut heard: Vec<&Placed<'_>> = rows.iter().collect();
+        heard.sort_by_key(|(row, _)| row.hearing());
+        add(Target::Feed, &heard)?;
+    }
     if !dead.is_empty() {
         let rows = columns::of_dead_letters(&dead, gateway_id)?;
         parts.push(Part { target: Target::DeadLetter, rows, places: Vec::new() });
     }
     if !gaps.is_empty() {
         parts.push(Part { target: Target::Gap, rows: columns::of_gaps(&gaps, gateway_id)?, places: Vec::new() });
+    }
+    if options.feed {
+        let heard_from = rows.iter().map(|(row, _)| row.heard.heard_at).min();
+        let heard_from = heard_from.unwrap_or(GatewayTime(to.advanced_to.ms()));
+        let told = columns::of_shipment(gateway_id, to, rows.len() as u64, heard_from)?;
+        parts.push(Part { target: Target::Shipment, rows: told, places: Vec::new() });
     }
     drop(rows);
     Ok(Loaded { batches, parts })

@@ -96,6 +96,8 @@ pub struct ShipOptions {
     pub max_rows: usize,
     /// Directory for what a restart would else read from all that was shipped last; `None`: it does.
     pub memory: Option<PathBuf>,
+    /// Whether rows also go to the feed, for a desk that detects on what many gateways shipped.
+    pub feed: bool,
 }
 
 /// Ships the sealed ranges of one state directory.
@@ -111,6 +113,8 @@ pub struct Shipper {
     shown: watch::Sender<Shipped>,
     /// Whether what was kept long enough is gone; it is looked for again when more was shipped.
     has_let_go: bool,
+    /// What the feed's readers were told last by this process.
+    told: Option<Sealed>,
 }
 
 impl Shipper {
@@ -118,7 +122,7 @@ impl Shipper {
     pub fn new(store: ParquetStore, control: Control, server: Server, form: Form, options: ShipOptions) -> Self {
         let attempts = backoff::Jitter::new(&options.gateway_id);
         let shown = watch::Sender::default();
-        Self { store, control, server, form, options, rest: None, attempts, shown, has_let_go: false }
+        Self { store, control, server, form, options, rest: None, attempts, shown, has_let_go: false, told: None }
     }
 
     /// Shows to `shown` how far shipping has come, each time after it was committed.
@@ -164,6 +168,14 @@ impl Shipper {
             shipped.damaged_ranges += damaged.len() as u64;
             self.keep(&shipped, &damaged)?;
             self.shown.send_replace(shipped);
+            self.told = Some(shipment.to);
+        }
+        if self.options.feed && self.told.is_none_or(|told| told < sealed) {
+            // Time went on without a record: nobody must wait for one.
+            if !self.delivery(&Shipment::nothing(sealed), wait).tell()? {
+                return Ok(Ended::Stopped);
+            }
+            self.told = Some(sealed);
         }
         if shipped.to == before && self.has_let_go {
             return Ok(Ended::Done);
@@ -199,19 +211,20 @@ impl Shipper {
             Some(rest) => rest,
             None => self.warm(shipped_to)?,
         };
-        let loaded = load::loaded(read, &mut rest, &self.options.gateway_id)?;
-        let mut delivery = deliver::Delivery {
-            server: &self.server,
-            form: &self.form,
-            gateway_id: &self.options.gateway_id,
-            shipment,
-            attempts: &mut self.attempts,
-            wait,
-        };
-        let Some(counted) = delivery.all(&loaded)? else { return Ok(None) };
+        let loaded = load::loaded(read, shipment.to, &mut rest, &self.options)?;
+        let Some(counted) = self.delivery(shipment, wait).all(&loaded)? else { return Ok(None) };
         self.remember(&rest, shipment.to)?;
         self.rest = Some(rest);
         Ok(Some((counted, damaged)))
+    }
+
+    fn delivery<'a>(
+        &'a mut self,
+        shipment: &'a Shipment,
+        wait: &'a mut dyn FnMut(Duration) -> Go,
+    ) -> deliver::Delivery<'a> {
+        let Self { server, form, options, attempts, .. } = self;
+        deliver::Delivery { server, form, gateway_id: &options.gateway_id, shipment, attempts, wait }
     }
 
     /// Keeps the batteries at rest for a restart that goes on from `to`; before the cursor moves there.

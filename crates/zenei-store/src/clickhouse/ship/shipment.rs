@@ -21,6 +21,11 @@ pub(super) struct Shipment {
 }
 
 impl Shipment {
+    /// Nothing but the word that everything up to here is shipped.
+    pub(super) fn nothing(to: Sealed) -> Self {
+        Self { from: to.offset, to, ranges: Vec::new() }
+    }
+
     /// Takes from what waits what goes next, and writes that down; `None` where nothing waits. `max_rows`: of records, where several go
     /// together.
     pub(super) fn next(

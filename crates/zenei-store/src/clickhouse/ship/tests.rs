@@ -105,7 +105,7 @@ fn seal(disk: &SimDisk, ranges: &[Vec<Row>], control: &mut Control) {
 }
 
 fn shipper(disk: &SimDisk, control: Control, server: &FakeServer, keep_ms: i64) -> Shipper {
-    let options = ShipOptions { gateway_id: "gw-1".into(), keep_ms, max_rows: 0, memory: None };
+    let options = ShipOptions { gateway_id: "gw-1".into(), keep_ms, max_rows: 0, memory: None, feed: false };
     shipper_with(disk, control, server, options)
 }
 
@@ -158,6 +158,25 @@ fn each_range_is_sent_once_per_table_in_order_under_its_own_token() {
     assert_eq!(stage.ship(1), Ended::Done);
     assert_eq!(server.asked().len(), 4, "nothing is sent a second time");
     assert!(stage.waits.is_empty());
+}
+
+#[test]
+fn the_feed_gets_a_range_after_the_tables_and_is_told_of_it_last() {
+    let server = FakeServer::start(|_, _| Answer::Taken);
+    let mut stage = Stage::new(&[vec![state(0, 1, 2900), op(0, 2)]], &server, 24 * HOUR_MS);
+    stage.shipper.options.feed = true;
+    assert_eq!((stage.ship(1), stage.ship(1)), (Ended::Done, Ended::Done));
+    let tables = ["record", "operation", "motor_profile", "feed", "shipment"];
+    let mut expected = tables.map(|table| format!("{table}:gw-1:0-100-3600000")).to_vec();
+    assert_eq!(tokens(&server.asked()), expected);
+    // An hour in which nothing was heard: no file, but a time that has passed.
+    let sealed = Sealed { offset: 100, advanced_to: EngineTime(2 * HOUR_MS) };
+    let txn = stage.shipper.control.begin().unwrap();
+    txn.checkpoint(&Checkpoint { sealed, ..Checkpoint::default() }).unwrap();
+    txn.commit().unwrap();
+    assert_eq!((stage.ship(1), stage.ship(1)), (Ended::Done, Ended::Done));
+    expected.push("shipment:gw-1:100-100-7200000".to_owned());
+    assert_eq!(tokens(&server.asked()), expected);
 }
 
 #[test]
@@ -283,7 +302,7 @@ fn a_restart_sends_the_same_bytes_by_what_it_remembers_when_the_files_are_gone()
     let server = FakeServer::start(|_, _| Answer::Taken);
     let ranges = [vec![state(0, 1, 2900)], vec![op(0, 2)]];
     let memory = || Some(PathBuf::from("/shipping"));
-    let options = || ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 0, memory: memory() };
+    let options = || ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 0, memory: memory(), feed: false };
     let ship = |disk: &SimDisk, control, options| {
         assert_eq!(shipper_with(disk, control, &server, options).ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
     };
@@ -312,7 +331,7 @@ fn ranges_that_waited_go_together_up_to_the_size_of_a_full_one() {
     let disk = SimDisk::new(0);
     let mut control = Control::in_memory().unwrap();
     seal(&disk, &ranges, &mut control);
-    let options = ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 8, memory: None };
+    let options = ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 8, memory: None, feed: false };
     let mut shipper = shipper_with(&disk, control, &server, options);
     assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
     let expected = [(0, 200), (200, 300), (300, 400), (400, 500)];
@@ -329,7 +348,8 @@ fn what_was_begun_together_or_alone_goes_on_so_after_a_restart() {
         let disk = SimDisk::new(0);
         let mut control = Control::in_memory().unwrap();
         seal(&disk, &ranges[..if alone { 1 } else { 2 }], &mut control);
-        let options = || ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 100, memory: None };
+        let options =
+            || ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 100, memory: None, feed: false };
         let mut shipper = shipper_with(&disk, control, &silent, options());
         assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Stopped);
         // A restart, by which more is sealed.
@@ -354,7 +374,7 @@ fn a_damaged_range_among_others_is_passed_over_alone() {
     let path = Path::new("/store/records").join(name);
     let bytes = crate::disk::read_whole(&disk, &path).unwrap().len() as u64;
     assert!(disk.flip_bit(&path, 8 * (bytes - 1)));
-    let options = ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 100, memory: None };
+    let options = ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 100, memory: None, feed: false };
     let mut shipper = shipper_with(&disk, control, &server, options);
     assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
     let shipped = shipper.shipped().unwrap();
