@@ -28,8 +28,9 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "zenei-lab",
         ],
     ),
-    // A stand-in for a server: it knows nothing of zenei.
+    // Stand-ins for servers: they know nothing of zenei.
     ("zenei-engine", &[]),
+    ("zenei-bluez", &[]),
     ("zenei-tests", ANY),
     ("zenei-benches", ANY),
 ];
