@@ -1,0 +1,107 @@
+//! What one radio hears, on its way from the task that reads the bus to whoever takes it. Counts, stamps, remembers when a valid advertisement was last heard,
+//! and never makes the reading task wait. Must not know a bus or a registry. Called by the radio (which puts) and by the listener (which takes).
+use super::place::Place;
+use super::{Advertisement, Counters};
+use crate::clock::{Clock, Elapsed};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use zenei_wire::DbMilliwatts;
+use zenei_wire::bthome::{Address, MAX_SERVICE_DATA_BYTES};
+
+/// Stands for a time that has not come yet.
+const NEVER_HEARD: u64 = u64::MAX;
+
+/// Says whether an advertisement is a registered lock's, and whether it is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Of nobody in the registry.
+    Stranger,
+    /// Of a registered lock's address, but it can't be read or authenticated.
+    Doubtful,
+    /// Of a registered lock, and good as far as its key allows to tell.
+    Valid,
+}
+
+/// Judges an advertisement as it is heard, for the watchdog and for the room that it gets; what is stored is judged again.
+pub type Judge = Box<dyn Fn(&Advertisement) -> Standing + Send + Sync>;
+
+/// The way in for a radio.
+pub(crate) struct Air {
+    place: Mutex<Place>,
+    arrived: Notify,
+    judge: Judge,
+    clock: Clock,
+    began: Elapsed,
+    /// Of the last valid one, ms since `began`.
+    valid_at_ms: AtomicU64,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Air {
+    pub(crate) fn new(judge: Judge, clock: Clock, counters: Arc<Counters>) -> Self {
+        Self {
+            place: Mutex::new(Place::default()),
+            arrived: Notify::new(),
+            judge,
+            clock,
+            began: Elapsed::start(),
+            valid_at_ms: AtomicU64::new(NEVER_HEARD),
+            counters,
+        }
+    }
+
+    /// Since the start.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.so_far()
+    }
+
+    /// When a registered lock was last heard validly, since the start.
+    pub(crate) fn valid_at(&self) -> Option<Duration> {
+        let at = self.valid_at_ms.load(Ordering::Relaxed);
+        (at != NEVER_HEARD).then(|| Duration::from_millis(at))
+    }
+
+    /// Takes what a radio heard; never waits.
+    pub(crate) fn hear(&self, address: Address, rssi_dbm: Option<DbMilliwatts>, service_data: Vec<u8>) {
+        self.counters.heard.fetch_add(1, Ordering::Relaxed);
+        if service_data.len() > MAX_SERVICE_DATA_BYTES {
+            self.counters.too_long.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let heard_at = self.clock.now();
+        let advertisement = Advertisement { address, rssi_dbm, service_data, heard_at };
+        let standing = (self.judge)(&advertisement);
+        if standing == Standing::Valid {
+            let now_ms = u64::try_from(self.now().as_millis()).unwrap_or(NEVER_HEARD - 1);
+            self.valid_at_ms.store(now_ms, Ordering::Relaxed);
+            self.counters.valid.fetch_add(1, Ordering::Relaxed);
+        }
+        let dropped = self.lock().put(advertisement, standing != Standing::Stranger);
+        self.counters.dropped.fetch_add(dropped, Ordering::Relaxed);
+        self.arrived.notify_one();
+    }
+
+    /// The next advertisement; waits for one. Safe to cancel.
+    pub(crate) async fn next(&self) -> Advertisement {
+        loop {
+            // Asked for before looking: what arrives in between wakes it at once.
+            let arrived = self.arrived.notified();
+            if let Some(advertisement) = self.take() {
+                return advertisement;
+            }
+            arrived.await;
+        }
+    }
+
+    /// The next advertisement that waits.
+    pub(crate) fn take(&self) -> Option<Advertisement> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Place> {
+        // Each put and take leaves a whole place; a panic elsewhere changes nothing of that.
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,113 @@
+//! The system's Bluetooth service as the supervisor sees it: what may go wrong with it, and what it tells unasked. One implementation per platform stands in
+//! a file of its own; where there is none, opening says so.
+use std::error::Error;
+
+/// Why the radio does not listen. The texts say what was found and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum RadioError {
+    /// The system bus.
+    #[error("the D-Bus system bus can't be reached; start dbus-daemon, or set DBUS_SYSTEM_BUS_ADDRESS")]
+    Bus(#[source] Box<dyn Error + Send + Sync>),
+    /// BlueZ.
+    #[error("BlueZ is not on the system bus; start bluetoothd (version 5.63 or later)")]
+    NoService,
+    /// The adapter.
+    #[error("there is no Bluetooth adapter {wanted}; {found}")]
+    NoAdapter {
+        /// What was asked for.
+        wanted: String,
+        /// Which ones there are.
+        found: String,
+    },
+    /// The policy of the bus.
+    #[error("BlueZ does not let this user {what}; run as root, or as a member of the group bluetooth")]
+    Denied {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// An answer that is no success.
+    #[error("BlueZ refused to {what}: {said}")]
+    Refused {
+        /// What was asked for.
+        what: &'static str,
+        /// What it said.
+        said: String,
+    },
+    /// No answer in time.
+    #[error("the Bluetooth service did not answer in time")]
+    TimedOut,
+    /// The connection ended.
+    #[error("the connection to the D-Bus system bus was lost")]
+    BusLost,
+    /// The service left the bus.
+    #[error("BlueZ left the system bus")]
+    ServiceLost,
+    /// The adapter was taken out.
+    #[error("the Bluetooth adapter {adapter} is gone")]
+    AdapterLost {
+        /// Its name.
+        adapter: String,
+    },
+    /// Not this platform.
+    #[error("this build of zenei hears Bluetooth LE on Linux only")]
+    Unsupported,
+}
+
+/// Which radio.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Station {
+    /// The adapter's name; `None`: the first one.
+    pub(crate) adapter: Option<String>,
+    /// The bus; `None`: the system's.
+    pub(crate) bus: Option<String>,
+}
+
+/// What a radio tells unasked.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// It hears nothing any more.
+    Lost(RadioError),
+    /// Its power was switched.
+    Powered(bool),
+}
+
+/// How many events wait for the supervisor, which takes each at once.
+pub(crate) const EVENTS: usize = 64;
+
+#[cfg(target_os = "linux")]
+pub(crate) use super::bluez::Session;
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) use elsewhere::Session;
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    //! Where no implementation stands: opening fails.
+    use super::super::air::Air;
+    use super::{Event, RadioError, Station};
+    use std::sync::Arc;
+    use tokio::sync::mpsc;
+
+    pub(crate) struct Session;
+
+    impl Session {
+        pub(crate) async fn open(
+            _station: Station,
+            _air: Arc<Air>,
+        ) -> Result<(Self, mpsc::Receiver<Event>), RadioError> {
+            Err(RadioError::Unsupported)
+        }
+
+        pub(crate) fn adapter(&self) -> &str {
+            ""
+        }
+
+        pub(crate) async fn restart_scan(&self) -> Result<(), RadioError> {
+            Err(RadioError::Unsupported)
+        }
+
+        pub(crate) async fn power_cycle(&self) -> Result<(), RadioError> {
+            Err(RadioError::Unsupported)
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Keeps a radio listening: carries out what the supervisor orders, one call at a time, each dropped when it takes too long, and tells it what happened.
+//! Must not decide anything. Called by `listen`, as a task of its own.
+use super::air::Air;
+use super::radio::{Event, RadioError, Session, Station};
+use super::supervisor::{Order, Supervisor};
+use super::{Hearing, Ladder, Status};
+use crate::source::Stop;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// Between two looks at the watchdog's clock while it is not armed. A guess: small beside the silence that it waits for.
+const LOOK: Duration = Duration::from_secs(5);
+
+type Opened = (Arc<Session>, mpsc::Receiver<Event>);
+/// What a call gives: a session, where it was one that opens.
+type Call = Pin<Box<dyn Future<Output = Result<Option<Opened>, RadioError>> + Send>>;
+
+struct Tended {
+    station: Station,
+    air: Arc<Air>,
+    supervisor: Supervisor,
+    session: Option<Arc<Session>>,
+    events: Option<mpsc::Receiver<Event>>,
+    call: Option<Call>,
+    reason: String,
+    given_up: bool,
+}
+
+/// What woke the task.
+enum Woken {
+    Called(Result<Option<Opened>, RadioError>),
+    Told(Option<Event>),
+    Due,
+    Stopped,
+}
+
+/// Tends until told to stop.
+pub(super) async fn tend(
+    station: Station,
+    ladder: Ladder,
+    air: Arc<Air>,
+    status: watch::Sender<Status>,
+    mut stop: Stop,
+) {
+    let supervisor = Supervisor::new(ladder);
+    let reason = String::new();
+    let mut tended =
+        Tended { station, air, supervisor, session: None, events: None, call: None, reason, given_up: false };
+    loop {
+        tended.look();
+        tended.tell(&status);
+        match tended.wake(&mut stop).await {
+            Woken::Stopped => return,
+            Woken::Due => {}
+            Woken::Called(result) => tended.called(result),
+            Woken::Told(event) => tended.told(event),
+        }
+    }
+}
+
+impl Tended {
+    /// Lets the supervisor see the time, and obeys.
+    fn look(&mut self) {
+        if let Some(at) = self.air.valid_at() {
+            self.supervisor.heard_valid(at);
+        }
+        while let Some(order) = self.supervisor.poll(self.air.now()) {
+            if order == Order::Close {
+                RadioError::TimedOut.to_string().clone_into(&mut self.reason);
+            }
+            self.obey(order);
+        }
+    }
+
+    async fn wake(&mut self, stop: &mut Stop) -> Woken {
+        let due = self.supervisor.next_deadline().map_or(LOOK, |at| at.saturating_sub(self.air.now()).min(LOOK));
+        let called = async {
+            match &mut self.call {
+                Some(call) => call.as_mut().await,
+                None => std::future::pending().await,
+            }
+        };
+        let told = async {
+            match &mut self.events {
+                Some(events) => events.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.wait() => Woken::Stopped,
+            result = called => Woken::Called(result),
+            event = told => Woken::Told(event),
+            () = tokio::time::sleep(due) => Woken::Due,
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        self.call = None;
+        match order {
+            Order::Open => {
+                (self.session, self.events) = (None, None);
+                let (station, air) = (self.station.clone(), Arc::clone(&self.air));
+                self.call = Some(Box::pin(async move {
+                    let (session, events) = Session::open(station, air).await?;
+                    Ok(Some((Arc::new(session), events)))
+                }));
+            }
+            Order::RestartScan | Order::PowerCycle => {
+                tracing::warn!(?order, steps = ?self.supervisor.steps(), "the bluetooth scan is brought back");
+                let session = self.session.clone();
+                self.call = Some(Box::pin(async move {
+                    let session = session.ok_or(RadioError::BusLost)?;
+                    match order {
+                        Order::PowerCycle => session.power_cycle().await?,
+                        Order::RestartScan | Order::Open | Order::Close | Order::Exit => session.restart_scan().await?,
+                    }
+                    Ok(None)
+                }));
+            }
+            Order::Close => {
+                (self.session, self.events) = (None, None);
+                tracing::warn!(reason = self.reason, "bluetooth is not heard; it is tried again");
+            }
+            Order::Exit => {
+                (self.session, self.events) = (None, None);
+                self.given_up = true;
+                tracing::error!("registered locks stay silent whatever is done to the bluetooth adapter");
+            }
+        }
+    }
+
+    fn called(&mut self, result: Result<Option<Opened>, RadioError>) {
+        self.call = None;
+        match result {
+            Ok(opened) => {
+                if let Some((session, events)) = opened {
+                    tracing::info!(adapter = session.adapter(), "bluetooth is heard");
+                    (self.session, self.events) = (Some(session), Some(events));
+                }
+                self.supervisor.done(self.air.now());
+            }
+            Err(error) => {
+                self.reason = crate::with_causes(&error);
+                let order = self.supervisor.failed(self.air.now());
+                self.obey(order);
+            }
+        }
+    }
+
+    fn told(&mut self, event: Option<Event>) {
+        let now = self.air.now();
+        match event.unwrap_or(Event::Lost(RadioError::BusLost)) {
+            Event::Lost(error) => {
+                self.reason = crate::with_causes(&error);
+                let order = self.supervisor.lost(now);
+                self.obey(order);
+            }
+            Event::Powered(on) => {
+                tracing::info!(on, "the bluetooth adapter was switched");
+                if let Some(order) = self.supervisor.powered(on, now) {
+                    self.obey(order);
+                }
+            }
+        }
+    }
+
+    fn tell(&self, status: &watch::Sender<Status>) {
+        let steps = self.supervisor.steps();
+        let hearing = if self.given_up {
+            Hearing::GivenUp
+        } else if self.supervisor.is_scanning() {
+            Hearing::Scanning
+        } else if steps.opened + steps.failed == 0 {
+            Hearing::Opening
+        } else if self.call.is_some() && self.session.is_some() {
+            // A scan that is started again is not down yet.
+            Hearing::Scanning
+        } else {
+            Hearing::Down { reason: self.reason.clone() }
+        };
+        let now = Status { hearing, steps };
+        status.send_if_modified(|shown| std::mem::replace(shown, now.clone()) != now);
+    }
+}
