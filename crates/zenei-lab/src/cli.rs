@@ -1,6 +1,7 @@
 //! The lab's command line, for `zenei` and for its own binary.
 use crate::error::LabError;
 use crate::fleet;
+use crate::nab;
 use clap::{Args, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -25,6 +26,36 @@ Prints how many faults of each family were found, how early, and what was opened
   bench fleet --small --verbose             with every false incident and every missed fault, and why
   bench fleet --seeds 1 --vary 0.3 --vary-seeds 1,2,3     other physics: every parameter moved by up to 30 %")]
     Fleet(Fleet),
+    /// The Numenta Anomaly Benchmark: a detector for any stream, made of the product's estimators, scored as published
+    #[command(after_help = "\
+Scores every row strictly online, with one set of numbers for every file, and prints the three profiles' scores; then how well numbers that are chosen on \
+some files carry over to the others. A score of 0.5 or more is an alarm.
+
+  bench nab --data nab/data --labels nab/labels/combined_windows.json --files nab/files.txt --out scores.csv")]
+    Nab(Nab),
+}
+
+/// `bench nab`.
+#[derive(Clone, Debug, Args)]
+pub struct Nab {
+    /// Folder of the data: CSV files with `timestamp,value`.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The windows of true anomalies by file, JSON (`combined_windows.json`).
+    #[arg(long, value_name = "FILE")]
+    pub labels: PathBuf,
+    /// Which files, one relative to the folder a line.
+    #[arg(long, value_name = "LIST")]
+    pub files: PathBuf,
+    /// Where each row's score goes: CSV with `file,timestamp,score`.
+    #[arg(long, value_name = "CSV")]
+    pub out: PathBuf,
+    /// From which score on it is an alarm.
+    #[arg(long, value_name = "T", default_value_t = nab::stream::Alarm::SCORE)]
+    pub threshold: f64,
+    /// Folds of the cross-validation; 0: none.
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    pub folds: usize,
 }
 
 /// `bench fleet`.
@@ -75,5 +106,6 @@ pub struct Fleet {
 pub fn run(command: &Command, out: &mut impl Write) -> Result<(), LabError> {
     match command {
         Command::Bench(Bench::Fleet(arguments)) => fleet::bench(arguments, out),
+        Command::Bench(Bench::Nab(arguments)) => nab::bench(arguments, out),
     }
 }

@@ -1,5 +1,10 @@
 //! Estimators: small, of fixed size, fed one observation at a time. They know numbers, not locks.
 pub mod cusum;
 pub mod eprocess;
+pub mod level;
 pub mod median;
+pub mod season;
 pub mod slopes;
+pub mod spread;
+pub mod symbols;
+pub mod tail;
