@@ -1,8 +1,10 @@
 //! Rules: which detector runs with which parameters, where each number comes from, and how far a finding may go. A rule is a TOML file; three are
 //! embedded. What a file may say is read in `read`. Knows no detector's inside: each detector names its parameters.
 mod canary;
+pub mod card;
 mod read;
 pub mod shipped;
+pub mod words;
 
 use crate::anomaly::{Anomaly, Component, DecisionReason, Domain, Urgency};
 use crate::detect::DetectorKind;
@@ -181,6 +183,15 @@ impl Rules {
     /// The rule of this id.
     pub fn get(&self, id: &str) -> Option<&Rule> {
         self.rules.binary_search_by(|rule| rule.id.as_str().cmp(id)).ok().and_then(|at| self.rules.get(at))
+    }
+
+    /// The same rules as if each were live: what a measurement for promotion runs.
+    #[must_use]
+    pub fn promoted(mut self) -> Self {
+        for rule in &mut self.rules {
+            (rule.state, rule.canary) = (RuleState::Live, None);
+        }
+        self
     }
 
     /// Puts a finding where its rule's state lets it: among the anomalies, or among the decisions not to open. `site_of` says a lock's site.

@@ -2,6 +2,7 @@
 //! was. Prints whatever it finds and judges nothing. Called by the lab's command line.
 //!
 //! How an incident is matched to a fault is said in [`matching`], what the measures count in [`measure`] and [`falsely`].
+pub mod cards;
 pub mod falsely;
 pub mod matching;
 pub mod measure;
@@ -38,7 +39,10 @@ struct Plan {
 /// # Errors
 /// Where scenario or rules are bad, or a result can't be written.
 pub fn bench(arguments: &Fleet, out: &mut impl Write) -> Result<(), LabError> {
-    let rules = rules(arguments.rules.as_deref())?;
+    let mut rules = rules(arguments.rules.as_deref())?;
+    if arguments.cards.is_some() {
+        rules = rules.promoted();
+    }
     let plans = plans(arguments)?;
     let played = play_all(&plans, &rules, arguments.jobs)?;
     let runs: Vec<Run<'_>> =
@@ -46,6 +50,9 @@ pub fn bench(arguments: &Fleet, out: &mut impl Write) -> Result<(), LabError> {
     let (known, moved): (Vec<Run<'_>>, Vec<Run<'_>>) = runs.into_iter().partition(|run| run.world.is_none());
     for run in known.iter().chain(&moved).filter(|_| arguments.verbose) {
         report::write_details(out, run)?;
+    }
+    if let Some(folder) = &arguments.cards {
+        cards::write(folder, &cards::cards(&rules, &known))?;
     }
     let report = Report::of(&known);
     heading(out, &known, "the scenario's own physics")?;

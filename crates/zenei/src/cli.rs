@@ -198,7 +198,7 @@ pub(crate) struct IncidentShow {
 pub(crate) enum Rules {
     /// The rules, with version and state
     List(RulesIn),
-    /// Checks rule files
+    /// Checks rule files, and that each live rule has a promotion card that is of this very rule and within its budget
     Check(RulesIn),
     /// Runs each rule's test cases: made-up records in, incidents out, compared with those that must result
     #[command(after_help = "\
@@ -208,6 +208,18 @@ neither open nor close). Exit 1 where a case fails or is missing.
   zenei rules test                          the rules in the program
   zenei rules test --rules rules/ my-rule   one rule of a folder")]
     Test(RulesTest),
+    /// One rule: what it looks at, its numbers with their sources, and what it was measured to do
+    Explain(RulesExplain),
+}
+
+/// `zenei rules explain`.
+#[derive(Debug, Args)]
+pub(crate) struct RulesExplain {
+    /// Its id.
+    #[arg(value_name = "RULE")]
+    pub(crate) rule: String,
+    #[command(flatten)]
+    pub(crate) place: RulesIn,
 }
 
 /// `zenei rules test`.

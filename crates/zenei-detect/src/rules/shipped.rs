@@ -1,5 +1,5 @@
-//! What stands beside the embedded rules: their test cases, as they lie in `rules/tests`. Knows no more than file names and texts.
-//! Read by `zenei rules test`.
+//! What stands beside the embedded rules: their test cases and promotion cards, as they lie in `rules/tests` and `rules/cards`. Knows no more than file
+//! names and texts. Read by `zenei rules`.
 
 macro_rules! cases {
     ($($path:literal),* $(,)?) => {
@@ -7,6 +7,9 @@ macro_rules! cases {
         pub const CASES: &[(&str, &str)] = &[$(($path, include_str!(concat!("../../rules/tests/", $path)))),*];
     };
 }
+
+/// Promotion cards: path below the folder of cards, and text.
+pub const CARDS: &[(&str, &str)] = &[];
 
 cases!(
     "battery-resistance/gap.toml",

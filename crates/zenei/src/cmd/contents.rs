@@ -2,7 +2,8 @@
 //! and a start agree on what is good.
 use crate::config::{Loaded, Problems};
 use std::path::Path;
-use zenei_detect::{Registration, Rules};
+use zenei_detect::rules::card;
+use zenei_detect::{Registration, Rule, Rules};
 
 /// The largest file of either kind, in bytes; a guess: a registry line has some 100 bytes, so this is one of ten million locks.
 const MAX_BYTES: u64 = 1 << 30;
@@ -30,7 +31,7 @@ impl Contents {
 /// Each file that is bad, at the key that names it.
 pub(crate) fn read(loaded: &Loaded) -> Result<Contents, Problems> {
     let config = &loaded.config;
-    let rules = rules(config.detect.rules.as_deref());
+    let rules = live_rules(config.detect.rules.as_deref());
     let registrations = config.registry.as_ref().map_or(Ok(Vec::new()), |registry| registrations(&registry.file));
     match (rules, registrations) {
         (Ok(rules), Ok(registrations)) => Ok(Contents { rules, registrations }),
@@ -63,6 +64,48 @@ pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, String> {
     }
     let texts = files.iter().map(|(file, text)| (file.as_str(), text.as_str()));
     Rules::check(texts).map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// The rules of a folder or of the program, to be put into effect: each live one with a promotion card in the folder's `cards`. A rule that is as one of
+/// the program has that one's card.
+///
+/// # Errors
+/// Everything that is wrong, one line each, with file, line and key.
+pub(crate) fn live_rules(folder: Option<&Path>) -> Result<Rules, String> {
+    let rules = rules(folder)?;
+    let Some(folder) = folder else { return Ok(rules) };
+    let embedded = Rules::embedded().map_err(|error| error.to_string())?;
+    let is_embedded = |rule: &Rule| embedded.get(&rule.id).is_some_and(|known| known.digest() == rule.digest());
+    let cards = cards(folder)?;
+    let texts = cards.iter().map(|(file, text)| (file.as_str(), text.as_str()));
+    let errors = card::judge(&rules, texts, is_embedded);
+    if errors.is_empty() {
+        return Ok(rules);
+    }
+    Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// The cards of a folder of rules, name and text; none where it has none.
+///
+/// # Errors
+/// Why they can't be read.
+pub(crate) fn cards(folder: &Path) -> Result<Vec<(String, String)>, String> {
+    let folder = folder.join("cards");
+    let unread = |error: std::io::Error| format!("{} can't be read: {error}", folder.display());
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unread(error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(unread)?.path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            files.push((path.display().to_string(), text(&path)?));
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
 }
 
 /// The lines of a registry.

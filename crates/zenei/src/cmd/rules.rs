@@ -1,5 +1,6 @@
 //! `zenei rules`: which rules there are, and whether rule files are good. Called by `cmd`.
 mod case;
+mod explain;
 mod formula;
 mod stream;
 mod test;
@@ -20,6 +21,7 @@ pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure>
         Command::List(arguments) => list(&arguments, out),
         Command::Check(arguments) => check(&arguments, out),
         Command::Test(arguments) => test::run(&arguments, out),
+        Command::Explain(arguments) => explain::run(&arguments, out),
     }
 }
 
@@ -47,7 +49,7 @@ fn list(arguments: &RulesIn, out: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 fn check(arguments: &RulesIn, out: &mut Output<'_>) -> Result<(), Failure> {
-    let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Rules)?;
+    let rules = contents::live_rules(arguments.rules.as_deref()).map_err(Failure::Rules)?;
     let (count, digest) = (rules.iter().count(), rules.digest());
     if arguments.json {
         return out.json(&json!({"version": 1, "good": true, "rules": count, "digest": digest}));

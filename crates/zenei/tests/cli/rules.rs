@@ -153,6 +153,92 @@ fn a_bad_case_is_told_with_file_line_and_key() {
     );
 }
 
+/// A card of the shipped motor rule with one number changed, as a benchmark would write it.
+fn card(digest: &str, bound: &str) -> String {
+    format!(
+        "rule = \"motor-effort\"\nrule_version = 1\nrule_digest = \"{digest}\"\nmeasured_by = \"a test\"\nlead_days = [20.5, 3.0]\n\
+         [corpus]\nname = \"made up\"\ndigest = \"{digest}\"\ndevice_years = 12320.5\n\
+         [falsely]\nincidents = 2\nper_device_year_bound = {bound}\n[found.H1]\nfirst = 3\nof = 4\n"
+    )
+}
+
+#[test]
+fn a_live_rule_of_ones_own_needs_a_card_of_this_very_rule_within_its_budget() {
+    let folder = folder_of("motor-effort");
+    folder.write("zenei.toml", "state_dir = 'state'\n[detect]\nrules = 'rules'\n");
+    let told = |arguments: &[&str]| {
+        let ended = zenei(arguments).in_folder(&folder).run();
+        (ended.code, ended.stderr)
+    };
+    let check = || told(&["rules", "check", "--rules", "rules"]);
+    let good = (0, String::new());
+    assert_eq!(check(), good, "a rule as in the program has the program's card");
+    change(&folder, "rules/motor-effort.toml", "value = 12", "value = 13");
+    let (code, missing) = check();
+    assert_eq!(code, 78);
+    assert!(
+        missing.starts_with("rules/motor-effort.toml:8: state: is live, and the rule has no card; measure it"),
+        "{missing}"
+    );
+    let (code, refused) = told(&["config", "check"]);
+    assert_eq!(code, 78);
+    assert!(refused.contains("rules/motor-effort.toml:8: state: is live"), "{refused}");
+    assert_eq!(told(&["rules", "list", "--rules", "rules"]), good, "what is offline needs no card");
+
+    let explained = zenei(&["rules", "explain", "motor-effort", "--rules", "rules", "--json"]).in_folder(&folder).run();
+    let explained: serde_json::Value = serde_json::from_str(&explained.stdout).unwrap();
+    assert!(explained["card"].is_null());
+    let digest = explained["digest"].as_str().unwrap();
+    folder.write("rules/cards/motor-effort.toml", &card(digest, "0.000511"));
+    assert_eq!(check(), good);
+    folder.write("rules/cards/motor-effort.toml", &card(digest, "0.0021"));
+    let (code, over) = check();
+    assert_eq!(code, 78);
+    assert!(
+        over.starts_with("rules/cards/motor-effort.toml:12: falsely.per_device_year_bound: found 0.0021 (95 % bound"),
+        "{over}"
+    );
+    folder.write("rules/cards/motor-effort.toml", &card(&"0".repeat(32), "0.000511"));
+    let (code, stale) = check();
+    assert_eq!(code, 78);
+    assert!(
+        stale.starts_with("rules/cards/motor-effort.toml:3: rule_digest: was measured of motor-effort version 1"),
+        "{stale}"
+    );
+    change(&folder, "rules/motor-effort.toml", "state = \"live\"", "state = \"shadow\"");
+    assert_eq!(check(), good, "who opens nothing needs no card");
+}
+
+#[test]
+fn a_rule_is_explained_with_its_numbers_their_sources_and_its_card() {
+    let folder = folder_of("motor-effort");
+    change(&folder, "rules/motor-effort.toml", "value = 12", "value = 13");
+    let explain = |more: &[&str]| {
+        let arguments = [&["rules", "explain", "motor-effort", "--rules", "rules"], more].concat();
+        zenei(&arguments).in_folder(&folder).run()
+    };
+    assert!(explain(&[]).stdout.contains("  measured   never: there is no card"));
+    let whole: serde_json::Value = serde_json::from_str(&explain(&["--json"]).stdout).unwrap();
+    let least = &whole["parameters"]["min_operations"];
+    assert_eq!((least["value"].as_f64(), least["unit"].as_str()), (Some(13.0), Some("1")));
+    assert!(least["source"].as_str().unwrap().starts_with("guess: below twelve"), "{least}");
+    folder.write("rules/cards/motor-effort.toml", &card(whole["digest"].as_str().unwrap(), "0.000511"));
+    let shown = explain(&[]).stdout;
+    for line in [
+        "motor-effort version 1: Motor effort is rising",
+        "  state      live",
+        "    alarms   0.000162 a device-year, below 0.000511 with 95 %: 2 false incidents in 12320 device-years; budget 0.001",
+        "    lead     20.5 days before the customer in the median, 3 days in the worst tenth",
+        "    found    first of all rules: H1 3 of 4",
+    ] {
+        assert!(shown.lines().any(|found| found == line), "{line}\n{shown}");
+    }
+    folder.write("rules/cards/motor-effort.toml", &card(&"0".repeat(32), "0.000511"));
+    assert!(explain(&[]).stdout.contains("of another rule than this one"));
+    let ended = zenei(&["rules", "explain", "motor"]).run();
+    assert_eq!((ended.code, ended.stderr.contains("there is no rule \"motor\"; there are ")), (2, true));
+}
+
 #[test]
 fn a_case_may_point_to_a_recording() {
     let folder = folder_of("motor-effort");

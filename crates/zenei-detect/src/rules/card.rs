@@ -1,0 +1,320 @@
+//! A rule's promotion card: what the rule was measured to do, on which fleets, as which rule. Only a measured run writes one; a live rule needs one that is
+//! of this very rule and within its budget. Answers what a card says and why it is not enough. Called by `rules check` and `rules explain`, which read
+//! cards, and by the fleet benchmark, which writes them.
+use super::{Rule, RuleError, RuleState, Rules};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::Range;
+use toml::Spanned;
+use zenei_wire::Id;
+
+/// What a rule was measured to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Card {
+    /// The rule's id.
+    pub rule: String,
+    /// The rule's version.
+    pub rule_version: u32,
+    /// The rule's digest ([`Rule::digest`]): a rule with another one was not measured.
+    pub rule_digest: Id,
+    /// Which program measured, with its version.
+    pub measured_by: String,
+    /// On what, for people.
+    pub corpus: String,
+    /// A digest of everything that makes the corpus: equal digests are equal fleets.
+    pub corpus_digest: Id,
+    /// Locks times years.
+    pub device_years: f64,
+    /// Incidents that this rule opened about nothing.
+    pub false_incidents: u64,
+    /// The one-sided 95 % upper bound of their rate per device-year.
+    pub per_device_year_bound: f64,
+    /// Of each family of labelled faults that this rule was the first to find: how many of how many.
+    pub found: BTreeMap<String, Hits>,
+    /// From opening to the customer, days: median and 10 % quantile; `None` where no customer noticed any.
+    pub lead_days: Option<[f64; 2]>,
+    /// From detectable to opening, hours: median and 90 % quantile; `None` where nothing was found.
+    pub delay_hours: Option<[f64; 2]>,
+}
+
+/// Found of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hits {
+    /// Found first by this rule.
+    pub first: u64,
+    /// Faults of the family.
+    pub of: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CardFile {
+    rule: Spanned<String>,
+    rule_version: u32,
+    rule_digest: Spanned<String>,
+    measured_by: String,
+    corpus: CorpusFile,
+    falsely: FalselyFile,
+    #[serde(default)]
+    found: BTreeMap<String, Hits>,
+    lead_days: Option<[f64; 2]>,
+    delay_hours: Option<[f64; 2]>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CorpusFile {
+    name: String,
+    digest: Spanned<String>,
+    device_years: Spanned<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FalselyFile {
+    incidents: u64,
+    per_device_year_bound: Spanned<f64>,
+}
+
+/// A card as read, with the places that a judgement names.
+struct Read {
+    card: Card,
+    digest_span: Range<usize>,
+    bound_span: Range<usize>,
+}
+
+impl Card {
+    /// Reads a card.
+    ///
+    /// # Errors
+    /// What is wrong with it, with file, line and key.
+    pub fn parse(file: &str, text: &str) -> Result<Self, RuleError> {
+        read(file, text).map(|read| read.card)
+    }
+
+    /// False incidents per device-year.
+    pub fn per_device_year(&self) -> f64 {
+        self.false_incidents as f64 / self.device_years
+    }
+
+    /// The card as a file; [`Card::parse`] reads it back.
+    pub fn to_toml(&self) -> String {
+        let mut text =
+            String::from("# Written by the fleet benchmark (zenei bench fleet --cards DIR), never by hand.\n");
+        // A String never fails to take a text.
+        let _ = write!(
+            text,
+            "rule = {:?}\nrule_version = {}\nrule_digest = \"{}\"\nmeasured_by = {:?}\n",
+            self.rule, self.rule_version, self.rule_digest, self.measured_by
+        );
+        for (key, pair) in [("lead_days", self.lead_days), ("delay_hours", self.delay_hours)] {
+            if let Some([one, other]) = pair {
+                let _ = writeln!(text, "{key} = [{one:?}, {other:?}]");
+            }
+        }
+        let _ = write!(
+            text,
+            "\n[corpus]\nname = {:?}\ndigest = \"{}\"\ndevice_years = {:?}\n\n[falsely]\nincidents = {}\nper_device_year_bound = {:?}\n",
+            self.corpus, self.corpus_digest, self.device_years, self.false_incidents, self.per_device_year_bound
+        );
+        for (family, hits) in &self.found {
+            let _ = write!(text, "\n[found.{family}]\nfirst = {}\nof = {}\n", hits.first, hits.of);
+        }
+        text
+    }
+}
+
+/// What keeps live rules from being live: a card that is missing, of another rule, or over budget. `cards` are file and text; `is_excused` says of which
+/// rules no card is wanted here.
+pub fn judge<'a>(
+    rules: &Rules,
+    cards: impl IntoIterator<Item = (&'a str, &'a str)>,
+    is_excused: impl Fn(&Rule) -> bool,
+) -> Vec<RuleError> {
+    let mut errors = Vec::new();
+    let mut known: BTreeMap<String, (&str, &str, Read)> = BTreeMap::new();
+    for (file, text) in cards {
+        match read(file, text) {
+            Ok(read) => _ = known.insert(read.card.rule.clone(), (file, text, read)),
+            Err(error) => errors.push(error),
+        }
+    }
+    for rule in rules.iter().filter(|rule| rule.state == RuleState::Live) {
+        match known.get(&rule.id) {
+            Some((file, text, read)) => errors.extend(fault(file, text, read, rule)),
+            None if is_excused(rule) => {}
+            None => errors.push(RuleError {
+                file: rule.origin.file.clone(),
+                line: rule.origin.state_line,
+                key: "state".to_owned(),
+                problem: format!(
+                    "is live, and the rule has no card; measure it (zenei bench fleet --rules DIR --cards DIR/cards), or let it be shadow or \
+                     canary; the card belongs in cards/{}.toml beside the rule",
+                    rule.id
+                ),
+            }),
+        }
+    }
+    errors.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    errors
+}
+
+fn fault(file: &str, text: &str, read: &Read, rule: &Rule) -> Option<RuleError> {
+    let card = &read.card;
+    if card.rule_digest != rule.digest() || card.rule_version != rule.version {
+        let problem = format!(
+            "was measured of {} version {} with the digest {}; the rule in {} has version {} and {}: measure anew, or let the rule be shadow or canary",
+            card.rule,
+            card.rule_version,
+            card.rule_digest,
+            rule.origin.file,
+            rule.version,
+            rule.digest()
+        );
+        return Some(error(file, text, &read.digest_span, "rule_digest", problem));
+    }
+    if card.per_device_year_bound > rule.budget_per_device_year {
+        let problem = format!(
+            "found {} (95 % bound, {} false incidents in {:.0} device-years); the budget of the rule allows {}: a live rule stays within it",
+            card.per_device_year_bound, card.false_incidents, card.device_years, rule.budget_per_device_year
+        );
+        return Some(error(file, text, &read.bound_span, "falsely.per_device_year_bound", problem));
+    }
+    None
+}
+
+fn read(file: &str, text: &str) -> Result<Read, RuleError> {
+    let parsed: CardFile = toml::from_str(text)
+        .map_err(|found| error(file, text, &found.span().unwrap_or(0..0), "card", found.message().to_owned()))?;
+    let id = |key: &str, found: &Spanned<String>| {
+        let wrong = || format!("found {:?}; 32 lower-case hex digits are allowed", found.get_ref());
+        Id::parse(found.get_ref()).ok_or_else(|| error(file, text, &found.span(), key, wrong()))
+    };
+    let years = &parsed.corpus.device_years;
+    if !(*years.get_ref() > 0.0 && years.get_ref().is_finite()) {
+        let problem = format!("found {}; more than 0 is allowed", years.get_ref());
+        return Err(error(file, text, &years.span(), "corpus.device_years", problem));
+    }
+    let bound = &parsed.falsely.per_device_year_bound;
+    let rate = parsed.falsely.incidents as f64 / years.get_ref();
+    // A bound at or below the rate that it bounds was not measured.
+    if !(*bound.get_ref() > rate && bound.get_ref().is_finite()) {
+        let problem = format!("found {}; a bound above the rate {rate} is allowed", bound.get_ref());
+        return Err(error(file, text, &bound.span(), "falsely.per_device_year_bound", problem));
+    }
+    let card = Card {
+        rule_digest: id("rule_digest", &parsed.rule_digest)?,
+        corpus_digest: id("corpus.digest", &parsed.corpus.digest)?,
+        rule: parsed.rule.get_ref().clone(),
+        rule_version: parsed.rule_version,
+        measured_by: parsed.measured_by,
+        corpus: parsed.corpus.name,
+        device_years: *years.get_ref(),
+        false_incidents: parsed.falsely.incidents,
+        per_device_year_bound: *bound.get_ref(),
+        found: parsed.found,
+        lead_days: parsed.lead_days,
+        delay_hours: parsed.delay_hours,
+    };
+    Ok(Read { card, digest_span: parsed.rule_digest.span(), bound_span: bound.span() })
+}
+
+fn error(file: &str, text: &str, span: &Range<usize>, key: &str, problem: String) -> RuleError {
+    let line = 1 + text.bytes().take(span.start).filter(|&byte| byte == b'\n').count();
+    RuleError { file: file.to_owned(), line, key: key.to_owned(), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOTOR: &str = include_str!("../../rules/motor-effort.toml");
+
+    fn rules(text: &str) -> Rules {
+        Rules::parse([("motor.toml", text)]).unwrap()
+    }
+
+    fn card(rules: &Rules) -> Card {
+        let rule = rules.get("motor-effort").unwrap();
+        Card {
+            rule: rule.id.clone(),
+            rule_version: rule.version,
+            rule_digest: rule.digest(),
+            measured_by: "a \"test\"".into(),
+            corpus: "made up".into(),
+            corpus_digest: Id(5),
+            device_years: 12_320.5,
+            false_incidents: 2,
+            per_device_year_bound: 0.000_511,
+            found: BTreeMap::from([("H1".into(), Hits { first: 3, of: 4 })]),
+            lead_days: Some([20.5, 3.0]),
+            delay_hours: None,
+        }
+    }
+
+    fn told(rules: &Rules, card: &str) -> Vec<String> {
+        judge(rules, [("cards/motor.toml", card)], |_| false).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_card_reads_back() {
+        let card = card(&rules(MOTOR));
+        assert_eq!(Card::parse("a.toml", &card.to_toml()), Ok(card.clone()));
+        assert!((card.per_device_year() - 0.000_162_3).abs() < 1e-7);
+    }
+
+    #[test]
+    fn a_live_rule_needs_a_card_and_others_do_not() {
+        let live = rules(MOTOR);
+        let errors = judge(&live, [], |_| false);
+        assert_eq!((errors.len(), errors[0].file.as_str(), errors[0].line), (1, "motor.toml", 8));
+        assert!(errors[0].problem.starts_with("is live, and the rule has no card"), "{}", errors[0]);
+        assert_eq!(judge(&live, [], |_| true), []);
+        assert_eq!(told(&live, &card(&live).to_toml()), [""; 0]);
+        let shadow = rules(&MOTOR.replace("state = \"live\"", "state = \"shadow\""));
+        assert_eq!(judge(&shadow, [], |_| false), []);
+    }
+
+    #[test]
+    fn a_card_of_other_numbers_is_stale_and_words_for_people_make_none_stale() {
+        let measured = card(&rules(MOTOR)).to_toml();
+        let changed = told(&rules(&MOTOR.replace("value = 10.0", "value = 9.0")), &measured);
+        assert!(
+            changed[0].starts_with("cards/motor.toml:4: rule_digest: was measured of motor-effort version 1"),
+            "{changed:?}"
+        );
+        let raised = told(&rules(&MOTOR.replace("version = 1", "version = 2")), &measured);
+        assert!(raised[0].contains("in motor.toml has version 2"), "{raised:?}");
+        assert_eq!(told(&rules(&MOTOR.replace("Motor effort is", "The effort is")), &measured), [""; 0]);
+    }
+
+    #[test]
+    fn a_card_over_budget_is_told_at_its_bound() {
+        let strict = format!("{MOTOR}\n[budget]\nper_device_year = 0.0005\nsource = \"agreed\"\n");
+        let rules = rules(&strict);
+        assert_eq!(
+            told(&rules, &card(&rules).to_toml()),
+            [
+                "cards/motor.toml:15: falsely.per_device_year_bound: found 0.000511 (95 % bound, 2 false incidents in 12320 device-years); \
+                 the budget of the rule allows 0.0005: a live rule stays within it"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_card_that_nobody_measured_is_refused() {
+        let live = rules(MOTOR);
+        let text = card(&live).to_toml();
+        for (from, to, problem) in [
+            ("12320.5", "0.0", "cards/motor.toml:11: corpus.device_years: found 0; more than 0 is allowed"),
+            ("0.000511", "0.0", "cards/motor.toml:15: falsely.per_device_year_bound: found 0; a bound above the rate"),
+            ("rule_digest = \"", "rule_digest = \"x", "cards/motor.toml:4: rule_digest: found \"x"),
+            ("[falsely]", "[false]", "unknown field"),
+        ] {
+            let told = told(&live, &text.replace(from, to));
+            assert!(told[0].contains(problem), "{told:?}");
+        }
+    }
+}
