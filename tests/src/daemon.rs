@@ -142,6 +142,15 @@ impl Daemon {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The memory that it holds now, bytes.
+    pub(crate) fn rss_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix("kB")).and_then(|kib| kib.trim().parse::<u64>().ok());
+        kib.unwrap_or_else(|| panic!("{path} says no memory: {status}")) * 1024
+    }
+
     /// SIGKILL: nothing is written any more, nothing is closed in order.
     pub(crate) fn kill9(mut self) {
         self.child.kill().expect("a child can be killed");

@@ -1,12 +1,15 @@
 //! Tests of the whole: one binary, so that they link once. Each question is a module of its own.
+mod between;
 mod bound;
 mod broker;
+mod clickhouse;
 mod contract;
 mod daemon;
 mod dead_letters;
 mod demo;
 mod fleet;
 mod forgery;
+mod hub;
 mod kill9;
 mod layering;
 mod metrics;
@@ -14,6 +17,10 @@ mod mosquitto;
 mod mqtt_client;
 mod output_contract;
 mod program;
+mod random;
 mod replay;
 mod repository;
+mod ship_kills;
+mod ship_outage;
+mod stopwatch;
 mod tidy;

@@ -132,6 +132,12 @@ impl Engine {
         &self.url
     }
 
+    /// The process of an own engine, for signals; `None` for a server of others.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.own.as_ref().map(|own| own.child.id())
+    }
+
     /// Ends an own engine with SIGKILL, as a crash would; a server of others goes on.
     pub fn kill(mut self) {
         if let Some(own) = &mut self.own {

@@ -1,0 +1,131 @@
+//! A simulated fleet's records, decoded and put in order as a gateway does it, in a state directory of sealed ranges. Knows no ClickHouse. Called by the
+//! benches that ship them.
+use firmware_sim::{Fleet, Message, Scenario};
+use std::path::Path;
+use std::sync::Arc;
+use zenei_detect::{Batch, Findings, Heard, Line};
+use zenei_store::disk::RealDisk;
+use zenei_store::{Checkpoint, Control, Layout, ParquetStore, SealPlan, Sealed};
+use zenei_wire::{EngineTime, GatewayTime, Heading, Topic};
+
+/// Rows of a sealed range: a gateway's own; fewer of a short stream.
+const RANGE_ROWS: usize = 50_000;
+/// Simulated time between two looks at what was said.
+const STEP_MS: i64 = 3_600_000;
+/// The gateway that heard them.
+pub const GATEWAY: &str = "gw-bench";
+
+/// A state directory with the records of a fleet.
+#[derive(Debug)]
+pub struct Stream {
+    /// The directory; gone with this value.
+    pub state: tempfile::TempDir,
+    /// How far it is sealed.
+    pub sealed: Sealed,
+    /// Records in it, each once.
+    pub records: u64,
+    /// Days that they are of.
+    pub days: f64,
+}
+
+impl Stream {
+    /// Simulates this many locks until they have said this many records, about, and seals those.
+    pub fn simulate(locks: usize, records: u64, seed: u64) -> Self {
+        let mut scenario = Scenario::fleet().expect("the embedded scenario is good");
+        scenario.locks = locks;
+        let mut fleet = Fleet::new(&scenario, seed).expect("the embedded scenario can be simulated");
+        let state = tempfile::tempdir().expect("a folder can be made");
+        let mut sealing = Sealing::start(state.path(), RANGE_ROWS.min(records as usize / 3));
+        let (start_ms, mut now_ms, mut said) = (fleet.start_ms(), fleet.start_ms(), Vec::new());
+        while sealing.records + (sealing.batch.rows.len() as u64) < records && now_ms < fleet.end_ms() {
+            now_ms += STEP_MS;
+            said.clear();
+            fleet.advance(now_ms, &mut said);
+            sealing.hear(&said);
+        }
+        sealing.seal();
+        Self {
+            state,
+            sealed: sealing.sealed,
+            records: sealing.records,
+            days: (now_ms - start_ms) as f64 / 86_400_000.0,
+        }
+    }
+
+    /// The directory's paths.
+    pub fn layout(&self) -> Layout {
+        Layout::new(self.state.path())
+    }
+}
+
+/// Intake before a store.
+struct Sealing {
+    line: Line,
+    store: ParquetStore,
+    control: Control,
+    batch: Batch,
+    messages: u64,
+    sealed: Sealed,
+    now: EngineTime,
+    records: u64,
+    range_rows: usize,
+}
+
+impl Sealing {
+    fn start(state: &Path, range_rows: usize) -> Self {
+        let layout = Layout::new(state);
+        Self {
+            line: Line::new(None),
+            store: ParquetStore::open(Arc::new(RealDisk), &layout.parquet()).expect("a store can be made"),
+            control: Control::open(&layout.control()).expect("a control database can be made"),
+            batch: Batch::default(),
+            messages: 0,
+            sealed: Sealed::default(),
+            now: EngineTime(0),
+            records: 0,
+            range_rows,
+        }
+    }
+
+    fn hear(&mut self, said: &[Message]) {
+        let mut heard = Vec::new();
+        for message in said {
+            self.now = self.now.max(EngineTime(message.at_ms));
+            records_of(message, self.messages, &mut heard);
+            self.messages += 1;
+        }
+        self.line.ingest(&heard, self.now, &mut self.batch, &mut Findings::default());
+        if self.batch.rows.len() >= self.range_rows {
+            self.seal();
+        }
+    }
+
+    fn seal(&mut self) {
+        let plan = SealPlan { from: self.sealed.offset, to: Sealed { offset: self.messages, advanced_to: self.now } };
+        let Batch { rows, gaps, .. } = &self.batch;
+        self.store.seal(&plan, self.line.fleet(), rows, gaps, &[], GATEWAY).expect("a range can be sealed");
+        self.records += rows.len() as u64;
+        self.sealed = plan.to;
+        let txn = self.control.begin().expect("the control database takes transactions");
+        txn.checkpoint(&Checkpoint { sealed: plan.to, ..Checkpoint::default() }).expect("a checkpoint can be written");
+        txn.commit().expect("a transaction can be committed");
+        self.batch.clear();
+    }
+}
+
+/// The records of a message; what a faulty lock says and nobody can read is left out.
+fn records_of<'a>(message: &'a Message, offset: u64, heard: &mut Vec<Heard<'a>>) {
+    let Ok(Heading::Record(topic)) = Topic::parse(&message.topic) else { return };
+    let records = zenei_wire::decode(&topic, &message.payload).unwrap_or_default();
+    for (index, decoded) in (0..).zip(records) {
+        let Ok(record) = decoded.record else { continue };
+        let identity = if record.boot.is_some() && record.seq.is_some() {
+            0
+        } else {
+            zenei_wire::event_identity(topic.device, record.ts, decoded.raw)
+        };
+        let heard_at = GatewayTime(message.at_ms);
+        let (site, device) = (topic.site, topic.device);
+        heard.push(Heard { site, device, record, identity, heard_at, offset, index, authenticated: true });
+    }
+}
