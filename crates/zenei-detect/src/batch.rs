@@ -12,7 +12,8 @@ pub struct Heard<'a> {
     pub device: Name<'a>,
     /// The record.
     pub record: Record<'a>,
-    /// Identity of a record without `(boot, seq)` ([`zenei_wire::event_identity`]); 0 for all others.
+    /// Identity of a record without `(boot, seq)` ([`zenei_wire::event_identity`]); 0 for all others, and for an advertisement as it is heard: that is a half of a record,
+    /// which gets its identity when it is merged.
     pub identity: u128,
     /// When the gateway heard it.
     pub heard_at: GatewayTime,
@@ -100,6 +101,10 @@ pub struct Batch {
     pub late: u64,
     /// How many fields the contract does not know.
     pub unknown_fields: u64,
+    /// How many advertisements were refused as old ones that somebody sent again.
+    pub replayed: u64,
+    /// How many advertisements were not taken because too many devices that nobody registered are heard.
+    pub strangers: u64,
 }
 
 impl Batch {
@@ -110,5 +115,7 @@ impl Batch {
         self.duplicates = 0;
         self.late = 0;
         self.unknown_fields = 0;
+        self.replayed = 0;
+        self.strangers = 0;
     }
 }

@@ -188,6 +188,7 @@ impl Engine {
                 self.firmware.iter_mut().for_each(|firmware| firmware.error(device, code, record, now_ms));
             }
             Body::Event(event) => self.event(event.event, device),
+            Body::Adv(adv) => lock.advertised(adv, row.ts.ms()),
             Body::Gateway(_) => {}
         }
     }

@@ -101,6 +101,20 @@ impl Intake {
         }
     }
 
+    /// Takes a row that has no place in a sequence, made elsewhere of what was heard, at time `now`.
+    pub(crate) fn take_row(&mut self, row: Row, now: EngineTime, batch: &mut Batch) {
+        self.now = self.now.max(now);
+        let at = row.device.0 as usize;
+        if self.lanes.len() <= at {
+            self.lanes.resize_with(at + 1, Lane::default);
+        }
+        if row.authenticated {
+            self.take_loose(row, batch);
+        } else {
+            self.take_untrusted(row, batch);
+        }
+    }
+
     /// Gives up the holes that have waited long enough at `now`, each at its own time, in order.
     pub fn advance(&mut self, now: EngineTime, batch: &mut Batch) {
         while let Some(&(deadline, device)) = self.deadlines.first() {

@@ -4,6 +4,9 @@
 //! depart from it, with what evidence. It must not know where records come from, where they are kept, or what is done about an anomaly. `now` is
 //! always an argument: the same input in the same order gives the same output, byte for byte.
 
+mod adverts;
+#[cfg(test)]
+mod adverts_tests;
 pub mod anomaly;
 pub mod batch;
 pub mod detect;
@@ -15,15 +18,15 @@ pub mod fleet;
 pub mod intake;
 #[cfg(test)]
 mod intake_tests;
+pub mod keyring;
 pub mod line;
 #[cfg(test)]
 mod line_tests;
-#[cfg(test)]
-mod reference;
 pub mod rules;
 
 pub use anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind, Urgency};
 pub use batch::{Batch, Gap, Heard, Labels, Row};
 pub use fleet::{DeviceIx, Fleet, Registration, Sym};
+pub use keyring::{Keyring, NotHeard};
 pub use line::{Deadline, Findings, Line, RestoreError};
 pub use rules::{Rule, RuleError, Rules};

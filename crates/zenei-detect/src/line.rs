@@ -1,12 +1,14 @@
 //! Intake and engine in a row, on one clock: what `run`, `demo` and `replay` drive. A gateway that only ships runs it without an engine.
+use crate::adverts::Adverts;
 use crate::anomaly::{Anomaly, Decision};
 use crate::batch::{Batch, Heard};
 use crate::engine::{Engine, EngineState};
 use crate::fleet::{Fleet, Registration};
 use crate::intake::Intake;
+use crate::keyring::Keyring;
 use crate::rules::Rules;
 use serde::{Deserialize, Serialize};
-use zenei_wire::EngineTime;
+use zenei_wire::{Body, EngineTime};
 
 /// What the engine found, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +26,8 @@ pub enum Deadline {
     Hole,
     /// A window of the engine closes.
     Window,
+    /// Half of what a lock advertises has waited long enough for the other half.
+    Pair,
 }
 
 /// Why a snapshot can't be used.
@@ -43,12 +47,13 @@ pub enum RestoreError {
 }
 
 /// The format of a snapshot; raised with every change of what it holds.
-const SNAPSHOT_FORMAT: u32 = 1;
+const SNAPSHOT_FORMAT: u32 = 2;
 
 /// Intake and engine in a row.
 pub struct Line {
     fleet: Fleet,
     intake: Intake,
+    adverts: Adverts,
     engine: Option<Engine>,
 }
 
@@ -57,6 +62,7 @@ struct Saved<'a> {
     format: u32,
     fleet: &'a Fleet,
     intake: &'a Intake,
+    adverts: &'a Adverts,
     engine: Option<EngineState>,
 }
 
@@ -64,18 +70,30 @@ struct Saved<'a> {
 struct Restored {
     fleet: Fleet,
     intake: Intake,
+    adverts: Adverts,
     engine: Option<EngineState>,
 }
 
 impl Line {
     /// A line without history. Without rules it orders, removes duplicates and stamps, but detects nothing.
     pub fn new(rules: Option<Rules>) -> Self {
-        Self { fleet: Fleet::new(), intake: Intake::default(), engine: rules.map(Engine::new) }
+        let (fleet, intake, adverts) = (Fleet::new(), Intake::default(), Adverts::default());
+        Self { fleet, intake, adverts, engine: rules.map(Engine::new) }
     }
 
     /// What the asset registry says of a lock; used where neither the record nor the lock said it.
     pub fn register(&mut self, registration: &Registration) {
         self.intake.register(registration, &mut self.fleet);
+    }
+
+    /// With which keys locks encrypt their advertisements. Counters of a lock whose key is another one than before start anew.
+    pub fn provision(&mut self, keyring: &Keyring) {
+        for (_, lock) in keyring.iter() {
+            if let Some(key) = &lock.key {
+                let device = self.fleet.number(lock.device.as_str());
+                self.adverts.provision(device, key.mark());
+            }
+        }
     }
 
     /// Takes records in order of hearing. Each is handled at its own `heard_at`; then time goes on to `now`. How the records are split into calls
@@ -84,8 +102,18 @@ impl Line {
         let before = batch.rows.len();
         for heard in heard {
             let at = self.intake.now().max(EngineTime(heard.heard_at.ms()));
-            self.intake.advance(at, batch);
-            self.intake.take(heard, at, &mut self.fleet, batch);
+            self.release(at, batch);
+            match heard.record.body {
+                // What comes back from a store is merged already, and has its identity.
+                Body::Adv(adv) if heard.identity == 0 => {
+                    let mut rows = Vec::new();
+                    self.adverts.take(heard, adv, &mut self.fleet, batch, &mut rows);
+                    rows.into_iter().for_each(|row| self.intake.take_row(row, at, batch));
+                }
+                Body::Adv(_) | Body::State(_) | Body::Op(_) | Body::Error(_) | Body::Event(_) | Body::Gateway(_) => {
+                    self.intake.take(heard, at, &mut self.fleet, batch);
+                }
+            }
         }
         self.go_on(now, before, batch, findings);
     }
@@ -100,12 +128,13 @@ impl Line {
     pub fn next_deadline(&self) -> Option<(EngineTime, Deadline)> {
         let hole = self.intake.next_deadline().map(|at| (at, Deadline::Hole));
         let window = self.engine.as_ref().and_then(Engine::next_deadline).map(|at| (at, Deadline::Window));
-        [hole, window].into_iter().flatten().min()
+        let pair = self.adverts.next_deadline().map(|at| (at, Deadline::Pair));
+        [hole, window, pair].into_iter().flatten().min()
     }
 
-    /// How many records wait at a hole: heard, but in no batch yet.
+    /// How many records wait at a hole, and advertisements for their other half: heard, but in no batch yet.
     pub fn held(&self) -> u64 {
-        self.intake.held()
+        self.intake.held() + self.adverts.held()
     }
 
     /// How many `seq` numbers are missing between heard ones of one boot, by now.
@@ -127,6 +156,7 @@ impl Line {
             format: SNAPSHOT_FORMAT,
             fleet: &self.fleet,
             intake: &self.intake,
+            adverts: &self.adverts,
             engine: self.engine.as_ref().map(Engine::state),
         };
         postcard::to_stdvec(&saved).map_err(RestoreError::Bytes)
@@ -144,19 +174,33 @@ impl Line {
         let mut saved: Restored = postcard::from_bytes(rest).map_err(RestoreError::Bytes)?;
         saved.fleet.reindex();
         saved.intake.forget_registry();
+        saved.adverts.forget_keys();
         let mut engine = rules.map(Engine::new);
         if let (Some(engine), Some(state)) = (&mut engine, saved.engine) {
             engine.restore(state);
         }
-        Ok(Self { fleet: saved.fleet, intake: saved.intake, engine })
+        Ok(Self { fleet: saved.fleet, intake: saved.intake, adverts: saved.adverts, engine })
     }
 
     fn go_on(&mut self, now: EngineTime, before: usize, batch: &mut Batch, findings: &mut Findings) {
-        self.intake.advance(now, batch);
+        self.release(now, batch);
         let now = self.intake.now();
         if let Some(engine) = &mut self.engine {
             engine.ingest(&batch.rows[before..], now, &mut self.fleet, findings);
         }
+    }
+}
+
+impl Line {
+    /// Releases what has waited long enough at `now`, each at its own time, in order.
+    fn release(&mut self, now: EngineTime, batch: &mut Batch) {
+        while let Some(due) = self.adverts.next_deadline().filter(|due| *due <= now) {
+            self.intake.advance(due, batch);
+            let mut rows = Vec::new();
+            self.adverts.give_up(&mut self.fleet, batch, &mut rows);
+            rows.into_iter().for_each(|row| self.intake.take_row(row, due, batch));
+        }
+        self.intake.advance(now, batch);
     }
 }
 

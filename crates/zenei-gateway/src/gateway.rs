@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use zenei_detect::Registration;
+use zenei_detect::{Keyring, Registration};
 use zenei_store::disk::{Disk, RealDisk};
 use zenei_store::layout::{LockError, StateLock};
 use zenei_store::{Control, Layout, Ledger, Source, Spool, SpoolError, SpoolOptions};
@@ -46,6 +46,8 @@ pub struct GatewayConfig {
     pub mqtt: Option<MqttConfig>,
     /// What the asset registry says.
     pub registry: Vec<Registration>,
+    /// Whose the addresses of advertisements are, and with which keys they speak.
+    pub keys: Arc<Keyring>,
     /// Makes intake and engine, of a snapshot or without history.
     pub line: LineMaker,
     /// When what was processed goes to the store.
@@ -67,6 +69,7 @@ impl GatewayConfig {
             ingress_limits: IngressLimits::default(),
             mqtt: None,
             registry: Vec::new(),
+            keys: Arc::default(),
             line,
             seal: SealLimits::default(),
             spool: SpoolOptions::default(),
@@ -227,6 +230,7 @@ impl Core {
             desk,
             line: config.line,
             registry: config.registry,
+            keys: config.keys,
             gateway_id: config.gateway_id,
             limits: config.seal,
             lost_source: if config.mqtt.is_some() { Source::Mqtt } else { Source::Ingress },

@@ -1,8 +1,27 @@
 //! From messages to what intake takes, or a dead letter's reason: how `replay`, `record list` and the lab read what a gateway spooled.
 //! Knows no file and no time.
-use crate::spool::StoredMessage;
-use zenei_detect::Heard;
+use crate::spool::{Source, StoredMessage};
+use zenei_detect::{Heard, Keyring, NotHeard};
 use zenei_wire::{Heading, Reason, Topic};
+
+/// As [`hear`], and advertisements with the keys of those who send them; gives false for one of somebody whose key is not known, which becomes neither.
+pub fn hear_with_keys<'a>(
+    message: &'a StoredMessage,
+    keys: &'a Keyring,
+    heard: &mut Vec<Heard<'a>>,
+    dead: &mut Vec<Reason>,
+) -> bool {
+    if message.source != Source::Ble {
+        hear(message, heard, dead);
+        return true;
+    }
+    match keys.hear(&message.topic, &message.payload, message.heard_at, message.offset) {
+        Ok(record) => heard.push(record),
+        Err(NotHeard::Refused(refusal)) => dead.push(refusal.reason),
+        Err(NotHeard::NoKey { .. }) => return false,
+    }
+    true
+}
 
 /// Adds each record of a message to `heard`, and the reason of each that can't be read to `dead`. Other people's topics and last wills give neither.
 pub fn hear<'a>(message: &'a StoredMessage, heard: &mut Vec<Heard<'a>>, dead: &mut Vec<Reason>) {

@@ -15,11 +15,18 @@ pub enum DropReason {
     CorruptSpool,
     /// A bounded queue before the spool was full; only for what nobody was promised to keep (advertisements).
     QueueFull,
+    /// An old advertisement, sent again by somebody.
+    Replayed,
+    /// An encrypted advertisement of a device whose bind key is not known.
+    NoKey,
+    /// An advertisement of a device that nobody registered, where too many such are heard.
+    Strangers,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: &'static [Self] = &[Self::SpoolFull, Self::CorruptSpool, Self::QueueFull];
+    pub const ALL: &'static [Self] =
+        &[Self::SpoolFull, Self::CorruptSpool, Self::QueueFull, Self::Replayed, Self::NoKey, Self::Strangers];
 
     /// The word in `/metrics`.
     pub const fn as_str(self) -> &'static str {
@@ -27,6 +34,9 @@ impl DropReason {
             Self::SpoolFull => "spool_full",
             Self::CorruptSpool => "corrupt_spool",
             Self::QueueFull => "queue_full",
+            Self::Replayed => "replayed",
+            Self::NoKey => "no_key",
+            Self::Strangers => "strangers",
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod control;
 pub mod dead_letter;
 pub mod disk;
 pub mod hear;
+pub mod keys;
 pub mod layout;
 pub mod ledger;
 pub mod parquet;
@@ -19,7 +20,8 @@ pub mod spool;
 
 pub use control::{Checkpoint, Control, ControlError, EventRow, OutboxRow, SealPlan, Sealed, Txn};
 pub use dead_letter::DeadLetter;
-pub use hear::hear;
+pub use hear::{hear, hear_with_keys};
+pub use keys::{KeysError, keyring};
 pub use layout::Layout;
 pub use ledger::{DropReason, Imbalance, Ledger};
 pub use parquet::{ParquetStore, StoredBatch, StoredRecord};

@@ -123,6 +123,10 @@ impl Sink for Count {
         self.0 += 1;
     }
 
+    fn flag(&mut self, _: &str, _: bool) {
+        self.0 += 1;
+    }
+
     fn text(&mut self, _: &str, _: &str) {
         self.0 += 1;
     }
@@ -158,6 +162,12 @@ impl Sink for CborSink<'_> {
         self.put_text(name);
         self.out.push(0xFA);
         self.out.extend_from_slice(&(f32::from(value) / 100.0).to_be_bytes());
+    }
+
+    fn flag(&mut self, name: &str, value: bool) {
+        self.put_text(name);
+        // Simple values 20 and 21 (RFC 8949, 3.3).
+        self.out.push(if value { 0xF5 } else { 0xF4 });
     }
 
     fn text(&mut self, name: &str, value: &str) {

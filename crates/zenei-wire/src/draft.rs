@@ -5,7 +5,7 @@
 //! The first refusal counts; the codec reads on, because the whole message must be well-formed. Texts of unknown fields are not
 //! checked for length or control characters: an unknown field is never an error. Called by both codecs.
 use crate::record::{
-    Body, ErrorReport, Event, EventKind, GatewayReport, Kind, LockState, Op, OpKind, OpResult, OpSource, Record,
+    Adv, Body, ErrorReport, Event, EventKind, GatewayReport, Kind, LockState, Op, OpKind, OpResult, OpSource, Record,
     ResetReason, State, Text,
 };
 use crate::refusal::{Reason, Refusal};
@@ -43,7 +43,7 @@ impl<'a> Draft<'a> {
             Kind::Adv => {
                 let detail = "an advertisement is no message; state, op, error, event and gateway are";
                 refusal = Some(Refusal::new(Reason::UnknownKind, detail));
-                Body::State(State::default())
+                Body::Adv(Adv::default())
             }
         };
         let record = Record {
@@ -94,7 +94,7 @@ impl<'a> Draft<'a> {
             }
             Body::Error(error) => error.code = required("code", self.code)?,
             Body::Event(event) => event.event = required("event", self.event)?,
-            Body::State(_) | Body::Gateway(_) => {}
+            Body::State(_) | Body::Gateway(_) | Body::Adv(_) => {}
         }
         Ok(record)
     }
@@ -160,6 +160,8 @@ impl<'a> Draft<'a> {
                 Ok(true)
             }
             Body::Gateway(report) => set_gateway(report, name, value),
+            // Refused already: no message holds one.
+            Body::Adv(_) => Ok(false),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which fields of a record are written, in which order and under which names: once, for JSON and CBOR both. What is `None` is left out.
 //! Knows neither syntax. Called by both codecs.
-use crate::record::{Body, ErrorReport, Event, GatewayReport, Op, Record, State, Text};
+use crate::record::{Adv, Body, ErrorReport, Event, GatewayReport, Op, Record, State, Text};
 
 /// Takes fields: JSON's writer, CBOR's, and the one that only counts.
 pub(crate) trait Sink {
@@ -8,6 +8,8 @@ pub(crate) trait Sink {
     fn integer(&mut self, name: &str, value: i64);
     /// A number in hundredths.
     fn hundredths(&mut self, name: &str, value: i16);
+    /// Yes or no.
+    fn flag(&mut self, name: &str, value: bool);
     /// A text.
     fn text(&mut self, name: &str, value: &str);
     /// A motor current profile.
@@ -32,6 +34,7 @@ pub(crate) fn fields(record: &Record<'_>, sink: &mut impl Sink) {
         Body::Error(error) => error_fields(error, sink),
         Body::Event(event) => event_fields(event, sink),
         Body::Gateway(report) => gateway_fields(report, sink),
+        Body::Adv(adv) => adv_fields(adv, sink),
     }
     text(sink, "client_version", record.client_version.as_ref());
 }
@@ -106,4 +109,19 @@ fn gateway_fields(report: &GatewayReport<'_>, sink: &mut impl Sink) {
     integer(sink, "api_errors", report.api_errors);
     integer(sink, "api_latency_ms", report.api_latency_ms);
     integer(sink, "locks_heard", report.locks_heard);
+}
+
+fn adv_fields(adv: &Adv, sink: &mut impl Sink) {
+    integer(sink, "battery_mv", adv.battery_mv.map(|voltage| voltage.0));
+    integer(sink, "battery_pct", adv.battery_pct.map(|share| share.0));
+    hundredths(sink, "temp_c", adv.temp_c.map(|temperature| temperature.0));
+    integer(sink, "rssi_dbm", adv.rssi_dbm.map(|strength| strength.0));
+    word(sink, "lock_state", adv.lock_state.map(|word| word.as_str()));
+    integer(sink, "peak_ma", adv.peak_ma.map(|current| current.0));
+    if let Some(problem) = adv.problem {
+        sink.flag("problem", problem);
+    }
+    integer(sink, "seq_low", adv.seq_low);
+    integer(sink, "packet_id", adv.packet_id);
+    integer(sink, "counter", adv.counter);
 }

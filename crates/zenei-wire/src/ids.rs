@@ -32,6 +32,11 @@ pub enum NameError {
     },
 }
 
+impl Name<'static> {
+    /// Of whatever nobody has named.
+    pub const UNKNOWN: Self = Self("unknown");
+}
+
 impl<'a> Name<'a> {
     /// Checks a text.
     ///

@@ -133,6 +133,11 @@ impl Sink for JsonSink<'_> {
         }
     }
 
+    fn flag(&mut self, name: &str, value: bool) {
+        self.name(name);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
     fn text(&mut self, name: &str, value: &str) {
         self.name(name);
         quote(value, self.out);

@@ -126,6 +126,8 @@ pub enum Body<'a> {
     Event(Event<'a>),
     /// A gateway's report of itself.
     Gateway(GatewayReport<'a>),
+    /// What a lock's advertisements said.
+    Adv(Adv),
 }
 
 /// Heartbeat, every 15 min to 6 h.
@@ -249,6 +251,7 @@ impl Body<'_> {
             Self::Error(_) => Kind::Error,
             Self::Event(_) => Kind::Event,
             Self::Gateway(_) => Kind::Gateway,
+            Self::Adv(_) => Kind::Adv,
         }
     }
 
@@ -273,6 +276,7 @@ impl Body<'_> {
                 api_latency_ms: report.api_latency_ms,
                 locks_heard: report.locks_heard,
             }),
+            Self::Adv(adv) => Body::Adv(adv),
         }
     }
 }

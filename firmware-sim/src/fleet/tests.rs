@@ -120,7 +120,7 @@ fn the_sag_is_current_times_resistance_within_the_noise() {
                 ohms.entry(message.lock).or_default().push((rest_mv - f64::from(low.0)) / f64::from(peak.0));
             }
         }
-        Body::Error(_) | Body::Event(_) | Body::Gateway(_) => {}
+        Body::Error(_) | Body::Event(_) | Body::Gateway(_) | Body::Adv(_) => {}
     });
     for (lock, ohms) in ohms.iter().filter(|(_, ohms)| ohms.len() >= 20) {
         let mean = ohms.iter().sum::<f64>() / ohms.len() as f64;
@@ -185,7 +185,7 @@ fn a_faulty_version_drops_links_three_times_as_often_and_answers_late_only_after
             Body::Op(op) if faulty && op.latency_ms.is_some_and(|latency| latency.0 > 4000) => {
                 early_and_late[usize::from(record.uptime_s.unwrap() >= 5 * 86_400)] += 1;
             }
-            Body::Error(_) | Body::Op(_) | Body::State(_) | Body::Event(_) | Body::Gateway(_) => {}
+            Body::Error(_) | Body::Op(_) | Body::State(_) | Body::Event(_) | Body::Gateway(_) | Body::Adv(_) => {}
         }
     });
     let faulty_days = since.values().map(|&from| (fleet.end_ms() - from) as f64 / DAY_MS as f64).sum::<f64>();

@@ -3,7 +3,7 @@
 use crate::batch::{Labels, Row};
 use crate::fleet::Sym;
 use serde::{Deserialize, Serialize};
-use zenei_wire::{Op, OpKind, OpResult, State};
+use zenei_wire::{Adv, Op, OpKind, OpResult, State};
 
 /// How old a heartbeat's temperature and rest voltage may be for an operation, by the lock's own clock: the contract's slowest heartbeat is 6 h,
 /// and one may be lost.
@@ -32,14 +32,37 @@ pub struct Lock {
     pub heard_ms: i64,
     /// Somebody works on it.
     pub maintenance: bool,
-    rest_mv: f32,
-    temp_c: f32,
-    rest_ts: Option<i64>,
-    temp_ts: Option<i64>,
+    rest_mv: Told,
+    temp_c: Told,
     resistance_ohm: f32,
     current_ma: f32,
     load_ref_v: f32,
     load_ref_count: f32,
+}
+
+/// A condition as the lock last told it, by its own clock in heartbeats and by its gateway's in advertisements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Told {
+    heartbeat: Option<(f32, i64)>,
+    air: Option<(f32, i64)>,
+    /// Which one came last.
+    air_last: bool,
+}
+
+impl Told {
+    /// What held at `ts` of the lock's clock, where that is not too long ago. An advertisement counts where both clocks tell about the same time: it may have been heard after an
+    /// operation that was reported late.
+    fn at(&self, ts: i64) -> Option<f64> {
+        let age = |at: i64| ts.saturating_sub(at);
+        let heartbeat = self.heartbeat.filter(|&(_, at)| (0..=STATE_AGE_MS_MAX).contains(&age(at)));
+        let air = self.air.filter(|&(_, at)| (-STATE_AGE_MS_MAX..=STATE_AGE_MS_MAX).contains(&age(at)));
+        let found = if self.air_last { air.or(heartbeat) } else { heartbeat.or(air) };
+        found.map(|(value, _)| value.into())
+    }
+
+    fn is_unknown(&self) -> bool {
+        self.heartbeat.is_none() && self.air.is_none()
+    }
 }
 
 /// A reference to the record behind a finding.
@@ -82,12 +105,20 @@ impl Lock {
     /// Takes a heartbeat.
     pub fn state(&mut self, state: &State, ts: i64) {
         if let Some(battery) = state.battery_mv {
-            self.rest_mv = f32::from(battery.0);
-            self.rest_ts = Some(ts);
+            self.rest_mv = Told { heartbeat: Some((battery.0.into(), ts)), air_last: false, ..self.rest_mv };
         }
         if let Some(temp) = state.temp_c {
-            self.temp_c = temp.celsius() as f32;
-            self.temp_ts = Some(ts);
+            self.temp_c = Told { heartbeat: Some((temp.celsius() as f32, ts)), air_last: false, ..self.temp_c };
+        }
+    }
+
+    /// Takes what it advertised; `at_ms` by its gateway's clock.
+    pub fn advertised(&mut self, adv: &Adv, at_ms: i64) {
+        if let Some(battery) = adv.battery_mv {
+            self.rest_mv = Told { air: Some((battery.0.into(), at_ms)), air_last: true, ..self.rest_mv };
+        }
+        if let Some(temp) = adv.temp_c {
+            self.temp_c = Told { air: Some((temp.celsius() as f32, at_ms)), air_last: true, ..self.temp_c };
         }
     }
 
@@ -98,7 +129,7 @@ impl Lock {
 
     /// Another battery: what was known of the old one is void.
     pub fn battery_replaced(&mut self) {
-        self.rest_ts = None;
+        self.rest_mv = Told::default();
         self.resistance_ohm = 0.0;
     }
 
@@ -109,13 +140,12 @@ impl Lock {
             OpKind::Unlock => 1,
             OpKind::Calibrate => return None,
         };
-        let fresh = |at: Option<i64>| at.is_some_and(|at| (0..=STATE_AGE_MS_MAX).contains(&ts.saturating_sub(at)));
-        // A lock that never told a temperature is judged without one; a stale one would mislead.
-        let knows_temp = self.temp_ts.is_none() || fresh(self.temp_ts);
-        if op.result != OpResult::Ok || !fresh(self.rest_ts) || !knows_temp {
+        if op.result != OpResult::Ok {
             return None;
         }
-        let rest_mv = f64::from(self.rest_mv);
+        let rest_mv = self.rest_mv.at(ts)?;
+        // A lock that never told a temperature is judged without one; a stale one would mislead.
+        let temp_c = if self.temp_c.is_unknown() { 0.0 } else { self.temp_c.at(ts)? };
         let peak = op.peak_ma.map(|peak| f64::from(peak.0)).filter(|&peak| peak >= PEAK_MA_MIN);
         let sag_mv = op.battery_min_mv.map(|low| rest_mv - f64::from(low.0)).filter(|&sag| sag > 0.0);
         let resistance_ohm = peak.zip(sag_mv).map(|(peak, sag)| sag / peak);
@@ -135,7 +165,7 @@ impl Lock {
         // Below a twentieth of its speed a motor stands; the logarithm must not run away.
         let speed = (load_v / f64::from(self.load_ref_v) - WINDING_SHARE) / (1.0 - WINDING_SHARE);
         Some(Operation {
-            temp_c: f64::from(self.temp_c),
+            temp_c,
             log_rest: libm::log(rest_mv.max(1.0) / 1000.0),
             log_speed: libm::log(speed.max(0.05)),
             charge_mc: mean.zip(duration).map(|(mean, duration)| mean * duration / 1000.0),
@@ -208,6 +238,27 @@ mod tests {
         assert!(lock(warm).operation(&OP, -1).is_none());
         assert!(Lock::default().operation(&OP, 1).is_none());
         assert!(lock(None).operation(&OP, 1).is_some());
+    }
+
+    #[test]
+    fn an_advertisement_tells_voltage_and_temperature_as_a_heartbeat_does() {
+        let adv = Adv { battery_mv: Some(Millivolts(2_880)), temp_c: Some(CentiCelsius(1_850)), ..Adv::default() };
+        let mut lock = Lock::default();
+        lock.advertised(&adv, 1_000);
+        for ts in [1_000 - STATE_AGE_MS_MAX, 1_000, 1_000 + STATE_AGE_MS_MAX] {
+            let operation = lock.operation(&OP, ts).unwrap();
+            assert_eq!((operation.resistance_ohm, operation.temp_c), (Some(0.8), 18.5));
+        }
+        assert!(lock.operation(&OP, 1_001 + STATE_AGE_MS_MAX).is_none(), "the clocks differ, or it is too old");
+        // The newest counts; where it does not fit the lock's clock, the other one does.
+        let years = 5 * 365 * 86_400_000;
+        lock.state(&State { battery_mv: Some(Millivolts(3_000)), ..State::default() }, years);
+        lock.state(&State { temp_c: Some(CentiCelsius(0)), ..State::default() }, years);
+        lock.advertised(&adv, 2_000);
+        assert_eq!(lock.operation(&OP, years).unwrap().resistance_ohm, Some(1.0));
+        assert_eq!(lock.operation(&OP, 2_000).unwrap().resistance_ohm, Some(0.8));
+        lock.battery_replaced();
+        assert!(lock.operation(&OP, 2_000).is_none());
     }
 
     #[test]

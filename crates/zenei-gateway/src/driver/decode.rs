@@ -1,17 +1,22 @@
 //! From messages of the spool to what intake takes: records, or dead letters with the reason and the bytes. Each message and each refused record is counted
 //! exactly once. Must not know time, detectors or files. Called by the driver.
-use zenei_detect::Heard;
-use zenei_store::{DeadLetter, Ledger, StoredMessage};
+use zenei_detect::{Heard, Keyring, NotHeard};
+use zenei_store::{DeadLetter, DropReason, Ledger, Source, StoredMessage};
 use zenei_wire::{Heading, Refusal, Topic};
 
 /// Decodes messages in their order. Records are added to `heard`, what can't be read to `dead`; the ledger counts both.
 pub(crate) fn decode_messages<'a>(
     messages: &'a [StoredMessage],
+    keys: &'a Keyring,
     heard: &mut Vec<Heard<'a>>,
     dead: &mut Vec<DeadLetter>,
     ledger: &mut Ledger,
 ) {
     for message in messages {
+        if message.source == Source::Ble {
+            decode_advertisement(message, keys, heard, dead, ledger);
+            continue;
+        }
         match Topic::parse(&message.topic) {
             Ok(Heading::Record(topic)) => decode_one(&topic, message, heard, dead, ledger),
             // Not spooled by this version; another one may have done so.
@@ -22,6 +27,21 @@ pub(crate) fn decode_messages<'a>(
                 bury(message, 0, &message.payload, refusal, dead, ledger);
             }
         }
+    }
+}
+
+fn decode_advertisement<'a>(
+    message: &'a StoredMessage,
+    keys: &'a Keyring,
+    heard: &mut Vec<Heard<'a>>,
+    dead: &mut Vec<DeadLetter>,
+    ledger: &mut Ledger,
+) {
+    ledger.receive(message.source, 1);
+    match keys.hear(&message.topic, &message.payload, message.heard_at, message.offset) {
+        Ok(record) => heard.push(record),
+        Err(NotHeard::NoKey { .. }) => ledger.drop_records(DropReason::NoKey, 1),
+        Err(NotHeard::Refused(refusal)) => bury(message, 0, &message.payload, refusal, dead, ledger),
     }
 }
 
@@ -82,7 +102,6 @@ fn bury(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zenei_store::Source;
     use zenei_wire::{GatewayTime, Reason};
 
     fn message(offset: u64, topic: &str, payload: &str) -> StoredMessage {
@@ -107,7 +126,8 @@ mod tests {
             message(5, "bitlock/v1/s/d/state", &" ".repeat(zenei_wire::MAX_PAYLOAD_BYTES + 1)),
         ];
         let (mut heard, mut dead, mut ledger) = (Vec::new(), Vec::new(), Ledger::default());
-        decode_messages(&messages, &mut heard, &mut dead, &mut ledger);
+        let keys = Keyring::default();
+        decode_messages(&messages, &keys, &mut heard, &mut dead, &mut ledger);
         let places: Vec<_> = heard.iter().map(|heard| (heard.offset, heard.index, heard.identity != 0)).collect();
         assert_eq!(places, [(0, 0, false), (1, 0, false), (1, 2, true)]);
         let reasons: Vec<_> = dead.iter().map(|dead| (dead.offset, dead.index, dead.reason)).collect();

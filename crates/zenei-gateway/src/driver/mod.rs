@@ -22,10 +22,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
-use zenei_detect::{Batch, Findings, Heard, Line};
+use zenei_detect::{Batch, Findings, Heard, Keyring, Line};
 use zenei_store::disk::Disk;
 use zenei_store::{
-    Control, DeadLetter, Ledger, ParquetStore, SealPlan, Source, SpoolError, SpoolReader, StoredMessage,
+    Control, DeadLetter, DropReason, Ledger, ParquetStore, SealPlan, Source, SpoolError, SpoolReader, StoredMessage,
 };
 use zenei_wire::EngineTime;
 
@@ -84,6 +84,7 @@ struct Open {
 pub(crate) struct Driver {
     reader: SpoolReader,
     line: Line,
+    keys: Arc<Keyring>,
     desk: Box<dyn Desk>,
     control: Control,
     parquet: ParquetStore,
@@ -173,7 +174,8 @@ impl Driver {
         }
         let mut heard: Vec<Heard<'_>> = Vec::with_capacity(messages.len());
         let dead_before = self.open.dead.len();
-        decode::decode_messages(&messages, &mut heard, &mut self.open.dead, &mut self.ledger);
+        let keys = Arc::clone(&self.keys);
+        decode::decode_messages(&messages, &keys, &mut heard, &mut self.open.dead, &mut self.ledger);
         self.open.dead_bytes += self.open.dead[dead_before..].iter().map(|dead| dead.bytes.len()).sum::<usize>();
         if let Some(last) = messages.last() {
             self.now = self.now.max(EngineTime(last.heard_at.ms()));
@@ -201,6 +203,13 @@ impl Driver {
         self.ledger.duplicate += std::mem::take(&mut batch.duplicates);
         self.ledger.late += std::mem::take(&mut batch.late);
         self.ledger.unknown_fields += std::mem::take(&mut batch.unknown_fields);
+        for (reason, count) in
+            [(DropReason::Replayed, &mut batch.replayed), (DropReason::Strangers, &mut batch.strangers)]
+        {
+            if *count > 0 {
+                self.ledger.drop_records(reason, std::mem::take(count));
+            }
+        }
         if !self.has_sealed_all() {
             self.open.since.get_or_insert_with(Elapsed::start);
         }

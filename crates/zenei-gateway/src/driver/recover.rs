@@ -8,7 +8,7 @@ use crate::seal_limits::SealLimits;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
-use zenei_detect::{Findings, Line, Registration, RestoreError};
+use zenei_detect::{Findings, Keyring, Line, Registration, RestoreError};
 use zenei_store::disk::Disk;
 use zenei_store::parquet;
 use zenei_store::snapshot::{self, SnapshotError};
@@ -102,6 +102,7 @@ pub(crate) struct Parts {
     pub(crate) desk: Box<dyn Desk>,
     pub(crate) line: LineMaker,
     pub(crate) registry: Vec<Registration>,
+    pub(crate) keys: Arc<Keyring>,
     pub(crate) gateway_id: String,
     pub(crate) limits: SealLimits,
     pub(crate) lost_source: Source,
@@ -146,12 +147,14 @@ impl Driver {
         for registration in &parts.registry {
             line.register(registration);
         }
+        line.provision(&parts.keys);
         let from = checkpoint.sealed.offset;
         let ledger = checkpoint.ledger;
         let heard_from = parts.horizon.view().end;
         let mut driver = Self {
             reader: SpoolReader::open(Arc::clone(&parts.disk), &parts.layout.spool())?,
             line,
+            keys: parts.keys,
             desk: parts.desk,
             control: parts.control,
             parquet,

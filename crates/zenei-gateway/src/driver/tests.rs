@@ -115,6 +115,7 @@ impl World {
             desk: Box::new(Quiet),
             line: Box::new(|bytes| bytes.map_or_else(|| Ok(Line::new(None)), |bytes| Line::restore(bytes, None))),
             registry: Vec::new(),
+            keys: Arc::default(),
             gateway_id: "gw".to_owned(),
             limits: SealLimits { rows: 1, dead_letter_bytes: 1, age: Duration::from_secs(3_600), idle_ms: None },
             lost_source: Source::Mqtt,

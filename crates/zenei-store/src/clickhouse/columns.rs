@@ -6,11 +6,11 @@ use crate::parquet::StoredGap;
 use crate::parquet::columns::{Column, flag, number, table, text, time};
 use arrow_array::builder::{ListBuilder, UInt16Builder};
 use arrow_array::types::{Int8Type, Int16Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
-use arrow_array::{BinaryArray, RecordBatch, StringArray};
+use arrow_array::{BinaryArray, BooleanArray, RecordBatch, StringArray};
 use arrow_schema::{ArrowError, DataType, Field};
 use std::sync::Arc;
 use zenei_detect::Heard;
-use zenei_wire::{Body, EngineTime, ErrorReport, Event, GatewayReport, GatewayTime, Op, State, Text};
+use zenei_wire::{Adv, Body, EngineTime, ErrorReport, Event, GatewayReport, GatewayTime, Op, State, Text};
 
 /// A table that rows go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +69,28 @@ impl Outgoing<'_> {
         if let Body::State(state) = &self.heard.record.body { Some(state) } else { None }
     }
 
+    fn adv(&self) -> Option<&Adv> {
+        if let Body::Adv(adv) = &self.heard.record.body { Some(adv) } else { None }
+    }
+
+    /// What heartbeats and advertisements both say, as a heartbeat.
+    fn told(&self) -> Option<State> {
+        let of_adv = |adv: &Adv| State {
+            battery_mv: adv.battery_mv,
+            battery_pct: adv.battery_pct,
+            temp_c: adv.temp_c,
+            rssi_dbm: adv.rssi_dbm,
+            lock_state: adv.lock_state,
+            ..State::default()
+        };
+        self.state().copied().or_else(|| self.adv().map(of_adv))
+    }
+
+    fn peak_ma(&self) -> Option<u16> {
+        let peak = self.op().map_or_else(|| self.adv()?.peak_ma, |op| op.peak_ma);
+        peak.map(|peak| peak.0)
+    }
+
     fn error(&self) -> Option<&ErrorReport<'_>> {
         if let Body::Error(error) = &self.heard.record.body { Some(error) } else { None }
     }
@@ -84,13 +106,15 @@ impl Outgoing<'_> {
 
 type Rows<'a> = &'a [&'a Outgoing<'a>];
 
-/// State, error, event and gateway records.
+/// State, error, event, gateway and advertisement records.
 pub(super) fn of_records(rows: Rows<'_>, gateway: &str) -> Result<RecordBatch, ArrowError> {
     let mut columns = heading(rows, gateway);
     columns.push(word("kind", rows, |row| Some(row.heard.record.body.kind().as_str())));
     columns.extend(states(rows));
     columns.extend(errors_and_events(rows));
     columns.extend(reports(rows));
+    columns.push(number::<UInt16Type, _>("peak_ma", rows, |row| row.peak_ma(), true));
+    columns.extend(adverts(rows));
     table(columns)
 }
 
@@ -110,6 +134,7 @@ pub(super) fn of_feed(rows: Rows<'_>, gateway: &str, sealed: Sealed) -> Result<R
     columns.extend(errors_and_events(rows));
     columns.extend(reports(rows));
     columns.extend(operations(rows));
+    columns.extend(adverts(rows));
     columns.extend([
         flag("has_profile", rows, |row| row.op().is_some_and(|op| op.current_ma.is_some())),
         profiles(rows),
@@ -136,6 +161,16 @@ pub(super) fn of_shipment(
     ])
 }
 
+fn adverts(rows: Rows<'_>) -> [Column; 4] {
+    let problem: BooleanArray = rows.iter().map(|row| row.adv()?.problem).collect();
+    [
+        ("problem", Arc::new(problem), true),
+        number::<UInt16Type, _>("seq_low", rows, |row| row.adv()?.seq_low, true),
+        number::<UInt8Type, _>("packet_id", rows, |row| row.adv()?.packet_id, true),
+        number::<UInt32Type, _>("counter", rows, |row| row.adv()?.counter, true),
+    ]
+}
+
 fn operations(rows: Rows<'_>) -> [Column; 10] {
     [
         word("op", rows, |row| Some(row.op()?.op.as_str())),
@@ -143,7 +178,7 @@ fn operations(rows: Rows<'_>) -> [Column; 10] {
         word("result", rows, |row| Some(row.op()?.result.as_str())),
         number::<UInt32Type, _>("latency_ms", rows, |row| Some(row.op()?.latency_ms?.0), true),
         number::<UInt16Type, _>("duration_ms", rows, |row| row.op()?.duration_ms, true),
-        number::<UInt16Type, _>("peak_ma", rows, |row| Some(row.op()?.peak_ma?.0), true),
+        number::<UInt16Type, _>("peak_ma", rows, |row| row.peak_ma(), true),
         number::<UInt16Type, _>("mean_ma", rows, |row| Some(row.op()?.mean_ma?.0), true),
         number::<UInt16Type, _>("sample_ms", rows, |row| row.op()?.sample_ms, true),
         number::<UInt16Type, _>("battery_min_mv", rows, |row| Some(row.op()?.battery_min_mv?.0), true),
@@ -245,13 +280,13 @@ fn heading(rows: Rows<'_>, gateway: &str) -> Vec<Column> {
 
 fn states(rows: Rows<'_>) -> [Column; 7] {
     [
-        number::<UInt16Type, _>("battery_mv", rows, |row| Some(row.state()?.battery_mv?.0), true),
-        number::<UInt8Type, _>("battery_pct", rows, |row| Some(row.state()?.battery_pct?.0), true),
-        number::<Int16Type, _>("temp_centi_c", rows, |row| Some(row.state()?.temp_c?.0), true),
-        number::<Int8Type, _>("rssi_dbm", rows, |row| Some(row.state()?.rssi_dbm?.0), true),
-        word("lock_state", rows, |row| Some(row.state()?.lock_state?.as_str())),
-        word("reset_reason", rows, |row| Some(row.state()?.reset_reason?.as_str())),
-        number::<UInt32Type, _>("free_heap_b", rows, |row| Some(row.state()?.free_heap_b?.0), true),
+        number::<UInt16Type, _>("battery_mv", rows, |row| Some(row.told()?.battery_mv?.0), true),
+        number::<UInt8Type, _>("battery_pct", rows, |row| Some(row.told()?.battery_pct?.0), true),
+        number::<Int16Type, _>("temp_centi_c", rows, |row| Some(row.told()?.temp_c?.0), true),
+        number::<Int8Type, _>("rssi_dbm", rows, |row| Some(row.told()?.rssi_dbm?.0), true),
+        word("lock_state", rows, |row| Some(row.told()?.lock_state?.as_str())),
+        word("reset_reason", rows, |row| Some(row.told()?.reset_reason?.as_str())),
+        number::<UInt32Type, _>("free_heap_b", rows, |row| Some(row.told()?.free_heap_b?.0), true),
     ]
 }
 

@@ -47,6 +47,10 @@ SELECT
     api_errors,
     api_latency_ms,
     locks_heard,
+    problem,
+    seq_low,
+    packet_id,
+    counter,
     has_profile,
     current_ma
 FROM (
@@ -80,7 +84,7 @@ FROM (
         '' AS result,
         CAST(NULL, 'Nullable(UInt32)') AS latency_ms,
         CAST(NULL, 'Nullable(UInt16)') AS duration_ms,
-        CAST(NULL, 'Nullable(UInt16)') AS peak_ma,
+        peak_ma,
         CAST(NULL, 'Nullable(UInt16)') AS mean_ma,
         CAST(NULL, 'Nullable(UInt16)') AS sample_ms,
         CAST(NULL, 'Nullable(UInt16)') AS battery_min_mv,
@@ -98,6 +102,10 @@ FROM (
         api_errors,
         api_latency_ms,
         locks_heard,
+        problem,
+        seq_low,
+        packet_id,
+        counter,
         false AS has_profile,
         CAST([], 'Array(UInt16)') AS current_ma
     FROM {record}
@@ -151,6 +159,10 @@ FROM (
         CAST(NULL, 'Nullable(UInt32)') AS api_errors,
         CAST(NULL, 'Nullable(UInt32)') AS api_latency_ms,
         CAST(NULL, 'Nullable(UInt32)') AS locks_heard,
+        CAST(NULL, 'Nullable(Bool)') AS problem,
+        CAST(NULL, 'Nullable(UInt16)') AS seq_low,
+        CAST(NULL, 'Nullable(UInt8)') AS packet_id,
+        CAST(NULL, 'Nullable(UInt32)') AS counter,
         profile.has_profile AS has_profile,
         profile.current_ma AS current_ma
     FROM {operation} AS operation

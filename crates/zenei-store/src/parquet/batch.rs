@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use zenei_detect::Heard;
 use zenei_wire::record::MAX_PROFILE_SAMPLES;
 use zenei_wire::{
-    Body, Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, DeviceTime, EngineTime, ErrorReport, Event, EventKind,
+    Adv, Body, Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, DeviceTime, EngineTime, ErrorReport, Event, EventKind,
     GatewayReport, GatewayTime, Kind, LockState, Milliamps, Millis, Millivolts, Name, Op, OpKind, OpResult, OpSource,
     Percent, Profile, Record, ResetReason, State, Text,
 };
@@ -29,6 +29,7 @@ pub struct StoredBatch {
     error: ErrorColumns,
     event: EventColumns,
     report: ReportColumns,
+    adv: AdvColumns,
 }
 
 #[derive(Debug)]
@@ -101,6 +102,15 @@ struct EventColumns {
     fw_to: StringArray,
 }
 
+/// What only advertisements have; the rest of theirs stands in the columns of heartbeats and operations. A file of a version without them lacks all four.
+#[derive(Debug)]
+struct AdvColumns {
+    problem: BooleanArray,
+    seq_low: PrimitiveArray<UInt16Type>,
+    packet_id: PrimitiveArray<UInt8Type>,
+    counter: PrimitiveArray<UInt32Type>,
+}
+
 #[derive(Debug)]
 struct ReportColumns {
     gateway_id: StringArray,
@@ -131,6 +141,7 @@ impl StoredBatch {
                 fw_to: column(batch, "fw_to")?,
             },
             report: ReportColumns::new(batch)?,
+            adv: AdvColumns::new(batch)?,
         })
     }
 
@@ -230,7 +241,8 @@ impl StoredBatch {
             Some(Kind::Error) => Ok(Body::Error(self.error.read(at))),
             Some(Kind::Event) => Ok(Body::Event(self.event.read(at)?)),
             Some(Kind::Gateway) => Ok(Body::Gateway(self.report.read(at))),
-            Some(Kind::Adv) | None => Err(bad("kind", kind, "state, op, error, event and gateway are stored")),
+            Some(Kind::Adv) => Ok(Body::Adv(self.adv.read(&self.state, &self.op, at)?)),
+            None => Err(bad("kind", kind, "state, op, error, event, gateway and adv are stored")),
         }
     }
 }
@@ -363,6 +375,42 @@ impl EventColumns {
     fn read(&self, at: usize) -> Result<Event<'_>, ReadError> {
         let event = required("event", word("event", &self.event, at, EventKind::parse)?)?;
         Ok(Event { event, fw_from: owned(&self.fw_from, at), fw_to: owned(&self.fw_to, at) })
+    }
+}
+
+impl AdvColumns {
+    fn new(batch: &RecordBatch) -> Result<Self, ReadError> {
+        let rows = batch.num_rows();
+        if batch.column_by_name("problem").is_none() {
+            return Ok(Self {
+                problem: BooleanArray::new_null(rows),
+                seq_low: PrimitiveArray::new_null(rows),
+                packet_id: PrimitiveArray::new_null(rows),
+                counter: PrimitiveArray::new_null(rows),
+            });
+        }
+        Ok(Self {
+            problem: column(batch, "problem")?,
+            seq_low: column(batch, "seq_low")?,
+            packet_id: column(batch, "packet_id")?,
+            counter: column(batch, "counter")?,
+        })
+    }
+
+    fn read(&self, state: &StateColumns, op: &OpColumns, at: usize) -> Result<Adv, ReadError> {
+        let State { battery_mv, battery_pct, temp_c, rssi_dbm, lock_state, .. } = state.read(at)?;
+        Ok(Adv {
+            battery_mv,
+            battery_pct,
+            temp_c,
+            rssi_dbm,
+            lock_state,
+            peak_ma: value(&op.peak_ma, at).map(Milliamps),
+            problem: self.problem.is_valid(at).then(|| self.problem.value(at)),
+            seq_low: value(&self.seq_low, at),
+            packet_id: value(&self.packet_id, at),
+            counter: value(&self.counter, at),
+        })
     }
 }
 

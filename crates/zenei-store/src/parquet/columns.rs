@@ -14,7 +14,10 @@ use arrow_array::{ArrayRef, BinaryArray, BooleanArray, PrimitiveArray, RecordBat
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use std::sync::Arc;
 use zenei_detect::{Fleet, Gap, Row};
-use zenei_wire::{Body, ErrorReport, Event, GatewayReport, Op, State, Text};
+use zenei_wire::{
+    Adv, Body, CentiCelsius, DbMilliwatts, ErrorReport, Event, GatewayReport, LockState, Milliamps, Millivolts, Op,
+    Percent, State, Text,
+};
 
 /// Name, array, and whether it may have nulls.
 pub(crate) type Column = (&'static str, ArrayRef, bool);
@@ -27,6 +30,7 @@ pub(super) fn of_rows(rows: &[Row], fleet: &Fleet, gateway: &str) -> Result<Reco
     columns.extend(ops(rows));
     columns.extend(errors_and_events(rows));
     columns.extend(gateways(rows));
+    columns.extend(adverts(rows));
     table(columns)
 }
 
@@ -94,11 +98,11 @@ fn labels(rows: &[Row], fleet: &Fleet) -> Vec<Column> {
 
 fn states(rows: &[Row]) -> Vec<Column> {
     vec![
-        number::<UInt16Type, _>("battery_mv", rows, |row| Some(state(row)?.battery_mv?.0), true),
-        number::<UInt8Type, _>("battery_pct", rows, |row| Some(state(row)?.battery_pct?.0), true),
-        number::<Float64Type, _>("temp_c", rows, |row| Some(state(row)?.temp_c?.celsius()), true),
-        number::<Int8Type, _>("rssi_dbm", rows, |row| Some(state(row)?.rssi_dbm?.0), true),
-        text("lock_state", rows, |row| Some(state(row)?.lock_state?.as_str()), true),
+        number::<UInt16Type, _>("battery_mv", rows, |row| Some(power(row).0?.0), true),
+        number::<UInt8Type, _>("battery_pct", rows, |row| Some(power(row).1?.0), true),
+        number::<Float64Type, _>("temp_c", rows, |row| Some(power(row).2?.celsius()), true),
+        number::<Int8Type, _>("rssi_dbm", rows, |row| Some(link(row).0?.0), true),
+        text("lock_state", rows, |row| Some(link(row).1?.as_str()), true),
         text("reset_reason", rows, |row| Some(state(row)?.reset_reason?.as_str()), true),
         number::<UInt32Type, _>("free_heap_b", rows, |row| Some(state(row)?.free_heap_b?.0), true),
     ]
@@ -111,7 +115,7 @@ fn ops(rows: &[Row]) -> Vec<Column> {
         text("result", rows, |row| Some(op(row)?.result.as_str()), true),
         number::<UInt32Type, _>("latency_ms", rows, |row| Some(op(row)?.latency_ms?.0), true),
         number::<UInt16Type, _>("duration_ms", rows, |row| op(row)?.duration_ms, true),
-        number::<UInt16Type, _>("peak_ma", rows, |row| Some(op(row)?.peak_ma?.0), true),
+        number::<UInt16Type, _>("peak_ma", rows, |row| Some(peak(row)?.0), true),
         number::<UInt16Type, _>("mean_ma", rows, |row| Some(op(row)?.mean_ma?.0), true),
         profiles(rows),
         number::<UInt16Type, _>("sample_ms", rows, |row| op(row)?.sample_ms, true),
@@ -141,6 +145,38 @@ fn gateways(rows: &[Row]) -> Vec<Column> {
         number::<UInt32Type, _>("api_latency_ms", rows, |row| report(row)?.api_latency_ms, true),
         number::<UInt32Type, _>("locks_heard", rows, |row| report(row)?.locks_heard, true),
     ]
+}
+
+fn adverts(rows: &[Row]) -> Vec<Column> {
+    let problem: BooleanArray = rows.iter().map(|row| adv(row)?.problem).collect();
+    vec![
+        ("problem", Arc::new(problem), true),
+        number::<UInt16Type, _>("seq_low", rows, |row| adv(row)?.seq_low, true),
+        number::<UInt8Type, _>("packet_id", rows, |row| adv(row)?.packet_id, true),
+        number::<UInt32Type, _>("counter", rows, |row| adv(row)?.counter, true),
+    ]
+}
+
+/// What heartbeats and advertisements both say of battery and temperature.
+fn power(row: &Row) -> (Option<Millivolts>, Option<Percent>, Option<CentiCelsius>) {
+    match (state(row), adv(row)) {
+        (Some(state), _) => (state.battery_mv, state.battery_pct, state.temp_c),
+        (None, Some(adv)) => (adv.battery_mv, adv.battery_pct, adv.temp_c),
+        (None, None) => (None, None, None),
+    }
+}
+
+/// And of the link and the bolt.
+fn link(row: &Row) -> (Option<DbMilliwatts>, Option<LockState>) {
+    match (state(row), adv(row)) {
+        (Some(state), _) => (state.rssi_dbm, state.lock_state),
+        (None, Some(adv)) => (adv.rssi_dbm, adv.lock_state),
+        (None, None) => (None, None),
+    }
+}
+
+fn peak(row: &Row) -> Option<Milliamps> {
+    op(row).map_or_else(|| adv(row)?.peak_ma, |op| op.peak_ma)
 }
 
 fn profiles(rows: &[Row]) -> Column {
@@ -174,6 +210,10 @@ fn event(row: &Row) -> Option<&Event<'static>> {
 
 fn report(row: &Row) -> Option<&GatewayReport<'static>> {
     if let Body::Gateway(report) = &row.body { Some(report) } else { None }
+}
+
+fn adv(row: &Row) -> Option<&Adv> {
+    if let Body::Adv(adv) = &row.body { Some(adv) } else { None }
 }
 
 fn said<'a>(text: &'a Option<Text<'static>>) -> Option<&'a str> {

@@ -6,9 +6,9 @@ use proptest::test_runner::{Config, TestRunner};
 use std::borrow::Cow;
 use zenei_detect::{Labels, Sym};
 use zenei_wire::{
-    Body, Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, DeviceTime, ErrorReport, Event, EventKind, GatewayReport,
-    GatewayTime, LockState, Milliamps, Millis, Millivolts, Op, OpKind, OpResult, OpSource, Percent, Profile, Reason,
-    ResetReason, State, Text,
+    Adv, Body, Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, DeviceTime, ErrorReport, Event, EventKind,
+    GatewayReport, GatewayTime, LockState, Milliamps, Millis, Millivolts, Op, OpKind, OpResult, OpSource, Percent,
+    Profile, Reason, ResetReason, State, Text,
 };
 
 fn dir() -> &'static Path {
@@ -78,6 +78,25 @@ fn ops() -> impl Strategy<Value = Body<'static>> {
     })
 }
 
+fn adverts() -> impl Strategy<Value = Body<'static>> {
+    let power = any::<(Option<u16>, Option<u8>, Option<i16>, Option<i8>, Option<u16>)>();
+    let rest = any::<(Option<bool>, Option<u16>, Option<u8>, Option<u32>)>();
+    (power, words(LockState::ALL), rest).prop_map(|(power, lock_state, (problem, seq_low, packet_id, counter))| {
+        Body::Adv(Adv {
+            battery_mv: power.0.map(Millivolts),
+            battery_pct: power.1.map(Percent),
+            temp_c: power.2.map(CentiCelsius),
+            rssi_dbm: power.3.map(DbMilliwatts),
+            peak_ma: power.4.map(Milliamps),
+            lock_state,
+            problem,
+            seq_low,
+            packet_id,
+            counter,
+        })
+    })
+}
+
 fn others() -> impl Strategy<Value = Body<'static>> {
     let error = ("[a-z][a-z0-9_]{0,47}", any::<u32>(), texts())
         .prop_map(|(code, count, detail)| Body::Error(ErrorReport { code: Cow::Owned(code), count, detail }));
@@ -103,7 +122,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
         let [model, hw_rev, lot, fw, service, gw, client_version] = drawn.map(|word| Sym(word % 9));
         Labels { model, hw_rev, lot, fw, service, gw, client_version }
     });
-    let body = prop_oneof![states(), ops(), others()];
+    let body = prop_oneof![states(), ops(), others(), adverts()];
     let numbers = any::<(u32, u32, Option<(u32, u32)>, u128, (i64, i64), u64, u16, [bool; 2], Option<u32>)>();
     let row = (numbers, labels, body).prop_map(|(numbers, labels, body)| {
         let (device, site, order, identity, (ts, heard_at), offset, index, [late, authenticated], uptime_s) = numbers;

@@ -28,11 +28,12 @@ pub struct Migration {
 }
 
 /// All steps, in order.
-pub const MIGRATIONS: [Migration; 4] = [
+pub const MIGRATIONS: [Migration; 5] = [
     Migration { version: 1, name: "records", text: include_str!("../../migrations/0001_records.sql") },
     Migration { version: 2, name: "findings", text: include_str!("../../migrations/0002_findings.sql") },
     Migration { version: 3, name: "cohorts", text: include_str!("../../migrations/0003_cohorts.sql") },
     Migration { version: 4, name: "feed", text: include_str!("../../migrations/0004_feed.sql") },
+    Migration { version: 5, name: "advertisements", text: include_str!("../../migrations/0005_advertisements.sql") },
 ];
 
 const RETENTION: &str = include_str!("../../migrations/retention.sql");

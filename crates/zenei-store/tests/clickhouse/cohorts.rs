@@ -1,10 +1,10 @@
 //! The hourly states of cohorts equal what a plain count over the rows gives.
 use super::ground::{Ground, NOON_MS};
-use super::rows::{error, fleet, op, state};
+use super::rows::{error, fleet, op, row, state};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use zenei_detect::{Row, Sym};
-use zenei_wire::{Body, GatewayTime, OpResult};
+use zenei_wire::{Adv, Body, GatewayTime, Millivolts, OpResult};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -48,9 +48,13 @@ impl Draw {
 fn drawn(draw: &mut Draw, from: u32, count: u32) -> Vec<Row> {
     let one = |seq: u32| {
         let device = draw.below(5);
-        let mut row = match draw.below(4) {
+        let mut row = match draw.below(5) {
             0 => error(device, seq, ["jam", "motor_stall"][draw.below(2) as usize], 1 + draw.below(9)),
             1 => state(device, seq, 2700 + u16::try_from(draw.below(300)).unwrap()),
+            2 => {
+                let battery_mv = Some(Millivolts(2700 + u16::try_from(draw.below(300)).unwrap()));
+                row(device, seq, Body::Adv(Adv { battery_mv, ..Adv::default() }))
+            }
             _ => {
                 let result = [OpResult::Ok, OpResult::Ok, OpResult::Jam, OpResult::Rejected][draw.below(4) as usize];
                 let [peak, low] = [draw.below(900), 2000 + draw.below(600)].map(|n| u16::try_from(n).unwrap());
@@ -77,6 +81,11 @@ fn oracle(rows: &[Row]) -> BTreeMap<Key, Cohort> {
         if let Body::State(state) = &row.body {
             rest.extend(state.battery_mv.map(|mv| (row.device.0, f64::from(mv.0))));
         }
+        if let Body::Adv(adv) = &row.body {
+            // What is heard over the air tells a voltage, but is counted nowhere.
+            rest.extend(adv.battery_mv.map(|mv| (row.device.0, f64::from(mv.0))));
+            continue;
+        }
         let keys = [("site", word(row.site)), ("fw", fw), ("hw_rev", hw_rev), ("fw_hw", both)];
         for (dimension, value) in keys.into_iter().filter(|(_, value)| !value.is_empty()) {
             let hour_ms = row.heard_at.ms() / HOUR_MS * HOUR_MS;
@@ -97,7 +106,7 @@ fn oracle(rows: &[Row]) -> BTreeMap<Key, Cohort> {
                     measured[1].extend(sag);
                     measured[2].extend(sag.filter(|_| peak > 0.0).map(|sag| sag * 1000.0 / peak));
                 }
-                Body::State(_) | Body::Event(_) | Body::Gateway(_) => {}
+                Body::State(_) | Body::Event(_) | Body::Gateway(_) | Body::Adv(_) => {}
             }
         }
     }

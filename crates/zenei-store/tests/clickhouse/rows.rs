@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use std::borrow::Cow;
 use zenei_detect::{DeviceIx, Fleet, Labels, Row, Sym};
 use zenei_wire::{
-    Body, Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, DeviceTime, EngineTime, ErrorReport, Event, EventKind,
+    Adv, Body, Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, DeviceTime, EngineTime, ErrorReport, Event, EventKind,
     GatewayReport, GatewayTime, LockState, Milliamps, Millis, Millivolts, Op, OpKind, OpResult, OpSource, Percent,
     Profile, ResetReason, State, Text,
 };
@@ -112,6 +112,25 @@ fn ops() -> impl Strategy<Value = Body<'static>> {
     })
 }
 
+fn adverts() -> impl Strategy<Value = Body<'static>> {
+    let power = any::<(Option<u16>, Option<u8>, Option<i16>, Option<i8>, Option<u16>)>();
+    let rest = any::<(Option<bool>, Option<u16>, Option<u8>, Option<u32>)>();
+    (power, words(LockState::ALL), rest).prop_map(|(power, lock_state, (problem, seq_low, packet_id, counter))| {
+        Body::Adv(Adv {
+            battery_mv: power.0.map(Millivolts),
+            battery_pct: power.1.map(Percent),
+            temp_c: power.2.map(CentiCelsius),
+            rssi_dbm: power.3.map(DbMilliwatts),
+            peak_ma: power.4.map(Milliamps),
+            lock_state,
+            problem,
+            seq_low,
+            packet_id,
+            counter,
+        })
+    })
+}
+
 fn others() -> impl Strategy<Value = Body<'static>> {
     let error = ("[a-z][a-z0-9_]{0,5}", any::<u32>(), texts())
         .prop_map(|(code, count, detail)| Body::Error(ErrorReport { code: Cow::Owned(code), count, detail }));
@@ -138,7 +157,7 @@ pub(crate) fn rows(most: usize) -> impl Strategy<Value = Vec<Row>> {
         let [model, hw_rev, lot, fw, service, gw, client_version] = drawn.map(|word| Sym(word % 9));
         Labels { model, hw_rev, lot, fw, service, gw, client_version }
     });
-    let body = prop_oneof![states(), ops(), others()];
+    let body = prop_oneof![states(), ops(), others(), adverts()];
     let numbers = any::<(u32, u32, Option<u32>, i64, u32, [bool; 3], Option<u32>)>();
     let row = (numbers, labels, body).prop_map(|(numbers, labels, body)| {
         let (device, site, boot, ts, heard_ms, [late, authenticated, half], uptime_s) = numbers;

@@ -8,6 +8,7 @@
 //! News waits for the other set at most [`PAIR_WAIT_MS`]. A merged record is given where anything but the signal strength has changed since the last one, or where that one is
 //! [`STORE_EVERY_MS`] old. Trusted and plain advertisements of one lock must have a listener each. Called by intake's room of `zenei-detect` and by `scan`.
 use super::reading::{Firmware, Reading, Set};
+use crate::digest::Id;
 use crate::record::Adv;
 use crate::time::GatewayTime;
 use serde::{Deserialize, Serialize};
@@ -224,6 +225,20 @@ impl Half {
 }
 
 impl Merged {
+    /// Identity of this record: [`Id::of`] device id, counter or packet id, the quarter of an hour, and which halves are in it. Gateways that hear one lock give equal ones, but
+    /// for states that are given again at the ends of a quarter.
+    pub fn identity(&self, device_id: &str) -> u128 {
+        let id = match (self.adv.counter, self.adv.packet_id) {
+            (Some(counter), _) => [&b"counter"[..], &counter.to_be_bytes()].concat(),
+            (None, Some(id)) => [&b"packet"[..], &[id]].concat(),
+            (None, None) => b"none".to_vec(),
+        };
+        let quarter = self.at.ms().div_euclid(STORE_EVERY_MS).to_be_bytes();
+        let reading = Reading { adv: self.adv, firmware: self.firmware, unknown: 0 };
+        let halves = u8::from(reading.set() == Set::A) | u8::from(reading.has_b()) << 1;
+        Id::of(&[device_id.as_bytes(), &id, &quarter, &[halves]]).0
+    }
+
     /// Whether two states differ in nothing that is worth a record.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let said = |merged: &Self| Adv { rssi_dbm: None, counter: None, packet_id: None, ..merged.adv };

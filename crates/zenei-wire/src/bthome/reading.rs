@@ -118,8 +118,11 @@ impl Reading {
 
     /// Whether both sets are in it, as in one of another maker's sensors: there is nothing to wait for.
     pub fn is_whole(&self) -> bool {
-        let has_b = self.adv.temp_c.is_some() || self.adv.seq_low.is_some() || self.firmware.is_some();
-        self.set() == Set::A && has_b
+        self.set() == Set::A && self.has_b()
+    }
+
+    pub(super) fn has_b(&self) -> bool {
+        self.adv.temp_c.is_some() || self.adv.seq_low.is_some() || self.firmware.is_some()
     }
 
     /// The objects of one set, in ascending order of their ids. A lock state that is neither locked nor unlocked is left out.

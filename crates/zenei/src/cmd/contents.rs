@@ -2,8 +2,10 @@
 //! and a start agree on what is good.
 use crate::config::{Loaded, Problems};
 use std::path::Path;
+use std::sync::Arc;
 use zenei_detect::rules::card;
-use zenei_detect::{Registration, Rule, Rules};
+use zenei_detect::{Keyring, Registration, Rule, Rules};
+use zenei_wire::{Name, SiteId};
 
 /// The largest file of either kind, in bytes; a guess: a registry line has some 100 bytes, so this is one of ten million locks.
 const MAX_BYTES: u64 = 1 << 30;
@@ -14,13 +16,22 @@ pub(crate) struct Contents {
     /// The rules of the folder, or those in the program.
     pub(crate) rules: Rules,
     /// The registry; empty where there is none.
-    pub(crate) registrations: Vec<Registration>,
+    pub(crate) registry: Registry,
+}
+
+/// What the asset registry says.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    /// Its lines.
+    pub(crate) lines: Vec<Registration>,
+    /// Whose the addresses in it are, and their keys.
+    pub(crate) keys: Arc<Keyring>,
 }
 
 impl Contents {
     /// For people.
     pub(crate) fn summary(&self) -> String {
-        let (rules, locks) = (self.rules.iter().count(), self.registrations.len());
+        let (rules, locks) = (self.rules.iter().count(), self.registry.lines.len());
         format!("{rules} rules, {locks} registered locks")
     }
 }
@@ -32,11 +43,12 @@ impl Contents {
 pub(crate) fn read(loaded: &Loaded) -> Result<Contents, Problems> {
     let config = &loaded.config;
     let rules = live_rules(config.detect.rules.as_deref());
-    let registrations = config.registry.as_ref().map_or(Ok(Vec::new()), |registry| registrations(&registry.file));
-    match (rules, registrations) {
-        (Ok(rules), Ok(registrations)) => Ok(Contents { rules, registrations }),
-        (rules, registrations) => {
-            let found = [("detect.rules", rules.err()), ("registry.file", registrations.err())];
+    let file = config.registry.as_ref().map(|registry| &*registry.file);
+    let registry = registry(file, Some(&config.gateway.site));
+    match (rules, registry) {
+        (Ok(rules), Ok(registry)) => Ok(Contents { rules, registry }),
+        (rules, registry) => {
+            let found = [("detect.rules", rules.err()), ("registry.file", registry.err())];
             let list = found.into_iter().filter_map(|(key, what)| Some((key, format!("`{key}`: {}", what?))));
             Err(loaded.problems(list.collect()))
         }
@@ -108,11 +120,20 @@ pub(crate) fn cards(folder: &Path) -> Result<Vec<(String, String)>, String> {
     Ok(files)
 }
 
-/// The lines of a registry.
+/// The registry in a file, with the keys that it names; empty without one. `site` is where a lock is that has none there.
 ///
 /// # Errors
 /// What is wrong, with file, line and column.
-pub(crate) fn registrations(file: &Path) -> Result<Vec<Registration>, String> {
+pub(crate) fn registry(file: Option<&Path>, site: Option<&str>) -> Result<Registry, String> {
+    let site = site.map_or(Ok(Name::UNKNOWN.into()), SiteId::new).map_err(|error| format!("the site {error}"))?;
+    let Some(file) = file else { return Ok(Registry { lines: Vec::new(), keys: Arc::new(Keyring::new(site)) }) };
+    let lines = registrations(file)?;
+    let keys = zenei_store::keyring(&lines, file.parent().unwrap_or(Path::new("")), site);
+    let keys = keys.map_err(|error| format!("{}: {}", file.display(), super::with_causes(&error)))?;
+    Ok(Registry { lines, keys: Arc::new(keys) })
+}
+
+fn registrations(file: &Path) -> Result<Vec<Registration>, String> {
     let unread = |error: std::io::Error| format!("{} can't be read: {error}", file.display());
     let bytes = std::io::BufReader::new(std::fs::File::open(file).map_err(unread)?);
     zenei_store::registry::read(bytes).map_err(|error| format!("{}: {}", file.display(), super::with_causes(&error)))

@@ -1,5 +1,6 @@
 //! `zenei record list`: every record that was acknowledged, once: the store up to the checkpoint, and what the spool holds beyond it, put through the same
 //! intake. Works beside a running daemon and after its end; writes nothing. Called by `cmd`.
+use super::contents::Registry;
 use super::{clickhouse, contents, incident};
 use crate::cli::{Record as Command, RecordList};
 use crate::config::{self, Config, StoreKind};
@@ -7,12 +8,12 @@ use crate::exit::Failure;
 use crate::output::{Output, escaped, table};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
-use zenei_detect::{Batch, Findings, Line, Registration};
+use zenei_detect::{Batch, Findings, Line};
 use zenei_store::clickhouse::{RecordsError, Trouble, each_record};
 use zenei_store::disk::{Disk, RealDisk};
 use zenei_store::parquet::to_json;
 use zenei_store::snapshot::{self, SnapshotError};
-use zenei_store::{Checkpoint, Layout, ParquetStore, SpoolReader, StoredRecord, hear};
+use zenei_store::{Checkpoint, Layout, ParquetStore, SpoolReader, StoredRecord, hear_with_keys};
 use zenei_wire::{EngineTime, Name};
 
 /// How often the daemon may seal while its records are read, before the reader gives up. It seals every few seconds; reading the spool's tail takes less.
@@ -69,16 +70,15 @@ fn list(arguments: &RecordList, out: &mut Output<'_>) -> Result<(), Failure> {
         Name::new(text).map_err(|error| Failure::Usage(format!("--device '{}' {error}", escaped(text))))?;
     }
     let registry = loaded.config.registry.as_ref();
-    let registrations =
-        registry.map_or(Ok(Vec::new()), |registry| contents::registrations(&registry.file)).map_err(Failure::Failed)?;
-    let listed = collect(&loaded.config, &registrations, device)?;
+    let registry = contents::registry(registry.map(|registry| &*registry.file), Some(&loaded.config.gateway.site));
+    let listed = collect(&loaded.config, &registry.map_err(Failure::Failed)?, device)?;
     if arguments.common.json {
         return listed.iter().try_for_each(|record| out.line(&record.fields));
     }
     print(&listed, out)
 }
 
-fn collect(config: &Config, registrations: &[Registration], device: Option<&str>) -> Result<Vec<Listed>, Failure> {
+fn collect(config: &Config, registry: &Registry, device: Option<&str>) -> Result<Vec<Listed>, Failure> {
     let unread = |error: Cause| Failure::broken("can't read the records", error);
     let layout = Layout::new(&config.state_dir);
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -86,7 +86,7 @@ fn collect(config: &Config, registrations: &[Registration], device: Option<&str>
     let mut attempts = 0;
     let (checkpoint, tail) = loop {
         let checkpoint = control.checkpoint().map_err(|error| unread(error.into()))?.unwrap_or_default();
-        let tail = read_tail(&layout, &disk, &checkpoint, registrations).map_err(unread)?;
+        let tail = read_tail(&layout, &disk, &checkpoint, registry).map_err(unread)?;
         attempts += 1;
         match tail {
             Some(tail) => break (checkpoint, tail),
@@ -147,7 +147,7 @@ fn read_tail(
     layout: &Layout,
     disk: &Arc<dyn Disk>,
     checkpoint: &Checkpoint,
-    registrations: &[Registration],
+    registry: &Registry,
 ) -> Result<Option<Vec<StoredRecord>>, Cause> {
     let mut line = match &checkpoint.snapshot {
         Some(name) => match snapshot::read(&**disk, &layout.snapshots(), name) {
@@ -159,7 +159,8 @@ fn read_tail(
         },
         None => Line::new(None),
     };
-    registrations.iter().for_each(|registration| line.register(registration));
+    registry.lines.iter().for_each(|registration| line.register(registration));
+    line.provision(&registry.keys);
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
     let mut now = checkpoint.sealed.advanced_to;
     if layout.spool().is_dir() {
@@ -173,7 +174,9 @@ fn read_tail(
                 return Ok(None);
             }
             let (mut heard, mut dead) = (Vec::new(), Vec::new());
-            messages.iter().for_each(|message| hear(message, &mut heard, &mut dead));
+            for message in &messages {
+                hear_with_keys(message, &registry.keys, &mut heard, &mut dead);
+            }
             now = now.max(messages.last().map_or(now, |message| EngineTime(message.heard_at.ms())));
             line.ingest(&heard, now, &mut batch, &mut findings);
             next = progress.next;

@@ -41,8 +41,14 @@ struct Summary {
     anomalies: usize,
     incidents: usize,
     decisions: usize,
-    /// Advertisements in the recording, which this version goes past.
-    advertisements_skipped: u64,
+    /// Advertisements in the recording; each one is a record, a duplicate, a dead letter, or one of the next three.
+    advertisements: u64,
+    /// Old advertisements that somebody sent again.
+    replayed: u64,
+    /// Encrypted advertisements whose bind key is not known.
+    no_key: u64,
+    /// Advertisements of too many devices that nobody registered.
+    strangers: u64,
     /// Records by CPU second.
     events_per_second: f64,
     /// Memory that came with the records, by lock.
@@ -63,20 +69,18 @@ struct Before {
 pub(crate) fn run(arguments: &Replay, out: &mut Output<'_>) -> Result<(), Failure> {
     clear(arguments)?;
     let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Rules)?;
-    let registry = arguments.registry.as_deref();
-    let registrations = registry.map_or(Ok(Vec::new()), contents::registrations).map_err(Failure::Failed)?;
+    let registry = contents::registry(arguments.registry.as_deref(), None).map_err(Failure::Failed)?;
     let inquiries = arguments.inquiries.as_deref().map_or(Ok(Inquiries::default()), inquiries)?;
     let failed = |error| Failure::broken("the replay can't go on", error);
-    let mut course = Course::new(rules, &registrations).map_err(failed)?;
+    let mut course = Course::new(rules, registry).map_err(failed)?;
     let before = Before { cpu_seconds: figures::cpu_seconds(), rss_bytes: figures::rss_bytes() };
-    let skipped = if arguments.from.is_dir() {
+    if arguments.from.is_dir() {
         store(&arguments.from, &mut course)?;
-        0
     } else {
-        messages(&arguments.from, &mut course)?
-    };
+        messages(&arguments.from, &mut course)?;
+    }
     course.end().map_err(failed)?;
-    let summary = write(&course, &inquiries, &arguments.out, &before, skipped)?;
+    let summary = write(&course, &inquiries, &arguments.out, &before)?;
     tell(&summary, arguments, out)
 }
 
@@ -107,8 +111,8 @@ fn inquiries(path: &Path) -> Result<Inquiries, Failure> {
     Ok(found)
 }
 
-/// Plays a recording; says how many advertisements were gone past.
-fn messages(path: &Path, course: &mut Course) -> Result<u64, Failure> {
+/// Plays a recording.
+fn messages(path: &Path, course: &mut Course) -> Result<(), Failure> {
     let mut recording = Recording::open(path).map_err(Failure::Failed)?;
     let (mut step, mut bytes): (Vec<StoredMessage>, usize) = (Vec::new(), 0);
     let take = |step: &mut Vec<StoredMessage>, course: &mut Course| {
@@ -131,14 +135,7 @@ fn messages(path: &Path, course: &mut Course) -> Result<u64, Failure> {
     }
     take(&mut step, course)?;
     // A recording may end with what is no message; time went on with it all the same.
-    course
-        .records(&[], Some(recording.heard_at()))
-        .map_err(|error| Failure::broken("the replay can't go on", error))?;
-    let skipped = recording.advertisements();
-    if skipped > 0 {
-        tracing::warn!(advertisements = skipped, "this version does not read advertisements; they were left out");
-    }
-    Ok(skipped)
+    course.records(&[], Some(recording.heard_at())).map_err(|error| Failure::broken("the replay can't go on", error))
 }
 
 /// Plays a store's folder, or that of the state directory around it.
@@ -166,7 +163,7 @@ fn store(path: &Path, course: &mut Course) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write(course: &Course, inquiries: &Inquiries, to: &Path, before: &Before, skipped: u64) -> Result<Summary, Failure> {
+fn write(course: &Course, inquiries: &Inquiries, to: &Path, before: &Before) -> Result<Summary, Failure> {
     let unwritten = |error: std::io::Error| Failure::broken(format!("can't write to {}", to.display()), error);
     std::fs::create_dir_all(to).map_err(unwritten)?;
     let failed = |error| Failure::broken("the replay can't be read back", error);
@@ -196,7 +193,10 @@ fn write(course: &Course, inquiries: &Inquiries, to: &Path, before: &Before, ski
         anomalies: anomalies.len(),
         incidents: incidents.len(),
         decisions: decisions.len(),
-        advertisements_skipped: skipped,
+        advertisements: counts.advertisements,
+        replayed: counts.replayed,
+        no_key: counts.no_key,
+        strangers: counts.strangers,
         events_per_second: if cpu_seconds > 0.0 { (counts.records as f64 / cpu_seconds).round() } else { 0.0 },
         bytes_per_lock: grown.and_then(|bytes| bytes.checked_div(locks)),
         peak_rss_bytes,
@@ -228,5 +228,11 @@ fn tell(summary: &Summary, arguments: &Replay, out: &mut Output<'_>) -> Result<(
         summary.records, summary.locks, summary.duplicates, summary.late, summary.gaps, summary.anomalies, summary.incidents,
         summary.decisions
     ))?;
+    if summary.advertisements > 0 {
+        out.line(format!(
+            "{} of them advertisements; {} were old ones sent again, {} encrypted with an unknown key",
+            summary.advertisements, summary.replayed, summary.no_key
+        ))?;
+    }
     out.line(format!("written to {}", arguments.out.display()))
 }

@@ -104,7 +104,7 @@ async fn serve(
 }
 
 fn start(config: &Config, contents: Contents, clock: Clock, ack: AckPolicy) -> Result<(Running, Incidents), Failure> {
-    let Contents { rules, registrations } = contents;
+    let Contents { rules, registry } = contents;
     std::fs::create_dir_all(&config.state_dir)
         .map_err(|error| in_effect(&format!("state_dir: can't make {}", config.state_dir.display()), error))?;
     let rules = config.desk.enabled.then_some(rules);
@@ -117,7 +117,8 @@ fn start(config: &Config, contents: Contents, clock: Clock, ack: AckPolicy) -> R
             clock,
             ingress: config.ingress.as_ref().map(|ingress| ingress.listen),
             mqtt,
-            registry: registrations,
+            registry: registry.lines,
+            keys: registry.keys,
             ack,
             seal: config.store.seal_limits(),
             ..GatewayConfig::new(&config.state_dir, config.gateway.id.clone(), line_maker(rules))

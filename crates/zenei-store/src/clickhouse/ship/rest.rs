@@ -1,4 +1,4 @@
-//! The battery at rest before an operation: what the lock's last heartbeat said. With the lowest voltage under load it gives sag and resistance, which the
+//! The battery at rest before an operation: what the lock's last heartbeat or authenticated advertisement said. With the lowest voltage under load it gives sag and resistance, which the
 //! server's views can't find out themselves: they see one inserted block. Called while a range is loaded.
 use crate::parquet::{ReadError, StoredBatch};
 use std::collections::HashMap;
@@ -18,16 +18,24 @@ impl RestVoltages {
         let device = heard.device.as_str();
         match &heard.record.body {
             Body::State(state) => {
-                let battery_mv = state.battery_mv.filter(|_| !late)?.0;
-                if let Some(known) = self.0.get_mut(device) {
-                    *known = battery_mv;
-                } else if self.0.len() < MAX_LOCKS {
-                    self.0.insert(device.into(), battery_mv);
-                }
+                self.told(device, state.battery_mv.filter(|_| !late)?.0);
+                None
+            }
+            // Anybody can advertise in a lock's name.
+            Body::Adv(adv) if heard.authenticated => {
+                self.told(device, adv.battery_mv?.0);
                 None
             }
             Body::Op(_) if !late => self.0.get(device).copied(),
-            Body::Op(_) | Body::Error(_) | Body::Event(_) | Body::Gateway(_) => None,
+            Body::Op(_) | Body::Error(_) | Body::Event(_) | Body::Gateway(_) | Body::Adv(_) => None,
+        }
+    }
+
+    fn told(&mut self, device: &str, battery_mv: u16) {
+        if let Some(known) = self.0.get_mut(device) {
+            *known = battery_mv;
+        } else if self.0.len() < MAX_LOCKS {
+            self.0.insert(device.into(), battery_mv);
         }
     }
 

@@ -1,9 +1,11 @@
 //! Intake, engine and desk in virtual time: what a recording or a store would have led to. The same line and the same desk as the daemon's; no clock, no
 //! spool, no file. Called by `replay`.
+use super::super::contents::Registry;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use zenei_desk::DeskDriver;
-use zenei_detect::{Batch, DeviceIx, Findings, Heard, Line, Registration, Rules};
-use zenei_store::{Control, StoredMessage, hear};
+use zenei_detect::{Batch, DeviceIx, Findings, Heard, Keyring, Line, Rules};
+use zenei_store::{Control, Source, StoredMessage, hear_with_keys};
 use zenei_wire::{EngineTime, GatewayTime, Heading, Kind, Reason, Topic};
 
 /// How long after the last record time goes on (interface contract): a hole has then been waited for.
@@ -21,6 +23,14 @@ pub(crate) struct Counts {
     pub(crate) duplicates: u64,
     /// Records that came after a later one of their lock.
     pub(crate) late: u64,
+    /// Advertisements.
+    pub(crate) advertisements: u64,
+    /// Old advertisements that somebody sent again.
+    pub(crate) replayed: u64,
+    /// Encrypted advertisements of somebody whose key is not known.
+    pub(crate) no_key: u64,
+    /// Advertisements of too many devices that nobody registered.
+    pub(crate) strangers: u64,
     /// What could not be read, by reason.
     pub(crate) dead_letters: BTreeMap<Reason, u64>,
 }
@@ -28,6 +38,7 @@ pub(crate) struct Counts {
 /// A line and a desk on their way through time.
 pub(crate) struct Course {
     line: Line,
+    keys: Arc<Keyring>,
     desk: DeskDriver,
     counts: Counts,
     /// Which numbers are locks; others are gateways.
@@ -42,12 +53,22 @@ impl Course {
     ///
     /// # Errors
     /// Where there is no room for the desk's database in memory.
-    pub(crate) fn new(rules: Rules, registrations: &[Registration]) -> Result<Self, CourseError> {
+    pub(crate) fn new(rules: Rules, registry: Registry) -> Result<Self, CourseError> {
         let mut line = Line::new(Some(rules));
-        registrations.iter().for_each(|registration| line.register(registration));
+        registry.lines.iter().for_each(|registration| line.register(registration));
+        line.provision(&registry.keys);
         let desk = DeskDriver::open(Control::in_memory()?)?;
         let (counts, locks, now) = (Counts::default(), Vec::new(), EngineTime(i64::MIN));
-        Ok(Self { line, desk, counts, locks, now, batch: Batch::default(), findings: Findings::default() })
+        Ok(Self {
+            line,
+            keys: registry.keys,
+            desk,
+            counts,
+            locks,
+            now,
+            batch: Batch::default(),
+            findings: Findings::default(),
+        })
     }
 
     /// Takes messages in the order of hearing.
@@ -56,7 +77,13 @@ impl Course {
     /// Where the desk can't go on.
     pub(crate) fn messages(&mut self, messages: &[StoredMessage]) -> Result<(), CourseError> {
         let (mut heard, mut dead) = (Vec::with_capacity(messages.len()), Vec::new());
-        messages.iter().for_each(|message| hear(message, &mut heard, &mut dead));
+        let keys = Arc::clone(&self.keys);
+        for message in messages {
+            self.counts.advertisements += u64::from(message.source == Source::Ble);
+            if !hear_with_keys(message, &keys, &mut heard, &mut dead) {
+                self.counts.no_key += 1;
+            }
+        }
         self.dead_letters(dead);
         self.records(&heard, messages.last().map(|message| message.heard_at))
     }
@@ -122,6 +149,8 @@ impl Course {
     fn hand_over(&mut self) -> Result<(), CourseError> {
         self.counts.duplicates += self.batch.duplicates;
         self.counts.late += self.batch.late;
+        self.counts.replayed += self.batch.replayed;
+        self.counts.strangers += self.batch.strangers;
         for row in &self.batch.rows {
             if row.body.kind() != Kind::Gateway {
                 mark(&mut self.locks, row.device);

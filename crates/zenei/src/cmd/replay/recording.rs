@@ -8,8 +8,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use zenei_store::{Source, StoredMessage};
+use zenei_wire::bthome::{Address, Advertisement};
 use zenei_wire::recording::{Line, parse_line};
-use zenei_wire::{GatewayTime, Reason};
+use zenei_wire::{DbMilliwatts, GatewayTime, Reason};
 
 /// The longest line that is read, in bytes. A message has at most 64 KiB, which base64 makes 88 KiB; broken ones may be longer, and are heard up to
 /// the ingress's 128 KiB. A guess with room.
@@ -46,8 +47,6 @@ pub(crate) struct Recording {
     line: u64,
     /// The highest `recv_ms` so far: a spool's `heard_at` never goes back, and so a recording's does not.
     heard_at: GatewayTime,
-    /// Advertisements gone past.
-    advertisements: u64,
     buffer: Vec<u8>,
 }
 
@@ -68,7 +67,7 @@ impl Recording {
 
     fn of(file: String, lines: Box<dyn BufRead>) -> Self {
         let heard_at = GatewayTime(i64::MIN);
-        Self { file, lines, line: 0, heard_at, advertisements: 0, buffer: Vec::new() }
+        Self { file, lines, line: 0, heard_at, buffer: Vec::new() }
     }
 
     /// The next message; its offset is its line's number from 0. `None` after the last one.
@@ -108,18 +107,27 @@ impl Recording {
                         payload: Bytes::from(payload.into_owned()),
                     })));
                 }
-                Line::Advertisement { heard_at, .. } => {
+                Line::Advertisement { address, heard_at, rssi_dbm, service_data } => {
                     self.heard_at = self.heard_at.max(heard_at);
-                    self.advertisements += 1;
+                    return Ok(Some(Played::Message(self.advertisement(&address, rssi_dbm, &service_data))));
                 }
             }
         }
         Ok(None)
     }
 
-    /// How many advertisements were gone past: this version does not read them.
-    pub(crate) fn advertisements(&self) -> u64 {
-        self.advertisements
+    /// An advertisement as the spool keeps it. One whose address is none has no topic that can be read, and ends as a dead letter.
+    fn advertisement(&self, address: &str, rssi_dbm: Option<DbMilliwatts>, service_data: &[u8]) -> StoredMessage {
+        let address: Option<Address> = address.parse().ok();
+        let heard = Advertisement { address: address.unwrap_or(Address([0; 6])), rssi_dbm, service_data };
+        StoredMessage {
+            offset: self.line - 1,
+            heard_at: self.heard_at,
+            source: Source::Ble,
+            authenticated: false,
+            topic: address.map_or_else(String::new, |_| heard.topic()),
+            payload: Bytes::from(heard.payload()),
+        }
     }
 
     /// The highest `recv_ms` so far.

@@ -1,0 +1,171 @@
+//! Advertisements on their way to intake: of each lock the two halves merged, repetitions and replays left out, a state given when it changes and every 15 minutes.
+//! What the rule is, `zenei_wire::bthome::listener` says; here it is kept for all locks, at the times when each of them is due. Counts every advertisement once: a row, one that
+//! waits, a duplicate (heard again, unchanged, or in the same row as its other half), a replay, or one of too many strangers. Called by `line`.
+use crate::batch::{Batch, Heard, Labels, Row};
+use crate::fleet::{DeviceIx, Fleet, Sym};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use zenei_wire::bthome::{Firmware, Half, Listener, Merged, Verdict};
+use zenei_wire::{Adv, Body, DeviceTime, EngineTime, GatewayTime};
+
+/// The most devices that stand in no registry and are listened to. Anybody can send under any address, and each one costs memory for ever. A guess: a busy street has some hundred.
+pub const MAX_STRANGERS: usize = 4_096;
+
+/// Who speaks: a lock, and whether with its key. A plain advertisement in a lock's name must not touch what its key has said.
+type Speaker = (DeviceIx, bool);
+
+/// All listeners.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Adverts {
+    ears: BTreeMap<Speaker, Ear>,
+    deadlines: BTreeSet<(EngineTime, Speaker)>,
+    strangers: usize,
+    /// Marks of the keys that the registry names; read again at each start.
+    #[serde(skip)]
+    marks: BTreeMap<DeviceIx, u64>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Ear {
+    listener: Listener,
+    /// Of the key under whose counters it listens.
+    mark: u64,
+    site: Sym,
+    /// Offset and index of the last message that was news.
+    place: (u64, u16),
+}
+
+impl Adverts {
+    /// What a lock encrypts with. Under another key than before its counters start anew.
+    pub(crate) fn provision(&mut self, device: DeviceIx, mark: u64) {
+        self.marks.insert(device, mark);
+    }
+
+    /// Forgets the keys, before they are named again.
+    pub(crate) fn forget_keys(&mut self) {
+        self.marks.clear();
+    }
+
+    /// Takes one advertisement, whose record says what that one says; gives what intake is to take to `rows`.
+    pub(crate) fn take(
+        &mut self,
+        heard: &Heard<'_>,
+        adv: Adv,
+        fleet: &mut Fleet,
+        batch: &mut Batch,
+        rows: &mut Vec<Row>,
+    ) {
+        batch.unknown_fields += u64::from(heard.record.unknown_fields);
+        // What is registered, or was heard otherwise, has a number already.
+        let is_stranger = !heard.authenticated && fleet.find(heard.device.as_str()).is_none();
+        if is_stranger && self.strangers >= MAX_STRANGERS {
+            batch.strangers += 1;
+            return;
+        }
+        self.strangers += usize::from(is_stranger);
+        let speaker = (fleet.number(heard.device.as_str()), heard.authenticated);
+        let (site, mark) = (fleet.intern(heard.site.as_str()), self.mark(speaker));
+        self.renew(speaker, mark, fleet, batch, rows);
+        let place = (heard.offset, heard.index);
+        let ear = self.ears.entry(speaker).or_insert_with(|| Ear { listener: Listener::default(), mark, site, place });
+        ear.site = site;
+        let firmware = heard.record.fw.as_deref().and_then(|fw| fw.parse::<Firmware>().ok());
+        let (waited, due) = (ear.listener.is_waiting(), due_at(&ear.listener));
+        let before = ear.place;
+        let mut given = Vec::new();
+        let verdict = ear.listener.hear(Half { adv, firmware, at: heard.heard_at }, |merged| given.push(merged));
+        if verdict == Verdict::News {
+            ear.place = place;
+        }
+        let waits = ear.listener.is_waiting();
+        // What waited for the other set and did not get it stands where it was heard.
+        let first = if given.len() > 1 || (waited && waits) { before } else { place };
+        let row_count = given.len() as i64;
+        for (at, merged) in given.into_iter().enumerate() {
+            rows.push(row(&merged, speaker, site, if at == 0 { first } else { place }, fleet));
+        }
+        match verdict {
+            Verdict::Replayed => batch.replayed += 1,
+            Verdict::News | Verdict::Again => {
+                let elsewhere = row_count + i64::from(waits) - i64::from(waited);
+                batch.duplicates += u64::try_from(1 - elsewhere).unwrap_or(0);
+            }
+        }
+        let now_due = due_at(&ear.listener);
+        self.reschedule(speaker, due, now_due);
+    }
+
+    /// Gives the next one that has waited long enough at `now`, and when that was.
+    pub(crate) fn give_up(&mut self, fleet: &mut Fleet, batch: &mut Batch, rows: &mut Vec<Row>) {
+        if let Some(&(_, speaker)) = self.deadlines.first() {
+            self.end_wait(speaker, fleet, batch, rows);
+        }
+    }
+
+    /// When the next one has waited long enough.
+    pub(crate) fn next_deadline(&self) -> Option<EngineTime> {
+        self.deadlines.first().map(|&(due, _)| due)
+    }
+
+    /// How many advertisements wait for their other half.
+    pub(crate) fn held(&self) -> u64 {
+        self.deadlines.len() as u64
+    }
+
+    fn mark(&self, (device, is_trusted): Speaker) -> u64 {
+        if is_trusted { self.marks.get(&device).copied().unwrap_or(0) } else { 0 }
+    }
+
+    /// Starts anew where the key is another one than before.
+    fn renew(&mut self, speaker: Speaker, mark: u64, fleet: &mut Fleet, batch: &mut Batch, rows: &mut Vec<Row>) {
+        if self.ears.get(&speaker).is_some_and(|ear| ear.mark != mark) {
+            self.end_wait(speaker, fleet, batch, rows);
+            self.ears.remove(&speaker);
+        }
+    }
+
+    fn end_wait(&mut self, speaker: Speaker, fleet: &mut Fleet, batch: &mut Batch, rows: &mut Vec<Row>) {
+        let Some(ear) = self.ears.get_mut(&speaker) else { return };
+        let due = due_at(&ear.listener);
+        let (site, place, before) = (ear.site, ear.place, rows.len());
+        ear.listener.give_up(|merged| rows.push(row(&merged, speaker, site, place, fleet)));
+        if due.is_some() && rows.len() == before {
+            batch.duplicates += 1;
+        }
+        self.reschedule(speaker, due, None);
+    }
+
+    fn reschedule(&mut self, speaker: Speaker, before: Option<EngineTime>, now: Option<EngineTime>) {
+        if let Some(before) = before {
+            self.deadlines.remove(&(before, speaker));
+        }
+        if let Some(now) = now {
+            self.deadlines.insert((now, speaker));
+        }
+    }
+}
+
+fn due_at(listener: &Listener) -> Option<EngineTime> {
+    listener.deadline().map(|due| EngineTime(due.ms()))
+}
+
+fn row(merged: &Merged, (device, authenticated): Speaker, site: Sym, place: (u64, u16), fleet: &mut Fleet) -> Row {
+    let fw = merged.firmware.map_or(Sym::NONE, |firmware| fleet.intern(&firmware.to_string()));
+    Row {
+        device,
+        site,
+        boot: None,
+        seq: None,
+        identity: merged.identity(fleet.device_id(device)),
+        ts: DeviceTime(merged.at.ms()),
+        heard_at: GatewayTime(merged.at.ms()),
+        released_at: EngineTime::default(),
+        offset: place.0,
+        index: place.1,
+        late: false,
+        authenticated,
+        labels: Labels { fw, ..Labels::default() },
+        uptime_s: None,
+        body: Body::Adv(merged.adv),
+    }
+}
