@@ -22,6 +22,8 @@ pub mod keyring;
 pub mod line;
 #[cfg(test)]
 mod line_tests;
+#[cfg(test)]
+mod reference;
 pub mod rules;
 
 pub use anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind, Urgency};

@@ -185,6 +185,12 @@ impl Rules {
         self.rules.binary_search_by(|rule| rule.id.as_str().cmp(id)).ok().and_then(|at| self.rules.get(at))
     }
 
+    /// This rule without the others; none where there is no such rule.
+    #[must_use]
+    pub fn only(&self, id: &str) -> Self {
+        Self { rules: self.get(id).into_iter().cloned().collect(), digest: self.digest }
+    }
+
     /// The same rules as if each were live: what a measurement for promotion runs.
     #[must_use]
     pub fn promoted(mut self) -> Self {

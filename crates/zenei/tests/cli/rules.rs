@@ -137,7 +137,7 @@ fn a_bad_case_is_told_with_file_line_and_key() {
         assert!(ended.stderr.contains(expected), "{to}: {}", ended.stderr);
         folder.write(case, &whole);
     };
-    check("peak = \"600 *", "peak = \"600 ** ", "gap.toml:21: signal.peak: found '*' at character 6");
+    check("peak = \"600 *", "peak = \"600 ** ", "gap.toml:23: signal.peak: found '*' at character 6");
     check("\"300 * sqrt(load)\"", "\"300 * sqrt(laod)\"", "a formula names \"laod\"; there are ageing, duration");
     check("[\"L04\"]", "[\"L94\"]", "locks: there is no lock \"L94\"; there are L00 to L23");
     check("scope = \"device L07\"", "scope = \"L07\"", "expect.scope: found \"L07\"; a kind and a value are allowed");
@@ -149,8 +149,27 @@ fn a_bad_case_is_told_with_file_line_and_key() {
     check(
         "model = \"mini\"",
         "modell = \"mini\"",
-        "gap.toml:10: fleet.modell: is not known; allowed are locks, site, model",
+        "gap.toml:12: fleet.modell: is not known; allowed are locks, site, model",
     );
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_good_and_pass() {
+    let folder = Folder::new();
+    let documentation = include_str!("../../../../docs/rules.md");
+    let mut rest = documentation;
+    let mut files = 0;
+    while let Some((_, from)) = rest.split_once("<!-- ") {
+        let (name, from) = from.split_once(" -->\n```toml\n").unwrap();
+        let (text, after) = from.split_once("```").unwrap();
+        folder.write(&format!("rules/{name}"), text);
+        (rest, files) = (after, files + 1);
+    }
+    assert_eq!(files, 4);
+    let ended = zenei(&["rules", "check", "--rules", "rules"]).in_folder(&folder).run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    let ended = zenei(&["rules", "test", "--rules", "rules"]).in_folder(&folder).run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{}", ended.stdout);
 }
 
 /// A card of the shipped motor rule with one number changed, as a benchmark would write it.

@@ -13,13 +13,15 @@ const TEXTS: [&str; 10] =
 /// What describes a lock, by the contract, and its site.
 pub(crate) const LABELS: [&str; 8] = ["site", "model", "hw_rev", "lot", "fw", "service", "gw", "client_version"];
 /// What a formula may name beside signals.
-pub(crate) const KNOWN: [&str; 6] = ["day", "hour", "lock", "since", "x", "absent"];
+pub(crate) const KNOWN: [&str; 7] = ["day", "hour", "lock", "since", "uptime_h", "x", "absent"];
 
 /// A case.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Case {
     /// What it shows, for people.
     pub(crate) why: String,
+    /// Whether the rule runs without the others: what they say of missing records is their matter.
+    pub(crate) alone: bool,
     /// Where the records come from.
     pub(crate) input: Input,
     /// The incidents that must result, and no other.
@@ -128,13 +130,13 @@ pub(crate) struct Event {
     pub(crate) event: String,
 }
 
-/// Restarts of a lock's firmware at random.
+/// Restarts of a lock's firmware: so many a day at random, or one at the beginning of its part.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Restart {
     /// For whom and when.
     pub(crate) part: Part,
-    /// So many a day.
-    pub(crate) per_day: Formula,
+    /// So many a day; `None` means one.
+    pub(crate) per_day: Option<Formula>,
     /// The contract's word.
     pub(crate) reset_reason: String,
 }
@@ -160,6 +162,8 @@ pub(crate) enum GapKind {
     Lost,
     /// It is heard at the end of the gap, all at once and in order.
     Backlog,
+    /// It is heard twice: no gap, but the link's doing as well.
+    Twice,
 }
 
 /// An incident that must result.
@@ -202,7 +206,7 @@ impl Case {
             place.tell(&parsed.why.span(), "why", "is empty; say what the case shows".to_owned());
         }
         if place.problems.is_empty() {
-            Ok(Self { why: parsed.why.into_inner(), input, expect })
+            Ok(Self { why: parsed.why.into_inner(), alone: parsed.alone, input, expect })
         } else {
             Err(place.problems)
         }
@@ -211,7 +215,7 @@ impl Case {
     /// Whether it makes a gap. A recording may hold one; nobody can tell beforehand.
     pub(crate) fn may_have_gap(&self) -> bool {
         match &self.input {
-            Input::Made(stream) => !stream.gaps.is_empty(),
+            Input::Made(stream) => stream.gaps.iter().any(|gap| gap.kind != GapKind::Twice),
             Input::Recording(_) => true,
         }
     }
@@ -235,6 +239,8 @@ impl Part {
 #[serde(deny_unknown_fields)]
 struct CaseFile {
     why: Spanned<String>,
+    #[serde(default)]
+    alone: bool,
     recording: Option<String>,
     #[serde(default)]
     seed: u64,
@@ -299,11 +305,12 @@ struct RestartFile {
     locks: Option<Vec<String>>,
     every: Option<usize>,
     site: Option<String>,
+    day: Option<f64>,
     #[serde(default)]
     from_day: f64,
     to_day: Option<f64>,
-    per_day: Spanned<Value>,
-    reset_reason: String,
+    per_day: Option<Spanned<Value>>,
+    reset_reason: Spanned<String>,
 }
 
 #[derive(Deserialize)]
@@ -372,10 +379,14 @@ impl Place<'_> {
                 .map(|of| Event { part: part(&of.locks, of.every, &of.site, of.day, last), event: of.event.clone() }),
         );
         for of in &parsed.restart {
-            let part = part(&of.locks, of.every, &of.site, of.from_day, of.to_day.unwrap_or(last));
-            if let Some(per_day) = self.formula("restart.per_day", &of.per_day) {
-                stream.restarts.push(Restart { part, per_day, reset_reason: of.reset_reason.clone() });
+            let from_day = of.day.unwrap_or(of.from_day);
+            let part = part(&of.locks, of.every, &of.site, from_day, of.to_day.unwrap_or(last));
+            let per_day = of.per_day.as_ref().and_then(|per_day| self.formula("restart.per_day", per_day));
+            if of.day.is_some() == of.per_day.is_some() {
+                let problem = "needs one of day (one restart) and per_day (restarts at random)".to_owned();
+                self.tell(&of.reset_reason.span(), "restart", problem);
             }
+            stream.restarts.push(Restart { part, per_day, reset_reason: of.reset_reason.get_ref().clone() });
         }
         stream.gaps.extend(parsed.gap.iter().map(|of| Gap {
             part: part(&of.locks, of.every, &of.site, of.from_day, of.to_day.unwrap_or(last)),
@@ -515,7 +526,8 @@ impl Place<'_> {
             let profile = record.profile.iter().map(|(_, formula)| formula);
             record.numbers.values().chain(chances).chain(per_day).chain(profile)
         });
-        let all = formulas.chain(of_records).chain(stream.restarts.iter().map(|restart| &restart.per_day));
+        let all =
+            formulas.chain(of_records).chain(stream.restarts.iter().filter_map(|restart| restart.per_day.as_ref()));
         let signals: Vec<&str> = parsed.signal.keys().map(|name| name.get_ref().as_str()).collect();
         let mut unknown: Vec<&str> =
             all.flat_map(Formula::names).filter(|name| !KNOWN.contains(name) && !signals.contains(name)).collect();

@@ -16,6 +16,8 @@ const DAY_MS: f64 = 86_400_000.0;
 const STEP_MS: f64 = 900_000.0;
 /// From a lock's mouth to the gateway's ear.
 const WAY_MS: i64 = 300;
+/// Until it is heard again, where it is heard twice.
+const AGAIN_MS: i64 = 5_000;
 /// Fields that keep two decimals; all others are whole numbers by the contract.
 const DECIMAL: [&str; 2] = ["temp_c", "angle_err_deg"];
 /// How deep signals may name signals; a circle ends here as no number.
@@ -161,10 +163,18 @@ impl<'a> Lock<'a> {
             }
         }
         for restart in &stream.restarts {
-            if restart.part.lasts(day) && restart.part.has(self.lock, &self.name, &site) {
-                for _ in 0..self.count(&restart.per_day, day) {
-                    due.push((start + self.dice.uniform() * STEP_MS, Due::Restart(&restart.reset_reason)));
+            if !restart.part.has(self.lock, &self.name, &site) {
+                continue;
+            }
+            let at = restart.part.from_day * DAY_MS;
+            match &restart.per_day {
+                None if (start..start + STEP_MS).contains(&at) => due.push((at, Due::Restart(&restart.reset_reason))),
+                Some(per_day) if restart.part.lasts(day) => {
+                    for _ in 0..self.count(per_day, day) {
+                        due.push((start + self.dice.uniform() * STEP_MS, Due::Restart(&restart.reset_reason)));
+                    }
                 }
+                None | Some(_) => {}
             }
         }
         due.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -232,7 +242,7 @@ impl<'a> Lock<'a> {
     fn say(&mut self, kind: &str, mut fields: Map<String, Value>, at: f64) {
         let day = at / DAY_MS;
         let site = self.label("site", day);
-        let mut heard_ms = START_MS + at as i64 + WAY_MS;
+        let (mut heard_ms, mut twice) = (START_MS + at as i64 + WAY_MS, false);
         let gaps: Vec<_> = self.stream.gaps.iter().filter(|gap| gap.part.lasts(day)).collect();
         for gap in gaps {
             if !gap.part.has(self.lock, &self.name, &site) || self.dice.uniform() >= gap.share {
@@ -244,6 +254,7 @@ impl<'a> Lock<'a> {
                     self.seq += 1;
                     return;
                 }
+                GapKind::Twice => twice = true,
                 GapKind::Backlog => heard_ms = START_MS + (gap.part.to_day * DAY_MS) as i64 + WAY_MS,
             }
         }
@@ -263,6 +274,9 @@ impl<'a> Lock<'a> {
         let site = if site.is_empty() { "site-1".to_owned() } else { site };
         let topic = format!("bitlock/v1/{site}/{}/{kind}", self.name);
         let payload = Bytes::from(Value::Object(fields).to_string());
+        if twice {
+            self.said.push(Said { heard_ms: heard_ms + AGAIN_MS, topic: topic.clone(), payload: payload.clone() });
+        }
         self.said.push(Said { heard_ms, topic, payload });
     }
 
@@ -302,6 +316,7 @@ struct Moment<'m> {
     site: String,
     dice: &'m mut Dice,
     day: f64,
+    boot_ms: f64,
     since: f64,
     x: f64,
     nested: usize,
@@ -311,9 +326,9 @@ struct Moment<'m> {
 impl<'m> Moment<'m> {
     fn new<'l: 'm>(lock: &'m mut Lock<'l>, day: f64) -> Self {
         let site = lock.label("site", day);
-        let (stream, number, name) = (lock.stream, lock.lock, lock.name.clone());
+        let (stream, number, name, boot_ms) = (lock.stream, lock.lock, lock.name.clone(), lock.boot_ms);
         let (since, x, nested, known) = (0.0, f64::NAN, 0, BTreeMap::new());
-        Self { stream, lock: number, name, site, dice: &mut lock.dice, day, since, x, nested, known }
+        Self { stream, lock: number, name, site, dice: &mut lock.dice, day, boot_ms, since, x, nested, known }
     }
 }
 
@@ -324,6 +339,7 @@ impl Scope for Moment<'_> {
             "hour" => return Some(self.day.fract() * 24.0),
             "lock" => return Some(self.lock as f64),
             "since" => return Some(self.since),
+            "uptime_h" => return Some((self.day * DAY_MS - self.boot_ms) / 3_600_000.0),
             "x" => return Some(self.x),
             "absent" => return Some(f64::NAN),
             _ => {}
