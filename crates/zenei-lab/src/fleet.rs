@@ -6,7 +6,6 @@ pub mod cards;
 pub mod falsely;
 pub mod matching;
 pub mod measure;
-pub mod opened;
 pub mod play;
 pub mod report;
 

@@ -108,9 +108,9 @@ fn rounded(value: f64, scale: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::opened::Opened;
     use super::super::play::Played;
     use super::*;
+    use crate::opened::Opened;
     use firmware_sim::Truth;
     use zenei_detect::{Component, Domain, Scope, ScopeKind};
 

@@ -1,8 +1,8 @@
 //! What was opened about nothing: how often by rule, and whether controls (changes that are harmless) draw more of it than there is anyway.
 //! Pure. Called by `fleet`.
 use super::measure::Run;
-use super::opened::Opened;
 use crate::interval::poisson;
+use crate::opened::Opened;
 use firmware_sim::Truth;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,13 +2,13 @@
 //!
 //! An incident is about a fault where
 //! - it was opened between the fault's onset and its end, or within [`AFTER_END_MS`] of the end; and
-//! - its scope is the fault's; or, of a fault that many locks share, it is about one of them, or about another group of which more than half
-//!   are among them, and it names the fault's domain or a part in which the fault shows. The last condition matters: a shared fault touches thousands of
-//!   locks for months, and without it would excuse whatever else is said of them; or
+//! - its scope is the fault's; or, of a fault that many locks share, it is about one of them, about a version whose one revision has it, or about
+//!   another group of which more than half are among them, and it names the fault's domain or a part in which the fault shows. The last condition
+//!   matters: a shared fault touches thousands of locks for months, and without it would excuse whatever else is said of them; or
 //! - of a fault of one lock, its evidence is of this lock alone, whatever scope it names.
 //!
 //! An incident is about one fault at most: the one whose scope it names, before one whose domain it names, before the one that began last.
-use super::opened::Opened;
+use crate::opened::Opened;
 use firmware_sim::Truth;
 use std::cmp::Reverse;
 use zenei_detect::{Component, ScopeKind};
@@ -99,6 +99,8 @@ fn is_part(truth: &Truth, incident: &Opened) -> bool {
     let among = |device: &String| truth.devices.binary_search(device).is_ok();
     let is_inside = if incident.scope.kind == ScopeKind::Device {
         among(&incident.scope.value)
+    } else if incident.scope.kind == ScopeKind::Fw && truth.scope.kind == "fw_hw" {
+        truth.scope.value.strip_prefix(&incident.scope.value).is_some_and(|rest| rest.starts_with('+'))
     } else {
         2 * incident.devices.iter().filter(|device| among(device)).count() > incident.devices.len()
     };

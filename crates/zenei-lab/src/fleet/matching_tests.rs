@@ -111,6 +111,18 @@ fn a_shared_fault_is_found_by_its_scope_and_less_well_by_its_locks() {
 }
 
 #[test]
+fn a_version_is_a_wrong_scope_for_what_one_of_its_revisions_has() {
+    let f5 = [truth("F5", ("fw_hw", "3.5.1+D1"), &["A", "B"])];
+    let on_version = |version: &str, domain| [incident(15.0, ScopeKind::Fw, version, domain, &["A", "X", "Y"])];
+    let right = on_version("3.5.1", Domain::Firmware);
+    check(&f5, &right, &[1], 0);
+    assert!(!Matched::of(&f5, &right).cases[0].is_scope_right());
+    check(&f5, &on_version("3.5", Domain::Firmware), &[0], 1);
+    check(&f5, &on_version("3.5.2", Domain::Firmware), &[0], 1);
+    check(&f5, &on_version("3.5.1", Domain::Hardware), &[0], 1);
+}
+
+#[test]
 fn a_shared_fault_excuses_nothing_else_on_its_locks() {
     let f3 = [truth("F3", ("fw", "3.3.0"), &["A", "B", "C"])];
     check(&f3, &[on_lock(15.0, "B", Domain::Hardware)], &[0], 1);

@@ -135,8 +135,8 @@ fn lead_share(case: &Case<'_>, opened_ms: i64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::opened::Opened;
     use super::*;
+    use crate::opened::Opened;
     use firmware_sim::Truth;
     use zenei_detect::{Component, Domain, Scope, ScopeKind};
     use zenei_wire::Id;

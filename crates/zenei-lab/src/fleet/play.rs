@@ -1,20 +1,18 @@
 //! One simulated fleet through the product's own decoding, intake, engine and casebook, in virtual time and without a file.
 //! Knows no measure: it hands over what was opened, what was decided, and what was really wrong. Called by `fleet`.
-use super::opened::Opened;
+use crate::course::{AFTER_MS, Course, CourseCost};
 use crate::cpu::timed;
 use crate::error::LabError;
-use bytes::Bytes;
+use crate::kept::stored;
+use crate::opened::Opened;
 use firmware_sim::{Fleet, Message, Scenario, Truth};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use zenei_detect::{Batch, Decision, DecisionReason, Findings, Heard, Line, Rules};
-use zenei_incident::Casebook;
-use zenei_store::{Source, StoredMessage, hear, registry};
-use zenei_wire::{EngineTime, GatewayTime, Id, Reason};
+use std::collections::HashMap;
+use zenei_detect::{Decision, DecisionReason, Heard, Rules};
+use zenei_store::{StoredMessage, hear, registry};
+use zenei_wire::{EngineTime, Reason};
 
 /// Virtual time of one step: what a large fleet says in it fits into a few megabytes.
 const STEP_MS: i64 = 3_600_000;
-/// How long time goes on after the last message, as in a replay (interface contract).
-const AFTER_MS: i64 = 120_000;
 /// So many candidates that did not open are kept of each lock or scope with a fault: those nearest to opening.
 const KEPT: usize = 8;
 
@@ -136,31 +134,25 @@ pub struct Cost {
 /// # Errors
 /// Where the scenario can't be simulated, or the product breaks one of its own rules.
 pub fn play(scenario: &Scenario, seed: u64, rules: &Rules) -> Result<Played, LabError> {
-    let mut course = Course::new(scenario, seed, rules)?;
-    let (start_ms, end_ms) = course.played.span_ms;
+    let mut run = Run::new(scenario, seed, rules)?;
+    let (start_ms, end_ms) = run.played.span_ms;
     let mut at_ms = start_ms;
     while at_ms < end_ms {
         at_ms = (at_ms + STEP_MS).min(end_ms);
-        course.step(at_ms)?;
+        run.step(at_ms)?;
     }
-    course.end(end_ms + AFTER_MS)
+    run.end(end_ms + AFTER_MS)
 }
 
-struct Course {
+struct Run {
     fleet: Fleet,
-    line: Line,
-    book: Casebook,
-    /// Anomalies taken so far; the store would know them by their id.
-    taken: HashSet<Id>,
+    course: Course,
     messages: Vec<Message>,
     offset: u64,
-    batch: Batch,
-    findings: Findings,
-    dead: BTreeMap<Reason, u64>,
     played: Played,
 }
 
-impl Course {
+impl Run {
     fn new(scenario: &Scenario, seed: u64, rules: &Rules) -> Result<Self, LabError> {
         let mut played = Played { locks: scenario.locks, ..Played::default() };
         let made = timed(&mut played.cost.simulate_s, || {
@@ -173,13 +165,9 @@ impl Course {
         played.span_ms = (fleet.start_ms(), fleet.end_ms());
         played.rejected = Rejections::of(&truth);
         played.truth = truth;
-        let mut line = Line::new(Some(rules.clone()));
         let registry = registry::read(fleet.registry_csv().as_bytes());
         let registry = registry.map_err(|error| LabError::failed("the fleet's registry can't be read", error))?;
-        registry.iter().for_each(|registration| line.register(registration));
-        let (batch, findings) = (Batch::default(), Findings::default());
-        let (book, taken, dead) = (Casebook::default(), HashSet::new(), BTreeMap::new());
-        Ok(Self { fleet, line, book, taken, messages: Vec::new(), offset: 0, batch, findings, dead, played })
+        Ok(Self { fleet, course: Course::new(rules, &registry), messages: Vec::new(), offset: 0, played })
     }
 
     fn step(&mut self, to_ms: i64) -> Result<(), LabError> {
@@ -190,56 +178,18 @@ impl Course {
         self.offset += stored.len() as u64;
         let (mut heard, mut dead): (Vec<Heard<'_>>, Vec<Reason>) = (Vec::new(), Vec::new());
         timed(&mut cost.decode_s, || stored.iter().for_each(|message| hear(message, &mut heard, &mut dead)));
-        cost.records += heard.len() as u64;
         cost.dead_letters += dead.len() as u64;
-        dead.into_iter().for_each(|reason| *self.dead.entry(reason).or_default() += 1);
-        let (line, batch, findings) = (&mut self.line, &mut self.batch, &mut self.findings);
-        timed(&mut cost.detect_s, || line.ingest(&heard, EngineTime(to_ms), batch, findings));
-        self.correlate()
+        let rejected = &mut self.played.rejected;
+        self.course.take(&heard, EngineTime(to_ms), |decision| rejected.keep(decision))
     }
 
     fn end(mut self, at_ms: i64) -> Result<Played, LabError> {
-        self.line.advance(EngineTime(at_ms), &mut self.batch, &mut self.findings);
-        self.correlate()?;
-        let state =
-            self.line.snapshot().map_err(|error| LabError::failed("the engine's state can't be read", error))?;
-        self.played.cost.state_bytes = state.len() as u64;
-        self.played.incidents = self.book.incidents().map(Opened::of).collect();
-        self.played.incidents.sort_by_key(|opened| (opened.at_ms, opened.id));
-        Ok(self.played)
-    }
-
-    /// As the desk does it: each finding once, in order, in one draft.
-    fn correlate(&mut self) -> Result<(), LabError> {
-        let broken = |error| LabError::failed("an event does not fit its incident", error);
-        let (book, taken, findings) = (&mut self.book, &mut self.taken, &self.findings);
         let rejected = &mut self.played.rejected;
-        findings.decisions.iter().for_each(|decision| rejected.keep(decision));
-        let decided = timed(&mut self.played.cost.correlate_s, || {
-            let mut draft = book.draft();
-            for anomaly in &findings.anomalies {
-                if taken.insert(anomaly.id) {
-                    let outcome = draft.decide(anomaly).map_err(broken)?;
-                    outcome.decisions.iter().for_each(|decision| rejected.keep(decision));
-                }
-            }
-            let changes = draft.into_changes();
-            book.absorb(changes);
-            Ok(())
-        });
-        self.batch.clear();
-        self.findings.clear();
-        decided
-    }
-}
-
-fn stored((message, offset): (Message, u64)) -> StoredMessage {
-    StoredMessage {
-        offset,
-        heard_at: GatewayTime(message.at_ms),
-        source: Source::Recording,
-        authenticated: true,
-        topic: message.topic,
-        payload: Bytes::from(message.payload),
+        self.course.take(&[], EngineTime(at_ms), |decision| rejected.keep(decision))?;
+        let CourseCost { records, detect_s, correlate_s } = self.course.cost();
+        let state_bytes = self.course.state_bytes()?;
+        self.played.cost = Cost { records, detect_s, correlate_s, state_bytes, ..self.played.cost };
+        self.played.incidents = self.course.opened();
+        Ok(self.played)
     }
 }

@@ -2,9 +2,9 @@
 use super::falsely::{Falsely, Rate, is_inside};
 use super::matching::Case;
 use super::measure::{BEFORE_CUSTOMER, Measures, Run, SHARED, SOON, is_before_customer, is_soon};
-use super::opened::Opened;
 use super::play::{Cost, Played};
 use crate::interval::Share;
+use crate::opened::Opened;
 use crate::table::table;
 use serde::Serialize;
 use serde_json::{Value as Json, json};

@@ -1,4 +1,4 @@
-//! An incident as far as the benchmark needs it.
+//! An incident as far as the lab needs it.
 use std::collections::BTreeSet;
 use zenei_detect::{Component, Domain, Scope};
 use zenei_incident::Incident;

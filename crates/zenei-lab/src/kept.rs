@@ -1,0 +1,96 @@
+//! A simulated fleet as files: its recording, its Parquet store, its registry and its true faults, for whoever reads files. Called by benches and tests.
+use crate::course::AFTER_MS;
+use crate::error::LabError;
+use bytes::Bytes;
+use firmware_sim::{Fleet, Message, Recorder, Scenario};
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zenei_detect::{Batch, Findings, Heard, Line};
+use zenei_store::control::Sealed;
+use zenei_store::disk::RealDisk;
+use zenei_store::{ParquetStore, SealPlan, Source, StoredMessage, hear, registry};
+use zenei_wire::{EngineTime, GatewayTime, Reason};
+
+/// Virtual time of one sealed range: a day makes files of the size that a gateway's do.
+const RANGE_MS: i64 = 86_400_000;
+
+/// Where the files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// NDJSON.
+    pub recording: PathBuf,
+    /// The store's folder.
+    pub store: PathBuf,
+    /// CSV.
+    pub registry: PathBuf,
+    /// True faults, one JSON object a line.
+    pub truth: PathBuf,
+    /// Records that could be read.
+    pub records: u64,
+}
+
+/// Lets a fleet live to its end, and keeps everything in a folder.
+///
+/// # Errors
+/// Where the scenario can't be simulated or a file can't be written.
+pub fn keep(scenario: &Scenario, seed: u64, folder: &Path) -> Result<Kept, LabError> {
+    let in_folder = |name: &str| folder.join(name);
+    let mut kept = Kept {
+        recording: in_folder("fleet.ndjson"),
+        store: in_folder("store"),
+        registry: in_folder("locks.csv"),
+        truth: in_folder("truth.ndjson"),
+        records: 0,
+    };
+    let mut fleet =
+        Fleet::new(scenario, seed).map_err(|error| LabError::config("the scenario can't be simulated", error))?;
+    fill(&mut fleet, &mut kept)
+        .map_err(|source| LabError::Failed { what: "the fleet can't be kept".into(), source })?;
+    Ok(kept)
+}
+
+fn fill(fleet: &mut Fleet, kept: &mut Kept) -> Result<(), Box<dyn Error + Send + Sync>> {
+    fs::write(&kept.registry, fleet.registry_csv())?;
+    let truth: Result<String, serde_json::Error> =
+        fleet.truth().iter().map(|truth| Ok(serde_json::to_string(truth)? + "\n")).collect();
+    fs::write(&kept.truth, truth?)?;
+    let mut recorder = Recorder::create(&kept.recording)?;
+    let store = ParquetStore::open(Arc::new(RealDisk), &kept.store)?;
+    let mut line = Line::new(None);
+    registry::read(fleet.registry_csv().as_bytes())?.iter().for_each(|registration| line.register(registration));
+    let (mut batch, mut findings) = (Batch::default(), Findings::default());
+    let (mut from, mut at_ms) = (0, fleet.start_ms());
+    while at_ms < fleet.end_ms() {
+        at_ms = (at_ms + RANGE_MS).min(fleet.end_ms());
+        let mut messages = Vec::new();
+        fleet.advance(at_ms, &mut messages);
+        recorder.write_all(&messages)?;
+        let stored: Vec<StoredMessage> = messages.into_iter().zip(from..).map(stored).collect();
+        let (mut heard, mut dead): (Vec<Heard<'_>>, Vec<Reason>) = (Vec::new(), Vec::new());
+        stored.iter().for_each(|message| hear(message, &mut heard, &mut dead));
+        kept.records += heard.len() as u64;
+        // After the last message time goes on, so that nothing waits at a hole any longer.
+        let now = EngineTime(if at_ms == fleet.end_ms() { at_ms + AFTER_MS } else { at_ms });
+        line.ingest(&heard, now, &mut batch, &mut findings);
+        let to = Sealed { offset: from + stored.len() as u64, advanced_to: now };
+        store.seal(&SealPlan { from, to }, line.fleet(), &batch.rows, &batch.gaps, &[], "lab")?;
+        from = to.offset;
+        batch.clear();
+    }
+    recorder.finish()?;
+    Ok(())
+}
+
+/// A simulated message as a gateway keeps it.
+pub(crate) fn stored((message, offset): (Message, u64)) -> StoredMessage {
+    StoredMessage {
+        offset,
+        heard_at: GatewayTime(message.at_ms),
+        source: Source::Recording,
+        authenticated: true,
+        topic: message.topic,
+        payload: Bytes::from(message.payload),
+    }
+}
