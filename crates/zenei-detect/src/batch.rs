@@ -88,6 +88,15 @@ pub struct Gap {
     pub at: EngineTime,
 }
 
+/// A record of a lock that can't be read: a dead letter. The lock is there, and nothing was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The lock.
+    pub device: DeviceIx,
+    /// When it was heard.
+    pub at: EngineTime,
+}
+
 /// What intake released, in order, and what it found on the way. Reused between calls.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
@@ -97,6 +106,8 @@ pub struct Batch {
     pub gaps: Vec<Gap>,
     /// How many records were dropped as heard before.
     pub duplicates: u64,
+    /// Records that can't be read, of known locks and sources that may speak for them; in order of time.
+    pub refused: Vec<Refused>,
     /// How many of `rows` are late.
     pub late: u64,
     /// How many fields the contract does not know.
@@ -113,6 +124,7 @@ impl Batch {
         self.rows.clear();
         self.gaps.clear();
         self.duplicates = 0;
+        self.refused.clear();
         self.late = 0;
         self.unknown_fields = 0;
         self.replayed = 0;

@@ -1,12 +1,13 @@
 //! The engine: released rows in, anomalies and decisions out, on windows of an hour and a day of its own time.
 //!
-//! Answers when each detector sees what. It must not know where rows come from or what an incident is. Late rows and rows of sources that may not speak for a lock
-//! never reach a detector's state. Called by `line`.
-use crate::batch::Row;
-use crate::detect::DetectorKind;
-use crate::detect::drift::{Drift, DriftState, Measure};
-use crate::detect::firmware_errors::{self, FirmwareErrors};
-use crate::detect::lock::{Lock, RecordRef};
+//! Answers when each detector sees what, and what becomes of its findings: what another finding explains is noted, what locks share is told once. It must not know where
+//! rows come from or what an incident is. Late rows and rows of sources that may not speak for a lock never reach a detector's state. Called by `line`.
+use crate::anomaly::{Anomaly, Component, Decision, DecisionReason};
+use crate::attribution::{Attribution, Moment};
+use crate::batch::{Refused, Row};
+use crate::detect::lock::{Lock, Operation, RecordRef};
+use crate::detect::profile::Profiles;
+use crate::detect::{Detector, Glance, Symptom};
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::line::Findings;
 use crate::rules::Rules;
@@ -15,13 +16,19 @@ use zenei_wire::{Body, EngineTime, EventKind, Id};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
+/// A failing battery explains what the motor does, and a silence, for so long after its last finding; findings that last are repeated weekly.
+const EXPLAINS_MS: i64 = 15 * DAY_MS;
+/// Findings about one drive keep the part that the first one named for so long after the last.
+const KEEPS_MS: i64 = 45 * DAY_MS;
 
 /// All locks and all detectors.
 pub struct Engine {
     rules: Rules,
-    drifts: Vec<Drift>,
-    firmware: Vec<FirmwareErrors>,
+    detectors: Vec<Detector>,
+    profiles: Profiles,
     locks: Vec<Lock>,
+    findings: Vec<Known>,
+    attribution: Attribution,
     /// End of the last closed hour; `None` before the first row.
     closed: Option<EngineTime>,
     now: EngineTime,
@@ -29,12 +36,21 @@ pub struct Engine {
     moved: bool,
 }
 
+/// What was found of a lock before, as far as later findings depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Known {
+    power_ms: Option<i64>,
+    drive: Option<(Component, i64)>,
+}
+
 /// What a snapshot keeps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct EngineState {
-    drifts: Vec<(Id, DriftState)>,
-    firmware: Vec<(Id, firmware_errors::State)>,
+    detectors: Vec<(Id, Vec<u8>)>,
+    profiles: Profiles,
     locks: Vec<Lock>,
+    findings: Vec<Known>,
+    attribution: Attribution,
     closed: Option<EngineTime>,
     now: EngineTime,
     moved: bool,
@@ -43,28 +59,48 @@ pub(crate) struct EngineState {
 impl Engine {
     /// An engine without history.
     pub fn new(rules: Rules) -> Self {
-        let mut drifts = Vec::new();
-        let mut firmware = Vec::new();
-        for rule in rules.iter() {
-            match rule.detector {
-                DetectorKind::BatteryResistance => drifts.push(Drift::new(rule, Measure::Resistance)),
-                DetectorKind::MotorEffort => drifts.push(Drift::new(rule, Measure::Effort)),
-                DetectorKind::FirmwareErrors => firmware.push(FirmwareErrors::new(rule)),
-            }
+        // What others are explained by comes first.
+        let mut detectors: Vec<Detector> = rules.iter().map(Detector::new).collect();
+        detectors.sort_by_key(|detector| (detector.rule().detector.symptom(), detector.rule().id.clone()));
+        Self {
+            rules,
+            detectors,
+            profiles: Profiles::default(),
+            locks: Vec::new(),
+            findings: Vec::new(),
+            attribution: Attribution::default(),
+            closed: None,
+            now: EngineTime::default(),
+            moved: false,
         }
-        let (locks, now) = (Vec::new(), EngineTime::default());
-        Self { rules, drifts, firmware, locks, closed: None, now, moved: false }
     }
 
-    /// Takes released rows in order, each at its own `released_at`; then time goes on to `now`.
-    pub fn ingest(&mut self, rows: &[Row], now: EngineTime, fleet: &mut Fleet, findings: &mut Findings) {
+    /// Takes released rows in order, each at its own `released_at`, and what can't be read, each at its own time; then time goes on to `now`.
+    pub fn ingest(
+        &mut self,
+        rows: &[Row],
+        refused: &[Refused],
+        now: EngineTime,
+        fleet: &mut Fleet,
+        findings: &mut Findings,
+    ) {
+        let mut refused = refused.iter().peekable();
         for row in rows {
+            while let Some(refused) = refused.next_if(|refused| refused.at <= row.released_at) {
+                self.refused(refused, fleet, findings);
+            }
             self.advance(row.released_at, fleet, findings);
             if row.authenticated {
                 self.take(row, fleet);
             }
         }
+        refused.for_each(|refused| self.refused(refused, fleet, findings));
         self.advance(now, fleet, findings);
+    }
+
+    fn refused(&mut self, refused: &Refused, fleet: &Fleet, findings: &mut Findings) {
+        self.advance(refused.at, fleet, findings);
+        self.detectors.iter_mut().for_each(|detector| detector.refused(refused.device, refused.at));
     }
 
     /// Closes the windows that end up to `now`, each at its own end.
@@ -97,60 +133,97 @@ impl Engine {
         &self.rules
     }
 
-    pub(crate) fn state(&self) -> EngineState {
-        EngineState {
-            drifts: self.drifts.iter().map(|drift| (drift.rule().digest(), drift.state().clone())).collect(),
-            firmware: self.firmware.iter().map(|of| (of.rule().digest(), of.state().clone())).collect(),
+    pub(crate) fn state(&self) -> Result<EngineState, postcard::Error> {
+        let of = |detector: &Detector| Ok((detector.rule().digest(), detector.state()?));
+        Ok(EngineState {
+            detectors: self.detectors.iter().map(of).collect::<Result<_, _>>()?,
+            profiles: self.profiles.clone(),
             locks: self.locks.clone(),
+            findings: self.findings.clone(),
+            attribution: self.attribution.clone(),
             closed: self.closed,
             now: self.now,
             moved: self.moved,
-        }
+        })
     }
 
     /// Goes on from a state that an engine gave, with each rule that is as it was then.
-    pub(crate) fn restore(&mut self, state: EngineState) {
-        for (rule, state) in state.drifts {
-            if let Some(drift) = self.drifts.iter_mut().find(|drift| drift.rule().digest() == rule) {
-                drift.restore(state);
+    pub(crate) fn restore(&mut self, state: EngineState) -> Result<(), postcard::Error> {
+        for (rule, bytes) in &state.detectors {
+            if let Some(detector) = self.detectors.iter_mut().find(|detector| detector.rule().digest() == *rule) {
+                detector.restore(bytes)?;
             }
         }
-        for (rule, state) in state.firmware {
-            if let Some(firmware) = self.firmware.iter_mut().find(|firmware| firmware.rule().digest() == rule) {
-                firmware.restore(state);
-            }
-        }
+        self.profiles = state.profiles;
         self.locks = state.locks;
+        self.findings = state.findings;
+        self.attribution = state.attribution;
         self.closed = state.closed;
         self.now = state.now;
         self.moved = state.moved;
+        Ok(())
     }
 
-    fn close(&mut self, end: EngineTime, fleet: &Fleet, findings: &mut Findings) {
-        let (mut shadow, live) = (Findings::default(), findings);
-        for firmware in &mut self.firmware {
-            firmware.close_hour(end, fleet, &mut shadow);
+    fn close(&mut self, end: EngineTime, fleet: &Fleet, out: &mut Findings) {
+        let (mut found, mut stands) = (Vec::new(), Findings::default());
+        for at in 0..self.detectors.len() {
+            let mut seen = Findings::default();
+            self.detectors[at].close(end, &self.locks, fleet, &mut seen);
+            stands.decisions.append(&mut seen.decisions);
+            let kind = self.detectors[at].rule().detector;
+            for anomaly in seen.anomalies {
+                let symptom = Symptom::of(kind, anomaly.component);
+                let device = anomaly.device_id.as_deref().and_then(|id| fleet.find(id));
+                match device {
+                    Some(device) => found.extend(self.relate(symptom, device, anomaly, &mut stands)),
+                    None => {
+                        self.attribution.note(symptom, &anomaly, fleet, end);
+                        stands.anomalies.push(anomaly);
+                    }
+                }
+            }
         }
+        self.attribution.take(found, Moment { now: end, locks: &self.locks, fleet }, &mut stands);
+        for anomaly in stands.anomalies {
+            self.rules.admit(anomaly, |lock| fleet.word(self.locks.get(fleet.find(lock)?.0 as usize)?.site), out);
+        }
+        out.decisions.append(&mut stands.decisions);
         if end.ms().rem_euclid(DAY_MS) == 0 {
-            // The battery first: what it explains of the motor is no finding of its own.
-            let mut weak = vec![false; self.locks.len()];
-            for drift in self.drifts.iter_mut().filter(|drift| drift.measure() == Measure::Resistance) {
-                drift.close_day(end, &self.locks, &[], fleet, &mut shadow);
-                weak.iter_mut().enumerate().for_each(|(at, weak)| *weak |= drift.alarming(at));
-            }
-            for drift in self.drifts.iter_mut().filter(|drift| drift.measure() == Measure::Effort) {
-                drift.close_day(end, &self.locks, &weak, fleet, &mut shadow);
-            }
-            for firmware in &mut self.firmware {
-                firmware.close_day(end, &self.locks);
-            }
             self.moved = false;
         }
-        for anomaly in shadow.anomalies {
-            self.rules.admit(anomaly, |lock| fleet.word(self.locks.get(fleet.find(lock)?.0 as usize)?.site), live);
-        }
-        live.decisions.append(&mut shadow.decisions);
         self.closed = Some(end);
+    }
+
+    /// What a finding about a lock means beside those before: `None` where another one explains it.
+    fn relate(
+        &mut self,
+        symptom: Symptom,
+        device: DeviceIx,
+        mut anomaly: Anomaly,
+        out: &mut Findings,
+    ) -> Option<(Symptom, DeviceIx, Anomaly)> {
+        let at = device.0 as usize;
+        if self.findings.len() <= at {
+            self.findings.resize(at + 1, Known::default());
+        }
+        let known = &mut self.findings[at];
+        let now_ms = anomaly.at.ms();
+        let weak = known.power_ms.is_some_and(|at_ms| now_ms - at_ms < EXPLAINS_MS)
+            || self.locks.get(at).is_some_and(|lock| self.attribution.weakens(device, lock));
+        if symptom.is_power() {
+            known.power_ms = Some(now_ms);
+        } else if weak && (symptom.is_drive() || symptom == Symptom::Silence) {
+            let why = "the lock's battery is failing, which explains it".to_owned();
+            out.decisions.push(Decision { why, ..anomaly.refused(DecisionReason::PartOfWider) });
+            return None;
+        } else if symptom.is_drive() {
+            // One drive, one incident: the part that was named first stands.
+            if let Some((part, _)) = known.drive.filter(|(_, at_ms)| now_ms - at_ms < KEEPS_MS) {
+                anomaly.component = part;
+            }
+            known.drive = Some((anomaly.component, now_ms));
+        }
+        Some((symptom, device, anomaly))
     }
 
     fn take(&mut self, row: &Row, fleet: &mut Fleet) {
@@ -160,60 +233,66 @@ impl Engine {
             self.locks.resize(at + 1, Lock::default());
         }
         let now_ms = row.released_at.ms();
+        if matches!(row.body, Body::Gateway(_)) {
+            // A gateway is no lock: what it reports of itself is kept, and its locks speak for it.
+            return;
+        }
         self.closed.get_or_insert(EngineTime(now_ms.div_euclid(HOUR_MS) * HOUR_MS));
         self.moved = true;
         let record = RecordRef::of(row);
+        let code = match &row.body {
+            Body::Error(error) => fleet.intern(&error.code),
+            Body::State(_) | Body::Op(_) | Body::Event(_) | Body::Adv(_) | Body::Gateway(_) => Sym::NONE,
+        };
         if row.late {
-            if let Body::Error(error) = &row.body {
-                let code = fleet.intern(&error.code);
-                self.firmware.iter_mut().for_each(|firmware| firmware.error(device, code, record, now_ms));
+            if code != Sym::NONE {
+                self.detectors.iter_mut().for_each(|detector| detector.late_error(device, code, record, now_ms));
             }
             return;
         }
+        if let Body::Event(event) = &row.body {
+            self.event(event.event, device, now_ms);
+        }
         let lock = &mut self.locks[at];
-        lock.heard_ms = now_ms;
-        lock.labels = row.labels;
-        lock.site = row.site;
-        self.firmware.iter_mut().for_each(|firmware| firmware.heard(device, lock, now_ms));
+        let hole = lock.heard(row);
+        let mut operation = None;
         match &row.body {
             Body::State(state) => lock.state(state, row.ts.ms()),
             Body::Op(op) => {
-                if let Some(operation) = lock.operation(op, row.ts.ms()) {
-                    let lock = &self.locks[at];
-                    self.drifts.iter_mut().for_each(|drift| drift.operation(device, lock, &operation, record, now_ms));
-                }
+                let shape = self.profiles.take(device, op);
+                operation = lock.operation(op, row.ts.ms()).map(|operation| Operation { shape, ..operation });
             }
-            Body::Error(error) => {
-                let code: Sym = fleet.intern(&error.code);
-                self.firmware.iter_mut().for_each(|firmware| firmware.error(device, code, record, now_ms));
-            }
-            Body::Event(event) => self.event(event.event, device),
             Body::Adv(adv) => lock.advertised(adv, row.ts.ms()),
-            Body::Gateway(_) => {}
+            Body::Error(_) | Body::Event(_) | Body::Gateway(_) => {}
         }
+        let lock = &self.locks[at];
+        let glance = Glance { device, lock, row, operation: operation.as_ref(), code, hole, record, now_ms };
+        self.detectors.iter_mut().for_each(|detector| detector.row(&glance));
     }
 
     /// What happened to a lock makes some of what was learned of it void (telemetry contract).
-    fn event(&mut self, event: EventKind, device: DeviceIx) {
+    fn event(&mut self, event: EventKind, device: DeviceIx, now_ms: i64) {
         let lock = &mut self.locks[device.0 as usize];
         match event {
             EventKind::Installed => {
                 lock.installed();
-                self.drifts.iter_mut().for_each(|drift| drift.reset(device));
-                self.firmware.iter_mut().for_each(|firmware| firmware.reset(device));
+                self.profiles.reset(device);
+                if let Some(known) = self.findings.get_mut(device.0 as usize) {
+                    *known = Known::default();
+                }
             }
             EventKind::BatteryReplaced => {
                 lock.battery_replaced();
-                self.reset_drifts(Measure::Resistance, device);
+                if let Some(known) = self.findings.get_mut(device.0 as usize) {
+                    known.power_ms = None;
+                }
             }
-            EventKind::Moved => self.reset_drifts(Measure::Effort, device),
+            EventKind::Moved => self.profiles.reset(device),
             EventKind::MaintenanceStart => lock.maintenance = true,
             EventKind::MaintenanceEnd => lock.maintenance = false,
             EventKind::OtaStarted | EventKind::OtaDone => {}
         }
-    }
-
-    fn reset_drifts(&mut self, measure: Measure, device: DeviceIx) {
-        self.drifts.iter_mut().filter(|drift| drift.measure() == measure).for_each(|drift| drift.reset(device));
+        lock.visited(now_ms);
+        self.detectors.iter_mut().for_each(|detector| detector.event(event, device));
     }
 }

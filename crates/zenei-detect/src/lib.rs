@@ -8,6 +8,7 @@ mod adverts;
 #[cfg(test)]
 mod adverts_tests;
 pub mod anomaly;
+mod attribution;
 pub mod batch;
 pub mod detect;
 pub mod engine;
@@ -27,7 +28,7 @@ mod reference;
 pub mod rules;
 
 pub use anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind, Urgency};
-pub use batch::{Batch, Gap, Heard, Labels, Row};
+pub use batch::{Batch, Gap, Heard, Labels, Refused, Row};
 pub use fleet::{DeviceIx, Fleet, Registration, Sym};
 pub use keyring::{Keyring, NotHeard};
 pub use line::{Deadline, Findings, Line, RestoreError};

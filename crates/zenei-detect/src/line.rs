@@ -1,14 +1,14 @@
 //! Intake and engine in a row, on one clock: what `run`, `demo` and `replay` drive. A gateway that only ships runs it without an engine.
 use crate::adverts::Adverts;
 use crate::anomaly::{Anomaly, Decision};
-use crate::batch::{Batch, Heard};
+use crate::batch::{Batch, Heard, Refused};
 use crate::engine::{Engine, EngineState};
 use crate::fleet::{Fleet, Registration};
 use crate::intake::Intake;
 use crate::keyring::Keyring;
 use crate::rules::Rules;
 use serde::{Deserialize, Serialize};
-use zenei_wire::{Body, EngineTime};
+use zenei_wire::{Body, EngineTime, GatewayTime};
 
 /// What the engine found, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,7 +47,7 @@ pub enum RestoreError {
 }
 
 /// The format of a snapshot; raised with every change of what it holds.
-const SNAPSHOT_FORMAT: u32 = 2;
+const SNAPSHOT_FORMAT: u32 = 3;
 
 /// Intake and engine in a row.
 pub struct Line {
@@ -55,6 +55,8 @@ pub struct Line {
     intake: Intake,
     adverts: Adverts,
     engine: Option<Engine>,
+    /// What can't be read and the engine has not been told of.
+    refused: Vec<(Box<str>, GatewayTime)>,
 }
 
 #[derive(Serialize)]
@@ -78,7 +80,7 @@ impl Line {
     /// A line without history. Without rules it orders, removes duplicates and stamps, but detects nothing.
     pub fn new(rules: Option<Rules>) -> Self {
         let (fleet, intake, adverts) = (Fleet::new(), Intake::default(), Adverts::default());
-        Self { fleet, intake, adverts, engine: rules.map(Engine::new) }
+        Self { fleet, intake, adverts, engine: rules.map(Engine::new), refused: Vec::new() }
     }
 
     /// What the asset registry says of a lock; used where neither the record nor the lock said it.
@@ -99,7 +101,7 @@ impl Line {
     /// Takes records in order of hearing. Each is handled at its own `heard_at`; then time goes on to `now`. How the records are split into calls
     /// changes nothing. `batch` and `findings` are added to, not cleared.
     pub fn ingest(&mut self, heard: &[Heard<'_>], now: EngineTime, batch: &mut Batch, findings: &mut Findings) {
-        let before = batch.rows.len();
+        let before = (batch.rows.len(), batch.refused.len());
         for heard in heard {
             let at = self.intake.now().max(EngineTime(heard.heard_at.ms()));
             self.release(at, batch);
@@ -118,9 +120,15 @@ impl Line {
         self.go_on(now, before, batch, findings);
     }
 
+    /// Takes note of a record of a lock that can't be read (a dead letter), from a source that may speak for it. To be called before the
+    /// [`Line::ingest`] of what was heard with it or after it. Of a lock that never said anything else it changes nothing.
+    pub fn refused(&mut self, device_id: &str, heard_at: GatewayTime) {
+        self.refused.push((device_id.into(), heard_at));
+    }
+
     /// Lets time go on to `now`; a `now` before the last one is taken as the last one. Each deadline on the way is handled at its own time.
     pub fn advance(&mut self, now: EngineTime, batch: &mut Batch, findings: &mut Findings) {
-        let before = batch.rows.len();
+        let before = (batch.rows.len(), batch.refused.len());
         self.go_on(now, before, batch, findings);
     }
 
@@ -157,7 +165,7 @@ impl Line {
             fleet: &self.fleet,
             intake: &self.intake,
             adverts: &self.adverts,
-            engine: self.engine.as_ref().map(Engine::state),
+            engine: self.engine.as_ref().map(Engine::state).transpose().map_err(RestoreError::Bytes)?,
         };
         postcard::to_stdvec(&saved).map_err(RestoreError::Bytes)
     }
@@ -177,16 +185,23 @@ impl Line {
         saved.adverts.forget_keys();
         let mut engine = rules.map(Engine::new);
         if let (Some(engine), Some(state)) = (&mut engine, saved.engine) {
-            engine.restore(state);
+            engine.restore(state).map_err(RestoreError::Bytes)?;
         }
-        Ok(Self { fleet: saved.fleet, intake: saved.intake, adverts: saved.adverts, engine })
+        let (fleet, intake, adverts) = (saved.fleet, saved.intake, saved.adverts);
+        Ok(Self { fleet, intake, adverts, engine, refused: Vec::new() })
     }
 
-    fn go_on(&mut self, now: EngineTime, before: usize, batch: &mut Batch, findings: &mut Findings) {
+    fn go_on(&mut self, now: EngineTime, before: (usize, usize), batch: &mut Batch, findings: &mut Findings) {
         self.release(now, batch);
+        for (device_id, heard_at) in self.refused.drain(..) {
+            if let Some(device) = self.fleet.find(&device_id) {
+                batch.refused.push(Refused { device, at: EngineTime(heard_at.ms()) });
+            }
+        }
+        batch.refused[before.1..].sort_by_key(|refused| refused.at);
         let now = self.intake.now();
         if let Some(engine) = &mut self.engine {
-            engine.ingest(&batch.rows[before..], now, &mut self.fleet, findings);
+            engine.ingest(&batch.rows[before.0..], &batch.refused[before.1..], now, &mut self.fleet, findings);
         }
     }
 }

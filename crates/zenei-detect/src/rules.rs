@@ -1,4 +1,4 @@
-//! Rules: which detector runs with which parameters, where each number comes from, and how far a finding may go. A rule is a TOML file; three are
+//! Rules: which detector runs with which parameters, where each number comes from, and how far a finding may go. A rule is a TOML file; some are
 //! embedded. What a file may say is read in `read`. Knows no detector's inside: each detector names its parameters.
 mod canary;
 pub mod card;
@@ -14,10 +14,20 @@ use std::collections::BTreeMap;
 use zenei_wire::Id;
 
 /// The embedded rules: file name and text.
-pub const EMBEDDED: [(&str, &str); 3] = [
+pub const EMBEDDED: [(&str, &str); 13] = [
+    ("battery-drain.toml", include_str!("../rules/battery-drain.toml")),
     ("battery-resistance.toml", include_str!("../rules/battery-resistance.toml")),
+    ("clock-error.toml", include_str!("../rules/clock-error.toml")),
     ("firmware-errors.toml", include_str!("../rules/firmware-errors.toml")),
+    ("lock-errors.toml", include_str!("../rules/lock-errors.toml")),
+    ("memory-leak.toml", include_str!("../rules/memory-leak.toml")),
     ("motor-effort.toml", include_str!("../rules/motor-effort.toml")),
+    ("operation-trouble.toml", include_str!("../rules/operation-trouble.toml")),
+    ("profile-shape.toml", include_str!("../rules/profile-shape.toml")),
+    ("reboot-loop.toml", include_str!("../rules/reboot-loop.toml")),
+    ("record-loss.toml", include_str!("../rules/record-loss.toml")),
+    ("schema-drift.toml", include_str!("../rules/schema-drift.toml")),
+    ("silence.toml", include_str!("../rules/silence.toml")),
 ];
 
 /// False alarms per device-year that a rule may have where it does not say: a quarter of the goal for all rules together, 0.004. A guess.
@@ -236,7 +246,8 @@ mod tests {
     fn the_embedded_rules_are_whole() {
         let rules = Rules::embedded().unwrap();
         let ids: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
-        assert_eq!(ids, ["battery-resistance", "firmware-errors", "motor-effort"]);
+        let files: Vec<&str> = EMBEDDED.iter().map(|(file, _)| file.trim_end_matches(".toml")).collect();
+        assert_eq!(ids, files);
         for rule in rules.iter() {
             for spec in rule.detector.parameters() {
                 assert!(rule.parameter(spec.name).is_finite(), "{} {}", rule.id, spec.name);
@@ -248,7 +259,7 @@ mod tests {
     fn an_error_names_file_line_key_what_was_found_and_what_is_allowed() {
         assert_eq!(
             problem(&MOTOR.replace("\"motor_effort\"", "\"motor_effrot\"")),
-            "motor.toml:11: detector: found \"motor_effrot\"; allowed are battery_resistance, motor_effort, firmware_errors"
+            "motor.toml:11: detector: found \"motor_effrot\"; allowed are battery_resistance, battery_drain, motor_effort, profile_shape, operation_trouble, firmware_errors, lock_errors, reboots, memory_leak, silence, clock_error, record_loss, schema_drift"
         );
         assert_eq!(
             problem(&MOTOR.replace("unit = \"1/K\"", "unit = \"K\"")),

@@ -6,6 +6,7 @@ use crate::opened::Opened;
 use std::collections::HashSet;
 use zenei_detect::{Batch, Decision, Findings, Heard, Line, Registration, Rules};
 use zenei_incident::Casebook;
+use zenei_store::Unread;
 use zenei_wire::{EngineTime, Id};
 
 /// How long time goes on after the last record, as in a replay (interface contract).
@@ -74,6 +75,11 @@ impl Course {
         self.batch.clear();
         self.findings.clear();
         correlated
+    }
+
+    /// Takes note of a record that can't be read, before the records that were heard with it.
+    pub(crate) fn refused(&mut self, unread: &Unread<'_>) {
+        unread.tell(&mut self.line);
     }
 
     /// Every incident as it stands, in order of opening.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use zenei_detect::{Batch, Findings, Heard, Line};
 use zenei_store::control::Sealed;
 use zenei_store::disk::RealDisk;
-use zenei_store::{ParquetStore, SealPlan, Source, StoredMessage, hear, registry};
-use zenei_wire::{EngineTime, GatewayTime, Reason};
+use zenei_store::{ParquetStore, SealPlan, Source, StoredMessage, Unread, hear, registry};
+use zenei_wire::{EngineTime, GatewayTime};
 
 /// Virtual time of one sealed range: a day makes files of the size that a gateway's do.
 const RANGE_MS: i64 = 86_400_000;
@@ -68,7 +68,7 @@ fn fill(fleet: &mut Fleet, kept: &mut Kept) -> Result<(), Box<dyn Error + Send +
         fleet.advance(at_ms, &mut messages);
         recorder.write_all(&messages)?;
         let stored: Vec<StoredMessage> = messages.into_iter().zip(from..).map(stored).collect();
-        let (mut heard, mut dead): (Vec<Heard<'_>>, Vec<Reason>) = (Vec::new(), Vec::new());
+        let (mut heard, mut dead): (Vec<Heard<'_>>, Vec<Unread<'_>>) = (Vec::new(), Vec::new());
         stored.iter().for_each(|message| hear(message, &mut heard, &mut dead));
         kept.records += heard.len() as u64;
         // After the last message time goes on, so that nothing waits at a hole any longer.

@@ -45,6 +45,8 @@ pub enum Measure {
     Resistance,
     /// Charge of one operation, mC.
     Effort,
+    /// Distance of the current profile from the lock's own, percent of the usual one.
+    Shape,
 }
 
 impl Measure {
@@ -52,6 +54,7 @@ impl Measure {
         match self {
             Self::Resistance => "mohm",
             Self::Effort => "mC",
+            Self::Shape => "percent",
         }
     }
 
@@ -59,20 +62,26 @@ impl Measure {
         match self {
             Self::Resistance => "internal resistance",
             Self::Effort => "charge per operation",
+            Self::Shape => "the current profile is unlike its own template:",
         }
     }
 
-    /// The logarithm watched, its covariates (°C, logarithm of a voltage or speed) and the channel that has a mean of its own.
+    /// The logarithm watched, its covariates (°C, and the square of the discharge or the logarithm of a speed) and the channel that has a mean of its own.
     fn read(self, operation: &Operation) -> Option<(f64, [f64; 2], usize)> {
         match self {
             Self::Resistance => {
                 let value = libm::log(operation.resistance_ohm? * 1000.0);
-                Some((value, [operation.temp_c, operation.log_rest], 0))
+                Some((value, [operation.temp_c, operation.discharged], 0))
             }
             Self::Effort => {
                 let value = libm::log(operation.charge_mc?);
                 Some((value, [operation.temp_c, operation.log_speed], operation.direction))
             }
+            Self::Shape => Some((
+                operation.shape? + libm::log(100.0),
+                [operation.temp_c, operation.log_speed],
+                operation.direction,
+            )),
         }
     }
 }
@@ -201,7 +210,7 @@ impl Drift {
             slack: rule.parameter("slack"),
             limit: rule.parameter("limit"),
             min_level: libm::log(1.0 + rule.parameter("min_effect")),
-            prior: [rule.parameter("slope_temperature"), rule.parameter("slope_voltage")],
+            prior: [rule.parameter("slope_temperature"), rule.parameter("slope_supply")],
         };
         Self { rule: rule.clone(), measure, parameters, state: DriftState::default() }
     }
@@ -284,20 +293,8 @@ impl Drift {
         lane.recent.push(record);
     }
 
-    /// Whether an alarm on this lock lasts.
-    pub fn alarming(&self, device: usize) -> bool {
-        self.state.lanes.get(device).is_some_and(|lane| lane.alarm.is_some())
-    }
-
-    /// Judges the day that ends at `now`. On the locks that `explained` names, another finding already says why: they are noted, not reported.
-    pub fn close_day(
-        &mut self,
-        now: EngineTime,
-        locks: &[Lock],
-        explained: &[bool],
-        fleet: &Fleet,
-        findings: &mut Findings,
-    ) {
+    /// Judges the day that ends at `now`.
+    pub fn close_day(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
         let mut days = self.days(now, locks);
         let sites = commons(&days, |day| day.site);
         for day in &mut days {
@@ -313,11 +310,6 @@ impl Drift {
                 Verdict::BelowEffect => {
                     let why = "a lasting rise, less than the rule's least effect";
                     self.note(day.at, DecisionReason::BelowEffect, why, now, fleet, findings);
-                }
-                Verdict::Alarm { .. } if explained.get(day.at).is_some_and(|&explained| explained) => {
-                    let why =
-                        "a lasting rise on a lock whose battery is failing: a weak battery makes the motor work longer";
-                    self.note(day.at, DecisionReason::PartOfWider, why, now, fleet, findings);
                 }
                 Verdict::Alarm { spread } => self.report(day.at, spread, now, fleet, findings),
             }

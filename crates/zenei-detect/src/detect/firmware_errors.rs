@@ -30,6 +30,8 @@ const MAX_LOCKS: usize = 1_024;
 const MAX_EVIDENCE: usize = 64;
 /// An alarm is repeated after so long, while it grows.
 const REPEAT_MS: i64 = 7 * DAY_MS;
+/// The share of all excess errors that one board revision must have to be named. A guess.
+const BOARD_SHARE: f64 = 0.8;
 /// How much of its evidence a finding must keep without the loudest site and locks. A guess.
 const ROBUST_SHARE: f64 = 0.5;
 
@@ -122,6 +124,8 @@ struct Case {
     others: f64,
     others_weight: f64,
     sites: BTreeMap<Sym, (f64, f64)>,
+    /// Events and what is expected of them by the others' rate, for each board revision.
+    boards: BTreeMap<Sym, (f64, f64)>,
     locks: BTreeMap<DeviceIx, (u32, RecordRef)>,
     alarm: Option<(i64, f64)>,
     noted: bool,
@@ -411,7 +415,11 @@ impl FirmwareErrors {
                 *site = (site.0 + sums.events, site.1 + sums.weight);
             }
         }
-        for Split { tested, others } in all.into_values() {
+        for (like, Split { tested, others }) in all {
+            if others.weight > 0.0 {
+                let board = case.boards.entry(like.hw_rev).or_default();
+                *board = (board.0 + tested.events, board.1 + tested.weight);
+            }
             if tested.weight > 0.0 && others.weight > 0.0 {
                 case.all.add(tested.events, tested.weight, others.events, others.weight, dispersion);
                 case.events += tested.events;
@@ -445,7 +453,11 @@ impl FirmwareErrors {
         } else {
             None
         };
-        let scope = Scope { kind: ScopeKind::Fw, value: fleet.word(fw).unwrap_or("unknown").to_owned() };
+        let version = fleet.word(fw).unwrap_or("unknown");
+        let scope = match case.board().and_then(|board| fleet.word(board)) {
+            Some(board) => Scope { kind: ScopeKind::FwHw, value: format!("{version}+{board}") },
+            None => Scope { kind: ScopeKind::Fw, value: version.to_owned() },
+        };
         if let Some((reason, why)) = refused {
             if !core::mem::replace(&mut case.noted, true) {
                 let why = format!("{}: {why}", fleet.word(code).unwrap_or("unknown"));
@@ -587,6 +599,21 @@ impl Case {
     fn ratio(&self) -> f64 {
         // Half an event more among the others, so that none there is no division by zero.
         (self.events / self.weight.max(1e-9)) / ((self.others + 0.5) / self.others_weight.max(1e-9))
+    }
+
+    /// The one board revision on which the version makes more errors, where there are others on which it does not.
+    fn board(&self) -> Option<Sym> {
+        let rate = self.others / self.others_weight.max(1e-9);
+        let excess = |&(events, weight): &(f64, f64)| events - weight * rate;
+        let known = || self.boards.iter().filter(|(board, (_, weight))| **board != Sym::NONE && *weight > 0.0);
+        let (&worst, of_worst) = known().max_by(|(_, a), (_, b)| excess(a).total_cmp(&excess(b)))?;
+        let rest = known().filter(|(board, _)| **board != worst);
+        let (events, weight) = rest.fold((0.0, 0.0), |sum, (_, of)| (sum.0 + of.0, sum.1 + of.1));
+        let expected = weight * rate;
+        // Two standard deviations of a Poisson count: the others must have had the occasion, and not taken it.
+        let others_are_sound = expected >= 2.0 && events <= expected + 2.0 * libm::sqrt(expected);
+        (others_are_sound && excess(of_worst) >= BOARD_SHARE * (excess(of_worst) + (events - expected).max(0.0)))
+            .then_some(worst)
     }
 
     /// Evidence left without the site of the largest excess and the loudest locks (a twentieth, at least one). With one site alone none is left: the

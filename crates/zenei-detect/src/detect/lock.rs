@@ -10,11 +10,15 @@ use zenei_wire::{Adv, Op, OpKind, OpResult, State};
 const STATE_AGE_MS_MAX: i64 = 12 * 3_600_000;
 /// Below this peak current a sag is lost in the resolution of the voltage (1 mV of a few mV): 50 mA over 0.3 ohm are 15 mV.
 const PEAK_MA_MIN: f64 = 50.0;
+/// From one lithium cell nearly empty to four in series full, mV: what no lock's battery leaves.
+pub const BATTERY_MV: core::ops::RangeInclusive<u16> = 500..=18_000;
 /// Weight of a new operation in the running resistance: the last five or so count.
 const RESISTANCE_SHARE: f32 = 0.2;
 /// Weight of a new operation in the lock's usual current: slow, so that a change of effort does not pass for a change of voltage.
 const CURRENT_SHARE: f32 = 0.01;
 
+/// How long after an update or a new battery a restart belongs to it. A guess: an update that fails is tried again within the hour.
+const VISIT_MS: i64 = 2 * 3_600_000;
 /// Operations whose mean load voltage becomes the lock's reference, then stands.
 const REFERENCE_COUNT: f32 = 30.0;
 /// The share of its voltage that a loaded motor loses in its own winding: small brushed gear motors are run at a quarter to a third of their stall
@@ -32,7 +36,13 @@ pub struct Lock {
     pub heard_ms: i64,
     /// Somebody works on it.
     pub maintenance: bool,
+    /// When it came to run another version than before, ms of the engine.
+    pub updated_ms: Option<i64>,
+    /// When somebody last did something to it that restarts it, ms of the engine.
+    visited_ms: Option<i64>,
+    newest: Option<(u32, u32)>,
     rest_mv: Told,
+    discharged: f64,
     temp_c: Told,
     resistance_ohm: f32,
     current_ma: f32,
@@ -88,8 +98,8 @@ impl RecordRef {
 pub struct Operation {
     /// Board temperature, °C.
     pub temp_c: f64,
-    /// Logarithm of the battery's voltage at rest, V.
-    pub log_rest: f64,
+    /// How far the battery is discharged, squared, 0 to 1: by the firmware's own estimate; 0 where there is none. Pulse resistance rises with it slowly, then steeply.
+    pub discharged: f64,
     /// Logarithm of the speed that the battery gives the motor, relative to the lock's own first operations: what is left of the voltage under the lock's usual
     /// current, less the winding's share. Independent of how hard this operation went.
     pub log_speed: f64,
@@ -97,15 +107,51 @@ pub struct Operation {
     pub charge_mc: Option<f64>,
     /// Internal resistance of the battery, ohm (sag / peak current); `None` where not measured.
     pub resistance_ohm: Option<f64>,
+    /// Logarithm of how unlike the lock's own its current profile is, over what is usual; `None` where there is no profile, or no template yet.
+    pub shape: Option<f64>,
     /// 0 to lock, 1 to unlock: both directions have their own friction.
     pub direction: usize,
 }
 
 impl Lock {
+    /// Takes any record that is not late: what describes the lock, and its place. Says whether records before it are missing.
+    pub fn heard(&mut self, row: &Row) -> bool {
+        let now_ms = row.released_at.ms();
+        if self.labels.fw != Sym::NONE && row.labels.fw != self.labels.fw {
+            self.updated_ms = Some(now_ms);
+        }
+        self.heard_ms = now_ms;
+        self.labels = row.labels;
+        self.site = row.site;
+        let (Some(boot), Some(seq)) = (row.boot, row.seq) else { return false };
+        let before = self.newest.replace((boot, seq));
+        before.is_some_and(|(before, last)| before == boot && seq.saturating_sub(last) > 1)
+    }
+
+    /// Somebody did something to it that restarts it.
+    pub fn visited(&mut self, now_ms: i64) {
+        self.visited_ms = Some(now_ms);
+    }
+
+    /// Whether a restart about now was asked for.
+    pub fn excused(&self, now_ms: i64) -> bool {
+        self.visited_ms.is_some_and(|at_ms| (now_ms - at_ms).abs() <= VISIT_MS)
+    }
+
+    /// What it is heard through: its gateway, or its site where that is not known.
+    pub fn behind(&self) -> Sym {
+        if self.labels.gw == Sym::NONE { self.site } else { self.labels.gw }
+    }
+
     /// Takes a heartbeat.
     pub fn state(&mut self, state: &State, ts: i64) {
-        if let Some(battery) = state.battery_mv {
+        // A value that no lock's battery has is no measurement.
+        if let Some(battery) = state.battery_mv.filter(|battery| BATTERY_MV.contains(&battery.0)) {
             self.rest_mv = Told { heartbeat: Some((battery.0.into(), ts)), air_last: false, ..self.rest_mv };
+        }
+        if let Some(percent) = state.battery_pct {
+            let used = 1.0 - f64::from(percent.0) / 100.0;
+            self.discharged = used * used;
         }
         if let Some(temp) = state.temp_c {
             self.temp_c = Told { heartbeat: Some((temp.celsius() as f32, ts)), air_last: false, ..self.temp_c };
@@ -166,10 +212,11 @@ impl Lock {
         let speed = (load_v / f64::from(self.load_ref_v) - WINDING_SHARE) / (1.0 - WINDING_SHARE);
         Some(Operation {
             temp_c,
-            log_rest: libm::log(rest_mv.max(1.0) / 1000.0),
+            discharged: self.discharged,
             log_speed: libm::log(speed.max(0.05)),
             charge_mc: mean.zip(duration).map(|(mean, duration)| mean * duration / 1000.0),
             resistance_ohm,
+            shape: None,
             direction,
         })
     }

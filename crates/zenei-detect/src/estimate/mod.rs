@@ -1,6 +1,9 @@
 //! Estimators: small, of fixed size, fed one observation at a time. They know numbers, not locks.
 pub mod cusum;
 pub mod eprocess;
+pub mod excess;
+pub mod fall;
+pub mod high;
 pub mod level;
 pub mod median;
 pub mod season;

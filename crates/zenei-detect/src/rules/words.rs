@@ -6,8 +6,8 @@ use crate::detect::DetectorKind;
 const DETECTORS: &[(&str, &str)] = &[
     (
         "battery_resistance",
-        "the sag of the battery's voltage over the peak current of each operation, as a logarithm, against the lock's own past; temperature and rest \
-         voltage are taken out by slopes of the model, what the site and the version have in common by medians; the day's residual goes into a \
+        "the sag of the battery's voltage over the peak current of each operation, as a logarithm, against the lock's own past; temperature and the \
+         state of charge are taken out by slopes of the model, what the site and the version have in common by medians; the day's residual goes into a \
          cumulative sum",
     ),
     (
@@ -49,9 +49,10 @@ const DETECTORS: &[(&str, &str)] = &[
         "clock_error",
         "by how much a lock's clock differs from the gateway's, where the difference is the same in each record and so is no delay",
     ),
+    ("record_loss", "holes in a lock's numbers, against the fleet's share, where its gateway's other locks have none"),
     (
-        "record_loss",
-        "holes in a lock's numbers and records heard twice, against the fleet's share, where its gateway's other locks have none",
+        "schema_drift",
+        "heartbeats, or fields of them, that always came and come no more or can't be right, while the lock says other things",
     ),
 ];
 
@@ -64,8 +65,8 @@ const PARAMETERS: &[(&str, &str, &str)] = &[
     ("", "slope_temperature", "what a kelvin changes before the fleet has taught it, as a share"),
     (
         "",
-        "slope_voltage",
-        "what the logarithm of the voltage (or of the speed it gives) changes before the fleet has taught it",
+        "slope_supply",
+        "what the square of the discharge (of the motor: the logarithm of the speed that the voltage gives) changes before the fleet has taught it",
     ),
     ("", "false_alarm", "the probability that one version and code ever alarms without cause"),
     ("", "min_locks", "how many locks must report the code"),
@@ -85,6 +86,7 @@ const PARAMETERS: &[(&str, &str, &str)] = &[
     ("", "prior_share", "the share that is normal before the fleet has taught it"),
     ("", "prior_per_day", "the rate that is normal before the fleet has taught it"),
     ("", "longer", "how much longer than usual an operation is that needed a second attempt, as a share"),
+    ("", "longer_idle", "the same of an operation that took no more current than usual, as a share"),
     ("", "debounce_minutes", "troubles within so long are one"),
     ("", "count_min", "how many events a finding has at least"),
     ("", "ratio_min", "the least rate that is a finding, as a multiple of what is normal"),
@@ -100,6 +102,10 @@ const PARAMETERS: &[(&str, &str, &str)] = &[
     ("", "error_minutes", "the least error of a clock that is a finding"),
     ("", "spread_minutes", "how much the differences may vary and still be a clock's, not a delay's"),
     ("", "observed_minutes", "how long the error must have been seen"),
+    ("", "missing_min", "in how many heartbeats in a row a field must be missing"),
+    ("", "overdue_hours", "for how long no heartbeat could be read"),
+    ("", "others_min", "how many other records must have come meanwhile"),
+    ("", "refused_min", "or how many that can't be read"),
     ("battery_resistance", "limit", "where the cumulative sum is a finding"),
     ("motor_effort", "limit", "where the cumulative sum is a finding"),
     ("profile_shape", "limit", "where the cumulative sum is a finding"),

@@ -8,8 +8,8 @@ use crate::opened::Opened;
 use firmware_sim::{Fleet, Message, Scenario, Truth};
 use std::collections::HashMap;
 use zenei_detect::{Decision, DecisionReason, Heard, Rules};
-use zenei_store::{StoredMessage, hear, registry};
-use zenei_wire::{EngineTime, Reason};
+use zenei_store::{StoredMessage, Unread, hear, registry};
+use zenei_wire::EngineTime;
 
 /// Virtual time of one step: what a large fleet says in it fits into a few megabytes.
 const STEP_MS: i64 = 3_600_000;
@@ -176,9 +176,10 @@ impl Run {
         timed(&mut cost.simulate_s, || fleet.advance(to_ms, messages));
         let stored: Vec<StoredMessage> = self.messages.drain(..).zip(self.offset..).map(stored).collect();
         self.offset += stored.len() as u64;
-        let (mut heard, mut dead): (Vec<Heard<'_>>, Vec<Reason>) = (Vec::new(), Vec::new());
+        let (mut heard, mut dead): (Vec<Heard<'_>>, Vec<Unread<'_>>) = (Vec::new(), Vec::new());
         timed(&mut cost.decode_s, || stored.iter().for_each(|message| hear(message, &mut heard, &mut dead)));
         cost.dead_letters += dead.len() as u64;
+        dead.iter().for_each(|unread| self.course.refused(unread));
         let rejected = &mut self.played.rejected;
         self.course.take(&heard, EngineTime(to_ms), |decision| rejected.keep(decision))
     }

@@ -84,7 +84,8 @@ impl Course {
                 self.counts.no_key += 1;
             }
         }
-        self.dead_letters(dead);
+        dead.iter().for_each(|unread| unread.tell(&mut self.line));
+        self.dead_letters(dead.iter().map(|unread| unread.reason));
         self.records(&heard, messages.last().map(|message| message.heard_at))
     }
 

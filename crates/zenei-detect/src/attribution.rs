@@ -1,0 +1,401 @@
+//! What the affected locks share: one finding about a version, a gateway or a lot instead of one for each of its locks.
+//!
+//! Findings about single locks come here with their symptom. Where locks with one value of a dimension (firmware, gateway, …) show a symptom far more often than all
+//! other locks do in the same days, the value is the finding and its locks are part of it. A finding that has a reason to expect company (its lock was updated
+//! lately, or its symptom is one that locks share as a rule) waits some hours for it. Must not know detectors' insides or incidents. Called by the engine.
+use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind};
+use crate::batch::Labels;
+use crate::detect::Symptom;
+use crate::detect::lock::Lock;
+use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::line::Findings;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use zenei_wire::EngineTime;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Findings of so many days count together. A guess: rollouts are staged over days.
+const WINDOW_MS: i64 = 7 * DAY_MS;
+/// How long a finding waits for company. A guess: what a gateway or a client does shows on several locks within hours.
+const HOLD_MS: i64 = 6 * HOUR_MS;
+/// How long it waits on a lock that was updated lately. A guess: of a rollout's locks the third shows within a day of the first.
+const HOLD_UPDATED_MS: i64 = DAY_MS;
+/// An update makes company likely for so long. A guess, the watch of a rollout.
+const UPDATED_MS: i64 = 30 * DAY_MS;
+/// The fewest locks that share a cause.
+const LOCKS_MIN: usize = 3;
+/// Probability of so many by chance, below which a value is the finding. Some thousand values of seven dimensions, looked at a few times a day, make this one in some
+/// hundred years.
+const CHANCE_MAX: f64 = 1e-7;
+/// The same of a version that most of its locks came to run lately: a rollout is the likeliest reason that locks have in common. A guess.
+const CHANCE_UPDATED_MAX: f64 = 1e-5;
+/// A shared cause stays for so long after its last finding.
+const LASTS_MS: i64 = 21 * DAY_MS;
+/// It is reported again with its new locks after so long.
+const REPEAT_MS: i64 = DAY_MS;
+/// A lock not heard for so long is not counted among its like.
+const AWAKE_MS: i64 = 7 * DAY_MS;
+/// The most records of a shared finding's evidence, one a lock.
+const MAX_EVIDENCE: usize = 64;
+
+/// Findings that wait or count, and shared causes that last.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Attribution {
+    recent: Vec<Past>,
+    held: Vec<Held>,
+    shared: BTreeMap<Cause, Shared>,
+}
+
+/// A finding of the last days.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Past {
+    symptom: Symptom,
+    device: DeviceIx,
+    at_ms: i64,
+    evidence: Evidence,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Held {
+    symptom: Symptom,
+    device: DeviceIx,
+    until_ms: i64,
+    anomaly: Anomaly,
+}
+
+/// A symptom of all that have a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Cause {
+    symptom: Symptom,
+    kind: ScopeKind,
+    value: Sym,
+    /// Of `fw_hw` the board revision; else none.
+    with: Sym,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Shared {
+    last_ms: i64,
+    reported_ms: i64,
+    fresh: BTreeMap<DeviceIx, Evidence>,
+    /// Locks that were part of it: what they have may change, as the client that spoke last does.
+    members: BTreeSet<DeviceIx>,
+    /// What it was opened with; of one that a detector found itself, none.
+    anomaly: Option<Anomaly>,
+}
+
+/// The fleet at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment<'a> {
+    pub(crate) now: EngineTime,
+    pub(crate) locks: &'a [Lock],
+    pub(crate) fleet: &'a Fleet,
+}
+
+/// The dimensions, most specific first where they tie.
+const DIMENSIONS: [ScopeKind; 7] = [
+    ScopeKind::FwHw,
+    ScopeKind::Gateway,
+    ScopeKind::Fw,
+    ScopeKind::ClientVersion,
+    ScopeKind::Site,
+    ScopeKind::Lot,
+    ScopeKind::HwRev,
+];
+
+/// The value of a dimension that a lock has; `None` where nobody knows.
+fn value(kind: ScopeKind, labels: &Labels, site: Sym) -> Option<(Sym, Sym)> {
+    let (value, with) = match kind {
+        ScopeKind::FwHw => (labels.fw, labels.hw_rev),
+        ScopeKind::Gateway => (labels.gw, Sym::NONE),
+        ScopeKind::Fw => (labels.fw, Sym::NONE),
+        ScopeKind::ClientVersion => (labels.client_version, Sym::NONE),
+        ScopeKind::Site => (site, Sym::NONE),
+        ScopeKind::Lot => (labels.lot, Sym::NONE),
+        ScopeKind::HwRev => (labels.hw_rev, Sym::NONE),
+        ScopeKind::Model => (labels.model, Sym::NONE),
+        ScopeKind::Service => (labels.service, Sym::NONE),
+        ScopeKind::Device => (Sym::NONE, Sym::NONE),
+    };
+    let known = value != Sym::NONE && (kind != ScopeKind::FwHw || with != Sym::NONE);
+    known.then_some((value, with))
+}
+
+impl Attribution {
+    /// Takes the findings about one lock; gives back those that stand, and why others don't.
+    pub(crate) fn take(&mut self, found: Vec<(Symptom, DeviceIx, Anomaly)>, moment: Moment<'_>, out: &mut Findings) {
+        let Moment { now, locks, .. } = moment;
+        self.recent.retain(|past| now.ms() - past.at_ms < WINDOW_MS);
+        self.shared.retain(|_, shared| now.ms() - shared.last_ms < LASTS_MS);
+        for (symptom, device, anomaly) in found {
+            let lock = &locks[device.0 as usize];
+            if let Some(cause) = self.part_of(symptom, device, lock) {
+                self.join(cause, device, &anomaly, moment, out);
+                continue;
+            }
+            let evidence = anomaly.evidence[0].clone();
+            self.recent.retain(|past| past.symptom != symptom || past.device != device);
+            self.recent.push(Past { symptom, device, at_ms: now.ms(), evidence });
+            if let Some(cause) = self.concentrates(symptom, device, moment) {
+                self.found(cause, &anomaly, device, moment, out);
+            } else if let Some(hold_ms) = expects_company(symptom, lock, now) {
+                self.held.push(Held { symptom, device, until_ms: now.ms() + hold_ms, anomaly });
+            } else {
+                out.anomalies.push(anomaly);
+            }
+        }
+        self.release(moment, out);
+        self.repeat(moment, out);
+    }
+
+    /// A detector found a shared cause itself: findings about its locks are part of it.
+    pub(crate) fn note(&mut self, symptom: Symptom, anomaly: &Anomaly, fleet: &Fleet, now: EngineTime) {
+        let scope = &anomaly.scope;
+        let (value, with) = match scope.value.split_once('+') {
+            Some((value, with)) if scope.kind == ScopeKind::FwHw => (value, with),
+            Some(_) | None => (scope.value.as_str(), ""),
+        };
+        let Some(value) = fleet.find_word(value) else { return };
+        let cause = Cause { symptom, kind: scope.kind, value, with: fleet.find_word(with).unwrap_or(Sym::NONE) };
+        let shared = self.shared.entry(cause).or_insert_with(|| Shared {
+            last_ms: 0,
+            reported_ms: now.ms(),
+            fresh: BTreeMap::new(),
+            members: BTreeSet::new(),
+            anomaly: None,
+        });
+        shared.last_ms = now.ms();
+    }
+
+    /// Whether the lock's battery fails because of something that it shares with others.
+    pub(crate) fn weakens(&self, device: DeviceIx, lock: &Lock) -> bool {
+        self.shared.iter().any(|(cause, shared)| cause.symptom.is_power() && shared.has(cause, device, lock))
+    }
+
+    fn part_of(&self, symptom: Symptom, device: DeviceIx, lock: &Lock) -> Option<Cause> {
+        let is_part = |(cause, shared): &(&Cause, &Shared)| cause.symptom == symptom && shared.has(cause, device, lock);
+        self.shared.iter().find(is_part).map(|(cause, _)| *cause)
+    }
+
+    fn join(&mut self, cause: Cause, device: DeviceIx, anomaly: &Anomaly, moment: Moment<'_>, out: &mut Findings) {
+        let Moment { now, fleet, .. } = moment;
+        if let Some(shared) = self.shared.get_mut(&cause) {
+            shared.last_ms = now.ms();
+            shared.members.insert(device);
+            if shared.fresh.len() < MAX_EVIDENCE {
+                shared.fresh.insert(device, anomaly.evidence[0].clone());
+            }
+        }
+        let why = format!("part of what the locks with {} {} share", cause.kind, cause.text(fleet));
+        out.decisions.push(Decision { why, ..anomaly.clone().refused(DecisionReason::PartOfWider) });
+    }
+
+    /// The value whose locks show the symptom by more than chance, if any; of several the one that explains it best.
+    fn concentrates(&self, symptom: Symptom, device: DeviceIx, moment: Moment<'_>) -> Option<Cause> {
+        let Moment { now, locks, .. } = moment;
+        let affected: BTreeSet<DeviceIx> =
+            self.recent.iter().filter(|past| past.symptom == symptom).map(|past| past.device).collect();
+        if affected.len() < LOCKS_MIN {
+            return None;
+        }
+        let lock = &locks[device.0 as usize];
+        let mut best: Option<(f64, Cause)> = None;
+        for kind in DIMENSIONS {
+            let Some(wanted) = value(kind, &lock.labels, lock.site) else { continue };
+            let has = |lock: &Lock| value(kind, &lock.labels, lock.site) == Some(wanted);
+            let inside = affected.iter().filter(|device| has(&locks[device.0 as usize])).count();
+            if inside < LOCKS_MIN {
+                continue;
+            }
+            let awake = || locks.iter().filter(|lock| now.ms() - lock.heard_ms < AWAKE_MS);
+            let members = awake().filter(|lock| has(lock)).count().max(inside);
+            let others = awake().count().saturating_sub(members);
+            // Without others there is nothing to compare with.
+            if others == 0 {
+                continue;
+            }
+            let rate = ((affected.len() - inside) as f64 + 0.5) / (others as f64 + 1.0);
+            let expected = rate * members as f64;
+            let is_updated = |lock: &&Lock| lock.updated_ms.is_some_and(|at_ms| now.ms() - at_ms < UPDATED_MS);
+            let lately = matches!(kind, ScopeKind::Fw | ScopeKind::FwHw)
+                && 2 * awake().filter(|lock| has(lock)).filter(is_updated).count() > members;
+            if chance(inside, expected) > if lately { CHANCE_UPDATED_MAX } else { CHANCE_MAX } {
+                continue;
+            }
+            let explains = inside as f64 * libm::log(inside as f64 / expected) - (inside as f64 - expected);
+            if best.is_none_or(|(before, _)| explains > before + 1e-9) {
+                best = Some((explains, Cause { symptom, kind, value: wanted.0, with: wanted.1 }));
+            }
+        }
+        best.map(|(_, cause)| cause)
+    }
+
+    fn found(&mut self, cause: Cause, anomaly: &Anomaly, device: DeviceIx, moment: Moment<'_>, out: &mut Findings) {
+        let Moment { now, locks, fleet } = moment;
+        let has = |device: DeviceIx| {
+            let lock = &locks[device.0 as usize];
+            value(cause.kind, &lock.labels, lock.site) == Some((cause.value, cause.with))
+        };
+        let mut members: Vec<&Past> =
+            self.recent.iter().filter(|past| past.symptom == cause.symptom && has(past.device)).collect();
+        members.sort_by_key(|past| past.device);
+        let evidence: Vec<Evidence> = members.iter().take(MAX_EVIDENCE).map(|past| past.evidence.clone()).collect();
+        let since_ms = members.iter().map(|past| past.at_ms).min().unwrap_or(now.ms());
+        let scope = Scope { kind: cause.kind, value: cause.text(fleet) };
+        let (domain, component) = domain(cause, anomaly);
+        let why = format!(
+            "{} locks with {} {} show it within {:.1} days, far more than the others do; of {}: {}",
+            members.len(),
+            scope.kind,
+            scope.value,
+            ((now.ms() - since_ms) as f64 / DAY_MS as f64).max(0.1),
+            fleet.device_id(device),
+            anomaly.why
+        );
+        let shared = Anomaly {
+            id: Anomaly::identify(&anomaly.rule, anomaly.rule_version, &scope, &evidence[0]),
+            at: now,
+            device_id: None,
+            window_ms: (now.ms() - since_ms).max(anomaly.window_ms),
+            domain,
+            component,
+            scope,
+            evidence,
+            why,
+            ..anomaly.clone()
+        };
+        let (parts, held) = core::mem::take(&mut self.held)
+            .into_iter()
+            .partition::<Vec<Held>, _>(|held| held.symptom == cause.symptom && has(held.device));
+        self.held = held;
+        for part in parts {
+            let why = format!("part of what the locks with {} {} share", cause.kind, cause.text(fleet));
+            out.decisions.push(Decision { why, ..part.anomaly.refused(DecisionReason::PartOfWider) });
+        }
+        let kept = Shared {
+            last_ms: now.ms(),
+            reported_ms: now.ms(),
+            fresh: BTreeMap::new(),
+            members: members.iter().map(|past| past.device).collect(),
+            anomaly: Some(shared.clone()),
+        };
+        self.shared.insert(cause, kept);
+        out.anomalies.push(shared);
+    }
+
+    /// Findings that waited long enough stand alone, or are part of what was found meanwhile.
+    fn release(&mut self, moment: Moment<'_>, out: &mut Findings) {
+        let Moment { now, locks, .. } = moment;
+        let (due, held) =
+            core::mem::take(&mut self.held).into_iter().partition::<Vec<Held>, _>(|held| held.until_ms <= now.ms());
+        self.held = held;
+        for Held { symptom, device, anomaly, .. } in due {
+            let anomaly = Anomaly { at: now, ..anomaly };
+            match self.part_of(symptom, device, &locks[device.0 as usize]) {
+                Some(cause) => self.join(cause, device, &anomaly, moment, out),
+                None => out.anomalies.push(anomaly),
+            }
+        }
+    }
+
+    /// Shared causes that have new locks are told of them, once a day.
+    fn repeat(&mut self, moment: Moment<'_>, out: &mut Findings) {
+        let Moment { now, fleet, .. } = moment;
+        for (cause, shared) in &mut self.shared {
+            let due = now.ms() - shared.reported_ms >= REPEAT_MS && !shared.fresh.is_empty();
+            let (Some(first), true) = (&shared.anomaly, due) else { continue };
+            let evidence: Vec<Evidence> = core::mem::take(&mut shared.fresh).into_values().collect();
+            shared.reported_ms = now.ms();
+            let why = format!("{} more locks with {} {}", evidence.len(), cause.kind, cause.text(fleet));
+            out.anomalies.push(Anomaly {
+                id: Anomaly::identify(&first.rule, first.rule_version, &first.scope, &evidence[0]),
+                at: now,
+                evidence,
+                why,
+                ..first.clone()
+            });
+        }
+    }
+}
+
+impl Shared {
+    fn has(&self, cause: &Cause, device: DeviceIx, lock: &Lock) -> bool {
+        value(cause.kind, &lock.labels, lock.site) == Some((cause.value, cause.with)) || self.members.contains(&device)
+    }
+}
+
+impl Cause {
+    fn text(&self, fleet: &Fleet) -> String {
+        let word = |sym: Sym| fleet.word(sym).unwrap_or("unknown");
+        match self.kind {
+            ScopeKind::FwHw => format!("{}+{}", word(self.value), word(self.with)),
+            ScopeKind::Device
+            | ScopeKind::Gateway
+            | ScopeKind::Site
+            | ScopeKind::Fw
+            | ScopeKind::Lot
+            | ScopeKind::HwRev
+            | ScopeKind::Model
+            | ScopeKind::ClientVersion
+            | ScopeKind::Service => word(self.value).to_owned(),
+        }
+    }
+}
+
+/// How long other locks that show the same are waited for, ms; `None` where none is expected.
+fn expects_company(symptom: Symptom, lock: &Lock, now: EngineTime) -> Option<i64> {
+    let updated = lock.updated_ms.is_some_and(|at_ms| now.ms() - at_ms < UPDATED_MS);
+    match symptom {
+        // A gateway's silence is found before that of its locks.
+        Symptom::Silence => None,
+        Symptom::Memory | Symptom::Errors | Symptom::Clock | Symptom::Loss | Symptom::Schema => {
+            Some(if updated { HOLD_UPDATED_MS } else { HOLD_MS })
+        }
+        Symptom::Resistance | Symptom::Drain | Symptom::Effort | Symptom::Shape | Symptom::Trouble => {
+            updated.then_some(HOLD_UPDATED_MS)
+        }
+    }
+}
+
+/// Where the cause lies when it is what these locks share; the lock's own finding says it where the dimension is of the hardware.
+fn domain(cause: Cause, anomaly: &Anomaly) -> (Domain, Component) {
+    match cause.kind {
+        // What is said differently is a matter of the interface, whichever side changed it.
+        ScopeKind::Fw | ScopeKind::FwHw if cause.symptom == Symptom::Schema => (anomaly.domain, Component::FwImage),
+        ScopeKind::Fw | ScopeKind::FwHw => (Domain::Firmware, Component::FwImage),
+        ScopeKind::Gateway => (Domain::Software, Component::Gateway),
+        ScopeKind::ClientVersion => (Domain::Software, Component::App),
+        ScopeKind::Service => (Domain::Software, Component::Cloud),
+        ScopeKind::Lot | ScopeKind::HwRev | ScopeKind::Model => (Domain::Hardware, anomaly.component),
+        ScopeKind::Site | ScopeKind::Device => (anomaly.domain, anomaly.component),
+    }
+}
+
+/// Probability of `count` or more where `expected` are expected (Poisson).
+fn chance(count: usize, expected: f64) -> f64 {
+    let first = libm::exp(count as f64 * libm::log(expected) - expected - libm::lgamma(count as f64 + 1.0));
+    let mut term = first;
+    let mut sum = first;
+    for more in 1..200 {
+        term *= expected / (count + more) as f64;
+        sum += term;
+        if term < 1e-18 && (count + more) as f64 > expected {
+            break;
+        }
+    }
+    sum.min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chance_is_the_poisson_tail() {
+        // P(X >= 3) at mean 1 is 1 - 2.5/e.
+        assert!((chance(3, 1.0) - (1.0 - 2.5 / core::f64::consts::E)).abs() < 1e-9);
+        // Three of 1e-4 expected: (1e-4)^3 / 6.
+        assert!((chance(3, 1e-4) / (1e-12 / 6.0) - 1.0).abs() < 1e-3 && chance(1, 50.0) > 0.999);
+    }
+}

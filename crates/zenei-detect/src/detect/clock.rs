@@ -1,0 +1,161 @@
+//! A lock whose clock is wrong by minutes or more: a step, or a drift that has added up.
+//!
+//! What a record's time and its hearing differ by is delay plus the clock's error. A delay is never negative and varies; an error is the same in each record.
+//! Records heard at one moment (a backlog) count by the freshest of them. Must not know incidents or stores. Called by the engine.
+use super::Glance;
+use super::lanes::{forget, lane};
+use super::lock::{Lock, RecordRef};
+use super::report::{self, Seen};
+use crate::fleet::{DeviceIx, Fleet};
+use crate::line::Findings;
+use crate::rules::Rule;
+use serde::{Deserialize, Serialize};
+use zenei_wire::{Body, EngineTime};
+
+const DAY_MS: i64 = 86_400_000;
+/// Records heard within so long are one moment.
+const MOMENT_MS: i64 = 60_000;
+/// Moments that must agree.
+const MOMENTS: usize = 5;
+/// An alarm is repeated after so long, while it lasts.
+const REPEAT_MS: i64 = 7 * DAY_MS;
+
+/// The detector of one rule.
+pub struct Clock {
+    rule: Rule,
+    error_min_ms: i64,
+    spread_max_ms: i64,
+    observed_min_ms: i64,
+    state: State,
+}
+
+/// What a snapshot keeps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    lanes: Vec<Lane>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Lane {
+    moments: [Moment; MOMENTS],
+    count: u8,
+    alarm_ms: Option<i64>,
+}
+
+/// The freshest record of one moment; positive: the clock is behind, or the record was delayed.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Moment {
+    heard_ms: i64,
+    behind_ms: i64,
+    record: RecordRef,
+}
+
+impl Clock {
+    /// The detector of this rule, without history.
+    pub fn new(rule: &Rule) -> Self {
+        let minutes = |name: &str| (rule.parameter(name) * 60_000.0) as i64;
+        Self {
+            rule: rule.clone(),
+            error_min_ms: minutes("error_minutes"),
+            spread_max_ms: minutes("spread_minutes"),
+            observed_min_ms: minutes("observed_minutes"),
+            state: State::default(),
+        }
+    }
+
+    /// The rule it runs.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// What a snapshot keeps.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Goes on from a snapshot.
+    pub fn restore(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// Another lock stands behind the id.
+    pub fn reset(&mut self, device: DeviceIx) {
+        forget(&mut self.state.lanes, device);
+    }
+
+    /// Takes a record of any kind but an advertisement, which has its gateway's time.
+    pub fn row(&mut self, glance: &Glance<'_>) {
+        if matches!(glance.row.body, Body::Adv(_)) {
+            return;
+        }
+        let lane = lane(&mut self.state.lanes, glance.device);
+        let heard_ms = glance.row.heard_at.ms();
+        let behind_ms = heard_ms.saturating_sub(glance.row.ts.ms());
+        let moment = Moment { heard_ms, behind_ms, record: glance.record };
+        let newest = &mut lane.moments[MOMENTS - 1];
+        if lane.count > 0 && (heard_ms - newest.heard_ms).abs() < MOMENT_MS {
+            if behind_ms < newest.behind_ms {
+                *newest = Moment { heard_ms: newest.heard_ms, ..moment };
+            }
+            return;
+        }
+        lane.moments.rotate_left(1);
+        lane.moments[MOMENTS - 1] = moment;
+        lane.count = (lane.count + 1).min(MOMENTS as u8);
+    }
+
+    /// Judges each lock.
+    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
+            let lane = &mut self.state.lanes[at];
+            let Some(behind_ms) = lane.error(self.error_min_ms, self.spread_max_ms) else {
+                if lane.count as usize == MOMENTS {
+                    lane.alarm_ms = None;
+                }
+                continue;
+            };
+            let since_ms = lane.moments[0].heard_ms;
+            let observed = lane.moments[MOMENTS - 1].heard_ms - since_ms >= self.observed_min_ms;
+            if !observed || lock.maintenance || lane.alarm_ms.is_some_and(|at_ms| now.ms() - at_ms < REPEAT_MS) {
+                continue;
+            }
+            lane.alarm_ms = Some(now.ms());
+            let value = (behind_ms as f64 / 1_000.0).abs();
+            let threshold = self.error_min_ms as f64 / 1_000.0;
+            let way = if behind_ms > 0 { "behind" } else { "ahead" };
+            let why = format!(
+                "the lock's clock is {} {way} in each of its last {MOMENTS} moments of hearing; what varies less than {} is no delay",
+                text(behind_ms.abs()),
+                text(self.spread_max_ms)
+            );
+            let seen = Seen { value, baseline: 0.0, threshold, unit: "s", since_ms, confidence: 0.95, why };
+            let (device, records) = (DeviceIx(at as u32), lane.moments.iter().map(|moment| moment.record));
+            findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
+        }
+    }
+}
+
+impl Lane {
+    /// The error that all moments agree upon, ms; positive: behind.
+    fn error(&self, error_min_ms: i64, spread_max_ms: i64) -> Option<i64> {
+        if (self.count as usize) < MOMENTS {
+            return None;
+        }
+        let behind = || self.moments.iter().map(|moment| moment.behind_ms);
+        let (least_ms, most_ms) = (behind().min()?, behind().max()?);
+        if most_ms <= -error_min_ms {
+            // Ahead of the hearing: no delay explains it, and delays only hide some of it.
+            return Some(least_ms);
+        }
+        let agree = most_ms.saturating_sub(least_ms) <= spread_max_ms;
+        (least_ms >= error_min_ms && agree).then_some(least_ms)
+    }
+}
+
+fn text(ms: i64) -> String {
+    match ms / 60_000 {
+        minutes @ 0..120 => format!("{minutes} min"),
+        minutes @ 120..2_880 => format!("{:.1} h", minutes as f64 / 60.0),
+        minutes => format!("{:.1} days", minutes as f64 / 1_440.0),
+    }
+}

@@ -1,0 +1,329 @@
+//! A battery that empties faster than a lock empties it: moisture that leaks, a radio that never sleeps, a cell that collapses.
+//!
+//! The firmware's own estimate (percent) is nearly linear in the charge whatever the chemistry, so a day's loss of it means the same at each state of charge; the
+//! voltage at rest confirms it, and stands alone where no estimate is reported. Both are taken as a fall below what a healthy lock may lose. Temperature is taken out
+//! of the voltage by a slope pooled over the model. Must not know simulators, incidents or stores. Called by the engine.
+use super::Glance;
+use super::lanes::{forget, lane};
+use super::lock::{BATTERY_MV, Lock};
+use super::report::{self, Seen};
+use super::trail::Trail;
+use crate::anomaly::{Anomaly, Component, Domain, Scope, ScopeKind};
+use crate::estimate::fall::Fall;
+use crate::estimate::median::median;
+use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::line::Findings;
+use crate::rules::Rule;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use zenei_wire::{Body, EngineTime};
+
+const DAY_MS: i64 = 86_400_000;
+/// Resolution of the voltage, mV: 10 bits over 3.6 V, which small microcontrollers have.
+const VOLTAGE_STEP_MV: f64 = 3.5;
+/// Resolution of the percentage: its unit.
+const PERCENT_STEP: f64 = 1.0;
+/// An estimate in steps wider than this is no measure of a few percent's loss: the voltage stands alone then. A guess.
+const PERCENT_NOISE_MAX: f64 = 4.0;
+/// An alarm is repeated after so long, while it lasts.
+const REPEAT_MS: i64 = 7 * DAY_MS;
+/// Weight of the prior slope over temperature, K² of summed squares: a hundred readings at a spread of 5 K. A guess.
+const PRIOR_WEIGHT_K2: f64 = 2_500.0;
+/// The prior slope, mV per K: the open-circuit voltage of lithium manganese dioxide and of alkaline pairs falls by half to one millivolt a kelvin of cooling.
+const PRIOR_MV_PER_K: f64 = 0.8;
+/// A version drains when the median of its updated locks has fallen by so much of what is wanted of one lock. A guess: the median of many is far less noisy than one.
+const VERSION_SHARE: f64 = 0.4;
+/// The most records of a version's evidence, one a lock.
+const MAX_EVIDENCE: usize = 64;
+/// Peers of one site below which their median says little.
+const PEERS_MIN: usize = 5;
+
+/// The detector of one rule.
+pub struct Drain {
+    rule: Rule,
+    percent_per_day: f64,
+    mv_per_day: f64,
+    percent_min: f64,
+    mv_min: f64,
+    mv_alone: f64,
+    sigmas: f64,
+    state: State,
+}
+
+/// What a snapshot keeps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    lanes: Vec<Lane>,
+    slopes: BTreeMap<Sym, Slope>,
+    /// Versions that were reported, and when.
+    versions: BTreeMap<Sym, i64>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Lane {
+    percent: Fall,
+    voltage: Fall,
+    temp_mean: f32,
+    temps: u32,
+    trail: Trail,
+    alarm_ms: Option<i64>,
+    noted: bool,
+}
+
+/// Millivolts per kelvin, from differences of neighbouring readings: a slow discharge does not enter.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Slope {
+    squares: f64,
+    products: f64,
+}
+
+impl Slope {
+    fn get(&self) -> f64 {
+        (self.products + PRIOR_WEIGHT_K2 * PRIOR_MV_PER_K) / (self.squares + PRIOR_WEIGHT_K2)
+    }
+}
+
+/// What the two falls say together.
+struct Depth {
+    percent: Option<f64>,
+    mv: f64,
+    passes: bool,
+}
+
+impl Drain {
+    /// The detector of this rule, without history.
+    pub fn new(rule: &Rule) -> Self {
+        Self {
+            rule: rule.clone(),
+            percent_per_day: rule.parameter("percent_per_day"),
+            mv_per_day: rule.parameter("mv_per_day"),
+            percent_min: rule.parameter("percent_min"),
+            mv_min: rule.parameter("mv_min"),
+            mv_alone: rule.parameter("mv_alone"),
+            sigmas: rule.parameter("sigmas"),
+            state: State::default(),
+        }
+    }
+
+    /// The rule it runs.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// What a snapshot keeps.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Goes on from a snapshot.
+    pub fn restore(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// Another battery, another lock.
+    pub fn reset(&mut self, device: DeviceIx) {
+        forget(&mut self.state.lanes, device);
+    }
+
+    /// Takes a heartbeat.
+    pub fn row(&mut self, glance: &Glance<'_>) {
+        let Body::State(state) = &glance.row.body else { return };
+        let Some(voltage) = state.battery_mv.filter(|voltage| BATTERY_MV.contains(&voltage.0)) else { return };
+        let lane = lane(&mut self.state.lanes, glance.device);
+        let mut mv = f64::from(voltage.0);
+        if let Some(temp) = state.temp_c {
+            let temp_c = temp.celsius();
+            let slope = self.state.slopes.entry(glance.lock.labels.model).or_default();
+            lane.temps = lane.temps.saturating_add(1);
+            let share = (1.0 / lane.temps as f32).max(0.02);
+            let step_c = temp_c - f64::from(lane.temp_mean);
+            lane.temp_mean += share * (temp_c as f32 - lane.temp_mean);
+            if lane.voltage.count() > 5 && lane.alarm_ms.is_none() {
+                let around_mv = (mv - slope.get() * step_c - lane.voltage.value()).clamp(-30.0, 30.0);
+                slope.squares += step_c * step_c;
+                slope.products += step_c * (around_mv + slope.get() * step_c);
+            }
+            // Referred to a fixed temperature, so that the lock's mean may move.
+            mv -= slope.get() * (temp_c - 20.0);
+        }
+        let now_ms = glance.now_ms;
+        lane.voltage.add(mv, now_ms, self.mv_per_day, VOLTAGE_STEP_MV);
+        if let Some(percent) = state.battery_pct {
+            lane.percent.add(f64::from(percent.0), now_ms, self.percent_per_day, PERCENT_STEP);
+        }
+        if lane.voltage.depth() <= 0.0 {
+            lane.trail.clear();
+            lane.alarm_ms = None;
+            lane.noted = false;
+        } else {
+            lane.trail.add(glance.record, now_ms);
+        }
+    }
+
+    /// Judges each lock; called every few hours.
+    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        let suspects: Vec<usize> = (0..self.state.lanes.len().min(locks.len()))
+            .filter(|&at| {
+                let lane = &self.state.lanes[at];
+                let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
+                due && !locks[at].maintenance && self.depth(lane, 0.0, 0.0).passes
+            })
+            .collect();
+        let mut versions: BTreeMap<Sym, Option<i64>> = BTreeMap::new();
+        for at in suspects {
+            let (percent, mv) = self.peers(at, locks);
+            let depth = self.depth(&self.state.lanes[at], percent, mv);
+            if !depth.passes {
+                continue;
+            }
+            // What all locks of a version lose is the version's: told once, and of the lock again only when it stands out from them.
+            let fw = locks[at].labels.fw;
+            let since_ms = *versions.entry(fw).or_insert_with(|| self.version_drains(fw, locks));
+            match since_ms {
+                Some(since_ms) => self.report_version(fw, since_ms, now, locks, fleet, findings),
+                None => self.report(DeviceIx(at as u32), &depth, now, fleet, findings),
+            }
+        }
+    }
+
+    /// Whether half of the locks that were updated to a version lose more than they may while others don't; since when.
+    fn version_drains(&self, fw: Sym, locks: &[Lock]) -> Option<i64> {
+        let fall = |lane: &Lane| lane.percent.depth() / self.percent_min + lane.voltage.depth() / self.mv_alone;
+        let known = || self.state.lanes.iter().zip(locks).filter(|(lane, _)| lane.voltage.count() > 10);
+        let updated = |lock: &Lock| lock.labels.fw == fw && lock.updated_ms.is_some();
+        let mut inside: Vec<f64> = known().filter(|(_, lock)| updated(lock)).map(|(lane, _)| fall(lane)).collect();
+        let mut others: Vec<f64> =
+            known().filter(|(_, lock)| lock.labels.fw != fw).map(|(lane, _)| fall(lane)).collect();
+        if inside.len() < PEERS_MIN || others.len() < PEERS_MIN {
+            return None;
+        }
+        let (inside, others) = (median(&mut inside)?, median(&mut others)?);
+        let stands_out = inside >= VERSION_SHARE && inside >= 4.0 * others;
+        let since = known().filter(|(_, lock)| updated(lock)).filter_map(|(_, lock)| lock.updated_ms).min();
+        since.filter(|_| fw != Sym::NONE && stands_out)
+    }
+
+    fn report_version(
+        &mut self,
+        fw: Sym,
+        since_ms: i64,
+        now: EngineTime,
+        locks: &[Lock],
+        fleet: &Fleet,
+        findings: &mut Findings,
+    ) {
+        if self.state.versions.get(&fw).is_some_and(|&at_ms| now.ms() - at_ms < REPEAT_MS) {
+            return;
+        }
+        self.state.versions.insert(fw, now.ms());
+        let Some(name) = fleet.word(fw) else { return };
+        let affected = self.state.lanes.iter().zip(locks).enumerate().filter(|(_, (lane, lock))| {
+            lock.labels.fw == fw && lock.updated_ms.is_some() && lane.percent.depth() >= 0.5 * self.percent_min
+        });
+        let evidence: Vec<_> = affected
+            .clone()
+            .take(MAX_EVIDENCE)
+            .flat_map(|(at, (lane, _))| report::evidence(DeviceIx(at as u32), fleet, lane.trail.records().take(1)))
+            .collect();
+        let mut depths: Vec<f64> = affected.map(|(_, (lane, _))| lane.percent.depth()).collect();
+        let count = depths.len();
+        let (Some(first), Some(value)) = (evidence.first(), median(&mut depths)) else { return };
+        let scope = Scope { kind: ScopeKind::Fw, value: name.to_owned() };
+        findings.anomalies.push(Anomaly {
+            id: Anomaly::identify(&self.rule.id, self.rule.version, &scope, first),
+            at: now,
+            device_id: None,
+            rule: self.rule.id.clone(),
+            rule_version: self.rule.version,
+            domain: Domain::Firmware,
+            component: Component::FwImage,
+            value,
+            baseline: 0.0,
+            threshold: VERSION_SHARE * self.percent_min,
+            unit: "percent".to_owned(),
+            window_ms: (now.ms() - since_ms).max(1),
+            scope,
+            urgency: self.rule.urgency,
+            confidence: 0.9,
+            why: format!(
+                "{count} locks that were updated to firmware {name} lost {value:.0} points more than a healthy lock may ({:.1} a day) since; locks of other versions did \
+                 not",
+                self.percent_per_day
+            ),
+            evidence,
+        });
+    }
+
+    fn depth(&self, lane: &Lane, percent_common: f64, mv_common: f64) -> Depth {
+        let mv = lane.voltage.depth() - mv_common;
+        let mv_noise = lane.voltage.noise_of_depth();
+        let percent_known = lane.percent.count() > 10 && lane.percent.noise() <= PERCENT_NOISE_MAX;
+        if !percent_known {
+            let passes = lane.voltage.count() > 10 && mv >= self.mv_alone.max(self.sigmas * mv_noise);
+            return Depth { percent: None, mv, passes };
+        }
+        let percent = lane.percent.depth() - percent_common;
+        let passes = percent >= self.percent_min.max(self.sigmas * lane.percent.noise_of_depth())
+            && mv >= self.mv_min.max(0.5 * self.sigmas * mv_noise);
+        Depth { percent: Some(percent), mv, passes }
+    }
+
+    /// What like locks of the site have fallen meanwhile: weather is no fault of one lock.
+    fn peers(&self, of: usize, locks: &[Lock]) -> (f64, f64) {
+        let like = |at: &usize| {
+            *at != of && locks[*at].site == locks[of].site && locks[*at].labels.model == locks[of].labels.model
+        };
+        let peers = || (0..self.state.lanes.len().min(locks.len())).filter(like).map(|at| &self.state.lanes[at]);
+        let mut percents: Vec<f64> = peers().map(|lane| lane.percent.depth()).collect();
+        let mut mvs: Vec<f64> = peers().map(|lane| lane.voltage.depth()).collect();
+        if mvs.len() < PEERS_MIN {
+            return (0.0, 0.0);
+        }
+        (median(&mut percents).unwrap_or(0.0), median(&mut mvs).unwrap_or(0.0))
+    }
+
+    fn report(&mut self, device: DeviceIx, depth: &Depth, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
+        let lane = &mut self.state.lanes[device.0 as usize];
+        lane.alarm_ms = Some(now.ms());
+        let since_ms = lane.trail.since_ms().unwrap_or(lane.voltage.since_ms());
+        let days = ((now.ms() - since_ms) as f64 / DAY_MS as f64).max(0.5);
+        let seen = match depth.percent {
+            Some(percent) => {
+                let (value, baseline) = (lane.percent.value(), lane.percent.reference());
+                let threshold = baseline - self.percent_min.max(self.sigmas * lane.percent.noise_of_depth());
+                let life = remaining(value, percent + self.percent_per_day * days, lane.percent.noise_of_depth(), days);
+                let why = format!(
+                    "the battery lost {percent:.0} points more in {days:.1} days than the {:.1} a day that a healthy lock may, and {:.0} mV at rest more than \
+                     it should: {value:.0} % against {baseline:.0} %; {life}",
+                    self.percent_per_day, depth.mv
+                );
+                let sure = report::confidence(percent, baseline - threshold);
+                Seen { value, baseline, threshold, unit: "percent", since_ms, confidence: sure, why }
+            }
+            None => {
+                let (value, baseline) = (lane.voltage.value(), lane.voltage.reference());
+                let limit_mv = self.mv_alone.max(self.sigmas * lane.voltage.noise_of_depth());
+                let why = format!(
+                    "the battery at rest fell {:.0} mV below what a healthy lock may lose ({:.1} mV a day) in {days:.1} days: {value:.0} mV against \
+                     {baseline:.0} mV, referred to 20 degC",
+                    depth.mv, self.mv_per_day
+                );
+                let sure = report::confidence(depth.mv, limit_mv);
+                Seen { value, baseline, threshold: baseline - limit_mv, unit: "mV", since_ms, confidence: sure, why }
+            }
+        };
+        let records = lane.trail.records();
+        findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
+    }
+}
+
+/// How long what is left lasts at the present loss, as an interval of two standard deviations.
+fn remaining(percent: f64, lost: f64, noise: f64, days: f64) -> String {
+    let at = |lost: f64| if lost > 0.0 { percent.max(0.0) / (lost / days) } else { f64::INFINITY };
+    let (soon, late) = (at(lost + 2.0 * noise), at(lost - 2.0 * noise));
+    if late.is_finite() && late < 1_000.0 {
+        format!("at this rate it is empty in {soon:.0} to {late:.0} days")
+    } else {
+        format!("at this rate it is empty in {soon:.0} days at the earliest")
+    }
+}

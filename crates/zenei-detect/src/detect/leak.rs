@@ -1,0 +1,142 @@
+//! Free memory that shrinks while the firmware runs, and how soon it is used up.
+//!
+//! Within one boot the free memory may fall; what a firmware fills once (caches) it fills in its first hours, so these are passed over. The finding is not the fall
+//! but what follows: at the present rate the memory is used up before a fix could be rolled out. Must not know incidents or stores. Called by the engine.
+use super::Glance;
+use super::lanes::{forget, lane};
+use super::lock::Lock;
+use super::report::{self, Seen};
+use super::trail::Trail;
+use crate::estimate::fall::Fall;
+use crate::fleet::{DeviceIx, Fleet};
+use crate::line::Findings;
+use crate::rules::Rule;
+use serde::{Deserialize, Serialize};
+use zenei_wire::{Body, EngineTime};
+
+const DAY_MS: i64 = 86_400_000;
+/// Allocators hand out steps of 8 bytes and more.
+const STEP_B: f64 = 8.0;
+/// An alarm is repeated after so long, while it lasts.
+const REPEAT_MS: i64 = 7 * DAY_MS;
+
+/// The detector of one rule.
+pub struct Leak {
+    rule: Rule,
+    settle_ms: i64,
+    share_per_day: f64,
+    share_min: f64,
+    sigmas: f64,
+    horizon_days: f64,
+    state: State,
+}
+
+/// What a snapshot keeps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    lanes: Vec<Lane>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Lane {
+    started: bool,
+    boot: Option<u32>,
+    booted_ms: i64,
+    first_b: f32,
+    heap: Fall,
+    trail: Trail,
+    alarm_ms: Option<i64>,
+}
+
+impl Leak {
+    /// The detector of this rule, without history.
+    pub fn new(rule: &Rule) -> Self {
+        Self {
+            rule: rule.clone(),
+            settle_ms: (rule.parameter("settle_hours") * 3_600_000.0) as i64,
+            share_per_day: rule.parameter("share_per_day"),
+            share_min: rule.parameter("share_min"),
+            sigmas: rule.parameter("sigmas"),
+            horizon_days: rule.parameter("horizon_days"),
+            state: State::default(),
+        }
+    }
+
+    /// The rule it runs.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// What a snapshot keeps.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Goes on from a snapshot.
+    pub fn restore(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// Another lock stands behind the id.
+    pub fn reset(&mut self, device: DeviceIx) {
+        forget(&mut self.state.lanes, device);
+    }
+
+    /// Takes a heartbeat.
+    pub fn row(&mut self, glance: &Glance<'_>) {
+        let Body::State(state) = &glance.row.body else { return };
+        let Some(heap) = state.free_heap_b else { return };
+        let lane = lane(&mut self.state.lanes, glance.device);
+        let now_ms = glance.now_ms;
+        if !lane.started || lane.boot != glance.row.boot {
+            let up_ms = glance.row.uptime_s.map_or(0, |seconds| i64::from(seconds) * 1_000);
+            let alarm_ms = lane.alarm_ms;
+            *lane =
+                Lane { started: true, boot: glance.row.boot, booted_ms: now_ms - up_ms, alarm_ms, ..Lane::default() };
+        }
+        if now_ms - lane.booted_ms < self.settle_ms {
+            return;
+        }
+        if lane.heap.count() == 0 {
+            lane.first_b = heap.0 as f32;
+        }
+        let allowed = self.share_per_day * f64::from(lane.first_b);
+        lane.heap.add(f64::from(heap.0), now_ms, allowed, STEP_B);
+        if lane.heap.depth() > 0.0 {
+            lane.trail.add(glance.record, now_ms);
+        } else {
+            lane.trail.clear();
+        }
+    }
+
+    /// Judges each lock; called every few hours.
+    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        let count = self.state.lanes.len().min(locks.len());
+        for at in (0..count).filter(|&at| !locks[at].maintenance) {
+            let lane = &mut self.state.lanes[at];
+            let depth_b = lane.heap.depth();
+            let limit_b = (self.share_min * f64::from(lane.first_b)).max(self.sigmas * lane.heap.noise_of_depth());
+            if lane.heap.count() <= 10 || depth_b < limit_b {
+                continue;
+            }
+            let (value, since_ms) = (lane.heap.value(), lane.heap.since_ms());
+            let days = ((now.ms() - since_ms) as f64 / DAY_MS as f64).max(0.1);
+            let per_day = depth_b / days + self.share_per_day * f64::from(lane.first_b);
+            let left_days = value / per_day;
+            if left_days > self.horizon_days || lane.alarm_ms.is_some_and(|at_ms| now.ms() - at_ms < REPEAT_MS) {
+                continue;
+            }
+            lane.alarm_ms = Some(now.ms());
+            let baseline = lane.heap.reference();
+            let why = format!(
+                "free memory falls by {per_day:.0} bytes a day since {days:.1} days in one boot: {value:.0} of {baseline:.0} bytes are left, used up in \
+                 {left_days:.1} days"
+            );
+            let sure = report::confidence(depth_b, limit_b);
+            let threshold = baseline - limit_b;
+            let seen = Seen { value, baseline, threshold, unit: "bytes", since_ms, confidence: sure, why };
+            let (device, records) = (DeviceIx(at as u32), lane.trail.records());
+            findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! One lock that reports an error code far more often than its like, and than it did itself.
+//!
+//! A code counts once an hour. What all locks of the model report, by now or lately, is the measure, drawn towards the lock's own past; a code that the fleet hardly
+//! knows needs few reports, one that everybody reports needs many. An hour in which many locks report a code is their common matter and counts for none. The domain of
+//! the finding is the catalogue's first guess of the code. Must not know incidents or stores. Called by the engine.
+use super::Glance;
+use super::lanes::{forget, lane};
+use super::lock::{Lock, RecordRef};
+use super::report::{self, Seen};
+use super::trail::Trail;
+use crate::anomaly::{Component, Domain};
+use crate::estimate::excess::Excess;
+use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::line::Findings;
+use crate::rules::Rule;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use zenei_wire::{Body, EngineTime};
+
+const DAY_MS: i64 = 86_400_000;
+/// The most codes of one lock; of those that matter a lock reports a few.
+const MAX_CODES: usize = 12;
+/// Imagined lock-days at the prior rate in a model's.
+const MODEL_WEIGHT_DAYS: f64 = 1_000.0;
+/// Imagined reports at the model's rate in a lock's own.
+const OWN_WEIGHT: f64 = 2.0;
+/// Weight of a new day in the model's rate of late: three days or so count.
+const LATELY: f64 = 0.3;
+/// So many times the expected number of locks in one hour, and so many more, are no chance: what they report is common to them.
+const COMMON: f64 = 4.0;
+const COMMON_MIN: f64 = 5.0;
+/// An alarm is repeated after so long, while it lasts.
+const REPEAT_MS: i64 = 7 * DAY_MS;
+
+/// The detector of one rule.
+pub struct LockErrors {
+    rule: Rule,
+    prior_per_day: f64,
+    limit: f64,
+    count_min: u32,
+    ratio_min: f64,
+    state: State,
+}
+
+/// What a snapshot keeps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    lanes: Vec<Lane>,
+    /// By model and code.
+    rates: BTreeMap<(Sym, Sym), Rate>,
+    /// By model.
+    watched: BTreeMap<Sym, Watched>,
+}
+
+/// How often a code is reported by the locks of a model.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Rate {
+    reports: f64,
+    today: f64,
+    /// A lock and day, lately.
+    lately: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Watched {
+    lock_days: f64,
+    locks: f64,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Lane {
+    days: f32,
+    codes: SmallVec<[Count; 1]>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Count {
+    code: Sym,
+    /// This hour's first report.
+    reported: Option<RecordRef>,
+    settled_ms: i64,
+    own: f32,
+    excess: Excess,
+    since: u32,
+    trail: Trail,
+    alarm_ms: Option<i64>,
+}
+
+impl LockErrors {
+    /// The detector of this rule, without history.
+    pub fn new(rule: &Rule) -> Self {
+        Self {
+            rule: rule.clone(),
+            prior_per_day: rule.parameter("prior_per_day"),
+            limit: rule.parameter("limit"),
+            count_min: rule.parameter("count_min") as u32,
+            ratio_min: rule.parameter("ratio_min"),
+            state: State::default(),
+        }
+    }
+
+    /// The rule it runs.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// What a snapshot keeps.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Goes on from a snapshot.
+    pub fn restore(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// Another lock stands behind the id.
+    pub fn reset(&mut self, device: DeviceIx) {
+        forget(&mut self.state.lanes, device);
+    }
+
+    /// Takes an error report.
+    pub fn row(&mut self, glance: &Glance<'_>) {
+        let Body::Error(error) = &glance.row.body else { return };
+        if glance.code == Sym::NONE || is_notice(&error.code) || glance.lock.maintenance {
+            return;
+        }
+        let lane = lane(&mut self.state.lanes, glance.device);
+        let at = match lane.codes.iter().position(|count| count.code == glance.code) {
+            Some(at) => at,
+            None if lane.codes.len() < MAX_CODES => {
+                // Until now it was silent for as long as the lock is known.
+                let known_ms = (f64::from(lane.days).min(7.0) * DAY_MS as f64) as i64;
+                let settled_ms = glance.now_ms - known_ms;
+                lane.codes.push(Count { code: glance.code, settled_ms, ..Count::default() });
+                lane.codes.len() - 1
+            }
+            None => return,
+        };
+        lane.codes[at].reported.get_or_insert(glance.record);
+    }
+
+    /// Ends the hour: what many report is common; then judges each lock that reported something.
+    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        let mut reporters: BTreeMap<(Sym, Sym), f64> = BTreeMap::new();
+        for (lane, lock) in self.state.lanes.iter().zip(locks) {
+            for count in lane.codes.iter().filter(|count| count.reported.is_some()) {
+                *reporters.entry((lock.labels.model, count.code)).or_default() += 1.0;
+            }
+        }
+        if reporters.is_empty() {
+            return;
+        }
+        for (&(model, code), &count) in &reporters {
+            let rate = self.state.rates.entry((model, code)).or_default();
+            rate.reports += count;
+            rate.today += count;
+        }
+        for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
+            for slot in 0..self.state.lanes[at].codes.len() {
+                let count = &mut self.state.lanes[at].codes[slot];
+                let Some(record) = count.reported.take() else { continue };
+                let key = (lock.labels.model, count.code);
+                let per_day = self.rate(key);
+                let locks_of_model = self.state.watched.get(&key.0).map_or(0.0, |watched| watched.locks);
+                let expected = per_day * locks_of_model / 24.0;
+                if reporters.get(&key).is_some_and(|&count| count > COMMON * expected + COMMON_MIN) {
+                    continue;
+                }
+                self.weigh(at, slot, per_day, record, now);
+                let count = &self.state.lanes[at].codes[slot];
+                let due = count.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
+                if count.excess.evidence() >= self.limit && count.since >= self.count_min && due {
+                    self.report(at, slot, per_day, now, fleet, findings);
+                }
+            }
+        }
+    }
+
+    /// Ends the day: the locks that were heard have been watched for one more.
+    pub fn close_day(&mut self, now: EngineTime, locks: &[Lock]) {
+        if self.state.lanes.len() < locks.len() {
+            self.state.lanes.resize_with(locks.len(), Lane::default);
+        }
+        self.state.watched.values_mut().for_each(|watched| watched.locks = 0.0);
+        for (lane, lock) in self.state.lanes.iter_mut().zip(locks) {
+            if now.ms() - lock.heard_ms < DAY_MS {
+                lane.days += 1.0;
+                let watched = self.state.watched.entry(lock.labels.model).or_default();
+                watched.lock_days += 1.0;
+                watched.locks += 1.0;
+            }
+        }
+        for ((model, _), rate) in &mut self.state.rates {
+            let locks = self.state.watched.get(model).map_or(1.0, |watched| watched.locks.max(1.0));
+            rate.lately += LATELY * (core::mem::take(&mut rate.today) / locks - rate.lately);
+        }
+    }
+
+    fn weigh(&mut self, at: usize, slot: usize, per_day: f64, record: RecordRef, now: EngineTime) {
+        let lane = &mut self.state.lanes[at];
+        let (days, count) = (f64::from(lane.days), &mut lane.codes[slot]);
+        let normal = count.normal(per_day, days);
+        let passed = ((now.ms() - count.settled_ms) as f64 / DAY_MS as f64).max(1.0 / 24.0);
+        count.settled_ms = now.ms();
+        count.excess.add(1.0, normal * passed, suspected(normal).map(|rate| rate * passed));
+        if count.excess.evidence() <= 0.0 {
+            (count.since, count.alarm_ms) = (0, None);
+            count.trail.clear();
+        } else {
+            count.since += 1;
+            count.trail.add(record, now.ms());
+        }
+        if count.excess.evidence() < self.limit {
+            count.own += 1.0;
+        }
+    }
+
+    /// Reports a lock and day: over all time or lately, whichever is more.
+    fn rate(&self, key: (Sym, Sym)) -> f64 {
+        let rate = self.state.rates.get(&key).copied().unwrap_or_default();
+        let days = self.state.watched.get(&key.0).map_or(0.0, |watched| watched.lock_days);
+        let ever = (rate.reports + MODEL_WEIGHT_DAYS * self.prior_per_day) / (days + MODEL_WEIGHT_DAYS);
+        ever.max(rate.lately)
+    }
+
+    fn report(
+        &mut self,
+        at: usize,
+        slot: usize,
+        per_day: f64,
+        now: EngineTime,
+        fleet: &Fleet,
+        findings: &mut Findings,
+    ) {
+        let days = f64::from(self.state.lanes[at].days);
+        let count = &mut self.state.lanes[at].codes[slot];
+        let normal = count.normal(per_day, days);
+        let since_ms = count.trail.since_ms().unwrap_or(now.ms());
+        let window_days = ((now.ms() - since_ms) as f64 / DAY_MS as f64).max(0.5);
+        let value = f64::from(count.since) / window_days;
+        if value < self.ratio_min * normal {
+            return;
+        }
+        count.alarm_ms = Some(now.ms());
+        let evidence = count.excess.evidence();
+        let threshold = (value * self.limit / evidence).max(self.ratio_min * normal).min(value);
+        let code = fleet.word(count.code).unwrap_or("unknown").to_owned();
+        let why = format!(
+            "{code}: {} reports in {window_days:.1} days, against {normal:.3} a day by its model and its own past; evidence e^{evidence:.1}, limit e^{:.1}",
+            count.since, self.limit
+        );
+        let sure = report::confidence(evidence, self.limit);
+        let seen = Seen { value, baseline: normal, threshold, unit: "reports/day", since_ms, confidence: sure, why };
+        let (device, records) = (DeviceIx(at as u32), count.trail.records());
+        if let Some(mut anomaly) = report::anomaly(&self.rule, device, seen, records, now, fleet) {
+            (anomaly.domain, anomaly.component) = cause(&code);
+            findings.anomalies.push(anomaly);
+        }
+    }
+}
+
+impl Count {
+    /// Reports a day of the lock while nothing is wrong: the larger of its model's and its own drawn to it.
+    fn normal(&self, per_day: f64, days: f64) -> f64 {
+        let own = (f64::from(self.own) + OWN_WEIGHT) / (days + OWN_WEIGHT / per_day.max(1e-9));
+        own.max(per_day)
+    }
+}
+
+/// What a fault makes of the rate: five times, one a day, six a day.
+fn suspected(normal: f64) -> [f64; 3] {
+    [5.0 * normal, 1.0, 6.0]
+}
+
+/// A notice of what is known and planned for is no fault.
+fn is_notice(code: &str) -> bool {
+    code == "low_battery"
+}
+
+/// The first guess of the telemetry contract's catalogue; an unknown code is the firmware's.
+fn cause(code: &str) -> (Domain, Component) {
+    match code {
+        "motor_stall" | "motor_overcurrent" | "jam" => (Domain::Hardware, Component::Motor),
+        "battery_cutoff" => (Domain::Hardware, Component::Battery),
+        "thumbturn_slip" => (Domain::Hardware, Component::Thumbturn),
+        "sensor_fault" => (Domain::Hardware, Component::Sensor),
+        "rtc_fault" => (Domain::Hardware, Component::CommBoard),
+        "cloud_timeout" | "api_error" | "sync_failed" => (Domain::Software, Component::Cloud),
+        "auth_rejected" | "token_expired" | "command_rejected" => (Domain::Software, Component::App),
+        "clock_unsynced" => (Domain::Software, Component::Cloud),
+        _ => (Domain::Firmware, Component::FwImage),
+    }
+}

@@ -1,0 +1,175 @@
+//! How unlike a motor current profile is the lock's own: gear wear shows as bumps before the mean moves.
+//!
+//! A profile is read at evenly spaced points of the travel's time and divided by its mean, so that weather, voltage and friction, which scale it, cancel. The first
+//! ones of each way make the template, the next ones tell how unlike it a sound profile is; then it stands. A profile that is sampled in other steps is compared with
+//! those of its steps. What comes out is a logarithm, for the drift detector. Called by the engine; knows no rule.
+use super::lanes::{forget, lane};
+use crate::fleet::DeviceIx;
+use serde::{Deserialize, Serialize};
+use zenei_wire::{Op, OpKind, OpResult};
+
+/// Points of a template.
+const POINTS: usize = 16;
+/// The share of the time at the start that is left out: the inrush decays within one mechanical time constant (tens of ms) and hides the load.
+const START: f64 = 0.15;
+/// Profiles that make a template.
+const FIRST: f32 = 6.0;
+/// Profiles that make a template and tell its usual distance.
+const KNOWN: f32 = 10.0;
+/// Sampling steps that are told apart: a firmware that fills a fixed number of samples changes it when the lock slows down.
+const STEPS: usize = 2;
+/// Weight of a new profile in a template that stands: seasons and a battery's life are followed, wear of weeks is not.
+const FOLLOW: f32 = 0.02;
+/// Only profiles within so much of the usual distance (logarithm) are followed: twice.
+const NEAR: f64 = 0.7;
+/// The fewest samples that show a shape.
+const SAMPLES_MIN: usize = 8;
+/// Least distance: the resolution of a current sense, half a percent.
+const DISTANCE_MIN: f64 = 0.005;
+
+/// The templates of all locks.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Profiles {
+    lanes: Vec<[[Template; STEPS]; 2]>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Template {
+    points: [f32; POINTS],
+    count: f32,
+    /// Mean logarithm of the distance.
+    usual: f32,
+    step_ms: u16,
+}
+
+impl Profiles {
+    /// Takes an operation; gives the logarithm of its distance (root mean square) over the usual one, where it has a profile and a template stands.
+    pub fn take(&mut self, device: DeviceIx, op: &Op) -> Option<f64> {
+        let way = match op.op {
+            OpKind::Lock => 0,
+            OpKind::Unlock => 1,
+            OpKind::Calibrate => return None,
+        };
+        if op.result != OpResult::Ok {
+            return None;
+        }
+        let points = shape(op)?;
+        let step_ms = op.sample_ms?;
+        let templates = &mut lane(&mut self.lanes, device)[way];
+        let at = templates.iter().position(|template| template.step_ms == step_ms).unwrap_or_else(|| {
+            // The one with fewer profiles makes room.
+            let at = usize::from(templates[1].count < templates[0].count);
+            templates[at] = Template { step_ms, ..Template::default() };
+            at
+        });
+        templates[at].take(points)
+    }
+
+    /// Another lock, another door.
+    pub fn reset(&mut self, device: DeviceIx) {
+        forget(&mut self.lanes, device);
+    }
+}
+
+impl Template {
+    fn take(&mut self, points: [f32; POINTS]) -> Option<f64> {
+        if self.count < FIRST {
+            self.count += 1.0;
+            for (mean, point) in self.points.iter_mut().zip(points) {
+                *mean += (point - *mean) / self.count;
+            }
+            return None;
+        }
+        let apart = self.points.iter().zip(points).map(|(mean, point)| f64::from(point - mean));
+        let distance = libm::sqrt(apart.map(|apart| apart * apart).sum::<f64>() / POINTS as f64);
+        let log = libm::log(distance.max(DISTANCE_MIN));
+        if self.count < KNOWN {
+            self.count += 1.0;
+            self.usual += (log as f32 - self.usual) / (self.count - FIRST);
+            return None;
+        }
+        let beyond = log - f64::from(self.usual);
+        if beyond < NEAR {
+            self.points.iter_mut().zip(points).for_each(|(mean, point)| *mean += FOLLOW * (point - *mean));
+        }
+        Some(beyond)
+    }
+}
+
+/// The profile at the points, divided by its mean there.
+fn shape(op: &Op) -> Option<[f32; POINTS]> {
+    let profile = op.current_ma.as_ref()?;
+    let samples = profile.samples();
+    let step_ms = f64::from(op.sample_ms?);
+    if samples.len() < SAMPLES_MIN || step_ms <= 0.0 {
+        return None;
+    }
+    let sampled_ms = step_ms * (samples.len() - 1) as f64;
+    // The last sample stands within one step of the end; without a time on, half a step is assumed.
+    let total_ms = op.duration_ms.map_or(sampled_ms + 0.5 * step_ms, f64::from);
+    // A time on that is longer than the profile belongs to several attempts, of which the profile shows one.
+    if total_ms < sampled_ms || total_ms > sampled_ms + 2.0 * step_ms {
+        return None;
+    }
+    let mut points = [0.0_f32; POINTS];
+    for (at, point) in points.iter_mut().enumerate() {
+        let along = START + (1.0 - START) * (at as f64 + 0.5) / POINTS as f64;
+        let place = (along * total_ms / step_ms).min((samples.len() - 1) as f64);
+        let (below, share) = (place as usize, place.fract());
+        let next = (below + 1).min(samples.len() - 1);
+        *point = (f64::from(samples[below]) * (1.0 - share) + f64::from(samples[next]) * share) as f32;
+    }
+    let mean = points.iter().sum::<f32>() / POINTS as f32;
+    (mean > 0.0).then(|| points.map(|point| point / mean))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zenei_wire::Profile;
+
+    fn op(scale: f64, bump: f64) -> Op {
+        let samples: Vec<u16> = (0..18)
+            .map(|at| {
+                let at = f64::from(at);
+                let load = 280.0 + 300.0 * libm::exp(-at) + if (9.0..11.0).contains(&at) { bump } else { 0.0 };
+                (scale * load) as u16
+            })
+            .collect();
+        Op {
+            op: OpKind::Lock,
+            source: None,
+            result: OpResult::Ok,
+            latency_ms: None,
+            duration_ms: Some(710),
+            peak_ma: None,
+            mean_ma: None,
+            current_ma: Profile::new(&samples),
+            sample_ms: Some(40),
+            battery_min_mv: None,
+            angle_err_deg: None,
+        }
+    }
+
+    #[test]
+    fn a_profile_that_is_only_larger_is_like_the_template_and_one_with_a_bump_is_not() {
+        let mut profiles = Profiles::default();
+        for _ in 0..10 {
+            assert_eq!(profiles.take(DeviceIx(0), &op(1.0, 0.0)), None);
+        }
+        let like = profiles.take(DeviceIx(0), &op(1.4, 0.0)).unwrap();
+        let worn = profiles.take(DeviceIx(0), &op(1.0, 60.0)).unwrap();
+        assert!(libm::exp(like) < 1.5 && libm::exp(worn) > 5.0, "{like} {worn}");
+        let other_steps = Op { sample_ms: Some(41), duration_ms: Some(730), ..op(1.0, 60.0) };
+        assert_eq!(profiles.take(DeviceIx(0), &other_steps), None);
+        assert!(profiles.take(DeviceIx(0), &op(1.0, 60.0)).is_some());
+    }
+
+    #[test]
+    fn what_shows_no_shape_is_passed_over() {
+        assert!(shape(&Op { current_ma: None, ..op(1.0, 0.0) }).is_none());
+        assert!(shape(&Op { current_ma: Profile::new(&[300; 5]), ..op(1.0, 0.0) }).is_none());
+        assert!(shape(&Op { duration_ms: Some(1_400), ..op(1.0, 0.0) }).is_none());
+        assert!(shape(&Op { current_ma: Profile::new(&[0; 18]), ..op(1.0, 0.0) }).is_none());
+    }
+}

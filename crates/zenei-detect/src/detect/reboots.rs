@@ -1,0 +1,178 @@
+//! A lock that restarts on its own again and again.
+//!
+//! A restart that somebody asked for (an update, a new battery) or that the supply forced (brown-out: the battery's matter) does not count. The rate is compared
+//! with that of the lock's model, whatever its firmware. Must not know incidents or stores. Called by the engine.
+use super::Glance;
+use super::lanes::{forget, lane};
+use super::lock::Lock;
+use super::report::{self, Seen};
+use super::trail::Trail;
+use crate::estimate::excess::Excess;
+use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::line::Findings;
+use crate::rules::Rule;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use zenei_wire::{Body, EngineTime, ResetReason};
+
+const DAY_MS: i64 = 86_400_000;
+/// Imagined lock-days at the prior rate.
+const MODEL_WEIGHT_DAYS: f64 = 500.0;
+/// Restarts counted of one hole in the boot counter: a counter that jumps must not speak for itself.
+const JUMP_MAX: u32 = 3;
+/// An alarm is repeated after so long, while it lasts.
+const REPEAT_MS: i64 = 7 * DAY_MS;
+
+/// The detector of one rule.
+pub struct Reboots {
+    rule: Rule,
+    prior_per_day: f64,
+    limit: f64,
+    count_min: u32,
+    state: State,
+}
+
+/// What a snapshot keeps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    lanes: Vec<Lane>,
+    models: BTreeMap<Sym, Rate>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Rate {
+    restarts: f64,
+    days: f64,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Lane {
+    boot: Option<u32>,
+    settled_ms: Option<i64>,
+    excess: Excess,
+    restarts: u32,
+    trail: Trail,
+    alarm_ms: Option<i64>,
+}
+
+impl Reboots {
+    /// The detector of this rule, without history.
+    pub fn new(rule: &Rule) -> Self {
+        Self {
+            rule: rule.clone(),
+            prior_per_day: rule.parameter("prior_per_day"),
+            limit: rule.parameter("limit"),
+            count_min: rule.parameter("count_min") as u32,
+            state: State::default(),
+        }
+    }
+
+    /// The rule it runs.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// What a snapshot keeps.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Goes on from a snapshot.
+    pub fn restore(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// Another lock stands behind the id.
+    pub fn reset(&mut self, device: DeviceIx) {
+        forget(&mut self.state.lanes, device);
+    }
+
+    /// Takes a heartbeat: it says why the lock started anew.
+    pub fn row(&mut self, glance: &Glance<'_>) {
+        let (Body::State(state), Some(boot)) = (&glance.row.body, glance.row.boot) else { return };
+        let lane = lane(&mut self.state.lanes, glance.device);
+        let now_ms = glance.now_ms;
+        let before = lane.boot.replace(boot);
+        let settled_ms = *lane.settled_ms.get_or_insert(now_ms);
+        let Some(before) = before.filter(|&before| before < boot) else { return };
+        let asked = glance.lock.excused(now_ms) || glance.lock.maintenance;
+        let counts = match state.reset_reason {
+            Some(ResetReason::Watchdog | ResetReason::HardFault | ResetReason::Software) => true,
+            Some(ResetReason::PowerOn | ResetReason::Brownout | ResetReason::Ota) => false,
+            Some(ResetReason::Unknown) | None => !asked,
+        };
+        if !counts || asked {
+            return;
+        }
+        let restarts = (boot - before).min(JUMP_MAX);
+        let model = self.state.models.entry(glance.lock.labels.model).or_default();
+        let per_day = model.per_day(self.prior_per_day);
+        let days = (now_ms - settled_ms).max(0) as f64 / DAY_MS as f64;
+        lane.settled_ms = Some(now_ms);
+        let expected = (per_day * days).max(1e-6);
+        lane.excess.add(f64::from(restarts), expected, suspected(per_day).map(|rate| rate * expected / per_day));
+        if lane.excess.evidence() <= 0.0 {
+            lane.restarts = 0;
+            lane.trail.clear();
+        }
+        if lane.excess.evidence() < self.limit {
+            model.restarts += f64::from(restarts);
+            model.days += days;
+        }
+        lane.restarts += restarts;
+        lane.trail.add(glance.record, now_ms);
+    }
+
+    /// Judges each lock; the time since its last restart speaks for it.
+    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
+            let lane = &mut self.state.lanes[at];
+            let Some(settled_ms) = lane.settled_ms else { continue };
+            let model = self.state.models.entry(lock.labels.model).or_default();
+            let per_day = model.per_day(self.prior_per_day);
+            // While it is not heard nobody knows whether it restarts.
+            let days = (lock.heard_ms - settled_ms).max(0) as f64 / DAY_MS as f64;
+            if days >= 1.0 {
+                lane.settled_ms = Some(lock.heard_ms);
+                let expected = per_day * days;
+                lane.excess.add(0.0, expected, suspected(per_day).map(|rate| rate * days));
+                model.days += days;
+                if lane.excess.evidence() <= 0.0 {
+                    lane.restarts = 0;
+                    lane.trail.clear();
+                    lane.alarm_ms = None;
+                }
+            }
+            let evidence = lane.excess.evidence();
+            let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
+            if evidence < self.limit || lane.restarts < self.count_min || !due {
+                continue;
+            }
+            lane.alarm_ms = Some(now.ms());
+            let since_ms = lane.trail.since_ms().unwrap_or(now.ms());
+            let days = ((now.ms() - since_ms) as f64 / DAY_MS as f64).max(0.25);
+            let value = f64::from(lane.restarts) / days;
+            let threshold = (value * self.limit / evidence).max(per_day);
+            let why = format!(
+                "{} restarts that nobody asked for in {days:.1} days, against {per_day:.3} a day on locks of its model; evidence e^{evidence:.1}, limit e^{:.1}",
+                lane.restarts, self.limit
+            );
+            let sure = report::confidence(evidence, self.limit);
+            let seen =
+                Seen { value, baseline: per_day, threshold, unit: "restarts/day", since_ms, confidence: sure, why };
+            let (device, records) = (DeviceIx(at as u32), lane.trail.records());
+            findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
+        }
+    }
+}
+
+impl Rate {
+    fn per_day(&self, prior: f64) -> f64 {
+        (self.restarts + MODEL_WEIGHT_DAYS * prior) / (self.days + MODEL_WEIGHT_DAYS)
+    }
+}
+
+/// What a fault makes of the rate: ten times, every other day, three a day.
+fn suspected(per_day: f64) -> [f64; 3] {
+    [10.0 * per_day, 0.5, 3.0]
+}

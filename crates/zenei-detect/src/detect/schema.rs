@@ -1,0 +1,198 @@
+//! What a lock no longer tells: a kind of record or a field that always came and comes no more, or that is no longer possible.
+//!
+//! A lock whose heartbeats stop while its other records go on is not silent and its link is not bad: what it says can't be read any more, or it no longer says it. A
+//! field counts once it stood in a row of heartbeats. Must not know incidents or stores. Called by the engine.
+use super::Glance;
+use super::lanes::{forget, lane};
+use super::lock::{BATTERY_MV, Lock, RecordRef};
+use super::report::{self, Seen};
+use crate::estimate::high::High;
+use crate::fleet::{DeviceIx, Fleet};
+use crate::line::Findings;
+use crate::rules::Rule;
+use serde::{Deserialize, Serialize};
+use zenei_wire::{Body, EngineTime, State as Heartbeat};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Heartbeats in a row that make a field, and heartbeats themselves, expected.
+const STEADY: u8 = 12;
+/// The fields of a heartbeat that are watched.
+const WATCHED: [&str; 6] = ["battery_mv", "battery_pct", "temp_c", "rssi_dbm", "lock_state", "free_heap_b"];
+/// An alarm is repeated after so long, while it lasts.
+const REPEAT_MS: i64 = 7 * DAY_MS;
+
+/// The detector of one rule.
+pub struct Schema {
+    rule: Rule,
+    missing_min: u8,
+    overdue_ms: i64,
+    multiple: f64,
+    others_min: u32,
+    refused_min: u32,
+    state: State,
+}
+
+/// What a snapshot keeps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    lanes: Vec<Lane>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Lane {
+    present: [u8; WATCHED.len()],
+    missing: [u8; WATCHED.len()],
+    beats: u8,
+    beat_ms: i64,
+    usual: High,
+    others: u32,
+    /// Since the last heartbeat that could be read.
+    refused: u32,
+    since_ms: i64,
+    first: RecordRef,
+    last: RecordRef,
+    alarm_ms: Option<i64>,
+}
+
+impl Schema {
+    /// The detector of this rule, without history.
+    pub fn new(rule: &Rule) -> Self {
+        Self {
+            rule: rule.clone(),
+            missing_min: rule.parameter("missing_min") as u8,
+            overdue_ms: (rule.parameter("overdue_hours") * HOUR_MS as f64) as i64,
+            multiple: rule.parameter("multiple"),
+            others_min: rule.parameter("others_min") as u32,
+            refused_min: rule.parameter("refused_min") as u32,
+            state: State::default(),
+        }
+    }
+
+    /// The rule it runs.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// What a snapshot keeps.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Goes on from a snapshot.
+    pub fn restore(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// Another lock stands behind the id.
+    pub fn reset(&mut self, device: DeviceIx) {
+        forget(&mut self.state.lanes, device);
+    }
+
+    /// Takes a record of any kind but an advertisement.
+    pub fn row(&mut self, glance: &Glance<'_>) {
+        // An advertisement comes another way, and says nothing of the one that heartbeats take.
+        if matches!(glance.row.body, Body::Adv(_)) {
+            return;
+        }
+        let lane = lane(&mut self.state.lanes, glance.device);
+        let now_ms = glance.now_ms;
+        lane.last = glance.record;
+        let Body::State(state) = &glance.row.body else {
+            if lane.others == 0 {
+                lane.first = glance.record;
+            }
+            lane.others = lane.others.saturating_add(1);
+            return;
+        };
+        if lane.beats > 0 && now_ms - lane.beat_ms > 60_000 {
+            lane.usual.add((now_ms - lane.beat_ms) as f64);
+        }
+        (lane.beats, lane.beat_ms) = (lane.beats.saturating_add(1), now_ms);
+        (lane.others, lane.refused) = (0, 0);
+        for (at, is_there) in read(state).into_iter().enumerate() {
+            if is_there {
+                lane.present[at] = lane.present[at].saturating_add(1);
+                lane.missing[at] = 0;
+            } else if lane.present[at] >= STEADY {
+                if lane.missing.iter().all(|&missing| missing == 0) {
+                    (lane.since_ms, lane.first) = (now_ms, glance.record);
+                }
+                lane.missing[at] = lane.missing[at].saturating_add(1);
+            } else {
+                lane.present[at] = 0;
+            }
+        }
+    }
+
+    /// A record came that can't be read.
+    pub fn refused(&mut self, device: DeviceIx) {
+        if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
+            lane.refused = lane.refused.saturating_add(1);
+        }
+    }
+
+    /// Judges each lock.
+    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
+            let lane = &mut self.state.lanes[at];
+            let field = lane.missing.iter().position(|&missing| missing >= self.missing_min);
+            let limit_ms = self.overdue_ms.max((self.multiple * lane.usual.get()) as i64);
+            let silent_ms = now.ms() - lane.beat_ms;
+            let speaks = lane.others >= self.others_min || lane.refused >= self.refused_min;
+            let overdue = lane.beats >= STEADY && silent_ms >= limit_ms && speaks;
+            if field.is_none() && !overdue {
+                lane.alarm_ms = None;
+                continue;
+            }
+            let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
+            if !due || lock.maintenance || (now.ms() - lock.heard_ms >= DAY_MS && lane.refused == 0) {
+                continue;
+            }
+            lane.alarm_ms = Some(now.ms());
+            let seen = match field {
+                Some(field) => Seen {
+                    value: f64::from(lane.missing[field]),
+                    baseline: 0.0,
+                    threshold: f64::from(self.missing_min),
+                    unit: "heartbeats",
+                    since_ms: lane.since_ms,
+                    confidence: 0.9,
+                    why: format!(
+                        "the field {} that stood in every heartbeat is missing or impossible in the last {}",
+                        WATCHED[field], lane.missing[field]
+                    ),
+                },
+                None => Seen {
+                    value: silent_ms as f64 / HOUR_MS as f64,
+                    baseline: lane.usual.get() / HOUR_MS as f64,
+                    threshold: limit_ms as f64 / HOUR_MS as f64,
+                    unit: "h",
+                    since_ms: lane.beat_ms,
+                    confidence: 0.9,
+                    why: format!(
+                        "no heartbeat that can be read for {:.1} h, while {} other records and {} that can't be read came; the longest usual interval is {:.1} h",
+                        silent_ms as f64 / HOUR_MS as f64,
+                        lane.others,
+                        lane.refused,
+                        lane.usual.get() / HOUR_MS as f64
+                    ),
+                },
+            };
+            let (device, records) = (DeviceIx(at as u32), [lane.first, lane.last].into_iter());
+            findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
+        }
+    }
+}
+
+/// Which of [`WATCHED`] a heartbeat has with a possible value.
+fn read(state: &Heartbeat) -> [bool; WATCHED.len()] {
+    [
+        state.battery_mv.is_some_and(|battery| BATTERY_MV.contains(&battery.0)),
+        state.battery_pct.is_some(),
+        state.temp_c.is_some(),
+        state.rssi_dbm.is_some(),
+        state.lock_state.is_some(),
+        state.free_heap_b.is_some(),
+    ]
+}

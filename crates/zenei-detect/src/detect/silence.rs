@@ -1,0 +1,263 @@
+//! A lock that is no longer heard, and a gateway behind which none is.
+//!
+//! Each lock is measured by its own longest usual interval, and by how long locks of the fleet are silent and come back: what happens to all now and then is no
+//! fault of one. Behind a gateway most of whose locks are late at once, the gateway is the finding and its locks are not. Silence opens; it never closes.
+//! Must not know incidents or stores. Called by the engine.
+use super::Glance;
+use super::lanes::{forget, lane};
+use super::lock::{Lock, RecordRef};
+use super::report::{self, Seen};
+use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Scope, ScopeKind};
+use crate::estimate::high::High;
+use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::line::Findings;
+use crate::rules::Rule;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use zenei_wire::EngineTime;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Intervals that fix what is usual for a lock.
+const KNOWN: u32 = 20;
+/// Silences beyond so many hours that ended are counted, each limit twice the one before.
+const TAILS_H: [i64; 6] = [12, 24, 48, 96, 192, 384];
+/// Imagined lock-years without a long silence.
+const TAIL_WEIGHT_YEARS: f64 = 20.0;
+/// Most records of a gateway's evidence, one a lock.
+const MAX_EVIDENCE: usize = 64;
+/// A lock is late after so many times its longest usual interval (the 99th percentile). That most locks of a gateway are late at one time by chance is
+/// a hundredth to the power of their number.
+const LATE: f64 = 1.25;
+/// And not before so long: a restart of a hub or a router takes minutes, an update an hour or so. A guess.
+const LATE_MIN_MS: i64 = 2 * HOUR_MS;
+/// An alarm is repeated after so long, while it lasts.
+const REPEAT_MS: i64 = 7 * DAY_MS;
+
+/// The detector of one rule.
+pub struct Silence {
+    rule: Rule,
+    silent_min_ms: i64,
+    multiple: f64,
+    ended_per_year: f64,
+    gateway_locks: u32,
+    gateway_share: f64,
+    state: State,
+}
+
+/// What a snapshot keeps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    lanes: Vec<Lane>,
+    ended: [f64; TAILS_H.len()],
+    lock_hours: f64,
+    gateways: BTreeMap<Sym, i64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Lane {
+    heard_ms: i64,
+    usual: High,
+    last: RecordRef,
+    alarm_ms: Option<i64>,
+    noted: bool,
+}
+
+impl Lane {
+    fn known(&self) -> bool {
+        self.usual.count() >= KNOWN
+    }
+
+    fn late(&self, now_ms: i64) -> bool {
+        now_ms - self.heard_ms >= LATE_MIN_MS.max((LATE * self.usual.get()) as i64)
+    }
+}
+
+impl Silence {
+    /// The detector of this rule, without history.
+    pub fn new(rule: &Rule) -> Self {
+        Self {
+            rule: rule.clone(),
+            silent_min_ms: (rule.parameter("silent_hours") * HOUR_MS as f64) as i64,
+            multiple: rule.parameter("multiple"),
+            ended_per_year: rule.parameter("ended_per_year"),
+            gateway_locks: rule.parameter("gateway_locks") as u32,
+            gateway_share: rule.parameter("gateway_share"),
+            state: State::default(),
+        }
+    }
+
+    /// The rule it runs.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// What a snapshot keeps.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Goes on from a snapshot.
+    pub fn restore(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// Another lock stands behind the id.
+    pub fn reset(&mut self, device: DeviceIx) {
+        forget(&mut self.state.lanes, device);
+    }
+
+    /// Takes a record of any kind.
+    pub fn row(&mut self, glance: &Glance<'_>) {
+        let lane = lane(&mut self.state.lanes, glance.device);
+        let now_ms = glance.now_ms;
+        if lane.heard_ms > 0 && now_ms > lane.heard_ms {
+            let interval_ms = now_ms - lane.heard_ms;
+            if interval_ms >= TAILS_H[0] * HOUR_MS {
+                let longer =
+                    TAILS_H.iter().zip(&mut self.state.ended).filter(|(hours, _)| interval_ms > **hours * HOUR_MS);
+                longer.for_each(|(_, ended)| *ended += 1.0);
+            }
+            // Records of one moment (an operation and its error) are no interval.
+            if interval_ms > 60_000 && lane.alarm_ms.is_none() {
+                lane.usual.add(interval_ms as f64);
+            }
+        }
+        lane.heard_ms = lane.heard_ms.max(now_ms);
+        lane.last = glance.record;
+        lane.alarm_ms = None;
+        lane.noted = false;
+    }
+
+    /// A record came that can't be read: the lock is not silent.
+    pub fn refused(&mut self, device: DeviceIx, now: EngineTime) {
+        if let Some(lane) = self.state.lanes.get_mut(device.0 as usize).filter(|lane| lane.heard_ms > 0) {
+            lane.heard_ms = lane.heard_ms.max(now.ms());
+        }
+    }
+
+    /// Judges gateways, then locks.
+    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        self.state.lock_hours += self.state.lanes.len() as f64;
+        self.close_gateways(now, locks, fleet, findings);
+        let least_ms = self.silent_min_ms.max(self.usual_of_fleet_ms());
+        for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
+            let lane = &mut self.state.lanes[at];
+            let silent_ms = now.ms() - lane.heard_ms;
+            let limit_ms = least_ms.max((self.multiple * lane.usual.get()) as i64);
+            let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
+            if lane.heard_ms == 0 || !lane.known() || silent_ms < limit_ms || !due || lock.maintenance {
+                continue;
+            }
+            let device = DeviceIx(at as u32);
+            let hours = |ms: i64| ms as f64 / HOUR_MS as f64;
+            let seen = Seen {
+                value: hours(silent_ms),
+                baseline: lane.usual.get() / HOUR_MS as f64,
+                threshold: hours(limit_ms),
+                unit: "h",
+                since_ms: lane.heard_ms,
+                confidence: report::confidence(hours(silent_ms), hours(limit_ms)),
+                why: format!(
+                    "not heard for {:.1} h; its longest usual interval is {:.1} h, and hardly a lock of the fleet comes back after {:.0} h",
+                    hours(silent_ms),
+                    lane.usual.get() / HOUR_MS as f64,
+                    hours(least_ms)
+                ),
+            };
+            let Some(anomaly) = report::anomaly(&self.rule, device, seen, [lane.last].into_iter(), now, fleet) else {
+                continue;
+            };
+            if self.state.gateways.contains_key(&lock.behind()) {
+                if !core::mem::replace(&mut lane.noted, true) {
+                    let why = "the gateway that it was heard by hears hardly any lock".to_owned();
+                    findings.decisions.push(Decision { why, ..anomaly.refused(DecisionReason::PartOfWider) });
+                }
+                continue;
+            }
+            lane.alarm_ms = Some(now.ms());
+            findings.anomalies.push(anomaly);
+        }
+    }
+
+    /// From how long a silence on hardly any lock comes back by itself, ms: the rate of longer ones that ended is at most the rule's.
+    fn usual_of_fleet_ms(&self) -> i64 {
+        let years = self.state.lock_hours / 8_766.0 + TAIL_WEIGHT_YEARS;
+        let rare = |ended: &f64| *ended / years <= self.ended_per_year;
+        let at = self.state.ended.iter().position(rare).unwrap_or(TAILS_H.len() - 1);
+        TAILS_H[at] * HOUR_MS
+    }
+
+    fn close_gateways(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        let mut behind: BTreeMap<Sym, (u32, u32)> = BTreeMap::new();
+        for (lane, lock) in self.state.lanes.iter().zip(locks) {
+            // What has been silent for long is its own matter.
+            let counts = lane.known()
+                && now.ms() - lane.heard_ms < 14 * DAY_MS
+                && !lock.maintenance
+                && lock.labels.gw != Sym::NONE;
+            if counts {
+                let count = behind.entry(lock.labels.gw).or_default();
+                count.0 += 1;
+                count.1 += u32::from(lane.late(now.ms()));
+            }
+        }
+        self.state.gateways.retain(|gw, _| {
+            behind.get(gw).is_some_and(|&(all, late)| f64::from(late) >= 0.5 * self.gateway_share * f64::from(all))
+        });
+        for (&gw, &(all, late)) in &behind {
+            let share = f64::from(late) / f64::from(all.max(1));
+            if late < self.gateway_locks || share < self.gateway_share {
+                continue;
+            }
+            let due = self.state.gateways.get(&gw).is_none_or(|&at_ms| now.ms() - at_ms >= REPEAT_MS);
+            if due {
+                self.state.gateways.insert(gw, now.ms());
+                self.report_gateway(gw, (all, late), now, locks, fleet, findings);
+            }
+        }
+    }
+
+    fn report_gateway(
+        &self,
+        gw: Sym,
+        (all, late): (u32, u32),
+        now: EngineTime,
+        locks: &[Lock],
+        fleet: &Fleet,
+        findings: &mut Findings,
+    ) {
+        let silent = self.state.lanes.iter().zip(locks).enumerate().filter(|(_, (lane, lock))| {
+            lock.labels.gw == gw && lane.known() && lane.late(now.ms()) && now.ms() - lane.heard_ms < 14 * DAY_MS
+        });
+        let last = silent.clone().map(|(_, (lane, _))| lane.heard_ms).max().unwrap_or(now.ms());
+        let evidence: Vec<_> = silent
+            .take(MAX_EVIDENCE)
+            .flat_map(|(at, (lane, _))| report::evidence(DeviceIx(at as u32), fleet, [lane.last].into_iter()))
+            .collect();
+        let (Some(first), Some(name)) = (evidence.first(), fleet.word(gw)) else { return };
+        let scope = Scope { kind: ScopeKind::Gateway, value: name.to_owned() };
+        let share = 100.0 * f64::from(late) / f64::from(all);
+        findings.anomalies.push(Anomaly {
+            id: Anomaly::identify(&self.rule.id, self.rule.version, &scope, first),
+            at: now,
+            device_id: None,
+            rule: self.rule.id.clone(),
+            rule_version: self.rule.version,
+            domain: Domain::Software,
+            component: Component::Gateway,
+            value: share,
+            baseline: 0.0,
+            threshold: 100.0 * self.gateway_share,
+            unit: "percent".to_owned(),
+            window_ms: (now.ms() - last).max(1),
+            scope,
+            urgency: self.rule.urgency,
+            confidence: (share / 100.0).clamp(0.0, 1.0),
+            why: format!(
+                "{late} of the {all} locks behind gateway {name} are silent for longer than they usually ever are"
+            ),
+            evidence,
+        });
+    }
+}

@@ -1,0 +1,44 @@
+//! The records behind a finding, a few of them: the first, and the newest.
+//! Called by the detectors; knows no rule.
+use super::lock::RecordRef;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+/// How many of the newest are kept.
+const NEWEST: usize = 7;
+
+/// The first record of a departure and its newest ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trail {
+    first: Option<(i64, RecordRef)>,
+    newest: SmallVec<[RecordRef; NEWEST]>,
+}
+
+impl Trail {
+    /// Adds a record, heard at `now_ms`.
+    pub fn add(&mut self, record: RecordRef, now_ms: i64) {
+        if self.first.is_none() {
+            self.first = Some((now_ms, record));
+            return;
+        }
+        if self.newest.len() == NEWEST {
+            self.newest.remove(0);
+        }
+        self.newest.push(record);
+    }
+
+    /// Forgets them all.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// When the first one was heard, ms.
+    pub fn since_ms(&self) -> Option<i64> {
+        self.first.map(|(since_ms, _)| since_ms)
+    }
+
+    /// All that are kept, oldest first.
+    pub fn records(&self) -> impl Iterator<Item = RecordRef> {
+        self.first.iter().map(|&(_, record)| record).chain(self.newest.iter().copied())
+    }
+}

@@ -1,0 +1,256 @@
+//! Operations that end badly, or that needed more than one attempt, more often than they should: a brush without contact, a bolt that meets something.
+//!
+//! An operation is troubled when it ends in a jam, a stall or a timeout, when the motor ran far longer than it does on this lock and way, or when it ran longer though
+//! it took no more current: friction costs both, an attempt that went nowhere costs time alone. Troubled operations of a few minutes are one: a person tries again. Their share is compared with that of the lock's own past drawn to its model's. Must not know incidents or stores.
+//! Called by the engine.
+use super::Glance;
+use super::lanes::{forget, lane};
+use super::lock::Lock;
+use super::report::{self, Seen};
+use super::trail::Trail;
+use crate::estimate::excess::{ALTERNATIVES, Excess};
+use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::line::Findings;
+use crate::rules::Rule;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use zenei_wire::{Body, EngineTime, OpKind, OpResult};
+
+const DAY_MS: i64 = 86_400_000;
+/// Operations that fix how long the motor runs on a lock and way.
+const FIRST: f32 = 8.0;
+/// Weight of a new operation in the mean and the noise of the time on.
+const SHARE: f32 = 0.03;
+/// Least relative noise of the time on: the control loop's tick of some milliseconds in several hundred.
+const NOISE_MIN: f32 = 0.012;
+/// First relative noise. A guess that the lock's own operations replace.
+const NOISE_FIRST: f32 = 0.05;
+/// A current that is higher by less than this (logarithm) is no higher: the resolution of a current sense and the scatter of a mean.
+const IDLE_MA: f32 = 0.04;
+/// Standard deviations of the time on that are out of the ordinary where the current is no higher.
+const IDLE_SIGMAS: f32 = 4.0;
+/// One operation moves the mean by at most so many times the noise.
+const CLIP: f32 = 3.0;
+/// Imagined operations at the model's share in a lock's own.
+const OWN_WEIGHT: f64 = 200.0;
+/// Imagined operations at the prior share in a model's.
+const MODEL_WEIGHT: f64 = 2_000.0;
+/// An alarm is repeated after so long, while it lasts.
+const REPEAT_MS: i64 = 7 * DAY_MS;
+
+/// The detector of one rule.
+pub struct Trouble {
+    rule: Rule,
+    prior_share: f64,
+    longer: Longer,
+    debounce_ms: i64,
+    limit: f64,
+    count_min: u32,
+    state: State,
+}
+
+/// What a snapshot keeps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    lanes: Vec<Lane>,
+    models: BTreeMap<Sym, Shares>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Shares {
+    troubled: f64,
+    operations: f64,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Lane {
+    ways: [Way; 2],
+    troubled: f32,
+    operations: f32,
+    excess: Excess,
+    since_operations: u32,
+    since_troubled: u32,
+    /// Times with trouble, half a day apart at least; at most two are told apart.
+    days_troubled: u8,
+    day_ms: i64,
+    last_ms: Option<i64>,
+    trail: Trail,
+    alarm_ms: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Way {
+    log_ms: f32,
+    log_ma: f32,
+    noise: f32,
+    count: f32,
+}
+
+/// What makes a time on suspicious.
+#[derive(Clone, Copy, Debug)]
+struct Longer {
+    /// Logarithm of how much longer, whatever the current.
+    far: f32,
+    /// The same where the current is no higher.
+    idle: f32,
+    /// And so many standard deviations.
+    sigmas: f32,
+}
+
+impl Way {
+    /// Takes the time on and the mean current; says whether it is beyond what the lock needs.
+    fn add(&mut self, duration_ms: f64, mean_ma: Option<f64>, longer: Longer) -> bool {
+        let log = |value: f64| libm::log(value.max(1.0)) as f32;
+        let (log_ms, log_ma) = (log(duration_ms), mean_ma.map_or(self.log_ma, log));
+        if self.count < FIRST {
+            self.count += 1.0;
+            self.noise = NOISE_FIRST;
+            let first = self.count == 1.0;
+            // The first ones may hold a troubled one: a median would be better, a mean of bounded steps does.
+            let toward =
+                |mean: f32, value: f32| if first { value } else { mean + (value - mean).clamp(-0.1, 0.1) / self.count };
+            (self.log_ms, self.log_ma) = (toward(self.log_ms, log_ms), toward(self.log_ma, log_ma));
+            return false;
+        }
+        let (slower, harder) = (log_ms - self.log_ms, log_ma - self.log_ma);
+        let is_far = slower > longer.far.max(longer.sigmas * self.noise);
+        let is_idle = mean_ma.is_some() && harder < IDLE_MA && slower > longer.idle.max(IDLE_SIGMAS * self.noise);
+        let reach = CLIP * self.noise;
+        let bounded = slower.clamp(-reach, reach);
+        self.log_ms += SHARE * bounded;
+        self.log_ma += SHARE * harder.clamp(-0.1, 0.1);
+        if !(is_far || is_idle) {
+            // For a Gaussian the mean of |x| is 0.8σ.
+            self.noise = (self.noise + SHARE * (1.25 * bounded.abs() - self.noise)).max(NOISE_MIN);
+        }
+        is_far || is_idle
+    }
+}
+
+impl Trouble {
+    /// The detector of this rule, without history.
+    pub fn new(rule: &Rule) -> Self {
+        Self {
+            rule: rule.clone(),
+            prior_share: rule.parameter("prior_share"),
+            longer: Longer {
+                far: libm::log(1.0 + rule.parameter("longer")) as f32,
+                idle: libm::log(1.0 + rule.parameter("longer_idle")) as f32,
+                sigmas: rule.parameter("sigmas") as f32,
+            },
+            debounce_ms: (rule.parameter("debounce_minutes") * 60_000.0) as i64,
+            limit: rule.parameter("limit"),
+            count_min: rule.parameter("count_min") as u32,
+            state: State::default(),
+        }
+    }
+
+    /// The rule it runs.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// What a snapshot keeps.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Goes on from a snapshot.
+    pub fn restore(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// Another lock, another door.
+    pub fn reset(&mut self, device: DeviceIx) {
+        forget(&mut self.state.lanes, device);
+    }
+
+    /// Takes an operation.
+    pub fn row(&mut self, glance: &Glance<'_>) {
+        let Body::Op(op) = &glance.row.body else { return };
+        let way = match op.op {
+            OpKind::Lock => 0,
+            OpKind::Unlock => 1,
+            OpKind::Calibrate => return,
+        };
+        let lane = lane(&mut self.state.lanes, glance.device);
+        let troubled = match op.result {
+            OpResult::Ok => op.duration_ms.is_some_and(|duration| {
+                let mean_ma = op.mean_ma.map(|mean| f64::from(mean.0));
+                lane.ways[way].add(f64::from(duration), mean_ma, self.longer)
+            }),
+            OpResult::Jam | OpResult::Stall | OpResult::Timeout => true,
+            // Not the motor's doing: a refused request, a supply that gave way.
+            OpResult::Rejected | OpResult::Aborted => return,
+        };
+        let now_ms = glance.now_ms;
+        let again = lane.last_ms.is_some_and(|last_ms| now_ms - last_ms < self.debounce_ms);
+        if troubled {
+            lane.last_ms = Some(now_ms);
+        }
+        if glance.lock.maintenance || (troubled && again) {
+            return;
+        }
+        let model = self.state.models.entry(glance.lock.labels.model).or_default();
+        let share = (model.troubled + MODEL_WEIGHT * self.prior_share) / (model.operations + MODEL_WEIGHT);
+        let own = (f64::from(lane.troubled) + OWN_WEIGHT * share) / (f64::from(lane.operations) + OWN_WEIGHT);
+        let normal = own.max(share);
+        lane.excess.add(f64::from(u8::from(troubled)), normal, suspected(normal));
+        if lane.excess.evidence() < self.limit {
+            // What is found is not learned as normal; what is only suspected is, or the normal share would fall below the truth.
+            lane.troubled += f32::from(u8::from(troubled));
+            lane.operations += 1.0;
+            model.troubled += f64::from(u8::from(troubled));
+            model.operations += 1.0;
+        }
+        if lane.excess.evidence() <= 0.0 {
+            (lane.since_operations, lane.since_troubled, lane.days_troubled, lane.alarm_ms) = (0, 0, 0, None);
+            lane.trail.clear();
+            return;
+        }
+        lane.since_operations += 1;
+        if troubled {
+            lane.since_troubled += 1;
+            if lane.days_troubled == 0 || (lane.days_troubled == 1 && now_ms - lane.day_ms >= DAY_MS / 2) {
+                (lane.days_troubled, lane.day_ms) = (lane.days_troubled + 1, now_ms);
+            }
+            lane.trail.add(glance.record, now_ms);
+        }
+    }
+
+    /// Judges each lock.
+    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
+            let lane = &mut self.state.lanes[at];
+            let evidence = lane.excess.evidence();
+            let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
+            // One bad day may be a parcel in the door; far beyond the limit it is not.
+            let lasts = lane.days_troubled >= 2 || evidence >= 2.0 * self.limit;
+            if evidence < self.limit || lane.since_troubled < self.count_min || !lasts || !due {
+                continue;
+            }
+            lane.alarm_ms = Some(now.ms());
+            let model = self.state.models.get(&lock.labels.model).copied().unwrap_or_default();
+            let share = (model.troubled + MODEL_WEIGHT * self.prior_share) / (model.operations + MODEL_WEIGHT);
+            let operations = f64::from(lane.since_operations.max(1));
+            let value = 100.0 * f64::from(lane.since_troubled) / operations;
+            let baseline = 100.0 * share;
+            let threshold = (value * self.limit / evidence).max(baseline);
+            let since_ms = lane.trail.since_ms().unwrap_or(now.ms());
+            let why = format!(
+                "{} of {} operations jammed, stalled or needed more than one attempt, against {baseline:.2} % on locks of its model; evidence e^{evidence:.1}, \
+                 limit e^{:.1}",
+                lane.since_troubled, lane.since_operations, self.limit
+            );
+            let sure = report::confidence(evidence, self.limit);
+            let seen = Seen { value, baseline, threshold, unit: "percent", since_ms, confidence: sure, why };
+            let (device, records) = (DeviceIx(at as u32), lane.trail.records());
+            findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
+        }
+    }
+}
+
+/// What a fault would make of the share: five times, or so often that people notice.
+fn suspected(normal: f64) -> [f64; ALTERNATIVES] {
+    [(5.0 * normal).min(0.9), 0.1, 0.3]
+}
