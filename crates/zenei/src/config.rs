@@ -360,6 +360,13 @@ fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
             found.push(("detect.source", format!("`detect.source` = \"clickhouse\" {needs}")));
         }
     }
+    if let Some(clickhouse) = &config.store.clickhouse
+        && !clickhouse.shards.is_empty()
+        && clickhouse.cluster.is_empty()
+    {
+        let text = "`store.clickhouse.shards` needs `store.clickhouse.cluster`: one server has no shards".to_owned();
+        found.push(("store.clickhouse.shards", text));
+    }
     if let Some(mqtt) = &config.mqtt {
         if mqtt.password_file.is_some() && mqtt.username.is_none() {
             found.push((

@@ -219,7 +219,7 @@ pub(super) fn of_dead_letters(dead: &[DeadLetter], gateway: &str) -> Result<Reco
 }
 
 /// Gaps.
-pub(super) fn of_gaps(gaps: &[StoredGap], gateway: &str) -> Result<RecordBatch, ArrowError> {
+pub(super) fn of_gaps(gaps: &[&StoredGap], gateway: &str) -> Result<RecordBatch, ArrowError> {
     table(vec![
         text("device_id", gaps, |gap| Some(&gap.device_id), false),
         number::<UInt32Type, _>("boot", gaps, |gap| Some(gap.boot), false),

@@ -5,6 +5,7 @@ mod fake;
 mod reader;
 mod self_test;
 mod server;
+mod shard;
 pub mod ship;
 mod trouble;
 

@@ -21,6 +21,12 @@ pub(crate) fn url() -> Option<String> {
     }
 }
 
+/// The URL of an engine of the caller's own, which ends with this process; `None` where [`url`] is none or a server of others, of which there is one.
+pub(crate) fn another() -> Option<String> {
+    url()?;
+    start().ok()
+}
+
 fn find() -> Result<String, String> {
     if let Some(url) = std::env::var("ZENEI_CLICKHOUSE_URL").ok().filter(|url| !url.is_empty()) {
         return Ok(url);

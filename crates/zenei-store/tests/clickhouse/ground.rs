@@ -44,13 +44,22 @@ impl Ground {
 
     /// As [`Ground::new`], without any table.
     pub(crate) fn empty(name: &str) -> Option<Self> {
-        let url = engine::url()?;
+        Some(Self::empty_at(engine::url()?, name))
+    }
+
+    /// As [`Ground::empty`], on this server.
+    pub(crate) fn empty_at(url: String, name: &str) -> Self {
         let address = ServerAddress { url, user: "default".into(), password: String::new() };
         let server = Server::new(&address, Timeouts::default()).unwrap();
         let database = format!("zenei_test_{name}");
         server.execute(&format!("DROP DATABASE IF EXISTS {database}"), &[]).unwrap();
         let form = Form::new(&database, None, FOR_EVER).unwrap();
-        Some(Self { server, form, disk: SimDisk::new(0), address, sealed: 0 })
+        Self { server, form, disk: SimDisk::new(0), address, sealed: 0 }
+    }
+
+    /// The same server for somebody else to ask.
+    pub(crate) fn another_server(&self) -> Server {
+        Server::new(&self.address, Timeouts::default()).unwrap()
     }
 
     pub(crate) fn apply(&self) -> Applied {

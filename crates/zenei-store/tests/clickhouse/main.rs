@@ -6,5 +6,6 @@ mod engine;
 mod ground;
 mod records;
 mod rows;
+mod shards;
 mod tables;
 mod tokens;

@@ -9,9 +9,21 @@ use zenei_store::schema::Form;
 /// # Errors
 /// Where the password can't be read, or the system gives no event queue.
 pub(crate) fn server(clickhouse: &ClickHouse) -> Result<Server, Failure> {
+    server_at(clickhouse, &clickhouse.url)
+}
+
+/// One server of each shard that is written to; none where that is the one server.
+///
+/// # Errors
+/// As [`server`].
+pub(crate) fn shards(clickhouse: &ClickHouse) -> Result<Vec<Server>, Failure> {
+    clickhouse.shards.iter().map(|url| server_at(clickhouse, url)).collect()
+}
+
+fn server_at(clickhouse: &ClickHouse, url: &str) -> Result<Server, Failure> {
     let password = clickhouse.password_file.as_deref().map(config::secret).transpose().map_err(Failure::Failed)?;
-    let ClickHouse { url, user, .. } = clickhouse;
-    let address = ServerAddress { url: url.clone(), user: user.clone(), password: password.unwrap_or_default() };
+    let user = clickhouse.user.clone();
+    let address = ServerAddress { url: url.to_owned(), user, password: password.unwrap_or_default() };
     Server::new(&address, Timeouts::default())
         .map_err(|error| Failure::broken("can't prepare to ask ClickHouse", error))
 }

@@ -67,6 +67,7 @@ impl Shipping {
         };
         let server = clickhouse::server(clickhouse)?;
         let shipper = Shipper::new(store, control, server, form.clone(), options);
+        let shipper = shipper.over_shards(clickhouse::shards(clickhouse)?);
         let shipped = shipper.shipped().map_err(|error| broken(error.into()))?;
         let (shown, shipped) = watch::channel(shipped);
         let shipper = shipper.show(shown);
@@ -137,9 +138,11 @@ fn ship(mut shipper: Shipper, form: &Form, gateway_id: &str, end: &End) {
     }
 }
 
-/// Whether the server has the tables and counts a doubled insert once. Says why not.
+/// Whether the servers have the tables and count a doubled insert once. Says why not.
 fn is_ready(shipper: &Shipper, form: &Form, gateway_id: &str) -> bool {
-    match schema::apply(shipper.server(), form) {
+    // On a cluster each statement goes to all of them.
+    let Some(any) = shipper.servers().first() else { return false };
+    match schema::apply(any, form) {
         Ok(_) => {}
         Err(ApplyError::Statement { source: trouble @ Trouble::Unknown { .. }, .. }) => {
             tracing::warn!(%trouble, "nothing is shipped until ClickHouse answers");
@@ -157,11 +160,12 @@ fn is_ready(shipper: &Shipper, form: &Form, gateway_id: &str) -> bool {
             return false;
         }
     }
-    match self_test(shipper.server(), form, gateway_id) {
+    let mut shards = shipper.servers().iter().enumerate();
+    shards.all(|(shard, server)| match self_test(server, form, gateway_id) {
         Ok(()) => true,
         Err(error) => {
-            tracing::error!(error = super::with_causes(&error), "nothing is shipped until this is mended");
+            tracing::error!(shard, error = super::with_causes(&error), "nothing is shipped until this is mended");
             false
         }
-    }
+    })
 }

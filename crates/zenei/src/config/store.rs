@@ -77,6 +77,11 @@ pub(crate) struct ClickHouse {
     /// Name of the cluster; empty on a single server.
     #[serde(default)]
     pub(crate) cluster: String,
+    /// Of a cluster of several shards: the HTTP interface of one server of each, in the order in which the cluster numbers them. Rows are written straight to
+    /// the shard of their lock; an empty list writes to `url`. Change it only while nothing waits to be shipped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("items" = {"type": "string", "format": "http-url", "examples": ["http://127.0.0.1:8123"]}, "examples" = [["http://ch-1:8123", "http://ch-2:8123"]]))]
+    pub(crate) shards: Vec<String>,
     /// Whether records also go to the feed, for some days, from which a desk with detect.source = "clickhouse" reads; false saves a second insert.
     #[serde(default = "on")]
     pub(crate) feed: bool,

@@ -320,3 +320,18 @@ fn days_that_no_calendar_of_the_server_has_and_seals_of_nothing_are_told() {
     "#]]
     .assert_eq(&check(config));
 }
+
+#[test]
+fn shards_of_no_cluster_and_shards_that_are_no_urls_are_told() {
+    let head = "state_dir = 'state'\n[store.clickhouse]\nurl = 'http://127.0.0.1:8123'\n";
+    expect![[r#"
+        78
+        zenei.toml:4:10: `store.clickhouse.shards` needs `store.clickhouse.cluster`: one server has no shards
+    "#]]
+    .assert_eq(&check(&format!("{head}shards = ['http://a:8123', 'http://b:8123']\n")));
+    expect![[r#"
+        78
+        zenei.toml:4:28: `store.clickhouse.shards[1]` is "b:8123": no URL; http:// or https://HOST[:PORT] is allowed
+    "#]]
+    .assert_eq(&check(&format!("{head}shards = ['http://a:8123', 'b:8123']\n")));
+}

@@ -6,6 +6,7 @@ use super::shipment::Shipment;
 use super::{Go, ShipError};
 use crate::clickhouse::columns::{self, Target};
 use crate::clickhouse::server::Server;
+use crate::clickhouse::shard::shard_of;
 use crate::clickhouse::trouble::{Trouble, Verdict};
 use crate::dead_letter::DeadLetter;
 use crate::parquet::{StoredRecord, to_json};
@@ -30,7 +31,8 @@ pub(super) struct Counted {
 
 /// One shipment on its way.
 pub(super) struct Delivery<'a> {
-    pub(super) server: &'a Server,
+    /// One of each shard.
+    pub(super) servers: &'a [Server],
     pub(super) form: &'a Form,
     pub(super) gateway_id: &'a str,
     pub(super) shipment: &'a Shipment,
@@ -69,7 +71,7 @@ impl Delivery<'_> {
         }
         let rows = columns::of_dead_letters(&letters, self.gateway_id)?;
         let token = format!("{}:refused", self.token(Target::DeadLetter));
-        match self.insert(Target::DeadLetter, &rows, &token, true)? {
+        match self.insert(Target::DeadLetter, self.own_shard(), &rows, &token, true)? {
             Outcome::Taken | Outcome::Refused(_) => Ok(Some(counted)),
             Outcome::Stopped => Ok(None),
         }
@@ -80,7 +82,12 @@ impl Delivery<'_> {
         let to = self.shipment.to;
         let rows = columns::of_shipment(self.gateway_id, to, 0, GatewayTime(to.advanced_to.ms()))?;
         let token = self.token(Target::Shipment);
-        Ok(!matches!(self.insert(Target::Shipment, &rows, &token, true)?, Outcome::Stopped))
+        Ok(!matches!(self.insert(Target::Shipment, self.own_shard(), &rows, &token, true)?, Outcome::Stopped))
+    }
+
+    /// Where what is the gateway's own goes.
+    fn own_shard(&self) -> usize {
+        shard_of(self.gateway_id, self.servers.len())
     }
 
     /// Delivers one table's rows: whole, or, where something in them is refused, all but the rows at fault. `None` where it was stopped.
@@ -99,7 +106,7 @@ impl Delivery<'_> {
             let is_row =
                 matches!(part.target, Target::Record | Target::Operation | Target::MotorProfile | Target::Feed);
             let must = !is_row || (rows.len() == 1 && refused.len() >= MAX_REFUSED_ROWS);
-            match self.insert(part.target, &part.rows.slice(rows.start, rows.len()), &token, must)? {
+            match self.insert(part.target, part.shard, &part.rows.slice(rows.start, rows.len()), &token, must)? {
                 Outcome::Taken => {}
                 Outcome::Stopped => return Ok(None),
                 Outcome::Refused(trouble) if rows.len() == 1 => {
@@ -117,14 +124,30 @@ impl Delivery<'_> {
     }
 
     /// Inserts until the outcome is known. `must`: a refusal of rows is waited out as well.
-    fn insert(&mut self, target: Target, rows: &RecordBatch, token: &str, must: bool) -> Result<Outcome, ArrowError> {
+    fn insert(
+        &mut self,
+        target: Target,
+        shard: usize,
+        rows: &RecordBatch,
+        token: &str,
+        must: bool,
+    ) -> Result<Outcome, ArrowError> {
         let body = stream(rows)?;
         let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let table = self.form.local(target.as_str());
+        // Every server has the shipments whole.
+        let table = match target {
+            Target::Shipment => self.form.table(target.as_str()),
+            Target::Record
+            | Target::Operation
+            | Target::MotorProfile
+            | Target::DeadLetter
+            | Target::Gap
+            | Target::Feed => self.form.local(target.as_str()),
+        };
         let sql = format!("INSERT INTO {table} ({}) FORMAT ArrowStream", names.join(", "));
         let mut failed = 0;
         loop {
-            let Err(trouble) = self.server.insert(&sql, token, &body) else { return Ok(Outcome::Taken) };
+            let Err(trouble) = self.servers[shard].insert(&sql, token, &body) else { return Ok(Outcome::Taken) };
             let verdict = trouble.verdict();
             if verdict == Verdict::Rows && !must {
                 return Ok(Outcome::Refused(trouble));
@@ -132,9 +155,9 @@ impl Delivery<'_> {
             let wait = self.attempts.wait(failed);
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             match verdict {
-                Verdict::Again => tracing::warn!(table, %trouble, wait_ms, "an insert is tried again"),
+                Verdict::Again => tracing::warn!(table, shard, %trouble, wait_ms, "an insert is tried again"),
                 Verdict::Mend | Verdict::Rows => {
-                    tracing::error!(table, %trouble, wait_ms, "ClickHouse takes nothing until somebody mends this");
+                    tracing::error!(table, shard, %trouble, wait_ms, "ClickHouse takes nothing until somebody mends this");
                 }
             }
             failed = failed.saturating_add(1);

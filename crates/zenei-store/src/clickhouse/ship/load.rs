@@ -3,6 +3,7 @@
 use super::rest::RestVoltages;
 use super::{ShipError, ShipOptions};
 use crate::clickhouse::columns::{self, Outgoing, Target};
+use crate::clickhouse::shard::shard_of;
 use crate::control::Sealed;
 use crate::dead_letter::DeadLetter;
 use crate::parquet::{ParquetStore, ReadError, SealedRange, StoredBatch, StoredGap, StoredRecord};
@@ -21,6 +22,8 @@ pub(super) struct Loaded {
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) target: Target,
+    /// Which server takes it, by its place among the shards.
+    pub(super) shard: usize,
     pub(super) rows: RecordBatch,
     /// Where each row came from: batch and row in it. Empty for what becomes no dead letter.
     places: Vec<(usize, usize)>,
@@ -56,12 +59,13 @@ impl Read {
     }
 }
 
-/// Makes what was read into what is sent.
+/// Makes what was read into what is sent over so many shards: the rows of a lock to the shard of the lock, what is the gateway's own to that of the gateway.
 pub(super) fn loaded(
     read: Read,
     to: Sealed,
     rest: &mut RestVoltages,
     options: &ShipOptions,
+    shards: usize,
 ) -> Result<Loaded, ShipError> {
     let gateway_id = options.gateway_id.as_str();
     let Read { batches, dead, gaps } = read;
@@ -70,53 +74,67 @@ pub(super) fn loaded(
         row.rest_mv = rest.see(&row.heard, row.late);
     }
     rows.sort_by(|(a, _), (b, _)| a.key().cmp(&b.key()));
-    let (operations, records): (Vec<_>, Vec<_>) = rows.iter().partition(|(row, _)| row.op().is_some());
-    let with_profile = |(row, _): &&(Outgoing<'_>, _)| row.op().is_some_and(|op| op.current_ma.is_some());
-    let profiles: Vec<_> = operations.iter().copied().filter(with_profile).collect();
     let mut parts = Vec::new();
-    let mut add = |target, rows: &[&(Outgoing<'_>, (usize, usize))]| -> Result<(), ArrowError> {
-        if rows.is_empty() {
-            return Ok(());
+    for shard in 0..shards {
+        let is_here = |(row, _): &&Placed<'_>| shards == 1 || shard_of(row.heard.device.as_str(), shards) == shard;
+        let (operations, records): (Vec<_>, Vec<_>) =
+            rows.iter().filter(is_here).partition(|(row, _)| row.op().is_some());
+        let with_profile = |(row, _): &&Placed<'_>| row.op().is_some_and(|op| op.current_ma.is_some());
+        let profiles: Vec<_> = operations.iter().copied().filter(with_profile).collect();
+        for (target, rows) in
+            [(Target::Record, records), (Target::Operation, operations), (Target::MotorProfile, profiles)]
+        {
+            parts.extend(part(target, shard, &rows, gateway_id)?);
         }
-        let (rows, mut places): (Vec<&Outgoing<'_>>, Vec<_>) = rows.iter().map(|(row, place)| (row, *place)).unzip();
-        if target == Target::Feed {
-            // Every row of it stands in another part as well.
-            places.clear();
+        let gaps: Vec<&StoredGap> = gaps.iter().filter(|gap| shard_of(&gap.device_id, shards) == shard).collect();
+        if !gaps.is_empty() {
+            let rows = columns::of_gaps(&gaps, gateway_id)?;
+            parts.push(Part { target: Target::Gap, shard, rows, places: Vec::new() });
         }
-        let rows = match target {
-            Target::Operation => columns::of_operations(&rows, gateway_id),
-            Target::MotorProfile => columns::of_profiles(&rows, gateway_id),
-            Target::Feed => columns::of_feed(&rows, gateway_id, to),
-            Target::Record | Target::DeadLetter | Target::Gap | Target::Shipment => {
-                columns::of_records(&rows, gateway_id)
-            }
-        }?;
-        parts.push(Part { target, rows, places });
-        Ok(())
-    };
-    add(Target::Record, &records)?;
-    add(Target::Operation, &operations)?;
-    add(Target::MotorProfile, &profiles)?;
-    if options.feed {
-        let mut heard: Vec<&Placed<'_>> = rows.iter().collect();
-        heard.sort_by_key(|(row, _)| row.hearing());
-        add(Target::Feed, &heard)?;
     }
+    let shard = shard_of(gateway_id, shards);
     if !dead.is_empty() {
         let rows = columns::of_dead_letters(&dead, gateway_id)?;
-        parts.push(Part { target: Target::DeadLetter, rows, places: Vec::new() });
-    }
-    if !gaps.is_empty() {
-        parts.push(Part { target: Target::Gap, rows: columns::of_gaps(&gaps, gateway_id)?, places: Vec::new() });
+        parts.push(Part { target: Target::DeadLetter, shard, rows, places: Vec::new() });
     }
     if options.feed {
-        let heard_from = rows.iter().map(|(row, _)| row.heard.heard_at).min();
-        let heard_from = heard_from.unwrap_or(GatewayTime(to.advanced_to.ms()));
-        let told = columns::of_shipment(gateway_id, to, rows.len() as u64, heard_from)?;
-        parts.push(Part { target: Target::Shipment, rows: told, places: Vec::new() });
+        parts.extend(fed(&rows, to, shard, gateway_id)?);
     }
     drop(rows);
     Ok(Loaded { batches, parts })
+}
+
+/// What one table of records gets; `None` where that is nothing.
+fn part(target: Target, shard: usize, rows: &[&Placed<'_>], gateway_id: &str) -> Result<Option<Part>, ArrowError> {
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let (rows, places): (Vec<&Outgoing<'_>>, Vec<_>) = rows.iter().map(|(row, place)| (row, *place)).unzip();
+    let rows = match target {
+        Target::Operation => columns::of_operations(&rows, gateway_id),
+        Target::MotorProfile => columns::of_profiles(&rows, gateway_id),
+        Target::Record | Target::DeadLetter | Target::Gap | Target::Feed | Target::Shipment => {
+            columns::of_records(&rows, gateway_id)
+        }
+    }?;
+    Ok(Some(Part { target, shard, rows, places }))
+}
+
+/// What the feed gets: all rows in the order of hearing, then the word that they are whole. Every row of it stands in another part as well, which has
+/// its place.
+fn fed(rows: &[Placed<'_>], to: Sealed, shard: usize, gateway_id: &str) -> Result<Vec<Part>, ArrowError> {
+    let mut heard: Vec<&Outgoing<'_>> = rows.iter().map(|(row, _)| row).collect();
+    heard.sort_by_key(|row| row.hearing());
+    let heard_from = heard.iter().map(|row| row.heard.heard_at).min();
+    let heard_from = heard_from.unwrap_or(GatewayTime(to.advanced_to.ms()));
+    let told = columns::of_shipment(gateway_id, to, rows.len() as u64, heard_from)?;
+    let mut parts = Vec::new();
+    if !heard.is_empty() {
+        let rows = columns::of_feed(&heard, gateway_id, to)?;
+        parts.push(Part { target: Target::Feed, shard, rows, places: Vec::new() });
+    }
+    parts.push(Part { target: Target::Shipment, shard, rows: told, places: Vec::new() });
+    Ok(parts)
 }
 
 type Placed<'a> = (Outgoing<'a>, (usize, usize));

@@ -67,6 +67,17 @@ pub enum ShipError {
     /// Files of shipped ranges could not be removed.
     #[error("shipped files could not be removed")]
     LetGo(#[from] SealError),
+    /// The number of shards changed while a range was on its way: its rows would go to other shards, and those that were taken would double.
+    #[error(
+        "a range is on its way to {found} shards, and there are {given} now; ship it with the former ones first, and change them while nothing waits \
+         (zenei_ship_lag_records is 0)"
+    )]
+    Shards {
+        /// As the range was begun.
+        found: u64,
+        /// Now.
+        given: usize,
+    },
     /// What a restart needs could not be kept.
     #[error("the batteries at rest can't be kept")]
     Memory(#[from] SnapshotError),
@@ -105,7 +116,8 @@ pub struct ShipOptions {
 pub struct Shipper {
     store: ParquetStore,
     control: Control,
-    server: Server,
+    /// One of each shard; at least one.
+    servers: Vec<Server>,
     form: Form,
     options: ShipOptions,
     rest: Option<RestVoltages>,
@@ -122,7 +134,15 @@ impl Shipper {
     pub fn new(store: ParquetStore, control: Control, server: Server, form: Form, options: ShipOptions) -> Self {
         let attempts = backoff::Jitter::new(&options.gateway_id);
         let shown = watch::Sender::default();
-        Self { store, control, server, form, options, rest: None, attempts, shown, has_let_go: false, told: None }
+        let servers = vec![server];
+        Self { store, control, servers, form, options, rest: None, attempts, shown, has_let_go: false, told: None }
+    }
+
+    /// Ships to the shards of a cluster, one server of each in the order in which the cluster numbers them, in place of the one server. The number must
+    /// stay the same while a range is on its way: a row belongs to the shard of its lock's hash.
+    #[must_use]
+    pub fn over_shards(self, servers: Vec<Server>) -> Self {
+        if servers.is_empty() { self } else { Self { servers, ..self } }
     }
 
     /// Shows to `shown` how far shipping has come, each time after it was committed.
@@ -131,9 +151,9 @@ impl Shipper {
         Self { shown, ..self }
     }
 
-    /// The server that it ships to.
-    pub fn server(&self) -> &Server {
-        &self.server
+    /// The servers that it ships to, one of each shard.
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
     }
 
     /// How far shipping has come.
@@ -155,7 +175,10 @@ impl Shipper {
         let before = shipped.to;
         let mut waiting = self.store.ranges(shipped.to, sealed)?.into();
         let max_rows = self.options.max_rows;
-        while let Some(shipment) = Shipment::next(&mut waiting, &self.store, &mut self.control, max_rows)? {
+        while let Some(shipment) = {
+            let shards = self.servers.len();
+            Shipment::next(&mut waiting, &self.store, &mut self.control, max_rows, shards)?
+        } {
             let outcome = self.ship_one(&shipment, shipped.to, wait);
             if !matches!(outcome, Ok(Some(_))) {
                 // It has learned from ranges that will be loaded again.
@@ -211,7 +234,7 @@ impl Shipper {
             Some(rest) => rest,
             None => self.warm(shipped_to)?,
         };
-        let loaded = load::loaded(read, shipment.to, &mut rest, &self.options)?;
+        let loaded = load::loaded(read, shipment.to, &mut rest, &self.options, self.servers.len())?;
         let Some(counted) = self.delivery(shipment, wait).all(&loaded)? else { return Ok(None) };
         self.remember(&rest, shipment.to)?;
         self.rest = Some(rest);
@@ -223,8 +246,8 @@ impl Shipper {
         shipment: &'a Shipment,
         wait: &'a mut dyn FnMut(Duration) -> Go,
     ) -> deliver::Delivery<'a> {
-        let Self { server, form, options, attempts, .. } = self;
-        deliver::Delivery { server, form, gateway_id: &options.gateway_id, shipment, attempts, wait }
+        let Self { servers, form, options, attempts, .. } = self;
+        deliver::Delivery { servers, form, gateway_id: &options.gateway_id, shipment, attempts, wait }
     }
 
     /// Keeps the batteries at rest for a restart that goes on from `to`; before the cursor moves there.

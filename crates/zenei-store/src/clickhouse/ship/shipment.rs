@@ -33,10 +33,17 @@ impl Shipment {
         store: &ParquetStore,
         control: &mut Control,
         max_rows: usize,
+        shards: usize,
     ) -> Result<Option<Self>, ShipError> {
         let Some(first) = waiting.pop_front() else { return Ok(None) };
         let from = first.from;
         let planned = planned(control)?.filter(|to| *to >= first.to);
+        if planned.is_some() {
+            let found = control.cursor("ship/plan_shards")?.unwrap_or(1);
+            if found != shards as u64 {
+                return Err(ShipError::Shards { found, given: shards });
+            }
+        }
         let together = match planned {
             Some(to) => waiting.iter().take_while(|range| range.to <= to).count(),
             None => fitting(&first, waiting, store, max_rows)?,
@@ -45,7 +52,7 @@ impl Shipment {
         let to = ranges.last().map_or_else(Sealed::default, |range| range.to);
         if planned.is_none() {
             // Also of one range alone: after a restart more may wait behind it, and nobody knows then whether it was taken.
-            plan(control, to)?;
+            plan(control, to, shards)?;
         }
         Ok(Some(Self { from, to, ranges }))
     }
@@ -88,8 +95,9 @@ fn planned(control: &Control) -> Result<Option<Sealed>, ControlError> {
     Ok(offset.zip(advanced_to).map(|(offset, ms)| Sealed { offset, advanced_to: time(ms) }))
 }
 
-fn plan(control: &mut Control, to: Sealed) -> Result<(), ControlError> {
+fn plan(control: &mut Control, to: Sealed, shards: usize) -> Result<(), ControlError> {
     let txn = control.begin()?;
+    txn.set_cursor("ship/plan_shards", shards as u64)?;
     txn.set_cursor("ship/plan_offset", to.offset)?;
     txn.set_cursor("ship/plan_advanced_to_ms", u64::try_from(to.advanced_to.ms()).unwrap_or(0))?;
     txn.commit()

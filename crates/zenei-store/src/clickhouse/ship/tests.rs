@@ -382,3 +382,34 @@ fn a_damaged_range_among_others_is_passed_over_alone() {
     let name = |from: i64, to: i64| format!("record:gw-1:{from}-{to}-{}", to / 100 * HOUR_MS);
     assert_eq!(tokens(&server.asked()), [name(0, 100), name(200, 300)]);
 }
+
+#[test]
+fn rows_go_to_the_shard_of_their_lock_and_other_shards_are_refused_while_a_range_is_on_its_way() {
+    let ranges = [vec![state(0, 1, 2900), state(1, 2, 2900), state(2, 3, 2900), state(3, 4, 2900)]];
+    let (first, second) = (FakeServer::start(|_, _| Answer::Taken), FakeServer::start(|_, _| Answer::Status(503)));
+    let server = |of: &FakeServer| {
+        let address = ServerAddress { url: of.url(), user: "default".into(), password: String::new() };
+        Server::new(&address, Timeouts { send: Duration::from_secs(20), answer: of.patience() }).unwrap()
+    };
+    let disk = SimDisk::new(0);
+    let mut control = Control::in_memory().unwrap();
+    seal(&disk, &ranges, &mut control);
+    let options = || ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 0, memory: None, feed: false };
+    let shipper = shipper_with(&disk, control, &first, options());
+    let mut shipper = shipper.over_shards(vec![server(&first), server(&second)]);
+    assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Stopped);
+    let (mut alone, third) = (shipper_with(&disk, shipper.control, &first, options()), &first);
+    let refused = alone.ship(&mut |_| Go::Stop).unwrap_err();
+    assert!(matches!(refused, ShipError::Shards { found: 2, given: 1 }), "{refused}");
+    let taking = FakeServer::start(|_, _| Answer::Taken);
+    let shipper = shipper_with(&disk, alone.control, &first, options());
+    let mut shipper = shipper.over_shards(vec![server(third), server(&taking)]);
+    assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
+    assert_eq!(shipper.shipped().unwrap().records, 4);
+    // The same rows again to the first, the same to whoever is the second now.
+    let (to_first, to_second) = (first.asked(), second.asked());
+    assert_eq!(to_first.len(), 2);
+    assert_eq!(to_first[0].same(), to_first[1].same());
+    assert_eq!(taking.asked()[0].same(), to_second[0].same());
+    assert_ne!(to_first[0].body, to_second[0].body);
+}
