@@ -284,10 +284,11 @@ impl Appender {
             for message in &parcel.messages {
                 let (topic, payload) = (message.topic.as_str(), &message.payload[..]);
                 match zenei_wire::Topic::parse(topic) {
-                    Ok(Heading::Foreign) => foreign += 1,
+                    // Whatever comes over the air has its sender's address for a topic.
+                    Ok(Heading::Foreign) if parcel.source != Source::Ble => foreign += 1,
                     Ok(Heading::Online) => online += 1,
                     // A bad topic becomes a dead letter where records are decoded.
-                    Ok(Heading::Record(_)) | Err(_) => {
+                    Ok(Heading::Record(_) | Heading::Foreign) | Err(_) => {
                         let heard_at = self.stamp.of_message(topic, payload);
                         let Parcel { source, authenticated, .. } = *parcel;
                         group.push(SpoolMessage { heard_at, source, authenticated, topic, payload });

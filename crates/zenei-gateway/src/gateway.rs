@@ -6,6 +6,7 @@ use crate::desk::Desk;
 use crate::driver::{Driver, DriverError, LineMaker, Parts, Progress, RecoverError, Saved};
 use crate::horizon::Horizon;
 use crate::seal_limits::SealLimits;
+use crate::source::ble::{self, BleConfig, BleHandle, Feed};
 use crate::source::ingress::{Ingress, IngressLimits};
 use crate::source::mqtt::{MqttConfig, MqttConfigError, Subscriber};
 use crate::source::sessions::Sessions;
@@ -44,6 +45,8 @@ pub struct GatewayConfig {
     pub ingress_limits: IngressLimits,
     /// The broker; `None`: none.
     pub mqtt: Option<MqttConfig>,
+    /// The radio; `None`: none.
+    pub ble: Option<BleConfig>,
     /// What the asset registry says.
     pub registry: Vec<Registration>,
     /// Whose the addresses of advertisements are, and with which keys they speak.
@@ -68,6 +71,7 @@ impl GatewayConfig {
             ingress: None,
             ingress_limits: IngressLimits::default(),
             mqtt: None,
+            ble: None,
             registry: Vec::new(),
             keys: Arc::default(),
             line,
@@ -141,6 +145,7 @@ pub struct Running {
     ingress_addr: Option<SocketAddr>,
     core: Core,
     counters: Arc<Counters>,
+    radio: Option<BleHandle>,
     clock: Clock,
     stop: watch::Sender<bool>,
     sources: JoinSet<()>,
@@ -170,7 +175,8 @@ impl Gateway {
         let path = config.state_dir.join("sessions");
         let sessions = Sessions::open(&path).map_err(|source| StartError::Sessions { path, source })?;
         let (clock, ingress_limits, mqtt) = (config.clock.clone(), config.ingress_limits, config.mqtt.clone());
-        let core = Core::start(config, Box::new(desk), disk, layout, lock)?;
+        let (radio, keys, heard) = (config.ble.clone(), Arc::clone(&config.keys), Arc::<ble::Counters>::default());
+        let core = Core::start(config, Box::new(desk), disk, layout, lock, Arc::clone(&heard))?;
 
         let counters = Arc::new(Counters::default());
         let (stop, stopped) = watch::channel(false);
@@ -185,9 +191,14 @@ impl Gateway {
         }
         if let Some(config) = mqtt {
             let subscriber = Subscriber { config, inlet: core.inlet.clone(), counters: Arc::clone(&counters) };
-            sources.spawn(subscriber.run(stopped));
+            sources.spawn(subscriber.run(stopped.clone()));
         }
-        Ok(Running { ingress_addr, core, counters, clock, stop, sources })
+        let radio = radio.map(|config| {
+            let (feed, handle) = Feed::start(config, keys, clock.clone(), core.inlet.clone(), heard);
+            sources.spawn(feed.run(stopped));
+            handle
+        });
+        Ok(Running { ingress_addr, core, counters, radio, clock, stop, sources })
     }
 }
 
@@ -209,6 +220,7 @@ impl Core {
         disk: Arc<dyn Disk>,
         layout: Layout,
         lock: StateLock,
+        radio: Arc<ble::Counters>,
     ) -> Result<Self, StartError> {
         let control = Control::open(&layout.control()).map_err(RecoverError::from)?;
         let saved = Saved::read(&control)?;
@@ -233,7 +245,8 @@ impl Core {
             keys: config.keys,
             gateway_id: config.gateway_id,
             limits: config.seal,
-            lost_source: if config.mqtt.is_some() { Source::Mqtt } else { Source::Ingress },
+            lost_source: lost_source(config.mqtt.is_some(), config.ingress.is_some()),
+            radio,
             horizon: Arc::clone(&horizon),
             inlet: inlet.clone(),
             ignored: Arc::clone(&ignored),
@@ -253,6 +266,15 @@ impl Core {
         let (ended, outcome) = watch::channel(None);
         let driving = spawn("driver", move || drive(driver, &ended, for_driver))?;
         Ok(Self { ledger, progress, outcome, inlet, horizon, threads: vec![appending, driving] })
+    }
+}
+
+/// Whose a message counts as that the spool has lost: the way by which most come in.
+fn lost_source(has_broker: bool, has_ingress: bool) -> Source {
+    match (has_broker, has_ingress) {
+        (true, _) => Source::Mqtt,
+        (false, true) => Source::Ingress,
+        (false, false) => Source::Ble,
     }
 }
 
@@ -310,6 +332,11 @@ impl Running {
     /// What the sources count.
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
+    }
+
+    /// The radio; `None` where there is none.
+    pub fn radio(&self) -> Option<BleHandle> {
+        self.radio.clone()
     }
 
     /// The gateway's clock.

@@ -114,6 +114,46 @@ fn what_comes_faster_than_it_is_taken_is_dropped_and_counted_and_the_newest_is_t
     }
 }
 
+/// 5,000 a second for 30 seconds, or as fast as the machine can where that is slower.
+#[test]
+fn a_flood_of_half_a_minute_fills_no_memory_and_the_newest_of_each_lock_is_there() {
+    const SECONDS: u32 = 30;
+    const PER_SECOND: u32 = 5_000;
+    let bus = bus();
+    let bluez = FakeBlueZ::start(&bus).unwrap();
+    let mut bench = Bench::start(&bus);
+    bench.scanning();
+    let counters = bench.listening.counters();
+    let mut settled_kib = 0;
+    for second in 0..SECONDS {
+        let pace = bench.runtime.spawn(async { tokio::time::sleep(Duration::from_secs(1)).await });
+        for number in second * PER_SECOND..(second + 1) * PER_SECOND {
+            assert!(bluez.advertise(LOCKS[number as usize % 3], -70, &numbered(number)).unwrap());
+            // Somebody who takes one where fifty come.
+            if number.is_multiple_of(50) {
+                drop(bench.listening.take());
+            }
+        }
+        bench.runtime.block_on(pace).unwrap();
+        if second == SECONDS / 3 {
+            settled_kib = rss_kib();
+        }
+    }
+    let sent = u64::from(SECONDS * PER_SECOND);
+    wait_until(|| counters.heard.load(Ordering::SeqCst) == sent);
+    // Were each one kept, these would be 8 MiB more. Other tests of this process share it.
+    let grown_kib = rss_kib().saturating_sub(settled_kib);
+    assert!(grown_kib < 4 * 1024, "memory grew by {grown_kib} KiB, from {settled_kib}, in 20 seconds");
+    let left: Vec<Advertisement> = std::iter::from_fn(|| bench.listening.take()).collect();
+    let dropped = counters.dropped.load(Ordering::SeqCst);
+    assert!(dropped > sent * 9 / 10 && left.len() <= 24, "{dropped} dropped, {} left", left.len());
+    for (at, lock) in LOCKS.iter().enumerate() {
+        let newest = left.iter().rfind(|heard| heard.address.to_string() == *lock).unwrap();
+        let number = (0..SECONDS * PER_SECOND).rfind(|number| *number as usize % 3 == at).unwrap();
+        assert_eq!(newest.service_data, numbered(number));
+    }
+}
+
 #[test]
 fn bluez_is_killed_and_heard_again() {
     let bus = bus();
@@ -170,8 +210,10 @@ fn an_adapter_that_was_off_and_on_scans_again() {
     let mut bench = Bench::start(&bus);
     bench.scanning();
     bluez.power(false).unwrap();
+    assert_eq!(bench.down(), "the Bluetooth adapter was switched off");
     assert!(!bluez.advertise(LOCKS[0], -60, &[0]).unwrap(), "nothing is heard without power");
     bluez.power(true).unwrap();
+    bench.scanning();
     wait_until(|| bluez.scanners() == 1);
     bench.hear(&bluez, LOCKS[0], &[0, 1]);
     let steps = bench.listening.status().borrow().steps;
@@ -206,4 +248,18 @@ fn wait_until(mut is_so: impl FnMut() -> bool) {
         std::thread::park_timeout(Duration::from_millis(10));
     }
     panic!("not so within a minute");
+}
+
+/// As many bytes as a lock's encrypted advertisement has.
+fn numbered(number: u32) -> Vec<u8> {
+    let mut bytes = vec![0; 23];
+    bytes[19..].copy_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+/// Memory of this process, the stand-in's included.
+fn rss_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("linux tells");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has a line for it");
+    line.trim().trim_end_matches(" kB").parse().expect("it is a number")
 }

@@ -17,6 +17,7 @@ use crate::clock::Elapsed;
 use crate::desk::{Desk, DeskError};
 use crate::horizon::{BySource, Horizon, View, place_of};
 use crate::seal_limits::SealLimits;
+use crate::source::ble;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -98,6 +99,9 @@ pub(crate) struct Driver {
     inlet: Inlet,
     ignored: Arc<Ignored>,
     ignored_before: (u64, u64),
+    radio: Arc<ble::Counters>,
+    /// Of its drops: those that the ledger has.
+    radio_dropped: u64,
     ledger: Ledger,
     published: watch::Sender<Ledger>,
     progress: watch::Sender<Progress>,
@@ -237,6 +241,7 @@ impl Driver {
         let (foreign, online) = self.ignored_before;
         self.ledger.ignored_foreign = foreign + self.ignored.foreign.load(Ordering::Relaxed);
         self.ledger.ignored_online = online + self.ignored.online.load(Ordering::Relaxed);
+        self.count_dropped();
         self.ledger.spool_bytes = view.spool_bytes;
         self.ledger.pending = self.open.batch.rows.len() as u64 + self.line.held();
         self.ledger.gaps = self.line.missing();
@@ -249,6 +254,16 @@ impl Driver {
         let progress =
             Progress { processed: self.next, sealed: self.open.from, now: self.now, seal_wishes: self.seal_wishes };
         self.progress.send_if_modified(|shown| std::mem::replace(shown, progress) != progress);
+    }
+
+    /// Takes over what the radio dropped before the spool.
+    fn count_dropped(&mut self) {
+        let dropped = self.radio.dropped.load(Ordering::Relaxed);
+        let more = dropped.saturating_sub(std::mem::replace(&mut self.radio_dropped, dropped));
+        if more > 0 {
+            self.ledger.receive(Source::Ble, more);
+            self.ledger.drop_records(DropReason::QueueFull, more);
+        }
     }
 
     /// Counts what the spool holds and nobody has read yet as received and pending: a message as one record. Only for show; the checkpoint counts what was

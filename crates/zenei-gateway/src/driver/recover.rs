@@ -5,6 +5,7 @@ use crate::appender::{Ignored, Inlet};
 use crate::desk::Desk;
 use crate::horizon::{BySource, Horizon};
 use crate::seal_limits::SealLimits;
+use crate::source::ble;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -109,6 +110,7 @@ pub(crate) struct Parts {
     pub(crate) horizon: Arc<Horizon>,
     pub(crate) inlet: Inlet,
     pub(crate) ignored: Arc<Ignored>,
+    pub(crate) radio: Arc<ble::Counters>,
     pub(crate) published: watch::Sender<Ledger>,
     pub(crate) progress: watch::Sender<Progress>,
 }
@@ -167,6 +169,8 @@ impl Driver {
             inlet: parts.inlet,
             ignored: parts.ignored,
             ignored_before: (ledger.ignored_foreign, ledger.ignored_online),
+            radio: parts.radio,
+            radio_dropped: 0,
             ledger,
             published: parts.published,
             progress: parts.progress,

@@ -119,6 +119,7 @@ impl World {
             gateway_id: "gw".to_owned(),
             limits: SealLimits { rows: 1, dead_letter_bytes: 1, age: Duration::from_secs(3_600), idle_ms: None },
             lost_source: Source::Mqtt,
+            radio: Arc::default(),
             horizon,
             inlet,
             ignored: Arc::new(Ignored::default()),

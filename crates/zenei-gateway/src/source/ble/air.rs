@@ -1,5 +1,6 @@
 //! What one radio hears, on its way from the task that reads the bus to whoever takes it. Counts, stamps, remembers when a valid advertisement was last heard,
 //! and never makes the reading task wait. Must not know a bus or a registry. Called by the radio (which puts) and by the listener (which takes).
+use super::gate::{Gate, Passage};
 use super::place::Place;
 use super::{Advertisement, Counters};
 use crate::clock::{Clock, Elapsed};
@@ -18,10 +19,22 @@ const NEVER_HEARD: u64 = u64::MAX;
 pub enum Standing {
     /// Of nobody in the registry.
     Stranger,
-    /// Of a registered lock's address, but it can't be read or authenticated.
+    /// Of a registered lock's address, but it can't be read, or its key says that somebody else sent it.
     Doubtful,
-    /// Of a registered lock, and good as far as its key allows to tell.
+    /// Of a registered lock that has no key, in the clear: good as far as anybody can tell.
+    Plain,
+    /// Of a registered lock, and made with its key.
     Valid,
+}
+
+impl Standing {
+    /// Whether it shows that the radio hears what it should.
+    fn shows_hearing(self) -> bool {
+        match self {
+            Self::Valid | Self::Plain => true,
+            Self::Doubtful | Self::Stranger => false,
+        }
+    }
 }
 
 /// Judges an advertisement as it is heard, for the watchdog and for the room that it gets; what is stored is judged again.
@@ -30,6 +43,8 @@ pub type Judge = Box<dyn Fn(&Advertisement) -> Standing + Send + Sync>;
 /// The way in for a radio.
 pub(crate) struct Air {
     place: Mutex<Place>,
+    /// Where only what is new is wanted.
+    gate: Option<Mutex<Gate>>,
     arrived: Notify,
     judge: Judge,
     clock: Clock,
@@ -40,9 +55,10 @@ pub(crate) struct Air {
 }
 
 impl Air {
-    pub(crate) fn new(judge: Judge, clock: Clock, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(judge: Judge, news_only: bool, clock: Clock, counters: Arc<Counters>) -> Self {
         Self {
             place: Mutex::new(Place::default()),
+            gate: news_only.then(|| Mutex::new(Gate::new())),
             arrived: Notify::new(),
             judge,
             clock,
@@ -73,10 +89,28 @@ impl Air {
         let heard_at = self.clock.now();
         let advertisement = Advertisement { address, rssi_dbm, service_data, heard_at };
         let standing = (self.judge)(&advertisement);
-        if standing == Standing::Valid {
-            let now_ms = u64::try_from(self.now().as_millis()).unwrap_or(NEVER_HEARD - 1);
+        let now = self.now();
+        if standing.shows_hearing() {
+            let now_ms = u64::try_from(now.as_millis()).unwrap_or(NEVER_HEARD - 1);
             self.valid_at_ms.store(now_ms, Ordering::Relaxed);
             self.counters.valid.fetch_add(1, Ordering::Relaxed);
+        }
+        let Advertisement { address, service_data, .. } = &advertisement;
+        let passage = self.gate.as_ref().map_or(Passage::Passes, |gate| {
+            // A pass leaves a whole gate; a panic elsewhere changes nothing of that.
+            let mut gate = gate.lock().unwrap_or_else(PoisonError::into_inner);
+            gate.pass(*address, service_data, standing, now)
+        });
+        match passage {
+            Passage::Passes => {}
+            Passage::Repeated => {
+                self.counters.repeated.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            Passage::Refused => {
+                self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
         }
         let dropped = self.lock().put(advertisement, standing != Standing::Stranger);
         self.counters.dropped.fetch_add(dropped, Ordering::Relaxed);

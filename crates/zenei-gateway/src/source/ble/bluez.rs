@@ -3,10 +3,12 @@
 //! Dropping a session closes its connection, and BlueZ then ends its scan. Must not decide when; `supervisor` does. Called by `tend`.
 //!
 //! BlueZ's D-Bus API: doc/org.bluez.Adapter.rst and doc/org.bluez.Device.rst of its source.
+use super::Adapter;
 use super::air::Air;
 use super::radio::{EVENTS, Event, RadioError, Station};
 use futures_util::StreamExt as _;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -21,6 +23,8 @@ const DEVICE1: &str = "org.bluez.Device1";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
 const DBUS: &str = "org.freedesktop.DBus";
+/// Where the system bus listens. The D-Bus specification says `/var/run/…`, which a small system may not have as a link to here.
+const SOCKET: &str = "/run/dbus/system_bus_socket";
 /// BTHome's UUID 0xFCD2, as BlueZ writes it.
 const BTHOME: &str = "0000fcd2-0000-1000-8000-00805f9b34fb";
 /// What is subscribed to: what was heard, what came and went, and whether BlueZ itself is there.
@@ -47,15 +51,7 @@ pub(crate) struct Session {
 impl Session {
     /// Connects, finds the adapter, powers it on and starts the scan. What BlueZ has heard before is no news and is left.
     pub(crate) async fn open(station: Station, air: Arc<Air>) -> Result<(Self, mpsc::Receiver<Event>), RadioError> {
-        let built = async {
-            let builder = match station.bus.as_deref() {
-                Some(address) => zbus::connection::Builder::address(address)?,
-                None => zbus::connection::Builder::system()?,
-            };
-            builder.max_queued(QUEUE).build().await
-        }
-        .await;
-        let connection = built.map_err(|error| RadioError::Bus(Box::new(error)))?;
+        let connection = connect(&station).await?;
         let stream = MessageStream::from(&connection);
         let bus = "/org/freedesktop/DBus";
         for rule in MATCHES {
@@ -63,12 +59,7 @@ impl Session {
             matched.map_err(|error| RadioError::Bus(Box::new(error)))?;
         }
         let (told, events) = mpsc::channel(EVENTS);
-        let objects = connection
-            .call_method(Some(BLUEZ), "/", Some(OBJECT_MANAGER), "GetManagedObjects", &())
-            .await
-            .map_err(|error| refused("list its adapters", &error))?;
-        let objects: Objects = objects.body().deserialize().map_err(|error| refused("list its adapters", &error))?;
-        let (path, is_powered) = find(&objects, station.adapter.as_deref())?;
+        let (path, is_powered) = find(&objects(&connection).await?, station.adapter.as_deref())?;
         let reader = Reader { air, adapter: path.clone(), told };
         let reader = tokio::spawn(reader.read(stream));
         let session = Self { connection, adapter: path, reader };
@@ -81,7 +72,7 @@ impl Session {
 
     /// The adapter's name.
     pub(crate) fn adapter(&self) -> &str {
-        self.adapter.rsplit('/').next().unwrap_or(&self.adapter)
+        name(&self.adapter)
     }
 
     /// Stops the scan and starts it.
@@ -128,6 +119,37 @@ impl Drop for Session {
     }
 }
 
+/// The adapter of this station; nothing is changed.
+pub(crate) async fn look(station: &Station) -> Result<Adapter, RadioError> {
+    let connection = connect(station).await?;
+    let (path, is_powered) = find(&objects(&connection).await?, station.adapter.as_deref())?;
+    Ok(Adapter { adapter: name(&path).to_owned(), is_powered })
+}
+
+async fn connect(station: &Station) -> Result<Connection, RadioError> {
+    let here = std::env::var_os("DBUS_SYSTEM_BUS_ADDRESS").is_none() && Path::new(SOCKET).exists();
+    let address = station.bus.clone().or_else(|| here.then(|| format!("unix:path={SOCKET}")));
+    let built = async {
+        let builder = match address.as_deref() {
+            Some(address) => zbus::connection::Builder::address(address)?,
+            None => zbus::connection::Builder::system()?,
+        };
+        builder.max_queued(QUEUE).build().await
+    };
+    built.await.map_err(|error| RadioError::Bus(Box::new(error)))
+}
+
+async fn objects(connection: &Connection) -> Result<Objects, RadioError> {
+    let what = "list its adapters";
+    let objects = connection.call_method(Some(BLUEZ), "/", Some(OBJECT_MANAGER), "GetManagedObjects", &()).await;
+    objects.and_then(|objects| objects.body().deserialize()).map_err(|error| refused(what, &error))
+}
+
+/// The last part of an adapter's path.
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 /// The adapter of this name, or the first one, and whether it is on.
 fn find(objects: &Objects, wanted: Option<&str>) -> Result<(String, bool), RadioError> {
     let mut adapters: Vec<(&str, bool)> = objects
@@ -138,7 +160,6 @@ fn find(objects: &Objects, wanted: Option<&str>) -> Result<(String, bool), Radio
         })
         .collect();
     adapters.sort_unstable();
-    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
     let chosen = adapters.iter().find(|(path, _)| wanted.is_none_or(|wanted| name(path) == wanted));
     if let Some((path, is_powered)) = chosen {
         return Ok(((*path).to_owned(), *is_powered));
@@ -222,7 +243,7 @@ impl Reader {
             "InterfacesRemoved" => {
                 let (path, interfaces): (OwnedObjectPath, Vec<String>) = body.deserialize().ok()?;
                 let is_ours = path.as_str() == self.adapter && interfaces.iter().any(|name| name == ADAPTER1);
-                let adapter = self.adapter.rsplit('/').next().unwrap_or_default().to_owned();
+                let adapter = name(&self.adapter).to_owned();
                 is_ours.then_some(Event::Lost(RadioError::AdapterLost { adapter }))
             }
             "NameOwnerChanged" => {

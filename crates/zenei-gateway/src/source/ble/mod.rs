@@ -4,12 +4,16 @@
 mod air;
 #[cfg(target_os = "linux")]
 mod bluez;
+mod feed;
+mod gate;
 mod place;
 mod radio;
 mod supervisor;
 mod tend;
 
 pub use air::{Judge, Standing};
+pub(crate) use feed::Feed;
+pub use feed::{BleConfig, BleHandle};
 pub use radio::RadioError;
 pub use supervisor::{Ladder, Steps};
 
@@ -45,6 +49,8 @@ pub struct ListenOptions {
     pub bus: Option<String>,
     /// What to do when registered locks fall silent.
     pub ladder: Ladder,
+    /// Whether repetitions and floods of strangers are held back: for whoever keeps what is heard. An onlooker wants all of it.
+    pub news_only: bool,
     /// Whose an advertisement is. Called for each one that is heard: it must be quick and not wait.
     pub judge: Judge,
     /// What time it is.
@@ -55,7 +61,14 @@ impl ListenOptions {
     /// The first adapter, by the machine's clock, nobody registered, no watchdog: for whoever looks on.
     pub fn onlooker() -> Self {
         let ladder = Ladder { watch: false, power_cycle: false, exit: false };
-        Self { adapter: None, bus: None, ladder, judge: Box::new(|_| Standing::Stranger), clock: Clock::System }
+        Self {
+            adapter: None,
+            bus: None,
+            ladder,
+            news_only: false,
+            judge: Box::new(|_| Standing::Stranger),
+            clock: Clock::System,
+        }
     }
 }
 
@@ -64,9 +77,11 @@ impl ListenOptions {
 pub struct Counters {
     /// Advertisements with BTHome service data.
     pub heard: AtomicU64,
-    /// Of these: of registered locks, and good as far as their keys allow to tell.
+    /// Of these: of registered locks, and made with their keys; of a lock without one: in the clear.
     pub valid: AtomicU64,
-    /// Of these: dropped because newer ones, or too many strangers, took their room.
+    /// Of these: held back because the same was heard a short while ago.
+    pub repeated: AtomicU64,
+    /// Of these: dropped because newer ones took their room, or because too many are heard that no key vouches for.
     pub dropped: AtomicU64,
     /// Of these: longer than an advertisement can be.
     pub too_long: AtomicU64,
@@ -108,13 +123,35 @@ pub struct Listening {
 
 /// Listens, within a tokio runtime; also where there is no adapter yet: then [`Listening::status`] says so, and it is tried again.
 pub fn listen(options: ListenOptions) -> Listening {
-    let ListenOptions { adapter, bus, ladder, judge, clock } = options;
+    listen_and_count(options, Arc::default())
+}
+
+/// As [`listen`], with counters that somebody else reads, too.
+pub(crate) fn listen_and_count(options: ListenOptions, counters: Arc<Counters>) -> Listening {
+    let ListenOptions { adapter, bus, ladder, news_only, judge, clock } = options;
     let station = Station { adapter, bus };
-    let air = Arc::new(Air::new(judge, clock, Arc::default()));
+    let air = Arc::new(Air::new(judge, news_only, clock, counters));
     let (told, status) = watch::channel(Status::default());
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(tend::tend(station, ladder, Arc::clone(&air), told, Stop::new(stopped)));
     Listening { air, status, stop, task }
+}
+
+/// An adapter that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adapter {
+    /// Its name, `hci0`.
+    pub adapter: String,
+    /// Whether it is switched on.
+    pub is_powered: bool,
+}
+
+/// Looks whether there is an adapter of this name, or any, and changes nothing. Within a tokio runtime; the caller sets the bound.
+///
+/// # Errors
+/// What is missing.
+pub async fn look(adapter: Option<&str>) -> Result<Adapter, RadioError> {
+    radio::look(&Station { adapter: adapter.map(str::to_owned), bus: None }).await
 }
 
 impl Listening {

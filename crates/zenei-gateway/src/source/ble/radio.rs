@@ -75,10 +75,10 @@ pub(crate) enum Event {
 pub(crate) const EVENTS: usize = 64;
 
 #[cfg(target_os = "linux")]
-pub(crate) use super::bluez::Session;
+pub(crate) use super::bluez::{Session, look};
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) use elsewhere::Session;
+pub(crate) use elsewhere::{Session, look};
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere {
@@ -89,6 +89,10 @@ mod elsewhere {
     use tokio::sync::mpsc;
 
     pub(crate) struct Session;
+
+    pub(crate) async fn look(_station: &Station) -> Result<super::super::Adapter, RadioError> {
+        Err(RadioError::Unsupported)
+    }
 
     impl Session {
         pub(crate) async fn open(

@@ -200,7 +200,7 @@ impl Supervisor {
 
     /// Whether the scan runs, as far as anybody says.
     pub(crate) fn is_scanning(&self) -> bool {
-        self.phase == Phase::Scan
+        self.phase == Phase::Scan && self.powered
     }
 
     /// When the silence has lasted long enough for the next step; `None` while nobody is missed, or nothing more may be done.

@@ -159,6 +159,9 @@ impl Tended {
             }
             Event::Powered(on) => {
                 tracing::info!(on, "the bluetooth adapter was switched");
+                if !on {
+                    "the Bluetooth adapter was switched off".clone_into(&mut self.reason);
+                }
                 if let Some(order) = self.supervisor.powered(on, now) {
                     self.obey(order);
                 }

@@ -1,0 +1,128 @@
+//! From the air into the spool: what was heard becomes messages like those of every other source, as bytes, by whomever they are. Nothing waits for an
+//! acknowledgement, since nobody was promised one; while the spool takes nothing, the newest of each sender wait and the others are dropped and counted.
+//! Must not know what an advertisement says. Called by the gateway.
+use super::{
+    Advertisement, Counters, Hearing, Judge, Ladder, ListenOptions, Listening, Standing, Status, listen_and_count,
+};
+use crate::appender::{Inlet, Message};
+use crate::clock::Clock;
+use crate::source::Stop;
+use crate::source::packet::Topic;
+use bytes::Bytes;
+use std::sync::Arc;
+use tokio::sync::watch;
+use zenei_detect::Keyring;
+use zenei_store::Source;
+use zenei_wire::bthome;
+
+/// The most advertisements of one parcel. A guess: a tenth of a second of the fastest radio.
+const PARCEL: usize = 256;
+
+/// The radio of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BleConfig {
+    /// The adapter, `hci0`.
+    pub adapter: String,
+    /// Whether the adapter may be switched off and on when registered locks fall silent.
+    pub power_cycle: bool,
+    /// Whether [`BleHandle::given_up`] may ever return.
+    pub exit: bool,
+}
+
+/// A running radio, looked at from outside.
+#[derive(Clone, Debug)]
+pub struct BleHandle {
+    /// How it stands.
+    pub status: watch::Receiver<Status>,
+    /// What it counts.
+    pub counters: Arc<Counters>,
+}
+
+impl BleHandle {
+    /// Returns when nothing has helped: the process should end, so that its service manager starts it anew. Safe to cancel.
+    pub async fn given_up(&mut self) {
+        let waited = self.status.wait_for(|status| status.hearing == Hearing::GivenUp).await;
+        if waited.is_err() {
+            // The radio was stopped: it never will.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A radio that feeds the spool.
+pub(crate) struct Feed {
+    listening: Listening,
+    inlet: Inlet,
+}
+
+impl Feed {
+    /// Starts to listen, within a tokio runtime.
+    pub(crate) fn start(
+        config: BleConfig,
+        keys: Arc<Keyring>,
+        clock: Clock,
+        inlet: Inlet,
+        counters: Arc<Counters>,
+    ) -> (Self, BleHandle) {
+        let BleConfig { adapter, power_cycle, exit } = config;
+        let ladder = Ladder { watch: true, power_cycle, exit };
+        let options = ListenOptions {
+            adapter: Some(adapter),
+            ladder,
+            news_only: true,
+            judge: judge(keys),
+            clock,
+            ..ListenOptions::onlooker()
+        };
+        let listening = listen_and_count(options, Arc::clone(&counters));
+        let handle = BleHandle { status: listening.status(), counters };
+        (Self { listening, inlet }, handle)
+    }
+
+    /// Feeds until told to stop.
+    pub(crate) async fn run(mut self, mut stop: Stop) {
+        loop {
+            let first = tokio::select! {
+                () = stop.wait() => break,
+                first = self.listening.next() => first,
+            };
+            let mut messages: Vec<Message> = message(&first).into_iter().collect();
+            while messages.len() < PARCEL
+                && let Some(more) = self.listening.take()
+            {
+                messages.extend(message(&more));
+            }
+            let put = tokio::select! {
+                () = stop.wait() => break,
+                put = self.inlet.put(Source::Ble, false, messages) => put,
+            };
+            if put.is_err() {
+                break;
+            }
+        }
+        self.listening.stop().await;
+    }
+}
+
+/// `None` for a topic that MQTT does not allow, which none of these is.
+fn message(heard: &Advertisement) -> Option<Message> {
+    let Advertisement { address, rssi_dbm, service_data, heard_at: _ } = heard;
+    let spooled = bthome::Advertisement { address: *address, rssi_dbm: *rssi_dbm, service_data };
+    let topic = Topic::new(Bytes::from(spooled.topic())).ok()?;
+    Some(Message::new(topic, Bytes::from(spooled.payload())))
+}
+
+/// Judges by the keys of the registry.
+pub(crate) fn judge(keys: Arc<Keyring>) -> Judge {
+    Box::new(move |heard| {
+        let Advertisement { address, rssi_dbm, service_data, .. } = heard;
+        let sender = bthome::sender(service_data).unwrap_or(*address);
+        let Some(lock) = keys.find(sender) else { return Standing::Stranger };
+        let advertisement = bthome::Advertisement { address: *address, rssi_dbm: *rssi_dbm, service_data };
+        match keys.open(&advertisement) {
+            Ok(opened) if opened.counter.is_some() => Standing::Valid,
+            Ok(_) if lock.key.is_none() => Standing::Plain,
+            Ok(_) | Err(_) => Standing::Doubtful,
+        }
+    })
+}
