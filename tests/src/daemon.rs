@@ -151,6 +151,12 @@ impl Daemon {
         kib.unwrap_or_else(|| panic!("{path} says no memory: {status}")) * 1024
     }
 
+    /// How many files and sockets it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(folder).expect("linux lists open files").count()
+    }
+
     /// SIGKILL: nothing is written any more, nothing is closed in order.
     pub(crate) fn kill9(mut self) {
         self.child.kill().expect("a child can be killed");

@@ -1,5 +1,6 @@
 //! Tests of the whole: one binary, so that they link once. Each question is a module of its own.
 mod between;
+mod ble;
 mod bound;
 mod broker;
 mod clickhouse;

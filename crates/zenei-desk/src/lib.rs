@@ -11,5 +11,5 @@ pub mod incidents;
 mod samples;
 
 pub use driver::{DeskDriver, OpenError, TakeError, Taken};
-pub use http::{Handles, ServeError, serve};
+pub use http::{Figure, Figures, Handles, ServeError, Value, serve};
 pub use incidents::Incidents;

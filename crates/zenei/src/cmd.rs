@@ -7,6 +7,7 @@ mod desk;
 mod doctor;
 mod figures;
 mod incident;
+mod radio;
 mod record;
 mod replay;
 mod rules;

@@ -157,6 +157,16 @@ pub(crate) struct Ble {
     #[serde(default = "first_adapter")]
     #[schemars(extend("examples" = ["hci0"]))]
     pub(crate) adapter: String,
+    /// Whether the adapter may be switched off and on when locks that were heard fall silent. It disturbs whatever else uses it.
+    #[serde(default)]
+    pub(crate) power_cycle: bool,
+    /// Whether zenei may end, for its service manager to start it anew, when nothing else makes the locks heard again.
+    #[serde(default = "yes")]
+    pub(crate) exit: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn first_adapter() -> String {

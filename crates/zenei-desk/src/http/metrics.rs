@@ -36,6 +36,9 @@ impl Collector for Shown {
         }
         by_label(&mut encoder, &ledger)?;
         plain(&mut encoder, &ledger, shipped.damaged_ranges)?;
+        if let Some(radio) = &self.0.radio {
+            radio.encode(&mut encoder)?;
+        }
         self.open_incidents(&mut encoder)
     }
 }

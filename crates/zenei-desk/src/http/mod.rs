@@ -1,7 +1,10 @@
 //! What the desk shows over HTTP: health, metrics, and incidents as JSON. Reads only; whoever may open the socket may read it, so that it belongs on
 //! loopback or behind a proxy that knows its users. Knows no store: all it shows comes by the [`Handles`]. Called by the binary.
 mod api;
+mod figures;
 mod metrics;
+
+pub use figures::{Figure, Figures, Value};
 
 use crate::Incidents;
 use axum::Router;
@@ -22,6 +25,8 @@ pub struct Handles {
     pub ledger: watch::Receiver<Ledger>,
     /// What a remote store has of them; `None` where there is none.
     pub shipped: Option<watch::Receiver<Shipped>>,
+    /// What the radio counts, asked at each scrape; `None` where there is none.
+    pub radio: Option<Figures>,
     /// The incidents.
     pub incidents: Incidents,
     /// Whether records are heard and kept.

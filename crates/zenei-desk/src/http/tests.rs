@@ -27,6 +27,11 @@ async fn running() -> Running {
     let handles = Handles {
         ledger: ledger_seen,
         shipped: Some(shipped_seen),
+        radio: Some(Figures::new(|| {
+            let counts = Value::Counts { label: "kind", counts: vec![("a", 1), ("b", 2)] };
+            let level = Figure { name: "zenei_test_level", help: "A level", value: Value::Level(-3) };
+            vec![level, Figure { name: "zenei_test", help: "Counts", value: counts }]
+        })),
         incidents: driver.incidents().clone(),
         ready: ready_seen,
     };
@@ -117,6 +122,8 @@ async fn what_a_remote_store_has_is_shown_beside_the_ledger_which_still_adds_up(
         r#"zenei_dead_letter_total{reason="refused_by_store"} 1"#,
         "zenei_shipped_total 6",
         "zenei_ship_lag_records 3",
+        "zenei_test_level -3",
+        "zenei_test_total{kind=\"b\"} 2",
         "zenei_ship_damaged_ranges_total 3",
     ];
     for sample in samples {
@@ -171,7 +178,7 @@ async fn a_taken_address_is_an_error_that_names_it() {
     let running = running().await;
     let (_, ready) = watch::channel(true);
     let (_, ledger) = watch::channel(Ledger::default());
-    let handles = Handles { ledger, shipped: None, incidents: Incidents::default(), ready };
+    let handles = Handles { ledger, shipped: None, radio: None, incidents: Incidents::default(), ready };
     let refused = serve(running.address, handles, std::future::pending()).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("can't listen on {}", running.address));
 }

@@ -1,5 +1,7 @@
 //! `zenei doctor`: what would keep zenei from running here, and what to do about it. Looks, and changes nothing but a file that it takes away again.
 //! Opens sockets to what the configuration names, and only to that. Called by `cmd`.
+mod bluetooth;
+
 use super::contents;
 use crate::cli::WithConfig;
 use crate::config::{self, Config, Loaded, Problems, StoreKind};
@@ -20,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ROOM_BYTES: u64 = 1 << 30;
 
 /// What is looked at where there is no configuration: the usual places on one machine.
+const USUAL_PLACES: &str = "the usual places";
 const USUAL: &str = "state_dir = 'zenei-state'\n[mqtt]\nurl = 'mqtt://127.0.0.1:1883'\n[ingress]\nlisten = '127.0.0.1:1884'\n[ble]\n\
     [store.clickhouse]\nurl = 'http://127.0.0.1:8123'\n[http]\nlisten = '127.0.0.1:8080'\n";
 
@@ -78,7 +81,7 @@ pub(crate) fn run(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Fa
         }
     };
     let mut failed = 0;
-    for look in std::iter::once(first).chain(looks(&loaded.config)) {
+    for look in std::iter::once(first).chain(looks(&loaded.config, loaded.file != USUAL_PLACES)) {
         failed += usize::from(look.verdict == Verdict::Fail);
         tell(&look, arguments.json, out)?;
         out.flush()?;
@@ -110,7 +113,7 @@ fn configuration(path: &Path) -> Result<(Loaded, Look), Problems> {
     let variables = super::variables();
     if path == Path::new("zenei.toml") && !path.exists() {
         let working = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-        let loaded = config::parse("the usual places", USUAL, &working, &variables)?;
+        let loaded = config::parse(USUAL_PLACES, USUAL, &working, &variables)?;
         let remedy = "`zenei config init > zenei.toml` makes one; looking at the usual places instead";
         return Ok((loaded, Look::warn("config", "no zenei.toml here", remedy)));
     }
@@ -123,7 +126,7 @@ fn configuration(path: &Path) -> Result<(Loaded, Look), Problems> {
     Ok((loaded, look))
 }
 
-fn looks(config: &Config) -> impl Iterator<Item = Look> {
+fn looks(config: &Config, is_configured: bool) -> impl Iterator<Item = Look> {
     let mut looks = vec![state_dir(&config.state_dir), room(&config.state_dir), spool(&config.state_dir)];
     if let Some(mqtt) = &config.mqtt {
         let default_port = if mqtt.url.starts_with("mqtts:") { 8883 } else { 1883 };
@@ -135,8 +138,8 @@ fn looks(config: &Config) -> impl Iterator<Item = Look> {
     if let Some(http) = &config.http {
         looks.push(port("http", http.listen));
     }
-    if config.ble.is_some() {
-        looks.push(Look::warn("bluetooth", "this version of zenei does not hear Bluetooth LE", "remove [ble]"));
+    if let Some(ble) = &config.ble {
+        looks.push(bluetooth::look(ble, config.http.as_ref().map(|http| http.listen), is_configured));
     }
     if let Some(clickhouse) = &config.store.clickhouse {
         looks.push(clickhouse_ping(&clickhouse.url, config.store.kind));

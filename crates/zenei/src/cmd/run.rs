@@ -4,12 +4,13 @@ use super::desk::{DeskHere, line_maker};
 use super::shipping::Shipping;
 use super::signals;
 use crate::cli::Run;
-use crate::config::{self, Config, Mqtt, StoreKind};
+use crate::config::{self, Ble, Config, Mqtt, StoreKind};
 use crate::exit::Failure;
 use crate::output::Output;
 use std::net::SocketAddr;
 use tokio::sync::watch;
 use zenei_desk::{Handles, Incidents};
+use zenei_gateway::source::ble::{BleConfig, BleHandle};
 use zenei_gateway::{AckPolicy, Clock, Gateway, GatewayConfig, MqttConfig, Running, StartError};
 use zenei_store::layout::LockError;
 
@@ -64,6 +65,7 @@ async fn serve(
     let handles = Handles {
         ledger: gateway.ledger(),
         shipped: shipping.as_ref().map(Shipping::shipped),
+        radio: gateway.radio().map(super::radio::figures),
         incidents,
         ready: is_ready,
     };
@@ -80,9 +82,15 @@ async fn serve(
         Ok(()) | Err(Failure::OutputClosed) => {}
         Err(failure) => tracing::warn!(error = failure.text(), "where zenei listens can't be told"),
     }
+    let mut radio = gateway.radio();
+    let mut is_deaf = false;
     let failed = tokio::select! {
         () = asked.wait() => None,
         error = gateway.failed() => Some(error),
+        () = deaf(&mut radio) => {
+            is_deaf = true;
+            None
+        }
     };
     ready.send_replace(false);
     let stopped = gateway.stop().await;
@@ -100,6 +108,11 @@ async fn serve(
         pending = ledger.pending,
         "stopped cleanly"
     );
+    if is_deaf {
+        let what = "registered locks that were heard over Bluetooth LE stay silent, whatever was done to the adapter; zenei ends so that its service manager starts \
+                    it anew ([ble] exit = false keeps it)";
+        return Err(Failure::Unreachable(what.to_owned()));
+    }
     Ok(())
 }
 
@@ -117,6 +130,7 @@ fn start(config: &Config, contents: Contents, clock: Clock, ack: AckPolicy) -> R
             clock,
             ingress: config.ingress.as_ref().map(|ingress| ingress.listen),
             mqtt,
+            ble: config.ble.as_ref().map(radio),
             registry: registry.lines,
             keys: registry.keys,
             ack,
@@ -144,6 +158,18 @@ fn in_effect(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sy
     Failure::ConfigInEffect { what: what.to_owned(), source: source.into() }
 }
 
+fn radio(ble: &Ble) -> BleConfig {
+    BleConfig { adapter: ble.adapter.clone(), power_cycle: ble.power_cycle, exit: ble.exit }
+}
+
+/// Returns when the radio hears nothing whatever is done to it.
+async fn deaf(radio: &mut Option<BleHandle>) {
+    match radio {
+        Some(radio) => radio.given_up().await,
+        None => std::future::pending().await,
+    }
+}
+
 fn broker(mqtt: &Mqtt, gateway_id: &str) -> Result<MqttConfig, Failure> {
     let (host, port) = config::host_and_port(&mqtt.url, 1883);
     let login = match (&mqtt.username, &mqtt.password_file) {
@@ -163,6 +189,9 @@ fn listening(config: &Config, gateway: &Running, http: Option<SocketAddr>) -> St
     }
     if let Some(mqtt) = &config.mqtt {
         parts.push(format!("broker {} ({})", mqtt.url, mqtt.topics.join(", ")));
+    }
+    if let Some(ble) = &config.ble {
+        parts.push(format!("bluetooth {}", ble.adapter));
     }
     if let Some(address) = http {
         parts.push(format!("http://{address}/metrics"));

@@ -27,7 +27,8 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
     if let Some(ingress) = &config.ingress {
         refuse("ingress.cert_file", ingress.cert_file.is_some(), tls);
     }
-    refuse("ble", config.ble.is_some(), "hearing Bluetooth LE is not available");
+    let elsewhere = config.ble.is_some() && !cfg!(target_os = "linux");
+    refuse("ble", elsewhere, "hearing Bluetooth LE is available on Linux only");
     refuse(
         "detect.source",
         config.detect.source == DetectSource::ClickHouse,
@@ -36,8 +37,10 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
     let token_file = config.http.as_ref().is_some_and(|http| http.token_file.is_some());
     refuse("http.token_file", token_file, "the API has no tokens");
     refuse("notify", !config.notify.is_empty(), "telling others of incidents is not available");
-    if config.mqtt.is_none() && config.ingress.is_none() {
-        let text = "nothing is heard; [mqtt] (a broker) or [ingress] (hubs that publish here) is needed".to_owned();
+    if config.mqtt.is_none() && config.ingress.is_none() && config.ble.is_none() {
+        let text =
+            "nothing is heard; [mqtt] (a broker), [ingress] (hubs that publish here) or [ble] (a radio) is needed"
+                .to_owned();
         found.push(("", text));
     }
     found

@@ -263,7 +263,6 @@ fn what_is_not_built_yet_is_refused_at_run_and_told_at_check() {
         zenei.toml:12:11: `mqtt.ca_file`: TLS is not available in this version of zenei; remove it to run without
         zenei.toml:13:13: `mqtt.cert_file`: TLS is not available in this version of zenei; remove it to run without
         zenei.toml:17:13: `ingress.cert_file`: TLS is not available in this version of zenei; remove it to run without
-        zenei.toml:20:2: `ble`: hearing Bluetooth LE is not available in this version of zenei; remove it to run without
         zenei.toml:38:14: `http.token_file`: the API has no tokens in this version of zenei; remove it to run without
         zenei.toml:39:2: `notify`: telling others of incidents is not available in this version of zenei; remove it to run without
     "#]]
@@ -282,7 +281,7 @@ fn a_daemon_that_hears_nothing_is_a_mistake() {
     let ended = zenei(&["run"]).in_folder(&folder).run();
     assert_eq!(ended.code, 78);
     expect![[r#"
-        zenei.toml:1:1: nothing is heard; [mqtt] (a broker) or [ingress] (hubs that publish here) is needed
+        zenei.toml:1:1: nothing is heard; [mqtt] (a broker), [ingress] (hubs that publish here) or [ble] (a radio) is needed
     "#]]
     .assert_eq(&ended.stderr);
     let check = zenei(&["config", "check"]).in_folder(&folder).run();

@@ -65,8 +65,13 @@ impl Stage {
         };
         let gateway = Gateway::start(config, desk).map_err(|error| broken("start its gateway")(error.into()))?;
         let (ready, is_ready) = watch::channel(true);
-        let handles =
-            Handles { ledger: gateway.ledger(), shipped: None, incidents: incidents.clone(), ready: is_ready };
+        let handles = Handles {
+            ledger: gateway.ledger(),
+            shipped: None,
+            radio: None,
+            incidents: incidents.clone(),
+            ready: is_ready,
+        };
         let mut end = asked.clone();
         let http = zenei_desk::serve(loopback, handles, async move { end.wait().await }).await;
         let http = http.map_err(|error| broken("serve HTTP")(error.into()))?;

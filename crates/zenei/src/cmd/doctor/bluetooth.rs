@@ -1,0 +1,76 @@
+//! The radio: whether BlueZ and the adapter are there, and what a zenei that runs has had to do to keep hearing. Changes nothing: no scan is started, no power is
+//! switched. Called by `doctor`.
+use super::{Look, PATIENCE};
+use crate::cmd::radio::{SCANNING, STEPS};
+use crate::cmd::run::runtime;
+use crate::config::Ble;
+use std::error::Error as _;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use zenei_gateway::source::ble::{self, RadioError};
+
+const WHAT: &str = "bluetooth";
+/// More than `/metrics` ever has. A guess.
+const MAX_METRICS_BYTES: u64 = 1 << 20;
+
+/// Looks at the radio. Where nobody has configured it, it need not be there.
+pub(super) fn look(ble: &Ble, http: Option<SocketAddr>, is_configured: bool) -> Look {
+    let Ok(runtime) = runtime() else {
+        return Look::warn(WHAT, "can't be asked: the system gives no threads", "end what holds them");
+    };
+    let asked = async { tokio::time::timeout(PATIENCE, ble::look(Some(&ble.adapter))).await };
+    let found = runtime.block_on(asked).unwrap_or(Err(RadioError::TimedOut));
+    let steps = http.and_then(metrics).map(|metrics| history(&metrics)).unwrap_or_default();
+    match found {
+        Ok(found) if found.is_powered => Look::ok(WHAT, format!("{} is there and on{steps}", found.adapter)),
+        Ok(found) => {
+            let remedy = "zenei switches it on when it starts; where it can't, look at `rfkill`";
+            Look::warn(WHAT, format!("{} is there, but off{steps}", found.adapter), remedy)
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let (what, remedy) = text.split_once("; ").unwrap_or((&text, "look at the log of bluetoothd"));
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            let what = format!("{what}{cause}{steps}");
+            if is_configured { Look::fail(WHAT, what, remedy) } else { Look::warn(WHAT, what, remedy) }
+        }
+    }
+}
+
+/// What `/metrics` says of the radio, in words; nothing where the daemon has none.
+fn history(metrics: &str) -> String {
+    let value = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<i64>().ok());
+    let Some(scanning) = value(SCANNING) else { return String::new() };
+    let state = if scanning == 1 { "scans" } else { "does not scan" };
+    let prefix = format!("{STEPS}_total{{step=\"");
+    let steps = metrics.lines().filter_map(|line| {
+        let (step, count) = line.strip_prefix(&prefix)?.split_once("\"} ")?;
+        (count != "0").then(|| format!("{step} {count}"))
+    });
+    let steps: Vec<String> = steps.collect();
+    let steps = if steps.is_empty() { "nothing done yet".to_owned() } else { steps.join(", ") };
+    format!("; the zenei that runs {state} ({steps})")
+}
+
+fn metrics(http: SocketAddr) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&http, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = Vec::new();
+    stream.take(MAX_METRICS_BYTES).read_to_end(&mut answer).ok()?;
+    String::from_utf8(answer).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_daemon_has_done_is_told_in_words() {
+        let metrics = "# TYPE zenei_ble_scanning gauge\nzenei_ble_scanning 1\nzenei_ble_steps_total{step=\"opened\"} 3\n\
+                       zenei_ble_steps_total{step=\"exit\"} 0\nzenei_ble_steps_total{step=\"lost\"} 2\n";
+        assert_eq!(history(metrics), "; the zenei that runs scans (opened 3, lost 2)");
+        assert_eq!(history("zenei_stored_total 4\n"), "");
+        assert_eq!(history("zenei_ble_scanning 0\n"), "; the zenei that runs does not scan (nothing done yet)");
+    }
+}
