@@ -30,6 +30,8 @@ const LOCKS_MIN: usize = 3;
 const CHANCE_MAX: f64 = 1e-7;
 /// The same of a version that most of its locks came to run lately: a rollout is the likeliest reason that locks have in common. A guess.
 const CHANCE_UPDATED_MAX: f64 = 1e-5;
+/// Probability that all locks of a version that show it have one board by chance, below which the board is part of the cause. A guess.
+const BOARD_CHANCE_MAX: f64 = 1e-3;
 /// A shared cause stays for so long after its last finding.
 const LASTS_MS: i64 = 21 * DAY_MS;
 /// It is reported again with its new locks after so long.
@@ -228,7 +230,7 @@ impl Attribution {
                 best = Some((explains, Cause { symptom, kind, value: wanted.0, with: wanted.1 }));
             }
         }
-        best.map(|(_, cause)| cause)
+        best.map(|(_, cause)| cause).map(|cause| widen(cause, &affected, lock, moment))
     }
 
     fn found(&mut self, cause: Cause, anomaly: &Anomaly, device: DeviceIx, moment: Moment<'_>, out: &mut Findings) {
@@ -370,6 +372,19 @@ fn domain(cause: Cause, anomaly: &Anomaly) -> (Domain, Component) {
         ScopeKind::Lot | ScopeKind::HwRev | ScopeKind::Model => (Domain::Hardware, anomaly.component),
         ScopeKind::Site | ScopeKind::Device => (anomaly.domain, anomaly.component),
     }
+}
+
+/// A version on one board revision alone is the cause only where the version's other boards had the occasion to show it: else the version is.
+fn widen(cause: Cause, affected: &BTreeSet<DeviceIx>, lock: &Lock, moment: Moment<'_>) -> Cause {
+    if cause.kind != ScopeKind::FwHw {
+        return cause;
+    }
+    let runs = |other: &&Lock| other.labels.fw == lock.labels.fw;
+    let on_board = |other: &&Lock| runs(other) && other.labels.hw_rev == lock.labels.hw_rev;
+    let (all, same) = (moment.locks.iter().filter(runs).count(), moment.locks.iter().filter(on_board).count());
+    let found = affected.iter().map(|device| &moment.locks[device.0 as usize]).filter(runs).count();
+    let by_chance = libm::pow(same as f64 / all.max(1) as f64, found as f64);
+    if by_chance < BOARD_CHANCE_MAX { cause } else { Cause { kind: ScopeKind::Fw, with: Sym::NONE, ..cause } }
 }
 
 /// Probability of `count` or more where `expected` are expected (Poisson).

@@ -213,6 +213,10 @@ impl Engine {
         if symptom.is_power() {
             known.power_ms = Some(now_ms);
         } else if weak && (symptom.is_drive() || symptom == Symptom::Silence) {
+            if symptom == Symptom::Silence {
+                // A lock that is dead says nothing more of its battery; its silence stays explained for as long as it lasts.
+                known.power_ms = Some(now_ms);
+            }
             let why = "the lock's battery is failing, which explains it".to_owned();
             out.decisions.push(Decision { why, ..anomaly.refused(DecisionReason::PartOfWider) });
             return None;

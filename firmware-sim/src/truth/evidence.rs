@@ -131,9 +131,9 @@ pub(super) fn customer(faulty: &Trace, sound: &Trace) -> Option<i64> {
     pairs(faulty, sound).find(noticed).map(|(faulty, _)| faulty.at_ms)
 }
 
-/// When a number that can't be right is first heard: a hole, a copy, a wrong clock, a field that drifted.
-pub(super) fn first_heard(trace: &Trace, marks: &[Fate]) -> Option<i64> {
-    let at = trace.said.iter().position(|(_, fate)| marks.contains(fate))?;
+/// When a number that can't be right is first heard from a time on: a hole, a copy, a wrong clock, a field that drifted. Before that it is another fault's.
+pub(super) fn first_heard(trace: &Trace, from_ms: i64, marks: &[Fate]) -> Option<i64> {
+    let at = trace.said.iter().position(|(at_ms, fate)| *at_ms >= from_ms && marks.contains(fate))?;
     let heard = |(_, fate): &&(i64, Fate)| match fate {
         Fate::Sent | Fate::Doubled | Fate::Altered => true,
         // Held counts as heard when it was said: backlogs are short beside the days that matter here.

@@ -3,7 +3,7 @@
 //! What a record's time and its hearing differ by is delay plus the clock's error. A delay is never negative and varies; an error is the same in each record.
 //! Records heard at one moment (a backlog) count by the freshest of them. Must not know incidents or stores. Called by the engine.
 use super::Glance;
-use super::lanes::{forget, lane};
+use super::lanes::{Suspects, forget, lane};
 use super::lock::{Lock, RecordRef};
 use super::report::{self, Seen};
 use crate::fleet::{DeviceIx, Fleet};
@@ -33,6 +33,7 @@ pub struct Clock {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
     lanes: Vec<Lane>,
+    suspects: Suspects,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -102,18 +103,19 @@ impl Clock {
         lane.moments.rotate_left(1);
         lane.moments[MOMENTS - 1] = moment;
         lane.count = (lane.count + 1).min(MOMENTS as u8);
+        if lane.error(self.error_min_ms, self.spread_max_ms).is_some() {
+            self.state.suspects.add(glance.device);
+        } else if usize::from(lane.count) == MOMENTS {
+            lane.alarm_ms = None;
+        }
     }
 
-    /// Judges each lock.
+    /// Judges the locks whose clocks looked wrong in this window.
     pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
-        for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
-            let lane = &mut self.state.lanes[at];
-            let Some(behind_ms) = lane.error(self.error_min_ms, self.spread_max_ms) else {
-                if lane.count as usize == MOMENTS {
-                    lane.alarm_ms = None;
-                }
-                continue;
-            };
+        for device in self.state.suspects.take() {
+            let at = device.0 as usize;
+            let (lane, lock) = (&mut self.state.lanes[at], &locks[at]);
+            let Some(behind_ms) = lane.error(self.error_min_ms, self.spread_max_ms) else { continue };
             let since_ms = lane.moments[0].heard_ms;
             let observed = lane.moments[MOMENTS - 1].heard_ms - since_ms >= self.observed_min_ms;
             if !observed || lock.maintenance || lane.alarm_ms.is_some_and(|at_ms| now.ms() - at_ms < REPEAT_MS) {
@@ -129,7 +131,7 @@ impl Clock {
                 text(self.spread_max_ms)
             );
             let seen = Seen { value, baseline: 0.0, threshold, unit: "s", since_ms, confidence: 0.95, why };
-            let (device, records) = (DeviceIx(at as u32), lane.moments.iter().map(|moment| moment.record));
+            let records = lane.moments.iter().map(|moment| moment.record);
             findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
         }
     }

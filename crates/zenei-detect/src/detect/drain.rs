@@ -4,7 +4,7 @@
 //! voltage at rest confirms it, and stands alone where no estimate is reported. Both are taken as a fall below what a healthy lock may lose. Temperature is taken out
 //! of the voltage by a slope pooled over the model. Must not know simulators, incidents or stores. Called by the engine.
 use super::Glance;
-use super::lanes::{forget, lane};
+use super::lanes::{Suspects, forget, lane};
 use super::lock::{BATTERY_MV, Lock};
 use super::report::{self, Seen};
 use super::trail::Trail;
@@ -57,6 +57,7 @@ pub struct State {
     slopes: BTreeMap<Sym, Slope>,
     /// Versions that were reported, and when.
     versions: BTreeMap<Sym, i64>,
+    suspects: Suspects,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -155,22 +156,25 @@ impl Drain {
             lane.trail.clear();
             lane.alarm_ms = None;
             lane.noted = false;
-        } else {
+        } else if lane.voltage.depth() > 2.0 * lane.voltage.noise_of_depth() {
             lane.trail.add(glance.record, now_ms);
+            if self.depth(&self.state.lanes[glance.device.0 as usize], 0.0, 0.0).passes {
+                self.state.suspects.add(glance.device);
+            }
         }
     }
 
-    /// Judges each lock; called every few hours.
+    /// Judges the locks whose last heartbeat was deep; called every few hours.
     pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
-        let suspects: Vec<usize> = (0..self.state.lanes.len().min(locks.len()))
-            .filter(|&at| {
-                let lane = &self.state.lanes[at];
-                let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
-                due && !locks[at].maintenance && self.depth(lane, 0.0, 0.0).passes
-            })
-            .collect();
+        let mut suspects = self.state.suspects.take();
+        suspects.retain(|device| {
+            let (lane, lock) = (&self.state.lanes[device.0 as usize], &locks[device.0 as usize]);
+            let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
+            due && !lock.maintenance && self.depth(lane, 0.0, 0.0).passes
+        });
         let mut versions: BTreeMap<Sym, Option<i64>> = BTreeMap::new();
-        for at in suspects {
+        for device in suspects {
+            let at = device.0 as usize;
             let (percent, mv) = self.peers(at, locks);
             let depth = self.depth(&self.state.lanes[at], percent, mv);
             if !depth.passes {
@@ -181,7 +185,7 @@ impl Drain {
             let since_ms = *versions.entry(fw).or_insert_with(|| self.version_drains(fw, locks));
             match since_ms {
                 Some(since_ms) => self.report_version(fw, since_ms, now, locks, fleet, findings),
-                None => self.report(DeviceIx(at as u32), &depth, now, fleet, findings),
+                None => self.report(device, &depth, now, fleet, findings),
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::line::Findings;
 use crate::rules::Rule;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use zenei_wire::EngineTime;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -126,6 +126,8 @@ struct Case {
     sites: BTreeMap<Sym, (f64, f64)>,
     /// Events and what is expected of them by the others' rate, for each board revision.
     boards: BTreeMap<Sym, (f64, f64)>,
+    /// The board revision that was named when it was first reported: a finding keeps its scope.
+    named: Option<Option<Sym>>,
     locks: BTreeMap<DeviceIx, (u32, RecordRef)>,
     alarm: Option<(i64, f64)>,
     noted: bool,
@@ -241,11 +243,14 @@ impl FirmwareErrors {
     /// Judges the hour that ends at `now`.
     pub fn close_hour(&mut self, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
         let versions = self.versions_under_test();
+        let cells = Cells::of(&self.state.groups);
         for (code, events) in core::mem::take(&mut self.state.counts) {
             let weights = self.state.weights.remove(&code).unwrap_or_else(|| vec![0.0; self.state.groups.len()]);
-            let totals = Totals::of(&self.state.groups, &events, &weights);
+            let sums: Vec<Sums> =
+                events.iter().zip(&weights).map(|(&events, weight)| Sums { events, weight: weight / 24.0 }).collect();
+            let totals = Totals::of(&cells, &sums);
             for &fw in &versions {
-                self.weigh((fw, code), &totals, &events, &weights, now);
+                self.weigh((fw, code), &cells, &totals, &sums, now);
                 self.judge(fw, code, now, fleet, findings);
             }
             self.state.weights.insert(code, weights);
@@ -330,6 +335,7 @@ impl FirmwareErrors {
     fn learn_day(&mut self, now: EngineTime, locks: &[Lock]) {
         let State { lanes, codes, rates, groups, dispersion, swept, .. } = &mut self.state;
         let mut spread: BTreeMap<Sym, (f64, f64)> = BTreeMap::new();
+        let mut prepared: BTreeSet<Like> = BTreeSet::new();
         for (lane, lock) in lanes.iter_mut().zip(locks) {
             let awake = now.ms() - lock.heard_ms < SILENT_MS && lock.labels.fw != Sym::NONE;
             let old = now.ms() - lane.since_ms >= self.watch_ms;
@@ -338,10 +344,12 @@ impl FirmwareErrors {
             }
             if lane.role == Role::Settled && awake && !lock.maintenance {
                 let like = Like { model: lock.labels.model, hw_rev: lock.labels.hw_rev };
-                for &code in codes.iter() {
+                if prepared.insert(like) {
+                    codes.iter().for_each(|&code| _ = rates.entry((like, code)).or_default());
+                }
+                for (&(_, code), rate) in rates.range_mut((like, Sym::NONE)..=(like, Sym(u32::MAX))) {
                     let own = lane.codes.iter().find(|count| count.code == code);
                     let events = own.map_or(0.0, |count| f64::from(count.today));
-                    let rate = rates.entry((like, code)).or_default();
                     let expected = rate.per_day() * lane.propensity(code, rate.per_day());
                     if *swept && expected > 1e-4 && lane.group.is_some_and(|group| !groups[group as usize].updated) {
                         let sums = spread.entry(code).or_default();
@@ -385,15 +393,18 @@ impl FirmwareErrors {
                 groups.len() as u32 - 1
             });
             lane.group = Some(number);
+            // Both in the order of codes; a code that the kind never had has no rate.
+            let mut known = rates.range((like, Sym::NONE)..=(like, Sym(u32::MAX))).peekable();
             for (&code, weights) in weights.iter_mut() {
-                let rate = rates.get(&(like, code)).map_or(0.0, Rate::per_day);
+                while known.next_if(|&(&(_, other), _)| other < code).is_some() {}
+                let rate = known.next_if(|&(&(_, other), _)| other == code).map_or(0.0, |(_, rate)| rate.per_day());
                 weights[number as usize] += rate * lane.propensity(code, rate);
             }
         }
     }
 
     /// Adds an hour's events of one code to the case of one version.
-    fn weigh(&mut self, key: (Sym, Sym), totals: &Totals, events: &[f64], weights: &[f64], now: EngineTime) {
+    fn weigh(&mut self, key: (Sym, Sym), cells: &Cells, totals: &Totals, sums: &[Sums], now: EngineTime) {
         let State { groups, dispersion, cases, .. } = &mut self.state;
         let (fw, code) = key;
         let dispersion = dispersion.get(&code).copied().unwrap_or(1.0).max(1.0);
@@ -402,14 +413,13 @@ impl FirmwareErrors {
             case.started_ms = now.ms() - HOUR_MS;
         }
         // What the version under test has, and what is left for the others once all of the version is taken out.
-        let mut all: BTreeMap<Like, Split> = BTreeMap::new();
-        let mut within: BTreeMap<(Like, Sym), Split> = BTreeMap::new();
-        for (at, group) in groups.iter().enumerate().filter(|(_, group)| group.fw == fw) {
-            let sums = Sums { events: events[at], weight: weights[at] / 24.0 };
-            let like = all.entry(group.like).or_insert_with(|| Split::new(totals.like(group.like)));
-            like.take(sums, group.updated);
-            let place = (group.like, group.site);
-            within.entry(place).or_insert_with(|| Split::new(totals.within(place))).take(sums, group.updated);
+        let mut all: BTreeMap<usize, Split> = BTreeMap::new();
+        let mut within: BTreeMap<usize, Split> = BTreeMap::new();
+        for &at in cells.of_version.get(&fw).map_or(&[][..], |of| of) {
+            let (group, sums) = (&groups[at], sums[at]);
+            let (like, place) = (cells.like[at], cells.place[at]);
+            all.entry(like).or_insert_with(|| Split::new(totals.like[like])).take(sums, group.updated);
+            within.entry(place).or_insert_with(|| Split::new(totals.place[place])).take(sums, group.updated);
             if group.updated {
                 let site = case.sites.entry(group.site).or_default();
                 *site = (site.0 + sums.events, site.1 + sums.weight);
@@ -417,7 +427,7 @@ impl FirmwareErrors {
         }
         for (like, Split { tested, others }) in all {
             if others.weight > 0.0 {
-                let board = case.boards.entry(like.hw_rev).or_default();
+                let board = case.boards.entry(cells.likes[like].hw_rev).or_default();
                 *board = (board.0 + tested.events, board.1 + tested.weight);
             }
             if tested.weight > 0.0 && others.weight > 0.0 {
@@ -454,7 +464,8 @@ impl FirmwareErrors {
             None
         };
         let version = fleet.word(fw).unwrap_or("unknown");
-        let scope = match case.board().and_then(|board| fleet.word(board)) {
+        let board = case.named.unwrap_or_else(|| case.board());
+        let scope = match board.and_then(|board| fleet.word(board)) {
             Some(board) => Scope { kind: ScopeKind::FwHw, value: format!("{version}+{board}") },
             None => Scope { kind: ScopeKind::Fw, value: version.to_owned() },
         };
@@ -478,6 +489,7 @@ impl FirmwareErrors {
         let due = case.alarm.is_none_or(|(at, before)| now.ms() - at >= REPEAT_MS && all.max(within) > before);
         if due {
             case.alarm = Some((now.ms(), all.max(within)));
+            case.named = Some(board);
             self.report((fw, code), scope, now, fleet, findings);
         }
     }
@@ -541,30 +553,53 @@ struct Sums {
     weight: f64,
 }
 
+/// Which groups are alike, which stand in one place, and which run a version: found once an hour for all codes.
+struct Cells {
+    likes: Vec<Like>,
+    /// Of each group, the place of its kind in `likes`.
+    like: Vec<usize>,
+    /// Of each group, the number of its kind and site.
+    place: Vec<usize>,
+    places: usize,
+    of_version: BTreeMap<Sym, Vec<usize>>,
+}
+
+impl Cells {
+    fn of(groups: &[Group]) -> Self {
+        let (mut likes, mut like, mut place) = (Vec::new(), Vec::new(), Vec::new());
+        let mut places: BTreeMap<(Like, Sym), usize> = BTreeMap::new();
+        let mut of_version: BTreeMap<Sym, Vec<usize>> = BTreeMap::new();
+        for (at, group) in groups.iter().enumerate() {
+            let known = likes.iter().position(|like| *like == group.like);
+            like.push(known.unwrap_or_else(|| {
+                likes.push(group.like);
+                likes.len() - 1
+            }));
+            let next = places.len();
+            place.push(*places.entry((group.like, group.site)).or_insert(next));
+            of_version.entry(group.fw).or_default().push(at);
+        }
+        Self { likes, like, place, places: places.len(), of_version }
+    }
+}
+
 /// One code's hour over all versions: of like locks, and of like locks of one site.
 struct Totals {
-    like: BTreeMap<Like, Sums>,
-    within: BTreeMap<(Like, Sym), Sums>,
+    like: Vec<Sums>,
+    place: Vec<Sums>,
 }
 
 impl Totals {
-    fn of(groups: &[Group], events: &[f64], weights: &[f64]) -> Self {
-        let (mut like, mut within): (BTreeMap<Like, Sums>, BTreeMap<(Like, Sym), Sums>) = Default::default();
-        for ((group, events), weight) in groups.iter().zip(events).zip(weights) {
-            for sums in [like.entry(group.like).or_default(), within.entry((group.like, group.site)).or_default()] {
-                sums.events += events;
-                sums.weight += weight / 24.0;
+    fn of(cells: &Cells, sums: &[Sums]) -> Self {
+        let mut like = vec![Sums::default(); cells.likes.len()];
+        let mut place = vec![Sums::default(); cells.places];
+        for (at, of) in sums.iter().enumerate() {
+            for total in [&mut like[cells.like[at]], &mut place[cells.place[at]]] {
+                total.events += of.events;
+                total.weight += of.weight;
             }
         }
-        Self { like, within }
-    }
-
-    fn like(&self, like: Like) -> Sums {
-        self.like.get(&like).copied().unwrap_or_default()
-    }
-
-    fn within(&self, place: (Like, Sym)) -> Sums {
-        self.within.get(&place).copied().unwrap_or_default()
+        Self { like, place }
     }
 }
 

@@ -1,5 +1,6 @@
-//! A lane for each lock, grown as locks appear. Called by the detectors.
+//! A lane for each lock, grown as locks appear, and a list of those that a window has to look at: most locks have nothing to say in an hour. Called by the detectors.
 use crate::fleet::DeviceIx;
+use serde::{Deserialize, Serialize};
 
 /// The lane of this lock, made where it is new.
 pub fn lane<L: Default>(lanes: &mut Vec<L>, device: DeviceIx) -> &mut L {
@@ -14,5 +15,28 @@ pub fn lane<L: Default>(lanes: &mut Vec<L>, device: DeviceIx) -> &mut L {
 pub fn forget<L: Default>(lanes: &mut [L], device: DeviceIx) {
     if let Some(lane) = lanes.get_mut(device.0 as usize) {
         *lane = L::default();
+    }
+}
+
+/// Locks to look at when the window closes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Suspects {
+    listed: Vec<DeviceIx>,
+}
+
+impl Suspects {
+    /// Lists a lock; one that is listed last already is not listed again.
+    pub fn add(&mut self, device: DeviceIx) {
+        if self.listed.last() != Some(&device) {
+            self.listed.push(device);
+        }
+    }
+
+    /// Those listed, each once, ascending; the list is empty then.
+    pub fn take(&mut self) -> Vec<DeviceIx> {
+        let mut listed = core::mem::take(&mut self.listed);
+        listed.sort_unstable();
+        listed.dedup();
+        listed
     }
 }

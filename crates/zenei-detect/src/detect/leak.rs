@@ -3,7 +3,7 @@
 //! Within one boot the free memory may fall; what a firmware fills once (caches) it fills in its first hours, so these are passed over. The finding is not the fall
 //! but what follows: at the present rate the memory is used up before a fix could be rolled out. Must not know incidents or stores. Called by the engine.
 use super::Glance;
-use super::lanes::{forget, lane};
+use super::lanes::{Suspects, forget, lane};
 use super::lock::Lock;
 use super::report::{self, Seen};
 use super::trail::Trail;
@@ -35,6 +35,7 @@ pub struct Leak {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
     lanes: Vec<Lane>,
+    suspects: Suspects,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -102,18 +103,23 @@ impl Leak {
         }
         let allowed = self.share_per_day * f64::from(lane.first_b);
         lane.heap.add(f64::from(heap.0), now_ms, allowed, STEP_B);
-        if lane.heap.depth() > 0.0 {
+        if lane.heap.depth() > 2.0 * lane.heap.noise_of_depth() {
             lane.trail.add(glance.record, now_ms);
-        } else {
+            if lane.heap.depth() >= self.share_min * f64::from(lane.first_b) {
+                self.state.suspects.add(glance.device);
+            }
+        } else if lane.heap.depth() <= 0.0 {
             lane.trail.clear();
         }
     }
 
-    /// Judges each lock; called every few hours.
+    /// Judges the locks whose last heartbeat was low; called every few hours.
     pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
-        let count = self.state.lanes.len().min(locks.len());
-        for at in (0..count).filter(|&at| !locks[at].maintenance) {
-            let lane = &mut self.state.lanes[at];
+        for device in self.state.suspects.take() {
+            let (lane, lock) = (&mut self.state.lanes[device.0 as usize], &locks[device.0 as usize]);
+            if lock.maintenance {
+                continue;
+            }
             let depth_b = lane.heap.depth();
             let limit_b = (self.share_min * f64::from(lane.first_b)).max(self.sigmas * lane.heap.noise_of_depth());
             if lane.heap.count() <= 10 || depth_b < limit_b {
@@ -135,7 +141,7 @@ impl Leak {
             let sure = report::confidence(depth_b, limit_b);
             let threshold = baseline - limit_b;
             let seen = Seen { value, baseline, threshold, unit: "bytes", since_ms, confidence: sure, why };
-            let (device, records) = (DeviceIx(at as u32), lane.trail.records());
+            let records = lane.trail.records();
             findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
         }
     }

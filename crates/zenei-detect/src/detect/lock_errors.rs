@@ -4,7 +4,7 @@
 //! knows needs few reports, one that everybody reports needs many. An hour in which many locks report a code is their common matter and counts for none. The domain of
 //! the finding is the catalogue's first guess of the code. Must not know incidents or stores. Called by the engine.
 use super::Glance;
-use super::lanes::{forget, lane};
+use super::lanes::{Suspects, forget, lane};
 use super::lock::{Lock, RecordRef};
 use super::report::{self, Seen};
 use super::trail::Trail;
@@ -51,6 +51,8 @@ pub struct State {
     rates: BTreeMap<(Sym, Sym), Rate>,
     /// By model.
     watched: BTreeMap<Sym, Watched>,
+    /// Those that reported something this hour.
+    reporters: Suspects,
 }
 
 /// How often a code is reported by the locks of a model.
@@ -139,25 +141,26 @@ impl LockErrors {
             None => return,
         };
         lane.codes[at].reported.get_or_insert(glance.record);
+        self.state.reporters.add(glance.device);
     }
 
     /// Ends the hour: what many report is common; then judges each lock that reported something.
     pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        let spoke = self.state.reporters.take();
         let mut reporters: BTreeMap<(Sym, Sym), f64> = BTreeMap::new();
-        for (lane, lock) in self.state.lanes.iter().zip(locks) {
-            for count in lane.codes.iter().filter(|count| count.reported.is_some()) {
+        for &device in &spoke {
+            let lock = &locks[device.0 as usize];
+            for count in self.state.lanes[device.0 as usize].codes.iter().filter(|count| count.reported.is_some()) {
                 *reporters.entry((lock.labels.model, count.code)).or_default() += 1.0;
             }
-        }
-        if reporters.is_empty() {
-            return;
         }
         for (&(model, code), &count) in &reporters {
             let rate = self.state.rates.entry((model, code)).or_default();
             rate.reports += count;
             rate.today += count;
         }
-        for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
+        for device in spoke {
+            let (at, lock) = (device.0 as usize, &locks[device.0 as usize]);
             for slot in 0..self.state.lanes[at].codes.len() {
                 let count = &mut self.state.lanes[at].codes[slot];
                 let Some(record) = count.reported.take() else { continue };

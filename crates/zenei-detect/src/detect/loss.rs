@@ -5,7 +5,7 @@
 //! are not lost but can't be read. Records heard twice say nothing: brokers redeliver, and two gateways may hear one lock. Must not know incidents or stores. Called by
 //! the engine.
 use super::Glance;
-use super::lanes::{forget, lane};
+use super::lanes::{Suspects, forget, lane};
 use super::lock::{Lock, RecordRef};
 use super::report::{self, Seen};
 use super::trail::Trail;
@@ -28,7 +28,7 @@ const SHARE_MIN: f64 = 1e-4;
 /// So many locks of one gateway with holes in one hour: the gateway's matter.
 const TOGETHER: u32 = 3;
 /// So long after a record that can't be read its hole may show: until the lock's next record, at the slowest heartbeat (6 h, telemetry contract).
-const REFUSED_HOURS: u8 = 7;
+const REFUSED_MS: i64 = 7 * 3_600_000;
 /// Holes that wait for a heartbeat at most; of more the rest is not needed.
 const WAITS_MAX: usize = 8;
 /// An alarm is repeated after so long, while it lasts.
@@ -49,19 +49,20 @@ pub struct State {
     lanes: Vec<Lane>,
     bad: f64,
     records: f64,
+    suspects: Suspects,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Lane {
-    /// This hour.
-    records: u16,
+    /// Records since the lock was last weighed.
+    records: u32,
+    /// A hole in this hour.
     hole: Option<RecordRef>,
     /// Holes that wait for a heartbeat, one an hour.
     waits: SmallVec<[RecordRef; 2]>,
     beaten: bool,
-    /// Hours for which holes are still those of records that can't be read.
-    refused: u8,
-    /// Before.
+    /// Until when holes are still those of records that can't be read, ms.
+    refused_ms: Option<i64>,
     own_bad: f32,
     own_records: f32,
     excess: Excess,
@@ -110,77 +111,90 @@ impl Loss {
         }
         let lane = lane(&mut self.state.lanes, glance.device);
         lane.records = lane.records.saturating_add(1);
+        self.state.records += 1.0;
         if glance.hole {
             lane.hole = Some(glance.record);
         }
-        // One that is itself behind a hole shows that not all heartbeats are missing.
-        lane.beaten |= matches!(glance.row.body, Body::State(_));
+        // A heartbeat that is itself behind a hole shows that not all heartbeats are missing.
+        let waits = lane.hole.is_some() || !lane.waits.is_empty();
+        lane.beaten |= waits && matches!(glance.row.body, Body::State(_));
+        if waits {
+            self.state.suspects.add(glance.device);
+        }
     }
 
     /// A record came that can't be read: the hole that it leaves is no loss.
-    pub fn refused(&mut self, device: DeviceIx) {
+    pub fn refused(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
-            lane.refused = REFUSED_HOURS;
+            lane.refused_ms = Some(now.ms().saturating_add(REFUSED_MS));
         }
     }
 
-    /// Ends the hour: tells a gateway's trouble from a lock's, then judges.
+    /// Ends the hour: tells a gateway's trouble from a lock's, then judges. Only locks with holes are looked at: a sum of log likelihood ratios that restarts at 0
+    /// comes to the same when records without a hole are added together.
     pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        let suspects = self.state.suspects.take();
         let mut behind: BTreeMap<Sym, u32> = BTreeMap::new();
-        let count = self.state.lanes.len().min(locks.len());
-        for (lane, lock) in self.state.lanes.iter().zip(locks) {
-            if lane.hole.is_some() {
-                *behind.entry(lock.behind()).or_default() += 1;
+        for device in &suspects {
+            if self.state.lanes[device.0 as usize].hole.is_some() {
+                *behind.entry(locks[device.0 as usize].behind()).or_default() += 1;
             }
         }
-        for (at, lock) in locks.iter().enumerate().take(count) {
+        for device in suspects {
+            let (at, lock) = (device.0 as usize, &locks[device.0 as usize]);
             let lane = &mut self.state.lanes[at];
-            lane.refused = lane.refused.saturating_sub(1);
-            if lane.records == 0 {
+            let together = behind.get(&lock.behind()).copied().unwrap_or(0) >= TOGETHER;
+            let refused = lane.refused_ms.is_some_and(|until_ms| now.ms() < until_ms);
+            let hole = lane.hole.take();
+            if together || refused || lock.maintenance {
+                lane.waits.clear();
                 continue;
             }
-            let together = behind.get(&lock.behind()).copied().unwrap_or(0) >= TOGETHER;
-            let refused = lane.refused > 0;
-            self.learn(at, now, together || refused || lock.maintenance);
-            self.judge(at, now, fleet, findings);
+            if let Some(hole) = hole.filter(|_| lane.waits.len() < WAITS_MAX) {
+                lane.waits.push(hole);
+            }
+            if core::mem::take(&mut lane.beaten) && !lane.waits.is_empty() {
+                self.weigh(at, now);
+                self.judge(at, now, fleet, findings);
+            }
         }
     }
 
-    fn learn(&mut self, at: usize, now: EngineTime, excused: bool) {
-        let fleet = (self.state.bad + FLEET_WEIGHT * self.prior_share) / (self.state.records + FLEET_WEIGHT);
+    fn share(&self) -> f64 {
+        (self.state.bad + FLEET_WEIGHT * self.prior_share) / (self.state.records + FLEET_WEIGHT)
+    }
+
+    fn weigh(&mut self, at: usize, now: EngineTime) {
+        let fleet = self.share();
         let lane = &mut self.state.lanes[at];
-        let hole = lane.hole.take();
-        let records = f64::from(core::mem::take(&mut lane.records)).max(1.0);
-        if excused {
-            lane.waits.clear();
-            return;
-        }
-        if let Some(hole) = hole.filter(|_| lane.waits.len() < WAITS_MAX) {
-            lane.waits.push(hole);
-        }
-        let holes = if core::mem::take(&mut lane.beaten) { core::mem::take(&mut lane.waits) } else { SmallVec::new() };
+        let holes = core::mem::take(&mut lane.waits);
+        let records = f64::from(core::mem::take(&mut lane.records).max(1));
         let bad = holes.len() as f64;
         let own = (f64::from(lane.own_bad) + OWN_WEIGHT * fleet) / (f64::from(lane.own_records) + OWN_WEIGHT);
         let normal = own.max(fleet).max(SHARE_MIN);
-        lane.excess.add(bad, normal * records, [0.03, 0.1, 0.3].map(|share| share * records));
+        let suspected = |records: f64| [0.03, 0.1, 0.3].map(|share| share * records);
+        // First what went well, then the holes with the record that showed each.
+        let well = (records - bad).max(0.0);
+        lane.excess.add(0.0, normal * well, suspected(well));
+        if lane.excess.evidence() <= 0.0 {
+            (lane.since_records, lane.holes, lane.alarm_ms) = (0, 0, None);
+            lane.trail.clear();
+            lane.since_records += bad as u32;
+        } else {
+            lane.since_records += records as u32;
+        }
+        lane.excess.add(bad, normal * bad, suspected(bad));
         if lane.excess.evidence() < self.limit {
             lane.own_bad += bad as f32;
             lane.own_records += records as f32;
             self.state.bad += bad;
-            self.state.records += records;
         }
-        if lane.excess.evidence() <= 0.0 {
-            (lane.since_records, lane.holes, lane.alarm_ms) = (0, 0, None);
-            lane.trail.clear();
-            return;
-        }
-        lane.since_records += records as u32;
         lane.holes += holes.len() as u32;
         holes.into_iter().for_each(|record| lane.trail.add(record, now.ms()));
     }
 
     fn judge(&mut self, at: usize, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
-        let share = (self.state.bad + FLEET_WEIGHT * self.prior_share) / (self.state.records + FLEET_WEIGHT);
+        let share = self.share();
         let lane = &mut self.state.lanes[at];
         let evidence = lane.excess.evidence();
         let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);

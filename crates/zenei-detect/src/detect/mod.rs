@@ -31,7 +31,7 @@ pub use parameters::ParameterSpec;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// Slow falls are judged every few hours.
+/// Slow falls, and what no longer comes, are judged every few hours.
 const FALL_EVERY_MS: i64 = 2 * HOUR_MS;
 
 /// Which detector a rule drives.
@@ -292,7 +292,7 @@ impl Detector {
     /// A record of this lock was heard that can't be read: it is there, and nothing was lost.
     pub(crate) fn refused(&mut self, device: DeviceIx, now: EngineTime) {
         match self {
-            Self::Loss(loss) => loss.refused(device),
+            Self::Loss(loss) => loss.refused(device, now),
             Self::Silence(silence) => silence.refused(device, now),
             Self::Schema(schema) => schema.refused(device),
             Self::Drift(_)
@@ -377,11 +377,20 @@ impl Detector {
                 }
             }
             Self::Trouble(trouble) => trouble.close(now, locks, fleet, findings),
-            Self::Reboots(reboots) => reboots.close(now, locks, fleet, findings),
+            Self::Reboots(reboots) => {
+                reboots.close(now, locks, fleet, findings);
+                if ends(DAY_MS) {
+                    reboots.close_day(locks);
+                }
+            }
             Self::Silence(silence) => silence.close(now, locks, fleet, findings),
             Self::Clock(clock) => clock.close(now, locks, fleet, findings),
             Self::Loss(loss) => loss.close(now, locks, fleet, findings),
-            Self::Schema(schema) => schema.close(now, locks, fleet, findings),
+            Self::Schema(schema) => {
+                if ends(FALL_EVERY_MS) {
+                    schema.close(now, locks, fleet, findings);
+                }
+            }
         }
     }
 

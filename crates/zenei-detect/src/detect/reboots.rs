@@ -3,7 +3,7 @@
 //! A restart that somebody asked for (an update, a new battery) or that the supply forced (brown-out: the battery's matter) does not count. The rate is compared
 //! with that of the lock's model, whatever its firmware. Must not know incidents or stores. Called by the engine.
 use super::Glance;
-use super::lanes::{forget, lane};
+use super::lanes::{Suspects, forget, lane};
 use super::lock::Lock;
 use super::report::{self, Seen};
 use super::trail::Trail;
@@ -37,6 +37,7 @@ pub struct Reboots {
 pub struct State {
     lanes: Vec<Lane>,
     models: BTreeMap<Sym, Rate>,
+    suspects: Suspects,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -121,28 +122,38 @@ impl Reboots {
         }
         lane.restarts += restarts;
         lane.trail.add(glance.record, now_ms);
+        self.state.suspects.add(glance.device);
     }
 
-    /// Judges each lock; the time since its last restart speaks for it.
-    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
-        for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
-            let lane = &mut self.state.lanes[at];
+    /// Ends the day: the time since its last restart speaks for a lock.
+    pub fn close_day(&mut self, locks: &[Lock]) {
+        for (lane, lock) in self.state.lanes.iter_mut().zip(locks) {
             let Some(settled_ms) = lane.settled_ms else { continue };
             let model = self.state.models.entry(lock.labels.model).or_default();
             let per_day = model.per_day(self.prior_per_day);
             // While it is not heard nobody knows whether it restarts.
             let days = (lock.heard_ms - settled_ms).max(0) as f64 / DAY_MS as f64;
-            if days >= 1.0 {
-                lane.settled_ms = Some(lock.heard_ms);
-                let expected = per_day * days;
-                lane.excess.add(0.0, expected, suspected(per_day).map(|rate| rate * days));
-                model.days += days;
-                if lane.excess.evidence() <= 0.0 {
-                    lane.restarts = 0;
-                    lane.trail.clear();
-                    lane.alarm_ms = None;
-                }
+            if days < 1.0 {
+                continue;
             }
+            lane.settled_ms = Some(lock.heard_ms);
+            lane.excess.add(0.0, per_day * days, suspected(per_day).map(|rate| rate * days));
+            model.days += days;
+            if lane.excess.evidence() <= 0.0 {
+                lane.restarts = 0;
+                lane.trail.clear();
+                lane.alarm_ms = None;
+            }
+        }
+    }
+
+    /// Judges the locks that restarted.
+    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        for device in self.state.suspects.take() {
+            let at = device.0 as usize;
+            let (lane, lock) = (&mut self.state.lanes[at], &locks[at]);
+            let model = self.state.models.get(&lock.labels.model).copied().unwrap_or_default();
+            let per_day = model.per_day(self.prior_per_day);
             let evidence = lane.excess.evidence();
             let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
             if evidence < self.limit || lane.restarts < self.count_min || !due {
@@ -160,7 +171,7 @@ impl Reboots {
             let sure = report::confidence(evidence, self.limit);
             let seen =
                 Seen { value, baseline: per_day, threshold, unit: "restarts/day", since_ms, confidence: sure, why };
-            let (device, records) = (DeviceIx(at as u32), lane.trail.records());
+            let records = lane.trail.records();
             findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
         }
     }

@@ -2,7 +2,6 @@
 //! Called by the detectors; knows no rule.
 use super::lock::RecordRef;
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 /// How many of the newest are kept.
 const NEWEST: usize = 7;
@@ -11,7 +10,7 @@ const NEWEST: usize = 7;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trail {
     first: Option<(i64, RecordRef)>,
-    newest: SmallVec<[RecordRef; NEWEST]>,
+    newest: Vec<RecordRef>,
 }
 
 impl Trail {
@@ -21,15 +20,18 @@ impl Trail {
             self.first = Some((now_ms, record));
             return;
         }
-        if self.newest.len() == NEWEST {
-            self.newest.remove(0);
+        if self.newest.len() < NEWEST {
+            self.newest.push(record);
+        } else {
+            self.newest.rotate_left(1);
+            self.newest[NEWEST - 1] = record;
         }
-        self.newest.push(record);
     }
 
     /// Forgets them all.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.first = None;
+        self.newest.clear();
     }
 
     /// When the first one was heard, ms.

@@ -4,7 +4,7 @@
 //! it took no more current: friction costs both, an attempt that went nowhere costs time alone. Troubled operations of a few minutes are one: a person tries again. Their share is compared with that of the lock's own past drawn to its model's. Must not know incidents or stores.
 //! Called by the engine.
 use super::Glance;
-use super::lanes::{forget, lane};
+use super::lanes::{Suspects, forget, lane};
 use super::lock::Lock;
 use super::report::{self, Seen};
 use super::trail::Trail;
@@ -54,6 +54,7 @@ pub struct Trouble {
 pub struct State {
     lanes: Vec<Lane>,
     models: BTreeMap<Sym, Shares>,
+    suspects: Suspects,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -215,13 +216,17 @@ impl Trouble {
                 (lane.days_troubled, lane.day_ms) = (lane.days_troubled + 1, now_ms);
             }
             lane.trail.add(glance.record, now_ms);
+            if lane.excess.evidence() >= self.limit {
+                self.state.suspects.add(glance.device);
+            }
         }
     }
 
-    /// Judges each lock.
+    /// Judges the locks whose last trouble was beyond the limit.
     pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
-        for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
-            let lane = &mut self.state.lanes[at];
+        for device in self.state.suspects.take() {
+            let at = device.0 as usize;
+            let (lane, lock) = (&mut self.state.lanes[at], &locks[at]);
             let evidence = lane.excess.evidence();
             let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
             // One bad day may be a parcel in the door; far beyond the limit it is not.
@@ -244,7 +249,7 @@ impl Trouble {
             );
             let sure = report::confidence(evidence, self.limit);
             let seen = Seen { value, baseline, threshold, unit: "percent", since_ms, confidence: sure, why };
-            let (device, records) = (DeviceIx(at as u32), lane.trail.records());
+            let records = lane.trail.records();
             findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
         }
     }

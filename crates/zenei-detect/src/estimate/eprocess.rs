@@ -17,7 +17,8 @@ impl RateRatio {
     /// Adds one window: `events` in the group under test of expected weight `weight`, against `others` of expected weight `others_weight`.
     /// `dispersion` (≥ 1) is how much more than Poisson the counts vary; the likelihood is tempered by it.
     pub fn add(&mut self, events: f64, weight: f64, others: f64, others_weight: f64, dispersion: f64) {
-        if weight <= 0.0 || others_weight <= 0.0 {
+        // Without an event on either side each likelihood ratio is 1.
+        if weight <= 0.0 || others_weight <= 0.0 || events + others <= 0.0 {
             return;
         }
         let share = weight / (weight + others_weight);
