@@ -6,6 +6,7 @@ use super::Glance;
 use super::lanes::{forget, lane};
 use super::lock::{BATTERY_MV, Lock, RecordRef};
 use super::report::{self, Seen};
+use super::trail::Trail;
 use crate::estimate::high::High;
 use crate::fleet::{DeviceIx, Fleet};
 use crate::line::Findings;
@@ -49,8 +50,10 @@ struct Lane {
     others: u32,
     /// Since the last heartbeat that could be read.
     refused: u32,
-    since_ms: i64,
-    first: RecordRef,
+    /// Heartbeats that lack an expected field, since the last one that lacks none.
+    lacking: Trail,
+    /// Other records since the last heartbeat.
+    spoken: Trail,
     last: RecordRef,
     alarm_ms: Option<i64>,
 }
@@ -99,10 +102,8 @@ impl Schema {
         let now_ms = glance.now_ms;
         lane.last = glance.record;
         let Body::State(state) = &glance.row.body else {
-            if lane.others == 0 {
-                lane.first = glance.record;
-            }
             lane.others = lane.others.saturating_add(1);
+            lane.spoken.add(glance.record, now_ms);
             return;
         };
         if lane.beats > 0 && now_ms - lane.beat_ms > 60_000 {
@@ -110,18 +111,21 @@ impl Schema {
         }
         (lane.beats, lane.beat_ms) = (lane.beats.saturating_add(1), now_ms);
         (lane.others, lane.refused) = (0, 0);
+        lane.spoken.clear();
         for (at, is_there) in read(state).into_iter().enumerate() {
             if is_there {
                 lane.present[at] = lane.present[at].saturating_add(1);
                 lane.missing[at] = 0;
             } else if lane.present[at] >= STEADY {
-                if lane.missing.iter().all(|&missing| missing == 0) {
-                    (lane.since_ms, lane.first) = (now_ms, glance.record);
-                }
                 lane.missing[at] = lane.missing[at].saturating_add(1);
             } else {
                 lane.present[at] = 0;
             }
+        }
+        if lane.missing.iter().any(|&missing| missing > 0) {
+            lane.lacking.add(glance.record, now_ms);
+        } else {
+            lane.lacking.clear();
         }
     }
 
@@ -156,7 +160,7 @@ impl Schema {
                     baseline: 0.0,
                     threshold: f64::from(self.missing_min),
                     unit: "heartbeats",
-                    since_ms: lane.since_ms,
+                    since_ms: lane.lacking.since_ms().unwrap_or(lane.beat_ms),
                     confidence: 0.9,
                     why: format!(
                         "the field {} that stood in every heartbeat is missing or impossible in the last {}",
@@ -179,7 +183,13 @@ impl Schema {
                     ),
                 },
             };
-            let (device, records) = (DeviceIx(at as u32), [lane.first, lane.last].into_iter());
+            let trail = if field.is_some() { &lane.lacking } else { &lane.spoken };
+            let mut records: Vec<RecordRef> = trail.records().collect();
+            if records.is_empty() {
+                // Nothing but what can't be read came: the last record that could.
+                records.push(lane.last);
+            }
+            let (device, records) = (DeviceIx(at as u32), records.into_iter());
             findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
         }
     }
