@@ -13,6 +13,7 @@ mod forgery;
 mod hub;
 mod kill9;
 mod layering;
+mod many_gateways;
 mod metrics;
 mod mosquitto;
 mod mqtt_client;

@@ -46,6 +46,12 @@ impl Adverts {
         self.marks.clear();
     }
 
+    /// Forgets what a device has advertised, with what waits.
+    pub(crate) fn forget(&mut self, device: DeviceIx) {
+        self.ears.retain(|&(of, _), _| of != device);
+        self.deadlines.retain(|&(_, (of, _))| of != device);
+    }
+
     /// Takes one advertisement, whose record says what that one says; gives what intake is to take to `rows`.
     pub(crate) fn take(
         &mut self,

@@ -230,6 +230,14 @@ impl Engine {
         Some((symptom, device, anomaly))
     }
 
+    /// Forgets what was learned of a lock.
+    pub(crate) fn forget(&mut self, device: DeviceIx) {
+        if self.locks.len() > device.0 as usize {
+            self.event(EventKind::Installed, device, self.now.ms());
+            self.locks[device.0 as usize] = Lock::default();
+        }
+    }
+
     fn take(&mut self, row: &Row, fleet: &mut Fleet) {
         let device = row.device;
         let at = device.0 as usize;

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// version for each record must not fill the memory. A guess: a fleet of ten million locks has some ten thousand.
 pub const MAX_WORDS: usize = 1 << 20;
 
+/// What a forgotten lock is called, with its number behind it.
+pub const FORGOTTEN: &str = "forgotten";
+
 /// A lock's dense number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -72,6 +75,17 @@ impl Fleet {
     /// The lock's number, where it has one.
     pub fn find(&self, device_id: &str) -> Option<DeviceIx> {
         self.device_numbers.get(device_id).copied()
+    }
+
+    /// Takes a lock's id out of the index: its number stays, under a name that says nothing. The id gets another number when it is heard again.
+    pub(crate) fn forget(&mut self, device_id: &str) -> Option<DeviceIx> {
+        let device = self.device_numbers.remove(device_id)?;
+        let nameless: Box<str> = format!("{FORGOTTEN}-{}", device.0).into();
+        if let Some(id) = self.devices.get_mut(device.0 as usize) {
+            id.clone_from(&nameless);
+        }
+        self.device_numbers.insert(nameless, device);
+        Some(device)
     }
 
     /// The lock's id; empty for a number that this index never gave.

@@ -152,6 +152,13 @@ impl Intake {
         self.lanes.iter_mut().for_each(|lane| lane.registered = Labels::default());
     }
 
+    /// Forgets all that is known of a lock, what waits included.
+    pub(crate) fn forget(&mut self, device: DeviceIx) {
+        let Some(lane) = self.lanes.get_mut(device.0 as usize) else { return };
+        self.held -= std::mem::take(lane).held.len() as u64;
+        self.deadlines.retain(|&(_, of)| of != device);
+    }
+
     /// What the asset registry says of a lock.
     pub fn register(&mut self, registration: &Registration, fleet: &mut Fleet) {
         let at = fleet.number(&registration.device_id).0 as usize;

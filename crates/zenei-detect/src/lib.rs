@@ -29,7 +29,7 @@ pub mod rules;
 
 pub use anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind, Urgency};
 pub use batch::{Batch, Gap, Heard, Labels, Refused, Row};
-pub use fleet::{DeviceIx, Fleet, Registration, Sym};
+pub use fleet::{DeviceIx, FORGOTTEN, Fleet, Registration, Sym};
 pub use keyring::{Keyring, NotHeard};
 pub use line::{Deadline, Findings, Line, RestoreError};
 pub use rules::{Rule, RuleError, Rules};

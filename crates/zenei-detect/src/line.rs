@@ -150,6 +150,19 @@ impl Line {
         self.intake.missing()
     }
 
+    /// Forgets a lock: its name, what it said, what was learned of it, and what of it waits at a hole; says how many records waited. What it says after this is
+    /// heard as if for the first time.
+    pub fn forget(&mut self, device_id: &str) -> u64 {
+        let Some(device) = self.fleet.forget(device_id) else { return 0 };
+        let before = self.held();
+        if let Some(engine) = &mut self.engine {
+            engine.forget(device);
+        }
+        self.adverts.forget(device);
+        self.intake.forget(device);
+        before - self.held()
+    }
+
     /// The names behind the numbers of a batch.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet

@@ -6,11 +6,13 @@ mod appender;
 pub mod clock;
 mod desk;
 mod driver;
+pub mod forget;
 mod gateway;
 mod horizon;
 mod seal_limits;
 pub mod source;
 mod stamp;
+pub mod tail;
 #[cfg(test)]
 mod testing;
 
@@ -23,6 +25,7 @@ pub use seal_limits::SealLimits;
 pub use source::Counters;
 pub use source::ingress::IngressLimits;
 pub use source::mqtt::{MqttConfig, MqttConfigError};
+pub use tail::{Tail, TailConfig, TailError};
 
 /// An error and its causes on one line, for logs.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {

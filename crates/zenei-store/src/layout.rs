@@ -66,6 +66,11 @@ impl Layout {
         self.root.join("shipping")
     }
 
+    /// Directory of the snapshots of what is detected on other gateways' records.
+    pub fn tail(&self) -> PathBuf {
+        self.root.join("tail")
+    }
+
     /// Directory of the Parquet store.
     pub fn parquet(&self) -> PathBuf {
         self.root.join("parquet")

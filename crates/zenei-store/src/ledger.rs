@@ -21,12 +21,21 @@ pub enum DropReason {
     NoKey,
     /// An advertisement of a device that nobody registered, where too many such are heard.
     Strangers,
+    /// It waited at a hole when its lock was erased.
+    Forgotten,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: &'static [Self] =
-        &[Self::SpoolFull, Self::CorruptSpool, Self::QueueFull, Self::Replayed, Self::NoKey, Self::Strangers];
+    pub const ALL: &'static [Self] = &[
+        Self::SpoolFull,
+        Self::CorruptSpool,
+        Self::QueueFull,
+        Self::Replayed,
+        Self::NoKey,
+        Self::Strangers,
+        Self::Forgotten,
+    ];
 
     /// The word in `/metrics`.
     pub const fn as_str(self) -> &'static str {
@@ -37,6 +46,7 @@ impl DropReason {
             Self::Replayed => "replayed",
             Self::NoKey => "no_key",
             Self::Strangers => "strangers",
+            Self::Forgotten => "forgotten",
         }
     }
 }

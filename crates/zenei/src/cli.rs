@@ -54,7 +54,7 @@ the next start goes on from the spool.
   zenei run --config zenei.toml
   ZENEI__HTTP__LISTEN=127.0.0.1:9000 zenei run --config zenei.toml")]
     Run(Run),
-    /// Puts a recording, or a Parquet store, through the same intake, detection and desk, in virtual time
+    /// Puts a recording, or a store, through the same intake, detection and desk, in virtual time
     #[command(after_help = "\
 Writes anomalies.ndjson, incidents.ndjson, decisions.ndjson and summary.json. The same records and rules give the same bytes, but for figures of \
 time and memory.
@@ -64,7 +64,8 @@ A recording is NDJSON, one message a line, plain or gzip:
    \"payload\": {\"ts\": 1777626000000, \"battery_mv\": 2874}}   (on one line)
 
   zenei replay month.ndjson.gz --out result
-  zenei replay /var/lib/zenei --out result --rules rules/      what would these rules have found?")]
+  zenei replay /var/lib/zenei --out result --rules rules/      what would these rules have found?
+  zenei replay --clickhouse --config zenei.toml --out result   over every gateway")]
     Replay(Replay),
     /// What the store holds
     #[command(subcommand)]
@@ -78,6 +79,14 @@ A recording is NDJSON, one message a line, plain or gzip:
     /// Checks, shows and starts configurations
     #[command(subcommand)]
     Config(Config),
+    /// Erases a lock from this machine and from ClickHouse, and counts that nothing is left
+    #[command(after_help = "\
+Whose door was opened when is a resident's private matter. zenei must not run here meanwhile, and the lock should be gone from the field and from the \
+registry: what is heard later is kept again. May be broken off and run again; where several gateways hear the lock, run it on each of them and on the \
+desk's machine. Findings stay, under the name `forgotten`. Exit 0 where nothing names the lock any more; 69 where ClickHouse did not answer.
+
+  zenei forget BL0000123 --config zenei.toml")]
+    Forget(Forget),
     /// The tables of ClickHouse
     #[command(subcommand)]
     Schema(Schema),
@@ -138,8 +147,13 @@ pub(crate) struct Run {
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
     /// A recording (NDJSON, plain or gzip), or the folder of a Parquet store.
-    #[arg(value_name = "FILE|DIR")]
-    pub(crate) from: PathBuf,
+    #[arg(value_name = "FILE|DIR", required_unless_present = "clickhouse")]
+    pub(crate) from: Option<PathBuf>,
+    /// Plays what the ClickHouse of --config holds, as the gateways heard it; its rules and registry are used where none are named here.
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) clickhouse: bool,
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
     /// Folder for the results; made where it is missing.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
@@ -155,6 +169,16 @@ pub(crate) struct Replay {
     /// Prints the summary as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `zenei forget`.
+#[derive(Debug, Args)]
+pub(crate) struct Forget {
+    /// The lock's device id.
+    #[arg(value_name = "DEVICE")]
+    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) common: WithConfig,
 }
 
 /// `zenei record …`.

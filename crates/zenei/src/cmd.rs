@@ -6,6 +6,7 @@ mod demo;
 mod desk;
 mod doctor;
 mod figures;
+mod forget;
 mod incident;
 mod radio;
 mod record;
@@ -15,6 +16,7 @@ mod run;
 mod schema;
 mod shipping;
 mod signals;
+mod tailing;
 
 use crate::cli::Command;
 use crate::exit::Failure;
@@ -31,6 +33,7 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         | Command::Config(_)
         | Command::Schema(_)
         | Command::Doctor(_)
+        | Command::Forget(_)
         | Command::Backtest(_)
         | Command::Bench(_) => "warn",
     }
@@ -52,6 +55,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Incident(command) => incident::run(command, &mut out),
         Command::Rules(command) => rules::run(command, &mut out),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut out),
+        Command::Forget(arguments) => forget::run(&arguments, &mut out),
         Command::Backtest(_) => Err(lab("backtest")),
         Command::Bench(_) => Err(lab("bench")),
     }?;

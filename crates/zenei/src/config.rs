@@ -183,7 +183,7 @@ pub(crate) struct Registry {
 }
 
 /// How anomalies are found.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Detect {
     /// Folder of rule files; absent: the rules in the program.
@@ -192,6 +192,16 @@ pub(crate) struct Detect {
     pub(crate) rules: Option<PathBuf>,
     /// Which records are looked at.
     pub(crate) source: DetectSource,
+    /// How many days of the past a desk reads from ClickHouse where it starts without state, or with other rules.
+    #[schemars(range(min = 0, max = 3650))]
+    pub(crate) history_days: u16,
+}
+
+impl Default for Detect {
+    /// 60 days are a guess: what is normal for a lock is known within a month.
+    fn default() -> Self {
+        Self { rules: None, source: DetectSource::default(), history_days: 60 }
+    }
 }
 
 /// Which records are looked at.
@@ -264,6 +274,13 @@ pub(crate) enum NotifyKind {
     Alertmanager,
     /// Any HTTP endpoint.
     Webhook,
+}
+
+impl Config {
+    /// Whether this gateway hears locks; else it may still be a desk over what others shipped.
+    pub(crate) fn hears(&self) -> bool {
+        self.mqtt.is_some() || self.ingress.is_some() || self.ble.is_some()
+    }
 }
 
 /// A checked configuration.

@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::fmt;
 use zenei_detect::{Domain, Urgency};
+use zenei_store::control::TailProgress;
 use zenei_store::{DropReason, Ledger, Source};
 use zenei_wire::Reason;
 
@@ -38,6 +39,9 @@ impl Collector for Shown {
         plain(&mut encoder, &ledger, shipped.damaged_ranges)?;
         if let Some(radio) = &self.0.radio {
             radio.encode(&mut encoder)?;
+        }
+        if let Some(tail) = &self.0.tail {
+            tailed(&mut encoder, *tail.borrow())?;
         }
         self.open_incidents(&mut encoder)
     }
@@ -83,6 +87,21 @@ fn plain(encoder: &mut DescriptorEncoder, ledger: &Ledger, damaged_ranges: u64) 
         gauge(value).encode(metric)?;
     }
     Ok(())
+}
+
+/// How far the records of other gateways were taken; shown where there is such a desk.
+fn tailed(encoder: &mut DescriptorEncoder, tail: TailProgress) -> fmt::Result {
+    let counters = [
+        ("zenei_tail_records", "Records of all gateways that were taken, duplicates among them", tail.records),
+        ("zenei_tail_duplicate", "Of them those that were heard before, by this or another gateway", tail.duplicates),
+    ];
+    for (name, help, value) in counters {
+        let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(metric)?;
+    }
+    let up_to_s = tail.up_to.map_or(0, |up_to| u64::try_from(up_to.ms() / 1_000).unwrap_or(0));
+    let help = "Time up to which everything heard was taken, seconds since 1970";
+    gauge(up_to_s).encode(encoder.encode_descriptor("zenei_tail_up_to_seconds", help, None, MetricType::Gauge)?)
 }
 
 fn family<'l>(

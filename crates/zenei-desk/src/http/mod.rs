@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use zenei_store::Ledger;
 use zenei_store::clickhouse::Shipped;
+use zenei_store::control::TailProgress;
 
 /// What the server shows.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Handles {
     pub shipped: Option<watch::Receiver<Shipped>>,
     /// What the radio counts, asked at each scrape; `None` where there is none.
     pub radio: Option<Figures>,
+    /// How far a desk over many gateways has taken what they shipped; `None` where there is none.
+    pub tail: Option<watch::Receiver<TailProgress>>,
     /// The incidents.
     pub incidents: Incidents,
     /// Whether records are heard and kept.

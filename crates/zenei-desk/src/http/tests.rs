@@ -15,6 +15,7 @@ struct Running {
     ready: watch::Sender<bool>,
     ledger: watch::Sender<Ledger>,
     shipped: watch::Sender<Shipped>,
+    tail: watch::Sender<TailProgress>,
     driver: DeskDriver,
     stop: oneshot::Sender<()>,
 }
@@ -24,6 +25,7 @@ async fn running() -> Running {
     let (ready, ready_seen) = watch::channel(false);
     let (ledger, ledger_seen) = watch::channel(Ledger::default());
     let (shipped, shipped_seen) = watch::channel(Shipped::default());
+    let (tail, tail_seen) = watch::channel(TailProgress::default());
     let handles = Handles {
         ledger: ledger_seen,
         shipped: Some(shipped_seen),
@@ -32,13 +34,14 @@ async fn running() -> Running {
             let level = Figure { name: "zenei_test_level", help: "A level", value: Value::Level(-3) };
             vec![level, Figure { name: "zenei_test", help: "Counts", value: counts }]
         })),
+        tail: Some(tail_seen),
         incidents: driver.incidents().clone(),
         ready: ready_seen,
     };
     let (stop, stopped) = oneshot::channel();
     let shutdown = async move { _ = stopped.await };
     let address = serve("127.0.0.1:0".parse().unwrap(), handles, shutdown).await.unwrap();
-    Running { address, ready, ledger, shipped, driver, stop }
+    Running { address, ready, ledger, shipped, tail, driver, stop }
 }
 
 /// Head and body of the answer.
@@ -178,7 +181,7 @@ async fn a_taken_address_is_an_error_that_names_it() {
     let running = running().await;
     let (_, ready) = watch::channel(true);
     let (_, ledger) = watch::channel(Ledger::default());
-    let handles = Handles { ledger, shipped: None, radio: None, incidents: Incidents::default(), ready };
+    let handles = Handles { ledger, shipped: None, radio: None, tail: None, incidents: Incidents::default(), ready };
     let refused = serve(running.address, handles, std::future::pending()).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("can't listen on {}", running.address));
 }

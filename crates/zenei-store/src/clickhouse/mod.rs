@@ -1,7 +1,9 @@
 //! ClickHouse as the store: sealed ranges are shipped to it, and read back. Knows the tables of [`crate::schema`].
 mod columns;
+mod erase;
 #[cfg(test)]
 mod fake;
+mod feed;
 mod reader;
 mod self_test;
 mod server;
@@ -9,8 +11,11 @@ mod shard;
 pub mod ship;
 mod trouble;
 
-pub use reader::{RecordsError, each_record};
+pub use erase::{count_naming, erase};
+pub use feed::{ClickHouseFeed, Feed, Past, Told};
+pub use reader::{RecordsError, dead_letters, each_heard, each_record};
 pub use self_test::{SelfTestError, self_test};
 pub use server::{Server, ServerAddress, Timeouts};
+pub use ship::findings::{FindingsError, FindingsShipper, ship_findings_anew};
 pub use ship::{Ended, Go, ShipError, ShipOptions, Shipped, Shipper, shipped};
 pub use trouble::{MAX_TEXT_CHARS, Trouble, Verdict};

@@ -9,7 +9,9 @@ use arrow_array::{Array, ArrayRef, BooleanArray, ListArray, RecordBatch};
 use arrow_ipc::reader::StreamDecoder;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use bytes::Bytes;
+use serde::Deserialize;
 use std::sync::Arc;
+use zenei_wire::{GatewayTime, Reason};
 
 /// Why records can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,20 @@ pub enum RecordsError {
 }
 
 const QUERY: &str = include_str!("records.sql");
+/// Each record once, as the Parquet store would list it.
+const ONCE: &str = "\
+ORDER BY device_id, boot NULLS FIRST, seq NULLS FIRST, ts, identity_text, offset, index
+LIMIT 1 BY device_id, boot, seq, identity";
+/// In the order in which one gateway that heard everything would have heard it.
+const HEARING: &str = "ORDER BY heard_at, heard_by, offset, index";
+/// What a decoder of sealed files reads.
+pub(super) const FORM: &str = "\
+SETTINGS output_format_arrow_compression_method = 'none', output_format_arrow_string_as_string = 1,
+    output_format_arrow_low_cardinality_as_dictionary = 0, join_use_nulls = 0";
+const DAY_MS: i64 = 24 * 3_600_000;
+/// What ClickHouse's `DateTime64` can say: the years 1900 and 2299.
+pub(super) const EARLIEST_MS: i64 = -2_208_988_800_000;
+pub(super) const LATEST_MS: i64 = 10_413_791_999_999;
 
 /// Hands over every record, or those of one lock, by device id, boot, `seq`, time; of records with the same identity the one that the Parquet store
 /// would give. One batch at a time is in memory.
@@ -39,15 +55,116 @@ pub fn each_record(
     each: &mut dyn FnMut(StoredRecord),
 ) -> Result<(), RecordsError> {
     let wanted = if device_id.is_some() { "device_id = {device:String}" } else { "1" };
-    let sql = QUERY
+    let sql = query(form, wanted, ONCE);
+    let params: Vec<(&str, &str)> = device_id.map(|device_id| ("device", device_id)).into_iter().collect();
+    each_batch(server, &sql, &params, &mut |batch| {
+        (0..batch.len()).try_for_each(|at| {
+            each(batch.stored(at)?);
+            Ok(())
+        })
+    })
+}
+
+/// Hands over every record heard after `after` and up to `up_to`, in the order of hearing over all gateways; what two gateways heard comes twice. A day is
+/// asked for at a time, which the server sorts; here one batch at a time is in memory.
+///
+/// # Errors
+/// See [`RecordsError`], and what `each` says; it has then had a part.
+pub fn each_heard(
+    server: &Server,
+    form: &Form,
+    after: GatewayTime,
+    up_to: GatewayTime,
+    each: &mut dyn FnMut(&StoredBatch) -> Result<(), ReadError>,
+) -> Result<(), RecordsError> {
+    let wanted = "heard_at > fromUnixTimestamp64Milli({after:Int64}, 'UTC') AND heard_at <= fromUnixTimestamp64Milli({up_to:Int64}, 'UTC')";
+    let sql = query(form, wanted, HEARING);
+    let Some((first, last)) = heard_between(server, form, after, up_to)? else { return Ok(()) };
+    let mut after_ms = first.ms() - 1;
+    while after_ms < last.ms() {
+        // To the end of a day: then of a partition.
+        let day_end_ms = ((after_ms + 1).div_euclid(DAY_MS) + 1) * DAY_MS - 1;
+        let up_to_ms = day_end_ms.min(last.ms());
+        let (from, to) = (after_ms.to_string(), up_to_ms.to_string());
+        each_batch(server, &sql, &[("after", &from), ("up_to", &to)], each)?;
+        after_ms = up_to_ms;
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Span {
+    first_ms: Option<i64>,
+    last_ms: Option<i64>,
+}
+
+/// When the first and the last record between these times were heard; `None` where there is none.
+///
+/// # Errors
+/// What the server said.
+pub fn heard_between(
+    server: &Server,
+    form: &Form,
+    after: GatewayTime,
+    up_to: GatewayTime,
+) -> Result<Option<(GatewayTime, GatewayTime)>, Trouble> {
+    let between = |table: &str| {
+        format!(
+            "SELECT minOrNull(toUnixTimestamp64Milli(heard_at)) AS first, maxOrNull(toUnixTimestamp64Milli(heard_at)) AS last FROM {} \
+             WHERE heard_at > fromUnixTimestamp64Milli({{after:Int64}}, 'UTC') AND heard_at <= fromUnixTimestamp64Milli({{up_to:Int64}}, 'UTC')",
+            form.table(table)
+        )
+    };
+    let sql = format!(
+        "SELECT min(first) AS first_ms, max(last) AS last_ms FROM ({} UNION ALL {}) SETTINGS output_format_json_quote_64bit_integers = 0",
+        between("record"),
+        between("operation")
+    );
+    let (after, up_to) = (after.ms().clamp(EARLIEST_MS, LATEST_MS), up_to.ms().clamp(EARLIEST_MS, LATEST_MS));
+    let (after, up_to) = (after.to_string(), up_to.to_string());
+    let spans: Vec<Span> = server.lines(&sql, &[("after", &after), ("up_to", &up_to)])?;
+    let span = spans.into_iter().next().and_then(|span| span.first_ms.zip(span.last_ms));
+    Ok(span.map(|(first, last)| (GatewayTime(first), GatewayTime(last))))
+}
+
+#[derive(Deserialize)]
+struct OfReason {
+    reason: String,
+    letters: u64,
+}
+
+/// How many dead letters there are, by reason; one that this program does not know is left out.
+///
+/// # Errors
+/// What the server said.
+pub fn dead_letters(server: &Server, form: &Form) -> Result<Vec<(Reason, u64)>, Trouble> {
+    let sql = format!(
+        "SELECT reason, count() AS letters FROM {} GROUP BY reason ORDER BY reason SETTINGS output_format_json_quote_64bit_integers = 0",
+        form.table("dead_letter")
+    );
+    let rows: Vec<OfReason> = server.lines(&sql, &[])?;
+    Ok(rows.into_iter().filter_map(|row| Some((Reason::parse(&row.reason)?, row.letters))).collect())
+}
+
+fn query(form: &Form, wanted: &str, order: &str) -> String {
+    let select = QUERY
         .replace("{record}", &form.table("record"))
         .replace("{operation}", &form.table("operation"))
         .replace("{motor_profile}", &form.table("motor_profile"))
         .replace("{wanted}", wanted);
-    let params: Vec<(&str, &str)> = device_id.map(|device_id| ("device", device_id)).into_iter().collect();
+    format!("{select}{order}\n{FORM}")
+}
+
+/// Runs a query with the columns of a sealed file and hands over its rows.
+pub(super) fn each_batch(
+    server: &Server,
+    sql: &str,
+    params: &[(&str, &str)],
+    each: &mut dyn FnMut(&StoredBatch) -> Result<(), ReadError>,
+) -> Result<(), RecordsError> {
     let mut decoder = StreamDecoder::new();
     let mut failed = None;
-    server.fetch(&sql, &params, "ArrowStream", &mut |chunk| {
+    server.fetch(sql, params, "ArrowStream", &mut |chunk| {
         if failed.is_none() {
             failed = decode(&mut decoder, chunk, each).err();
         }
@@ -55,13 +172,14 @@ pub fn each_record(
     failed.map_or(Ok(()), Err)
 }
 
-fn decode(decoder: &mut StreamDecoder, chunk: Bytes, each: &mut dyn FnMut(StoredRecord)) -> Result<(), RecordsError> {
+fn decode(
+    decoder: &mut StreamDecoder,
+    chunk: Bytes,
+    each: &mut dyn FnMut(&StoredBatch) -> Result<(), ReadError>,
+) -> Result<(), RecordsError> {
     let mut buffer = chunk.into();
     while let Some(batch) = decoder.decode(&mut buffer)? {
-        let batch = StoredBatch::new(&with_absent_profiles(&batch)?)?;
-        for at in 0..batch.len() {
-            each(batch.stored(at)?);
-        }
+        each(&StoredBatch::new(&with_absent_profiles(&batch)?)?)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
--- Every record once, with the columns of a sealed file.
+-- Records with the columns of a sealed file; what uses this says which, and in which order.
 SELECT
     device_id,
     nullIf(site, '') AS site,
@@ -171,7 +171,3 @@ FROM (
     ) AS profile USING (device_id, ts_ms, gateway, spool_offset, spool_index)
     WHERE {wanted}
 )
-ORDER BY device_id, boot NULLS FIRST, seq NULLS FIRST, ts, identity_text, offset, index
-LIMIT 1 BY device_id, boot, seq, identity
-SETTINGS output_format_arrow_compression_method = 'none', output_format_arrow_string_as_string = 1,
-    output_format_arrow_low_cardinality_as_dictionary = 0, join_use_nulls = 0

@@ -11,6 +11,9 @@ use tokio::runtime::{Builder, Runtime};
 /// Bytes of an insert that are compressed and sent at a time: ClickHouse's own largest compressed block by default (`max_compress_block_size`).
 const SEND_BYTES: usize = 1 << 20;
 
+/// The longest query, in bytes; by default a server parses 256 KiB. A cursor for each of some ten thousand gateways stands in one.
+const MAX_QUERY_BYTES: usize = 8 << 20;
+
 /// Where a server is and who asks.
 #[derive(Clone)]
 pub struct ServerAddress {
@@ -90,7 +93,8 @@ impl Server {
         format: &str,
         each: &mut dyn FnMut(Bytes),
     ) -> Result<(), Trouble> {
-        let query = params.iter().fold(self.client.query_raw(sql), |query, (name, value)| query.param(name, value));
+        let query = self.client.query_raw(sql).with_setting("max_query_size", MAX_QUERY_BYTES.to_string());
+        let query = params.iter().fold(query, |query, (name, value)| query.param(name, value));
         self.runtime.block_on(async {
             let mut answer = query.fetch_bytes(format)?;
             loop {

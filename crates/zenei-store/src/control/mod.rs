@@ -1,13 +1,19 @@
 //! The control database: how far everything is sealed, what was found and decided, what must still be sent. Small state with transactions.
 //! Knows no record and no rule; bodies are JSON of the rooms that own them. One writer: the driver of a state directory. Any number of readers.
+mod erase;
+mod outgoing;
 mod read;
 mod schema;
+mod tail;
 mod txn;
 
 #[cfg(test)]
 mod tests;
 
+pub use erase::Erasure;
+pub use outgoing::Outgoing;
 pub use schema::VERSION;
+pub use tail::{Moved, TailCheckpoint, TailProgress, TailStep, Tailed};
 pub use txn::Txn;
 
 use crate::ledger::Ledger;

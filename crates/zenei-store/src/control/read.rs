@@ -207,6 +207,6 @@ fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, ControlError> {
         .map_err(|_| ControlError::BadRow { table: "control", found: format!("{value} where a count stands") })
 }
 
-fn parse<T: DeserializeOwned>(table: &'static str, text: &str) -> Result<T, ControlError> {
+pub(super) fn parse<T: DeserializeOwned>(table: &'static str, text: &str) -> Result<T, ControlError> {
     serde_json::from_str(text).map_err(|error| ControlError::BadRow { table, found: error.to_string() })
 }

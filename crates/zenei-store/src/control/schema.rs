@@ -10,7 +10,8 @@ pub const VERSION: i64 = STEPS.len() as i64;
 const APPLICATION_ID: i64 = 0x5a4e_4549;
 
 /// What makes version n+1 of version n. A released step never changes; a new one is added.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
 CREATE TABLE checkpoint (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     sealed_offset INTEGER NOT NULL,
@@ -76,7 +77,26 @@ CREATE TABLE cursor (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) STRICT;
-"];
+",
+    "
+CREATE TABLE tail (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    body TEXT NOT NULL
+) STRICT;
+CREATE TABLE tail_step (
+    number INTEGER PRIMARY KEY,
+    body TEXT NOT NULL
+) STRICT;
+CREATE TABLE erasure (
+    number INTEGER PRIMARY KEY,
+    device_id TEXT NOT NULL,
+    asked_at_ms INTEGER NOT NULL,
+    ended_at_ms INTEGER,
+    counts TEXT
+) STRICT;
+CREATE UNIQUE INDEX erasure_open ON erasure (device_id) WHERE ended_at_ms IS NULL;
+",
+];
 
 /// Refuses what a newer program, or another one, wrote.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), ControlError> {

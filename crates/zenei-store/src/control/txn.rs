@@ -8,7 +8,7 @@ use zenei_wire::Id;
 /// A transaction: all of it is durable after [`Txn::commit`], or nothing.
 #[derive(Debug)]
 pub struct Txn<'a> {
-    inner: Transaction<'a>,
+    pub(super) inner: Transaction<'a>,
 }
 
 impl<'a> Txn<'a> {
@@ -179,6 +179,6 @@ impl<'a> Txn<'a> {
     }
 }
 
-fn json<T: serde::Serialize>(table: &'static str, value: &T) -> Result<String, ControlError> {
+pub(super) fn json<T: serde::Serialize>(table: &'static str, value: &T) -> Result<String, ControlError> {
     serde_json::to_string(value).map_err(|error| ControlError::BadRow { table, found: error.to_string() })
 }

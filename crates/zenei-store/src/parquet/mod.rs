@@ -6,6 +6,7 @@
 //! crash replaces a file by itself.
 mod batch;
 pub(crate) mod columns;
+mod erase;
 mod ranges;
 mod record;
 mod rest;
@@ -14,6 +15,7 @@ mod rest;
 mod tests;
 
 pub use batch::StoredBatch;
+pub use erase::{EraseError, OfLock};
 pub use ranges::SealedRange;
 pub use record::{StoredRecord, to_json};
 pub use rest::{DeadLetters, Gaps, StoredGap};

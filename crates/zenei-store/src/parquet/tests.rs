@@ -328,3 +328,73 @@ fn a_damaged_or_foreign_file_is_an_error_with_its_name_and_the_others_are_read()
     assert!(matches!(&read[0], Err(ReadError::Parquet { path, .. }) if *path == first), "{read:?}");
     assert_eq!(read[1].as_ref().unwrap().record.seq, Some(1));
 }
+
+#[test]
+fn a_lock_is_taken_out_of_each_file_and_its_neighbours_stay_byte_for_byte_what_a_seal_without_it_writes() {
+    let (disk, without) = (SimDisk::new(1), SimDisk::new(2));
+    for (disk, all) in [(&disk, true), (&without, false)] {
+        let store = ParquetStore::open(Arc::new(disk.clone()), Path::new("/store")).unwrap();
+        for range in 0..3_u64 {
+            let mut fleet = Fleet::new();
+            let (kept, gone) = (fleet.number("BL10"), fleet.number("BL1"));
+            let rows: Vec<Row> = (0..40_u32)
+                .map(|seq| Row { device: if range == 1 || seq % 3 == 0 { gone } else { kept }, ..erasable(seq) })
+                .filter(|row| all || row.device == kept)
+                .collect();
+            let gap = |device| Gap { device, boot: 1, from_seq: 2, to_seq: 3, at: EngineTime(5) };
+            let gaps: Vec<Gap> = [gap(kept), gap(gone)].into_iter().filter(|gap| all || gap.device == kept).collect();
+            let dead = [("bitlock/v1/s/BL10/state", "{"), ("bitlock/v1/s/BL1/state", "{"), ("x", r#"{"id":"BL1"}"#)];
+            let letter = |(topic, bytes): (&str, &str)| {
+                let refusal = zenei_wire::Refusal::new(Reason::BadJson, "no");
+                DeadLetter::new(refusal, topic, bytes.as_bytes(), GatewayTime(7), 9, 0)
+            };
+            let dead: Vec<DeadLetter> = dead[..if all { 3 } else { 1 }].iter().copied().map(letter).collect();
+            let to = Sealed { offset: (range + 1) * 100, advanced_to: EngineTime(1_000) };
+            store.seal(&SealPlan { from: range * 100, to }, &fleet, &rows, &gaps, &dead, "gw-1").unwrap();
+        }
+    }
+    let store = ParquetStore::open(Arc::new(disk.clone()), Path::new("/store")).unwrap();
+    let left = store.count("BL1").unwrap();
+    assert_eq!(left, OfLock { records: 14 + 40 + 14, gaps: 3, dead_letters: 6 });
+    // Broken off at every step, and run again.
+    for calls in 0..60 {
+        disk.power_off_after(calls);
+        let done = store.erase("BL1").is_ok();
+        disk.crash(Loss::Drawn);
+        if done {
+            break;
+        }
+    }
+    store.erase("BL1").unwrap();
+    assert_eq!(store.count("BL1").unwrap(), OfLock::default());
+    assert_eq!(store.erase("BL1").unwrap(), OfLock::default());
+    for table in ["records", "gaps", "dead_letters"] {
+        let dir = Path::new("/store").join(table);
+        let names = crate::disk::Disk::list(&disk, &dir).unwrap();
+        assert_eq!(names, crate::disk::Disk::list(&without, &dir).unwrap());
+        for name in names {
+            let [a, b] = [&disk, &without].map(|disk| read_whole(disk, &dir.join(&name)).unwrap());
+            assert!(a == b, "{table}/{name} differs");
+        }
+    }
+}
+
+fn erasable(seq: u32) -> Row {
+    Row {
+        device: zenei_detect::DeviceIx(0),
+        site: Sym(0),
+        boot: Some(1),
+        seq: Some(seq),
+        identity: 0,
+        ts: DeviceTime(i64::from(seq)),
+        heard_at: GatewayTime(i64::from(seq)),
+        released_at: EngineTime(i64::from(seq)),
+        offset: u64::from(seq),
+        index: 0,
+        late: false,
+        authenticated: true,
+        labels: Labels::default(),
+        uptime_s: None,
+        body: Body::State(State::default()),
+    }
+}

@@ -121,7 +121,8 @@ impl Form {
         format!("{}.{name}{ending}", self.database)
     }
 
-    fn on_cluster(&self) -> String {
+    /// What makes a statement run on every server of a cluster; nothing on a single one.
+    pub(crate) fn on_cluster(&self) -> String {
         self.cluster.as_ref().map_or(String::new(), |cluster| format!(" ON CLUSTER '{cluster}'"))
     }
 

@@ -5,6 +5,7 @@
 //! Two lanes (files `p-…` and `r-…`) share one sequence of offsets: a disk that runs full costs routine heartbeats, not a lock's errors. Each
 //! append writes one frame per touched lane, and each frame carries where its group began. All offsets before that were durable when the frame
 //! was written, so a frame that is missing or broken below the newest such mark was damaged later; above it, it was never acknowledged.
+mod erase;
 mod frame;
 mod reader;
 mod recovery;
@@ -14,6 +15,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use erase::clear;
 pub use reader::{Hole, Progress, SpoolReader};
 pub use recovery::Recovered;
 pub use writer::{Dropped, Spool};

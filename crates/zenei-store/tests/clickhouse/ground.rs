@@ -83,6 +83,11 @@ impl Ground {
 
     /// A shipper that has shipped the first `shipped` ranges, or believes so.
     pub(crate) fn shipper(&self, shipped: u64) -> Shipper {
+        self.shipper_of(GATEWAY, shipped)
+    }
+
+    /// As [`Ground::shipper`], for a gateway of another name that has heard the same.
+    pub(crate) fn shipper_of(&self, gateway_id: &str, shipped: u64) -> Shipper {
         let mut control = Control::in_memory().unwrap();
         let txn = control.begin().unwrap();
         txn.checkpoint(&Checkpoint { sealed: self.place(self.sealed), ..Checkpoint::default() }).unwrap();
@@ -94,7 +99,7 @@ impl Ground {
         txn.commit().unwrap();
         let server = Server::new(&self.address, Timeouts::default()).unwrap();
         let options =
-            ShipOptions { gateway_id: GATEWAY.into(), keep_ms: i64::MAX, max_rows: 0, memory: None, feed: true };
+            ShipOptions { gateway_id: gateway_id.into(), keep_ms: i64::MAX, max_rows: 0, memory: None, feed: true };
         Shipper::new(self.store(), control, server, self.form.clone(), options)
     }
 

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 mod cohorts;
 mod engine;
+mod feed;
+mod findings;
 mod ground;
 mod records;
 mod rows;

@@ -11,7 +11,7 @@ use zenei_wire::{Name, SiteId};
 const MAX_BYTES: u64 = 1 << 30;
 
 /// What the files hold.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Contents {
     /// The rules of the folder, or those in the program.
     pub(crate) rules: Rules,
@@ -20,7 +20,7 @@ pub(crate) struct Contents {
 }
 
 /// What the asset registry says.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Registry {
     /// Its lines.
     pub(crate) lines: Vec<Registration>,

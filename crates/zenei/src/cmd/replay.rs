@@ -1,12 +1,14 @@
-//! `zenei replay`: a recording, or the Parquet store's folder, through intake, detection and desk in virtual time; writes what it would have led to.
+//! `zenei replay`: a recording, the Parquet store's folder, or the tables of ClickHouse, through intake, detection and desk in virtual time; writes what it would have led to.
 //! Resolves and closes nothing. Called by `cmd`.
 mod course;
 mod gzip;
 mod header;
 mod recording;
+mod tables;
 
 use super::{contents, figures};
 use crate::cli::Replay;
+use crate::config;
 use crate::exit::Failure;
 use crate::output::Output;
 pub(super) use course::Course;
@@ -68,16 +70,24 @@ struct Before {
 /// Where an input can't be read (with file and line) or a result can't be written.
 pub(crate) fn run(arguments: &Replay, out: &mut Output<'_>) -> Result<(), Failure> {
     clear(arguments)?;
-    let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Rules)?;
-    let registry = contents::registry(arguments.registry.as_deref(), None).map_err(Failure::Failed)?;
+    let asked = arguments.clickhouse.then(|| config::load(&arguments.file.config, &super::variables()));
+    let asked = asked.transpose().map_err(Failure::Config)?;
+    let config = asked.as_ref().map(|loaded| &loaded.config);
+    let rules = arguments.rules.as_deref().or(config.and_then(|config| config.detect.rules.as_deref()));
+    let rules = contents::rules(rules).map_err(Failure::Rules)?;
+    let file = arguments.registry.as_deref();
+    let file = file.or(config.and_then(|config| config.registry.as_ref()).map(|registry| &*registry.file));
+    let registry = contents::registry(file, None).map_err(Failure::Failed)?;
     let inquiries = arguments.inquiries.as_deref().map_or(Ok(Inquiries::default()), inquiries)?;
     let failed = |error| Failure::broken("the replay can't go on", error);
     let mut course = Course::new(rules, registry).map_err(failed)?;
     let before = Before { cpu_seconds: figures::cpu_seconds(), rss_bytes: figures::rss_bytes() };
-    if arguments.from.is_dir() {
-        store(&arguments.from, &mut course)?;
-    } else {
-        messages(&arguments.from, &mut course)?;
+    match (&asked, &arguments.from) {
+        (Some(loaded), _) => tables::play(loaded, &mut course)?,
+        (None, Some(from)) if from.is_dir() => store(from, &mut course)?,
+        (None, Some(from)) => messages(from, &mut course)?,
+        // The command line demands one of both.
+        (None, None) => {}
     }
     course.end().map_err(failed)?;
     let summary = write(&course, &inquiries, &arguments.out, &before)?;
@@ -86,7 +96,7 @@ pub(crate) fn run(arguments: &Replay, out: &mut Output<'_>) -> Result<(), Failur
 
 /// Takes away the results of an earlier replay: where this one fails, they must not be taken for its own.
 fn clear(arguments: &Replay) -> Result<(), Failure> {
-    let from = std::fs::canonicalize(&arguments.from).ok();
+    let from = arguments.from.as_ref().and_then(|from| std::fs::canonicalize(from).ok());
     for name in RESULTS {
         let path = arguments.out.join(name);
         if from.is_some() && std::fs::canonicalize(&path).ok() == from {

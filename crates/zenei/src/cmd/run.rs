@@ -2,7 +2,7 @@
 use super::contents::{self, Contents};
 use super::desk::{DeskHere, line_maker};
 use super::shipping::Shipping;
-use super::signals;
+use super::{signals, tailing};
 use crate::cli::Run;
 use crate::config::{self, Ble, Config, Mqtt, StoreKind};
 use crate::exit::Failure;
@@ -11,11 +11,15 @@ use std::net::SocketAddr;
 use tokio::sync::watch;
 use zenei_desk::{Handles, Incidents};
 use zenei_gateway::source::ble::{BleConfig, BleHandle};
-use zenei_gateway::{AckPolicy, Clock, Gateway, GatewayConfig, MqttConfig, Running, StartError};
+use zenei_gateway::{AckPolicy, Clock, Gateway, GatewayConfig, MqttConfig, Running, StartError, Tail};
+use zenei_store::control::Imported;
 use zenei_store::layout::LockError;
+use zenei_store::{Control, ControlError, Layout};
 
 /// Set to 1, messages are acknowledged before they are written: for the tests that prove that they see the loss. Never for real locks.
 const UNSAFE_ACK: &str = "ZENEI_UNSAFE_ACK_BEFORE_WRITE";
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs `run`.
 ///
@@ -58,14 +62,20 @@ async fn serve(
     out: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let mut asked = signals::listen().map_err(|error| Failure::broken("can't listen for signals", error))?;
-    let (gateway, incidents) = start(config, contents, clock, ack)?;
-    let clickhouse = config.store.clickhouse.as_ref().filter(|_| config.store.kind == StoreKind::ClickHouse);
-    let shipping = clickhouse.map(|clickhouse| Shipping::start(config, clickhouse)).transpose()?;
+    let (gateway, incidents) = start(config, contents.clone(), clock, ack)?;
+    register(config, &contents, gateway.clock())?;
+    let shipping = Shipping::wanted(config).map(|clickhouse| Shipping::start(config, clickhouse)).transpose()?;
+    let tail = tailing::source(config).map(|clickhouse| tailing::start(config, clickhouse, contents)).transpose()?;
+    let (tail, incidents) = match tail {
+        Some((tail, incidents)) => (Some(tail), incidents),
+        None => (None, incidents),
+    };
     let (ready, is_ready) = watch::channel(true);
     let handles = Handles {
         ledger: gateway.ledger(),
-        shipped: shipping.as_ref().map(Shipping::shipped),
+        shipped: shipping.as_ref().filter(|_| config.store.kind == StoreKind::ClickHouse).map(Shipping::shipped),
         radio: gateway.radio().map(super::radio::figures),
+        tail: tail.as_ref().map(Tail::progress),
         incidents,
         ready: is_ready,
     };
@@ -84,9 +94,10 @@ async fn serve(
     }
     let mut radio = gateway.radio();
     let mut is_deaf = false;
-    let failed = tokio::select! {
+    let failed: Option<Cause> = tokio::select! {
         () = asked.wait() => None,
-        error = gateway.failed() => Some(error),
+        error = gateway.failed() => Some(error.into()),
+        error = tail_failed(tail.as_ref()) => Some(error),
         () = deaf(&mut radio) => {
             is_deaf = true;
             None
@@ -97,6 +108,10 @@ async fn serve(
     if let Some(shipping) = shipping {
         // What is not shipped by now is shipped by the next start.
         shipping.stop();
+    }
+    if let Some(tail) = tail {
+        // Why it failed was told.
+        let _ = tail.stop();
     }
     if let Some(error) = failed {
         return Err(Failure::broken("zenei can't go on; what was acknowledged is kept for the next start", error));
@@ -116,13 +131,24 @@ async fn serve(
     Ok(())
 }
 
-fn start(config: &Config, contents: Contents, clock: Clock, ack: AckPolicy) -> Result<(Running, Incidents), Failure> {
+/// Starts the gateway of a configuration, with the desk where that detects here.
+///
+/// # Errors
+/// What can't be put into effect, or has gone wrong before.
+pub(super) fn start(
+    config: &Config,
+    contents: Contents,
+    clock: Clock,
+    ack: AckPolicy,
+) -> Result<(Running, Incidents), Failure> {
     let Contents { rules, registry } = contents;
     std::fs::create_dir_all(&config.state_dir)
         .map_err(|error| in_effect(&format!("state_dir: can't make {}", config.state_dir.display()), error))?;
-    let rules = config.desk.enabled.then_some(rules);
-    let desk = DeskHere::open(&config.state_dir, config.desk.enabled)
-        .map_err(|error| Failure::broken("can't open the incidents", error))?;
+    // Where the desk detects on ClickHouse, what is heard here comes to it from there, with all the rest.
+    let here = config.desk.enabled && tailing::source(config).is_none();
+    let rules = here.then_some(rules);
+    let desk =
+        DeskHere::open(&config.state_dir, here).map_err(|error| Failure::broken("can't open the incidents", error))?;
     let incidents = desk.incidents();
     let mqtt = config.mqtt.as_ref().map(|mqtt| broker(mqtt, &config.gateway.id)).transpose()?;
     let started = Gateway::start(
@@ -151,6 +177,35 @@ fn start(config: &Config, contents: Contents, clock: Clock, ack: AckPolicy) -> R
         | StartError::Thread(_) => Failure::broken("the gateway can't start", error),
     })?;
     Ok((gateway, incidents))
+}
+
+/// Takes over the registry's file, keeping what its lines were before.
+fn register(config: &Config, contents: &Contents, clock: &Clock) -> Result<(), Failure> {
+    if config.registry.is_none() {
+        return Ok(());
+    }
+    let imported = || -> Result<_, ControlError> {
+        let mut control = Control::open(&Layout::new(&config.state_dir).control())?;
+        let txn = control.begin()?;
+        let imported = txn.import_registry(&contents.registry.lines, clock.now().ms())?;
+        txn.commit()?;
+        Ok(imported)
+    };
+    let Imported { added, changed, unchanged, ended } =
+        imported().map_err(|error| Failure::broken("the registry can't be kept", error))?;
+    tracing::info!(added, changed, unchanged, ended, "the registry is read");
+    Ok(())
+}
+
+/// Waits until the tail can't go on; for ever where there is none.
+async fn tail_failed(tail: Option<&Tail>) -> Cause {
+    match tail {
+        Some(tail) => match tail.failed().await {
+            Some(error) => error.into(),
+            None => "the thread that detects on ClickHouse has panicked".into(),
+        },
+        None => std::future::pending().await,
+    }
 }
 
 /// The configuration is good, but this machine does not let it take effect.
@@ -198,6 +253,9 @@ fn listening(config: &Config, gateway: &Running, http: Option<SocketAddr>) -> St
     }
     if let (StoreKind::ClickHouse, Some(clickhouse)) = (config.store.kind, &config.store.clickhouse) {
         parts.push(format!("ships to {} ({})", clickhouse.url, clickhouse.database));
+    }
+    if let Some(clickhouse) = tailing::source(config) {
+        parts.push(format!("detects on {} ({})", clickhouse.url, clickhouse.database));
     }
     parts.push(format!("state in {}", config.state_dir.display()));
     parts.push(format!("incidents {}", if config.desk.enabled { "on" } else { "off" }));

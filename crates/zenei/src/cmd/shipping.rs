@@ -1,14 +1,14 @@
 //! The thread that ships what is sealed to ClickHouse while the daemon runs. Nothing waits for it, and it waits for nothing but the server: while that is
 //! away or wrong, sealed files pile up on the disk and the thread asks again. Called by `run`.
-use super::clickhouse;
-use crate::config::{ClickHouse, Config};
+use super::{clickhouse, tailing};
+use crate::config::{ClickHouse, Config, StoreKind};
 use crate::exit::Failure;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use zenei_store::clickhouse::ship::LONGEST_WAIT;
-use zenei_store::clickhouse::{Ended, Go, ShipOptions, Shipped, Shipper, Trouble, self_test};
+use zenei_store::clickhouse::{Ended, FindingsShipper, Go, Server, ShipOptions, Shipped, Shipper, Trouble, self_test};
 use zenei_store::disk::RealDisk;
 use zenei_store::schema::{self, ApplyError, Form};
 use zenei_store::{Control, Layout, ParquetStore};
@@ -47,6 +47,12 @@ impl End {
 }
 
 impl Shipping {
+    /// The ClickHouse that this configuration ships to: records where it is the store, findings where the desk works on it.
+    pub(crate) fn wanted(config: &Config) -> Option<&ClickHouse> {
+        let wanted = config.store.kind == StoreKind::ClickHouse || tailing::source(config).is_some();
+        config.store.clickhouse.as_ref().filter(|_| wanted)
+    }
+
     /// Starts it. The gateway of this state directory must have been started: it makes the control database.
     ///
     /// # Errors
@@ -63,7 +69,8 @@ impl Shipping {
             keep_ms: KEEP_MS,
             max_rows: MAX_ROWS.max(config.store.seal_limits().rows),
             memory: Some(layout.shipping()),
-            feed: clickhouse.feed,
+            // Nobody needs to wait for one that hears nothing.
+            feed: clickhouse.feed && config.hears(),
         };
         let server = clickhouse::server(clickhouse)?;
         let shipper = Shipper::new(store, control, server, form.clone(), options);
@@ -71,11 +78,18 @@ impl Shipping {
         let shipped = shipper.shipped().map_err(|error| broken(error.into()))?;
         let (shown, shipped) = watch::channel(shipped);
         let shipper = shipper.show(shown);
+        let findings = config.desk.enabled.then(|| -> Result<_, Failure> {
+            let control = Control::open(&layout.control()).map_err(|error| broken(error.into()))?;
+            Ok(FindingsShipper::new(control, clickhouse::server(clickhouse)?, form.clone(), &config.gateway.id))
+        });
+        let findings = findings.transpose()?;
+        let records = (config.store.kind == StoreKind::ClickHouse).then_some(shipper);
+        let ways = Ways { servers: clickhouse::shards(clickhouse)?, records, findings };
         let (end, gateway_id) = (Arc::new(End::default()), config.gateway.id.clone());
         let (alive, ended) = mpsc::channel();
         let theirs = Arc::clone(&end);
         let work = move || {
-            ship(shipper, &form, &gateway_id, &theirs);
+            ship(ways, &form, &gateway_id, &theirs);
             drop(alive);
         };
         let spawned = std::thread::Builder::new().name("ship".to_owned()).spawn(work);
@@ -111,37 +125,60 @@ impl Drop for Shipping {
     }
 }
 
-fn ship(mut shipper: Shipper, form: &Form, gateway_id: &str, end: &End) {
+/// What is shipped, each where it is wanted.
+struct Ways {
+    /// One of each shard.
+    servers: Vec<Server>,
+    records: Option<Shipper>,
+    findings: Option<FindingsShipper>,
+}
+
+impl Ways {
+    /// Ships what is new of both.
+    fn ship(&mut self, wait: &mut dyn FnMut(Duration) -> Go) -> Result<Ended, Box<dyn std::error::Error>> {
+        if let Some(records) = &mut self.records
+            && records.ship(wait)? == Ended::Stopped
+        {
+            return Ok(Ended::Stopped);
+        }
+        match &mut self.findings {
+            Some(findings) => Ok(findings.ship(wait)?),
+            None => Ok(Ended::Done),
+        }
+    }
+}
+
+fn ship(mut ways: Ways, form: &Form, gateway_id: &str, end: &End) {
     let mut wait = LOOK;
-    while !is_ready(&shipper, form, gateway_id) {
+    while !is_ready(&ways.servers, form, gateway_id) {
         if end.wait(wait) == Go::Stop {
             return;
         }
         wait = (wait * 2).min(LONGEST_WAIT);
     }
     loop {
-        match shipper.ship(&mut |how_long| end.wait(how_long)) {
+        match ways.ship(&mut |how_long| end.wait(how_long)) {
             Ok(Ended::Stopped) => return,
             Ok(Ended::Done) if end.wait(LOOK) == Go::Stop => break,
             Ok(Ended::Done) => {}
             Err(error) => {
-                tracing::error!(error = super::with_causes(&error), "shipping is tried again");
+                tracing::error!(error = super::with_causes(&*error), "shipping is tried again");
                 if end.wait(LONGEST_WAIT) == Go::Stop {
                     return;
                 }
             }
         }
     }
-    // What the gateway sealed when it stopped.
-    if let Err(error) = shipper.ship(&mut |_| Go::Stop) {
-        tracing::warn!(error = super::with_causes(&error), "the last ranges are shipped by the next start");
+    // What was sealed and found last, when everything stopped.
+    if let Err(error) = ways.ship(&mut |_| Go::Stop) {
+        tracing::warn!(error = super::with_causes(&*error), "the rest is shipped by the next start");
     }
 }
 
 /// Whether the servers have the tables and count a doubled insert once. Says why not.
-fn is_ready(shipper: &Shipper, form: &Form, gateway_id: &str) -> bool {
+fn is_ready(servers: &[Server], form: &Form, gateway_id: &str) -> bool {
     // On a cluster each statement goes to all of them.
-    let Some(any) = shipper.servers().first() else { return false };
+    let Some(any) = servers.first() else { return false };
     match schema::apply(any, form) {
         Ok(_) => {}
         Err(ApplyError::Statement { source: trouble @ Trouble::Unknown { .. }, .. }) => {
@@ -160,7 +197,7 @@ fn is_ready(shipper: &Shipper, form: &Form, gateway_id: &str) -> bool {
             return false;
         }
     }
-    let mut shards = shipper.servers().iter().enumerate();
+    let mut shards = servers.iter().enumerate();
     shards.all(|(shard, server)| match self_test(server, form, gateway_id) {
         Ok(()) => true,
         Err(error) => {

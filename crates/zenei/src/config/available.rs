@@ -29,15 +29,11 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
     }
     let elsewhere = config.ble.is_some() && !cfg!(target_os = "linux");
     refuse("ble", elsewhere, "hearing Bluetooth LE is available on Linux only");
-    refuse(
-        "detect.source",
-        config.detect.source == DetectSource::ClickHouse,
-        "detecting on ClickHouse is not available",
-    );
     let token_file = config.http.as_ref().is_some_and(|http| http.token_file.is_some());
     refuse("http.token_file", token_file, "the API has no tokens");
     refuse("notify", !config.notify.is_empty(), "telling others of incidents is not available");
-    if config.mqtt.is_none() && config.ingress.is_none() && config.ble.is_none() {
+    let tails = config.desk.enabled && config.detect.source == DetectSource::ClickHouse;
+    if !config.hears() && !tails {
         let text =
             "nothing is heard; [mqtt] (a broker), [ingress] (hubs that publish here) or [ble] (a radio) is needed"
                 .to_owned();

@@ -6,6 +6,7 @@
 //! again in the same bytes until the server has said what it did. Then one transaction moves the cursor on; only then may the files go.
 mod backoff;
 mod deliver;
+pub mod findings;
 mod load;
 mod rest;
 mod shipment;

@@ -69,6 +69,7 @@ impl Stage {
             ledger: gateway.ledger(),
             shipped: None,
             radio: None,
+            tail: None,
             incidents: incidents.clone(),
             ready: is_ready,
         };

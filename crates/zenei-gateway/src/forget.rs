@@ -1,0 +1,155 @@
+//! Taking a lock out of a state directory: out of the engine's states, the spool, the store's files and what was found. Nobody else may use the directory, and
+//! everything heard must be sealed. Each step may be broken off anywhere and run again. Must not know ClickHouse. Called by the command `forget`.
+use crate::driver::LineMaker;
+use std::path::Path;
+use std::sync::Arc;
+use zenei_detect::RestoreError;
+use zenei_store::disk::{Disk, RealDisk};
+use zenei_store::layout::StateLock;
+use zenei_store::parquet::{EraseError, OfLock};
+use zenei_store::snapshot::{self, SnapshotError};
+use zenei_store::{Control, ControlError, DropReason, Layout, ParquetStore, SpoolError, SpoolReader, spool};
+
+/// Why a lock is not taken out. What was done before stays; run again.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    /// The control database.
+    #[error("the control database can't be read or written")]
+    Control(#[from] ControlError),
+    /// The spool.
+    #[error("the spool can't be cleared")]
+    Spool(#[from] SpoolError),
+    /// Messages that nobody has processed: their records would come back.
+    #[error("{waiting} messages in the spool are not sealed yet; let zenei run and end cleanly, then run this again")]
+    Unsealed {
+        /// How many.
+        waiting: u64,
+    },
+    /// A state of the engine.
+    #[error("the state of the engine can't be read or written")]
+    Snapshot(#[from] SnapshotError),
+    /// The state itself.
+    #[error("the state of the engine can't be used by this program")]
+    Restore(#[from] RestoreError),
+    /// The store's files.
+    #[error(transparent)]
+    Erase(#[from] EraseError),
+    /// What other rooms remember of locks.
+    #[error("what is remembered for shipping can't be removed")]
+    Memory(#[source] std::io::Error),
+}
+
+/// What a state directory had of a lock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// In the store's files.
+    pub stored: OfLock,
+    /// Records that waited at a hole.
+    pub waiting: u64,
+    /// Segments of the spool that were removed, whoever's records stood in them.
+    pub spool_segments: u64,
+    /// Rows of findings, decisions, events, messages, inquiries and the registry.
+    pub rows: u64,
+}
+
+/// Takes a lock out of a state directory. `line` makes the gateway's line, `tail` that of a desk over many gateways.
+///
+/// # Errors
+/// See [`ForgetError`].
+pub fn forget(
+    layout: &Layout,
+    control: &mut Control,
+    device_id: &str,
+    line: &LineMaker,
+    tail: &LineMaker,
+    _lock: &StateLock,
+) -> Result<Forgotten, ForgetError> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let mut forgotten =
+        Forgotten { waiting: forget_state(&*disk, layout, control, device_id, line)?, ..Forgotten::default() };
+    forget_tail(&*disk, layout, control, device_id, tail)?;
+    forgotten.spool_segments = clear_spool(&disk, layout, control)?;
+    forgotten.stored = ParquetStore::open_read_only(Arc::clone(&disk), &layout.parquet()).erase(device_id)?;
+    clear_folder(&layout.shipping())?;
+    let txn = control.begin()?;
+    forgotten.rows = txn.erase(device_id)?;
+    txn.commit()?;
+    control.scrub()?;
+    Ok(forgotten)
+}
+
+/// The gateway's state: a new file, then the checkpoint that names it, then the old one goes.
+fn forget_state(
+    disk: &dyn Disk,
+    layout: &Layout,
+    control: &mut Control,
+    device_id: &str,
+    line: &LineMaker,
+) -> Result<u64, ForgetError> {
+    let Some(mut checkpoint) = control.checkpoint()? else { return Ok(0) };
+    let Some(name) = &checkpoint.snapshot else { return Ok(0) };
+    let dir = layout.snapshots();
+    let mut line = line(Some(&snapshot::read(disk, &dir, name)?))?;
+    let waiting = line.forget(device_id);
+    let renamed = next_name(name);
+    snapshot::write(disk, &dir, &renamed, &line.snapshot()?)?;
+    checkpoint.snapshot = Some(renamed.clone());
+    checkpoint.ledger.pending = checkpoint.ledger.pending.saturating_sub(waiting);
+    checkpoint.ledger.drop_records(DropReason::Forgotten, waiting);
+    let txn = control.begin()?;
+    txn.checkpoint(&checkpoint)?;
+    txn.commit()?;
+    snapshot::keep_only(disk, &dir, Some(&renamed))?;
+    Ok(waiting)
+}
+
+/// The state of a desk over many gateways.
+fn forget_tail(
+    disk: &dyn Disk,
+    layout: &Layout,
+    control: &mut Control,
+    device_id: &str,
+    line: &LineMaker,
+) -> Result<(), ForgetError> {
+    let Some(mut checkpoint) = control.tail()? else { return Ok(()) };
+    let Some(name) = &checkpoint.snapshot else { return Ok(()) };
+    let dir = layout.tail();
+    let mut line = line(Some(&snapshot::read(disk, &dir, name)?))?;
+    line.forget(device_id);
+    let renamed = next_name(name);
+    snapshot::write(disk, &dir, &renamed, &line.snapshot()?)?;
+    checkpoint.snapshot = Some(renamed.clone());
+    let txn = control.begin()?;
+    txn.rename_tail_snapshot(&checkpoint)?;
+    txn.commit()?;
+    Ok(snapshot::keep_only(disk, &dir, Some(&renamed))?)
+}
+
+/// Another name for the state of the same place.
+fn next_name(name: &str) -> String {
+    match name.rsplit_once(".f") {
+        Some((base, number)) => format!("{base}.f{}", number.parse::<u64>().map_or(1, |number| number + 1)),
+        None => format!("{name}.f1"),
+    }
+}
+
+fn clear_spool(disk: &Arc<dyn Disk>, layout: &Layout, control: &Control) -> Result<u64, ForgetError> {
+    let dir = layout.spool();
+    if !dir.is_dir() {
+        return Ok(0);
+    }
+    let sealed = control.checkpoint()?.unwrap_or_default().sealed.offset;
+    let end = SpoolReader::open(Arc::clone(disk), &dir)?.durable_end()?;
+    match end.saturating_sub(sealed) {
+        0 => Ok(spool::clear(&**disk, &dir)?),
+        waiting => Err(ForgetError::Unsealed { waiting }),
+    }
+}
+
+/// What can be made anew from the store.
+fn clear_folder(dir: &Path) -> Result<(), ForgetError> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(ForgetError::Memory(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,339 @@
+//! What follows from what many gateways have shipped? One thread reads the feed of ClickHouse in the order of hearing, lets intake and engine run, and hands
+//! the findings to the desk. Deterministic: each step is written down before it is taken, and the checkpoint names steps and state together, so that a
+//! restart takes the same rows in the same order. Knows no spool and no store of rows. Called by the binary, beside a gateway or without one.
+mod plan;
+mod recover;
+#[cfg(test)]
+mod tests;
+
+pub use plan::SILENT_AFTER;
+
+use crate::clock::Elapsed;
+use crate::desk::{Desk, DeskError};
+use crate::driver::LineMaker;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::watch;
+use zenei_detect::{Batch, Findings, Heard, Line, Registration, RestoreError};
+use zenei_store::clickhouse::{Feed, RecordsError};
+use zenei_store::control::{TailCheckpoint, TailProgress, TailStep};
+use zenei_store::disk::Disk;
+use zenei_store::parquet::ReadError;
+use zenei_store::snapshot::{self, SnapshotError};
+use zenei_store::{Control, ControlError, StoredBatch, StoredRecord};
+use zenei_wire::{EngineTime, Id};
+
+/// How often the feed is asked for news. A guess: gateways seal every ten seconds.
+const LOOK: Duration = Duration::from_secs(1);
+/// The longest wait between two tries of a server that is away. A guess.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Records of one step; they stand in memory, some 500 bytes each. As many as a gateway seals at once.
+const STEP_ROWS: u64 = 50_000;
+/// Shipments that are told at once: those of an hour of thirty gateways. A guess.
+const TOLD_LIMIT: u64 = 10_000;
+/// When a checkpoint is due: records since the last one, which a restart takes again, or time. Guesses: at the engine's speed some seconds of work.
+const CHECKPOINT_ROWS: u64 = 500_000;
+const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
+/// How long an end waits for an answer that is on its way. Nothing is lost beyond it: the next start asks again. A guess.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a tail is made of.
+pub struct TailConfig {
+    /// Where the checkpoint is; a connection of its own.
+    pub control: Control,
+    /// Keeps the snapshots.
+    pub disk: Arc<dyn Disk>,
+    /// Directory of the snapshots.
+    pub snapshots: PathBuf,
+    /// Makes intake and engine, of a snapshot or without history.
+    pub line: LineMaker,
+    /// The digest of the engine's rules: where it is another one than the checkpoint's, the engine learns from the past anew.
+    pub rules: Id,
+    /// What the asset registry says.
+    pub registry: Vec<Registration>,
+    /// How much of the past a desk without state reads, and one with other rules, ms.
+    pub history_ms: i64,
+}
+
+/// Why the tail can't go on. The next start goes on from the checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum TailError {
+    /// The control database.
+    #[error("how far was tailed can't be read or kept")]
+    Control(#[from] ControlError),
+    /// The state file.
+    #[error("the state of the engine can't be read or kept")]
+    Snapshot(#[from] SnapshotError),
+    /// The state itself.
+    #[error("the state of the engine can't be used")]
+    Restore(#[from] RestoreError),
+    /// The desk could not take findings.
+    #[error("the findings could not be handed over")]
+    Desk(#[source] DeskError),
+    /// A thread.
+    #[error("a thread can't be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A step or a wait was broken off because the process ends.
+#[derive(Debug)]
+enum Broken {
+    Stopped,
+    Failed(TailError),
+}
+
+impl From<TailError> for Broken {
+    fn from(error: TailError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<ControlError> for Broken {
+    fn from(error: ControlError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<SnapshotError> for Broken {
+    fn from(error: SnapshotError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// A running tail; asked to end when it is dropped.
+#[derive(Debug)]
+pub struct Tail {
+    stop: Option<Sender<()>>,
+    ended: Arc<OnceLock<Result<(), Arc<TailError>>>>,
+    has_ended: watch::Receiver<bool>,
+    progress: watch::Receiver<TailProgress>,
+    /// Closed once the thread has ended.
+    alive: Receiver<()>,
+}
+
+impl Tail {
+    /// Starts a thread that tails `feed`. What a former run left is gone on with there: a server that is away is waited for.
+    ///
+    /// # Errors
+    /// [`TailError::Thread`].
+    pub fn start(
+        config: TailConfig,
+        feed: impl Feed + Send + 'static,
+        desk: impl Desk + 'static,
+    ) -> Result<Self, TailError> {
+        let (stop, stopped) = mpsc::channel();
+        let (shown, progress) = watch::channel(TailProgress::default());
+        let (end, has_ended) = watch::channel(false);
+        let ended = Arc::new(OnceLock::new());
+        let theirs = Arc::clone(&ended);
+        let (alive_there, alive) = mpsc::channel::<()>();
+        let work = move || {
+            let stopped = Stopped(stopped);
+            let result = Worker::recover(config, feed, Box::new(desk), &stopped, shown)
+                .and_then(|mut worker| worker.run(&stopped));
+            let result = match result {
+                Ok(()) | Err(Broken::Stopped) => Ok(()),
+                Err(Broken::Failed(error)) => {
+                    tracing::error!(error = crate::with_causes(&error), "detecting on ClickHouse has stopped");
+                    Err(Arc::new(error))
+                }
+            };
+            let _ = theirs.set(result);
+            end.send_replace(true);
+            drop(alive_there);
+        };
+        std::thread::Builder::new().name("tail".to_owned()).spawn(work).map_err(TailError::Thread)?;
+        Ok(Self { stop: Some(stop), ended, has_ended, progress, alive })
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> watch::Receiver<TailProgress> {
+        self.progress.clone()
+    }
+
+    /// Returns when it has ended without having been told to, with why.
+    pub async fn failed(&self) -> Option<Arc<TailError>> {
+        let mut has_ended = self.has_ended.clone();
+        // An error says that the thread is gone, by a panic: then there is no reason to give.
+        let _ = has_ended.wait_for(|ended| *ended).await;
+        self.ended.get().and_then(|ended| ended.as_ref().err().cloned())
+    }
+
+    /// Asks for the end and waits for it, for a while: the step that is being taken is taken to its end, and a checkpoint is made.
+    ///
+    /// # Errors
+    /// Why it had ended before.
+    pub fn stop(mut self) -> Result<(), Arc<TailError>> {
+        self.stop = None;
+        if self.alive.recv_timeout(END_WITHIN) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("ClickHouse has not answered yet; the next start asks it again");
+        }
+        self.ended.get().cloned().unwrap_or(Ok(()))
+    }
+}
+
+/// Whether the end was asked for.
+struct Stopped(Receiver<()>);
+
+impl Stopped {
+    /// Waits for so long, or until the end is asked for.
+    fn wait(&self, how_long: Duration) -> Result<(), Broken> {
+        match self.0.recv_timeout(how_long) {
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Err(Broken::Stopped),
+        }
+    }
+}
+
+/// The thread's state.
+struct Worker<F> {
+    control: Control,
+    disk: Arc<dyn Disk>,
+    snapshots: PathBuf,
+    feed: F,
+    desk: Box<dyn Desk>,
+    line: Line,
+    at: TailCheckpoint,
+    /// Records since the last checkpoint, and since when.
+    since: (u64, Option<Elapsed>),
+    /// When each gateway last told something new.
+    told: BTreeMap<String, Elapsed>,
+    started: Elapsed,
+    batch: Batch,
+    findings: Findings,
+    shown: watch::Sender<TailProgress>,
+}
+
+impl<F: Feed> Worker<F> {
+    /// Takes what is told until the end is asked for.
+    fn run(&mut self, stopped: &Stopped) -> Result<(), Broken> {
+        loop {
+            let has_more = match self.step(stopped) {
+                Ok(has_more) => has_more,
+                Err(Broken::Stopped) => break,
+                Err(failed @ Broken::Failed(_)) => return Err(failed),
+            };
+            if self.is_checkpoint_due() {
+                self.checkpoint()?;
+            }
+            let wait = if has_more { Duration::ZERO } else { LOOK };
+            if stopped.wait(wait).is_err() {
+                break;
+            }
+        }
+        Ok(self.checkpoint()?)
+    }
+
+    /// Takes one step where there is one; says whether there was.
+    fn step(&mut self, stopped: &Stopped) -> Result<bool, Broken> {
+        let tailed = self.at.tailed.clone();
+        let told = answered(stopped, || self.feed.told(&tailed.gateways, TOLD_LIMIT))?;
+        for told in &told {
+            self.told.insert(told.gateway.clone(), Elapsed::start());
+        }
+        let quiet = |gateway: &str| self.told.get(gateway).unwrap_or(&self.started).so_far();
+        let mut step = plan::plan(&tailed, &told, quiet, STEP_ROWS);
+        if plan::is_idle(&step, &tailed) {
+            return Ok(false);
+        }
+        if let Some(up_to) = step.up_to.filter(|_| step.up_to > tailed.up_to) {
+            let mut after = tailed.clone();
+            after.take(&step);
+            let nth = answered(stopped, || self.feed.nth(&after.gateways, tailed.up_to, up_to, STEP_ROWS + 1))?;
+            if let Some(at) = nth {
+                // All of one millisecond at once where there is no other way.
+                let before = EngineTime(at.ms() - 1);
+                let cut = if Some(before) > tailed.up_to { before } else { EngineTime(at.ms()) };
+                step = plan::cut(step, &tailed, cut);
+            }
+        }
+        let txn = self.control.begin()?;
+        txn.plan_tail_step(self.at.next_step, &step)?;
+        txn.commit()?;
+        self.take(&step, stopped)?;
+        Ok(true)
+    }
+
+    /// Takes a step that is written down.
+    fn take(&mut self, step: &TailStep, stopped: &Stopped) -> Result<(), Broken> {
+        let mut rows = Vec::new();
+        answered(stopped, || {
+            rows.clear();
+            self.feed.rows(&self.at.tailed, step, &mut |batch| listed(batch, &mut rows))
+        })?;
+        self.ingest(&rows, step.up_to)?;
+        self.at.tailed.take(step);
+        self.at.next_step += 1;
+        self.since = (self.since.0 + rows.len() as u64, self.since.1.or_else(|| Some(Elapsed::start())));
+        self.show();
+        Ok(())
+    }
+
+    /// Lets intake, engine and desk have rows in their order; then time goes on to `now`.
+    fn ingest(&mut self, rows: &[StoredRecord], now: Option<EngineTime>) -> Result<(), TailError> {
+        // The names were read from a batch, which checks them.
+        let heard: Vec<Heard<'_>> = rows.iter().filter_map(|row| row.heard().ok()).collect();
+        let latest = heard.last().map(|heard| EngineTime(heard.heard_at.ms()));
+        let Some(now) = now.max(latest) else { return Ok(()) };
+        self.line.ingest(&heard, now, &mut self.batch, &mut self.findings);
+        self.at.records += heard.len() as u64;
+        self.at.duplicates += self.batch.duplicates;
+        self.batch.clear();
+        let taken = self.desk.take(now, &self.findings, &self.line);
+        self.findings.clear();
+        taken.map_err(TailError::Desk)
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        let (rows, since) = self.since;
+        rows >= CHECKPOINT_ROWS || since.is_some_and(|since| since.so_far() >= CHECKPOINT_AGE)
+    }
+
+    /// Writes down where a restart begins. Nothing where nothing happened since the last one.
+    fn checkpoint(&mut self) -> Result<(), TailError> {
+        if self.since.1.is_none() {
+            return Ok(());
+        }
+        let name = format!("{:020}", self.at.next_step);
+        snapshot::write(&*self.disk, &self.snapshots, &name, &self.line.snapshot()?)?;
+        self.at.snapshot = Some(name.clone());
+        let txn = self.control.begin()?;
+        txn.checkpoint_tail(&self.at)?;
+        txn.commit()?;
+        self.since = (0, None);
+        Ok(snapshot::keep_only(&*self.disk, &self.snapshots, Some(&name))?)
+    }
+
+    fn show(&self) {
+        let TailCheckpoint { tailed, records, duplicates, .. } = &self.at;
+        let progress = TailProgress { up_to: tailed.up_to, records: *records, duplicates: *duplicates };
+        self.shown.send_replace(progress);
+    }
+}
+
+/// Asks until there is an answer.
+fn answered<T>(stopped: &Stopped, mut ask: impl FnMut() -> Result<T, RecordsError>) -> Result<T, Broken> {
+    let mut wait = LOOK;
+    loop {
+        match ask() {
+            Ok(answer) => return Ok(answer),
+            Err(error) => {
+                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                tracing::warn!(error = crate::with_causes(&error), wait_ms, "the feed is asked again");
+            }
+        }
+        stopped.wait(wait)?;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// A batch as a list: nothing is taken from an answer that breaks off.
+fn listed(batch: &StoredBatch, rows: &mut Vec<StoredRecord>) -> Result<(), ReadError> {
+    (0..batch.len()).try_for_each(|at| {
+        rows.push(batch.stored(at)?);
+        Ok(())
+    })
+}

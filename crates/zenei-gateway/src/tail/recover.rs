@@ -1,0 +1,127 @@
+//! Where does a tail go on? At its checkpoint: the state of then, and the steps begun since, exactly so. Without state, with other rules, or after longer
+//! than the feed reaches back, the past comes first, from the tables. Called when the tail's thread starts.
+use super::{Broken, Feed, Stopped, TailConfig, TailError, Worker, answered};
+use crate::clock::Elapsed;
+use crate::desk::Desk;
+use tokio::sync::watch;
+use zenei_detect::{Batch, Findings, Heard, Line, RestoreError};
+use zenei_store::StoredBatch;
+use zenei_store::clickhouse::Past;
+use zenei_store::control::TailProgress;
+use zenei_store::parquet::ReadError;
+use zenei_store::snapshot;
+use zenei_wire::EngineTime;
+
+impl<F: Feed> Worker<F> {
+    /// A worker that stands where the last one stood.
+    pub(super) fn recover(
+        config: TailConfig,
+        feed: F,
+        desk: Box<dyn Desk>,
+        stopped: &Stopped,
+        shown: watch::Sender<TailProgress>,
+    ) -> Result<Self, Broken> {
+        let TailConfig { control, disk, snapshots, line, rules, registry, history_ms } = config;
+        let kept = control.tail()?;
+        let mut at = kept.clone().unwrap_or_default();
+        snapshot::keep_only(&*disk, &snapshots, at.snapshot.as_deref())?;
+        let same = at.rules == Some(rules);
+        let restored = match &at.snapshot {
+            Some(name) if same => restored(line(Some(&snapshot::read(&*disk, &snapshots, name)?)))?,
+            Some(_) | None => None,
+        };
+        let knows = restored.is_some();
+        let mut fresh = match restored {
+            Some(line) => line,
+            None => line(None).map_err(TailError::from)?,
+        };
+        registry.iter().for_each(|registration| fresh.register(registration));
+        at.rules = Some(rules);
+        let (batch, findings, told) = (Batch::default(), Findings::default(), std::collections::BTreeMap::new());
+        let (since, started) = ((0, None), Elapsed::start());
+        let mut worker = Self {
+            control,
+            disk,
+            snapshots,
+            feed,
+            desk,
+            line: fresh,
+            at,
+            since,
+            told,
+            started,
+            batch,
+            findings,
+            shown,
+        };
+        worker.show();
+        match kept.as_ref().and_then(|kept| kept.tailed.up_to) {
+            None if kept.is_none() => worker.catch_up(Past::BeforeFeed(history_ms), true, stopped)?,
+            None => {}
+            Some(up_to) => {
+                if !knows {
+                    tracing::warn!(
+                        "the rules, or the detector, are others than before: the engine learns from the past"
+                    );
+                    worker.catch_up(Past::UpTo(up_to, history_ms), false, stopped)?;
+                }
+                worker.catch_up(Past::After(up_to), true, stopped)?;
+            }
+        }
+        for step in worker.control.tail_steps()? {
+            worker.take(&step, stopped)?;
+        }
+        Ok(worker)
+    }
+
+    /// Takes what is older than the feed. `told`: whether what is found in it goes to the desk; what other rules would have found in the past, the rules of
+    /// then were asked for.
+    fn catch_up(&mut self, past: Past, told: bool, stopped: &Stopped) -> Result<(), Broken> {
+        let before = self.at.clone();
+        let mut failed = None;
+        let mut found = 0;
+        let feed = &self.feed;
+        let (line, batch, findings, desk) = (&mut self.line, &mut self.batch, &mut self.findings, &mut self.desk);
+        let mut records = 0_u64;
+        let (mut duplicates, mut now) = (0, EngineTime(i64::MIN));
+        let mut each = |rows: &StoredBatch| -> Result<(), ReadError> {
+            let heard: Vec<Heard<'_>> = (0..rows.len()).map(|at| rows.heard(at)).collect::<Result<_, _>>()?;
+            now = now.max(heard.last().map_or(now, |heard| EngineTime(heard.heard_at.ms())));
+            line.ingest(&heard, now, batch, findings);
+            records += heard.len() as u64;
+            duplicates += batch.duplicates;
+            batch.clear();
+            found += findings.anomalies.len();
+            if told && failed.is_none() {
+                failed = desk.take(now, findings, line).err();
+            }
+            findings.clear();
+            Ok(())
+        };
+        // Asked again after a failure, it comes again from its beginning: intake knows what it has had.
+        let end = answered(stopped, || feed.past(past, &mut each))?;
+        if let Some(error) = failed {
+            return Err(TailError::Desk(error).into());
+        }
+        let Some(end) = end else { return Ok(()) };
+        tracing::info!(records, found, up_to_ms = end.ms(), "what is older than the feed was read");
+        if told {
+            self.at.records += records;
+            self.at.duplicates += duplicates;
+        }
+        self.at.tailed.up_to = before.tailed.up_to.max(Some(end));
+        self.since.1 = Some(Elapsed::start());
+        self.checkpoint()?;
+        self.show();
+        Ok(())
+    }
+}
+
+/// The line of a snapshot; none where it is of another version of the detector, which learns anew.
+fn restored(line: Result<Line, RestoreError>) -> Result<Option<Line>, TailError> {
+    match line {
+        Ok(line) => Ok(Some(line)),
+        Err(RestoreError::Format { .. }) => Ok(None),
+        Err(error @ RestoreError::Bytes(_)) => Err(error.into()),
+    }
+}

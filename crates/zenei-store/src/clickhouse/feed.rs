@@ -1,0 +1,260 @@
+//! What many gateways shipped, as one desk reads it: which shipments are new, and the records of a slice of time in the order of hearing. The feed is
+//! sorted by that time, so that reading costs what is new, however much the tables hold. Knows no engine. Called by the tail.
+use super::reader::{EARLIEST_MS, FORM, LATEST_MS, RecordsError, each_batch, each_heard, heard_between};
+use super::server::Server;
+use super::trouble::Trouble;
+use crate::control::{Moved, Sealed, TailStep, Tailed};
+use crate::parquet::{ReadError, StoredBatch};
+use crate::schema::Form;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use zenei_wire::{EngineTime, GatewayTime, Name};
+
+const QUERY: &str = include_str!("feed.sql");
+
+/// What a gateway says that it has shipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The gateway.
+    pub gateway: String,
+    /// Up to where everything is shipped.
+    pub to: Sealed,
+    /// How many records the newest shipment has.
+    pub rows: u64,
+    /// The earliest time at which one of them was heard; the end's time where there is none.
+    pub heard_from: GatewayTime,
+}
+
+/// Records of many gateways, to be read in one order. Each call blocks and may fail for as long as the server is away; nothing is taken by it.
+pub trait Feed {
+    /// What the gateways have told beyond `known`, by gateway and place, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`RecordsError`].
+    fn told(&self, known: &BTreeMap<String, Sealed>, limit: u64) -> Result<Vec<Told>, RecordsError>;
+
+    /// When the record was heard that is number `rows` of those heard after `after` and up to `up_to`; `None` where there are fewer. Of shipments beyond
+    /// `known` none counts.
+    ///
+    /// # Errors
+    /// See [`RecordsError`].
+    fn nth(
+        &self,
+        known: &BTreeMap<String, Sealed>,
+        after: Option<EngineTime>,
+        up_to: EngineTime,
+        rows: u64,
+    ) -> Result<Option<GatewayTime>, RecordsError>;
+
+    /// Hands over what a step takes, in the order of hearing.
+    ///
+    /// # Errors
+    /// See [`RecordsError`], and what `each` says; it has then had a part.
+    fn rows(
+        &self,
+        before: &Tailed,
+        step: &TailStep,
+        each: &mut dyn FnMut(&StoredBatch) -> Result<(), ReadError>,
+    ) -> Result<(), RecordsError>;
+
+    /// Hands over what was heard after `after` and is older than the feed, in the order of hearing: what a desk that starts, or was away for long, reads
+    /// first. Gives the time up to which that is everything; `None` where nothing is older.
+    ///
+    /// # Errors
+    /// As [`Feed::rows`].
+    fn past(
+        &self,
+        after: Past,
+        each: &mut dyn FnMut(&StoredBatch) -> Result<(), ReadError>,
+    ) -> Result<Option<EngineTime>, RecordsError>;
+}
+
+/// How far back what is older than the feed is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// What was heard after this time and before the feed begins.
+    After(EngineTime),
+    /// So many ms before the feed begins.
+    BeforeFeed(i64),
+    /// So many ms up to this time, whatever the feed holds.
+    UpTo(EngineTime, i64),
+}
+
+/// The feed of a ClickHouse.
+#[derive(Debug)]
+pub struct ClickHouseFeed {
+    server: Server,
+    form: Form,
+}
+
+#[derive(Deserialize)]
+struct ToldLine {
+    gateway: String,
+    offset: u64,
+    at_ms: i64,
+    rows: u64,
+    heard_from_ms: i64,
+}
+
+#[derive(Deserialize)]
+struct At {
+    at_ms: Option<i64>,
+}
+
+impl ClickHouseFeed {
+    /// The feed in these tables.
+    pub fn new(server: Server, form: Form) -> Self {
+        Self { server, form }
+    }
+
+    /// The server that is asked.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    fn at(&self, sql: &str) -> Result<Option<i64>, Trouble> {
+        let rows: Vec<At> = self.server.lines(&format!("{sql} {NUMBERS}"), &[])?;
+        Ok(rows.into_iter().next().and_then(|row| row.at_ms))
+    }
+}
+
+/// Numbers of 64 bits as numbers; on a cluster nothing that a replica has not heard of yet may be missed.
+const NUMBERS: &str = "SETTINGS output_format_json_quote_64bit_integers = 0, select_sequential_consistency = 1";
+
+impl Feed for ClickHouseFeed {
+    fn told(&self, known: &BTreeMap<String, Sealed>, limit: u64) -> Result<Vec<Told>, RecordsError> {
+        let table = self.form.table("shipment");
+        let sql = format!(
+            "SELECT gateway, sealed_offset AS offset, toUnixTimestamp64Milli(sealed_at) AS at_ms, max(rows) AS rows, \
+             min(toUnixTimestamp64Milli(heard_from)) AS heard_from_ms FROM {table} WHERE {} \
+             GROUP BY gateway, sealed_offset, sealed_at ORDER BY gateway, sealed_offset, sealed_at LIMIT {limit} {NUMBERS}",
+            beyond(known)
+        );
+        let lines: Vec<ToldLine> = self.server.lines(&sql, &[])?;
+        let mut told = Vec::with_capacity(lines.len());
+        for ToldLine { gateway, offset, at_ms, rows, heard_from_ms } in lines {
+            if Name::new(&gateway).is_err() {
+                tracing::warn!(gateway = ?gateway, "a shipment names a gateway that can't have this name; it is passed over");
+                continue;
+            }
+            let to = Sealed { offset, advanced_to: EngineTime(at_ms) };
+            told.push(Told { gateway, to, rows, heard_from: GatewayTime(heard_from_ms) });
+        }
+        Ok(told)
+    }
+
+    fn nth(
+        &self,
+        known: &BTreeMap<String, Sealed>,
+        after: Option<EngineTime>,
+        up_to: EngineTime,
+        rows: u64,
+    ) -> Result<Option<GatewayTime>, RecordsError> {
+        let (table, within) = (self.form.table("feed"), within(known));
+        let sql = format!(
+            "SELECT toUnixTimestamp64Milli(heard_at) AS at_ms FROM {table} WHERE {} AND {within} ORDER BY heard_at LIMIT 1 OFFSET {}",
+            heard(after, up_to),
+            rows.saturating_sub(1)
+        );
+        Ok(self.at(&sql)?.map(GatewayTime))
+    }
+
+    fn rows(
+        &self,
+        before: &Tailed,
+        step: &TailStep,
+        each: &mut dyn FnMut(&StoredBatch) -> Result<(), ReadError>,
+    ) -> Result<(), RecordsError> {
+        let mut after = before.clone();
+        after.take(step);
+        let mut wanted = Vec::new();
+        if let Some(up_to) = step.up_to.filter(|up_to| before.up_to.is_none_or(|before| before < *up_to)) {
+            wanted.push(format!("({} AND {})", heard(before.up_to, up_to), within(&after.gateways)));
+        }
+        if let Some(up_to) = before.up_to {
+            let late = step.moved.iter().filter(|(_, moved)| moved.heard_from.ms() <= up_to.ms());
+            wanted.extend(late.map(|(gateway, moved)| behind(gateway, before.gateways.get(gateway), moved, up_to)));
+        }
+        if wanted.is_empty() || after.gateways.is_empty() {
+            return Ok(());
+        }
+        let select = QUERY.replace("{feed}", &self.form.table("feed")).replace("{wanted}", &wanted.join(" OR "));
+        let sql =
+            format!("{select}ORDER BY heard_at, heard_by, offset, index\n{FORM}, select_sequential_consistency = 1");
+        each_batch(&self.server, &sql, &[], each)
+    }
+
+    fn past(
+        &self,
+        past: Past,
+        each: &mut dyn FnMut(&StoredBatch) -> Result<(), ReadError>,
+    ) -> Result<Option<EngineTime>, RecordsError> {
+        let (server, form) = (&self.server, &self.form);
+        let first = format!("SELECT minOrNull(toUnixTimestamp64Milli(heard_at)) AS at_ms FROM {}", form.table("feed"));
+        let end_ms = match past {
+            Past::UpTo(up_to, _) => up_to.ms(),
+            Past::After(_) | Past::BeforeFeed(_) => match self.at(&first)? {
+                Some(first_ms) => first_ms - 1,
+                None => return Ok(None),
+            },
+        };
+        let end = GatewayTime(end_ms);
+        let after = match past {
+            Past::After(after) => GatewayTime(after.ms()),
+            Past::BeforeFeed(back_ms) | Past::UpTo(_, back_ms) => {
+                let Some((_, last)) = heard_between(server, form, GatewayTime(i64::MIN), end)? else { return Ok(None) };
+                last.plus_ms(-back_ms)
+            }
+        };
+        let Some((_, last)) = heard_between(server, form, after, end)? else { return Ok(None) };
+        each_heard(server, form, after, last, each)?;
+        Ok(Some(EngineTime(last.ms())))
+    }
+}
+
+/// Heard after the one time, and up to the other.
+fn heard(after: Option<EngineTime>, up_to: EngineTime) -> String {
+    let time = |at: EngineTime| format!("fromUnixTimestamp64Milli({}, 'UTC')", at.ms().clamp(EARLIEST_MS, LATEST_MS));
+    let up_to = format!("heard_at <= {}", time(up_to));
+    after.map_or_else(|| up_to.clone(), |after| format!("heard_at > {} AND {up_to}", time(after)))
+}
+
+/// Shipments beyond the known ones. Names stand in the text: each was read as a name, which has no quotes.
+fn beyond(known: &BTreeMap<String, Sealed>) -> String {
+    if known.is_empty() {
+        return "1".to_owned();
+    }
+    let names: Vec<String> = known.keys().map(|gateway| format!("'{gateway}'")).collect();
+    let mut text = format!("(gateway NOT IN ({})", names.join(", "));
+    for (gateway, to) in known {
+        // A String never fails to take a text.
+        let _ = write!(text, " OR (gateway = '{gateway}' AND {})", later_than(*to));
+    }
+    text.push(')');
+    text
+}
+
+fn later_than(Sealed { offset, advanced_to }: Sealed) -> String {
+    let at = format!("fromUnixTimestamp64Milli({}, 'UTC')", advanced_to.ms().clamp(EARLIEST_MS, LATEST_MS));
+    format!("sealed_offset >= {offset} AND (sealed_offset > {offset} OR sealed_at > {at})")
+}
+
+/// Rows of known shipments.
+fn within(known: &BTreeMap<String, Sealed>) -> String {
+    let list = |values: Vec<String>| format!("[{}]", values.join(", "));
+    let names = list(known.keys().map(|gateway| format!("'{gateway}'")).collect());
+    let offsets = list(known.values().map(|to| format!("toUInt64({})", to.offset)).collect());
+    let times = list(known.values().map(|to| format!("toInt64({})", to.advanced_to.ms())).collect());
+    let offset = format!("transform(toString(gateway), {names}, {offsets}, toUInt64(0))");
+    let time = format!("transform(toString(gateway), {names}, {times}, toInt64({}))", i64::MIN + 1);
+    format!("(sealed_offset < {offset} OR (sealed_offset = {offset} AND toUnixTimestamp64Milli(sealed_at) <= {time}))")
+}
+
+/// Rows of a gateway's newly known shipments that were heard before what was taken by then.
+fn behind(gateway: &str, known: Option<&Sealed>, moved: &Moved, up_to: EngineTime) -> String {
+    let from = EngineTime(moved.heard_from.ms() - 1);
+    let beyond = known.map_or_else(|| "1".to_owned(), |known| later_than(*known));
+    let only = BTreeMap::from([(gateway.to_owned(), moved.to)]);
+    format!("(gateway = '{gateway}' AND {} AND {beyond} AND {})", heard(Some(from), up_to), within(&only))
+}

@@ -1,0 +1,25 @@
+//! Taking everything out of a spool that was sealed whole: what was sealed stays in its segments until they are full, and a lock that is to be forgotten must
+//! not stay there. Called by `forget`, with nobody else at the spool.
+use super::segment::{list, name};
+use super::{Lane, SpoolError};
+use crate::disk::Disk;
+use std::path::Path;
+
+/// Removes every segment. Only where everything before `resume_at` is sealed and nothing lies beyond it; the spool goes on there when it is opened again
+/// with [`super::SpoolOptions::resume_at`]. Says how many files went.
+///
+/// # Errors
+/// [`SpoolError::Foreign`], [`SpoolError::Disk`], [`SpoolError::SyncFailed`].
+pub fn clear(disk: &dyn Disk, dir: &Path) -> Result<u64, SpoolError> {
+    let mut removed = 0;
+    let lanes = list(disk, dir)?;
+    for (lane, firsts) in Lane::ALL.into_iter().zip(&lanes) {
+        for &first in firsts {
+            let path = dir.join(name(lane, first));
+            disk.remove(&path).map_err(SpoolError::disk("remove", &path))?;
+            removed += 1;
+        }
+    }
+    disk.sync_dir(dir).map_err(|source| SpoolError::SyncFailed { path: dir.to_path_buf(), source })?;
+    Ok(removed)
+}

@@ -1,0 +1,142 @@
+//! `zenei forget DEVICE`: takes a lock out of this machine's store, spool, states and findings, and out of ClickHouse; counts that nothing is left, and notes
+//! it in the log of erasures. May be broken off anywhere and run again. zenei must not run here meanwhile. Called by `cmd`.
+use super::contents::{self, Contents};
+use super::desk::line_maker;
+use super::{clickhouse, tailing};
+use crate::cli::Forget;
+use crate::config::{self, ClickHouse, Config};
+use crate::exit::Failure;
+use crate::output::{Colour, Output, escaped};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use zenei_gateway::forget::{ForgetError, Forgotten, forget};
+use zenei_gateway::{AckPolicy, Clock};
+use zenei_store::clickhouse::{Trouble, count_naming, erase, ship_findings_anew};
+use zenei_store::disk::RealDisk;
+use zenei_store::{Control, Layout, ParquetStore};
+use zenei_wire::Name;
+
+/// Runs `forget`.
+///
+/// # Errors
+/// Where zenei runs here, something can't be read or written, ClickHouse does not answer, or something of the lock is left.
+pub(crate) fn run(arguments: &Forget, out: &mut Output<'_>) -> Result<(), Failure> {
+    let device = arguments.device.as_str();
+    Name::new(device).map_err(|error| Failure::Usage(format!("the device id '{}' {error}", escaped(device))))?;
+    let loaded = config::load(&arguments.common.file.config, &super::variables()).map_err(Failure::Config)?;
+    let contents = contents::read(&loaded).map_err(Failure::Config)?;
+    let config = &loaded.config;
+    let layout = Layout::new(&config.state_dir);
+    if layout.control().is_file() {
+        seal_the_rest(config, contents.clone())?;
+    }
+    let lock = layout.lock().map_err(|error| Failure::broken("zenei must not run here meanwhile", error))?;
+    let failed = |error: zenei_store::ControlError| Failure::broken("the control database can't be used", error);
+    let mut control = Control::open(&layout.control()).map_err(failed)?;
+    let now_ms = || Clock::System.now().ms();
+    let txn = control.begin().map_err(failed)?;
+    let number = txn.begin_erasure(device, now_ms()).map_err(failed)?;
+    txn.commit().map_err(failed)?;
+    let here = config.desk.enabled && tailing::source(config).is_none();
+    let rules = contents.rules.clone();
+    let (line, tail) = (line_maker(here.then(|| rules.clone())), line_maker(Some(rules)));
+    let gone = forget(&layout, &mut control, device, &line, &tail, &lock);
+    let gone = gone.map_err(|error| match error {
+        ForgetError::Unsealed { .. } => Failure::Failed(error.to_string()),
+        error => Failure::broken(format!("{device} is not forgotten yet; run this again"), error),
+    })?;
+    let remote = config.store.clickhouse.as_ref();
+    let remote = remote.map(|section| of_clickhouse(section, &mut control, device)).transpose()?;
+    let left = left(&layout, &control, device)? + remote.as_ref().map_or(0, |remote| remote.left);
+    if left > 0 {
+        let what = format!("{left} rows still name {device}: something has written them meanwhile; run this again");
+        return Err(Failure::Failed(what));
+    }
+    let counts = counts(&gone, remote.as_ref());
+    let txn = control.begin().map_err(failed)?;
+    txn.end_erasure(number, now_ms(), &counts.to_string()).map_err(failed)?;
+    txn.commit().map_err(failed)?;
+    if arguments.common.json {
+        return out.json(&json!({"version": 1, "device_id": device, "erasure": number, "counts": counts}));
+    }
+    tell(device, number, &gone, remote.as_ref(), out)?;
+    if contents.registry.lines.iter().any(|line| line.device_id == device) {
+        let warning = out.paint(Colour::Yellow, "warn");
+        out.line(format!("{warning}: the registry's file still has a line for {device}: take it out"))?;
+    }
+    Ok(())
+}
+
+/// What ClickHouse had of a lock, and still has.
+struct Remote {
+    found: u64,
+    left: u64,
+}
+
+/// Lets what the last run left in the spool become rows, as the next run would: only of rows can a lock be taken out.
+fn seal_the_rest(config: &Config, contents: Contents) -> Result<(), Failure> {
+    let mut quiet = config.clone();
+    (quiet.mqtt, quiet.ingress, quiet.ble) = (None, None, None);
+    let runtime = super::run::runtime()?;
+    let sealed = runtime.block_on(async {
+        let (gateway, _) = super::run::start(&quiet, contents, Clock::System, AckPolicy::AfterDurable)?;
+        let stopped = gateway.stop().await;
+        stopped.map_err(|error| Failure::broken("what waits in the spool can't be sealed", error))
+    });
+    runtime.shutdown_background();
+    sealed.map(drop)
+}
+
+fn of_clickhouse(section: &ClickHouse, control: &mut Control, device: &str) -> Result<Remote, Failure> {
+    let (server, form) = (clickhouse::server(section)?, clickhouse::form(section, None)?);
+    let failed = |trouble: Trouble| match trouble {
+        trouble @ Trouble::Unknown { .. } => Failure::Unreachable(format!(
+            "{device} is forgotten on this machine, but not in ClickHouse; run this again when it answers: {trouble}"
+        )),
+        trouble @ (Trouble::Refused { .. } | Trouble::Answer { .. }) => Failure::broken(
+            format!("{device} is forgotten on this machine, but not in ClickHouse; run this again"),
+            trouble,
+        ),
+    };
+    let total = |found: std::collections::BTreeMap<&'static str, u64>| found.values().sum::<u64>();
+    let found = total(count_naming(&server, &form, device).map_err(failed)?);
+    erase(&server, &form, device).map_err(failed)?;
+    let left = total(count_naming(&server, &form, device).map_err(failed)?);
+    // Findings that were taken out there are shipped again as they now stand here, without the name.
+    ship_findings_anew(control).map_err(|error| Failure::broken("the control database can't be used", error))?;
+    Ok(Remote { found, left })
+}
+
+/// How many rows on this machine name a lock.
+fn left(layout: &Layout, control: &Control, device: &str) -> Result<u64, Failure> {
+    let store = ParquetStore::open_read_only(Arc::new(RealDisk), &layout.parquet());
+    let stored = store.count(device).map_err(|error| Failure::broken("the store can't be counted", error))?;
+    let named = control.count_naming(device);
+    let named = named.map_err(|error| Failure::broken("the control database can't be counted", error))?;
+    Ok(stored.records + stored.gaps + stored.dead_letters + named)
+}
+
+fn counts(gone: &Forgotten, remote: Option<&Remote>) -> Json {
+    let Forgotten { stored, waiting, spool_segments, rows } = gone;
+    json!({
+        "records": stored.records, "gaps": stored.gaps, "dead_letters": stored.dead_letters, "waiting": waiting,
+        "spool_segments": spool_segments, "findings": rows, "clickhouse": remote.map(|remote| remote.found), "left": 0,
+    })
+}
+
+fn tell(
+    device: &str,
+    number: u64,
+    gone: &Forgotten,
+    remote: Option<&Remote>,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let ok = out.paint(Colour::Green, "ok");
+    let Forgotten { stored, waiting, rows, .. } = gone;
+    let there = remote.map_or(String::new(), |remote| format!(", {} rows in ClickHouse", remote.found));
+    out.line(format!(
+        "{ok}: {device} is forgotten: {} records, {} gaps, {} dead letters, {waiting} waiting records and {rows} findings here{there}; counted again, \
+         nothing names it; erasure {number} in the log",
+        stored.records, stored.gaps, stored.dead_letters
+    ))
+}

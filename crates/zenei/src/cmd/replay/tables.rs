@@ -1,0 +1,40 @@
+//! Playing what a ClickHouse holds: the records of all gateways in the order of hearing. Called by `replay`.
+use super::super::clickhouse;
+use super::course::Course;
+use crate::config::Loaded;
+use crate::exit::Failure;
+use zenei_store::clickhouse::{RecordsError, Trouble, dead_letters, each_heard};
+use zenei_wire::GatewayTime;
+
+/// Plays everything that the tables hold.
+///
+/// # Errors
+/// Where the configuration names no ClickHouse, or that can't be read.
+pub(super) fn play(loaded: &Loaded, course: &mut Course) -> Result<(), Failure> {
+    let missing = || vec![("", "[store.clickhouse] with its `url` is needed".to_owned())];
+    let section = loaded.config.store.clickhouse.as_ref();
+    let section = section.ok_or_else(|| Failure::Config(loaded.problems(missing())))?;
+    let (server, form) = (clickhouse::server(section)?, clickhouse::form(section, None)?);
+    for (reason, count) in dead_letters(&server, &form).map_err(|trouble| unread(trouble.into()))? {
+        course.dead_letters(std::iter::repeat_n(reason, usize::try_from(count).unwrap_or(usize::MAX)));
+    }
+    let mut failed = None;
+    let read = each_heard(&server, &form, GatewayTime(i64::MIN), GatewayTime(i64::MAX), &mut |batch| {
+        let heard: Vec<_> = (0..batch.len()).map(|at| batch.heard(at)).collect::<Result<_, _>>()?;
+        if failed.is_none() {
+            failed = course.records(&heard, None).err();
+        }
+        Ok(())
+    });
+    read.map_err(unread)?;
+    failed.map_or(Ok(()), |error| Err(Failure::broken("the replay can't go on", error)))
+}
+
+fn unread(error: RecordsError) -> Failure {
+    match error {
+        RecordsError::Server(trouble @ Trouble::Unknown { .. }) => Failure::Unreachable(trouble.to_string()),
+        error @ (RecordsError::Server(_) | RecordsError::Stream(_) | RecordsError::Columns(_)) => {
+            Failure::broken("the records of ClickHouse can't be read", error)
+        }
+    }
+}

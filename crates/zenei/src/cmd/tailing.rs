@@ -1,0 +1,49 @@
+//! The desk that detects on what many gateways shipped: puts the feed of ClickHouse, the engine and the desk together. Called by `run`.
+use super::clickhouse;
+use super::contents::Contents;
+use super::desk::{DeskHere, line_maker};
+use crate::config::{ClickHouse, Config, DetectSource};
+use crate::exit::Failure;
+use std::sync::Arc;
+use zenei_desk::Incidents;
+use zenei_gateway::{Tail, TailConfig};
+use zenei_store::clickhouse::ClickHouseFeed;
+use zenei_store::disk::RealDisk;
+use zenei_store::{Control, Layout};
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// The ClickHouse that this configuration's desk detects on; `None` where it detects on the spool, or not at all.
+pub(crate) fn source(config: &Config) -> Option<&ClickHouse> {
+    let wanted = config.desk.enabled && config.detect.source == DetectSource::ClickHouse;
+    config.store.clickhouse.as_ref().filter(|_| wanted)
+}
+
+/// Starts it, and gives the incidents. The gateway of this state directory must have been started: it keeps other processes out.
+///
+/// # Errors
+/// What the configuration names can't be used, or the incidents can't be opened. A server that is away is none.
+pub(crate) fn start(
+    config: &Config,
+    clickhouse: &ClickHouse,
+    contents: Contents,
+) -> Result<(Tail, Incidents), Failure> {
+    type Cause = Box<dyn std::error::Error + Send + Sync>;
+    let broken = |error: Cause| Failure::broken("can't detect on ClickHouse", error);
+    let Contents { rules, registry } = contents;
+    let desk = DeskHere::open(&config.state_dir, true).map_err(broken)?;
+    let incidents = desk.incidents();
+    let layout = Layout::new(&config.state_dir);
+    let tail = TailConfig {
+        control: Control::open(&layout.control()).map_err(|error| broken(error.into()))?,
+        disk: Arc::new(RealDisk),
+        snapshots: layout.tail(),
+        rules: rules.digest(),
+        line: line_maker(Some(rules)),
+        registry: registry.lines,
+        history_ms: i64::from(config.detect.history_days) * DAY_MS,
+    };
+    let feed = ClickHouseFeed::new(clickhouse::server(clickhouse)?, clickhouse::form(clickhouse, None)?);
+    let tail = Tail::start(tail, feed, desk).map_err(|error| broken(error.into()))?;
+    Ok((tail, incidents))
+}

@@ -1,0 +1,201 @@
+//! Does one desk over many gateways see what one gateway that hears everything sees? One recording goes to two gateways, by site, with one lock in twenty
+//! heard by both; both ship to one engine; a desk with `source = "clickhouse"` detects on what came there. It must open the incidents that a gateway opens
+//! which hears the whole recording itself, and so must a replay of the tables. Where what both heard is not known to be the same, it must not.
+use crate::bound::within;
+use crate::daemon::{Daemon, Site};
+use crate::fleet::{Recording, same_incidents};
+use crate::mqtt_client::{Client, Packet, Publish};
+use crate::program::{lines, succeed, text};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+use zenei_engine::Engine;
+use zenei_store::clickhouse::{Server, ServerAddress, Timeouts};
+use zenei_wire::recording::{Line, parse_line};
+
+/// How long a month may take to be published, processed, shipped and tailed; a guess for two busy cores.
+const MONTH_WITHIN: Duration = Duration::from_secs(400);
+/// Messages in flight.
+const WINDOW: usize = 200;
+/// How long a gateway may have waited for a record at a hole, ms (telemetry contract): the newest are left for later.
+const HOLE_WAIT_MS: u64 = 120_000;
+
+/// A message of the recording.
+struct Said {
+    site: String,
+    device: String,
+    topic: String,
+    payload: Vec<u8>,
+}
+
+fn said(recording: &Recording) -> Vec<Said> {
+    let messages = text(&recording.path);
+    let one = |line: &str| {
+        let Ok(Line::Message { topic, payload, .. }) = parse_line(line) else { panic!("no message: {line}") };
+        let levels: Vec<&str> = topic.split('/').collect();
+        let (site, device) = (levels[2].to_owned(), levels[3].to_owned());
+        Said { site, device, topic: topic.to_string(), payload: payload.to_vec() }
+    };
+    messages.lines().map(one).collect()
+}
+
+/// Publishes messages in their order, each until it is acknowledged.
+fn publish(address: SocketAddr, name: &str, messages: &[&Said]) {
+    let mut client = Client::connect(address, name).expect("the gateway takes a connection");
+    let (mut sent, mut acked) = (0, 0);
+    let id = |number: usize| (number % 60_000) as u16 + 1;
+    while acked < messages.len() {
+        let until = messages.len().min(acked + WINDOW);
+        let next = messages[sent..until].iter().enumerate().map(|(at, said)| Publish {
+            id: id(sent + at),
+            dup: false,
+            retain: false,
+            topic: &said.topic,
+            payload: &said.payload,
+        });
+        client.send(next).expect("the gateway takes messages");
+        sent = until;
+        let mut answer = Some(client.next().expect("the gateway answers"));
+        while let Some(packet) = answer {
+            assert_eq!(packet, Packet::PubAck { id: id(acked) });
+            acked += 1;
+            answer = client.take();
+        }
+    }
+}
+
+/// A gateway that hears these messages whole, with time that follows them.
+fn heard(site: &Site, name: &str, messages: &[&Said]) -> Daemon {
+    let daemon = site.spawn(&mut site.zenei(&["run", "--simulated-time"])).listening();
+    publish(daemon.ingress(), name, messages);
+    let all = within(MONTH_WITHIN, || {
+        let metrics = daemon.metrics();
+        (metrics.received() > 0 && metrics.pending() == 0).then_some(())
+    });
+    all.unwrap_or_else(|| panic!("{name} does not keep up: {:?}; {}", daemon.metrics(), daemon.log()));
+    daemon
+}
+
+fn incidents(site: &Site) -> Vec<Value> {
+    lines(&succeed(&mut site.zenei(&["incident", "list", "--json"])))
+}
+
+/// The engine, and what two gateways have shipped to it.
+struct Shipped {
+    engine: Engine,
+    store: String,
+    registry: String,
+}
+
+impl Shipped {
+    fn server(&self) -> Server {
+        let url = self.engine.url().to_owned();
+        let address = ServerAddress { url, user: "default".to_owned(), password: String::new() };
+        Server::new(&address, Timeouts::default()).expect("a client can be made")
+    }
+
+    fn number(&self, sql: &str) -> u64 {
+        let sql = format!("{sql} SETTINGS output_format_json_quote_64bit_integers = 0");
+        let rows: Vec<Value> = self.server().lines(&sql, &[]).unwrap_or_else(|error| panic!("{error}: {sql}"));
+        rows[0]["n"].as_u64().unwrap_or_else(|| panic!("no number: {sql}: {rows:?}"))
+    }
+
+    /// Two gateways that hear what `both` says, and half of the sites each.
+    fn by_two_gateways(
+        folder: &Path,
+        recording: &Recording,
+        messages: &[Said],
+        both: &BTreeSet<String>,
+    ) -> Option<Self> {
+        let engine = Engine::for_test_in(&folder.join("engine"))?;
+        let registry = format!("[registry]\nfile = '{}'", recording.registry.display());
+        let keep = "keep_days = { record = 20000, operation = 20000, motor_profile = 20000 }";
+        let store = format!("[store.clickhouse]\nurl = '{}'\n{keep}", engine.url());
+        let shipped = Self { engine, store, registry };
+        let sites: BTreeSet<&str> = messages.iter().map(|said| said.site.as_str()).collect();
+        let first: BTreeSet<&str> = sites.iter().copied().take(sites.len() / 2).collect();
+        for (name, is_first) in [("gw-a", true), ("gw-b", false)] {
+            let own = |said: &&Said| first.contains(said.site.as_str()) == is_first || both.contains(&said.device);
+            let site = Site::new(&format!(
+                "[gateway]\nid = '{name}'\n[ingress]\nlisten = '127.0.0.1:0'\n{}\n[store]\nkind = 'clickhouse'\n{}",
+                shipped.registry, shipped.store
+            ));
+            let own: Vec<&Said> = messages.iter().filter(own).collect();
+            assert!(own.len() > messages.len() / 4 && own.len() < messages.len() * 3 / 4, "{name} hears {}", own.len());
+            let daemon = heard(&site, name, &own);
+            let stored = daemon.metrics().stored();
+            let all = within(MONTH_WITHIN, || (daemon.metrics().value("zenei_shipped_total") >= stored).then_some(()));
+            all.unwrap_or_else(|| panic!("{name} does not ship: {}", daemon.log()));
+            daemon.end_cleanly();
+        }
+        Some(shipped)
+    }
+
+    /// The incidents of a desk that has taken everything that both gateways have shipped.
+    fn desk(&self, duplicates: bool) -> (Site, Vec<Value>) {
+        let site = Site::new(&format!(
+            "[gateway]\nid = 'desk'\n[desk]\nenabled = true\n[detect]\nsource = 'clickhouse'\n{}\n{}",
+            self.registry, self.store
+        ));
+        let last = "SELECT gateway, toUInt64(max(toUnixTimestamp64Milli(sealed_at))) AS at FROM zenei.shipment GROUP BY gateway";
+        let up_to_ms = self.number(&format!("SELECT min(at) AS n FROM ({last})")) - HOLE_WAIT_MS;
+        let daemon = site.spawn(&mut site.zenei(&["run"])).listening();
+        let all = within(MONTH_WITHIN, || {
+            (daemon.metrics().value("zenei_tail_up_to_seconds") >= up_to_ms / 1_000).then_some(())
+        });
+        all.unwrap_or_else(|| panic!("the desk does not keep up: {:?}; {}", daemon.metrics(), daemon.log()));
+        let metrics = daemon.metrics();
+        assert_eq!(metrics.value("zenei_tail_duplicate_total") > 0, duplicates, "{metrics:?}");
+        daemon.end_cleanly();
+        let found = incidents(&site);
+        (site, found)
+    }
+}
+
+fn by_one_gateway(recording: &Recording, messages: &[Said]) -> Vec<Value> {
+    let site = Site::new(&format!(
+        "[gateway]\nid = 'gw-whole'\n[ingress]\nlisten = '127.0.0.1:0'\n[desk]\nenabled = true\n[registry]\nfile = '{}'",
+        recording.registry.display()
+    ));
+    let daemon = heard(&site, "gw-whole", &messages.iter().collect::<Vec<_>>());
+    let found = incidents(&site);
+    daemon.end_cleanly();
+    found
+}
+
+/// One lock in twenty, and those with a fault of their own among them.
+fn shared(recording: &Recording, messages: &[Said]) -> BTreeSet<String> {
+    let devices: BTreeSet<&str> = messages.iter().map(|said| said.device.as_str()).collect();
+    let mut both: BTreeSet<String> = devices.into_iter().step_by(20).map(str::to_owned).collect();
+    let faults = recording.faults();
+    both.extend(faults.iter().filter(|(_, kind, _)| kind == "device").map(|(_, _, device)| device.clone()));
+    both
+}
+
+fn replayed(site: &Site, out: &Path) -> Vec<Value> {
+    let mut replay = site.zenei(&["replay", "--clickhouse"]);
+    succeed(replay.arg("--out").arg(out));
+    lines(&text(&out.join("incidents.ndjson")))
+}
+
+#[test]
+fn two_gateways_and_a_desk_over_clickhouse_open_the_incidents_of_one_gateway_that_heard_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = Recording::make(folder.path(), "month", 1, &[]);
+    let messages = said(&recording);
+    let both = shared(&recording, &messages);
+    let Some(shipped) = Shipped::by_two_gateways(folder.path(), &recording, &messages, &both) else { return };
+    let expected = same_incidents(&by_one_gateway(&recording, &messages));
+    assert_eq!(expected.len(), recording.faults().len(), "{expected:#?}");
+    let (site, found) = shipped.desk(true);
+    assert_eq!(same_incidents(&found), expected);
+    assert_eq!(same_incidents(&replayed(&site, &folder.path().join("out"))), expected, "the tables give others");
+
+    // Where a record that both heard is not known to be the same, the desk must not find the same.
+    let doubled = "ALTER TABLE zenei.feed UPDATE boot = boot + 1 WHERE gateway = 'gw-b' SETTINGS mutations_sync = 2";
+    shipped.server().execute(doubled, &[]).unwrap();
+    let (_, found) = shipped.desk(false);
+    assert_ne!(same_incidents(&found), expected, "this test would not see what intake removes");
+}
