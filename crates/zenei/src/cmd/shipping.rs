@@ -84,7 +84,11 @@ impl Shipping {
         });
         let findings = findings.transpose()?;
         let records = (config.store.kind == StoreKind::ClickHouse).then_some(shipper);
-        let ways = Ways { servers: clickhouse::shards(clickhouse)?, records, findings };
+        let mut servers = clickhouse::shards(clickhouse)?;
+        if servers.is_empty() {
+            servers.push(clickhouse::server(clickhouse)?);
+        }
+        let ways = Ways { servers, records, findings };
         let (end, gateway_id) = (Arc::new(End::default()), config.gateway.id.clone());
         let (alive, ended) = mpsc::channel();
         let theirs = Arc::clone(&end);
