@@ -10,6 +10,7 @@ use crate::detect::lock::Lock;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::line::Findings;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use zenei_wire::EngineTime;
 
@@ -54,7 +55,9 @@ pub(crate) struct Attribution {
 struct Past {
     symptom: Symptom,
     device: DeviceIx,
+    /// When it was first found; one that lasts is found again and again, and is no news.
     at_ms: i64,
+    last_ms: i64,
     evidence: Evidence,
 }
 
@@ -106,29 +109,29 @@ const DIMENSIONS: [ScopeKind; 7] = [
     ScopeKind::HwRev,
 ];
 
-/// The value of a dimension that a lock has; `None` where nobody knows.
-fn value(kind: ScopeKind, labels: &Labels, site: Sym) -> Option<(Sym, Sym)> {
-    let (value, with) = match kind {
-        ScopeKind::FwHw => (labels.fw, labels.hw_rev),
-        ScopeKind::Gateway => (labels.gw, Sym::NONE),
-        ScopeKind::Fw => (labels.fw, Sym::NONE),
-        ScopeKind::ClientVersion => (labels.client_version, Sym::NONE),
-        ScopeKind::Site => (site, Sym::NONE),
-        ScopeKind::Lot => (labels.lot, Sym::NONE),
-        ScopeKind::HwRev => (labels.hw_rev, Sym::NONE),
-        ScopeKind::Model => (labels.model, Sym::NONE),
-        ScopeKind::Service => (labels.service, Sym::NONE),
-        ScopeKind::Device => (Sym::NONE, Sym::NONE),
-    };
-    let known = value != Sym::NONE && (kind != ScopeKind::FwHw || with != Sym::NONE);
-    known.then_some((value, with))
+/// The values of a dimension that a lock has, with the board where it is one of `fw_hw`; none where nobody knows.
+fn values(kind: ScopeKind, lock: &Lock) -> SmallVec<[(Sym, Sym); 4]> {
+    let Labels { model, hw_rev, lot, fw, service, gw, .. } = lock.labels;
+    let one = |value: Sym| SmallVec::from_iter((value != Sym::NONE).then_some((value, Sym::NONE)));
+    match kind {
+        ScopeKind::FwHw if fw != Sym::NONE && hw_rev != Sym::NONE => SmallVec::from_iter([(fw, hw_rev)]),
+        ScopeKind::FwHw | ScopeKind::Device => SmallVec::new(),
+        ScopeKind::ClientVersion => lock.clients().map(|client| (client, Sym::NONE)).collect(),
+        ScopeKind::Gateway => one(gw),
+        ScopeKind::Fw => one(fw),
+        ScopeKind::Site => one(lock.site),
+        ScopeKind::Lot => one(lot),
+        ScopeKind::HwRev => one(hw_rev),
+        ScopeKind::Model => one(model),
+        ScopeKind::Service => one(service),
+    }
 }
 
 impl Attribution {
     /// Takes the findings about one lock; gives back those that stand, and why others don't.
     pub(crate) fn take(&mut self, found: Vec<(Symptom, DeviceIx, Anomaly)>, moment: Moment<'_>, out: &mut Findings) {
         let Moment { now, locks, .. } = moment;
-        self.recent.retain(|past| now.ms() - past.at_ms < WINDOW_MS);
+        self.recent.retain(|past| now.ms() - past.last_ms < LASTS_MS);
         self.shared.retain(|_, shared| now.ms() - shared.last_ms < LASTS_MS);
         for (symptom, device, anomaly) in found {
             let lock = &locks[device.0 as usize];
@@ -137,9 +140,16 @@ impl Attribution {
                 continue;
             }
             let evidence = anomaly.evidence[0].clone();
-            self.recent.retain(|past| past.symptom != symptom || past.device != device);
-            self.recent.push(Past { symptom, device, at_ms: now.ms(), evidence });
-            if let Some(cause) = self.concentrates(symptom, device, moment) {
+            let known = self.recent.iter_mut().find(|past| past.symptom == symptom && past.device == device);
+            let is_news = known.is_none();
+            match known {
+                Some(past) => past.last_ms = now.ms(),
+                None => self.recent.push(Past { symptom, device, at_ms: now.ms(), last_ms: now.ms(), evidence }),
+            }
+            if !is_news {
+                // It stands alone since it was found first.
+                out.anomalies.push(anomaly);
+            } else if let Some(cause) = self.concentrates(symptom, device, moment) {
                 self.found(cause, &anomaly, device, moment, out);
             } else if let Some(hold_ms) = expects_company(symptom, lock, now) {
                 self.held.push(Held { symptom, device, until_ms: now.ms() + hold_ms, anomaly });
@@ -196,16 +206,16 @@ impl Attribution {
     /// The value whose locks show the symptom by more than chance, if any; of several the one that explains it best.
     fn concentrates(&self, symptom: Symptom, device: DeviceIx, moment: Moment<'_>) -> Option<Cause> {
         let Moment { now, locks, .. } = moment;
-        let affected: BTreeSet<DeviceIx> =
-            self.recent.iter().filter(|past| past.symptom == symptom).map(|past| past.device).collect();
+        let is_new = |past: &&Past| past.symptom == symptom && now.ms() - past.at_ms < WINDOW_MS;
+        let affected: BTreeSet<DeviceIx> = self.recent.iter().filter(is_new).map(|past| past.device).collect();
         if affected.len() < LOCKS_MIN {
             return None;
         }
         let lock = &locks[device.0 as usize];
         let mut best: Option<(f64, Cause)> = None;
-        for kind in DIMENSIONS {
-            let Some(wanted) = value(kind, &lock.labels, lock.site) else { continue };
-            let has = |lock: &Lock| value(kind, &lock.labels, lock.site) == Some(wanted);
+        let wanted = DIMENSIONS.iter().flat_map(|&kind| values(kind, lock).into_iter().map(move |value| (kind, value)));
+        for (kind, wanted) in wanted {
+            let has = |lock: &Lock| values(kind, lock).contains(&wanted);
             let inside = affected.iter().filter(|device| has(&locks[device.0 as usize])).count();
             if inside < LOCKS_MIN {
                 continue;
@@ -235,10 +245,7 @@ impl Attribution {
 
     fn found(&mut self, cause: Cause, anomaly: &Anomaly, device: DeviceIx, moment: Moment<'_>, out: &mut Findings) {
         let Moment { now, locks, fleet } = moment;
-        let has = |device: DeviceIx| {
-            let lock = &locks[device.0 as usize];
-            value(cause.kind, &lock.labels, lock.site) == Some((cause.value, cause.with))
-        };
+        let has = |device: DeviceIx| cause.is_of(&locks[device.0 as usize]);
         let mut members: Vec<&Past> =
             self.recent.iter().filter(|past| past.symptom == cause.symptom && has(past.device)).collect();
         members.sort_by_key(|past| past.device);
@@ -323,11 +330,15 @@ impl Attribution {
 
 impl Shared {
     fn has(&self, cause: &Cause, device: DeviceIx, lock: &Lock) -> bool {
-        value(cause.kind, &lock.labels, lock.site) == Some((cause.value, cause.with)) || self.members.contains(&device)
+        cause.is_of(lock) || self.members.contains(&device)
     }
 }
 
 impl Cause {
+    fn is_of(&self, lock: &Lock) -> bool {
+        values(self.kind, lock).contains(&(self.value, self.with))
+    }
+
     fn text(&self, fleet: &Fleet) -> String {
         let word = |sym: Sym| fleet.word(sym).unwrap_or("unknown");
         match self.kind {
@@ -351,7 +362,9 @@ fn expects_company(symptom: Symptom, lock: &Lock, now: EngineTime) -> Option<i64
     match symptom {
         // A gateway's silence is found before that of its locks.
         Symptom::Silence => None,
-        Symptom::Memory | Symptom::Errors | Symptom::Clock | Symptom::Loss | Symptom::Schema => {
+        // A gateway's losses are told from a lock's before.
+        Symptom::Loss => updated.then_some(HOLD_MS),
+        Symptom::Memory | Symptom::Errors | Symptom::Clock | Symptom::Schema => {
             Some(if updated { HOLD_UPDATED_MS } else { HOLD_MS })
         }
         Symptom::Resistance | Symptom::Drain | Symptom::Effort | Symptom::Shape | Symptom::Trouble => {

@@ -16,7 +16,7 @@ const DAY_MS: i64 = 86_400_000;
 /// Records heard within so long are one moment.
 const MOMENT_MS: i64 = 60_000;
 /// Moments that must agree.
-const MOMENTS: usize = 5;
+const MOMENTS: usize = 8;
 /// An alarm is repeated after so long, while it lasts.
 const REPEAT_MS: i64 = 7 * DAY_MS;
 

@@ -17,6 +17,8 @@ const RESISTANCE_SHARE: f32 = 0.2;
 /// Weight of a new operation in the lock's usual current: slow, so that a change of effort does not pass for a change of voltage.
 const CURRENT_SHARE: f32 = 0.01;
 
+/// Client versions remembered of a lock: the hub's and those of the phones of a household. A guess.
+const CLIENTS: usize = 4;
 /// How long after an update or a new battery a restart belongs to it. A guess: an update that fails is tried again within the hour.
 const VISIT_MS: i64 = 2 * 3_600_000;
 /// Operations whose mean load voltage becomes the lock's reference, then stands.
@@ -41,6 +43,8 @@ pub struct Lock {
     /// When somebody last did something to it that restarts it, ms of the engine.
     visited_ms: Option<i64>,
     newest: Option<(u32, u32)>,
+    /// The client versions that it spoke with last, newest first: apps and hubs take turns.
+    clients: [Sym; CLIENTS],
     rest_mv: Told,
     discharged: f64,
     temp_c: Told,
@@ -123,9 +127,20 @@ impl Lock {
         self.heard_ms = now_ms;
         self.labels = row.labels;
         self.site = row.site;
+        let client = row.labels.client_version;
+        if client != Sym::NONE && self.clients[0] != client {
+            let known = self.clients.iter().position(|&known| known == client).unwrap_or(CLIENTS - 1);
+            self.clients[..=known].rotate_right(1);
+            self.clients[0] = client;
+        }
         let (Some(boot), Some(seq)) = (row.boot, row.seq) else { return false };
         let before = self.newest.replace((boot, seq));
         before.is_some_and(|(before, last)| before == boot && seq.saturating_sub(last) > 1)
+    }
+
+    /// The client versions that it spoke with last.
+    pub fn clients(&self) -> impl Iterator<Item = Sym> {
+        self.clients.iter().copied().filter(|&client| client != Sym::NONE)
     }
 
     /// Somebody did something to it that restarts it.
