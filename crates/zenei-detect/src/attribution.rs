@@ -364,7 +364,7 @@ fn expects_company(symptom: Symptom, lock: &Lock, now: EngineTime) -> Option<i64
         Symptom::Silence => None,
         // A gateway's losses are told from a lock's before.
         Symptom::Loss => updated.then_some(HOLD_MS),
-        Symptom::Memory | Symptom::Errors | Symptom::Clock | Symptom::Schema => {
+        Symptom::Memory | Symptom::Errors | Symptom::Part | Symptom::Clock | Symptom::Schema => {
             Some(if updated { HOLD_UPDATED_MS } else { HOLD_MS })
         }
         Symptom::Resistance | Symptom::Drain | Symptom::Effort | Symptom::Shape | Symptom::Trouble => {

@@ -209,7 +209,7 @@ impl Engine {
         let known = &mut self.findings[at];
         let now_ms = anomaly.at.ms();
         let weak = known.power_ms.is_some_and(|at_ms| now_ms - at_ms < EXPLAINS_MS)
-            || self.locks.get(at).is_some_and(|lock| self.attribution.weakens(device, lock));
+            || self.locks.get(at).is_some_and(|lock| lock.is_low() && self.attribution.weakens(device, lock));
         if symptom.is_power() {
             known.power_ms = Some(now_ms);
         } else if weak && (symptom.is_drive() || symptom == Symptom::Silence) {

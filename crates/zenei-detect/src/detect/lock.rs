@@ -17,6 +17,8 @@ const RESISTANCE_SHARE: f32 = 0.2;
 /// Weight of a new operation in the lock's usual current: slow, so that a change of effort does not pass for a change of voltage.
 const CURRENT_SHARE: f32 = 0.01;
 
+/// The used share of a battery from which it explains other findings. A guess: resistance and voltage change little before.
+const LOW_USED: f64 = 0.6;
 /// Client versions remembered of a lock: the hub's and those of the phones of a household. A guess.
 const CLIENTS: usize = 4;
 /// How long after an update or a new battery a restart belongs to it. A guess: an update that fails is tried again within the hour.
@@ -136,6 +138,11 @@ impl Lock {
         let (Some(boot), Some(seq)) = (row.boot, row.seq) else { return false };
         let before = self.newest.replace((boot, seq));
         before.is_some_and(|(before, last)| before == boot && seq.saturating_sub(last) > 1)
+    }
+
+    /// Whether its battery is so far used up, by the firmware's own estimate, that it explains what the motor does and a silence.
+    pub fn is_low(&self) -> bool {
+        self.discharged >= LOW_USED * LOW_USED
     }
 
     /// The client versions that it spoke with last.

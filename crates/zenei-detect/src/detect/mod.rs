@@ -80,6 +80,8 @@ pub enum Symptom {
     Trouble,
     /// Errors and restarts.
     Errors,
+    /// Errors that name a part.
+    Part,
     /// Memory.
     Memory,
     /// Silence.
@@ -163,6 +165,7 @@ impl Symptom {
         match (kind, component) {
             (DetectorKind::LockErrors, Component::Motor | Component::Gear | Component::Thumbturn) => Self::Trouble,
             (DetectorKind::LockErrors, Component::Battery | Component::PowerBoard) => Self::Drain,
+            (DetectorKind::LockErrors, Component::Sensor | Component::CommBoard) => Self::Part,
             (kind, _) => kind.symptom(),
         }
     }
