@@ -126,3 +126,45 @@ pub(crate) fn judge(keys: Arc<Keyring>) -> Judge {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zenei_detect::keyring::Lock;
+    use zenei_wire::bthome::{Address, BindKey, plain, sealed};
+    use zenei_wire::{DeviceId, GatewayTime, SiteId};
+
+    const OURS: Address = Address([0xc0, 0xff, 0xee, 0, 0, 1]);
+    const KEYLESS: Address = Address([0xc0, 0xff, 0xee, 0, 0, 2]);
+    const STRANGER: Address = Address([0xc0, 0xff, 0xee, 0, 0, 3]);
+
+    #[test]
+    fn only_what_is_a_registered_lock_s_own_shows_that_the_radio_hears() {
+        let site = SiteId::new("site").unwrap();
+        let mut keys = Keyring::new(site.clone());
+        let key = BindKey::new([7; 16]);
+        for (address, device, key) in [(OURS, "BL1", Some(key.clone())), (KEYLESS, "BL2", None)] {
+            let lock = Lock { device: DeviceId::new(device).unwrap(), site: site.clone(), key };
+            assert_eq!(keys.add(address, lock), None);
+        }
+        let judge = judge(Arc::new(keys));
+        let check = |address: Address, service_data: Vec<u8>, expected: Standing| {
+            let heard_at = GatewayTime(0);
+            let heard = Advertisement { address, rssi_dbm: None, service_data, heard_at };
+            assert_eq!(judge(&heard), expected, "{heard:?}");
+        };
+        let objects = [0x00, 1, 0x01, 71];
+        let (open, closed) = (plain(&objects), sealed(&objects, OURS, &key, 5));
+        let mut forged = closed.clone();
+        forged[2] ^= 1;
+        check(OURS, closed.clone(), Standing::Valid);
+        check(OURS, forged, Standing::Doubtful);
+        check(OURS, open.clone(), Standing::Doubtful);
+        check(OURS, sealed(&objects, OURS, &BindKey::new([8; 16]), 6), Standing::Doubtful);
+        check(KEYLESS, open.clone(), Standing::Plain);
+        check(KEYLESS, closed.clone(), Standing::Doubtful);
+        check(KEYLESS, Vec::new(), Standing::Doubtful);
+        check(STRANGER, open, Standing::Stranger);
+        check(STRANGER, closed, Standing::Stranger);
+    }
+}

@@ -100,6 +100,9 @@ impl Tended {
         self.call = None;
         match order {
             Order::Open => {
+                if self.session.is_some() {
+                    tracing::warn!(steps = ?self.supervisor.steps(), "the connection to the bluetooth service is made anew");
+                }
                 (self.session, self.events) = (None, None);
                 let (station, air) = (self.station.clone(), Arc::clone(&self.air));
                 self.call = Some(Box::pin(async move {
