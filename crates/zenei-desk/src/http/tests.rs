@@ -119,6 +119,9 @@ async fn what_a_remote_store_has_is_shown_beside_the_ledger_which_still_adds_up(
         (ledger.pending, ledger.stored) = (2, 10);
     });
     running.shipped.send_modify(|shipped| (shipped.records, shipped.refused, shipped.damaged_ranges) = (6, 1, 3));
+    running.tail.send_modify(|tail| {
+        (tail.up_to, tail.records, tail.duplicates) = (Some(EngineTime(1_777_626_000_999)), 40, 2);
+    });
     let (_, body) = ask(running.address, "GET", "/metrics").await;
     let samples = [
         "zenei_stored_total 9",
@@ -128,6 +131,9 @@ async fn what_a_remote_store_has_is_shown_beside_the_ledger_which_still_adds_up(
         "zenei_test_level -3",
         "zenei_test_total{kind=\"b\"} 2",
         "zenei_ship_damaged_ranges_total 3",
+        "zenei_tail_records_total 40",
+        "zenei_tail_duplicate_total 2",
+        "zenei_tail_up_to_seconds 1777626000",
     ];
     for sample in samples {
         assert_eq!(body.lines().filter(|line| *line == sample).count(), 1, "{sample} once in:\n{body}");
