@@ -23,6 +23,7 @@ mod random;
 mod replay;
 mod repository;
 mod ship_kills;
+mod ship_list;
 mod ship_outage;
 mod stopwatch;
 mod tidy;

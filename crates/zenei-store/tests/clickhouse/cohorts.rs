@@ -64,6 +64,12 @@ fn drawn(draw: &mut Draw, from: u32, count: u32) -> Vec<Row> {
         row.heard_at = GatewayTime(NOON_MS + i64::from(draw.below(3)) * HOUR_MS);
         row.labels.fw = Sym([5, 6, 0][draw.below(3) as usize]);
         row.labels.hw_rev = Sym([3, 0][draw.below(2) as usize]);
+        let labels = &mut row.labels;
+        let others =
+            [&mut labels.model, &mut labels.lot, &mut labels.service, &mut labels.gw, &mut labels.client_version];
+        for (label, word) in others.into_iter().zip([2, 4, 6, 7, 8]) {
+            *label = Sym([word, 0][draw.below(2) as usize]);
+        }
         row
     };
     (from..from + count).map(one).collect()
@@ -86,7 +92,18 @@ fn oracle(rows: &[Row]) -> BTreeMap<Key, Cohort> {
             rest.extend(adv.battery_mv.map(|mv| (row.device.0, f64::from(mv.0))));
             continue;
         }
-        let keys = [("site", word(row.site)), ("fw", fw), ("hw_rev", hw_rev), ("fw_hw", both)];
+        let labels = &row.labels;
+        let keys = [
+            ("site", word(row.site)),
+            ("gateway", word(labels.gw)),
+            ("model", word(labels.model)),
+            ("lot", word(labels.lot)),
+            ("service", word(labels.service)),
+            ("client_version", word(labels.client_version)),
+            ("fw", fw),
+            ("hw_rev", hw_rev),
+            ("fw_hw", both),
+        ];
         for (dimension, value) in keys.into_iter().filter(|(_, value)| !value.is_empty()) {
             let hour_ms = row.heard_at.ms() / HOUR_MS * HOUR_MS;
             let (cohort, locks, measured) = cohorts.entry((dimension.into(), value, hour_ms)).or_default();
