@@ -43,7 +43,12 @@ pub(crate) fn run(arguments: &Forget, out: &mut Output<'_>) -> Result<(), Failur
     let gone = forget(&layout, &mut control, device, &line, &tail, &lock);
     let gone = gone.map_err(|error| match error {
         ForgetError::Unsealed { .. } => Failure::Failed(error.to_string()),
-        error => Failure::broken(format!("{device} is not forgotten yet; run this again"), error),
+        error @ (ForgetError::Control(_)
+        | ForgetError::Spool(_)
+        | ForgetError::Snapshot(_)
+        | ForgetError::Restore(_)
+        | ForgetError::Erase(_)
+        | ForgetError::Memory(_)) => Failure::broken(format!("{device} is not forgotten yet; run this again"), error),
     })?;
     let remote = config.store.clickhouse.as_ref();
     let remote = remote.map(|section| of_clickhouse(section, &mut control, device)).transpose()?;
