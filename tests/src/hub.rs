@@ -156,6 +156,8 @@ struct Hub {
     random: Random,
     window: usize,
     records_per_s: Option<f64>,
+    /// Records that were due and are never said.
+    forgone: f64,
     since: Stopwatch,
     locks: Vec<Lock>,
     records: u64,
@@ -175,6 +177,7 @@ impl Hub {
             random: Random(load.seed.wrapping_mul(1_000).wrapping_add(number as u64)),
             window: load.window,
             records_per_s: load.records_per_s.map(|per_s| per_s as f64 / load.hubs as f64),
+            forgone: 0.0,
             since,
             locks: (0..load.locks).map(lock).collect(),
             records: 0,
@@ -203,10 +206,16 @@ impl Hub {
         self.flight.is_empty() && self.shared.is_hushed()
     }
 
-    /// Whether the pace wants more by now.
-    fn is_due(&self) -> bool {
-        !self.shared.is_hushed()
-            && self.records_per_s.is_none_or(|per_s| (self.records as f64) < per_s * self.since.seconds())
+    /// Whether the pace wants more by now. What could not be said for a while, because the daemon was dead or busy, is not made up for beyond two
+    /// seconds of it: on a slow machine the backlog would grow without end.
+    fn is_due(&mut self) -> bool {
+        if self.shared.is_hushed() {
+            return false;
+        }
+        let Some(per_s) = self.records_per_s else { return true };
+        let behind = per_s * self.since.seconds() - self.forgone - self.records as f64;
+        self.forgone += (behind - 2.0 * per_s).max(0.0);
+        behind > 0.0
     }
 
     /// One connection until it breaks.
