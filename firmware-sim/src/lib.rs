@@ -17,6 +17,7 @@
 //! ```
 mod ailment;
 mod battery;
+mod beacon;
 mod calendar;
 mod clock;
 mod disturb;
@@ -41,6 +42,7 @@ mod truth;
 mod weather;
 mod world;
 
+pub use beacon::{Beacons, Secrecy, Sent};
 pub use disturb::Disturbance;
 pub use fleet::Fleet;
 pub use identity::Identity;

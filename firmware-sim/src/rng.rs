@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
     Cloud = 17,
     Gateway = 18,
     Jitter = 19,
+    Air = 20,
+    Key = 21,
 }
 
 /// One stream.

@@ -67,6 +67,19 @@ A recording is NDJSON, one message a line, plain or gzip:
   zenei replay /var/lib/zenei --out result --rules rules/      what would these rules have found?
   zenei replay --clickhouse --config zenei.toml --out result   over every gateway")]
     Replay(Replay),
+    /// What locks around here advertise by Bluetooth LE: a table that lives, or lines for programs
+    #[command(after_help = "\
+Reads every BTHome v2 sender. With a registry, locks have their names, and what they encrypt is read with their keys (columns address and bind_key_file). Trusted is what \
+was made with a lock's key; anybody can send the rest. Marks: ! the engine has found something, P the lock says that something is wrong.
+
+  zenei scan --registry locks.csv            the table; d: raw bytes, /: filter, s: order, q: end
+  zenei scan --seconds 30 --json             a line for each advertisement that could be read
+  zenei scan --seconds 600 --record air.ndjson
+  zenei scan --replay air.ndjson --registry locks.csv
+  zenei scan --sim                           24 simulated locks, four weeks old; no adapter needed
+
+Exit 69 where there is no adapter.")]
+    Scan(Scan),
     /// What the store holds
     #[command(subcommand)]
     Record(Record),
@@ -179,6 +192,29 @@ pub(crate) struct Forget {
     pub(crate) device: String,
     #[command(flatten)]
     pub(crate) common: WithConfig,
+}
+
+/// `zenei scan`.
+#[derive(Debug, Args)]
+pub(crate) struct Scan {
+    /// Ends after so long; of a recording, after so much of it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub(crate) seconds: Option<u64>,
+    /// Prints JSON, one line for each advertisement that could be read; what is absent is null.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Hears simulated locks.
+    #[arg(long, conflicts_with = "replay")]
+    pub(crate) sim: bool,
+    /// Hears a recording (NDJSON, plain or gzip).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replay: Option<PathBuf>,
+    /// The asset registry: whose the addresses are, and which keys open what they say.
+    #[arg(long, value_name = "CSV")]
+    pub(crate) registry: Option<PathBuf>,
+    /// Writes what is heard as a recording, also what can't be read.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 }
 
 /// `zenei record …`.

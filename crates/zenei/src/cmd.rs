@@ -13,6 +13,7 @@ mod record;
 mod replay;
 mod rules;
 mod run;
+mod scan;
 mod schema;
 mod shipping;
 mod signals;
@@ -28,6 +29,8 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
     match command {
         Command::Run(_) => "info",
         Command::Demo(_) | Command::Replay(_) | Command::Rules(_) => "warn,zenei_desk=error",
+        // How the radio stands is in the table, and in the one line that says why there is none.
+        Command::Scan(_) => "warn,zenei_gateway=off",
         Command::Record(_)
         | Command::Incident(_)
         | Command::Config(_)
@@ -50,6 +53,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Schema(command) => schema::run(command, &mut out),
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
+        Command::Scan(arguments) => scan::run(&arguments, &mut out),
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
         Command::Record(command) => record::run(command, &mut out),
         Command::Incident(command) => incident::run(command, &mut out),

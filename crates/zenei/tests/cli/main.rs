@@ -1,10 +1,12 @@
 //! The binary as a person or a script meets it. Knows nothing of the inside.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod advertised;
 mod config;
 mod daemon;
 mod replay;
 mod rules;
+mod scan;
 mod schema;
 mod support;
 mod surface;

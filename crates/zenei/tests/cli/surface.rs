@@ -13,6 +13,7 @@ fn the_help_teaches() {
     expect_file!["help/demo.txt"].assert_eq(&help(&["demo"]));
     expect_file!["help/run.txt"].assert_eq(&help(&["run"]));
     expect_file!["help/replay.txt"].assert_eq(&help(&["replay"]));
+    expect_file!["help/scan.txt"].assert_eq(&help(&["scan"]));
     expect_file!["help/config_check.txt"].assert_eq(&help(&["config", "check"]));
 }
 

@@ -130,6 +130,11 @@ impl Recording {
         }
     }
 
+    /// Its file's name.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
     /// The highest `recv_ms` so far.
     pub(crate) fn heard_at(&self) -> GatewayTime {
         self.heard_at
