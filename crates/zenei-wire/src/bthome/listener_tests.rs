@@ -155,6 +155,22 @@ fn the_signal_strength_of_a_record_is_the_newest_and_makes_none() {
 }
 
 #[test]
+fn an_identity_depends_on_the_counter_the_quarter_and_the_halves() {
+    let merged = |line: &str| {
+        let Half { adv, firmware, at } = half(line);
+        Merged { adv, firmware, at }
+    };
+    let identity = |line: &str| merged(line).identity("BL0000123");
+    // Stored identities must not change; computed by hand (docs/identity.md).
+    assert_eq!(format!("{:032x}", identity("4500 W 7 2900")), "bda13a7f559df2dfb15992a36fb1a79d");
+    assert_eq!(identity("4500 W 7 2900"), identity("5399 W 7 2890"));
+    for other in ["4500 W 8 2900", "5400 W 7 2900", "4500 A 7 2900", "4500 B 7 2900", "4500 W #7 2900"] {
+        assert_ne!(identity(other), identity("4500 W 7 2900"), "{other}");
+    }
+    assert_ne!(identity("4500 W 7 2900"), merged("4500 W 7 2900").identity("BL2"));
+}
+
+#[test]
 fn time_that_goes_back_or_ends_breaks_nothing() {
     let mut listener = Listener::default();
     for (line, ms) in [("0 A 1 1", i64::MAX), ("0 B 2 1", i64::MIN), ("0 A 3 1", i64::MAX), ("0 A 3 1", i64::MIN)] {
