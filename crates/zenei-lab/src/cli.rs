@@ -1,4 +1,6 @@
 //! The lab's command line, for `zenei` and for its own binary.
+#[cfg(feature = "backtest")]
+use crate::backtest;
 use crate::error::LabError;
 use crate::fleet;
 use crate::nab;
@@ -12,6 +14,40 @@ pub enum Command {
     /// Benchmarks of detection
     #[command(subcommand)]
     Bench(Bench),
+    /// What rules would have opened on the records of a store, how much of it was right, how early, and how much a day
+    #[command(after_help = "\
+Replays everything that a Parquet store holds. With --truth or --inquiries it says precision, recall and lead; without, only how much was opened. Writes \
+incidents_a_day.svg, incidents_a_day.csv and backtest.json.
+
+  backtest --store /var/lib/zenei --inquiries calls.csv --rules rules/ --out result")]
+    #[cfg(feature = "backtest")]
+    Backtest(Backtest),
+}
+
+/// `backtest`.
+#[derive(Clone, Debug, Args)]
+pub struct Backtest {
+    /// The folder of a Parquet store, or the state directory around it.
+    #[arg(long, value_name = "DIR")]
+    pub store: PathBuf,
+    /// The true faults of a simulated fleet, as `firmware-sim run --truth` writes them.
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+    /// Customers' inquiries: one within 30 days on a lock of an incident confirms it.
+    #[arg(long, value_name = "CSV")]
+    pub inquiries: Option<PathBuf>,
+    /// Folder of rule files; absent: the rules in the program.
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    /// The asset registry: which lock is where.
+    #[arg(long, value_name = "CSV")]
+    pub registry: Option<PathBuf>,
+    /// Folder for the results; made where it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Prints the result as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `bench …`.
@@ -111,5 +147,7 @@ pub fn run(command: &Command, out: &mut impl Write) -> Result<(), LabError> {
     match command {
         Command::Bench(Bench::Fleet(arguments)) => fleet::bench(arguments, out),
         Command::Bench(Bench::Nab(arguments)) => nab::bench(arguments, out),
+        #[cfg(feature = "backtest")]
+        Command::Backtest(arguments) => backtest::run(arguments, out),
     }
 }

@@ -107,11 +107,16 @@ desk's machine. Findings stay, under the name `forgotten`. Exit 0 where nothing 
     #[command(after_help = "Exit 0 where nothing failed, 69 where something did. A warning is no failure.")]
     Doctor(WithConfig),
     /// Scores rules against recordings with known faults; needs the cargo feature lab
+    #[cfg(not(feature = "lab"))]
     #[command(disable_help_flag = true)]
     Backtest(Lab),
     /// Benchmarks of detection; needs the cargo feature lab
+    #[cfg(not(feature = "lab"))]
     #[command(disable_help_flag = true)]
     Bench(Lab),
+    #[cfg(feature = "lab")]
+    #[command(flatten)]
+    Lab(zenei_lab::cli::Command),
 }
 
 /// Where the configuration is.
@@ -354,6 +359,7 @@ pub(crate) struct SchemaApply {
 }
 
 /// Arguments of a command that this build lacks; taken as they come.
+#[cfg(not(feature = "lab"))]
 #[derive(Debug, Args)]
 pub(crate) struct Lab {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]

@@ -8,6 +8,8 @@ mod doctor;
 mod figures;
 mod forget;
 mod incident;
+#[cfg(feature = "lab")]
+mod lab;
 mod radio;
 mod record;
 mod replay;
@@ -36,9 +38,11 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         | Command::Config(_)
         | Command::Schema(_)
         | Command::Doctor(_)
-        | Command::Forget(_)
-        | Command::Backtest(_)
-        | Command::Bench(_) => "warn",
+        | Command::Forget(_) => "warn",
+        #[cfg(not(feature = "lab"))]
+        Command::Backtest(_) | Command::Bench(_) => "warn",
+        #[cfg(feature = "lab")]
+        Command::Lab(_) => "warn",
     }
 }
 
@@ -60,13 +64,18 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Rules(command) => rules::run(command, &mut out),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut out),
         Command::Forget(arguments) => forget::run(&arguments, &mut out),
+        #[cfg(not(feature = "lab"))]
         Command::Backtest(_) => Err(lab("backtest")),
+        #[cfg(not(feature = "lab"))]
         Command::Bench(_) => Err(lab("bench")),
+        #[cfg(feature = "lab")]
+        Command::Lab(command) => lab::run(&command, &mut out),
     }?;
     out.flush()
 }
 
 /// What the lab's commands say in a build without it.
+#[cfg(not(feature = "lab"))]
 fn lab(command: &str) -> Failure {
     Failure::Usage(format!(
         "zenei {command} needs the cargo feature `lab`, which this build lacks: cargo build --release -p zenei --features lab"
