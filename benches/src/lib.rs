@@ -3,4 +3,5 @@
 #![expect(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 pub mod clickhouse;
 pub mod cost;
+pub mod replay;
 pub mod stream;
