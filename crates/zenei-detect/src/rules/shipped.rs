@@ -8,8 +8,28 @@ macro_rules! cases {
     };
 }
 
-/// Promotion cards: path below the folder of cards, and text.
-pub const CARDS: &[(&str, &str)] = &[];
+macro_rules! cards {
+    ($($path:literal),* $(,)?) => {
+        /// Promotion cards: path below the folder of cards, and text.
+        pub const CARDS: &[(&str, &str)] = &[$(($path, include_str!(concat!("../../rules/cards/", $path)))),*];
+    };
+}
+
+cards!(
+    "battery-drain.toml",
+    "battery-resistance.toml",
+    "clock-error.toml",
+    "firmware-errors.toml",
+    "lock-errors.toml",
+    "memory-leak.toml",
+    "motor-effort.toml",
+    "operation-trouble.toml",
+    "profile-shape.toml",
+    "reboot-loop.toml",
+    "record-loss.toml",
+    "schema-drift.toml",
+    "silence.toml",
+);
 
 cases!(
     "battery-drain/gap.toml",
@@ -57,6 +77,7 @@ cases!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::{Rules, card};
     use std::path::Path;
 
     fn files(folder: &Path) -> Vec<String> {
@@ -75,5 +96,13 @@ mod tests {
             files(Path::new(&folder)).iter().map(|path| path.trim_start_matches(&folder).to_owned()).collect();
         let embedded: Vec<&str> = CASES.iter().map(|(path, _)| *path).collect();
         assert_eq!(embedded, there);
+    }
+
+    #[test]
+    fn every_live_rule_has_a_card_of_this_very_rule_within_its_budget() {
+        let rules = Rules::embedded().unwrap();
+        assert_eq!(card::judge(&rules, CARDS.iter().copied(), |_| false), []);
+        // And the judgement is one: without cards each of them is told.
+        assert_eq!(card::judge(&rules, [], |_| false).len(), rules.iter().count());
     }
 }
