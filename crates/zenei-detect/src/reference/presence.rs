@@ -1,0 +1,164 @@
+//! What is no longer heard, over every interval: locks, gateways, fields of heartbeats.
+use super::stream::{Found, Moment, Stream, agree};
+use crate::detect::lock::{Lock, RecordRef};
+use crate::fleet::{DeviceIx, Sym};
+use crate::rules::Rule;
+use std::collections::{BTreeMap, BTreeSet};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// A lock's history of being heard.
+#[derive(Clone, Default)]
+struct Heard {
+    at_ms: Vec<i64>,
+    /// Those that count for what is usual.
+    intervals: Vec<f64>,
+    last: RecordRef,
+    alarm_ms: Option<i64>,
+}
+
+impl Heard {
+    fn latest_ms(&self) -> i64 {
+        self.at_ms.last().copied().unwrap_or(0)
+    }
+
+    /// The longest usual interval: stochastic approximation of the 99th percentile, from the first interval on.
+    fn usual_ms(&self) -> f64 {
+        let mut log = f64::NEG_INFINITY;
+        for (before, interval) in self.intervals.iter().enumerate() {
+            let (count, value) = (before + 1, interval.ln());
+            if count == 1 || (count < 20 && value > log) {
+                log = value;
+            } else {
+                let step = (1.0 / count as f64).max(0.05);
+                log += if value > log { 0.99 * step.max(0.5 * (value - log)) } else { -0.01 * step };
+            }
+        }
+        if self.intervals.is_empty() { 0.0 } else { log.exp() }
+    }
+
+    fn is_known(&self) -> bool {
+        self.intervals.len() >= 20
+    }
+
+    fn is_late(&self, now_ms: i64) -> bool {
+        let late_ms = (1.25 * self.usual_ms()) as i64;
+        now_ms - self.latest_ms() >= late_ms.max(2 * HOUR_MS)
+    }
+}
+
+struct Slow<'a> {
+    rule: &'a Rule,
+    stream: &'a Stream,
+    locks: BTreeMap<DeviceIx, Heard>,
+    /// Every silence that ended, ms.
+    ended: Vec<i64>,
+    lock_hours: f64,
+    gateways: BTreeMap<Sym, i64>,
+    found: Vec<Found>,
+}
+
+impl Slow<'_> {
+    fn heard(&mut self, device: DeviceIx, record: RecordRef, now_ms: i64) {
+        let heard = self.locks.entry(device).or_default();
+        if let Some(&before_ms) = heard.at_ms.last() {
+            let interval_ms = now_ms - before_ms;
+            self.ended.push(interval_ms);
+            if interval_ms > 60_000 && heard.alarm_ms.is_none() {
+                heard.intervals.push(interval_ms as f64);
+            }
+        }
+        heard.at_ms.push(now_ms);
+        (heard.last, heard.alarm_ms) = (record, None);
+    }
+
+    /// The shortest of six lengths that silences exceed and end less often than allowed.
+    fn usual_of_fleet_ms(&self) -> i64 {
+        let years = self.lock_hours / 8_766.0 + 20.0;
+        let lengths = [12, 24, 48, 96, 192, 384].map(|hours| hours * HOUR_MS);
+        let rate = |length: i64| self.ended.iter().filter(|&&ended| ended > length).count() as f64 / years;
+        let allowed = self.rule.parameter("ended_per_year");
+        lengths.into_iter().find(|&length| rate(length) <= allowed).unwrap_or(lengths[5])
+    }
+
+    fn close(&mut self, now_ms: i64, locks: &[Lock]) {
+        self.lock_hours += self.locks.len() as f64;
+        self.close_gateways(now_ms, locks);
+        let silent_ms = (self.rule.parameter("silent_hours") * HOUR_MS as f64) as i64;
+        let least_ms = silent_ms.max(self.usual_of_fleet_ms());
+        for (&device, heard) in &mut self.locks {
+            let lock = &locks[device.0 as usize];
+            let usual_ms = heard.usual_ms();
+            let limit_ms = least_ms.max((self.rule.parameter("multiple") * usual_ms) as i64);
+            let is_due = heard.alarm_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
+            let is_silent = heard.is_known() && now_ms - heard.latest_ms() >= limit_ms && !lock.maintenance;
+            if !is_silent || !is_due || self.gateways.contains_key(&lock.behind()) {
+                continue;
+            }
+            heard.alarm_ms = Some(now_ms);
+            let numbers = [now_ms - heard.latest_ms(), usual_ms as i64, limit_ms].map(|ms| ms as f64 / HOUR_MS as f64);
+            self.found.push(Found::of(self.stream, device, now_ms, heard.latest_ms(), numbers, &[heard.last]));
+        }
+    }
+
+    fn close_gateways(&mut self, now_ms: i64, locks: &[Lock]) {
+        let all: BTreeSet<Sym> = locks.iter().map(|lock| lock.labels.gw).collect();
+        let share_min = self.rule.parameter("gateway_share");
+        for gw in all {
+            let of_it = self.locks.iter().filter(|(device, heard)| {
+                let lock = &locks[device.0 as usize];
+                lock.labels.gw == gw
+                    && heard.is_known()
+                    && !lock.maintenance
+                    && now_ms - heard.latest_ms() < 14 * DAY_MS
+            });
+            let of_it: Vec<(DeviceIx, &Heard)> = of_it.map(|(device, heard)| (*device, heard)).collect();
+            let late = of_it.iter().filter(|(_, heard)| heard.is_late(now_ms)).count();
+            let share = late as f64 / (of_it.len() as f64).max(1.0);
+            if of_it.is_empty() || share < 0.5 * share_min {
+                self.gateways.remove(&gw);
+            }
+            let is_due = self.gateways.get(&gw).is_none_or(|&at_ms| now_ms - at_ms >= 7 * DAY_MS);
+            if (late as f64) < self.rule.parameter("gateway_locks") || share < share_min || !is_due {
+                continue;
+            }
+            self.gateways.insert(gw, now_ms);
+            // Its evidence has those in maintenance too: they are silent as well.
+            let silent: Vec<(&DeviceIx, &Heard)> = self
+                .locks
+                .iter()
+                .filter(|(device, heard)| {
+                    locks[device.0 as usize].labels.gw == gw && heard.is_known() && heard.is_late(now_ms)
+                })
+                .filter(|(_, heard)| now_ms - heard.latest_ms() < 14 * DAY_MS)
+                .collect();
+            let since_ms = silent.iter().map(|(_, heard)| heard.latest_ms()).max().unwrap_or(now_ms);
+            let name = |device: &DeviceIx| self.stream.fleet.device_id(*device).to_owned();
+            self.found.push(Found {
+                scope: self.stream.fleet.word(gw).unwrap_or_default().to_owned(),
+                at_ms: now_ms,
+                since_ms: since_ms.min(now_ms - 1),
+                numbers: [100.0 * share, 0.0, 100.0 * share_min],
+                evidence: silent.iter().map(|(of, heard)| (name(of), heard.last.boot, heard.last.seq)).collect(),
+            });
+        }
+    }
+}
+
+fn silence(rule: &Rule, stream: &Stream) -> Vec<Found> {
+    let (locks, gateways) = (BTreeMap::new(), BTreeMap::new());
+    let mut slow = Slow { rule, stream, locks, ended: Vec::new(), lock_hours: 0.0, gateways, found: Vec::new() };
+    for moment in &stream.moments {
+        match moment {
+            Moment::Said(said) => slow.heard(said.device, said.record, said.now_ms),
+            Moment::Close(now, locks) => slow.close(now.ms(), locks),
+        }
+    }
+    slow.found
+}
+
+#[test]
+fn silence_is_judged_as_by_every_interval() {
+    agree("silence", silence);
+}
