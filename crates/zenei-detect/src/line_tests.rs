@@ -149,7 +149,7 @@ fn a_rule_that_is_as_it_was_goes_on_and_a_changed_one_starts_anew() {
     let (now, later) = heard.split_at(heard.len() * 2 / 3);
     let changed =
         crate::rules::EMBEDDED.map(|(name, text)| (name, text.replace("title = \"Motor", "title = \"A motor")));
-    let stricter = crate::rules::EMBEDDED.map(|(name, text)| (name, text.replace("value = 7.5", "value = 10.5")));
+    let stricter = crate::rules::EMBEDDED.map(|(name, text)| (name, text.replace("value = 10.0", "value = 10.5")));
     let findings_under = |texts: &[(&str, String)]| {
         let rules = Rules::parse(texts.iter().map(|(name, text)| (*name, text.as_str()))).unwrap();
         let (mut batch, mut findings) = (Batch::default(), Findings::default());
