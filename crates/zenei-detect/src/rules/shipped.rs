@@ -16,6 +16,7 @@ macro_rules! cards {
 }
 
 cards!(
+    "battery-drain.toml",
     "battery-resistance.toml",
     "clock-error.toml",
     "firmware-errors.toml",
@@ -100,8 +101,7 @@ mod tests {
     #[test]
     fn every_live_rule_has_a_card_of_this_very_rule_within_its_budget() {
         let rules = Rules::embedded().unwrap();
-        // The numbers of battery-drain have changed since the measurement: it has no card until the next one.
-        assert_eq!(card::judge(&rules, CARDS.iter().copied(), |rule| rule.id == "battery-drain"), []);
+        assert_eq!(card::judge(&rules, CARDS.iter().copied(), |_| false), []);
         // And the judgement is one: without cards each of them is told.
         assert_eq!(card::judge(&rules, [], |_| false).len(), rules.iter().count());
     }
