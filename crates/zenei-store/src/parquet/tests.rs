@@ -370,8 +370,8 @@ fn a_lock_is_taken_out_of_each_file_and_its_neighbours_stay_byte_for_byte_what_a
     assert_eq!(store.erase("BL1").unwrap(), OfLock::default());
     for table in ["records", "gaps", "dead_letters"] {
         let dir = Path::new("/store").join(table);
-        let names = crate::disk::Disk::list(&disk, &dir).unwrap();
-        assert_eq!(names, crate::disk::Disk::list(&without, &dir).unwrap());
+        let names = Disk::list(&disk, &dir).unwrap();
+        assert_eq!(names, Disk::list(&without, &dir).unwrap());
         for name in names {
             let [a, b] = [&disk, &without].map(|disk| read_whole(disk, &dir.join(&name)).unwrap());
             assert!(a == b, "{table}/{name} differs");
