@@ -1,5 +1,5 @@
 //! The detectors: a closed list. Each says which parameters it takes, in which unit and range; rules give the values.
-//! [`Detector`] passes to each what it asks for. Called by the engine.
+//! `Detector` passes to each what it asks for. Called by the engine.
 use crate::anomaly::Component;
 use crate::batch::Row;
 use crate::fleet::{DeviceIx, Fleet, Sym};

@@ -3,7 +3,7 @@ use super::OpenError;
 
 /// Length of an object's value in bytes, by the BTHome v2 format of 2025; `None` for an id that it does not give.
 ///
-/// Text (0x53) and raw (0x54) say their length in a byte of their own: [`Length::Counted`].
+/// Text (0x53) and raw (0x54) say their length in a byte of their own: `Length::Counted`.
 pub const fn length_of(id: u8) -> Option<Length> {
     let bytes = match id {
         0x00 | 0x01 | 0x09 | 0x0F..=0x11 | 0x15..=0x2F | 0x3A | 0x46 | 0x57..=0x59 | 0x60 | 0x64 => 1,
