@@ -51,8 +51,18 @@ impl Default for Timeouts {
 /// A server that is asked.
 pub struct Server {
     client: Client,
-    runtime: Runtime,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
     timeouts: Timeouts,
+}
+
+impl Drop for Server {
+    /// A runtime that is dropped waits for its threads, which panics where others are served: this one has nothing left to do.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl fmt::Debug for Server {
@@ -70,8 +80,15 @@ impl Server {
         let client = Client::default().with_url(&address.url).with_user(&address.user);
         let client = if address.password.is_empty() { client } else { client.with_password(&address.password) };
         let client = client.with_compression(Compression::Lz4).with_product_info("zenei", env!("CARGO_PKG_VERSION"));
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = Some(Builder::new_current_thread().enable_all().build()?);
         Ok(Self { client, runtime, timeouts })
+    }
+
+    fn wait_for<T>(&self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(work),
+            None => unreachable!("a server that is dropped is asked nothing"),
+        }
     }
 
     /// Runs one statement that gives no rows.
@@ -95,7 +112,7 @@ impl Server {
     ) -> Result<(), Trouble> {
         let query = self.client.query_raw(sql).with_setting("max_query_size", MAX_QUERY_BYTES.to_string());
         let query = params.iter().fold(query, |query, (name, value)| query.param(name, value));
-        self.runtime.block_on(async {
+        self.wait_for(async {
             let mut answer = query.fetch_bytes(format)?;
             loop {
                 let chunk = tokio::time::timeout(self.timeouts.answer, answer.next());
@@ -134,11 +151,24 @@ impl Server {
             .with_setting("insert_deduplication_token", token)
             // Else a try that died between table and view would leave the view without those rows for ever.
             .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1");
-        self.runtime.block_on(async {
+        self.wait_for(async {
             for from in (0..body.len()).step_by(SEND_BYTES) {
                 insert.send(body.slice(from..body.len().min(from + SEND_BYTES))).await?;
             }
             insert.end().await.map_err(Trouble::from)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_may_be_dropped_where_others_are_served() {
+        let address =
+            ServerAddress { url: "http://127.0.0.1:1".to_owned(), user: String::new(), password: String::new() };
+        let server = Server::new(&address, Timeouts::default()).unwrap();
+        Builder::new_current_thread().build().unwrap().block_on(async { drop(server) });
     }
 }
