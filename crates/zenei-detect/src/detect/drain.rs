@@ -21,6 +21,9 @@ use zenei_wire::{Body, EngineTime};
 const DAY_MS: i64 = 86_400_000;
 /// Resolution of the voltage, mV: 10 bits over 3.6 V, which small microcontrollers have.
 const VOLTAGE_STEP_MV: f64 = 3.5;
+/// A lock advertises many times an hour, also while its battery recovers from an operation. It is read that way at most every half hour, and not where a heartbeat has
+/// just told of the battery; locks with heartbeats tell every 15 min to 6 h. A guess.
+const ADV_PAUSE_MS: i64 = 30 * 60_000;
 /// Resolution of the percentage: its unit.
 const PERCENT_STEP: f64 = 1.0;
 /// An estimate in steps wider than this is no measure of a few percent's loss: the voltage stands alone then. A guess.
@@ -126,13 +129,21 @@ impl Drain {
         forget(&mut self.state.lanes, device);
     }
 
-    /// Takes a heartbeat.
+    /// Takes a heartbeat, or what the lock advertised.
     pub fn row(&mut self, glance: &Glance<'_>) {
-        let Body::State(state) = &glance.row.body else { return };
-        let Some(voltage) = state.battery_mv.filter(|voltage| BATTERY_MV.contains(&voltage.0)) else { return };
+        let (battery_mv, battery_pct, temp_c) = match &glance.row.body {
+            Body::State(state) => (state.battery_mv, state.battery_pct, state.temp_c),
+            Body::Adv(adv) => (adv.battery_mv, adv.battery_pct, adv.temp_c),
+            Body::Op(_) | Body::Error(_) | Body::Event(_) | Body::Gateway(_) => return,
+        };
+        let Some(voltage) = battery_mv.filter(|voltage| BATTERY_MV.contains(&voltage.0)) else { return };
         let lane = lane(&mut self.state.lanes, glance.device);
+        let is_adv = matches!(glance.row.body, Body::Adv(_));
+        if is_adv && lane.voltage.count() > 0 && glance.now_ms - lane.voltage.at_ms() < ADV_PAUSE_MS {
+            return;
+        }
         let mut mv = f64::from(voltage.0);
-        if let Some(temp) = state.temp_c {
+        if let Some(temp) = temp_c {
             let temp_c = temp.celsius();
             let slope = self.state.slopes.entry(glance.lock.labels.model).or_default();
             lane.temps = lane.temps.saturating_add(1);
@@ -149,7 +160,7 @@ impl Drain {
         }
         let now_ms = glance.now_ms;
         lane.voltage.add(mv, now_ms, self.mv_per_day, VOLTAGE_STEP_MV);
-        if let Some(percent) = state.battery_pct {
+        if let Some(percent) = battery_pct {
             lane.percent.add(f64::from(percent.0), now_ms, self.percent_per_day, PERCENT_STEP);
         }
         if lane.voltage.depth() <= 0.0 {

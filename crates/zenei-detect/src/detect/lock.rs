@@ -3,7 +3,7 @@
 use crate::batch::{Labels, Row};
 use crate::fleet::Sym;
 use serde::{Deserialize, Serialize};
-use zenei_wire::{Adv, Op, OpKind, OpResult, State};
+use zenei_wire::{Adv, Op, OpKind, OpResult, Percent, State};
 
 /// How old a heartbeat's temperature and rest voltage may be for an operation, by the lock's own clock: the contract's slowest heartbeat is 6 h,
 /// and one may be lost.
@@ -171,10 +171,7 @@ impl Lock {
         if let Some(battery) = state.battery_mv.filter(|battery| BATTERY_MV.contains(&battery.0)) {
             self.rest_mv = Told { heartbeat: Some((battery.0.into(), ts)), air_last: false, ..self.rest_mv };
         }
-        if let Some(percent) = state.battery_pct {
-            let used = 1.0 - f64::from(percent.0) / 100.0;
-            self.discharged = used * used;
-        }
+        self.charge(state.battery_pct);
         if let Some(temp) = state.temp_c {
             self.temp_c = Told { heartbeat: Some((temp.celsius() as f32, ts)), air_last: false, ..self.temp_c };
         }
@@ -182,11 +179,19 @@ impl Lock {
 
     /// Takes what it advertised; `at_ms` by its gateway's clock.
     pub fn advertised(&mut self, adv: &Adv, at_ms: i64) {
-        if let Some(battery) = adv.battery_mv {
+        if let Some(battery) = adv.battery_mv.filter(|battery| BATTERY_MV.contains(&battery.0)) {
             self.rest_mv = Told { air: Some((battery.0.into(), at_ms)), air_last: true, ..self.rest_mv };
         }
+        self.charge(adv.battery_pct);
         if let Some(temp) = adv.temp_c {
             self.temp_c = Told { air: Some((temp.celsius() as f32, at_ms)), air_last: true, ..self.temp_c };
+        }
+    }
+
+    fn charge(&mut self, percent: Option<Percent>) {
+        if let Some(percent) = percent {
+            let used = 1.0 - f64::from(percent.0) / 100.0;
+            self.discharged = used * used;
         }
     }
 

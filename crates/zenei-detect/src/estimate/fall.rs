@@ -92,6 +92,11 @@ impl Fall {
         self.since_ms
     }
 
+    /// When the last reading was taken, ms.
+    pub fn at_ms(&self) -> i64 {
+        self.at_ms
+    }
+
     /// How many readings there were.
     pub fn count(&self) -> u32 {
         self.count

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use zenei_wire::bthome::{self, Address, BindKey, Reading, Set};
 use zenei_wire::recording::{write_advertisement, write_line};
-use zenei_wire::{Adv, Body, GatewayTime, Heading, Topic};
+use zenei_wire::{Adv, Body, GatewayTime, Heading, Millivolts, Percent, Topic};
 
 /// How heartbeats come.
 #[derive(Clone, Copy, PartialEq)]
@@ -102,4 +102,45 @@ fn trusted_advertisements_stand_in_for_heartbeats_and_others_open_nothing() {
     let (plain, summary) = found(&folder, Heartbeats::Plain, "plain");
     assert_eq!((&plain, plain.is_empty()), (&lost, true), "{summary}");
     assert!(summary["advertisements"].as_u64().unwrap() > 1_000);
+}
+
+/// A lock that nobody hears but over the air: 40 days of a steady battery, then 10 in which it loses two points and ten millivolts a day.
+fn lone_lock(folder: &Folder, way: Heartbeats) -> String {
+    const MINUTE_MS: i64 = 60_000;
+    let address: Address = "C0:FF:EE:00:00:01".parse().unwrap();
+    folder.write("0.key", &(0..16).map(|at| format!("{:02x}", 0_u64.to_le_bytes()[at % 8] ^ 0x5A)).collect::<String>());
+    folder.write("locks.csv", "device_id,site,address,bind_key_file\nBL1,tokyo-01,C0:FF:EE:00:00:01,0.key\n");
+    let mut text = String::new();
+    for (counter, at_ms) in (0..50 * 24 * 60 * MINUTE_MS).step_by(10 * MINUTE_MS as usize).enumerate() {
+        let lost_days = (at_ms as f64 / 86_400_000.0 - 40.0).max(0.0);
+        let adv = Adv {
+            // One step of the converter up and down, as a steady battery reads.
+            battery_mv: Some(Millivolts((2_950.0 - 10.0 * lost_days + 3.5 * (counter % 2) as f64) as u16)),
+            battery_pct: Some(Percent((80.0 - 2.0 * lost_days) as u8)),
+            packet_id: Some(counter.to_le_bytes()[0]),
+            ..Adv::default()
+        };
+        let objects = Reading { adv, firmware: None, unknown: 0 }.objects(Set::A);
+        let data = match way {
+            Heartbeats::Encrypted => bthome::sealed(&objects, address, &key(0), counter as u32),
+            Heartbeats::Plain | Heartbeats::ByMqtt | Heartbeats::Lost => bthome::plain(&objects),
+        };
+        write_advertisement(&address.to_string(), GatewayTime(1_770_000_000_000 + at_ms), None, &data, &mut text);
+    }
+    text
+}
+
+#[test]
+fn a_lock_that_only_advertises_opens_an_incident_of_its_battery_where_it_is_trusted() {
+    let folder = Folder::new();
+    let incidents = |way, out: &str| {
+        folder.write("air.ndjson", &lone_lock(&folder, way));
+        let ended = zenei(&["replay", "air.ndjson", "--registry", "locks.csv", "--out", out]).in_folder(&folder).run();
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{}", ended.stdout);
+        folder.read(&format!("{out}/incidents.ndjson"))
+    };
+    let trusted = incidents(Heartbeats::Encrypted, "trusted");
+    let opened: Vec<Json> = trusted.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(matches!(&opened[..], [one] if one["component"] == "battery" && one["devices"][0] == "BL1"), "{trusted}");
+    assert_eq!(incidents(Heartbeats::Plain, "plain"), "");
 }
