@@ -116,7 +116,7 @@ impl Ground {
         assert!(different <= records, "the feed has {different} records of {records}");
         let cohorts = self.ask(
             "SELECT sum(records) AS records, sum(operations) AS operations, sumMap(errors)['jam'] AS jams,
-                 uniqCombined64Merge(locks) AS locks
+                 uniqCombined64Merge(12)(locks) AS locks
              FROM zenei.cohort_hour WHERE dimension = 'site' AND value = 'site-test'",
         );
         let speaking = said.iter().filter(|lock| lock.records > 0).count() as u64;

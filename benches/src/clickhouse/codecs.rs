@@ -65,19 +65,19 @@ pub fn measure(stream: &Stream) -> Option<BTreeMap<&'static str, Table>> {
     Some(tables)
 }
 
-/// The same rows under the same key with the default codec; both tables merged to one part a day.
+/// The same rows under the same key with the default codec; both tables merged to one part a week.
 fn make_default(ground: &Ground, table: &str) {
     let columns: Vec<Name> = ground.ask(&format!(
         "SELECT name, type FROM system.columns WHERE database = '{{db}}' AND table = '{table}' AND default_kind != 'ALIAS' ORDER BY position"
     ));
     let list: Vec<String> = columns.iter().map(|column| format!("{} {}", column.name, column.r#type)).collect();
     ground.execute(&format!(
-        "CREATE TABLE {{db}}.{table}_default ({}) ENGINE = MergeTree PARTITION BY toYYYYMMDD(heard_at) ORDER BY (device_id, ts_ms, seq)",
+        "CREATE TABLE {{db}}.{table}_default ({}) ENGINE = MergeTree PARTITION BY toMonday(heard_at) ORDER BY (device_id, ts_ms, seq)",
         list.join(", ")
     ));
     ground.execute(&format!("INSERT INTO {{db}}.{table}_default SELECT * FROM {{db}}.{table}"));
     for name in [table.to_owned(), format!("{table}_default")] {
-        // A day of a large fleet is stored column by column; a day of this one would be stored in one file, which has no sizes by column.
+        // A week of a large fleet is stored column by column; a week of this one would be stored in one file, which has no sizes by column.
         ground.execute(&format!(
             "ALTER TABLE {{db}}.{name} MODIFY SETTING min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0"
         ));

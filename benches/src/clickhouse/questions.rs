@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// Days that the records are of.
 const DAYS: u64 = 90;
-/// Days that are drawn by one insert; each makes a part per day.
+/// Days that are drawn by one insert; each makes a part per week.
 const DAYS_AN_INSERT: u64 = 10;
 
 /// A question and how long its answers took, ms, sorted as asked.
@@ -97,7 +97,7 @@ SELECT at, kind, battery_mv, temp_centi_c, rssi_dbm, code, peak_ma, result FROM 
 
 const TWO_COHORTS: &str = "\
 SELECT value, toDate(hour) AS day, sum(records) AS records, sum(operations) AS operations, sum(failed_operations) AS failed,
-    uniqCombined64Merge(locks) AS locks, sumMap(errors) AS errors, quantilesTDigestMerge(0.5, 0.9, 0.99)(peak_ma) AS peak_ma,
+    uniqCombined64Merge(12)(locks) AS locks, sumMap(errors) AS errors, quantilesTDigestMerge(0.5, 0.9, 0.99)(peak_ma) AS peak_ma,
     quantilesTDigestMerge(0.5, 0.9, 0.99)(sag_mv) AS sag_mv, quantilesTDigestMerge(0.5, 0.9, 0.99)(resistance_mohm) AS resistance_mohm
 FROM {db}.cohort_hour
 WHERE dimension = 'fw' AND value IN ('3.0.1', '3.0.2') AND hour >= toDateTime('2026-03-02 00:00:00', 'UTC') AND {device:String} != ''
@@ -105,9 +105,9 @@ GROUP BY value, day ORDER BY value, day";
 
 const FLEET: &str = "\
 SELECT hour, sum(records) AS records, sum(operations) AS operations, sum(failed_operations) AS failed, sumMap(errors) AS errors,
-    uniqCombined64Merge(locks) AS locks
+    uniqCombined64Merge(12)(locks) AS locks
 FROM {db}.cohort_hour
-WHERE dimension = 'site' AND hour >= toDateTime('2026-03-02 00:00:00', 'UTC') AND {device:String} != ''
+WHERE dimension = 'fleet' AND hour >= toDateTime('2026-03-02 00:00:00', 'UTC') AND {device:String} != ''
 GROUP BY hour ORDER BY hour";
 
 #[cfg(test)]

@@ -33,11 +33,11 @@ SELECT
     cohort.2 AS value,
     toStartOfHour(heard_at, 'UTC') AS hour,
     count() AS records,
-    uniqCombined64State(device_id) AS locks,
+    uniqCombined64State(12)(device_id) AS locks,
     sumMap(if(code = '', map(), map(toString(code), toUInt64(count)))) AS errors
 FROM {local:record}
 ARRAY JOIN [
-    ('site', toString(site)), ('gateway', toString(gw)), ('model', toString(model)), ('hw_rev', toString(hw_rev)), ('lot', toString(lot)),
+    ('fleet', 'all'), ('site', toString(site)), ('gateway', toString(gw)), ('model', toString(model)), ('hw_rev', toString(hw_rev)), ('lot', toString(lot)),
     ('fw', toString(fw)), ('service', toString(service)), ('client_version', toString(client_version)),
     ('fw_hw', if(fw = '' OR hw_rev = '', '', concat(fw, '+', hw_rev)))
 ] AS cohort

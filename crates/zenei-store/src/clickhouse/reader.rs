@@ -82,7 +82,7 @@ pub fn each_heard(
     let Some((first, last)) = heard_between(server, form, after, up_to)? else { return Ok(()) };
     let mut after_ms = first.ms() - 1;
     while after_ms < last.ms() {
-        // To the end of a day: then of a partition.
+        // To the end of a day: that much the server sorts at a time. A partition has seven, so each is read through seven times.
         let day_end_ms = ((after_ms + 1).div_euclid(DAY_MS) + 1) * DAY_MS - 1;
         let up_to_ms = day_end_ms.min(last.ms());
         let (from, to) = (after_ms.to_string(), up_to_ms.to_string());

@@ -94,6 +94,7 @@ fn oracle(rows: &[Row]) -> BTreeMap<Key, Cohort> {
         }
         let labels = &row.labels;
         let keys = [
+            ("fleet", "all".to_owned()),
             ("site", word(row.site)),
             ("gateway", word(labels.gw)),
             ("model", word(labels.model)),
@@ -157,7 +158,7 @@ fn hourly_states_equal_a_plain_count_over_the_rows() {
         |column: &str| format!("arrayMap(q -> if(isNaN(q), NULL, q), quantilesTDigestMerge(0.5, 0.9, 0.99)({column}))");
     let sql = format!(
         "SELECT dimension, value, toUnixTimestamp(hour) * 1000 AS hour_ms, sum(records) AS records, sum(operations) AS operations,
-             sum(failed_operations) AS failed, uniqCombined64Merge(locks) AS locks, sumMap(errors) AS errors,
+             sum(failed_operations) AS failed, uniqCombined64Merge(12)(locks) AS locks, sumMap(errors) AS errors,
              {} AS peaks, {} AS sags, {} AS resistances
          FROM {{db}}.cohort_hour GROUP BY dimension, value, hour",
         quantiles("peak_ma"), quantiles("sag_mv"), quantiles("resistance_mohm")
