@@ -22,6 +22,7 @@ mod program;
 mod random;
 mod replay;
 mod repository;
+mod ship_forget;
 mod ship_kills;
 mod ship_list;
 mod ship_outage;

@@ -102,6 +102,12 @@ impl Shipped {
         rows[0]["n"].as_u64().unwrap_or_else(|| panic!("no number: {sql}: {rows:?}"))
     }
 
+    /// Changes the feed.
+    fn change(&self, how: &str) {
+        let sql = format!("ALTER TABLE zenei.feed {how} SETTINGS mutations_sync = 2");
+        self.server().execute(&sql, &[]).unwrap_or_else(|error| panic!("{error}: {sql}"));
+    }
+
     /// Two gateways that hear what `both` says, and half of the sites each.
     fn by_two_gateways(
         folder: &Path,
@@ -133,24 +139,36 @@ impl Shipped {
         Some(shipped)
     }
 
-    /// The incidents of a desk that has taken everything that both gateways have shipped.
-    fn desk(&self, duplicates: bool) -> (Site, Vec<Value>) {
+    /// Up to when the desk can know everything, ms.
+    fn up_to_ms(&self) -> u64 {
+        let last = "SELECT gateway, toUInt64(max(toUnixTimestamp64Milli(sealed_at))) AS at FROM zenei.shipment GROUP BY gateway";
+        self.number(&format!("SELECT min(at) AS n FROM ({last})")) - HOLE_WAIT_MS
+    }
+
+    /// How many different records were shipped that it can know.
+    fn records(&self) -> u64 {
+        let heard = format!("heard_at <= fromUnixTimestamp64Milli({}, 'UTC')", self.up_to_ms());
+        self.number(&format!("SELECT uniqExact(device_id, boot, seq, identity) AS n FROM zenei.feed WHERE {heard}"))
+    }
+
+    /// The incidents of a desk that has taken everything that both gateways have shipped, and how many records it took for new.
+    fn desk(&self, duplicates: bool) -> (Site, Vec<Value>, u64) {
         let site = Site::new(&format!(
             "[gateway]\nid = 'desk'\n[desk]\nenabled = true\n[detect]\nsource = 'clickhouse'\n{}\n{}",
             self.registry, self.store
         ));
-        let last = "SELECT gateway, toUInt64(max(toUnixTimestamp64Milli(sealed_at))) AS at FROM zenei.shipment GROUP BY gateway";
-        let up_to_ms = self.number(&format!("SELECT min(at) AS n FROM ({last})")) - HOLE_WAIT_MS;
+        let up_to_ms = self.up_to_ms();
         let daemon = site.spawn(&mut site.zenei(&["run"])).listening();
         let all = within(MONTH_WITHIN, || {
             (daemon.metrics().value("zenei_tail_up_to_seconds") >= up_to_ms / 1_000).then_some(())
         });
         all.unwrap_or_else(|| panic!("the desk does not keep up: {:?}; {}", daemon.metrics(), daemon.log()));
         let metrics = daemon.metrics();
-        assert_eq!(metrics.value("zenei_tail_duplicate_total") > 0, duplicates, "{metrics:?}");
+        let [taken, again] = ["records", "duplicate"].map(|what| metrics.value(&format!("zenei_tail_{what}_total")));
+        assert_eq!(again > 0, duplicates, "{metrics:?}");
         daemon.end_cleanly();
         let found = incidents(&site);
-        (site, found)
+        (site, found, taken - again)
     }
 }
 
@@ -189,13 +207,27 @@ fn two_gateways_and_a_desk_over_clickhouse_open_the_incidents_of_one_gateway_tha
     let Some(shipped) = Shipped::by_two_gateways(folder.path(), &recording, &messages, &both) else { return };
     let expected = same_incidents(&by_one_gateway(&recording, &messages));
     assert_eq!(expected.len(), recording.faults().len(), "{expected:#?}");
-    let (site, found) = shipped.desk(true);
+    let records = shipped.records();
+    let (site, found, taken) = shipped.desk(true);
     assert_eq!(same_incidents(&found), expected);
+    assert_eq!(taken, records, "the desk does not take each record once");
     assert_eq!(same_incidents(&replayed(&site, &folder.path().join("out"))), expected, "the tables give others");
 
+    // Where the desk can't know that both heard the same, it takes more.
+    let names: Vec<String> = both.iter().map(|device| format!("'{device}'")).collect();
+    shipped.change(&format!(
+        "UPDATE has_boot = false, has_seq = false, identity = lower(hex(cityHash64(boot, seq)))
+         WHERE gateway = 'gw-b' AND device_id IN ({})",
+        names.join(", ")
+    ));
+    let (_, _, taken) = shipped.desk(false);
+    assert!(
+        taken > records + records / 100,
+        "this test would not see records that are taken twice: {taken}, {records}"
+    );
+
     // Where a cursor skips what one gateway shipped, the desk must not find the same.
-    let skipped = "ALTER TABLE zenei.feed DELETE WHERE gateway = 'gw-b' SETTINGS mutations_sync = 2";
-    shipped.server().execute(skipped, &[]).unwrap();
-    let (_, found) = shipped.desk(false);
+    shipped.change("DELETE WHERE gateway = 'gw-b'");
+    let (_, found, _) = shipped.desk(false);
     assert_ne!(same_incidents(&found), expected, "this test would not see what a cursor skips");
 }
