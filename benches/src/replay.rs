@@ -84,3 +84,15 @@ fn zenei() -> PathBuf {
     assert!(path.is_file(), "{} is not built; build it with: {build}", path.display());
     path
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_leads_to_the_incidents_of_the_recording() {
+        let [recording, store] = measure(150, 25.0, 1);
+        assert!(!recording.incidents.is_empty() && recording.records > 0);
+        assert_eq!(store.incidents, recording.incidents);
+    }
+}

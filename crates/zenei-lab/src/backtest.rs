@@ -85,8 +85,12 @@ fn replay(folder: &Path, course: &mut Course, heard_days: &mut HeardDays) -> Res
     let unread = |error| LabError::failed("the store can't be read", error);
     let store = ParquetStore::open_read_only(Arc::new(RealDisk), folder);
     let mut now = EngineTime(i64::MIN);
+    let mut letters = store.dead_letters(None).map_err(unread)?;
     for batch in store.batches(None).map_err(unread)? {
         let batch = batch.map_err(unread)?;
+        while let Some(letter) = batch.heard_last().and_then(|latest| letters.next_up_to(latest)) {
+            course.refused(&letter.map_err(unread)?);
+        }
         let heard: Vec<Heard<'_>> =
             (0..batch.len()).map(|at| batch.heard(at)).collect::<Result<_, _>>().map_err(unread)?;
         now = heard.iter().map(|heard| EngineTime(heard.heard_at.ms())).chain([now]).max().unwrap_or(now);
@@ -94,6 +98,11 @@ fn replay(folder: &Path, course: &mut Course, heard_days: &mut HeardDays) -> Res
         let locks = || heard.iter().filter(|heard| heard.record.body.kind() != Kind::Gateway);
         let days = locks().map(|heard| heard.heard_at.ms().div_euclid(DAY_MS) as i32).collect();
         heard_days.add(days, locks().map(|heard| heard.device.as_str().to_owned()).collect())?;
+    }
+    for letter in letters {
+        let letter = letter.map_err(unread)?;
+        course.refused(&letter);
+        now = now.max(EngineTime(letter.heard_at.ms()));
     }
     if now > EngineTime(i64::MIN) {
         course.take(&[], now.plus_ms(AFTER_MS), |_| {})?;

@@ -6,7 +6,7 @@ use crate::opened::Opened;
 use std::collections::HashSet;
 use zenei_detect::{Batch, Decision, Findings, Heard, Line, Registration, Rules};
 use zenei_incident::Casebook;
-use zenei_store::Unread;
+use zenei_store::DeadLetter;
 use zenei_wire::{EngineTime, Id};
 
 /// How long time goes on after the last record, as in a replay (interface contract).
@@ -78,8 +78,8 @@ impl Course {
     }
 
     /// Takes note of a record that can't be read, before the records that were heard with it.
-    pub(crate) fn refused(&mut self, unread: &Unread<'_>) {
-        unread.tell(&mut self.line);
+    pub(crate) fn refused(&mut self, letter: &DeadLetter) {
+        letter.tell(&mut self.line);
     }
 
     /// Every incident as it stands, in order of opening.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use zenei_detect::{Batch, Findings, Heard, Line};
 use zenei_store::control::Sealed;
 use zenei_store::disk::RealDisk;
-use zenei_store::{ParquetStore, SealPlan, Source, StoredMessage, Unread, hear, registry};
+use zenei_store::{DeadLetter, ParquetStore, SealPlan, Source, StoredMessage, hear, registry};
 use zenei_wire::{EngineTime, GatewayTime};
 
 /// Virtual time of one sealed range: a day makes files of the size that a gateway's do.
@@ -68,14 +68,14 @@ fn fill(fleet: &mut Fleet, kept: &mut Kept) -> Result<(), Box<dyn Error + Send +
         fleet.advance(at_ms, &mut messages);
         recorder.write_all(&messages)?;
         let stored: Vec<StoredMessage> = messages.into_iter().zip(from..).map(stored).collect();
-        let (mut heard, mut dead): (Vec<Heard<'_>>, Vec<Unread<'_>>) = (Vec::new(), Vec::new());
+        let (mut heard, mut dead): (Vec<Heard<'_>>, Vec<DeadLetter>) = (Vec::new(), Vec::new());
         stored.iter().for_each(|message| hear(message, &mut heard, &mut dead));
         kept.records += heard.len() as u64;
         // After the last message time goes on, so that nothing waits at a hole any longer.
         let now = EngineTime(if at_ms == fleet.end_ms() { at_ms + AFTER_MS } else { at_ms });
         line.ingest(&heard, now, &mut batch, &mut findings);
         let to = Sealed { offset: from + stored.len() as u64, advanced_to: now };
-        store.seal(&SealPlan { from, to }, line.fleet(), &batch.rows, &batch.gaps, &[], "lab")?;
+        store.seal(&SealPlan { from, to }, line.fleet(), &batch.rows, &batch.gaps, &dead, "lab")?;
         from = to.offset;
         batch.clear();
     }

@@ -1,5 +1,8 @@
-//! A dead letter: what could not become a record, why, and its bytes. Made by the driver from a refusal, kept by the stores.
-use zenei_wire::{GatewayTime, MAX_PAYLOAD_BYTES, Reason};
+//! A dead letter: what could not become a record, why, and its bytes. Made by the driver from a refusal, kept by the stores, and told to detection: a lock
+//! that says something unreadable is there.
+use crate::spool::{Source, StoredMessage};
+use zenei_detect::Line;
+use zenei_wire::{GatewayTime, Heading, MAX_PAYLOAD_BYTES, Reason, Refusal, Topic};
 
 /// The most bytes kept of one dead letter: as many as a payload may have, so only what is too large is cut.
 pub const MAX_DEAD_LETTER_BYTES: usize = MAX_PAYLOAD_BYTES;
@@ -23,21 +26,30 @@ pub struct DeadLetter {
     pub offset: u64,
     /// Position within its message, from 0.
     pub index: u16,
+    /// Whether its source may speak for the lock of its topic. Of letters that were kept without saying so: false.
+    pub authenticated: bool,
 }
 
 impl DeadLetter {
-    /// A dead letter of these bytes, cut where they are too many.
-    pub fn new(
-        refusal: zenei_wire::Refusal,
-        topic: &str,
-        bytes: &[u8],
-        heard_at: GatewayTime,
-        offset: u64,
-        index: u16,
-    ) -> Self {
+    /// A dead letter of these bytes, cut where they are too many; of a source that may not speak for a lock.
+    pub fn new(refusal: Refusal, topic: &str, bytes: &[u8], heard_at: GatewayTime, offset: u64, index: u16) -> Self {
         let kept = &bytes[..bytes.len().min(MAX_DEAD_LETTER_BYTES)];
         let cut = kept.len() < bytes.len();
         let (reason, detail) = (refusal.reason, refusal.detail);
-        Self { reason, detail, topic: topic.to_owned(), bytes: kept.to_vec(), cut, heard_at, offset, index }
+        let (topic, bytes) = (topic.to_owned(), kept.to_vec());
+        Self { reason, detail, topic, bytes, cut, heard_at, offset, index, authenticated: false }
+    }
+
+    /// What stands at this place of a message, as [`DeadLetter::new`]. An advertisement that can't be read proves no sender.
+    pub fn of(message: &StoredMessage, refusal: Refusal, bytes: &[u8], index: u16) -> Self {
+        let authenticated = message.authenticated && message.source != Source::Ble;
+        Self { authenticated, ..Self::new(refusal, &message.topic, bytes, message.heard_at, message.offset, index) }
+    }
+
+    /// Tells detection that the lock of its topic said something that can't be read, where its source may speak for it.
+    pub fn tell(&self, line: &mut Line) {
+        if let (true, Ok(Heading::Record(topic))) = (self.authenticated, Topic::parse(&self.topic)) {
+            line.refused(topic.device.as_str(), self.heard_at);
+        }
     }
 }

@@ -20,7 +20,7 @@ pub mod spool;
 
 pub use control::{Checkpoint, Control, ControlError, EventRow, OutboxRow, SealPlan, Sealed, Txn};
 pub use dead_letter::DeadLetter;
-pub use hear::{Unread, hear, hear_with_keys};
+pub use hear::{hear, hear_with_keys};
 pub use keys::{KeysError, keyring};
 pub use layout::Layout;
 pub use ledger::{DropReason, Imbalance, Ledger};

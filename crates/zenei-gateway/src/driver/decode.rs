@@ -1,6 +1,6 @@
 //! From messages of the spool to what intake takes: records, or dead letters with the reason and the bytes. Each message and each refused record is counted
 //! exactly once. Must not know time, detectors or files. Called by the driver.
-use zenei_detect::{Heard, Keyring, Line, NotHeard};
+use zenei_detect::{Heard, Keyring, NotHeard};
 use zenei_store::{DeadLetter, DropReason, Ledger, Source, StoredMessage};
 use zenei_wire::{Heading, Refusal, Topic};
 
@@ -26,17 +26,6 @@ pub(crate) fn decode_messages<'a>(
                 ledger.receive(message.source, 1);
                 bury(message, 0, &message.payload, refusal, dead, ledger);
             }
-        }
-    }
-}
-
-/// Tells detection which locks said something that can't be read, of sources that may speak for them.
-pub(crate) fn tell_unread(dead: &[DeadLetter], messages: &[StoredMessage], line: &mut Line) {
-    for letter in dead {
-        let message = messages.binary_search_by_key(&letter.offset, |message| message.offset);
-        let may_speak = message.is_ok_and(|at| messages[at].authenticated && messages[at].source != Source::Ble);
-        if let (true, Ok(Heading::Record(topic))) = (may_speak, Topic::parse(&letter.topic)) {
-            line.refused(topic.device.as_str(), letter.heard_at);
         }
     }
 }
@@ -107,7 +96,7 @@ fn bury(
     ledger: &mut Ledger,
 ) {
     ledger.bury(refusal.reason);
-    dead.push(DeadLetter::new(refusal, &message.topic, bytes, message.heard_at, message.offset, index));
+    dead.push(DeadLetter::of(message, refusal, bytes, index));
 }
 
 #[cfg(test)]

@@ -180,7 +180,7 @@ impl Driver {
         let dead_before = self.open.dead.len();
         let keys = Arc::clone(&self.keys);
         decode::decode_messages(&messages, &keys, &mut heard, &mut self.open.dead, &mut self.ledger);
-        decode::tell_unread(&self.open.dead[dead_before..], &messages, &mut self.line);
+        self.open.dead[dead_before..].iter().for_each(|letter| letter.tell(&mut self.line));
         self.open.dead_bytes += self.open.dead[dead_before..].iter().map(|dead| dead.bytes.len()).sum::<usize>();
         if let Some(last) = messages.last() {
             self.now = self.now.max(EngineTime(last.heard_at.ms()));

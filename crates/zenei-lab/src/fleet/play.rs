@@ -8,7 +8,7 @@ use crate::opened::Opened;
 use firmware_sim::{Fleet, Message, Scenario, Truth};
 use std::collections::HashMap;
 use zenei_detect::{Decision, DecisionReason, Heard, Rules};
-use zenei_store::{StoredMessage, Unread, hear, registry};
+use zenei_store::{DeadLetter, StoredMessage, hear, registry};
 use zenei_wire::EngineTime;
 
 /// Virtual time of one step: what a large fleet says in it fits into a few megabytes.
@@ -176,7 +176,7 @@ impl Run {
         timed(&mut cost.simulate_s, || fleet.advance(to_ms, messages));
         let stored: Vec<StoredMessage> = self.messages.drain(..).zip(self.offset..).map(stored).collect();
         self.offset += stored.len() as u64;
-        let (mut heard, mut dead): (Vec<Heard<'_>>, Vec<Unread<'_>>) = (Vec::new(), Vec::new());
+        let (mut heard, mut dead): (Vec<Heard<'_>>, Vec<DeadLetter>) = (Vec::new(), Vec::new());
         timed(&mut cost.decode_s, || stored.iter().for_each(|message| hear(message, &mut heard, &mut dead)));
         cost.dead_letters += dead.len() as u64;
         dead.iter().for_each(|unread| self.course.refused(unread));

@@ -177,6 +177,11 @@ impl StoredBatch {
         })
     }
 
+    /// When the latest of its rows was heard; `None` where there is none.
+    pub fn heard_last(&self) -> Option<GatewayTime> {
+        self.heading.heard_at.values().iter().copied().max().map(GatewayTime)
+    }
+
     /// When intake released a row.
     ///
     /// # Panics

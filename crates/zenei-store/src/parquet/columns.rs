@@ -46,6 +46,7 @@ pub(super) fn of_dead_letters(dead: &[DeadLetter], gateway: &str) -> Result<Reco
         time("heard_at", dead, |letter| letter.heard_at.ms()),
         number::<UInt64Type, _>("offset", dead, |letter| Some(letter.offset), false),
         number::<UInt16Type, _>("index", dead, |letter| Some(letter.index), false),
+        flag("authenticated", dead, |letter| letter.authenticated),
         text("gateway", dead, |_| Some(gateway), false),
     ])
 }

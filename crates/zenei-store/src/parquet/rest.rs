@@ -40,6 +40,16 @@ impl DeadLetters {
     pub(super) fn new(files: Files) -> Self {
         Self { files, read: VecDeque::new() }
     }
+
+    /// The next one, where it was heard up to this time.
+    pub fn next_up_to(&mut self, at: GatewayTime) -> Option<Result<DeadLetter, ReadError>> {
+        let next = match self.next()? {
+            Ok(letter) if letter.heard_at > at => letter,
+            next => return Some(next),
+        };
+        self.read.push_front(next);
+        None
+    }
 }
 
 impl Gaps {
@@ -85,6 +95,9 @@ fn letters(batch: &RecordBatch) -> Result<Vec<DeadLetter>, ReadError> {
     let heard_at: PrimitiveArray<TimestampMillisecondType> = column(batch, "heard_at")?;
     let offset: PrimitiveArray<UInt64Type> = column(batch, "offset")?;
     let index: PrimitiveArray<UInt16Type> = column(batch, "index")?;
+    // A file of a version that did not keep it lacks the column.
+    let said = batch.column_by_name("authenticated").is_some();
+    let authenticated: Option<BooleanArray> = said.then(|| column(batch, "authenticated")).transpose()?;
     let letter = |at: usize| {
         let word = reason.value(at);
         Ok(DeadLetter {
@@ -100,6 +113,7 @@ fn letters(batch: &RecordBatch) -> Result<Vec<DeadLetter>, ReadError> {
             heard_at: GatewayTime(heard_at.value(at)),
             offset: offset.value(at),
             index: index.value(at),
+            authenticated: authenticated.as_ref().is_some_and(|authenticated| authenticated.value(at)),
         })
     };
     (0..batch.num_rows()).map(letter).collect()

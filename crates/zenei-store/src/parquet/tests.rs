@@ -274,12 +274,18 @@ fn dead_letters_and_gaps_come_back_as_they_went_in() {
     let disk = SimDisk::new(0);
     let (store, fleet) = (store(&disk), fleet());
     let refusal = zenei_wire::Refusal::new(Reason::TooLarge, "70000 bytes");
-    let large = DeadLetter::new(refusal, "bitlock/v1/s/BL0/state", &[255; 70_000], GatewayTime(5), 9, 2);
+    let large = DeadLetter {
+        authenticated: true,
+        ..DeadLetter::new(refusal, "bitlock/v1/s/BL0/state", &[255; 70_000], GatewayTime(5), 9, 2)
+    };
     assert!(large.cut && large.bytes.len() == 65_536);
     let gap = Gap { device: zenei_detect::DeviceIx(1), boot: 2, from_seq: 3, to_seq: 9, at: EngineTime(77) };
     let sealed = store.seal(&plan(0, 1, 5), &fleet, &[], &[gap], std::slice::from_ref(&large), "gw").unwrap();
     assert_eq!((sealed.rows, sealed.dead_letters, sealed.gaps), (0, 1, 1));
-    assert_eq!(store.dead_letters(None).unwrap().map(Result::unwrap).collect::<Vec<_>>(), [large]);
+    let mut letters = store.dead_letters(None).unwrap();
+    let waiting = letters.next_up_to(GatewayTime(4));
+    assert!(waiting.is_none() && letters.next_up_to(GatewayTime(5)).unwrap().unwrap() == large);
+    assert!(letters.next_up_to(GatewayTime(i64::MAX)).is_none());
     let gaps: Vec<StoredGap> = store.gaps(None).unwrap().map(Result::unwrap).collect();
     let expected = StoredGap { device_id: "BL1".into(), boot: 2, from_seq: 3, to_seq: 9, at: EngineTime(77) };
     assert_eq!(gaps, [expected]);

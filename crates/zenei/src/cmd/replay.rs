@@ -161,16 +161,24 @@ fn store(path: &Path, course: &mut Course) -> Result<(), Failure> {
     };
     let unread = |error| Failure::broken("the store can't be read", error);
     let store = ParquetStore::open_read_only(Arc::new(RealDisk), folder);
-    for dead in store.dead_letters(None).map_err(unread)? {
-        course.dead_letters([dead.map_err(unread)?.reason]);
-    }
+    let broken = |error| Failure::broken("the replay can't go on", error);
+    let mut letters = store.dead_letters(None).map_err(unread)?;
     for batch in store.batches(None).map_err(unread)? {
         let batch = batch.map_err(unread)?;
-        let heard: Result<Vec<_>, _> = (0..batch.len()).map(|at| batch.heard(at)).collect();
-        let taken = course.records(&heard.map_err(unread)?, None);
-        taken.map_err(|error| Failure::broken("the replay can't go on", error))?;
+        let heard: Vec<_> = (0..batch.len()).map(|at| batch.heard(at)).collect::<Result<_, _>>().map_err(unread)?;
+        while let Some(letter) = batch.heard_last().and_then(|latest| letters.next_up_to(latest)) {
+            course.dead_letter(&letter.map_err(unread)?);
+        }
+        course.records(&heard, None).map_err(broken)?;
     }
-    Ok(())
+    // What was heard after the last record.
+    let mut until = None;
+    for letter in letters {
+        let letter = letter.map_err(unread)?;
+        course.dead_letter(&letter);
+        until = until.max(Some(letter.heard_at));
+    }
+    course.records(&[], until).map_err(broken)
 }
 
 fn write(course: &Course, inquiries: &Inquiries, to: &Path, before: &Before) -> Result<Summary, Failure> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use zenei_desk::DeskDriver;
 use zenei_detect::{Batch, DeviceIx, Findings, Heard, Keyring, Line, Rules};
-use zenei_store::{Control, Source, StoredMessage, hear_with_keys};
+use zenei_store::{Control, DeadLetter, Source, StoredMessage, hear_with_keys};
 use zenei_wire::{EngineTime, GatewayTime, Heading, Kind, Reason, Topic};
 
 /// How long after the last record time goes on (interface contract): a hole has then been waited for.
@@ -84,8 +84,7 @@ impl Course {
                 self.counts.no_key += 1;
             }
         }
-        dead.iter().for_each(|unread| unread.tell(&mut self.line));
-        self.dead_letters(dead.iter().map(|unread| unread.reason));
+        dead.iter().for_each(|letter| self.dead_letter(letter));
         self.records(&heard, messages.last().map(|message| message.heard_at))
     }
 
@@ -101,6 +100,12 @@ impl Course {
     /// Counts what could not be read.
     pub(crate) fn dead_letters(&mut self, reasons: impl IntoIterator<Item = Reason>) {
         reasons.into_iter().for_each(|reason| *self.counts.dead_letters.entry(reason).or_default() += 1);
+    }
+
+    /// Takes what could not be read, before the records that were heard with it.
+    pub(crate) fn dead_letter(&mut self, letter: &DeadLetter) {
+        letter.tell(&mut self.line);
+        self.dead_letters([letter.reason]);
     }
 
     /// Takes records in the order of hearing; then time goes on to `until`, never back.
