@@ -1,10 +1,12 @@
 //! Drift over lists: every operation of a lock and of its model is kept; means, variances and slopes are computed from the lists each time.
 use super::estimators::{Observation, median_by_sorting, slopes_by_elimination};
 use super::stream::{Found, Moment, Said, Stream, agree};
+use crate::anomaly::DecisionReason;
 use crate::detect::lock::{Lock, Operation, RecordRef};
 use crate::fleet::{DeviceIx, Sym};
 use crate::rules::Rule;
 use std::collections::BTreeMap;
+use zenei_wire::EventKind;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -27,6 +29,7 @@ struct Lane {
     since: Option<(i64, RecordRef)>,
     recent: Vec<RecordRef>,
     alarm: Option<(i64, f64)>,
+    noted: bool,
 }
 
 /// All observations of a model.
@@ -136,6 +139,12 @@ impl Slow<'_> {
             }
         }
         let sites = common(&days);
+        let min_level = (1.0 + self.rule.parameter("min_effect")).ln();
+        for (&site, &rise) in sites.iter().filter(|(_, rise)| **rise >= min_level / 2.0) {
+            let scope = stream.fleet.word(site).unwrap_or_default().to_owned();
+            let reason = DecisionReason::CohortMoved;
+            self.found.push(Found::noted(scope, now_ms, reason, rise.exp(), min_level.exp()));
+        }
         for day in &mut days {
             (day.1, day.2) = (locks[day.0.0 as usize].labels.fw, day.2 - sites[&day.1]);
         }
@@ -166,7 +175,7 @@ impl Slow<'_> {
         lane.up = (lane.up + z - slack).clamp(0.0, 3.0 * limit);
         lane.down = (lane.down - z - slack).max(0.0);
         if lane.up == 0.0 {
-            (lane.since, lane.alarm, lane.level) = (None, None, residual.max(0.0));
+            (lane.since, lane.alarm, lane.level, lane.noted) = (None, None, residual.max(0.0), false);
             lane.followed += 0.02 * residual;
         } else {
             lane.since = lane.since.or(Some((now_ms - DAY_MS, today[0].2)));
@@ -176,8 +185,17 @@ impl Slow<'_> {
             *lane = Lane::default();
             return;
         }
+        let baseline = lane.mean(lane.main_way()).0.exp();
+        if lane.up >= limit && lane.level < min_level {
+            let scope = stream.fleet.device_id(device).to_owned();
+            let (value, threshold) = (baseline * lane.level.exp(), baseline * min_level.exp());
+            if !core::mem::replace(&mut lane.noted, true) {
+                self.found.push(Found::noted(scope, now_ms, DecisionReason::BelowEffect, value, threshold));
+            }
+            return;
+        }
         let grown = |(at_ms, level): (i64, f64)| now_ms - at_ms >= 7 * DAY_MS || lane.level >= level + 1.5_f64.ln();
-        if lane.up < limit || lane.level < min_level || !lane.alarm.is_none_or(grown) {
+        if lane.up < limit || !lane.alarm.is_none_or(grown) {
             return;
         }
         lane.alarm = Some((now_ms, lane.level));
@@ -185,13 +203,12 @@ impl Slow<'_> {
         let newest = &lane.recent[lane.recent.len().saturating_sub(7)..];
         let records: Vec<RecordRef> =
             std::iter::once(first).chain(newest.iter().copied().filter(|record| *record != first)).collect();
-        let baseline = lane.mean(lane.main_way()).0.exp();
         let numbers = [baseline * lane.level.exp(), baseline, baseline * min_level.max(slack * variance.sqrt()).exp()];
         self.found.push(Found::of(stream, device, now_ms, since_ms, numbers, &records));
     }
 }
 
-fn drift(rule: &Rule, stream: &Stream, read: fn(&Operation) -> Option<Reading>) -> Vec<Found> {
+fn drift(rule: &Rule, stream: &Stream, voids: EventKind, read: fn(&Operation) -> Option<Reading>) -> Vec<Found> {
     let prior = [rule.parameter("slope_temperature"), rule.parameter("slope_supply")];
     let mut slow = Slow { rule, prior, lanes: BTreeMap::new(), models: BTreeMap::new(), found: Vec::new() };
     for moment in &stream.moments {
@@ -201,8 +218,11 @@ fn drift(rule: &Rule, stream: &Stream, read: fn(&Operation) -> Option<Reading>) 
                     slow.operation(said, reading);
                 }
             }
+            Moment::Happened(event, device) if *event == EventKind::Installed || *event == voids => {
+                slow.lanes.remove(device);
+            }
             Moment::Close(now, locks) if now.ms() % DAY_MS == 0 => slow.close_day(stream, now.ms(), locks),
-            Moment::Close(..) => {}
+            Moment::Close(..) | Moment::Happened(..) | Moment::LateError(..) | Moment::Refused(..) => {}
         }
     }
     slow.found
@@ -211,20 +231,24 @@ fn drift(rule: &Rule, stream: &Stream, read: fn(&Operation) -> Option<Reading>) 
 #[test]
 fn resistance_is_judged_as_by_lists() {
     agree("battery-resistance", |rule, stream| {
-        drift(rule, stream, |of| Some(((of.resistance_ohm? * 1_000.0).ln(), [of.temp_c, of.discharged], 0)))
+        drift(rule, stream, EventKind::BatteryReplaced, |of| {
+            Some(((of.resistance_ohm? * 1_000.0).ln(), [of.temp_c, of.discharged], 0))
+        })
     });
 }
 
 #[test]
 fn effort_is_judged_as_by_lists() {
     agree("motor-effort", |rule, stream| {
-        drift(rule, stream, |of| Some((of.charge_mc?.ln(), [of.temp_c, of.log_speed], of.direction)))
+        drift(rule, stream, EventKind::Moved, |of| Some((of.charge_mc?.ln(), [of.temp_c, of.log_speed], of.direction)))
     });
 }
 
 #[test]
 fn shape_is_judged_as_by_lists() {
     agree("profile-shape", |rule, stream| {
-        drift(rule, stream, |of| Some((of.shape? + 100_f64.ln(), [of.temp_c, of.log_speed], of.direction)))
+        drift(rule, stream, EventKind::Moved, |of| {
+            Some((of.shape? + 100_f64.ln(), [of.temp_c, of.log_speed], of.direction))
+        })
     });
 }

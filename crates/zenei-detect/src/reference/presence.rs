@@ -1,9 +1,12 @@
 //! What is no longer heard, over every interval: locks, gateways, fields of heartbeats.
-use super::stream::{Found, Moment, Stream, agree};
+use super::locks::Plan;
+use super::stream::{Found, Moment, SINGLE, Stream, agree, agree_on, embedded};
+use crate::anomaly::DecisionReason;
 use crate::detect::lock::{Lock, RecordRef};
 use crate::fleet::{DeviceIx, Sym};
 use crate::rules::Rule;
 use std::collections::{BTreeMap, BTreeSet};
+use zenei_wire::EventKind;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -16,6 +19,7 @@ struct Heard {
     intervals: Vec<f64>,
     last: RecordRef,
     alarm_ms: Option<i64>,
+    noted: bool,
 }
 
 impl Heard {
@@ -70,7 +74,14 @@ impl Slow<'_> {
             }
         }
         heard.at_ms.push(now_ms);
-        (heard.last, heard.alarm_ms) = (record, None);
+        (heard.last, heard.alarm_ms, heard.noted) = (record, None, false);
+    }
+
+    /// What can't be read ends a silence, but is no interval and nothing that could be shown.
+    fn refused(&mut self, device: DeviceIx, now_ms: i64) {
+        if let Some(heard) = self.locks.get_mut(&device).filter(|heard| !heard.at_ms.is_empty()) {
+            heard.at_ms.push(now_ms);
+        }
     }
 
     /// The shortest of six lengths that silences exceed and end less often than allowed.
@@ -93,11 +104,20 @@ impl Slow<'_> {
             let limit_ms = least_ms.max((self.rule.parameter("multiple") * usual_ms) as i64);
             let is_due = heard.alarm_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
             let is_silent = heard.is_known() && now_ms - heard.latest_ms() >= limit_ms && !lock.maintenance;
-            if !is_silent || !is_due || self.gateways.contains_key(&lock.behind()) {
+            if !is_silent || !is_due {
+                continue;
+            }
+            let numbers = [now_ms - heard.latest_ms(), usual_ms as i64, limit_ms].map(|ms| ms as f64 / HOUR_MS as f64);
+            if self.gateways.contains_key(&lock.behind()) {
+                if !heard.noted {
+                    let scope = self.stream.fleet.device_id(device).to_owned();
+                    let reason = DecisionReason::PartOfWider;
+                    self.found.push(Found::noted(scope, now_ms, reason, numbers[0], numbers[2]));
+                }
+                heard.noted = true;
                 continue;
             }
             heard.alarm_ms = Some(now_ms);
-            let numbers = [now_ms - heard.latest_ms(), usual_ms as i64, limit_ms].map(|ms| ms as f64 / HOUR_MS as f64);
             self.found.push(Found::of(self.stream, device, now_ms, heard.latest_ms(), numbers, &[heard.last]));
         }
     }
@@ -141,6 +161,7 @@ impl Slow<'_> {
                 since_ms: since_ms.min(now_ms - 1),
                 numbers: [100.0 * share, 0.0, 100.0 * share_min],
                 evidence: silent.iter().map(|(of, heard)| (name(of), heard.last.boot, heard.last.seq)).collect(),
+                noted: None,
             });
         }
     }
@@ -152,7 +173,10 @@ fn silence(rule: &Rule, stream: &Stream) -> Vec<Found> {
     for moment in &stream.moments {
         match moment {
             Moment::Said(said) => slow.heard(said.device, said.record, said.now_ms),
+            Moment::Happened(EventKind::Installed, device) => _ = slow.locks.insert(*device, Heard::default()),
+            Moment::Refused(device, now) => slow.refused(*device, now.ms()),
             Moment::Close(now, locks) => slow.close(now.ms(), locks),
+            Moment::Happened(..) | Moment::LateError(..) => {}
         }
     }
     slow.found
@@ -161,4 +185,13 @@ fn silence(rule: &Rule, stream: &Stream) -> Vec<Found> {
 #[test]
 fn silence_is_judged_as_by_every_interval() {
     agree("silence", silence);
+}
+
+/// With a number by which locks are silent soon enough for their gateway to be the finding.
+#[test]
+fn silence_is_judged_as_by_every_interval_where_it_often_ends() {
+    let mut rule = embedded("silence");
+    rule.parameters.insert("ended_per_year".to_owned(), 100.0);
+    let [_, noted] = agree_on(&rule, Plan::FEW, SINGLE, silence);
+    assert!(noted > 0, "no lock was silent with its gateway");
 }

@@ -1,0 +1,361 @@
+//! Random locks, each with troubles of its own, and what an engine would show of them: records with what is known of their lock by then, resets, what came late or
+//! can't be read, hours that end. Numbers are drawn, not simulated: what matters here is that fast and slow see the same. Called by `stream`; knows no detector.
+mod character;
+
+use super::stream::{Moment, Said, Stream};
+use crate::batch::{Labels, Row};
+use crate::detect::lock::{Lock, Operation, RecordRef};
+use crate::detect::profile::Profiles;
+use crate::fleet::{DeviceIx, Fleet, Sym};
+use character::{Character, Common, Dice};
+use std::borrow::Cow;
+use zenei_wire::{
+    Adv, Body, Bytes, CentiCelsius, DeviceTime, EngineTime, ErrorReport, Event, EventKind, GatewayTime, Milliamps,
+    Millivolts, Op, OpKind, OpResult, Percent, Profile, ResetReason, State,
+};
+
+const HOUR_MS: i64 = 3_600_000;
+/// Every stream begins on a day's border, far from 0.
+const START_MS: i64 = 20_000 * 24 * HOUR_MS;
+
+/// How large a stream is.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    locks: usize,
+    days: i64,
+    /// Heartbeats an hour.
+    beats: f64,
+    /// Operations an hour.
+    operations: f64,
+}
+
+impl Plan {
+    /// A few locks that say much.
+    pub(super) const FEW: Self = Self { locks: 12, days: 26, beats: 0.5, operations: 0.3 };
+    /// Many locks that say little but errors.
+    pub(super) const MANY: Self = Self { locks: 40, days: 30, beats: 0.15, operations: 0.0 };
+}
+
+/// A stream.
+pub(super) fn stream(seed: u64, plan: Plan) -> Stream {
+    let mut dice = Dice(seed);
+    let common = Common::draw(&mut dice);
+    let mut made = Making::default();
+    let mut locks: Vec<OneLock> = (0..plan.locks).map(|at| OneLock::new(at, common, &mut dice)).collect();
+    for hour in 0..plan.days * 24 {
+        // Something that every lock meets in this hour, a cloud that is away.
+        let together = dice.is(0.004);
+        for lock in &mut locks {
+            lock.hour(hour, plan, together, &mut dice, &mut made);
+        }
+        made.close(EngineTime(START_MS + (hour + 1) * HOUR_MS));
+    }
+    Stream { fleet: made.fleet, moments: made.moments }
+}
+
+struct OneLock {
+    at: usize,
+    common: Common,
+    of: Character,
+    boot: u32,
+    seq: u32,
+    boot_hour: i64,
+    reset: ResetReason,
+    moved: usize,
+    /// Somebody works on it until this hour.
+    worked_on: Option<i64>,
+    /// An error report that is under way, and the hour it comes in.
+    late: Option<(i64, &'static str, u32)>,
+}
+
+impl OneLock {
+    fn new(at: usize, common: Common, dice: &mut Dice) -> Self {
+        let of = Character::draw(dice);
+        let (boot, seq, boot_hour, reset) = (1, 0, -100, ResetReason::PowerOn);
+        Self { at, common, of, boot, seq, boot_hour, reset, moved: 0, worked_on: None, late: None }
+    }
+
+    fn hour(&mut self, hour: i64, plan: Plan, together: bool, dice: &mut Dice, made: &mut Making) {
+        let day = hour as f64 / 24.0;
+        let silent = (self.of.falls_silent..self.of.falls_silent + 4.0).contains(&day) || dice.is(0.02);
+        if dice.is(if day >= self.of.restarts { 0.1 } else { 0.002 }) {
+            (self.boot, self.seq, self.boot_hour) = (self.boot + 1, 0, hour);
+            self.reset = match dice.one_of(4) {
+                0 => ResetReason::Brownout,
+                1 => ResetReason::Unknown,
+                _ => ResetReason::Watchdog,
+            };
+        }
+        if silent || self.common.is_dark(self.at, day) {
+            return;
+        }
+        self.events(hour, dice, made);
+        if dice.is(if day >= self.of.unreadable { 0.1 } else { 0.001 }) {
+            self.seq += 1;
+            // Of a lock that never said anything nobody knows.
+            let known = made.fleet.find(&self.name());
+            made.moments.extend(known.map(|device| Moment::Refused(device, EngineTime(self.at_ms(hour, 2)))));
+        }
+        let beats = if day >= self.of.unreadable + 3.0 { 0.0 } else { plan.beats };
+        if dice.is(beats) {
+            let body = self.state(hour, day, dice);
+            self.say(hour, 5, body, dice, made);
+        }
+        if dice.is(0.05) {
+            let adv = Adv { temp_c: Some(CentiCelsius(1_900)), ..Adv::default() };
+            self.say(hour, 12, Body::Adv(adv), dice, made);
+        }
+        for minute in [20, 28] {
+            if dice.is(plan.operations / 2.0) {
+                let body = self.op(hour, day, dice);
+                self.say(hour, minute, body, dice, made);
+            }
+        }
+        self.errors(hour, day, together, dice, made);
+    }
+
+    fn events(&mut self, hour: i64, dice: &mut Dice, made: &mut Making) {
+        if self.worked_on.is_some_and(|until| hour >= until) {
+            self.worked_on = None;
+            self.happens(hour, EventKind::MaintenanceEnd, dice, made);
+        }
+        if !dice.is(0.0016) {
+            return;
+        }
+        let all = [EventKind::MaintenanceStart, EventKind::BatteryReplaced, EventKind::Installed, EventKind::Moved];
+        let event = all[dice.one_of(all.len())];
+        match event {
+            EventKind::MaintenanceStart => self.worked_on = Some(hour + 1 + dice.one_of(60) as i64),
+            EventKind::Installed => (self.boot, self.seq, self.boot_hour) = (1, 0, hour),
+            EventKind::Moved => self.moved += 1,
+            EventKind::BatteryReplaced | EventKind::MaintenanceEnd | EventKind::OtaStarted | EventKind::OtaDone => {}
+        }
+        self.happens(hour, event, dice, made);
+    }
+
+    fn happens(&mut self, hour: i64, event: EventKind, dice: &mut Dice, made: &mut Making) {
+        self.say(hour, 1, Body::Event(Event { event, fw_from: None, fw_to: None }), dice, made);
+    }
+
+    fn errors(&mut self, hour: i64, day: f64, together: bool, dice: &mut Dice, made: &mut Making) {
+        if let Some((_, code, seq)) = self.late.take_if(|late| hour >= late.0) {
+            let (device, code) = (made.fleet.number(&self.name()), made.fleet.intern(code));
+            let record = RecordRef { boot: self.boot, seq, ts: self.at_ms(hour, 35) - 2 * HOUR_MS };
+            made.moments.push(Moment::LateError(device, code, record, self.at_ms(hour, 35)));
+            made.moved = true;
+        }
+        let is_buggy =
+            self.common.buggy && self.of.fw(day) == "2.0" && (!self.common.buggy_board || self.hw_rev() == "C2");
+        let errs = if day >= self.of.errs { 0.15 } else { 0.01 } * if is_buggy { 6.0 } else { 1.0 };
+        for minute in [40, 43] {
+            if !dice.is(errs) {
+                continue;
+            }
+            let code = ["motor_stall", "ble_disconnect", "ble_disconnect", "low_battery"][dice.one_of(4)];
+            if dice.is(0.08) && self.late.is_none() {
+                self.late = Some((hour + 2, code, self.seq));
+                self.seq += 1;
+            } else {
+                self.say(hour, minute, error(code.to_owned()), dice, made);
+            }
+        }
+        if together && dice.is(0.7) {
+            self.say(hour, 46, error("cloud_timeout".to_owned()), dice, made);
+        }
+        if self.common.babbles && self.at % 13 == 3 && dice.is(0.3) {
+            // Most are its own.
+            let code = if dice.is(0.05) { "odd".to_owned() } else { format!("odd_{}_{}", self.at, dice.one_of(60)) };
+            self.say(hour, 50, error(code), dice, made);
+        }
+    }
+
+    fn state(&self, hour: i64, day: f64, dice: &mut Dice) -> Body<'static> {
+        let drained = 30.0 * ((day - self.of.drains).max(0.0) / 10.0);
+        let temp = 18.0 + 5.0 * (hour as f64 / 24.0 * std::f64::consts::TAU).sin();
+        let leaked = if day >= self.of.leaks { 60.0 * (hour - self.boot_hour) as f64 } else { 0.0 };
+        let has_field = day < self.of.lacks_field;
+        // Some firmwares estimate no percentage.
+        let has_percent = self.at % 5 != 4;
+        Body::State(State {
+            battery_mv: Some(Millivolts(
+                (2_950.0 - 1.2 * day - 4.0 * drained + 0.8 * (temp - 20.0) + 2.0 * dice.gauss()) as u16,
+            )),
+            battery_pct: has_percent
+                .then(|| Percent((85.0 - 0.2 * day - drained + 0.3 * dice.gauss()).clamp(0.0, 100.0) as u8)),
+            temp_c: has_field.then_some(CentiCelsius((temp * 100.0) as i16)),
+            free_heap_b: Some(Bytes((40_000.0 - leaked + 150.0 * dice.gauss()).max(100.0) as u32)),
+            reset_reason: Some(self.reset),
+            ..State::default()
+        })
+    }
+
+    fn op(&self, hour: i64, day: f64, dice: &mut Dice) -> Body<'static> {
+        let temp = 18.0 + 5.0 * (hour as f64 / 24.0 * std::f64::consts::TAU).sin();
+        let load =
+            (1.0 + 0.05 * (day - self.of.rubs).max(0.0)) * (-0.007 * (temp - 20.0)).exp() * (0.04 * dice.gauss()).exp();
+        let ohm = 0.9
+            * (1.0 + 0.06 * (day - self.of.ages).max(0.0))
+            * (-0.02 * (temp - 20.0)).exp()
+            * (0.04 * dice.gauss()).exp();
+        let tooth = 10.0 * (day - self.of.wears).clamp(0.0, 9.0);
+        let peak = 600.0 * (0.04 * dice.gauss()).exp();
+        let bad = dice.is(if day >= self.of.jams { 0.25 } else { 0.004 });
+        let bump = |at: usize| if (9..12).contains(&at) { tooth } else { 0.0 };
+        let samples: Vec<u16> = (0..18)
+            .map(|at| ((280.0 + 300.0 * (-(at as f64)).exp() + bump(at)) * load * (0.01 * dice.gauss()).exp()) as u16)
+            .collect();
+        let ends = [OpResult::Jam, OpResult::Stall, OpResult::Timeout, OpResult::Ok, OpResult::Ok, OpResult::Aborted];
+        Body::Op(Op {
+            op: [OpKind::Lock, OpKind::Unlock, OpKind::Lock, OpKind::Unlock, OpKind::Calibrate][dice.one_of(5)],
+            source: None,
+            result: if bad { ends[dice.one_of(ends.len())] } else { OpResult::Ok },
+            latency_ms: Some(zenei_wire::Millis(1_200)),
+            // Tried once more, or just a little longer; and no two take the same time.
+            duration_ms: Some(
+                (if bad && dice.is(0.7) {
+                    1_900.0
+                } else if bad {
+                    860.0
+                } else {
+                    710.0
+                } * (0.01 * dice.gauss()).exp()) as u16,
+            ),
+            peak_ma: Some(Milliamps(peak as u16)),
+            mean_ma: dice.is(0.95).then_some(Milliamps((300.0 * load) as u16)),
+            current_ma: Profile::new(&samples),
+            sample_ms: Some(40),
+            battery_min_mv: Some(Millivolts((2_950.0 - peak * ohm).max(0.0) as u16)),
+            angle_err_deg: None,
+        })
+    }
+
+    fn say(&mut self, hour: i64, minute: i64, body: Body<'static>, dice: &mut Dice, made: &mut Making) {
+        let day = hour as f64 / 24.0;
+        // What a lock advertises has no number.
+        let numbered = !matches!(body, Body::Adv(_));
+        if dice.is(if day >= self.of.loses { 0.08 } else { 0.0005 }) {
+            self.seq += u32::from(numbered);
+            return;
+        }
+        let now_ms = self.at_ms(hour, minute);
+        // What waited at a hole was heard before.
+        let heard_ms = now_ms - if dice.is(0.02) { 90_000 } else { 0 };
+        let delay_ms = 300 + if dice.is(0.02) { 2_400_000.0 } else { 9_000.0 * dice.uniform() } as i64;
+        let ts_ms = heard_ms - delay_ms - if day >= self.of.clock { self.of.clock_ms } else { 0 };
+        let device = made.fleet.number(&self.name());
+        let word = |fleet: &mut Fleet, all: &[&str], at: usize| fleet.intern(all[at % all.len()]);
+        let labels = Labels {
+            model: word(&mut made.fleet, &["mini", "mini", "mini", "pro"], self.at),
+            hw_rev: made.fleet.intern(self.hw_rev()),
+            fw: made.fleet.intern(self.of.fw(day)),
+            gw: word(&mut made.fleet, &["gw-1", "gw-2"], self.at),
+            ..Labels::default()
+        };
+        let row = Row {
+            device,
+            site: word(&mut made.fleet, &["north", "south"], self.at + self.moved),
+            boot: numbered.then_some(self.boot),
+            seq: numbered.then_some(self.seq),
+            identity: 0,
+            ts: DeviceTime(ts_ms),
+            heard_at: GatewayTime(heard_ms),
+            released_at: EngineTime(now_ms),
+            offset: 0,
+            index: 0,
+            late: false,
+            authenticated: true,
+            labels,
+            uptime_s: Some(((hour - self.boot_hour) * 3_600) as u32),
+            body,
+        };
+        self.seq += u32::from(numbered);
+        made.take(row, now_ms);
+    }
+
+    fn name(&self) -> String {
+        format!("L{:02}", self.at)
+    }
+
+    fn hw_rev(&self) -> &'static str {
+        if self.at.is_multiple_of(3) { "C1" } else { "C2" }
+    }
+
+    fn at_ms(&self, hour: i64, minute: i64) -> i64 {
+        START_MS + hour * HOUR_MS + minute * 60_000 + self.at as i64 * 1_000
+    }
+}
+
+fn error(code: String) -> Body<'static> {
+    Body::Error(ErrorReport { code: Cow::Owned(code), count: 1, detail: None })
+}
+
+/// What the engine keeps between records.
+#[derive(Default)]
+struct Making {
+    fleet: Fleet,
+    profiles: Profiles,
+    locks: Vec<Lock>,
+    moments: Vec<Moment>,
+    /// A record came since the day began.
+    moved: bool,
+}
+
+impl Making {
+    /// What the engine does with a record before it shows it to the detectors.
+    fn take(&mut self, row: Row, now_ms: i64) {
+        let (device, record) = (row.device, RecordRef::of(&row));
+        let at = device.0 as usize;
+        if self.locks.len() <= at {
+            self.locks.resize(at + 1, Lock::default());
+        }
+        self.moved = true;
+        let code = match &row.body {
+            Body::Error(error) => self.fleet.intern(&error.code),
+            Body::State(_) | Body::Op(_) | Body::Event(_) | Body::Gateway(_) | Body::Adv(_) => Sym::NONE,
+        };
+        if let Body::Event(event) = &row.body {
+            self.event(event.event, device, now_ms);
+        }
+        let lock = &mut self.locks[at];
+        let hole = lock.heard(&row);
+        let mut operation = None;
+        match &row.body {
+            Body::State(state) => lock.state(state, row.ts.ms()),
+            Body::Op(op) => {
+                let shape = self.profiles.take(device, op);
+                operation = lock.operation(op, row.ts.ms()).map(|operation| Operation { shape, ..operation });
+            }
+            Body::Adv(adv) => lock.advertised(adv, row.ts.ms()),
+            Body::Error(_) | Body::Event(_) | Body::Gateway(_) => {}
+        }
+        let lock = *lock;
+        self.moments.push(Moment::Said(Box::new(Said { device, lock, row, operation, code, hole, record, now_ms })));
+    }
+
+    fn event(&mut self, event: EventKind, device: DeviceIx, now_ms: i64) {
+        let lock = &mut self.locks[device.0 as usize];
+        match event {
+            EventKind::Installed => {
+                lock.installed();
+                self.profiles.reset(device);
+            }
+            EventKind::BatteryReplaced => lock.battery_replaced(),
+            EventKind::Moved => self.profiles.reset(device),
+            EventKind::MaintenanceStart => lock.maintenance = true,
+            EventKind::MaintenanceEnd => lock.maintenance = false,
+            EventKind::OtaStarted | EventKind::OtaDone => {}
+        }
+        lock.visited(now_ms);
+        self.moments.push(Moment::Happened(event, device));
+    }
+
+    /// Ends an hour; where nothing came since the day began, time jumps over it.
+    fn close(&mut self, end: EngineTime) {
+        if self.moved {
+            self.moments.push(Moment::Close(end, self.locks.clone()));
+        }
+        if end.ms().rem_euclid(24 * HOUR_MS) == 0 {
+            self.moved = false;
+        }
+    }
+}

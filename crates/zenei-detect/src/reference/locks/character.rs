@@ -1,0 +1,115 @@
+//! From when a lock has which troubles, and what the locks of a stream have in common. Called by `locks`.
+
+/// Random numbers (Knuth's multiplier, high bits).
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    pub(super) fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+    }
+
+    pub(super) fn gauss(&mut self) -> f64 {
+        (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+
+    pub(super) fn is(&mut self, chance: f64) -> bool {
+        self.uniform() < chance
+    }
+
+    /// One of `0..count`.
+    pub(super) fn one_of(&mut self, count: usize) -> usize {
+        ((self.uniform() * count as f64) as usize).min(count - 1)
+    }
+
+    /// From when a lock has a trouble, days; most have none.
+    fn trouble(&mut self) -> f64 {
+        if self.is(0.3) { 6.0 + 12.0 * self.uniform() } else { f64::INFINITY }
+    }
+}
+
+/// What all locks of a stream have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Common {
+    /// The new version is a bad one; of some streams on one board alone.
+    pub(super) buggy: bool,
+    pub(super) buggy_board: bool,
+    /// A lock makes up error codes.
+    pub(super) babbles: bool,
+    /// For some days from this one on nothing is heard at all.
+    pub(super) dark: f64,
+    /// For some days from this one on nothing is heard through one of two gateways.
+    pub(super) gateway_away: f64,
+}
+
+impl Common {
+    pub(super) fn draw(dice: &mut Dice) -> Self {
+        Self {
+            buggy: dice.is(0.6),
+            buggy_board: dice.is(0.3),
+            babbles: dice.is(0.3),
+            dark: if dice.is(0.4) { 4.0 + 14.0 * dice.uniform() } else { f64::INFINITY },
+            gateway_away: if dice.is(0.4) { 9.0 + 12.0 * dice.uniform() } else { f64::INFINITY },
+        }
+    }
+
+    pub(super) fn is_dark(&self, at: usize, day: f64) -> bool {
+        let is_away = at.is_multiple_of(2) && (self.gateway_away..self.gateway_away + 3.0).contains(&day);
+        is_away || (self.dark..self.dark + 2.6).contains(&day)
+    }
+}
+
+/// What a lock is like: from when it has which trouble.
+pub(super) struct Character {
+    pub(super) rubs: f64,
+    pub(super) ages: f64,
+    pub(super) wears: f64,
+    pub(super) jams: f64,
+    pub(super) restarts: f64,
+    pub(super) leaks: f64,
+    pub(super) drains: f64,
+    pub(super) errs: f64,
+    pub(super) clock: f64,
+    pub(super) clock_ms: i64,
+    pub(super) loses: f64,
+    pub(super) falls_silent: f64,
+    pub(super) lacks_field: f64,
+    pub(super) unreadable: f64,
+    pub(super) updated: f64,
+    pub(super) updated_again: f64,
+    pub(super) rolled_back: f64,
+}
+
+impl Character {
+    pub(super) fn draw(dice: &mut Dice) -> Self {
+        Self {
+            rubs: dice.trouble(),
+            ages: dice.trouble(),
+            wears: dice.trouble(),
+            jams: dice.trouble(),
+            restarts: dice.trouble(),
+            leaks: dice.trouble(),
+            drains: dice.trouble(),
+            errs: dice.trouble(),
+            clock: dice.trouble(),
+            clock_ms: if dice.is(0.5) { 1_200_000 } else { -900_000 },
+            loses: dice.trouble(),
+            falls_silent: dice.trouble(),
+            lacks_field: dice.trouble(),
+            unreadable: dice.trouble(),
+            updated: if dice.is(0.5) { 2.0 + 6.0 * dice.uniform() } else { f64::INFINITY },
+            updated_again: if dice.is(0.3) { 11.0 + 4.0 * dice.uniform() } else { f64::INFINITY },
+            rolled_back: if dice.is(0.7) { 19.0 + 3.0 * dice.uniform() } else { f64::INFINITY },
+        }
+    }
+
+    pub(super) fn fw(&self, day: f64) -> &'static str {
+        match day {
+            // Back to the version before.
+            _ if day >= self.rolled_back && self.updated_again.is_finite() => "2.0",
+            _ if day >= self.updated_again => "2.1",
+            _ if day >= self.updated => "2.0",
+            _ => "1.9",
+        }
+    }
+}
