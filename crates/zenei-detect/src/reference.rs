@@ -5,6 +5,8 @@ mod drift;
 #[cfg(test)]
 mod estimators;
 #[cfg(test)]
+mod firmware;
+#[cfg(test)]
 mod locks;
 #[cfg(test)]
 mod presence;
