@@ -128,7 +128,9 @@ impl Ground {
         ];
         for (what, said) in expected {
             let found = number(&cohorts[0], what);
-            if found != said {
+            // Beyond 128 locks are counted by a sketch, whose standard error is 1.6 %: three of them are allowed.
+            let allowed = if what == "locks" && said > 128 { said / 20 } else { 0 };
+            if found.abs_diff(said) > allowed {
                 difference.cohorts.push((what.to_owned(), said, found));
             }
         }
