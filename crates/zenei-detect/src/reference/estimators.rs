@@ -1,6 +1,9 @@
 //! The estimators by their definitions: sums over the whole history, sorted lists, an elimination over every observation.
 use crate::estimate::cusum::Cusum;
 use crate::estimate::eprocess::{RATIOS, RateRatio};
+use crate::estimate::excess::{ALTERNATIVES, Excess};
+use crate::estimate::fall::Fall;
+use crate::estimate::high::High;
 use crate::estimate::median::{common, median};
 use crate::estimate::slopes::Slopes;
 use proptest::prelude::*;
@@ -59,6 +62,76 @@ pub(super) fn evidence_by_summation(windows: &[Window]) -> f64 {
     top + (all.iter().map(|log| (log - top).exp()).sum::<f64>() / RATIOS.len() as f64).ln()
 }
 
+/// Events, how many are expected by nature, and what faults would make of that.
+pub(super) type Step = (f64, f64, [f64; ALTERNATIVES]);
+
+/// The logarithm of the evidence against the normal rate: the largest Poisson log likelihood ratio of any run of steps that ends at the last one.
+pub(super) fn excess_by_tails(steps: &[Step]) -> f64 {
+    let of = |at: usize| {
+        let counts = steps.iter().filter(|(_, expected, faulty)| *expected > 0.0 && faulty[at] > *expected);
+        let gains: Vec<f64> = counts
+            .map(|(events, expected, faulty)| events * (faulty[at] / expected).ln() - (faulty[at] - expected))
+            .collect();
+        largest_tail(&gains)
+    };
+    (0..ALTERNATIVES).map(of).fold(0.0, f64::max)
+}
+
+/// A high value by stochastic approximation of the 99th percentile, from the first value on; 0 of none.
+pub(super) fn high_by_list(values: &[f64]) -> f64 {
+    let mut log = f64::NEG_INFINITY;
+    for (before, value) in values.iter().enumerate() {
+        let (count, value) = (before + 1, value.ln());
+        if count == 1 || (count < 20 && value > log) {
+            log = value;
+        } else {
+            let step = (1.0 / count as f64).max(0.05);
+            log += if value > log { 0.99 * step.max(0.5 * (value - log)) } else { -0.01 * step };
+        }
+    }
+    if values.is_empty() { 0.0 } else { log.exp() }
+}
+
+/// What a quantity has fallen by.
+#[derive(Debug, Default)]
+pub(super) struct Fallen {
+    /// Smoothed.
+    pub(super) value: f64,
+    pub(super) reference: f64,
+    pub(super) since_ms: i64,
+    /// Of a reading, as a standard deviation.
+    pub(super) noise: f64,
+}
+
+impl Fallen {
+    pub(super) fn depth(&self) -> f64 {
+        (self.reference - self.value).max(0.0)
+    }
+
+    /// Of the depth: two exponential means are apart.
+    pub(super) fn noise_of_depth(&self) -> f64 {
+        self.noise * (2.0 * 0.22 / (2.0 - 0.22_f64)).sqrt()
+    }
+}
+
+/// A fall over all readings (value, ms): the reference is the highest of the smoothed values from the tenth reading on, each less what might be lost since.
+pub(super) fn fall_by_list(readings: &[(f64, i64)], allowed_per_day: f64, noise_least: f64) -> Fallen {
+    let Some(&(first, _)) = readings.first() else { return Fallen::default() };
+    let (mut smooth, mut noise) = (vec![first], noise_least);
+    for (at, pair) in readings.windows(2).enumerate() {
+        let (count, last) = ((at + 1) as f64, smooth[at]);
+        let step = (pair[1].0 - pair[0].0).abs() * std::f64::consts::PI.sqrt() / 2.0;
+        let bounded = if count < 5.0 { step } else { step.min(4.0 * noise) };
+        noise = (noise + (1.0 / count).max(0.06) * (bounded - noise)).max(noise_least);
+        smooth.push(last + (1.0 / (count + 1.0)).max(0.22) * (pair[1].0 - last));
+    }
+    let newest = readings.len() - 1;
+    let left = |at: usize| smooth[at] - allowed_per_day * (readings[newest].1 - readings[at].1) as f64 / 86_400_000.0;
+    // Of equal ones the last.
+    let highest = (newest.min(9)..=newest).max_by(|a, b| left(*a).total_cmp(&left(*b))).unwrap_or(newest);
+    Fallen { value: smooth[newest], reference: left(highest), since_ms: readings[highest].1, noise }
+}
+
 /// Equal but for single precision.
 pub(super) fn close(fast: f64, slow: f64) -> bool {
     (fast - slow).abs() <= 1e-4 * (1.0 + slow.abs())
@@ -112,5 +185,43 @@ proptest! {
         prop_assert!((rest - first.log_evidence()).abs() < 1e-6 * (1.0 + rest.abs()));
         first.join(&second);
         prop_assert!((first.log_evidence() - slow).abs() < 1e-6 * (1.0 + slow.abs()));
+    }
+
+    #[test]
+    fn the_excess_is_the_largest_likelihood_ratio_of_a_run_of_steps(
+        steps in prop::collection::vec((0..3_u32, 0.0..2.0_f64, prop::array::uniform3(0.0..6.0_f64)), 0..200),
+    ) {
+        let steps: Vec<Step> = steps.iter().map(|&(events, expected, faulty)| (f64::from(events), expected, faulty)).collect();
+        let mut fast = Excess::default();
+        steps.iter().for_each(|&(events, expected, faulty)| fast.add(events, expected, faulty));
+        let slow = excess_by_tails(&steps);
+        prop_assert!(close(fast.evidence(), slow), "{} {slow}", fast.evidence());
+    }
+
+    #[test]
+    fn the_high_value_is_that_of_the_list(values in prop::collection::vec(1.0..1e6_f64, 0..200)) {
+        let mut fast = High::default();
+        values.iter().for_each(|&value| fast.add(value));
+        let slow = high_by_list(&values);
+        prop_assert!((fast.get() - slow).abs() <= 1e-4 * slow, "{} {slow}", fast.get());
+        prop_assert_eq!(fast.count() as usize, values.len());
+    }
+
+    #[test]
+    fn the_fall_is_what_is_missing_to_the_highest_of_all(
+        steps in prop::collection::vec((-4.0..3.0_f64, 0..20_i64), 0..120), allowed in 0.0..5.0_f64, least in 0.1..2.0_f64,
+    ) {
+        let (mut fast, mut readings, mut value, mut at_ms) = (Fall::default(), Vec::new(), 500.0, 1_i64 << 40);
+        for (step, hours) in steps {
+            (value, at_ms) = (value + step, at_ms + hours * 3_600_000);
+            readings.push((value, at_ms));
+            fast.add(value, at_ms, allowed, least);
+            let slow = fall_by_list(&readings, allowed, least);
+            prop_assert!((fast.depth() - slow.depth()).abs() < 1e-2, "{fast:?} {slow:?}");
+            prop_assert!((fast.value() - slow.value).abs() < 1e-2 && (fast.reference() - slow.reference).abs() < 1e-2);
+            prop_assert!(close(fast.noise_of_depth(), slow.noise_of_depth()), "{fast:?} {slow:?}");
+            // Where two readings stand alike but for rounding, either may be the last.
+            prop_assert!(fast.since_ms() == slow.since_ms || slow.depth() < 1e-2, "{fast:?} {slow:?}");
+        }
     }
 }

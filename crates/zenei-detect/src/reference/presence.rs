@@ -1,4 +1,5 @@
 //! What is no longer heard, over every interval: locks, gateways, fields of heartbeats.
+use super::estimators::high_by_list;
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Stream, agree, agree_on, embedded};
 use crate::anomaly::DecisionReason;
@@ -27,19 +28,9 @@ impl Heard {
         self.at_ms.last().copied().unwrap_or(0)
     }
 
-    /// The longest usual interval: stochastic approximation of the 99th percentile, from the first interval on.
+    /// The longest usual interval.
     fn usual_ms(&self) -> f64 {
-        let mut log = f64::NEG_INFINITY;
-        for (before, interval) in self.intervals.iter().enumerate() {
-            let (count, value) = (before + 1, interval.ln());
-            if count == 1 || (count < 20 && value > log) {
-                log = value;
-            } else {
-                let step = (1.0 / count as f64).max(0.05);
-                log += if value > log { 0.99 * step.max(0.5 * (value - log)) } else { -0.01 * step };
-            }
-        }
-        if self.intervals.is_empty() { 0.0 } else { log.exp() }
+        high_by_list(&self.intervals)
     }
 
     fn is_known(&self) -> bool {
