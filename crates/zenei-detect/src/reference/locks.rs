@@ -7,7 +7,7 @@ use crate::batch::{Labels, Row};
 use crate::detect::lock::{Lock, Operation, RecordRef};
 use crate::detect::profile::Profiles;
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use character::{Character, Common, Dice};
+use character::{Character, Common, Dice, comes_and_goes};
 use std::borrow::Cow;
 use zenei_wire::{
     Adv, Body, Bytes, CentiCelsius, DeviceTime, EngineTime, ErrorReport, Event, EventKind, GatewayTime, Milliamps,
@@ -44,7 +44,7 @@ pub(super) fn stream(seed: u64, plan: Plan) -> Stream {
     let mut locks: Vec<OneLock> = (0..plan.locks).map(|at| OneLock::new(at, common, &mut dice)).collect();
     for hour in 0..plan.days * 24 {
         // Something that every lock meets in this hour, a cloud that is away.
-        let together = dice.is(0.004);
+        let together = dice.is(0.004) || common.is_cloud_away(hour as f64 / 24.0);
         for lock in &mut locks {
             lock.hour(hour, plan, together, &mut dice, &mut made);
         }
@@ -78,7 +78,7 @@ impl OneLock {
     fn hour(&mut self, hour: i64, plan: Plan, together: bool, dice: &mut Dice, made: &mut Making) {
         let day = hour as f64 / 24.0;
         let silent = (self.of.falls_silent..self.of.falls_silent + 4.0).contains(&day) || dice.is(0.02);
-        if dice.is(if day >= self.of.restarts { 0.1 } else { 0.002 }) {
+        if dice.is(if comes_and_goes(self.of.restarts, day) { 0.1 } else { 0.002 }) {
             (self.boot, self.seq, self.boot_hour) = (self.boot + 1, 0, hour);
             self.reset = match dice.one_of(4) {
                 0 => ResetReason::Brownout,
@@ -119,11 +119,14 @@ impl OneLock {
             self.worked_on = None;
             self.happens(hour, EventKind::MaintenanceEnd, dice, made);
         }
-        if !dice.is(0.0016) {
-            return;
-        }
-        let all = [EventKind::MaintenanceStart, EventKind::BatteryReplaced, EventKind::Installed, EventKind::Moved];
-        let event = all[dice.one_of(all.len())];
+        let is_day = |day: f64| (day * 24.0) as i64 == hour;
+        let event = match () {
+            () if is_day(self.of.battery) => EventKind::BatteryReplaced,
+            () if is_day(self.of.door) => EventKind::Moved,
+            () if is_day(self.of.replaced) => EventKind::Installed,
+            () if dice.is(0.0008) => EventKind::MaintenanceStart,
+            () => return,
+        };
         match event {
             EventKind::MaintenanceStart => self.worked_on = Some(hour + 1 + dice.one_of(60) as i64),
             EventKind::Installed => (self.boot, self.seq, self.boot_hour) = (1, 0, hour),
@@ -146,12 +149,15 @@ impl OneLock {
         }
         let is_buggy =
             self.common.buggy && self.of.fw(day) == "2.0" && (!self.common.buggy_board || self.hw_rev() == "C2");
-        let errs = if day >= self.of.errs { 0.15 } else { 0.01 } * if is_buggy { 6.0 } else { 1.0 };
+        let errs = if comes_and_goes(self.of.errs, day) { 0.25 } else { 0.01 } * if is_buggy { 6.0 } else { 1.0 };
         for minute in [40, 43] {
             if !dice.is(errs) {
                 continue;
             }
-            let code = ["motor_stall", "ble_disconnect", "ble_disconnect", "low_battery"][dice.one_of(4)];
+            let own = ["sensor_fault", "rtc_fault", "motor_overcurrent"][self.at % 3];
+            let is_own = comes_and_goes(self.of.errs, day) && dice.is(0.5);
+            let common = ["motor_stall", "ble_disconnect", "ble_disconnect", "low_battery"][dice.one_of(4)];
+            let code = if is_own { own } else { common };
             if dice.is(0.08) && self.late.is_none() {
                 self.late = Some((hour + 2, code, self.seq));
                 self.seq += 1;
@@ -159,7 +165,7 @@ impl OneLock {
                 self.say(hour, minute, error(code.to_owned()), dice, made);
             }
         }
-        if together && dice.is(0.7) {
+        if together && dice.is(0.9) {
             self.say(hour, 46, error("cloud_timeout".to_owned()), dice, made);
         }
         if self.common.babbles && self.at % 13 == 3 && dice.is(0.3) {
@@ -199,7 +205,7 @@ impl OneLock {
             * (0.04 * dice.gauss()).exp();
         let tooth = 10.0 * (day - self.of.wears).clamp(0.0, 9.0);
         let peak = 600.0 * (0.04 * dice.gauss()).exp();
-        let bad = dice.is(if day >= self.of.jams { 0.25 } else { 0.004 });
+        let bad = dice.is(if comes_and_goes(self.of.jams, day) { 0.25 } else { 0.004 });
         let bump = |at: usize| if (9..12).contains(&at) { tooth } else { 0.0 };
         let samples: Vec<u16> = (0..18)
             .map(|at| ((280.0 + 300.0 * (-(at as f64)).exp() + bump(at)) * load * (0.01 * dice.gauss()).exp()) as u16)
@@ -233,7 +239,7 @@ impl OneLock {
         let day = hour as f64 / 24.0;
         // What a lock advertises has no number.
         let numbered = !matches!(body, Body::Adv(_));
-        if dice.is(if day >= self.of.loses { 0.08 } else { 0.0005 }) {
+        if dice.is(if comes_and_goes(self.of.loses, day) { 0.08 } else { 0.0005 }) {
             self.seq += u32::from(numbered);
             return;
         }

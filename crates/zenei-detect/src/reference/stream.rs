@@ -111,6 +111,12 @@ impl Found {
     }
 }
 
+/// What a finding shows of the records of a departure: the first one and the seven newest.
+pub(super) fn shown(records: &[RecordRef]) -> Vec<RecordRef> {
+    let newest = records.iter().skip(1.max(records.len().saturating_sub(7)));
+    records.iter().take(1).chain(newest).copied().collect()
+}
+
 /// On random streams of a few locks, the fast detector of this embedded rule must say what the slow one says.
 pub(super) fn agree(rule: &str, slow: impl Fn(&Rule, &Stream) -> Vec<Found>) {
     agree_on(&embedded(rule), Plan::FEW, SINGLE, slow);

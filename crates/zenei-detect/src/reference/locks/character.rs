@@ -36,6 +36,8 @@ pub(super) struct Common {
     pub(super) buggy_board: bool,
     /// A lock makes up error codes.
     pub(super) babbles: bool,
+    /// For half a day from this one on the cloud is away.
+    pub(super) cloud_away: f64,
     /// For some days from this one on nothing is heard at all.
     pub(super) dark: f64,
     /// For some days from this one on nothing is heard through one of two gateways.
@@ -48,9 +50,14 @@ impl Common {
             buggy: dice.is(0.6),
             buggy_board: dice.is(0.3),
             babbles: dice.is(0.3),
+            cloud_away: if dice.is(0.6) { 3.0 + 20.0 * dice.uniform() } else { f64::INFINITY },
             dark: if dice.is(0.4) { 4.0 + 14.0 * dice.uniform() } else { f64::INFINITY },
             gateway_away: if dice.is(0.4) { 9.0 + 12.0 * dice.uniform() } else { f64::INFINITY },
         }
+    }
+
+    pub(super) fn is_cloud_away(&self, day: f64) -> bool {
+        (self.cloud_away..self.cloud_away + 0.4).contains(&day)
     }
 
     pub(super) fn is_dark(&self, at: usize, day: f64) -> bool {
@@ -78,6 +85,15 @@ pub(super) struct Character {
     pub(super) updated: f64,
     pub(super) updated_again: f64,
     pub(super) rolled_back: f64,
+    /// When it gets another battery, another door, another lock behind its id.
+    pub(super) battery: f64,
+    pub(super) door: f64,
+    pub(super) replaced: f64,
+}
+
+/// Whether a trouble that comes and goes is there: five days of eight.
+pub(super) fn comes_and_goes(since: f64, day: f64) -> bool {
+    day >= since && (day - since) % 8.0 < 5.0
 }
 
 impl Character {
@@ -90,7 +106,7 @@ impl Character {
             restarts: dice.trouble(),
             leaks: dice.trouble(),
             drains: dice.trouble(),
-            errs: dice.trouble(),
+            errs: if dice.is(0.6) { dice.trouble() } else { f64::INFINITY },
             clock: dice.trouble(),
             clock_ms: if dice.is(0.5) { 1_200_000 } else { -900_000 },
             loses: dice.trouble(),
@@ -99,6 +115,9 @@ impl Character {
             unreadable: dice.trouble(),
             updated: if dice.is(0.5) { 2.0 + 6.0 * dice.uniform() } else { f64::INFINITY },
             updated_again: if dice.is(0.3) { 11.0 + 4.0 * dice.uniform() } else { f64::INFINITY },
+            battery: dice.trouble() + 4.0,
+            door: dice.trouble() + 4.0,
+            replaced: dice.trouble() + 4.0,
             rolled_back: if dice.is(0.7) { 19.0 + 3.0 * dice.uniform() } else { f64::INFINITY },
         }
     }
