@@ -148,6 +148,8 @@ impl Loss {
             let hole = lane.hole.take();
             if together || refused || lock.maintenance {
                 lane.waits.clear();
+                // A heartbeat after a hole that is no loss shows nothing of the next one.
+                lane.beaten = false;
                 continue;
             }
             if let Some(hole) = hole.filter(|_| lane.waits.len() < WAITS_MAX) {
