@@ -82,6 +82,7 @@ struct Lane {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Way {
     log_ms: f32,
+    /// 0 until an operation has told a current.
     log_ma: f32,
     noise: f32,
     count: f32,
@@ -102,6 +103,9 @@ impl Way {
     /// Takes the time on and the mean current; says whether it is beyond what the lock needs.
     fn add(&mut self, duration_ms: f64, mean_ma: Option<f64>, longer: Longer) -> bool {
         let log = |value: f64| libm::log(value.max(1.0)) as f32;
+        if self.log_ma == 0.0 {
+            self.log_ma = mean_ma.map_or(0.0, log);
+        }
         let (log_ms, log_ma) = (log(duration_ms), mean_ma.map_or(self.log_ma, log));
         if self.count < FIRST {
             self.count += 1.0;
