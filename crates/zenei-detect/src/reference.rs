@@ -14,3 +14,5 @@ mod locks;
 mod presence;
 #[cfg(test)]
 mod stream;
+#[cfg(test)]
+mod trouble;

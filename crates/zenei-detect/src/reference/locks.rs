@@ -31,7 +31,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// A few locks that say much.
-    pub(super) const FEW: Self = Self { locks: 12, days: 26, beats: 0.5, operations: 0.3 };
+    pub(super) const FEW: Self = Self { locks: 12, days: 26, beats: 0.5, operations: 0.4 };
     /// Many locks that say little but errors.
     pub(super) const MANY: Self = Self { locks: 40, days: 30, beats: 0.15, operations: 0.0 };
 }
@@ -105,9 +105,12 @@ impl OneLock {
             let adv = Adv { temp_c: Some(CentiCelsius(1_900)), ..Adv::default() };
             self.say(hour, 12, Body::Adv(adv), dice, made);
         }
-        for minute in [20, 28] {
-            if dice.is(plan.operations / 2.0) {
+        // Where one went wrong a person tries again.
+        let mut went_wrong = false;
+        for minute in [19, 24, 29, 34] {
+            if dice.is(if went_wrong { 0.7 } else { plan.operations / 4.0 }) {
                 let body = self.op(hour, day, dice);
+                went_wrong = matches!(&body, Body::Op(op) if op.result != OpResult::Ok);
                 self.say(hour, minute, body, dice, made);
             }
         }
@@ -205,7 +208,7 @@ impl OneLock {
             * (0.04 * dice.gauss()).exp();
         let tooth = 10.0 * (day - self.of.wears).clamp(0.0, 9.0);
         let peak = 600.0 * (0.04 * dice.gauss()).exp();
-        let bad = dice.is(if comes_and_goes(self.of.jams, day) { 0.25 } else { 0.004 });
+        let bad = dice.is(if comes_and_goes(self.of.jams, day) { 0.25 } else { 0.01 });
         let bump = |at: usize| if (9..12).contains(&at) { tooth } else { 0.0 };
         let samples: Vec<u16> = (0..18)
             .map(|at| ((280.0 + 300.0 * (-(at as f64)).exp() + bump(at)) * load * (0.01 * dice.gauss()).exp()) as u16)

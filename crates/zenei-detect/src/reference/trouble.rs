@@ -1,0 +1,176 @@
+//! Operations that end badly or take longer, over all operations: how long the motor runs on a lock and way is found again from the whole list at each operation, the
+//! evidence from all of them.
+use super::estimators::{Step, excess_by_tails};
+use super::stream::{Found, Moment, Said, Stream, agree, shown};
+use crate::detect::lock::{Lock, RecordRef};
+use crate::fleet::{DeviceIx, Sym};
+use crate::rules::Rule;
+use std::collections::BTreeMap;
+use zenei_wire::{Body, EventKind, OpKind, OpResult};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Logarithms of the time on and of the mean current, where it was told.
+type Run = (f64, Option<f64>);
+
+#[derive(Default)]
+struct OneLock {
+    ways: [Vec<Run>; 2],
+    troubles_ms: Vec<i64>,
+    weighed: Vec<Weighed>,
+    alarms: Vec<i64>,
+}
+
+struct Weighed {
+    at_ms: i64,
+    record: RecordRef,
+    troubled: bool,
+    step: Step,
+    /// With this operation.
+    evidence: f64,
+}
+
+struct Slow<'a> {
+    rule: &'a Rule,
+    locks: BTreeMap<DeviceIx, OneLock>,
+    /// Of each operation that is no part of a finding, whether it was troubled.
+    models: BTreeMap<Sym, Vec<bool>>,
+    hour_ms: i64,
+    found: Vec<Found>,
+}
+
+/// Whether the last of these is beyond what the lock needs.
+fn is_longer(rule: &Rule, runs: &[Run]) -> bool {
+    let beyond = |name: &str| (1.0 + rule.parameter(name)).ln();
+    let (far, idle, sigmas) = (beyond("longer"), beyond("longer_idle"), rule.parameter("sigmas"));
+    let (mut mean_ms, mut mean_ma, mut noise, mut is_beyond) = (0.0, None, 0.05_f64, false);
+    for (before, &(ms, ma)) in runs.iter().enumerate() {
+        if before < 8 {
+            let toward = |mean: f64, value: f64| mean + (value - mean).clamp(-0.1, 0.1) / (before + 1) as f64;
+            mean_ms = if before == 0 { ms } else { toward(mean_ms, ms) };
+            mean_ma = ma.map_or(mean_ma, |ma| Some(mean_ma.map_or(ma, |mean| toward(mean, ma))));
+            continue;
+        }
+        let (slower, harder) = (ms - mean_ms, ma.zip(mean_ma).map(|(ma, mean)| ma - mean));
+        is_beyond = slower > far.max(sigmas * noise)
+            || harder.is_some_and(|harder| harder < 0.04 && slower > idle.max(4.0 * noise));
+        let bounded = slower.clamp(-3.0 * noise, 3.0 * noise);
+        mean_ms += 0.03 * bounded;
+        mean_ma = mean_ma.map(|mean| mean + 0.03 * harder.unwrap_or(0.0).clamp(-0.1, 0.1)).or(ma);
+        if !is_beyond {
+            noise = (noise + 0.03 * (1.25 * bounded.abs() - noise)).max(0.012);
+        }
+    }
+    is_beyond
+}
+
+/// The share of troubled ones, drawn to `prior` by so many imagined operations.
+fn share(operations: impl Iterator<Item = bool>, prior: f64, weight: f64) -> f64 {
+    let operations: Vec<bool> = operations.collect();
+    let troubled = operations.iter().filter(|troubled| **troubled).count() as f64;
+    (troubled + weight * prior) / (operations.len() as f64 + weight)
+}
+
+impl OneLock {
+    fn evidence(&self) -> f64 {
+        self.weighed.last().map_or(0.0, |last| last.evidence)
+    }
+
+    /// The operations since there was no evidence.
+    fn departure(&self) -> &[Weighed] {
+        let before = self.weighed.iter().rposition(|weighed| weighed.evidence <= 0.0);
+        &self.weighed[before.map_or(0, |before| before + 1)..]
+    }
+}
+
+impl Slow<'_> {
+    fn share_of_model(&self, model: Sym) -> f64 {
+        share(self.models.get(&model).into_iter().flatten().copied(), self.rule.parameter("prior_share"), 2_000.0)
+    }
+
+    fn operation(&mut self, said: &Said) {
+        let Body::Op(op) = &said.row.body else { return };
+        let way = match op.op {
+            OpKind::Lock => 0,
+            OpKind::Unlock => 1,
+            OpKind::Calibrate => return,
+        };
+        let of_model = self.share_of_model(said.lock.labels.model);
+        let lock = self.locks.entry(said.device).or_default();
+        let troubled = match op.result {
+            OpResult::Ok => op.duration_ms.is_some_and(|duration| {
+                let log = |value: u16| f64::from(value).max(1.0).ln();
+                lock.ways[way].push((log(duration), op.mean_ma.map(|mean| log(mean.0))));
+                is_longer(self.rule, &lock.ways[way])
+            }),
+            OpResult::Jam | OpResult::Stall | OpResult::Timeout => true,
+            OpResult::Rejected | OpResult::Aborted => return,
+        };
+        let debounce_ms = (self.rule.parameter("debounce_minutes") * 60_000.0) as i64;
+        let again = lock.troubles_ms.last().is_some_and(|last_ms| said.now_ms - last_ms < debounce_ms);
+        if troubled {
+            lock.troubles_ms.push(said.now_ms);
+        }
+        if said.lock.maintenance || (troubled && again) {
+            return;
+        }
+        let limit = self.rule.parameter("limit");
+        let sound = lock.weighed.iter().filter(|weighed| weighed.evidence < limit).map(|weighed| weighed.troubled);
+        let normal = share(sound, of_model, 200.0).max(of_model);
+        let step = (f64::from(u8::from(troubled)), normal, [(5.0 * normal).min(0.9), 0.1, 0.3]);
+        let steps: Vec<Step> = lock.weighed.iter().map(|weighed| weighed.step).chain([step]).collect();
+        let evidence = excess_by_tails(&steps);
+        lock.weighed.push(Weighed { at_ms: said.now_ms, record: said.record, troubled, step, evidence });
+        if evidence < limit {
+            self.models.entry(said.lock.labels.model).or_default().push(troubled);
+        }
+    }
+
+    fn close(&mut self, stream: &Stream, now_ms: i64, locks: &[Lock]) {
+        let limit = self.rule.parameter("limit");
+        for (&device, lock) in &self.locks {
+            let of_hour = lock.weighed.iter().filter(|weighed| weighed.at_ms >= self.hour_ms);
+            let is_suspect = of_hour.clone().any(|weighed| weighed.troubled && weighed.evidence >= limit);
+            if !is_suspect || lock.evidence() < limit {
+                continue;
+            }
+            let departure = lock.departure();
+            let troubled: Vec<&Weighed> = departure.iter().filter(|weighed| weighed.troubled).collect();
+            let (Some(first), Some(last)) = (troubled.first(), troubled.last()) else { continue };
+            let lasts = last.at_ms - first.at_ms >= DAY_MS / 2 || lock.evidence() >= 2.0 * limit;
+            let is_due = lock.alarms.iter().all(|&at_ms| at_ms < departure[0].at_ms || now_ms - at_ms >= 7 * DAY_MS);
+            if (troubled.len() as f64) < self.rule.parameter("count_min") || !lasts || !is_due {
+                continue;
+            }
+            let value = 100.0 * troubled.len() as f64 / departure.len() as f64;
+            let baseline = 100.0 * self.share_of_model(locks[device.0 as usize].labels.model);
+            let numbers = [value, baseline, (value * limit / lock.evidence()).max(baseline)];
+            let records: Vec<RecordRef> = troubled.iter().map(|weighed| weighed.record).collect();
+            self.found.push(Found::of(stream, device, now_ms, first.at_ms, numbers, &shown(&records)));
+        }
+        for found in self.found.iter().filter(|found| found.at_ms == now_ms) {
+            let lock = stream.fleet.find(&found.scope).and_then(|device| self.locks.get_mut(&device));
+            lock.into_iter().for_each(|lock| lock.alarms.push(now_ms));
+        }
+        self.hour_ms = now_ms;
+    }
+}
+
+fn trouble(rule: &Rule, stream: &Stream) -> Vec<Found> {
+    let (locks, models) = (BTreeMap::new(), BTreeMap::new());
+    let mut slow = Slow { rule, locks, models, hour_ms: 0, found: Vec::new() };
+    for moment in &stream.moments {
+        match moment {
+            Moment::Said(said) => slow.operation(said),
+            Moment::Happened(EventKind::Installed | EventKind::Moved, device) => _ = slow.locks.remove(device),
+            Moment::Close(now, locks) => slow.close(stream, now.ms(), locks),
+            Moment::Happened(..) | Moment::LateError(..) | Moment::Refused(..) => {}
+        }
+    }
+    slow.found
+}
+
+#[test]
+fn trouble_is_judged_as_by_all_operations() {
+    agree("operation-trouble", trouble);
+}
