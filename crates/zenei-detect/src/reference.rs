@@ -13,6 +13,8 @@ mod locks;
 #[cfg(test)]
 mod presence;
 #[cfg(test)]
+mod reboots;
+#[cfg(test)]
 mod stream;
 #[cfg(test)]
 mod trouble;
