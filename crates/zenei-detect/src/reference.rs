@@ -11,6 +11,8 @@ mod lock_errors;
 #[cfg(test)]
 mod locks;
 #[cfg(test)]
+mod loss;
+#[cfg(test)]
 mod presence;
 #[cfg(test)]
 mod reboots;

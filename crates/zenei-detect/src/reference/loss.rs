@@ -1,0 +1,196 @@
+//! Records that never came, over all records: each hour's holes are found again from a lock's rows, the evidence from every time that it was weighed.
+use super::estimators::{Step, excess_by_tails};
+use super::stream::{Found, Moment, Said, Stream, agree, shown};
+use crate::detect::lock::{Lock, RecordRef};
+use crate::fleet::{DeviceIx, Sym};
+use crate::rules::Rule;
+use std::collections::BTreeMap;
+use zenei_wire::{Body, EventKind};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+#[derive(Default)]
+struct OneLock {
+    rows: Vec<Row>,
+    refused_ms: Vec<i64>,
+    /// Holes that wait for a heartbeat.
+    waits: Vec<Hole>,
+    weighed: Vec<Weighed>,
+    alarms: Vec<i64>,
+}
+
+/// A record that has a number.
+struct Row {
+    is_heartbeat: bool,
+    hole: bool,
+    record: RecordRef,
+}
+
+/// A hole of one hour: the row that first showed it, the record that showed it last.
+#[derive(Clone, Copy)]
+struct Hole {
+    row: usize,
+    record: RecordRef,
+}
+
+/// A time that a lock was weighed.
+struct Weighed {
+    at_ms: i64,
+    /// So many rows there were then.
+    rows: usize,
+    records: f64,
+    holes: Vec<RecordRef>,
+    /// What went well, and the holes.
+    steps: [Step; 2],
+    /// With what went well, and with the holes too.
+    evidence: [f64; 2],
+}
+
+struct Slow<'a> {
+    rule: &'a Rule,
+    locks: BTreeMap<DeviceIx, OneLock>,
+    /// Of all locks.
+    records: f64,
+    holes: Vec<f64>,
+    /// Of each lock the rows that it had when the hour began.
+    hour: BTreeMap<DeviceIx, usize>,
+    found: Vec<Found>,
+}
+
+impl OneLock {
+    fn evidence(&self) -> f64 {
+        self.weighed.last().map_or(0.0, |last| last.evidence[1])
+    }
+
+    /// The times since what went well left no evidence, that one included.
+    fn departure(&self) -> (bool, &[Weighed]) {
+        let from = self.weighed.iter().rposition(|weighed| weighed.evidence[0] <= 0.0);
+        (from.is_some(), &self.weighed[from.unwrap_or(0)..])
+    }
+
+    /// The hole of the rows from this one on.
+    fn hole(&self, from: usize) -> Option<Hole> {
+        let first = (from..self.rows.len()).find(|&at| self.rows[at].hole)?;
+        let last = self.rows.iter().rfind(|row| row.hole)?;
+        Some(Hole { row: first, record: last.record })
+    }
+}
+
+impl Slow<'_> {
+    fn record(&mut self, said: &Said) {
+        if said.row.seq.is_none() {
+            return;
+        }
+        let is_heartbeat = matches!(said.row.body, Body::State(_));
+        let row = Row { is_heartbeat, hole: said.hole, record: said.record };
+        self.locks.entry(said.device).or_default().rows.push(row);
+        self.records += 1.0;
+    }
+
+    fn share(&self) -> f64 {
+        (self.holes.iter().sum::<f64>() + 20_000.0 * self.rule.parameter("prior_share")) / (self.records + 20_000.0)
+    }
+
+    fn close(&mut self, stream: &Stream, now_ms: i64, locks: &[Lock]) {
+        let from = |hour: &BTreeMap<DeviceIx, usize>, device: DeviceIx| hour.get(&device).copied().unwrap_or(0);
+        let mut behind: BTreeMap<Sym, usize> = BTreeMap::new();
+        for (device, lock) in &self.locks {
+            if lock.hole(from(&self.hour, *device)).is_some() {
+                *behind.entry(locks[device.0 as usize].behind()).or_default() += 1;
+            }
+        }
+        let devices: Vec<DeviceIx> = self.locks.keys().copied().collect();
+        for device in devices {
+            let (share, now) = (self.share(), &locks[device.0 as usize]);
+            let Some(lock) = self.locks.get_mut(&device) else { continue };
+            let begin = from(&self.hour, device);
+            if lock.rows.len() == begin {
+                continue;
+            }
+            let together = behind.get(&now.behind()).is_some_and(|&count| count >= 3);
+            let refused = lock.refused_ms.iter().any(|at_ms| now_ms < at_ms + 7 * HOUR_MS);
+            let hole = lock.hole(begin);
+            if together || refused || now.maintenance {
+                lock.waits.clear();
+                continue;
+            }
+            if lock.waits.len() < 8 {
+                lock.waits.extend(hole);
+            }
+            let Some(first) = lock.waits.first() else { continue };
+            if lock.rows[first.row..].iter().any(|row| row.is_heartbeat) {
+                let holes = weigh(self.rule, lock, share, now_ms);
+                self.holes.push(holes);
+                let baseline = 100.0 * self.share();
+                self.judge(stream, device, baseline, now_ms);
+            }
+        }
+        self.hour = self.locks.iter().map(|(device, lock)| (*device, lock.rows.len())).collect();
+    }
+
+    fn judge(&mut self, stream: &Stream, device: DeviceIx, baseline: f64, now_ms: i64) {
+        let limit = self.rule.parameter("limit");
+        let Some(lock) = self.locks.get_mut(&device) else { return };
+        let (is_new, departure) = lock.departure();
+        let holes: Vec<RecordRef> = departure.iter().flat_map(|weighed| weighed.holes.iter().copied()).collect();
+        // Of the time that begins a departure only its holes are part of it.
+        let before = if is_new { departure[0].records - departure[0].holes.len() as f64 } else { 0.0 };
+        let records = departure.iter().map(|weighed| weighed.records).sum::<f64>() - before;
+        let since_ms = departure[0].at_ms;
+        let is_due = lock.alarms.iter().all(|&at_ms| (is_new && at_ms < since_ms) || now_ms - at_ms >= 7 * DAY_MS);
+        if lock.evidence() < limit || (holes.len() as f64) < self.rule.parameter("count_min") || !is_due {
+            return;
+        }
+        let value = 100.0 * holes.len() as f64 / records;
+        let numbers = [value, baseline, (value * limit / lock.evidence()).max(baseline)];
+        lock.alarms.push(now_ms);
+        self.found.push(Found::of(stream, device, now_ms, since_ms, numbers, &shown(&holes)));
+    }
+}
+
+/// Weighs what came since the last time; gives the holes that the fleet learns of.
+fn weigh(rule: &Rule, lock: &mut OneLock, share: f64, now_ms: i64) -> f64 {
+    let limit = rule.parameter("limit");
+    let holes: Vec<RecordRef> = lock.waits.drain(..).map(|hole| hole.record).collect();
+    let records = (lock.rows.len() - lock.weighed.last().map_or(0, |last| last.rows)) as f64;
+    let sound = || lock.weighed.iter().filter(|weighed| weighed.evidence[1] < limit);
+    let own_holes: f64 = sound().map(|weighed| weighed.holes.len() as f64).sum();
+    let own_records: f64 = sound().map(|weighed| weighed.records).sum();
+    let normal = ((own_holes + 300.0 * share) / (own_records + 300.0)).max(share).max(1e-4);
+    let step = |events: f64, records: f64| (events, normal * records, [0.03, 0.1, 0.3].map(|share| share * records));
+    let bad = holes.len() as f64;
+    let new = [step(0.0, (records - bad).max(0.0)), step(bad, bad)];
+    let mut steps: Vec<Step> = lock.weighed.iter().flat_map(|weighed| weighed.steps).chain([new[0]]).collect();
+    let well = excess_by_tails(&steps);
+    steps.push(new[1]);
+    let evidence = [well, excess_by_tails(&steps)];
+    let learned = if evidence[1] < limit { bad } else { 0.0 };
+    lock.weighed.push(Weighed { at_ms: now_ms, rows: lock.rows.len(), records, holes, steps: new, evidence });
+    learned
+}
+
+fn loss(rule: &Rule, stream: &Stream) -> Vec<Found> {
+    let (locks, hour) = (BTreeMap::new(), BTreeMap::new());
+    let mut slow = Slow { rule, locks, records: 0.0, holes: Vec::new(), hour, found: Vec::new() };
+    for moment in &stream.moments {
+        match moment {
+            Moment::Said(said) => slow.record(said),
+            Moment::Happened(EventKind::Installed, device) => {
+                slow.locks.remove(device);
+                slow.hour.remove(device);
+            }
+            Moment::Refused(device, now) => {
+                slow.locks.get_mut(device).into_iter().for_each(|lock| lock.refused_ms.push(now.ms()));
+            }
+            Moment::Close(now, locks) => slow.close(stream, now.ms(), locks),
+            Moment::Happened(..) | Moment::LateError(..) => {}
+        }
+    }
+    slow.found
+}
+
+#[test]
+fn loss_is_judged_as_by_all_records() {
+    agree("record-loss", loss);
+}
