@@ -126,6 +126,7 @@ CREATE TABLE IF NOT EXISTS {local:dead_letter}{on_cluster} (
     topic String CODEC(ZSTD(1)),
     bytes String COMMENT 'as they were heard; untrusted' CODEC(ZSTD(1)),
     cut Bool COMMENT 'whether there were more bytes',
+    authenticated Bool COMMENT 'whether its source may speak for the lock of its topic',
     heard_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     gateway LowCardinality(String),
     spool_offset UInt64 CODEC(Delta, ZSTD(1)),

@@ -259,11 +259,13 @@ impl<F: Feed> Worker<F> {
 
     /// Takes a step that is written down.
     fn take(&mut self, step: &TailStep, stopped: &Stopped) -> Result<(), Broken> {
-        let mut rows = Vec::new();
+        let (mut rows, mut letters) = (Vec::new(), Vec::new());
         answered(stopped, || {
             rows.clear();
+            letters = self.feed.unreadable(&self.at.tailed, step)?;
             self.feed.rows(&self.at.tailed, step, &mut |batch| listed(batch, &mut rows))
         })?;
+        letters.iter().for_each(|letter| self.line.refused(&letter.device_id, letter.heard_at));
         self.ingest(&rows, step.up_to)?;
         self.at.tailed.take(step);
         self.at.next_step += 1;

@@ -6,7 +6,7 @@ use crate::desk::Desk;
 use tokio::sync::watch;
 use zenei_detect::{Batch, Findings, Heard, Line, RestoreError};
 use zenei_store::StoredBatch;
-use zenei_store::clickhouse::Past;
+use zenei_store::clickhouse::{Past, Unreadable};
 use zenei_store::control::TailProgress;
 use zenei_store::parquet::ReadError;
 use zenei_store::snapshot;
@@ -84,9 +84,14 @@ impl<F: Feed> Worker<F> {
         let (line, batch, findings, desk) = (&mut self.line, &mut self.batch, &mut self.findings, &mut self.desk);
         let mut records = 0_u64;
         let (mut duplicates, mut now) = (0, EngineTime(i64::MIN));
-        let mut each = |rows: &StoredBatch| -> Result<(), ReadError> {
-            let heard: Vec<Heard<'_>> = (0..rows.len()).map(|at| rows.heard(at)).collect::<Result<_, _>>()?;
-            now = now.max(heard.last().map_or(now, |heard| EngineTime(heard.heard_at.ms())));
+        let mut each = |letters: &[Unreadable], rows: Option<&StoredBatch>| -> Result<(), ReadError> {
+            let heard: Vec<Heard<'_>> = match rows {
+                Some(rows) => (0..rows.len()).map(|at| rows.heard(at)).collect::<Result<_, _>>()?,
+                None => Vec::new(),
+            };
+            letters.iter().for_each(|letter| line.refused(&letter.device_id, letter.heard_at));
+            let latest = heard.last().map(|heard| heard.heard_at).max(letters.last().map(|letter| letter.heard_at));
+            now = now.max(latest.map_or(now, |at| EngineTime(at.ms())));
             line.ingest(&heard, now, batch, findings);
             records += heard.len() as u64;
             duplicates += batch.duplicates;

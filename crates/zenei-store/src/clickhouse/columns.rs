@@ -211,6 +211,7 @@ pub(super) fn of_dead_letters(dead: &[DeadLetter], gateway: &str) -> Result<Reco
         text("topic", dead, |letter| Some(&letter.topic), false),
         ("bytes", Arc::new(bytes), false),
         flag("cut", dead, |letter| letter.cut),
+        flag("authenticated", dead, |letter| letter.authenticated),
         time("heard_at", dead, |letter| letter.heard_at.ms()),
         text("gateway", dead, |_| Some(gateway), false),
         number::<UInt64Type, _>("spool_offset", dead, |letter| Some(letter.offset), false),

@@ -1,6 +1,8 @@
 //! What many gateways shipped, as one desk reads it: which shipments are new, and the records of a slice of time in the order of hearing. The feed is
 //! sorted by that time, so that reading costs what is new, however much the tables hold. Knows no engine. Called by the tail.
-use super::reader::{EARLIEST_MS, FORM, LATEST_MS, RecordsError, each_batch, each_heard, heard_between};
+use super::reader::{
+    EARLIEST_MS, FORM, LATEST_MS, RecordsError, Unreadable, each_batch, each_heard, heard_between, unreadable,
+};
 use super::server::Server;
 use super::trouble::Trouble;
 use crate::control::{Moved, Sealed, TailStep, Tailed};
@@ -12,6 +14,8 @@ use std::fmt::Write as _;
 use zenei_wire::{EngineTime, GatewayTime, Name};
 
 const QUERY: &str = include_str!("feed.sql");
+/// Of a shipment that comes late only the time of its first record is known: so long before that its letters are looked for. The slowest heartbeat (6 h, telemetry contract).
+const LETTERS_BEFORE_MS: i64 = 6 * 3_600_000;
 
 /// What a gateway says that it has shipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,15 +62,21 @@ pub trait Feed {
         each: &mut dyn FnMut(&StoredBatch) -> Result<(), ReadError>,
     ) -> Result<(), RecordsError>;
 
+    /// What could not be read of what a step takes, in the order of hearing.
+    ///
+    /// # Errors
+    /// See [`RecordsError`].
+    fn unreadable(&self, before: &Tailed, step: &TailStep) -> Result<Vec<Unreadable>, RecordsError>;
+
     /// Hands over what was heard after `after` and is older than the feed, in the order of hearing: what a desk that starts, or was away for long, reads
-    /// first. Gives the time up to which that is everything; `None` where nothing is older.
+    /// first; with each batch, what could not be read until its last record was heard. Gives the time up to which that is everything; `None` where nothing is older.
     ///
     /// # Errors
     /// As [`Feed::rows`].
     fn past(
         &self,
         after: Past,
-        each: &mut dyn FnMut(&StoredBatch) -> Result<(), ReadError>,
+        each: &mut dyn FnMut(&[Unreadable], Option<&StoredBatch>) -> Result<(), ReadError>,
     ) -> Result<Option<EngineTime>, RecordsError>;
 }
 
@@ -185,10 +195,32 @@ impl Feed for ClickHouseFeed {
         each_batch(&self.server, &sql, &[], each)
     }
 
+    fn unreadable(&self, before: &Tailed, step: &TailStep) -> Result<Vec<Unreadable>, RecordsError> {
+        let mut after = before.clone();
+        after.take(step);
+        let mut wanted = Vec::new();
+        if let Some(up_to) = step.up_to.filter(|up_to| before.up_to.is_none_or(|before| before < *up_to)) {
+            wanted.push(format!("({} AND {})", heard(before.up_to, up_to), spooled_before(&after.gateways)));
+        }
+        if let Some(up_to) = before.up_to {
+            let late = step.moved.iter().filter(|(_, moved)| moved.heard_from.ms() <= up_to.ms());
+            wanted.extend(late.map(|(gateway, moved)| {
+                let from = EngineTime(moved.heard_from.ms() - LETTERS_BEFORE_MS);
+                let known = before.gateways.get(gateway).map_or(0, |known| known.offset);
+                let (heard, to) = (heard(Some(from), up_to), moved.to.offset);
+                format!("(gateway = '{gateway}' AND {heard} AND spool_offset >= {known} AND spool_offset < {to})")
+            }));
+        }
+        if wanted.is_empty() || after.gateways.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(unreadable(&self.server, &self.form, &wanted.join(" OR "))?)
+    }
+
     fn past(
         &self,
         past: Past,
-        each: &mut dyn FnMut(&StoredBatch) -> Result<(), ReadError>,
+        each: &mut dyn FnMut(&[Unreadable], Option<&StoredBatch>) -> Result<(), ReadError>,
     ) -> Result<Option<EngineTime>, RecordsError> {
         let (server, form) = (&self.server, &self.form);
         let first = format!("SELECT minOrNull(toUnixTimestamp64Milli(heard_at)) AS at_ms FROM {}", form.table("feed"));
@@ -249,6 +281,14 @@ fn within(known: &BTreeMap<String, Sealed>) -> String {
     let offset = format!("transform(toString(gateway), {names}, {offsets}, toUInt64(0))");
     let time = format!("transform(toString(gateway), {names}, {times}, toInt64({}))", i64::MIN + 1);
     format!("(sealed_offset < {offset} OR (sealed_offset = {offset} AND toUnixTimestamp64Milli(sealed_at) <= {time}))")
+}
+
+/// Letters of known shipments: what can't be read waits at no hole, so that it is sealed in the order of the spool.
+fn spooled_before(known: &BTreeMap<String, Sealed>) -> String {
+    let names: Vec<String> = known.keys().map(|gateway| format!("'{gateway}'")).collect();
+    let offsets: Vec<String> = known.values().map(|to| format!("toUInt64({})", to.offset)).collect();
+    let (names, offsets) = (names.join(", "), offsets.join(", "));
+    format!("spool_offset < transform(toString(gateway), [{names}], [{offsets}], toUInt64(0))")
 }
 
 /// Rows of a gateway's newly known shipments that were heard before what was taken by then.

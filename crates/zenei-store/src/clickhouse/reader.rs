@@ -11,7 +11,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use bytes::Bytes;
 use serde::Deserialize;
 use std::sync::Arc;
-use zenei_wire::{GatewayTime, Reason};
+use zenei_wire::{GatewayTime, Heading, Reason, Topic};
 
 /// Why records can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +65,43 @@ pub fn each_record(
     })
 }
 
-/// Hands over every record heard after `after` and up to `up_to`, in the order of hearing over all gateways; what two gateways heard comes twice. A day is
-/// asked for at a time, which the server sorts; here one batch at a time is in memory.
+/// A record that can't be read, of a source that may speak for its lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The lock whose topic it came by.
+    pub device_id: String,
+    /// When it was heard.
+    pub heard_at: GatewayTime,
+}
+
+#[derive(Deserialize)]
+struct Letter {
+    topic: String,
+    at_ms: i64,
+}
+
+/// What could not be read, in the order of hearing, where this condition holds.
+pub(super) fn unreadable(server: &Server, form: &Form, wanted: &str) -> Result<Vec<Unreadable>, Trouble> {
+    let sql = format!(
+        "SELECT topic, toUnixTimestamp64Milli(heard_at) AS at_ms FROM {} WHERE authenticated AND ({wanted}) \
+         ORDER BY heard_at, gateway, spool_offset, spool_index \
+         SETTINGS output_format_json_quote_64bit_integers = 0, select_sequential_consistency = 1",
+        form.table("dead_letter")
+    );
+    let letters: Vec<Letter> = server.lines(&sql, &[])?;
+    let of_lock = |letter: Letter| match Topic::parse(&letter.topic) {
+        Ok(Heading::Record(topic)) => {
+            let device_id = topic.device.as_str().to_owned();
+            Some(Unreadable { device_id, heard_at: GatewayTime(letter.at_ms) })
+        }
+        Ok(Heading::Online | Heading::Foreign) | Err(_) => None,
+    };
+    Ok(letters.into_iter().filter_map(of_lock).collect())
+}
+
+/// Hands over every record heard after `after` and up to `up_to`, in the order of hearing over all gateways; what two gateways heard comes twice. With each batch comes
+/// what could not be read until its last record was heard, and after the last batch the rest of it. A day is asked for at a time, which the server sorts; here one
+/// batch at a time is in memory.
 ///
 /// # Errors
 /// See [`RecordsError`], and what `each` says; it has then had a part.
@@ -75,21 +110,29 @@ pub fn each_heard(
     form: &Form,
     after: GatewayTime,
     up_to: GatewayTime,
-    each: &mut dyn FnMut(&StoredBatch) -> Result<(), ReadError>,
+    each: &mut dyn FnMut(&[Unreadable], Option<&StoredBatch>) -> Result<(), ReadError>,
 ) -> Result<(), RecordsError> {
     let wanted = "heard_at > fromUnixTimestamp64Milli({after:Int64}, 'UTC') AND heard_at <= fromUnixTimestamp64Milli({up_to:Int64}, 'UTC')";
     let sql = query(form, wanted, HEARING);
     let Some((first, last)) = heard_between(server, form, after, up_to)? else { return Ok(()) };
-    let mut after_ms = first.ms() - 1;
+    let (mut after_ms, mut letters) = (first.ms() - 1, Vec::new());
     while after_ms < last.ms() {
         // To the end of a day: that much the server sorts at a time. A partition has seven, so each is read through seven times.
         let day_end_ms = ((after_ms + 1).div_euclid(DAY_MS) + 1) * DAY_MS - 1;
         let up_to_ms = day_end_ms.min(last.ms());
         let (from, to) = (after_ms.to_string(), up_to_ms.to_string());
-        each_batch(server, &sql, &[("after", &from), ("up_to", &to)], each)?;
+        let heard = format!(
+            "heard_at > fromUnixTimestamp64Milli({from}, 'UTC') AND heard_at <= fromUnixTimestamp64Milli({to}, 'UTC')"
+        );
+        letters.extend(unreadable(server, form, &heard)?);
+        each_batch(server, &sql, &[("after", &from), ("up_to", &to)], &mut |batch| {
+            let until = batch.heard_last();
+            let due = letters.partition_point(|letter| until.is_some_and(|until| letter.heard_at <= until));
+            each(&letters.drain(..due).collect::<Vec<_>>(), Some(batch))
+        })?;
         after_ms = up_to_ms;
     }
-    Ok(())
+    Ok(each(&letters, None)?)
 }
 
 #[derive(Deserialize)]

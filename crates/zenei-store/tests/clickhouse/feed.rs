@@ -3,10 +3,10 @@ use super::ground::{GATEWAY, Ground, NOON_MS};
 use super::rows::{DEVICES, fleet, op, state};
 use std::collections::BTreeMap;
 use zenei_detect::Row;
-use zenei_store::clickhouse::{ClickHouseFeed, Ended, Feed, Go, Past, Server, ServerAddress, Told};
+use zenei_store::clickhouse::{ClickHouseFeed, Ended, Feed, Go, Past, Server, ServerAddress, Told, Unreadable};
 use zenei_store::control::{Moved, TailStep, Tailed};
-use zenei_store::{Sealed, StoredRecord};
-use zenei_wire::{EngineTime, GatewayTime, OpResult};
+use zenei_store::{DeadLetter, Sealed, StoredRecord};
+use zenei_wire::{EngineTime, GatewayTime, OpResult, Reason, Refusal};
 
 const OTHER: &str = "gw-tokyo-02";
 
@@ -27,6 +27,17 @@ fn range(number: u64) -> Vec<Row> {
         row
     };
     (0..60).map(row).collect()
+}
+
+/// Two records of a range that can't be read, of a source that may speak for their lock and of one that may not.
+fn letters(number: u64) -> [DeadLetter; 2] {
+    [true, false].map(|authenticated| {
+        let topic = format!("bitlock/v1/tokyo-01/BL{number}/state");
+        let heard_at = GatewayTime(NOON_MS + i64::try_from(number).unwrap() * 20_000);
+        let refusal = Refusal::new(Reason::BadJson, "no");
+        let letter = DeadLetter::new(refusal, &topic, b"{", heard_at, number * 1000 + 5, u16::from(authenticated));
+        DeadLetter { authenticated, ..letter }
+    })
 }
 
 fn ship(ground: &Ground, gateway: &str, shipped: u64) {
@@ -69,13 +80,13 @@ fn expected_of(row: &Row) -> (i64, u64, u32, bool) {
 fn whatever_the_steps_each_row_of_each_gateway_comes_once_and_in_the_order_of_hearing() {
     let Some(mut ground) = Ground::new("feed") else { return };
     let feed = feed(&ground);
-    let (mut tailed, mut taken) = (Tailed::default(), Vec::new());
+    let (mut tailed, mut taken, mut unreadable) = (Tailed::default(), Vec::new(), Vec::new());
     let mut expected = Vec::new();
     for number in 0..9 {
         let heard = range(number);
         expected.extend(heard.iter().map(expected_of));
         expected.extend(heard.iter().map(expected_of));
-        ground.seal(&fleet(), &heard, &[], &[]);
+        ground.seal(&fleet(), &heard, &[], &letters(number));
         ship(&ground, GATEWAY, number);
         // The other one ships three ranges at a time, long after they were heard.
         if number % 3 == 2 {
@@ -91,6 +102,7 @@ fn whatever_the_steps_each_row_of_each_gateway_comes_once_and_in_the_order_of_he
         let end_ms = NOON_MS + i64::try_from(drawn(number) % 30 + number * 20).unwrap() * 1_000;
         let step = TailStep { up_to: tailed.up_to.max(Some(EngineTime(end_ms))), moved };
         taken.push(rows(&feed, &tailed, &step));
+        unreadable.push(feed.unreadable(&tailed, &step).unwrap());
         tailed.take(&step);
     }
     for last in [None, Some(EngineTime(NOON_MS + 10_000_000))] {
@@ -98,8 +110,15 @@ fn whatever_the_steps_each_row_of_each_gateway_comes_once_and_in_the_order_of_he
         let as_moved = |told: &Told| (told.gateway.clone(), Moved { to: told.to, heard_from: GatewayTime(0) });
         let step = TailStep { up_to: tailed.up_to.max(last), moved: told.iter().map(as_moved).collect() };
         taken.push(rows(&feed, &tailed, &step));
+        unreadable.push(feed.unreadable(&tailed, &step).unwrap());
         tailed.take(&step);
     }
+    assert!(unreadable.iter().all(|letters| letters.is_sorted_by_key(|letter| letter.heard_at)));
+    let mut unreadable: Vec<String> = unreadable.into_iter().flatten().map(|letter| letter.device_id).collect();
+    unreadable.sort_unstable();
+    let each_twice: Vec<String> =
+        (0..9).flat_map(|number| [number, number]).map(|number| format!("BL{number}")).collect();
+    assert_eq!(unreadable, each_twice, "each gateway's, of sources that may speak for the lock");
     for step in &taken {
         assert!(step.is_sorted_by_key(|record| record.heard_at));
     }
@@ -137,7 +156,7 @@ fn the_nth_row_of_a_slice_is_found_and_unknown_shipments_are_not_counted() {
 fn what_the_feed_no_longer_has_is_read_from_the_tables_in_the_same_order() {
     let Some(mut ground) = Ground::new("feed_past") else { return };
     for number in 0..4 {
-        ground.seal(&fleet(), &range(number), &[], &[]);
+        ground.seal(&fleet(), &range(number), &[], &letters(number));
     }
     ship(&ground, GATEWAY, 0);
     ship(&ground, OTHER, 0);
@@ -145,14 +164,24 @@ fn what_the_feed_no_longer_has_is_read_from_the_tables_in_the_same_order() {
     let mut heard: Vec<Row> = (0..4).flat_map(range).collect();
     heard.sort_by_key(|row| row.heard_at);
     let read = |past: Past| {
-        let mut times = Vec::new();
-        let each = &mut |batch: &zenei_store::StoredBatch| {
+        let (mut times, mut unread) = (Vec::new(), Vec::new());
+        let each = &mut |letters: &[Unreadable], batch: Option<&zenei_store::StoredBatch>| {
+            let last = batch.and_then(zenei_store::StoredBatch::heard_last);
+            assert!(letters.iter().all(|letter| last.is_none_or(|last| letter.heard_at <= last)));
+            unread.extend(letters.iter().map(|letter| letter.heard_at.ms()));
+            let Some(batch) = batch else { return Ok(()) };
             (0..batch.len()).try_for_each(|at| {
                 times.push(batch.heard(at)?.heard_at.ms());
                 Ok(())
             })
         };
-        (feed.past(past, each).unwrap().map(EngineTime::ms), times)
+        let up_to = feed.past(past, each).unwrap().map(EngineTime::ms);
+        let (first, last) = (times.first().copied(), times.last().copied());
+        let of_range = |number| letters(number)[0].heard_at.ms();
+        let within = |at: &i64| Some(*at) >= first && Some(*at) <= last;
+        let expected: Vec<i64> = (0..4).map(of_range).filter(within).flat_map(|at| [at, at]).collect();
+        assert_eq!(unread, expected);
+        (up_to, times)
     };
     assert_eq!(read(Past::BeforeFeed(i64::MAX)), (None, Vec::new()), "the feed has everything");
     let cut_ms = heard[100].heard_at.ms();

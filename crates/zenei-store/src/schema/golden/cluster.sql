@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS zenei.zenei_migration ON CLUSTER 'main' (
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}')
 ORDER BY (version, at);
 
--- migration 1: records (digest 8f3fd5b137b18bf92d0f3d6b0ea3efec)
+-- migration 1: records (digest 2775aa763bc663b7cd196417020ae459)
 
 -- What locks said. Partitioned by the week in which the gateway heard it: a range that is sent again has the same weeks, whatever a lock's clock says; the
 -- lock's own time could make a partition of every week since 1900. By the week and not by the day, because a lock's last 90 days are asked for: 13 parts instead of 90.
@@ -144,6 +144,7 @@ CREATE TABLE IF NOT EXISTS zenei.dead_letter_local ON CLUSTER 'main' (
     topic String CODEC(ZSTD(1)),
     bytes String COMMENT 'as they were heard; untrusted' CODEC(ZSTD(1)),
     cut Bool COMMENT 'whether there were more bytes',
+    authenticated Bool COMMENT 'whether its source may speak for the lock of its topic',
     heard_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     gateway LowCardinality(String),
     spool_offset UInt64 CODEC(Delta, ZSTD(1)),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use zenei_desk::DeskDriver;
 use zenei_detect::{Batch, DeviceIx, Findings, Heard, Keyring, Line, Rules};
+use zenei_store::clickhouse::Unreadable;
 use zenei_store::{Control, DeadLetter, Source, StoredMessage, hear_with_keys};
 use zenei_wire::{EngineTime, GatewayTime, Heading, Kind, Reason, Topic};
 
@@ -106,6 +107,11 @@ impl Course {
     pub(crate) fn dead_letter(&mut self, letter: &DeadLetter) {
         letter.tell(&mut self.line);
         self.dead_letters([letter.reason]);
+    }
+
+    /// As [`Course::dead_letter`], of what is counted already.
+    pub(crate) fn unreadable(&mut self, letters: &[Unreadable]) {
+        letters.iter().for_each(|letter| self.line.refused(&letter.device_id, letter.heard_at));
     }
 
     /// Takes records in the order of hearing; then time goes on to `until`, never back.

@@ -19,10 +19,14 @@ pub(super) fn play(loaded: &Loaded, course: &mut Course) -> Result<(), Failure> 
         course.dead_letters(std::iter::repeat_n(reason, usize::try_from(count).unwrap_or(usize::MAX)));
     }
     let mut failed = None;
-    let read = each_heard(&server, &form, GatewayTime(i64::MIN), GatewayTime(i64::MAX), &mut |batch| {
-        let heard: Vec<_> = (0..batch.len()).map(|at| batch.heard(at)).collect::<Result<_, _>>()?;
+    let read = each_heard(&server, &form, GatewayTime(i64::MIN), GatewayTime(i64::MAX), &mut |letters, batch| {
+        let heard: Vec<_> = match batch {
+            Some(batch) => (0..batch.len()).map(|at| batch.heard(at)).collect::<Result<_, _>>()?,
+            None => Vec::new(),
+        };
         if failed.is_none() {
-            failed = course.records(&heard, None).err();
+            course.unreadable(letters);
+            failed = course.records(&heard, letters.last().map(|letter| letter.heard_at)).err();
         }
         Ok(())
     });
