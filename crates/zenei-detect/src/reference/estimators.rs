@@ -101,6 +101,8 @@ pub(super) struct Fallen {
     pub(super) since_ms: i64,
     /// Of a reading, as a standard deviation.
     pub(super) noise: f64,
+    /// What is left of each smoothed value that may be the reference, and its time.
+    stood: Vec<(f64, i64)>,
 }
 
 impl Fallen {
@@ -127,9 +129,11 @@ pub(super) fn fall_by_list(readings: &[(f64, i64)], allowed_per_day: f64, noise_
     }
     let newest = readings.len() - 1;
     let left = |at: usize| smooth[at] - allowed_per_day * (readings[newest].1 - readings[at].1) as f64 / 86_400_000.0;
+    let stood: Vec<(f64, i64)> = (newest.min(9)..=newest).map(|at| (left(at), readings[at].1)).collect();
+    let reference = stood.iter().map(|of| of.0).fold(f64::NEG_INFINITY, f64::max);
     // Of equal ones the last.
-    let highest = (newest.min(9)..=newest).max_by(|a, b| left(*a).total_cmp(&left(*b))).unwrap_or(newest);
-    Fallen { value: smooth[newest], reference: left(highest), since_ms: readings[highest].1, noise }
+    let since_ms = stood.iter().rfind(|of| of.0 == reference).map_or(readings[newest].1, |of| of.1);
+    Fallen { value: smooth[newest], reference, since_ms, noise, stood }
 }
 
 /// Equal but for single precision.
@@ -199,7 +203,10 @@ proptest! {
     }
 
     #[test]
-    fn the_high_value_is_that_of_the_list(values in prop::collection::vec(1.0..1e6_f64, 0..200)) {
+    fn the_high_value_is_that_of_the_list(values in prop::collection::vec(1.0..1e6_f64, 0..100)) {
+        // A value that is the estimate but for rounding may push it up or draw it down.
+        let ties = |at: usize| (high_by_list(&values[..at]) / values[at] - 1.0).abs() < 1e-4;
+        prop_assume!(!(1..values.len()).any(ties));
         let mut fast = High::default();
         values.iter().for_each(|&value| fast.add(value));
         let slow = high_by_list(&values);
@@ -220,8 +227,9 @@ proptest! {
             prop_assert!((fast.depth() - slow.depth()).abs() < 1e-2, "{fast:?} {slow:?}");
             prop_assert!((fast.value() - slow.value).abs() < 1e-2 && (fast.reference() - slow.reference).abs() < 1e-2);
             prop_assert!(close(fast.noise_of_depth(), slow.noise_of_depth()), "{fast:?} {slow:?}");
-            // Where two readings stand alike but for rounding, either may be the last.
-            prop_assert!(fast.since_ms() == slow.since_ms || slow.depth() < 1e-2, "{fast:?} {slow:?}");
+            // Where readings stand alike but for rounding, each may be the highest.
+            let is_highest = |of: &&(f64, i64)| of.0 > slow.reference - 1e-2 && of.1 == fast.since_ms();
+            prop_assert!(slow.stood.iter().any(|of| is_highest(&of)), "{fast:?} {slow:?}");
         }
     }
 }
