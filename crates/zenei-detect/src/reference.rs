@@ -17,6 +17,8 @@ mod presence;
 #[cfg(test)]
 mod reboots;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod stream;
 #[cfg(test)]
 mod trouble;

@@ -10,8 +10,8 @@ use crate::fleet::{DeviceIx, Fleet, Sym};
 use character::{Character, Common, Dice, comes_and_goes};
 use std::borrow::Cow;
 use zenei_wire::{
-    Adv, Body, Bytes, CentiCelsius, DeviceTime, EngineTime, ErrorReport, Event, EventKind, GatewayTime, Milliamps,
-    Millivolts, Op, OpKind, OpResult, Percent, Profile, ResetReason, State,
+    Adv, Body, Bytes, CentiCelsius, DbMilliwatts, DeviceTime, EngineTime, ErrorReport, Event, EventKind, GatewayTime,
+    LockState, Milliamps, Millivolts, Op, OpKind, OpResult, Percent, Profile, ResetReason, State,
 };
 
 const HOUR_MS: i64 = 3_600_000;
@@ -66,13 +66,15 @@ struct OneLock {
     worked_on: Option<i64>,
     /// An error report that is under way, and the hour it comes in.
     late: Option<(i64, &'static str, u32)>,
+    /// What it says in this hour is heard at its end.
+    backlog: bool,
 }
 
 impl OneLock {
     fn new(at: usize, common: Common, dice: &mut Dice) -> Self {
         let of = Character::draw(dice);
         let (boot, seq, boot_hour, reset) = (1, 0, -100, ResetReason::PowerOn);
-        Self { at, common, of, boot, seq, boot_hour, reset, moved: 0, worked_on: None, late: None }
+        Self { at, common, of, boot, seq, boot_hour, reset, moved: 0, worked_on: None, late: None, backlog: false }
     }
 
     fn hour(&mut self, hour: i64, plan: Plan, together: bool, dice: &mut Dice, made: &mut Making) {
@@ -89,12 +91,19 @@ impl OneLock {
         if silent || self.common.is_dark(self.at, day) {
             return;
         }
+        self.backlog = dice.is(0.04);
         self.events(hour, dice, made);
-        if dice.is(if day >= self.of.unreadable { 0.1 } else { 0.001 }) {
+        // Of some locks nothing can be read any more for a while.
+        let is_garbled = self.at.is_multiple_of(3) && (4.0..9.0).contains(&(day - self.of.unreadable));
+        let unreadable = if day >= self.of.unreadable { 0.1 } else { 0.001 };
+        if dice.is(if is_garbled { 0.4 } else { unreadable }) {
             self.seq += 1;
             // Of a lock that never said anything nobody knows.
             let known = made.fleet.find(&self.name());
             made.moments.extend(known.map(|device| Moment::Refused(device, EngineTime(self.at_ms(hour, 2)))));
+        }
+        if is_garbled {
+            return;
         }
         let beats = if day >= self.of.unreadable + 3.0 { 0.0 } else { plan.beats };
         if dice.is(beats) {
@@ -102,12 +111,13 @@ impl OneLock {
             self.say(hour, 5, body, dice, made);
         }
         if dice.is(0.05) {
-            let adv = Adv { temp_c: Some(CentiCelsius(1_900)), ..Adv::default() };
+            let battery_mv = dice.is(0.7).then(|| self.rest_mv(day, 19.0, dice));
+            let adv = Adv { battery_mv, temp_c: Some(CentiCelsius(1_900)), ..Adv::default() };
             self.say(hour, 12, Body::Adv(adv), dice, made);
         }
         // Where one went wrong a person tries again.
         let mut went_wrong = false;
-        for minute in [19, 24, 29, 34] {
+        for minute in [19, 20, 26, 34] {
             if dice.is(if went_wrong { 0.7 } else { plan.operations / 4.0 }) {
                 let body = self.op(hour, day, dice);
                 went_wrong = matches!(&body, Body::Op(op) if op.result != OpResult::Ok);
@@ -146,14 +156,14 @@ impl OneLock {
     fn errors(&mut self, hour: i64, day: f64, together: bool, dice: &mut Dice, made: &mut Making) {
         if let Some((_, code, seq)) = self.late.take_if(|late| hour >= late.0) {
             let (device, code) = (made.fleet.number(&self.name()), made.fleet.intern(code));
-            let record = RecordRef { boot: self.boot, seq, ts: self.at_ms(hour, 35) - 2 * HOUR_MS };
-            made.moments.push(Moment::LateError(device, code, record, self.at_ms(hour, 35)));
+            let record = RecordRef { boot: self.boot, seq, ts: self.heard_ms(hour, 35) - 2 * HOUR_MS };
+            made.moments.push(Moment::LateError(device, code, record, self.heard_ms(hour, 35)));
             made.moved = true;
         }
         let is_buggy =
             self.common.buggy && self.of.fw(day) == "2.0" && (!self.common.buggy_board || self.hw_rev() == "C2");
         let errs = if comes_and_goes(self.of.errs, day) { 0.25 } else { 0.01 } * if is_buggy { 6.0 } else { 1.0 };
-        for minute in [40, 43] {
+        for minute in [40, 41] {
             if !dice.is(errs) {
                 continue;
             }
@@ -178,23 +188,36 @@ impl OneLock {
         }
     }
 
+    /// Points of charge that it lost beyond what it may.
+    fn drained(&self, day: f64) -> f64 {
+        let is_hungry = self.common.hungry && self.of.fw(day) == "2.0";
+        let since = if is_hungry { self.of.updated.min(self.of.drains) } else { self.of.drains };
+        // Nobody tells of some new batteries.
+        3.0 * (day - if day >= self.of.refreshed { since.max(self.of.refreshed) } else { since }).max(0.0)
+    }
+
+    fn rest_mv(&self, day: f64, temp: f64, dice: &mut Dice) -> Millivolts {
+        Millivolts((2_950.0 - 1.2 * day - 4.0 * self.drained(day) + 0.8 * (temp - 20.0) + 2.0 * dice.gauss()) as u16)
+    }
+
     fn state(&self, hour: i64, day: f64, dice: &mut Dice) -> Body<'static> {
-        let drained = 30.0 * ((day - self.of.drains).max(0.0) / 10.0);
+        let drained = self.drained(day);
         let temp = 18.0 + 5.0 * (hour as f64 / 24.0 * std::f64::consts::TAU).sin();
         let leaked = if day >= self.of.leaks { 60.0 * (hour - self.boot_hour) as f64 } else { 0.0 };
+        let rest_mv = self.rest_mv(day, temp, dice);
         let has_field = day < self.of.lacks_field;
         // Some firmwares estimate no percentage.
         let has_percent = self.at % 5 != 4;
+        let scatter = if self.at % 7 == 3 { 8.0 } else { 0.3 };
         Body::State(State {
-            battery_mv: Some(Millivolts(
-                (2_950.0 - 1.2 * day - 4.0 * drained + 0.8 * (temp - 20.0) + 2.0 * dice.gauss()) as u16,
-            )),
+            battery_mv: Some(if has_field || self.at % 4 != 1 { rest_mv } else { Millivolts(u16::MAX) }),
             battery_pct: has_percent
-                .then(|| Percent((85.0 - 0.2 * day - drained + 0.3 * dice.gauss()).clamp(0.0, 100.0) as u8)),
-            temp_c: has_field.then_some(CentiCelsius((temp * 100.0) as i16)),
+                .then(|| Percent((85.0 - 0.2 * day - drained + scatter * dice.gauss()).clamp(0.0, 100.0) as u8)),
+            temp_c: (has_field || self.at % 4 == 1).then_some(CentiCelsius((temp * 100.0) as i16)),
+            rssi_dbm: comes_and_goes(-5.0 * self.at as f64, day).then_some(DbMilliwatts(-60)),
+            lock_state: dice.is(0.8).then_some(LockState::Locked),
             free_heap_b: Some(Bytes((40_000.0 - leaked + 150.0 * dice.gauss()).max(100.0) as u32)),
             reset_reason: Some(self.reset),
-            ..State::default()
         })
     }
 
@@ -246,11 +269,14 @@ impl OneLock {
             self.seq += u32::from(numbered);
             return;
         }
-        let now_ms = self.at_ms(hour, minute);
+        let now_ms = self.heard_ms(hour, minute);
         // What waited at a hole was heard before.
-        let heard_ms = now_ms - if dice.is(0.02) { 90_000 } else { 0 };
+        let heard_ms = now_ms - if dice.is(0.02) { 90_000 } else { (20_000.0 * dice.uniform()) as i64 };
         let delay_ms = 300 + if dice.is(0.02) { 2_400_000.0 } else { 9_000.0 * dice.uniform() } as i64;
-        let ts_ms = heard_ms - delay_ms - if day >= self.of.clock { self.of.clock_ms } else { 0 };
+        let ts_ms = heard_ms
+            - (now_ms - self.at_ms(hour, minute))
+            - delay_ms
+            - if day >= self.of.clock { self.of.clock_ms } else { 0 };
         let device = made.fleet.number(&self.name());
         let word = |fleet: &mut Fleet, all: &[&str], at: usize| fleet.intern(all[at % all.len()]);
         let labels = Labels {
@@ -279,6 +305,11 @@ impl OneLock {
         };
         self.seq += u32::from(numbered);
         made.take(row, now_ms);
+    }
+
+    fn heard_ms(&self, hour: i64, minute: i64) -> i64 {
+        // A backlog comes within two minutes.
+        if self.backlog { self.at_ms(hour, 55) + 2_500 * minute } else { self.at_ms(hour, minute) }
     }
 
     fn name(&self) -> String {

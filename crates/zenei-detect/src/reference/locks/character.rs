@@ -34,6 +34,8 @@ pub(super) struct Common {
     /// The new version is a bad one; of some streams on one board alone.
     pub(super) buggy: bool,
     pub(super) buggy_board: bool,
+    /// It takes more of the battery.
+    pub(super) hungry: bool,
     /// A lock makes up error codes.
     pub(super) babbles: bool,
     /// For half a day from this one on the cloud is away.
@@ -49,6 +51,7 @@ impl Common {
         Self {
             buggy: dice.is(0.6),
             buggy_board: dice.is(0.3),
+            hungry: dice.is(0.3),
             babbles: dice.is(0.3),
             cloud_away: if dice.is(0.6) { 3.0 + 20.0 * dice.uniform() } else { f64::INFINITY },
             dark: if dice.is(0.4) { 4.0 + 14.0 * dice.uniform() } else { f64::INFINITY },
@@ -87,6 +90,7 @@ pub(super) struct Character {
     pub(super) rolled_back: f64,
     /// When it gets another battery, another door, another lock behind its id.
     pub(super) battery: f64,
+    pub(super) refreshed: f64,
     pub(super) door: f64,
     pub(super) replaced: f64,
 }
@@ -115,6 +119,7 @@ impl Character {
             unreadable: dice.trouble(),
             updated: if dice.is(0.5) { 2.0 + 6.0 * dice.uniform() } else { f64::INFINITY },
             updated_again: if dice.is(0.3) { 11.0 + 4.0 * dice.uniform() } else { f64::INFINITY },
+            refreshed: dice.trouble() + 3.0,
             battery: dice.trouble() + 4.0,
             door: dice.trouble() + 4.0,
             replaced: dice.trouble() + 4.0,

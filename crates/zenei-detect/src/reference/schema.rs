@@ -1,0 +1,133 @@
+//! What is no longer told, over all heartbeats: which fields stood in twelve of them in a row, and what came since the last one.
+use super::estimators::high_by_list;
+use super::stream::{Found, Moment, Said, Stream, agree, shown};
+use crate::detect::lock::{Lock, RecordRef};
+use crate::fleet::DeviceIx;
+use crate::rules::Rule;
+use std::collections::BTreeMap;
+use zenei_wire::{Body, EventKind, State};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+#[derive(Default)]
+struct OneLock {
+    beats: Vec<Beat>,
+    /// Other records since the last heartbeat, and the last record of all.
+    others: Vec<RecordRef>,
+    last: RecordRef,
+    refused: f64,
+    alarm_ms: Option<i64>,
+}
+
+struct Beat {
+    at_ms: i64,
+    has: [bool; 6],
+    record: RecordRef,
+}
+
+fn has(state: &State) -> [bool; 6] {
+    [
+        state.battery_mv.is_some_and(|battery| (500..=18_000).contains(&battery.0)),
+        state.battery_pct.is_some(),
+        state.temp_c.is_some(),
+        state.rssi_dbm.is_some(),
+        state.lock_state.is_some(),
+        state.free_heap_b.is_some(),
+    ]
+}
+
+/// In how many heartbeats up to the last one a field is missing that once stood in twelve in a row.
+fn missing(beats: &[Beat], field: usize) -> usize {
+    let there: Vec<bool> = beats.iter().map(|beat| beat.has[field]).collect();
+    let at_the_end = there.iter().rev().take_while(|is_there| !**is_there).count();
+    if there.windows(12).any(|row| row.iter().all(|is_there| *is_there)) { at_the_end } else { 0 }
+}
+
+impl OneLock {
+    fn said(&mut self, said: &Said) {
+        self.last = said.record;
+        match &said.row.body {
+            Body::State(state) => {
+                self.beats.push(Beat { at_ms: said.now_ms, has: has(state), record: said.record });
+                self.others.clear();
+                self.refused = 0.0;
+            }
+            Body::Op(_) | Body::Error(_) | Body::Event(_) | Body::Gateway(_) | Body::Adv(_) => {
+                self.others.push(said.record);
+            }
+        }
+    }
+
+    /// The heartbeats up to the last one that each lack an expected field.
+    fn lacking(&self) -> Vec<&Beat> {
+        let lacks = |newest: &usize| (0..6).any(|field| missing(&self.beats[..*newest], field) > 0);
+        let from = (1..=self.beats.len()).rev().take_while(lacks).last().map_or(self.beats.len(), |newest| newest - 1);
+        self.beats[from..].iter().collect()
+    }
+
+    fn usual_ms(&self) -> f64 {
+        let intervals = self.beats.windows(2).map(|pair| pair[1].at_ms - pair[0].at_ms);
+        let counted: Vec<f64> =
+            intervals.filter(|interval| *interval > 60_000).map(|interval| interval as f64).collect();
+        high_by_list(&counted)
+    }
+
+    /// Since when, the numbers and the records.
+    fn judge(&mut self, rule: &Rule, lock: &Lock, now_ms: i64) -> Option<(i64, [f64; 3], Vec<RecordRef>)> {
+        let missing_min = rule.parameter("missing_min").floor();
+        let lacks = (0..6).map(|field| missing(&self.beats, field) as f64).find(|missing| *missing >= missing_min);
+        let usual_ms = self.usual_ms();
+        let limit_ms =
+            (rule.parameter("overdue_hours") * HOUR_MS as f64).max((rule.parameter("multiple") * usual_ms).floor());
+        let beat_ms = self.beats.last().map_or(0, |beat| beat.at_ms);
+        let silent_ms = (now_ms - beat_ms) as f64;
+        let others = self.others.len() as f64;
+        let speaks = others >= rule.parameter("others_min") || self.refused >= rule.parameter("refused_min");
+        let is_overdue = self.beats.len() >= 12 && silent_ms >= limit_ms && speaks;
+        if lacks.is_none() && !is_overdue {
+            self.alarm_ms = None;
+            return None;
+        }
+        let is_due = self.alarm_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
+        let is_silent = now_ms - lock.heard_ms >= DAY_MS && self.refused == 0.0;
+        if !is_due || is_silent || lock.maintenance {
+            return None;
+        }
+        self.alarm_ms = Some(now_ms);
+        if let Some(missing) = lacks {
+            let lacking = self.lacking();
+            let records = lacking.iter().map(|beat| beat.record).collect();
+            return Some((lacking[0].at_ms, [missing.min(255.0), 0.0, missing_min], records));
+        }
+        let records = if self.others.is_empty() { vec![self.last] } else { self.others.clone() };
+        Some((beat_ms, [silent_ms, usual_ms, limit_ms].map(|ms| ms / HOUR_MS as f64), records))
+    }
+}
+
+fn schema(rule: &Rule, stream: &Stream) -> Vec<Found> {
+    let (mut all, mut found) = (BTreeMap::<DeviceIx, OneLock>::new(), Vec::new());
+    for moment in &stream.moments {
+        match moment {
+            Moment::Said(said) if matches!(said.row.body, Body::Adv(_)) => {}
+            Moment::Said(said) => all.entry(said.device).or_default().said(said),
+            Moment::Refused(device, _) => all.entry(*device).or_default().refused += 1.0,
+            Moment::Happened(EventKind::Installed, device) => _ = all.remove(device),
+            Moment::Close(now, locks) if now.ms() % (2 * HOUR_MS) == 0 => {
+                for (&device, lock) in &mut all {
+                    let judged = lock.judge(rule, &locks[device.0 as usize], now.ms());
+                    found.extend(judged.map(|(since_ms, numbers, records)| {
+                        Found::of(stream, device, now.ms(), since_ms, numbers, &shown(&records))
+                    }));
+                }
+            }
+            Moment::Close(..) | Moment::Happened(..) | Moment::LateError(..) => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn what_is_no_longer_told_is_judged_as_by_all_heartbeats() {
+    agree("schema-drift", schema);
+}
