@@ -7,6 +7,8 @@ mod estimators;
 #[cfg(test)]
 mod firmware;
 #[cfg(test)]
+mod leak;
+#[cfg(test)]
 mod lock_errors;
 #[cfg(test)]
 mod locks;
