@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod drain;
+#[cfg(test)]
 mod drift;
 #[cfg(test)]
 mod estimators;
