@@ -1,5 +1,6 @@
 //! Errors of clocks over all records: moments are found again from the whole list at each record.
-use super::stream::{Found, Moment, Said, Stream, agree};
+use super::locks::Plan;
+use super::stream::{Found, Moment, SINGLE, Said, Stream, agree, agree_on, embedded};
 use crate::detect::lock::{Lock, RecordRef};
 use crate::fleet::DeviceIx;
 use crate::rules::Rule;
@@ -19,6 +20,8 @@ struct Told {
 #[derive(Default)]
 struct OneLock {
     told: Vec<Told>,
+    /// How many moments they make.
+    moments: usize,
     /// In this hour a moment began with which all agreed.
     is_suspect: bool,
     alarm_ms: Option<i64>,
@@ -26,16 +29,15 @@ struct OneLock {
 
 /// Of records heard within a minute of the first one the freshest, with the time of the first.
 fn moments(told: &[Told]) -> Vec<Told> {
-    let mut moments: Vec<Vec<Told>> = Vec::new();
+    let mut moments: Vec<Told> = Vec::new();
     for of in told {
-        match moments.last_mut().filter(|moment| (of.heard_ms - moment[0].heard_ms).abs() < 60_000) {
-            Some(moment) => moment.push(*of),
-            None => moments.push(vec![*of]),
+        match moments.last_mut().filter(|first| (of.heard_ms - first.heard_ms).abs() < 60_000) {
+            Some(first) if of.behind_ms < first.behind_ms => *first = Told { heard_ms: first.heard_ms, ..*of },
+            Some(_) => {}
+            None => moments.push(*of),
         }
     }
-    let freshest = |moment: &Vec<Told>| moment.iter().min_by_key(|of| of.behind_ms).copied();
-    let of = |moment: &Vec<Told>| freshest(moment).map(|of| Told { heard_ms: moment[0].heard_ms, ..of });
-    moments.iter().filter_map(of).collect()
+    moments
 }
 
 /// The error that the last eight moments agree upon.
@@ -51,10 +53,9 @@ fn error(rule: &Rule, moments: &[Told]) -> Option<i64> {
 
 fn tell(rule: &Rule, lock: &mut OneLock, said: &Said) {
     let heard_ms = said.row.heard_at.ms();
-    let before = moments(&lock.told).len();
     lock.told.push(Told { heard_ms, behind_ms: heard_ms - said.row.ts.ms(), record: said.record });
     let moments = moments(&lock.told);
-    if moments.len() == before {
+    if core::mem::replace(&mut lock.moments, moments.len()) == moments.len() {
         return;
     }
     if error(rule, &moments).is_some() {
@@ -65,13 +66,16 @@ fn tell(rule: &Rule, lock: &mut OneLock, said: &Said) {
 }
 
 fn judge(rule: &Rule, lock: &mut OneLock, now: &Lock, now_ms: i64) -> Option<(i64, [f64; 3], Vec<RecordRef>)> {
+    if !lock.is_suspect {
+        return None;
+    }
     let moments = moments(&lock.told);
     let error_ms = error(rule, &moments)?;
     let last = &moments[moments.len() - 8..];
     let observed_ms = last[7].heard_ms - last[0].heard_ms;
     let is_due = lock.alarm_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
     let is_long = observed_ms as f64 >= rule.parameter("observed_minutes") * 60_000.0;
-    if !lock.is_suspect || !is_due || !is_long || now.maintenance {
+    if !is_due || !is_long || now.maintenance {
         return None;
     }
     lock.alarm_ms = Some(now_ms);
@@ -104,4 +108,12 @@ fn clock(rule: &Rule, stream: &Stream) -> Vec<Found> {
 #[test]
 fn clocks_are_judged_as_by_all_moments() {
     agree("clock-error", clock);
+}
+
+/// With a number by which eight moments are not always enough.
+#[test]
+fn clocks_are_judged_as_by_all_moments_where_they_must_be_wrong_for_long() {
+    let mut rule = embedded("clock-error");
+    rule.parameters.insert("observed_minutes".to_owned(), 600.0);
+    agree_on(&rule, Plan::FEW, SINGLE, clock);
 }
