@@ -21,6 +21,8 @@ mod loss;
 #[cfg(test)]
 mod presence;
 #[cfg(test)]
+mod profile;
+#[cfg(test)]
 mod reboots;
 #[cfg(test)]
 mod schema;

@@ -137,7 +137,7 @@ impl OneLock {
             () if is_day(self.of.battery) => EventKind::BatteryReplaced,
             () if is_day(self.of.door) => EventKind::Moved,
             () if is_day(self.of.replaced) => EventKind::Installed,
-            () if dice.is(0.0008) => EventKind::MaintenanceStart,
+            () if dice.is(0.003) => EventKind::MaintenanceStart,
             () => return,
         };
         match event {
@@ -232,6 +232,9 @@ impl OneLock {
         let tooth = 10.0 * (day - self.of.wears).clamp(0.0, 9.0);
         let peak = 600.0 * (0.04 * dice.gauss()).exp();
         let bad = dice.is(if comes_and_goes(self.of.jams, day) { 0.25 } else { 0.01 });
+        let bad_ms = if dice.is(0.7) { 1_900.0 } else { 760.0 + 100.0 * dice.uniform() };
+        // Tried once more, or just a little longer; and no two take the same time.
+        let on_ms = if bad { bad_ms } else { 710.0 };
         let bump = |at: usize| if (9..12).contains(&at) { tooth } else { 0.0 };
         let samples: Vec<u16> = (0..18)
             .map(|at| ((280.0 + 300.0 * (-(at as f64)).exp() + bump(at)) * load * (0.01 * dice.gauss()).exp()) as u16)
@@ -242,20 +245,12 @@ impl OneLock {
             source: None,
             result: if bad { ends[dice.one_of(ends.len())] } else { OpResult::Ok },
             latency_ms: Some(zenei_wire::Millis(1_200)),
-            // Tried once more, or just a little longer; and no two take the same time.
-            duration_ms: Some(
-                (if bad && dice.is(0.7) {
-                    1_900.0
-                } else if bad {
-                    860.0
-                } else {
-                    710.0
-                } * (0.01 * dice.gauss()).exp()) as u16,
-            ),
+            duration_ms: Some((on_ms * (0.01 * dice.gauss()).exp()) as u16),
             peak_ma: Some(Milliamps(peak as u16)),
             mean_ma: dice.is(0.95).then_some(Milliamps((300.0 * load) as u16)),
             current_ma: Profile::new(&samples),
-            sample_ms: Some(40),
+            // Versions sample in steps of their own.
+            sample_ms: Some(self.of.sample_ms(day)),
             battery_min_mv: Some(Millivolts((2_950.0 - peak * ohm).max(0.0) as u16)),
             angle_err_deg: None,
         })

@@ -163,6 +163,11 @@ pub(super) fn agree_on(
     said.get()
 }
 
+/// A few streams of this plan.
+pub(super) fn streams(plan: Plan) -> Vec<Stream> {
+    (1..=4).map(|seed: u64| stream(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), plan)).collect()
+}
+
 fn in_order(mut found: Vec<Found>) -> Vec<Found> {
     found.sort_by(|a, b| (a.at_ms, a.noted, &a.scope).cmp(&(b.at_ms, b.noted, &b.scope)));
     found

@@ -127,6 +127,15 @@ impl Character {
         }
     }
 
+    /// Steps in which the version samples a current.
+    pub(super) fn sample_ms(&self, day: f64) -> u16 {
+        match self.fw(day) {
+            "2.1" => 39,
+            "2.0" => 41,
+            _ => 40,
+        }
+    }
+
     pub(super) fn fw(&self, day: f64) -> &'static str {
         match day {
             // Back to the version before.
