@@ -179,11 +179,16 @@ fn keep(control: &mut Control, incidents: &Incidents, findings: &Findings) -> Re
             }
             Found::Anomaly(anomaly) => finite(anomaly),
         };
-        if !txn.insert_anomaly(&anomaly)? {
+        let is_new = txn.insert_anomaly(&anomaly)?;
+        if is_new {
+            taken.anomalies += 1;
+        } else {
             taken.repeated += 1;
-            continue;
+            if draft.is_taken(&anomaly) {
+                continue;
+            }
         }
-        taken.anomalies += 1;
+        // One that lasts is told again, with more behind it: what was not confirmed at first may be now.
         let outcome = draft.decide(&anomaly)?;
         for event in &outcome.events {
             append(&txn, event)?;
@@ -192,7 +197,7 @@ fn keep(control: &mut Control, incidents: &Incidents, findings: &Findings) -> Re
                 taken.opened.push(event.incident);
             }
         }
-        for decision in &outcome.decisions {
+        for decision in outcome.decisions.iter().filter(|_| is_new) {
             taken.decisions += u64::from(txn.insert_decision(decision)?);
         }
     }
@@ -244,6 +249,24 @@ mod tests {
         assert_eq!((taken.anomalies, taken.events, taken.decisions, taken.opened.len()), (3, 3, 1, 2));
         assert_eq!(stored(&driver), (3, 3, 1));
         assert_eq!(driver.control().decisions().unwrap()[0].reason, DecisionReason::AlreadyOpen);
+    }
+
+    #[test]
+    fn what_was_not_confirmed_at_first_is_once_it_is_told_again_with_more() {
+        let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
+        let later = Anomaly { window_ms: 1_000, at: EngineTime(2_000), ..anomaly("A", 1) };
+        let thin = Anomaly { at: EngineTime(1_000), evidence: later.evidence[..1].to_vec(), ..later.clone() };
+        let taken = driver.take(NOW, &found(&[thin.clone()])).unwrap();
+        assert_eq!((taken.anomalies, taken.events, taken.decisions), (1, 0, 1));
+        assert_eq!(driver.control().decisions().unwrap()[0].reason, DecisionReason::Unconfirmed);
+        let again = Taken { repeated: 1, ..Taken::default() };
+        assert_eq!(driver.take(NOW, &found(&[thin.clone()])).unwrap(), again);
+        let taken = driver.take(NOW, &found(&[later.clone()])).unwrap();
+        assert_eq!((taken.repeated, taken.events, taken.decisions, taken.opened.len()), (1, 1, 0, 1));
+        // Told in any order after that, they change nothing.
+        for known in [later, thin] {
+            assert_eq!(driver.take(NOW, &found(&[known])).unwrap(), again);
+        }
     }
 
     #[test]

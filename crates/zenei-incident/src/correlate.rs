@@ -142,6 +142,11 @@ impl Draft<'_> {
         self.open(anomaly, fingerprint, latest.map(|(id, _)| id))
     }
 
+    /// Whether there is, or was, an incident for this finding.
+    pub fn is_taken(&self, anomaly: &Anomaly) -> bool {
+        self.latest(fingerprint::of(anomaly)).is_some() || self.wider(anomaly).is_some()
+    }
+
     /// Adds an event of another origin: an operator's, or a recovery.
     ///
     /// # Errors
