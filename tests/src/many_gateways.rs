@@ -41,6 +41,20 @@ fn said(recording: &Recording) -> Vec<Said> {
     messages.lines().map(one).collect()
 }
 
+/// From the middle of the month on nobody can read one lock's heartbeats; what else it says is as before. Gives the lock, which has no fault beside that.
+fn spoil(recording: &Recording, messages: &mut [Said]) -> String {
+    let faulty: BTreeSet<String> = recording.faults().into_iter().map(|(_, _, device)| device).collect();
+    let heartbeats = messages.iter().filter(|said| said.topic.ends_with("/state"));
+    let sound = heartbeats.map(|said| &said.device).find(|device| !faulty.contains(*device));
+    let device = sound.expect("most locks are sound").clone();
+    let half = messages.len() / 2;
+    for said in messages[half..].iter_mut().filter(|said| said.device == device && said.topic.ends_with("/state")) {
+        let payload = String::from_utf8(core::mem::take(&mut said.payload)).expect("JSON is text");
+        said.payload = payload.replace("\"battery_mv\":", "\"battery_mv\":-").into_bytes();
+    }
+    device
+}
+
 /// Publishes messages in their order, each until it is acknowledged.
 fn publish(address: SocketAddr, name: &str, messages: &[&Said]) {
     let mut client = Client::connect(address, name).expect("the gateway takes a connection");
@@ -202,11 +216,13 @@ fn replayed(site: &Site, out: &Path) -> Vec<Value> {
 fn two_gateways_and_a_desk_over_clickhouse_open_the_incidents_of_one_gateway_that_heard_all() {
     let folder = tempfile::tempdir().unwrap();
     let recording = Recording::make(folder.path(), "month", 1, &[]);
-    let messages = said(&recording);
+    let mut messages = said(&recording);
+    let unreadable = spoil(&recording, &mut messages);
     let both = shared(&recording, &messages);
     let Some(shipped) = Shipped::by_two_gateways(folder.path(), &recording, &messages, &both) else { return };
     let expected = same_incidents(&by_one_gateway(&recording, &messages));
-    assert_eq!(expected.len(), recording.faults().len(), "{expected:#?}");
+    assert_eq!(expected.len(), recording.faults().len() + 1, "{expected:#?}");
+    assert!(expected.iter().any(|incident| format!("{incident:?}").contains(&unreadable)), "{expected:#?}");
     let records = shipped.records();
     let (site, found, taken) = shipped.desk(true);
     assert_eq!(same_incidents(&found), expected);

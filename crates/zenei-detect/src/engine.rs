@@ -21,6 +21,13 @@ const EXPLAINS_MS: i64 = 15 * DAY_MS;
 /// Findings about one drive keep the part that the first one named for so long after the last.
 const KEEPS_MS: i64 = 45 * DAY_MS;
 
+/// How much more charge an operation may take because of a failing battery. At three quarters of its voltage a motor that loses 0.3 of it in its winding runs at
+/// (0.75 - 0.3) / (1 - 0.3) of its speed at the same current, so 1.56 times as long; what the detector takes out for speed comes on top.
+const BATTERY_EFFORT_MAX: f64 = 1.6;
+/// How much more unlike its template a current profile may be because of a failing battery. A guess: a slow motor spends its travel's time elsewhere, and on sound simulated
+/// locks with empty batteries this made no more than three times the usual distance.
+const BATTERY_SHAPE_MAX: f64 = 4.0;
+
 /// All locks and all detectors.
 pub struct Engine {
     rules: Rules,
@@ -208,11 +215,11 @@ impl Engine {
         }
         let known = &mut self.findings[at];
         let now_ms = anomaly.at.ms();
-        let weak = known.power_ms.is_some_and(|at_ms| now_ms - at_ms < EXPLAINS_MS)
+        let failing = known.power_ms.is_some_and(|at_ms| now_ms - at_ms < EXPLAINS_MS)
             || self.locks.get(at).is_some_and(|lock| lock.is_low() && self.attribution.weakens(device, lock));
         if symptom.is_power() {
             known.power_ms = Some(now_ms);
-        } else if weak && (symptom.is_drive() || symptom == Symptom::Silence) {
+        } else if failing && explained_by_battery(symptom, &anomaly) {
             if symptom == Symptom::Silence {
                 // A lock that is dead says nothing more of its battery; its silence stays explained for as long as it lasts.
                 known.power_ms = Some(now_ms);
@@ -306,5 +313,22 @@ impl Engine {
         }
         lock.visited(now_ms);
         self.detectors.iter_mut().for_each(|detector| detector.event(event, device));
+    }
+}
+
+/// Whether a battery that fails can be why: it silences a lock, jams its bolt, and slows its motor, but only so much.
+fn explained_by_battery(symptom: Symptom, anomaly: &Anomaly) -> bool {
+    match symptom {
+        Symptom::Silence | Symptom::Trouble => true,
+        Symptom::Effort => anomaly.value <= BATTERY_EFFORT_MAX * anomaly.baseline,
+        Symptom::Shape => anomaly.value <= BATTERY_SHAPE_MAX * anomaly.baseline,
+        Symptom::Resistance
+        | Symptom::Drain
+        | Symptom::Errors
+        | Symptom::Part
+        | Symptom::Memory
+        | Symptom::Clock
+        | Symptom::Loss
+        | Symptom::Schema => false,
     }
 }

@@ -20,8 +20,8 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 const STEADY: u8 = 12;
 /// The fields of a heartbeat that are watched.
 const WATCHED: [&str; 6] = ["battery_mv", "battery_pct", "temp_c", "rssi_dbm", "lock_state", "free_heap_b"];
-/// An alarm is repeated after so long, while it lasts.
-const REPEAT_MS: i64 = 7 * DAY_MS;
+/// An alarm is repeated daily while it lasts: after half a day few other records may have come, too few to open an incident; a day later there are more.
+const REPEAT_MS: i64 = DAY_MS;
 
 /// The detector of one rule.
 pub struct Schema {

@@ -89,7 +89,7 @@ impl OneLock {
             self.alarm_ms = None;
             return None;
         }
-        let is_due = self.alarm_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
+        let is_due = self.alarm_ms.is_none_or(|at_ms| now_ms - at_ms >= DAY_MS);
         let is_silent = now_ms - lock.heard_ms >= DAY_MS && self.refused == 0.0;
         if !is_due || is_silent || lock.maintenance {
             return None;
