@@ -61,7 +61,8 @@ impl Course {
         let correlated = timed(&mut self.cost.correlate_s, || {
             let mut draft = book.draft();
             for anomaly in &findings.anomalies {
-                if taken.insert(anomaly.id) {
+                // As the desk does it: one that lasts is told again, and decided on again while there is no incident for it.
+                if taken.insert(anomaly.id) || !draft.is_taken(anomaly) {
                     let outcome = draft.decide(anomaly);
                     let outcome =
                         outcome.map_err(|error| LabError::failed("an event does not fit its incident", error))?;
