@@ -16,9 +16,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zenei_detect::{Heard, Registration};
+use zenei_store::clickhouse::{Server, ServerAddress, Timeouts, each_heard};
 use zenei_store::disk::RealDisk;
+use zenei_store::schema::{Form, Retention};
 use zenei_store::{Layout, ParquetStore, registry};
-use zenei_wire::{EngineTime, Kind};
+use zenei_wire::{EngineTime, GatewayTime, Kind};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -43,7 +45,10 @@ pub fn run(arguments: &Backtest, out: &mut impl Write) -> Result<(), LabError> {
     let registrations = arguments.registry.as_deref().map_or(Ok(Vec::new()), registrations)?;
     let mut course = Course::new(&rules, &registrations);
     let mut heard_days = HeardDays::default();
-    replay(&folder(&arguments.store)?, &mut course, &mut heard_days)?;
+    match url(&arguments.store) {
+        Some(url) => tables(url, arguments, &mut course, &mut heard_days)?,
+        None => replay(&folder(&arguments.store)?, &mut course, &mut heard_days)?,
+    }
     let opened = course.opened();
     let (judged, sought) = labels.judge(&opened);
     let found = Found {
@@ -63,6 +68,11 @@ pub fn run(arguments: &Backtest, out: &mut impl Write) -> Result<(), LabError> {
     tell(&found, out)?;
     writeln!(out, "\nincidents_a_day.svg, incidents_a_day.csv and backtest.json are in {}", arguments.out.display())?;
     Ok(())
+}
+
+/// The address, where a store is named by one.
+fn url(named: &Path) -> Option<&str> {
+    named.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://"))
 }
 
 /// The folder of the store: the one named, or the one within a state directory.
@@ -93,11 +103,7 @@ fn replay(folder: &Path, course: &mut Course, heard_days: &mut HeardDays) -> Res
         }
         let heard: Vec<Heard<'_>> =
             (0..batch.len()).map(|at| batch.heard(at)).collect::<Result<_, _>>().map_err(unread)?;
-        now = heard.iter().map(|heard| EngineTime(heard.heard_at.ms())).chain([now]).max().unwrap_or(now);
-        course.take(&heard, now, |_| {})?;
-        let locks = || heard.iter().filter(|heard| heard.record.body.kind() != Kind::Gateway);
-        let days = locks().map(|heard| heard.heard_at.ms().div_euclid(DAY_MS) as i32).collect();
-        heard_days.add(days, locks().map(|heard| heard.device.as_str().to_owned()).collect())?;
+        take(&heard, &mut now, course, heard_days)?;
     }
     for letter in letters {
         let letter = letter.map_err(unread)?;
@@ -108,6 +114,52 @@ fn replay(folder: &Path, course: &mut Course, heard_days: &mut HeardDays) -> Res
         course.take(&[], now.plus_ms(AFTER_MS), |_| {})?;
     }
     Ok(())
+}
+
+/// Everything that a ClickHouse holds, in the order of hearing over all gateways, through the course.
+fn tables(url: &str, arguments: &Backtest, course: &mut Course, heard_days: &mut HeardDays) -> Result<(), LabError> {
+    let secret = |path: &PathBuf| fs::read_to_string(path).map_err(|error| LabError::unread(path, error));
+    let password = arguments.password_file.as_ref().map(secret).transpose()?.unwrap_or_default();
+    let (url, user, password) = (url.to_owned(), arguments.user.clone(), password.trim_end().to_owned());
+    let server = Server::new(&ServerAddress { url, user, password }, Timeouts::default())
+        .map_err(|error| LabError::failed("can't prepare to ask ClickHouse", error))?;
+    let form = Form::new(&arguments.database, None, Retention::default())
+        .map_err(|error| LabError::Usage(error.to_string()))?;
+    let (mut now, mut failed) = (EngineTime(i64::MIN), None);
+    each_heard(&server, &form, GatewayTime(i64::MIN), GatewayTime(i64::MAX), &mut |letters, batch| {
+        if failed.is_some() {
+            return Ok(());
+        }
+        letters.iter().for_each(|letter| course.unreadable(letter));
+        let heard: Vec<Heard<'_>> = match batch {
+            Some(batch) => (0..batch.len()).map(|at| batch.heard(at)).collect::<Result<_, _>>()?,
+            None => Vec::new(),
+        };
+        now = now.max(letters.last().map_or(now, |letter| EngineTime(letter.heard_at.ms())));
+        failed = take(&heard, &mut now, course, heard_days).err();
+        Ok(())
+    })
+    .map_err(|error| LabError::failed("the records of ClickHouse can't be read", error))?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if now > EngineTime(i64::MIN) {
+        course.take(&[], now.plus_ms(AFTER_MS), |_| {})?;
+    }
+    Ok(())
+}
+
+fn take(
+    heard: &[Heard<'_>],
+    now: &mut EngineTime,
+    course: &mut Course,
+    heard_days: &mut HeardDays,
+) -> Result<(), LabError> {
+    *now = heard.iter().map(|heard| EngineTime(heard.heard_at.ms())).chain([*now]).max().unwrap_or(*now);
+    course.take(heard, *now, |_| {})?;
+    let locks = || heard.iter().filter(|heard| heard.record.body.kind() != Kind::Gateway);
+    let days = locks().map(|heard| heard.heard_at.ms().div_euclid(DAY_MS) as i32).collect();
+    heard_days.add(days, locks().map(|heard| heard.device.as_str().to_owned()).collect())
 }
 
 fn write_files(found: &Found, folder: &Path) -> io::Result<()> {

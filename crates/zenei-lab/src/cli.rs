@@ -16,10 +16,11 @@ pub enum Command {
     Bench(Bench),
     /// What rules would have opened on the records of a store, how much of it was right, how early, and how much a day
     #[command(after_help = "\
-Replays everything that a Parquet store holds. With --truth or --inquiries it says precision, recall and lead; without, only how much was opened. Writes \
+Replays everything that a Parquet store or a ClickHouse holds. With --truth or --inquiries it says precision, recall and lead; without, only how much was opened. Writes \
 incidents_a_day.svg, incidents_a_day.csv and backtest.json.
 
-  backtest --store /var/lib/zenei --inquiries calls.csv --rules rules/ --out result")]
+  backtest --store /var/lib/zenei --inquiries calls.csv --rules rules/ --out result
+  backtest --store http://clickhouse:8123 --user reader --password-file reader.pw --out result")]
     #[cfg(feature = "backtest")]
     Backtest(Backtest),
 }
@@ -27,9 +28,18 @@ incidents_a_day.svg, incidents_a_day.csv and backtest.json.
 /// `backtest`.
 #[derive(Clone, Debug, Args)]
 pub struct Backtest {
-    /// The folder of a Parquet store, or the state directory around it.
-    #[arg(long, value_name = "DIR")]
+    /// The folder of a Parquet store, the state directory around it, or the URL of a ClickHouse (http:// or https://).
+    #[arg(long, value_name = "DIR|URL")]
     pub store: PathBuf,
+    /// The database of that ClickHouse.
+    #[arg(long, value_name = "NAME", default_value = "zenei")]
+    pub database: String,
+    /// The user of that ClickHouse.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub user: String,
+    /// The file of the user's password; absent: none.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
     /// The true faults of a simulated fleet, as `firmware-sim run --truth` writes them.
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,

@@ -7,6 +7,8 @@ use std::collections::HashSet;
 use zenei_detect::{Batch, Decision, Findings, Heard, Line, Registration, Rules};
 use zenei_incident::Casebook;
 use zenei_store::DeadLetter;
+#[cfg(feature = "backtest")]
+use zenei_store::clickhouse::Unreadable;
 use zenei_wire::{EngineTime, Id};
 
 /// How long time goes on after the last record, as in a replay (interface contract).
@@ -81,6 +83,12 @@ impl Course {
     /// Takes note of a record that can't be read, before the records that were heard with it.
     pub(crate) fn refused(&mut self, letter: &DeadLetter) {
         letter.tell(&mut self.line);
+    }
+
+    /// As [`Course::refused`], of what ClickHouse keeps.
+    #[cfg(feature = "backtest")]
+    pub(crate) fn unreadable(&mut self, letter: &Unreadable) {
+        self.line.refused(&letter.device_id, letter.heard_at);
     }
 
     /// Every incident as it stands, in order of opening.

@@ -4,6 +4,10 @@ use crate::kept::{Kept, keep};
 use clap::Parser;
 use firmware_sim::Scenario;
 use serde_json::Value;
+use zenei_engine::Engine;
+use zenei_store::clickhouse::{Ended, Go, ShipOptions, Shipper};
+use zenei_store::schema::apply;
+use zenei_store::{Checkpoint, Control, Sealed};
 
 #[derive(Parser)]
 struct Arguments {
@@ -71,4 +75,41 @@ fn stored_records(kept: &Kept) -> u64 {
     let rows: usize = store.batches(None).unwrap().map(|batch| batch.unwrap().len()).sum();
     assert!(rows as u64 <= kept.records);
     rows as u64
+}
+
+/// Ships a kept fleet to tables of this name.
+fn ship(kept: &Kept, url: &str, database: &str) {
+    let address = ServerAddress { url: url.to_owned(), user: "default".to_owned(), password: String::new() };
+    let server = || Server::new(&address, Timeouts::default()).unwrap();
+    // Simulated records are of a time that lies further back each day.
+    let days = 20_000;
+    let keep =
+        Retention { record: days, operation: days, motor_profile: days, dead_letter: days, ..Retention::default() };
+    let form = Form::new(database, None, keep).unwrap();
+    server().execute(&format!("DROP DATABASE IF EXISTS {database}"), &[]).unwrap();
+    apply(&server(), &form).unwrap();
+    let store = ParquetStore::open_read_only(Arc::new(RealDisk), &kept.store);
+    let mut control = Control::in_memory().unwrap();
+    let txn = control.begin().unwrap();
+    let sealed = Sealed { offset: u64::from(u32::MAX), advanced_to: EngineTime(i64::MAX / 2) };
+    txn.checkpoint(&Checkpoint { sealed, ..Checkpoint::default() }).and_then(|()| txn.commit()).unwrap();
+    let gateway_id = "lab".to_owned();
+    let options = ShipOptions { gateway_id, keep_ms: i64::MAX, max_rows: 50_000, memory: None, feed: false };
+    let mut shipper = Shipper::new(store, control, server(), form, options);
+    assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
+}
+
+#[test]
+fn a_clickhouse_gives_what_the_files_give() {
+    let Some(engine) = Engine::for_test() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut kept = fleet(folder.path(), 80, 30.0);
+    let truth = kept.truth.display().to_string();
+    let (expected, _) = found(&kept, &["--truth", &truth]);
+    ship(&kept, engine.url(), "lab_backtest");
+    kept.store = engine.url().into();
+    let (tables, _) = found(&kept, &["--truth", &truth, "--database", "lab_backtest"]);
+    assert_eq!(tables["records"], expected["records"]);
+    assert_eq!((&tables["by_rule"], &tables["by_label"]), (&expected["by_rule"], &expected["by_label"]));
+    assert!(expected["incidents"].as_u64().unwrap() > 0);
 }
