@@ -80,38 +80,28 @@ struct Missing {
 impl Intake {
     /// Takes one record at time `now`; releases it and what waited for it, or lets it wait.
     pub fn take(&mut self, heard: &Heard<'_>, now: EngineTime, fleet: &mut Fleet, batch: &mut Batch) {
-        self.now = self.now.max(now);
         let device = fleet.number(heard.device.as_str());
-        let at = device.0 as usize;
-        if self.lanes.len() <= at {
-            self.lanes.resize_with(at + 1, Lane::default);
-        }
         batch.unknown_fields += u64::from(heard.record.unknown_fields);
-        let row = row_of(heard, device, fleet);
-        if !heard.authenticated {
-            return self.take_untrusted(row, batch);
-        }
-        match (heard.record.boot, heard.record.seq) {
-            (Some(boot), Some(seq)) => self.take_in_sequence(Place { boot, seq }, row, batch),
-            (None, _) | (_, None) => self.take_loose(row, batch),
-        }
-        while self.held > MAX_HELD {
-            let Some(&(deadline, device)) = self.deadlines.first() else { break };
-            self.give_up(deadline, device, batch);
-        }
+        self.take_row(row_of(heard, device, fleet), now, batch);
     }
 
-    /// Takes a row that has no place in a sequence, made elsewhere of what was heard, at time `now`.
+    /// Takes a row that was made elsewhere of what was heard, as [`Intake::take`].
     pub(crate) fn take_row(&mut self, row: Row, now: EngineTime, batch: &mut Batch) {
         self.now = self.now.max(now);
         let at = row.device.0 as usize;
         if self.lanes.len() <= at {
             self.lanes.resize_with(at + 1, Lane::default);
         }
-        if row.authenticated {
-            self.take_loose(row, batch);
-        } else {
-            self.take_untrusted(row, batch);
+        if !row.authenticated {
+            return self.take_untrusted(row, batch);
+        }
+        match (row.boot, row.seq) {
+            (Some(boot), Some(seq)) => self.take_in_sequence(Place { boot, seq }, row, batch),
+            (None, _) | (_, None) => self.take_loose(row, batch),
+        }
+        while self.held > MAX_HELD {
+            let Some(&(deadline, device)) = self.deadlines.first() else { break };
+            self.give_up(deadline, device, batch);
         }
     }
 

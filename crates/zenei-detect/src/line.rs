@@ -1,7 +1,7 @@
 //! Intake and engine in a row, on one clock: what `run`, `demo` and `replay` drive. A gateway that only ships runs it without an engine.
 use crate::adverts::Adverts;
 use crate::anomaly::{Anomaly, Decision};
-use crate::batch::{Batch, Heard, Refused};
+use crate::batch::{Batch, Heard, Refused, Row};
 use crate::engine::{Engine, EngineState};
 use crate::fleet::{Fleet, Registration};
 use crate::intake::Intake;
@@ -120,6 +120,24 @@ impl Line {
         self.go_on(now, before, batch, findings);
     }
 
+    /// Takes rows in order of hearing, as [`Line::ingest`] takes records: whole ones that a store kept, with names numbered by [`Line::fleet_mut`]; what was
+    /// found of them before (when they were released, whether late) is found anew.
+    pub fn ingest_rows(
+        &mut self,
+        rows: impl IntoIterator<Item = Row>,
+        now: EngineTime,
+        batch: &mut Batch,
+        findings: &mut Findings,
+    ) {
+        let before = (batch.rows.len(), batch.refused.len());
+        for row in rows {
+            let at = self.intake.now().max(EngineTime(row.heard_at.ms()));
+            self.release(at, batch);
+            self.intake.take_row(Row { late: false, ..row }, at, batch);
+        }
+        self.go_on(now, before, batch, findings);
+    }
+
     /// Takes note of a record of a lock that can't be read (a dead letter), from a source that may speak for it. To be called before the
     /// [`Line::ingest`] of what was heard with it or after it. Of a lock that never said anything else it changes nothing.
     pub fn refused(&mut self, device_id: &str, heard_at: GatewayTime) {
@@ -166,6 +184,11 @@ impl Line {
     /// The names behind the numbers of a batch.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
+    }
+
+    /// The same, to number the names of rows that [`Line::ingest_rows`] is to take.
+    pub fn fleet_mut(&mut self) -> &mut Fleet {
+        &mut self.fleet
     }
 
     /// The whole state as bytes; equal states give equal bytes.

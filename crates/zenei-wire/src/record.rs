@@ -294,8 +294,9 @@ impl Profile {
 
     /// The profile of these samples; `None` where there are more than 64.
     pub fn new(samples: &[u16]) -> Option<Self> {
-        let mut profile = Self::EMPTY;
-        samples.iter().all(|&sample| profile.push(sample)).then_some(profile)
+        let mut profile = Self { len: u8::try_from(samples.len()).ok()?, ..Self::EMPTY };
+        profile.samples.get_mut(..samples.len())?.copy_from_slice(samples);
+        Some(profile)
     }
 
     /// Adds a sample; false, and nothing added, where 64 are there.

@@ -44,6 +44,8 @@ pub struct FirmwareErrors {
     history_days: f32,
     watch_ms: i64,
     state: State,
+    /// What the groups are to each other; `None` where they were sorted anew.
+    cells: Option<Cells>,
 }
 
 /// What a snapshot keeps.
@@ -135,9 +137,14 @@ struct Case {
 
 impl Lane {
     /// Events expected of this lock relative to its peers: its own history, drawn to 1.
-    fn propensity(&self, code: Sym, rate: f64) -> f64 {
-        let own = self.codes.iter().find(|count| count.code == code).map_or(0.0, |count| f64::from(count.history));
+    fn propensity(&self, own: Option<&CodeCount>, rate: f64) -> f64 {
+        let own = own.map_or(0.0, |count| f64::from(count.history));
         (own + HISTORY_WEIGHT) / (rate * f64::from(self.history_days) + HISTORY_WEIGHT)
+    }
+
+    /// What it reported of this code.
+    fn own(&self, code: Sym) -> Option<&CodeCount> {
+        self.codes.iter().find(|count| count.code == code)
     }
 }
 
@@ -159,6 +166,7 @@ impl FirmwareErrors {
             history_days: rule.parameter("history_days") as f32,
             watch_ms: (rule.parameter("watch_days") * DAY_MS as f64) as i64,
             state: State::default(),
+            cells: None,
         }
     }
 
@@ -175,6 +183,7 @@ impl FirmwareErrors {
     /// Goes on from a snapshot.
     pub fn restore(&mut self, state: State) {
         self.state = state;
+        self.cells = None;
     }
 
     /// Takes any record of a lock: notices an update of its firmware.
@@ -224,7 +233,7 @@ impl FirmwareErrors {
         };
         let key = self.state.groups[group as usize];
         let rate = self.state.rates.get(&(key.like, code)).map_or(0.0, Rate::per_day);
-        let cap = DAY_CAP.max(4.0 * rate * lane.propensity(code, rate));
+        let cap = DAY_CAP.max(4.0 * rate * lane.propensity(lane.own(code), rate));
         if f64::from(lane.codes[entry].today) >= cap {
             return;
         }
@@ -242,19 +251,19 @@ impl FirmwareErrors {
 
     /// Judges the hour that ends at `now`.
     pub fn close_hour(&mut self, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
-        let versions = self.versions_under_test();
-        let cells = Cells::of(&self.state.groups);
+        let cells = self.cells.take().unwrap_or_else(|| Cells::of(&self.state.groups));
         for (code, events) in core::mem::take(&mut self.state.counts) {
             let weights = self.state.weights.remove(&code).unwrap_or_else(|| vec![0.0; self.state.groups.len()]);
             let sums: Vec<Sums> =
                 events.iter().zip(&weights).map(|(&events, weight)| Sums { events, weight: weight / 24.0 }).collect();
             let totals = Totals::of(&cells, &sums);
-            for &fw in &versions {
-                self.weigh((fw, code), &cells, &totals, &sums, now);
-                self.judge(fw, code, now, fleet, findings);
+            for version in &cells.versions {
+                self.weigh(version, code, &totals, &sums, now);
+                self.judge(version.fw, code, now, fleet, findings);
             }
             self.state.weights.insert(code, weights);
         }
+        self.cells = Some(cells);
     }
 
     /// Ends the day: learns each lock's habit, sorts the locks into groups, weighs the groups.
@@ -262,14 +271,17 @@ impl FirmwareErrors {
         self.learn_day(now, locks);
         self.make_room();
         self.sort_groups(now, locks);
-        for ((fw, _), case) in &mut self.state.cases {
-            let groups = self.state.groups.iter().zip(0..).filter(|(group, _)| group.updated && group.fw == *fw);
-            let members = groups.map(|(_, at)| self.state.lanes.iter().filter(|lane| lane.group == Some(at)).count());
-            case.lock_days += members.sum::<usize>() as f64;
+        let State { lanes, groups, cases, swept, .. } = &mut self.state;
+        let mut tested: BTreeMap<Sym, usize> = BTreeMap::new();
+        for group in lanes.iter().filter_map(|lane| groups.get(lane.group? as usize)).filter(|group| group.updated) {
+            *tested.entry(group.fw).or_default() += 1;
         }
-        let tested = self.versions_under_test();
-        self.state.cases.retain(|(fw, _), _| tested.contains(fw));
-        self.state.swept = true;
+        // A version that no updated lock runs is no longer under test.
+        cases.retain(|(fw, _), _| tested.contains_key(fw));
+        for ((fw, _), case) in cases {
+            case.lock_days += tested.get(fw).map_or(0.0, |&locks| locks as f64);
+        }
+        *swept = true;
     }
 
     /// Forgets a lock's habit: another lock stands behind the id.
@@ -311,21 +323,14 @@ impl FirmwareErrors {
         lanes.iter_mut().for_each(|lane| lane.codes.retain(|count| codes.contains(&count.code)));
     }
 
-    fn versions_under_test(&self) -> Vec<Sym> {
-        let mut versions: Vec<Sym> =
-            self.state.groups.iter().filter(|group| group.updated).map(|group| group.fw).collect();
-        versions.sort_unstable();
-        versions.dedup();
-        versions
-    }
-
     /// Takes a lock's weight out of its group until the next day sorts it anew.
     fn leave(&mut self, device: DeviceIx, group: u32) {
         let State { lanes, codes, rates, groups, weights, .. } = &mut self.state;
         let like = groups[group as usize].like;
         for &code in codes.iter() {
             let rate = rates.get(&(like, code)).map_or(0.0, Rate::per_day);
-            let share = rate * lanes[device.0 as usize].propensity(code, rate);
+            let lane = &lanes[device.0 as usize];
+            let share = rate * lane.propensity(lane.own(code), rate);
             if let Some(weight) = weights.get_mut(&code).and_then(|weights| weights.get_mut(group as usize)) {
                 *weight = (*weight - share).max(0.0);
             }
@@ -334,8 +339,9 @@ impl FirmwareErrors {
 
     fn learn_day(&mut self, now: EngineTime, locks: &[Lock]) {
         let State { lanes, codes, rates, groups, dispersion, swept, .. } = &mut self.state;
-        let mut spread: BTreeMap<Sym, (f64, f64)> = BTreeMap::new();
-        let mut prepared: BTreeSet<Like> = BTreeSet::new();
+        let known: BTreeSet<Sym> = codes.iter().copied().chain(rates.keys().map(|&(_, code)| code)).collect();
+        let mut spread: Vec<(Sym, f64, f64)> = known.into_iter().map(|code| (code, 0.0, 0.0)).collect();
+        let mut kinds: BTreeMap<Like, Vec<(usize, Rate)>> = BTreeMap::new();
         for (lane, lock) in lanes.iter_mut().zip(locks) {
             let awake = now.ms() - lock.heard_ms < SILENT_MS && lock.labels.fw != Sym::NONE;
             let old = now.ms() - lane.since_ms >= self.watch_ms;
@@ -344,17 +350,16 @@ impl FirmwareErrors {
             }
             if lane.role == Role::Settled && awake && !lock.maintenance {
                 let like = Like { model: lock.labels.model, hw_rev: lock.labels.hw_rev };
-                if prepared.insert(like) {
-                    codes.iter().for_each(|&code| _ = rates.entry((like, code)).or_default());
-                }
-                for (&(_, code), rate) in rates.range_mut((like, Sym::NONE)..=(like, Sym(u32::MAX))) {
-                    let own = lane.codes.iter().find(|count| count.code == code);
+                let of_kind = kinds.entry(like).or_insert_with(|| rates_of(like, codes, rates, &spread));
+                let is_sorted = *swept && lane.group.is_some_and(|group| !groups[group as usize].updated);
+                for (place, rate) in of_kind {
+                    let (code, sum, count) = &mut spread[*place];
+                    let own = lane.own(*code);
                     let events = own.map_or(0.0, |count| f64::from(count.today));
-                    let expected = rate.per_day() * lane.propensity(code, rate.per_day());
-                    if *swept && expected > 1e-4 && lane.group.is_some_and(|group| !groups[group as usize].updated) {
-                        let sums = spread.entry(code).or_default();
-                        sums.0 += (events - expected) * (events - expected) / expected;
-                        sums.1 += 1.0;
+                    let expected = rate.per_day() * lane.propensity(own, rate.per_day());
+                    if is_sorted && expected > 1e-4 {
+                        *sum += (events - expected) * (events - expected) / expected;
+                        *count += 1.0;
                     }
                     rate.events += events;
                     rate.lock_days += 1.0;
@@ -364,7 +369,10 @@ impl FirmwareErrors {
             }
             lane.codes.iter_mut().for_each(|count| count.today = 0);
         }
-        for (code, (sum, count)) in spread {
+        for (like, of_kind) in kinds {
+            rates.extend(of_kind.into_iter().map(|(place, rate)| ((like, spread[place].0), rate)));
+        }
+        for (code, sum, count) in spread.into_iter().filter(|&(_, _, count)| count > 0.0) {
             let day = (sum / count).clamp(0.0, 25.0);
             let known = dispersion.entry(code).or_insert(1.0);
             *known += 0.1 * (day - *known);
@@ -374,11 +382,10 @@ impl FirmwareErrors {
     fn sort_groups(&mut self, now: EngineTime, locks: &[Lock]) {
         let State { lanes, codes, rates, groups, weights, .. } = &mut self.state;
         let mut numbers: BTreeMap<Group, u32> = BTreeMap::new();
+        let mut kinds: BTreeMap<Like, Vec<f64>> = BTreeMap::new();
+        let mut sums: Vec<(Sym, Vec<f64>)> = codes.iter().map(|&code| (code, Vec::new())).collect();
         groups.clear();
-        weights.clear();
-        for &code in codes.iter() {
-            weights.insert(code, Vec::new());
-        }
+        self.cells = None;
         for (lane, lock) in lanes.iter_mut().zip(locks) {
             lane.group = None;
             let awake = now.ms() - lock.heard_ms < SILENT_MS && lane.fw != Sym::NONE && !lock.maintenance;
@@ -389,45 +396,42 @@ impl FirmwareErrors {
             let key = Group { like, site: lock.site, fw: lane.fw, updated: lane.role == Role::Updated };
             let number = *numbers.entry(key).or_insert_with(|| {
                 groups.push(key);
-                weights.values_mut().for_each(|weights| weights.push(0.0));
+                sums.iter_mut().for_each(|(_, weights)| weights.push(0.0));
                 groups.len() as u32 - 1
             });
             lane.group = Some(number);
-            // Both in the order of codes; a code that the kind never had has no rate.
-            let mut known = rates.range((like, Sym::NONE)..=(like, Sym(u32::MAX))).peekable();
-            for (&code, weights) in weights.iter_mut() {
-                while known.next_if(|&(&(_, other), _)| other < code).is_some() {}
-                let rate = known.next_if(|&(&(_, other), _)| other == code).map_or(0.0, |(_, rate)| rate.per_day());
-                weights[number as usize] += rate * lane.propensity(code, rate);
+            // A code that the kind never had has no rate.
+            let per_day = |code: Sym| rates.get(&(like, code)).map_or(0.0, Rate::per_day);
+            let of_kind = kinds.entry(like).or_insert_with(|| codes.iter().map(|&code| per_day(code)).collect());
+            for ((code, weights), &rate) in sums.iter_mut().zip(&*of_kind).filter(|(_, rate)| **rate > 0.0) {
+                weights[number as usize] += rate * lane.propensity(lane.own(*code), rate);
             }
         }
+        *weights = sums.into_iter().collect();
     }
 
     /// Adds an hour's events of one code to the case of one version.
-    fn weigh(&mut self, key: (Sym, Sym), cells: &Cells, totals: &Totals, sums: &[Sums], now: EngineTime) {
-        let State { groups, dispersion, cases, .. } = &mut self.state;
-        let (fw, code) = key;
+    fn weigh(&mut self, version: &Version, code: Sym, totals: &Totals, sums: &[Sums], now: EngineTime) {
+        let State { dispersion, cases, .. } = &mut self.state;
         let dispersion = dispersion.get(&code).copied().unwrap_or(1.0).max(1.0);
-        let case = cases.entry(key).or_default();
+        let case = cases.entry((version.fw, code)).or_default();
         if case.started_ms == 0 {
             case.started_ms = now.ms() - HOUR_MS;
         }
         // What the version under test has, and what is left for the others once all of the version is taken out.
-        let mut all: BTreeMap<usize, Split> = BTreeMap::new();
-        let mut within: BTreeMap<usize, Split> = BTreeMap::new();
-        for &at in cells.of_version.get(&fw).map_or(&[][..], |of| of) {
-            let (group, sums) = (&groups[at], sums[at]);
-            let (like, place) = (cells.like[at], cells.place[at]);
-            all.entry(like).or_insert_with(|| Split::new(totals.like[like])).take(sums, group.updated);
-            within.entry(place).or_insert_with(|| Split::new(totals.place[place])).take(sums, group.updated);
-            if group.updated {
-                let site = case.sites.entry(group.site).or_default();
-                *site = (site.0 + sums.events, site.1 + sums.weight);
-            }
+        let mut all: Vec<Split> = version.likes.iter().map(|&(like, _)| Split::new(totals.like[like])).collect();
+        let mut within: Vec<Split> = version.places.iter().map(|&place| Split::new(totals.place[place])).collect();
+        for &Member { at, like, place, updated } in &version.members {
+            all[like].take(sums[at], updated);
+            within[place].take(sums[at], updated);
         }
-        for (like, Split { tested, others }) in all {
+        for of_site in version.by_site.chunk_by(|(a, _), (b, _)| a == b) {
+            let site = case.sites.entry(of_site[0].0).or_default();
+            of_site.iter().for_each(|&(_, at)| *site = (site.0 + sums[at].events, site.1 + sums[at].weight));
+        }
+        for (Split { tested, others }, (_, hw_rev)) in all.into_iter().zip(&version.likes) {
             if others.weight > 0.0 {
-                let board = case.boards.entry(cells.likes[like].hw_rev).or_default();
+                let board = case.boards.entry(*hw_rev).or_default();
                 *board = (board.0 + tested.events, board.1 + tested.weight);
             }
             if tested.weight > 0.0 && others.weight > 0.0 {
@@ -438,7 +442,7 @@ impl FirmwareErrors {
                 case.others_weight += others.weight;
             }
         }
-        for Split { tested, others } in within.into_values() {
+        for Split { tested, others } in within {
             case.within.add(tested.events, tested.weight, others.events, others.weight, dispersion);
         }
     }
@@ -446,6 +450,9 @@ impl FirmwareErrors {
     fn judge(&mut self, fw: Sym, code: Sym, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
         let dispersion = self.state.dispersion.get(&code).copied().unwrap_or(1.0).max(1.0);
         let Some(case) = self.state.cases.get_mut(&(fw, code)) else { return };
+        if case.all.most().max(case.within.most()) < self.limit {
+            return;
+        }
         let all = case.all.log_evidence();
         let within = case.within.log_evidence();
         if all.max(within) < self.limit {
@@ -553,34 +560,85 @@ struct Sums {
     weight: f64,
 }
 
-/// Which groups are alike, which stand in one place, and which run a version: found once an hour for all codes.
+/// Which groups are alike, which stand in one place, and which run a version under test: found once a day for all codes.
 struct Cells {
-    likes: Vec<Like>,
-    /// Of each group, the place of its kind in `likes`.
-    like: Vec<usize>,
-    /// Of each group, the number of its kind and site.
-    place: Vec<usize>,
+    likes: usize,
     places: usize,
-    of_version: BTreeMap<Sym, Vec<usize>>,
+    /// Of each group, the number of its kind and that of its kind and site.
+    of_group: Vec<(usize, usize)>,
+    versions: Vec<Version>,
+}
+
+/// A version under test.
+struct Version {
+    fw: Sym,
+    members: Vec<Member>,
+    /// The kinds that it runs on, by number, each with its board.
+    likes: Vec<(usize, Sym)>,
+    /// The kinds and sites that it runs on, by number.
+    places: Vec<usize>,
+    /// The groups under test by their sites.
+    by_site: Vec<(Sym, usize)>,
+}
+
+/// A group that runs the version.
+struct Member {
+    at: usize,
+    /// Places in the version's own lists.
+    like: usize,
+    place: usize,
+    updated: bool,
 }
 
 impl Cells {
     fn of(groups: &[Group]) -> Self {
-        let (mut likes, mut like, mut place) = (Vec::new(), Vec::new(), Vec::new());
+        let mut likes: BTreeMap<Like, usize> = BTreeMap::new();
         let mut places: BTreeMap<(Like, Sym), usize> = BTreeMap::new();
-        let mut of_version: BTreeMap<Sym, Vec<usize>> = BTreeMap::new();
-        for (at, group) in groups.iter().enumerate() {
-            let known = likes.iter().position(|like| *like == group.like);
-            like.push(known.unwrap_or_else(|| {
-                likes.push(group.like);
-                likes.len() - 1
-            }));
-            let next = places.len();
-            place.push(*places.entry((group.like, group.site)).or_insert(next));
-            of_version.entry(group.fw).or_default().push(at);
+        let mut of_group = Vec::with_capacity(groups.len());
+        for group in groups {
+            let (next_like, next_place) = (likes.len(), places.len());
+            let like = *likes.entry(group.like).or_insert(next_like);
+            of_group.push((like, *places.entry((group.like, group.site)).or_insert(next_place)));
         }
-        Self { likes, like, place, places: places.len(), of_version }
+        let tested: BTreeSet<Sym> = groups.iter().filter(|group| group.updated).map(|group| group.fw).collect();
+        let versions = tested.into_iter().map(|fw| Version::of(fw, groups, &of_group)).collect();
+        Self { likes: likes.len(), places: places.len(), of_group, versions }
     }
+}
+
+impl Version {
+    fn of(fw: Sym, groups: &[Group], of_group: &[(usize, usize)]) -> Self {
+        let mine = || groups.iter().enumerate().filter(|(_, group)| group.fw == fw);
+        let mut likes: Vec<(usize, Sym)> = mine().map(|(at, group)| (of_group[at].0, group.like.hw_rev)).collect();
+        let mut places: Vec<usize> = mine().map(|(at, _)| of_group[at].1).collect();
+        let mut by_site: Vec<(Sym, usize)> =
+            mine().filter(|(_, group)| group.updated).map(|(at, group)| (group.site, at)).collect();
+        by_site.sort_unstable();
+        likes.sort_unstable();
+        likes.dedup();
+        places.sort_unstable();
+        places.dedup();
+        let members = mine().map(|(at, group)| Member {
+            at,
+            like: likes.partition_point(|&(like, _)| like < of_group[at].0),
+            place: places.partition_point(|&place| place < of_group[at].1),
+            updated: group.updated,
+        });
+        Self { fw, members: members.collect(), likes, places, by_site }
+    }
+}
+
+/// The rates of a kind by their places in `codes`, so that a day goes through them in a row; each code that was ever heard gets one.
+fn rates_of(
+    like: Like,
+    heard: &[Sym],
+    rates: &mut BTreeMap<(Like, Sym), Rate>,
+    codes: &[(Sym, f64, f64)],
+) -> Vec<(usize, Rate)> {
+    heard.iter().for_each(|&code| _ = rates.entry((like, code)).or_default());
+    let of_kind = rates.range((like, Sym::NONE)..=(like, Sym(u32::MAX)));
+    let place = |code: Sym| codes.partition_point(|&(other, ..)| other < code);
+    of_kind.map(|(&(_, code), &rate)| (place(code), rate)).collect()
 }
 
 /// One code's hour over all versions: of like locks, and of like locks of one site.
@@ -591,10 +649,10 @@ struct Totals {
 
 impl Totals {
     fn of(cells: &Cells, sums: &[Sums]) -> Self {
-        let mut like = vec![Sums::default(); cells.likes.len()];
+        let mut like = vec![Sums::default(); cells.likes];
         let mut place = vec![Sums::default(); cells.places];
-        for (at, of) in sums.iter().enumerate() {
-            for total in [&mut like[cells.like[at]], &mut place[cells.place[at]]] {
+        for (of, &(of_kind, of_place)) in sums.iter().zip(&cells.of_group) {
+            for total in [&mut like[of_kind], &mut place[of_place]] {
                 total.events += of.events;
                 total.weight += of.weight;
             }

@@ -141,10 +141,10 @@ impl Schema {
         for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
             let lane = &mut self.state.lanes[at];
             let field = lane.missing.iter().position(|&missing| missing >= self.missing_min);
-            let limit_ms = self.overdue_ms.max((self.multiple * lane.usual.get()) as i64);
             let silent_ms = now.ms() - lane.beat_ms;
             let speaks = lane.others >= self.others_min || lane.refused >= self.refused_min;
-            let overdue = lane.beats >= STEADY && silent_ms >= limit_ms && speaks;
+            let limit_ms = || self.overdue_ms.max((self.multiple * lane.usual.get()) as i64);
+            let overdue = lane.beats >= STEADY && speaks && silent_ms >= self.overdue_ms && silent_ms >= limit_ms();
             if field.is_none() && !overdue {
                 lane.alarm_ms = None;
                 continue;
@@ -170,7 +170,7 @@ impl Schema {
                 None => Seen {
                     value: silent_ms as f64 / HOUR_MS as f64,
                     baseline: lane.usual.get() / HOUR_MS as f64,
-                    threshold: limit_ms as f64 / HOUR_MS as f64,
+                    threshold: limit_ms() as f64 / HOUR_MS as f64,
                     unit: "h",
                     since_ms: lane.beat_ms,
                     confidence: 0.9,

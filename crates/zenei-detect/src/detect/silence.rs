@@ -69,7 +69,9 @@ impl Lane {
     }
 
     fn late(&self, now_ms: i64) -> bool {
-        now_ms - self.heard_ms >= LATE_MIN_MS.max((LATE * self.usual.get()) as i64)
+        let silent_ms = now_ms - self.heard_ms;
+        // Most locks were heard just now: the usual interval is not even asked for.
+        silent_ms >= LATE_MIN_MS && silent_ms >= (LATE * self.usual.get()) as i64
     }
 }
 
@@ -144,6 +146,9 @@ impl Silence {
         for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
             let lane = &mut self.state.lanes[at];
             let silent_ms = now.ms() - lane.heard_ms;
+            if silent_ms < least_ms {
+                continue;
+            }
             let limit_ms = least_ms.max((self.multiple * lane.usual.get()) as i64);
             let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
             if lane.heard_ms == 0 || !lane.known() || silent_ms < limit_ms || !due || lock.maintenance {
@@ -189,17 +194,23 @@ impl Silence {
     }
 
     fn close_gateways(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        // What has been silent for long is its own matter.
+        let counts = |(lane, lock): &(&Lane, &Lock)| {
+            lane.known() && now.ms() - lane.heard_ms < 14 * DAY_MS && !lock.maintenance && lock.labels.gw != Sym::NONE
+        };
+        let known = || self.state.lanes.iter().zip(locks).filter(counts);
         let mut behind: BTreeMap<Sym, (u32, u32)> = BTreeMap::new();
-        for (lane, lock) in self.state.lanes.iter().zip(locks) {
-            // What has been silent for long is its own matter.
-            let counts = lane.known()
-                && now.ms() - lane.heard_ms < 14 * DAY_MS
-                && !lock.maintenance
-                && lock.labels.gw != Sym::NONE;
-            if counts {
-                let count = behind.entry(lock.labels.gw).or_default();
-                count.0 += 1;
-                count.1 += u32::from(lane.late(now.ms()));
+        for (_, lock) in known().filter(|(lane, _)| lane.late(now.ms())) {
+            behind.entry(lock.labels.gw).or_default().1 += 1;
+        }
+        // Where no lock is late, nobody asks how many there are.
+        self.state.gateways.retain(|gw, _| behind.contains_key(gw));
+        if behind.is_empty() {
+            return;
+        }
+        for (_, lock) in known() {
+            if let Some((all, _)) = behind.get_mut(&lock.labels.gw) {
+                *all += 1;
             }
         }
         self.state.gateways.retain(|gw, _| {

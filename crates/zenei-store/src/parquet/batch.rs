@@ -1,18 +1,18 @@
-//! Rows from columns: a stored batch whose rows borrow their texts from it. Knows Arrow, no file. Called by replay and `record list`.
+//! Rows from columns: a stored batch whose rows borrow their texts from it. Knows Arrow, no file. Called by `rows`, the shipper and `record list`.
 use super::ReadError;
 use super::record::StoredRecord;
+use super::words::{Coded, Words};
 use arrow_array::types::{
     ArrowPrimitiveType, Float64Type, Int8Type, Int64Type, TimestampMillisecondType, UInt8Type, UInt16Type, UInt32Type,
     UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, BooleanArray, ListArray, PrimitiveArray, RecordBatch, StringArray};
-use std::borrow::Cow;
 use zenei_detect::Heard;
 use zenei_wire::record::MAX_PROFILE_SAMPLES;
 use zenei_wire::{
     Adv, Body, Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, DeviceTime, EngineTime, ErrorReport, Event, EventKind,
     GatewayReport, GatewayTime, Kind, LockState, Milliamps, Millis, Millivolts, Name, Op, OpKind, OpResult, OpSource,
-    Percent, Profile, Record, ResetReason, State, Text,
+    Percent, Profile, Record, ResetReason, State,
 };
 
 /// The site of a row whose site is in no column: more words were heard than the fleet's index keeps.
@@ -22,8 +22,8 @@ pub(super) const UNKNOWN_SITE: &str = "unknown";
 #[derive(Debug)]
 pub struct StoredBatch {
     rows: usize,
-    heading: Heading,
-    labels: Labels,
+    pub(super) heading: Heading,
+    pub(super) labels: Labels,
     state: StateColumns,
     op: OpColumns,
     error: ErrorColumns,
@@ -33,32 +33,32 @@ pub struct StoredBatch {
 }
 
 #[derive(Debug)]
-struct Heading {
-    device_id: StringArray,
-    site: StringArray,
-    kind: StringArray,
-    boot: PrimitiveArray<UInt32Type>,
-    seq: PrimitiveArray<UInt32Type>,
-    identity: StringArray,
-    ts: PrimitiveArray<Int64Type>,
-    heard_at: PrimitiveArray<TimestampMillisecondType>,
-    released_at: PrimitiveArray<TimestampMillisecondType>,
-    offset: PrimitiveArray<UInt64Type>,
-    index: PrimitiveArray<UInt16Type>,
-    late: BooleanArray,
-    authenticated: BooleanArray,
-    uptime_s: PrimitiveArray<UInt32Type>,
+pub(super) struct Heading {
+    pub(super) device_id: Words,
+    pub(super) site: Words,
+    pub(super) kind: Coded<Kind>,
+    pub(super) boot: PrimitiveArray<UInt32Type>,
+    pub(super) seq: PrimitiveArray<UInt32Type>,
+    pub(super) identity: StringArray,
+    pub(super) ts: PrimitiveArray<Int64Type>,
+    pub(super) heard_at: PrimitiveArray<TimestampMillisecondType>,
+    pub(super) released_at: PrimitiveArray<TimestampMillisecondType>,
+    pub(super) offset: PrimitiveArray<UInt64Type>,
+    pub(super) index: PrimitiveArray<UInt16Type>,
+    pub(super) late: BooleanArray,
+    pub(super) authenticated: BooleanArray,
+    pub(super) uptime_s: PrimitiveArray<UInt32Type>,
 }
 
 #[derive(Debug)]
-struct Labels {
-    model: StringArray,
-    hw_rev: StringArray,
-    lot: StringArray,
-    fw: StringArray,
-    service: StringArray,
-    gw: StringArray,
-    client_version: StringArray,
+pub(super) struct Labels {
+    pub(super) model: Words,
+    pub(super) hw_rev: Words,
+    pub(super) lot: Words,
+    pub(super) fw: Words,
+    pub(super) service: Words,
+    pub(super) gw: Words,
+    pub(super) client_version: Words,
 }
 
 #[derive(Debug)]
@@ -67,16 +67,16 @@ struct StateColumns {
     battery_pct: PrimitiveArray<UInt8Type>,
     temp_c: PrimitiveArray<Float64Type>,
     rssi_dbm: PrimitiveArray<Int8Type>,
-    lock_state: StringArray,
-    reset_reason: StringArray,
+    lock_state: Coded<LockState>,
+    reset_reason: Coded<ResetReason>,
     free_heap_b: PrimitiveArray<UInt32Type>,
 }
 
 #[derive(Debug)]
 struct OpColumns {
-    op: StringArray,
-    source: StringArray,
-    result: StringArray,
+    op: Coded<OpKind>,
+    source: Coded<OpSource>,
+    result: Coded<OpResult>,
     latency_ms: PrimitiveArray<UInt32Type>,
     duration_ms: PrimitiveArray<UInt16Type>,
     peak_ma: PrimitiveArray<UInt16Type>,
@@ -90,16 +90,16 @@ struct OpColumns {
 
 #[derive(Debug)]
 struct ErrorColumns {
-    code: StringArray,
+    code: Words,
     count: PrimitiveArray<UInt32Type>,
-    detail: StringArray,
+    detail: Words,
 }
 
 #[derive(Debug)]
 struct EventColumns {
-    event: StringArray,
-    fw_from: StringArray,
-    fw_to: StringArray,
+    event: Coded<EventKind>,
+    fw_from: Words,
+    fw_to: Words,
 }
 
 /// What only advertisements have; the rest of theirs stands in the columns of heartbeats and operations. A file of a version without them lacks all four.
@@ -113,8 +113,8 @@ struct AdvColumns {
 
 #[derive(Debug)]
 struct ReportColumns {
-    gateway_id: StringArray,
-    version: StringArray,
+    gateway_id: Words,
+    version: Words,
     queue_depth: PrimitiveArray<UInt32Type>,
     publish_errors: PrimitiveArray<UInt32Type>,
     api_errors: PrimitiveArray<UInt32Type>,
@@ -131,14 +131,14 @@ impl StoredBatch {
             state: StateColumns::new(batch)?,
             op: OpColumns::new(batch)?,
             error: ErrorColumns {
-                code: column(batch, "code")?,
+                code: Words::new(batch, "code")?,
                 count: column(batch, "count")?,
-                detail: column(batch, "detail")?,
+                detail: Words::new(batch, "detail")?,
             },
             event: EventColumns {
-                event: column(batch, "event")?,
-                fw_from: column(batch, "fw_from")?,
-                fw_to: column(batch, "fw_to")?,
+                event: Coded::new(batch, "event", EventKind::parse)?,
+                fw_from: Words::new(batch, "fw_from")?,
+                fw_to: Words::new(batch, "fw_to")?,
             },
             report: ReportColumns::new(batch)?,
             adv: AdvColumns::new(batch)?,
@@ -164,10 +164,10 @@ impl StoredBatch {
     /// Where `at` is not below [`StoredBatch::len`].
     pub fn heard(&self, at: usize) -> Result<Heard<'_>, ReadError> {
         let heading = &self.heading;
-        let site = said(&heading.site, at).unwrap_or(UNKNOWN_SITE);
+        let site = heading.site.said(at).unwrap_or(UNKNOWN_SITE);
         Ok(Heard {
-            site: Name::new(site).map_err(|error| bad("site", site, &error.to_string()))?,
-            device: self.device(at)?,
+            site: name("site", site)?,
+            device: name("device_id", heading.device_id.said(at).unwrap_or_default())?,
             record: self.record(at)?,
             identity: self.identity(at)?,
             heard_at: GatewayTime(heading.heard_at.value(at)),
@@ -209,12 +209,7 @@ impl StoredBatch {
         Ok(StoredRecord::new(self.heard(at)?, self.released_at(at), self.late(at)))
     }
 
-    fn device(&self, at: usize) -> Result<Name<'_>, ReadError> {
-        let device = self.heading.device_id.value(at);
-        Name::new(device).map_err(|error| bad("device_id", device, &error.to_string()))
-    }
-
-    fn identity(&self, at: usize) -> Result<u128, ReadError> {
+    pub(super) fn identity(&self, at: usize) -> Result<u128, ReadError> {
         let Some(text) = said(&self.heading.identity, at) else { return Ok(0) };
         u128::from_str_radix(text, 16).map_err(|error| bad("identity", text, &error.to_string()))
     }
@@ -225,29 +220,27 @@ impl StoredBatch {
             ts: DeviceTime(heading.ts.value(at)),
             boot: value(&heading.boot, at),
             seq: value(&heading.seq, at),
-            model: owned(&labels.model, at),
-            hw_rev: owned(&labels.hw_rev, at),
-            lot: owned(&labels.lot, at),
-            fw: owned(&labels.fw, at),
-            service: owned(&labels.service, at),
-            gw: owned(&labels.gw, at),
-            client_version: owned(&labels.client_version, at),
+            model: labels.model.lent(at),
+            hw_rev: labels.hw_rev.lent(at),
+            lot: labels.lot.lent(at),
+            fw: labels.fw.lent(at),
+            service: labels.service.lent(at),
+            gw: labels.gw.lent(at),
+            client_version: labels.client_version.lent(at),
             uptime_s: value(&heading.uptime_s, at),
             body: self.body(at)?,
             unknown_fields: 0,
         })
     }
 
-    fn body(&self, at: usize) -> Result<Body<'_>, ReadError> {
-        let kind = self.heading.kind.value(at);
-        match Kind::parse(kind) {
-            Some(Kind::State) => Ok(Body::State(self.state.read(at)?)),
-            Some(Kind::Op) => Ok(Body::Op(self.op.read(at)?)),
-            Some(Kind::Error) => Ok(Body::Error(self.error.read(at))),
-            Some(Kind::Event) => Ok(Body::Event(self.event.read(at)?)),
-            Some(Kind::Gateway) => Ok(Body::Gateway(self.report.read(at))),
-            Some(Kind::Adv) => Ok(Body::Adv(self.adv.read(&self.state, &self.op, at)?)),
-            None => Err(bad("kind", kind, "state, op, error, event, gateway and adv are stored")),
+    pub(super) fn body(&self, at: usize) -> Result<Body<'_>, ReadError> {
+        match self.heading.kind.required(at)? {
+            Kind::State => Ok(Body::State(self.state.read(at)?)),
+            Kind::Op => Ok(Body::Op(self.op.read(at)?)),
+            Kind::Error => Ok(Body::Error(self.error.read(at))),
+            Kind::Event => Ok(Body::Event(self.event.read(at)?)),
+            Kind::Gateway => Ok(Body::Gateway(self.report.read(at))),
+            Kind::Adv => Ok(Body::Adv(self.adv.read(&self.state, &self.op, at)?)),
         }
     }
 }
@@ -255,9 +248,9 @@ impl StoredBatch {
 impl Heading {
     fn new(batch: &RecordBatch) -> Result<Self, ReadError> {
         Ok(Self {
-            device_id: column(batch, "device_id")?,
-            site: column(batch, "site")?,
-            kind: column(batch, "kind")?,
+            device_id: Words::new(batch, "device_id")?,
+            site: Words::new(batch, "site")?,
+            kind: Coded::new(batch, "kind", Kind::parse)?,
             boot: column(batch, "boot")?,
             seq: column(batch, "seq")?,
             identity: column(batch, "identity")?,
@@ -276,13 +269,13 @@ impl Heading {
 impl Labels {
     fn new(batch: &RecordBatch) -> Result<Self, ReadError> {
         Ok(Self {
-            model: column(batch, "model")?,
-            hw_rev: column(batch, "hw_rev")?,
-            lot: column(batch, "lot")?,
-            fw: column(batch, "fw")?,
-            service: column(batch, "service")?,
-            gw: column(batch, "gw")?,
-            client_version: column(batch, "client_version")?,
+            model: Words::new(batch, "model")?,
+            hw_rev: Words::new(batch, "hw_rev")?,
+            lot: Words::new(batch, "lot")?,
+            fw: Words::new(batch, "fw")?,
+            service: Words::new(batch, "service")?,
+            gw: Words::new(batch, "gw")?,
+            client_version: Words::new(batch, "client_version")?,
         })
     }
 }
@@ -294,8 +287,8 @@ impl StateColumns {
             battery_pct: column(batch, "battery_pct")?,
             temp_c: column(batch, "temp_c")?,
             rssi_dbm: column(batch, "rssi_dbm")?,
-            lock_state: column(batch, "lock_state")?,
-            reset_reason: column(batch, "reset_reason")?,
+            lock_state: Coded::new(batch, "lock_state", LockState::parse)?,
+            reset_reason: Coded::new(batch, "reset_reason", ResetReason::parse)?,
             free_heap_b: column(batch, "free_heap_b")?,
         })
     }
@@ -306,8 +299,8 @@ impl StateColumns {
             battery_pct: value(&self.battery_pct, at).map(Percent),
             temp_c: value(&self.temp_c, at).map(|degrees| CentiCelsius(hundredths(degrees))),
             rssi_dbm: value(&self.rssi_dbm, at).map(DbMilliwatts),
-            lock_state: word("lock_state", &self.lock_state, at, LockState::parse)?,
-            reset_reason: word("reset_reason", &self.reset_reason, at, ResetReason::parse)?,
+            lock_state: self.lock_state.read(at)?,
+            reset_reason: self.reset_reason.read(at)?,
             free_heap_b: value(&self.free_heap_b, at).map(Bytes),
         })
     }
@@ -318,9 +311,9 @@ impl OpColumns {
         let current_ma: ListArray = column(batch, "current_ma")?;
         let samples = typed(current_ma.values(), "current_ma")?;
         Ok(Self {
-            op: column(batch, "op")?,
-            source: column(batch, "source")?,
-            result: column(batch, "result")?,
+            op: Coded::new(batch, "op", OpKind::parse)?,
+            source: Coded::new(batch, "source", OpSource::parse)?,
+            result: Coded::new(batch, "result", OpResult::parse)?,
             latency_ms: column(batch, "latency_ms")?,
             duration_ms: column(batch, "duration_ms")?,
             peak_ma: column(batch, "peak_ma")?,
@@ -335,9 +328,9 @@ impl OpColumns {
 
     fn read(&self, at: usize) -> Result<Op, ReadError> {
         Ok(Op {
-            op: required("op", word("op", &self.op, at, OpKind::parse)?)?,
-            source: word("source", &self.source, at, OpSource::parse)?,
-            result: required("result", word("result", &self.result, at, OpResult::parse)?)?,
+            op: self.op.required(at)?,
+            source: self.source.read(at)?,
+            result: self.result.required(at)?,
             latency_ms: value(&self.latency_ms, at).map(Millis),
             duration_ms: value(&self.duration_ms, at),
             peak_ma: value(&self.peak_ma, at).map(Milliamps),
@@ -369,17 +362,17 @@ impl OpColumns {
 impl ErrorColumns {
     fn read(&self, at: usize) -> ErrorReport<'_> {
         ErrorReport {
-            code: Cow::Borrowed(self.code.value(at)),
+            code: self.code.lent(at).unwrap_or_default(),
             count: self.count.value(at),
-            detail: owned(&self.detail, at),
+            detail: self.detail.lent(at),
         }
     }
 }
 
 impl EventColumns {
     fn read(&self, at: usize) -> Result<Event<'_>, ReadError> {
-        let event = required("event", word("event", &self.event, at, EventKind::parse)?)?;
-        Ok(Event { event, fw_from: owned(&self.fw_from, at), fw_to: owned(&self.fw_to, at) })
+        let event = self.event.required(at)?;
+        Ok(Event { event, fw_from: self.fw_from.lent(at), fw_to: self.fw_to.lent(at) })
     }
 }
 
@@ -422,8 +415,8 @@ impl AdvColumns {
 impl ReportColumns {
     fn new(batch: &RecordBatch) -> Result<Self, ReadError> {
         Ok(Self {
-            gateway_id: column(batch, "gateway_id")?,
-            version: column(batch, "version")?,
+            gateway_id: Words::new(batch, "gateway_id")?,
+            version: Words::new(batch, "version")?,
             queue_depth: column(batch, "queue_depth")?,
             publish_errors: column(batch, "publish_errors")?,
             api_errors: column(batch, "api_errors")?,
@@ -434,8 +427,8 @@ impl ReportColumns {
 
     fn read(&self, at: usize) -> GatewayReport<'_> {
         GatewayReport {
-            gateway_id: owned(&self.gateway_id, at),
-            version: owned(&self.version, at),
+            gateway_id: self.gateway_id.lent(at),
+            version: self.version.lent(at),
             queue_depth: value(&self.queue_depth, at),
             publish_errors: value(&self.publish_errors, at),
             api_errors: value(&self.api_errors, at),
@@ -458,7 +451,7 @@ fn typed<A: Array + Clone + 'static>(array: &ArrayRef, name: &'static str) -> Re
     typed.cloned().ok_or_else(|| ReadError::Column { name, found: array.data_type().to_string() })
 }
 
-fn value<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, at: usize) -> Option<T::Native> {
+pub(super) fn value<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, at: usize) -> Option<T::Native> {
     array.is_valid(at).then(|| array.value(at))
 }
 
@@ -466,25 +459,12 @@ fn said(array: &StringArray, at: usize) -> Option<&str> {
     array.is_valid(at).then(|| array.value(at))
 }
 
-fn owned(array: &StringArray, at: usize) -> Option<Text<'_>> {
-    said(array, at).map(Cow::Borrowed)
+/// A name, checked.
+pub(super) fn name<'a>(column: &'static str, text: &'a str) -> Result<Name<'a>, ReadError> {
+    Name::new(text).map_err(|error| bad(column, text, &error.to_string()))
 }
 
-fn word<T>(
-    name: &'static str,
-    array: &StringArray,
-    at: usize,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<Option<T>, ReadError> {
-    let Some(text) = said(array, at) else { return Ok(None) };
-    parse(text).map(Some).ok_or_else(|| bad(name, text, "the contract has no such word"))
-}
-
-fn required<T>(name: &'static str, value: Option<T>) -> Result<T, ReadError> {
-    value.ok_or_else(|| bad(name, "null", "its kind requires it"))
-}
-
-fn bad(name: &'static str, found: &str, allowed: &str) -> ReadError {
+pub(super) fn bad(name: &'static str, found: &str, allowed: &str) -> ReadError {
     ReadError::Value { name, found: found.escape_default().take(80).collect(), allowed: allowed.to_owned() }
 }
 

@@ -7,9 +7,12 @@
 mod batch;
 pub(crate) mod columns;
 mod erase;
+mod files;
 mod ranges;
 mod record;
 mod rest;
+mod rows;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -19,12 +22,12 @@ pub use erase::{EraseError, OfLock};
 pub use ranges::SealedRange;
 pub use record::{StoredRecord, to_json};
 pub use rest::{DeadLetters, Gaps, StoredGap};
+pub use rows::Rows;
 
 use crate::control::{SealPlan, Sealed};
 use crate::dead_letter::DeadLetter;
-use crate::disk::{Disk, UNFINISHED, read_whole, write_whole};
+use crate::disk::{Disk, UNFINISHED, write_whole};
 use ::parquet::arrow::ArrowWriter;
-use ::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use ::parquet::basic::{Compression, Encoding, ZstdLevel};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::KeyValue;
@@ -32,7 +35,7 @@ use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use ::parquet::schema::types::ColumnPath;
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
-use std::collections::VecDeque;
+use files::Files;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,11 +48,8 @@ const FORMAT_KEY: &str = "zenei.format";
 const ENDING: &str = ".parquet";
 /// Rows of one row group: bounds a reader's memory to some tens of MB (a guess at 200 bytes a row).
 const GROUP_ROWS: usize = 1 << 17;
-/// Rows read at a time; Arrow's usual size.
-const BATCH_ROWS: usize = 8192;
 /// Columns that rise from row to row, or nearly: differences pack better than a dictionary.
 const RISING: [&str; 6] = ["ts", "heard_at", "released_at", "offset", "seq", "uptime_s"];
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Table {
     Records,
@@ -323,7 +323,7 @@ impl ParquetStore {
         };
         let is_meant = |name: &String| range_of(name).is_some_and(|(_, to)| up_to.is_none_or(|up_to| to <= up_to));
         let waiting = names.into_iter().filter(is_meant).map(|name| dir.join(name)).collect();
-        Ok(Files { disk: Arc::clone(&self.disk), waiting, current: None })
+        Ok(Files::new(&self.disk, table, waiting))
     }
 }
 
@@ -340,62 +340,6 @@ impl Iterator for Batches {
         let batch = self.files.next()?;
         Some(batch.and_then(|batch| StoredBatch::new(&batch)))
     }
-}
-
-/// The Arrow batches of a table's files, file by file.
-#[derive(Debug)]
-struct Files {
-    disk: Arc<dyn Disk>,
-    waiting: VecDeque<PathBuf>,
-    current: Option<(PathBuf, ParquetRecordBatchReader)>,
-}
-
-impl Iterator for Files {
-    type Item = Result<RecordBatch, ReadError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some((path, reader)) = &mut self.current {
-                match reader.next() {
-                    Some(Ok(batch)) => return Some(Ok(batch)),
-                    Some(Err(source)) => {
-                        let path = path.clone();
-                        self.current = None;
-                        return Some(Err(ReadError::Rows { path, source }));
-                    }
-                    None => self.current = None,
-                }
-            }
-            let path = self.waiting.pop_front()?;
-            match open_file(&*self.disk, &path) {
-                Ok(reader) => self.current = Some((path, reader)),
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    }
-}
-
-fn open_file(disk: &dyn Disk, path: &Path) -> Result<ParquetRecordBatchReader, ReadError> {
-    let failed = |source| ReadError::Parquet { path: path.to_path_buf(), source };
-    let bytes = read_whole(disk, path).map_err(|source| ReadError::Disk { path: path.to_path_buf(), source })?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).map_err(failed)?;
-    let pairs = builder.metadata().file_metadata().key_value_metadata();
-    let format = pairs.into_iter().flatten().find(|pair| pair.key == FORMAT_KEY).and_then(|pair| pair.value.clone());
-    if format.as_deref() != Some(FORMAT.to_string().as_str()) {
-        let found = format.unwrap_or_else(|| "none".to_owned());
-        return Err(ReadError::Format { path: path.to_path_buf(), found });
-    }
-    builder.with_batch_size(BATCH_ROWS).build().map_err(failed)
-}
-
-/// Rows and bytes of a file.
-fn size_of_file(disk: &dyn Disk, path: &Path) -> Result<(usize, usize), ReadError> {
-    let bytes = read_whole(disk, path).map_err(|source| ReadError::Disk { path: path.to_path_buf(), source })?;
-    let length = bytes.len();
-    let read = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes));
-    let builder = read.map_err(|source| ReadError::Parquet { path: path.to_path_buf(), source })?;
-    let rows = builder.metadata().file_metadata().num_rows();
-    Ok((usize::try_from(rows).unwrap_or(usize::MAX), length))
 }
 
 fn properties(batch: &RecordBatch) -> Result<WriterProperties, ParquetError> {

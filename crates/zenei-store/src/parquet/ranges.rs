@@ -1,10 +1,10 @@
 //! The store range by range, as a queue: what was sealed after a place, one range's rows, and letting a range go. Called by the shipper.
-use super::{Batches, DeadLetters, Files, Gaps, ParquetStore, ReadError, SealError, Table, range_of, size_of_file};
+use super::files::{Files, size_of_file};
+use super::{Batches, DeadLetters, Gaps, ParquetStore, ReadError, SealError, Table, range_of};
 use crate::control::Sealed;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// A sealed range that has at least one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl ParquetStore {
     fn files_of(&self, table: Table, range: &SealedRange) -> Files {
         let has = range.tables.contains(&table);
         let waiting: VecDeque<PathBuf> = has.then(|| self.path(table, range)).into_iter().collect();
-        Files { disk: Arc::clone(&self.disk), waiting, current: None }
+        Files::new(&self.disk, table, waiting)
     }
 
     fn path(&self, table: Table, range: &SealedRange) -> PathBuf {

@@ -1,6 +1,7 @@
 //! Reading the two small tables: dead letters and gaps. Called by commands that show what was refused and what is missing.
+use super::ReadError;
 use super::batch::column;
-use super::{Files, ReadError};
+use super::files::Files;
 use crate::dead_letter::DeadLetter;
 use arrow_array::types::{TimestampMillisecondType, UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{BinaryArray, BooleanArray, PrimitiveArray, RecordBatch, StringArray};

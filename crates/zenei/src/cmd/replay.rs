@@ -28,6 +28,10 @@ const STEP_MESSAGES: usize = 1024;
 /// The same limit in bytes.
 const STEP_BYTES: usize = 1 << 20;
 
+/// Rows of a store that are taken in one step: few enough that they stay in the processor's cache from column to detector. Measured: 128 to 512 are alike,
+/// more cost 3 %.
+const STEP_ROWS: usize = 256;
+
 /// What is written, by the interface contract.
 const RESULTS: [&str; 4] = ["anomalies.ndjson", "incidents.ndjson", "decisions.ndjson", "summary.json"];
 
@@ -162,14 +166,18 @@ fn store(path: &Path, course: &mut Course) -> Result<(), Failure> {
     let unread = |error| Failure::broken("the store can't be read", error);
     let store = ParquetStore::open_read_only(Arc::new(RealDisk), folder);
     let broken = |error| Failure::broken("the replay can't go on", error);
+    let mut rows = Vec::with_capacity(STEP_ROWS);
     let mut letters = store.dead_letters(None).map_err(unread)?;
     for batch in store.batches(None).map_err(unread)? {
         let batch = batch.map_err(unread)?;
-        let heard: Vec<_> = (0..batch.len()).map(|at| batch.heard(at)).collect::<Result<_, _>>().map_err(unread)?;
-        while let Some(letter) = batch.heard_last().and_then(|latest| letters.next_up_to(latest)) {
-            course.dead_letter(&letter.map_err(unread)?);
+        let mut stored = batch.rows();
+        while stored.read(STEP_ROWS, course.fleet(), &mut rows).map_err(unread)? > 0 {
+            let latest = rows.iter().map(|row| row.heard_at).max();
+            while let Some(letter) = latest.and_then(|latest| letters.next_up_to(latest)) {
+                course.dead_letter(&letter.map_err(unread)?);
+            }
+            course.rows(&mut rows).map_err(broken)?;
         }
-        course.records(&heard, None).map_err(broken)?;
     }
     // What was heard after the last record.
     let mut until = None;

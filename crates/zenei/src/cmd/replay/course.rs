@@ -4,7 +4,7 @@ use super::super::contents::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use zenei_desk::DeskDriver;
-use zenei_detect::{Batch, DeviceIx, Findings, Heard, Keyring, Line, Rules};
+use zenei_detect::{Batch, DeviceIx, Findings, Fleet, Heard, Keyring, Line, Row, Rules};
 use zenei_store::clickhouse::Unreadable;
 use zenei_store::{Control, DeadLetter, Source, StoredMessage, hear_with_keys};
 use zenei_wire::{EngineTime, GatewayTime, Heading, Kind, Reason, Topic};
@@ -124,6 +124,23 @@ impl Course {
         self.counts.records += heard.len() as u64;
         self.line.ingest(heard, self.now, &mut self.batch, &mut self.findings);
         self.hand_over()
+    }
+
+    /// As [`Course::records`], rows that a store kept, numbered by [`Course::fleet`]; takes them out.
+    ///
+    /// # Errors
+    /// Where the desk can't go on.
+    pub(crate) fn rows(&mut self, rows: &mut Vec<Row>) -> Result<(), CourseError> {
+        let latest = rows.iter().map(|row| EngineTime(row.heard_at.ms())).max();
+        self.now = self.now.max(latest.unwrap_or(self.now));
+        self.counts.records += rows.len() as u64;
+        self.line.ingest_rows(rows.drain(..), self.now, &mut self.batch, &mut self.findings);
+        self.hand_over()
+    }
+
+    /// What numbers the names of rows.
+    pub(crate) fn fleet(&mut self) -> &mut Fleet {
+        self.line.fleet_mut()
     }
 
     /// Lets time go on past the last record; nothing comes after this.

@@ -1,0 +1,126 @@
+//! Texts of a stored column, each distinct one once where its file has a dictionary: then a word of the contract is read, and a name numbered, once and not
+//! row by row. Knows Arrow, no file and no column's meaning. Called by `batch` and `rows`.
+use super::ReadError;
+use super::batch::{bad, name};
+use arrow_array::types::Int32Type;
+use arrow_array::{Array, DictionaryArray, PrimitiveArray, RecordBatch, StringArray};
+use zenei_detect::{Fleet, Sym};
+use zenei_wire::Text;
+
+/// A column of texts.
+#[derive(Debug)]
+pub(super) struct Words {
+    /// Of each row the place of its text; `None` where the texts stand row by row.
+    keys: Option<PrimitiveArray<Int32Type>>,
+    texts: StringArray,
+}
+
+/// A column of the contract's words.
+#[derive(Debug)]
+pub(super) struct Coded<T> {
+    name: &'static str,
+    words: Words,
+    /// What each text means; `None` for what is no word.
+    known: Vec<Option<T>>,
+}
+
+/// The numbers that a fleet gave the texts of a column, [`Sym::NONE`] before it was asked.
+#[derive(Debug)]
+pub(super) struct Numbers(Vec<Sym>);
+
+impl Words {
+    pub(super) fn new(batch: &RecordBatch, name: &'static str) -> Result<Self, ReadError> {
+        let found = |found: String| ReadError::Column { name, found };
+        let array = batch.column_by_name(name).ok_or_else(|| found("nothing".to_owned()))?;
+        if let Some(texts) = array.as_any().downcast_ref::<StringArray>() {
+            return Ok(Self { keys: None, texts: texts.clone() });
+        }
+        let words = array.as_any().downcast_ref::<DictionaryArray<Int32Type>>();
+        let texts = words.and_then(|words| words.values().as_any().downcast_ref::<StringArray>());
+        let (words, texts) = words.zip(texts).ok_or_else(|| found(array.data_type().to_string()))?;
+        Ok(Self { keys: Some(words.keys().clone()), texts: texts.clone() })
+    }
+
+    /// How many texts there are.
+    pub(super) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Where the row's text stands; `None` where the row has none.
+    pub(super) fn place(&self, at: usize) -> Option<usize> {
+        match &self.keys {
+            // A dictionary has no negative place; the reader has checked that each is in it.
+            Some(keys) => keys.is_valid(at).then(|| keys.value(at) as usize),
+            None => self.texts.is_valid(at).then_some(at),
+        }
+    }
+
+    /// The text at a place.
+    pub(super) fn text(&self, place: usize) -> &str {
+        self.texts.value(place)
+    }
+
+    /// What the row says.
+    pub(super) fn said(&self, at: usize) -> Option<&str> {
+        self.place(at).map(|place| self.text(place))
+    }
+
+    /// The same, as a record has it.
+    pub(super) fn lent(&self, at: usize) -> Option<Text<'_>> {
+        self.said(at).map(Text::Borrowed)
+    }
+}
+
+impl<T: Copy> Coded<T> {
+    pub(super) fn new(
+        batch: &RecordBatch,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Self, ReadError> {
+        let words = Words::new(batch, name)?;
+        let known = words.texts.iter().map(|text| text.and_then(&parse)).collect();
+        Ok(Self { name, words, known })
+    }
+
+    /// What the row says.
+    pub(super) fn read(&self, at: usize) -> Result<Option<T>, ReadError> {
+        let Some(place) = self.words.place(at) else { return Ok(None) };
+        let unknown = || bad(self.name, self.words.text(place), "the contract has no such word");
+        self.known[place].map(Some).ok_or_else(unknown)
+    }
+
+    /// The same, where its kind of record can't be without.
+    pub(super) fn required(&self, at: usize) -> Result<T, ReadError> {
+        self.read(at)?.ok_or_else(|| bad(self.name, "null", "its kind requires it"))
+    }
+}
+
+impl Numbers {
+    pub(super) fn new(words: &Words) -> Self {
+        Self(vec![Sym::NONE; words.len()])
+    }
+
+    /// The number of the name that the row says, checked when it is asked for first; [`Sym::NONE`] where it says none.
+    pub(super) fn named(
+        &mut self,
+        column: &'static str,
+        words: &Words,
+        at: usize,
+        fleet: &mut Fleet,
+    ) -> Result<Sym, ReadError> {
+        if let Some(place) = words.place(at).filter(|&place| self.0[place] == Sym::NONE) {
+            name(column, words.text(place))?;
+        }
+        Ok(self.number(words, at, fleet))
+    }
+
+    /// The number of what the row says.
+    pub(super) fn number(&mut self, words: &Words, at: usize, fleet: &mut Fleet) -> Sym {
+        let Some(place) = words.place(at) else { return Sym::NONE };
+        let known = &mut self.0[place];
+        if *known == Sym::NONE {
+            *known = fleet.intern(words.text(place));
+        }
+        *known
+    }
+}
