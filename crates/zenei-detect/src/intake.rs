@@ -63,6 +63,7 @@ struct Recent {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Boot {
     boot: u32,
+    /// Of the newest boot it may lag behind the lane's `newest`.
     highest: u32,
     missing: Vec<Missing>,
     /// Below it holes were forgotten.
@@ -305,7 +306,11 @@ impl Intake {
             let (device, to_seq) = (row.device, place.seq - 1);
             batch.gaps.push(Gap { device, boot: place.boot, from_seq, to_seq, at: self.now });
         }
-        lane.reach(place);
+        // What only goes on by one is in `newest` already: a boot's own memory is far away, and this is what nearly all records do.
+        if from != Some(place.seq) {
+            lane.catch_up(before);
+            lane.reach(place);
+        }
         row.released_at = self.now;
         lane.stamp(&mut row);
         batch.rows.push(row);
@@ -370,6 +375,15 @@ fn identity(row: &Row) -> u64 {
 }
 
 impl Lane {
+    /// Notes how far the newest boot has come, before something else than the next `seq` is noted.
+    fn catch_up(&mut self, newest: Option<Place>) {
+        let known =
+            newest.and_then(|Place { boot, seq }| Some((self.boots.iter_mut().find(|of| of.boot == boot)?, seq)));
+        if let Some((known, seq)) = known {
+            known.highest = known.highest.max(seq);
+        }
+    }
+
     /// Notes a place as released, beyond all of its boot.
     fn reach(&mut self, place: Place) {
         match self.boots.iter_mut().find(|boot| boot.boot == place.boot) {
@@ -391,6 +405,7 @@ impl Lane {
 
     /// Whether a place behind the newest one is new; notes it.
     fn take_behind(&mut self, place: Place) -> bool {
+        self.catch_up(self.newest);
         let Place { boot, seq } = place;
         let is_full = self.boots.len() >= MAX_BOOTS;
         let oldest = self.boots.first().map_or(0, |boot| boot.boot);

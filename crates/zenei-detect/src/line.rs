@@ -120,8 +120,8 @@ impl Line {
         self.go_on(now, before, batch, findings);
     }
 
-    /// Takes rows in order of hearing, as [`Line::ingest`] takes records: whole ones that a store kept, with names numbered by [`Line::fleet_mut`]; what was
-    /// found of them before (when they were released, whether late) is found anew.
+    /// Takes rows in order of hearing, as [`Line::ingest`] takes records: what a store kept, with names numbered by [`Line::fleet_mut`], not released yet and
+    /// not late.
     pub fn ingest_rows(
         &mut self,
         rows: impl IntoIterator<Item = Row>,
@@ -133,7 +133,7 @@ impl Line {
         for row in rows {
             let at = self.intake.now().max(EngineTime(row.heard_at.ms()));
             self.release(at, batch);
-            self.intake.take_row(Row { late: false, ..row }, at, batch);
+            self.intake.take_row(row, at, batch);
         }
         self.go_on(now, before, batch, findings);
     }

@@ -24,5 +24,5 @@ pub use hear::{hear, hear_with_keys};
 pub use keys::{KeysError, keyring};
 pub use layout::Layout;
 pub use ledger::{DropReason, Imbalance, Ledger};
-pub use parquet::{ParquetStore, StoredBatch, StoredRecord};
+pub use parquet::{Numbering, ParquetStore, Rows, StoredBatch, StoredRecord};
 pub use spool::{Source, Spool, SpoolError, SpoolMessage, SpoolOptions, SpoolReader, StoredMessage};

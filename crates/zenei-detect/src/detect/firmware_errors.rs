@@ -251,17 +251,18 @@ impl FirmwareErrors {
 
     /// Judges the hour that ends at `now`.
     pub fn close_hour(&mut self, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
-        let cells = self.cells.take().unwrap_or_else(|| Cells::of(&self.state.groups));
+        let mut cells = self.cells.take().unwrap_or_else(|| Cells::of(&self.state.groups));
         for (code, events) in core::mem::take(&mut self.state.counts) {
-            let weights = self.state.weights.remove(&code).unwrap_or_else(|| vec![0.0; self.state.groups.len()]);
-            let sums: Vec<Sums> =
-                events.iter().zip(&weights).map(|(&events, weight)| Sums { events, weight: weight / 24.0 }).collect();
-            let totals = Totals::of(&cells, &sums);
-            for version in &cells.versions {
-                self.weigh(version, code, &totals, &sums, now);
+            let none = || vec![0.0; self.state.groups.len()];
+            let weights = &*self.state.weights.entry(code).or_insert_with(none);
+            let quiet = cells.quiet.remove(&code).unwrap_or_else(|| Quiet::of(&cells, weights));
+            let heard: Vec<usize> = (0..events.len()).filter(|&at| events[at] > 0.0).collect();
+            for (version, quiet_version) in cells.versions.iter().zip(&quiet.versions) {
+                let hour = Hour { code, heard: &heard, events: &events, cells: &cells, quiet: &quiet, quiet_version };
+                self.weigh(version, &hour, now);
                 self.judge(version.fw, code, now, fleet, findings);
             }
-            self.state.weights.insert(code, weights);
+            cells.quiet.insert(code, quiet);
         }
         self.cells = Some(cells);
     }
@@ -334,6 +335,9 @@ impl FirmwareErrors {
             if let Some(weight) = weights.get_mut(&code).and_then(|weights| weights.get_mut(group as usize)) {
                 *weight = (*weight - share).max(0.0);
             }
+        }
+        if let Some(cells) = &mut self.cells {
+            cells.quiet.clear();
         }
     }
 
@@ -411,23 +415,35 @@ impl FirmwareErrors {
     }
 
     /// Adds an hour's events of one code to the case of one version.
-    fn weigh(&mut self, version: &Version, code: Sym, totals: &Totals, sums: &[Sums], now: EngineTime) {
-        let State { dispersion, cases, .. } = &mut self.state;
-        let dispersion = dispersion.get(&code).copied().unwrap_or(1.0).max(1.0);
-        let case = cases.entry((version.fw, code)).or_default();
+    fn weigh(&mut self, version: &Version, hour: &Hour<'_>, now: EngineTime) {
+        let State { groups, dispersion, cases, .. } = &mut self.state;
+        let dispersion = dispersion.get(&hour.code).copied().unwrap_or(1.0).max(1.0);
+        let case = cases.entry((version.fw, hour.code)).or_default();
         if case.started_ms == 0 {
             case.started_ms = now.ms() - HOUR_MS;
         }
-        // What the version under test has, and what is left for the others once all of the version is taken out.
-        let mut all: Vec<Split> = version.likes.iter().map(|&(like, _)| Split::new(totals.like[like])).collect();
-        let mut within: Vec<Split> = version.places.iter().map(|&place| Split::new(totals.place[place])).collect();
-        for &Member { at, like, place, updated } in &version.members {
-            all[like].take(sums[at], updated);
-            within[place].take(sums[at], updated);
+        let mut all = hour.quiet_version.all.clone();
+        // Places without an event say nothing.
+        let mut within: BTreeMap<usize, Split> = BTreeMap::new();
+        for &at in hour.heard {
+            let events = hour.events[at];
+            let of = |split: &mut Split| match (groups[at].fw == version.fw, groups[at].updated) {
+                (true, true) => split.tested.events += events,
+                (true, false) => {}
+                (false, _) => split.others.events += events,
+            };
+            let (like, place) = hour.cells.of_group[at];
+            if let Ok(like) = version.likes.binary_search_by_key(&like, |&(like, _)| like) {
+                of(&mut all[like]);
+            }
+            if let Ok(place) = version.places.binary_search(&place) {
+                of(within.entry(place).or_insert(hour.quiet_version.within[place]));
+            }
         }
         for of_site in version.by_site.chunk_by(|(a, _), (b, _)| a == b) {
             let site = case.sites.entry(of_site[0].0).or_default();
-            of_site.iter().for_each(|&(_, at)| *site = (site.0 + sums[at].events, site.1 + sums[at].weight));
+            let weights = &hour.quiet.weights;
+            of_site.iter().for_each(|&(_, at)| *site = (site.0 + hour.events[at], site.1 + weights[at]));
         }
         for (Split { tested, others }, (_, hw_rev)) in all.into_iter().zip(&version.likes) {
             if others.weight > 0.0 {
@@ -442,7 +458,7 @@ impl FirmwareErrors {
                 case.others_weight += others.weight;
             }
         }
-        for Split { tested, others } in within {
+        for Split { tested, others } in within.into_values() {
             case.within.add(tested.events, tested.weight, others.events, others.weight, dispersion);
         }
     }
@@ -560,13 +576,15 @@ struct Sums {
     weight: f64,
 }
 
-/// Which groups are alike, which stand in one place, and which run a version under test: found once a day for all codes.
+/// Which groups are alike, which stand in one place, and which run a version under test: found once a day.
 struct Cells {
     likes: usize,
     places: usize,
     /// Of each group, the number of its kind and that of its kind and site.
     of_group: Vec<(usize, usize)>,
     versions: Vec<Version>,
+    /// Of each code, an hour without an event; emptied where a weight has changed.
+    quiet: BTreeMap<Sym, Quiet>,
 }
 
 /// A version under test.
@@ -602,7 +620,7 @@ impl Cells {
         }
         let tested: BTreeSet<Sym> = groups.iter().filter(|group| group.updated).map(|group| group.fw).collect();
         let versions = tested.into_iter().map(|fw| Version::of(fw, groups, &of_group)).collect();
-        Self { likes: likes.len(), places: places.len(), of_group, versions }
+        Self { likes: likes.len(), places: places.len(), of_group, versions, quiet: BTreeMap::new() }
     }
 }
 
@@ -641,48 +659,76 @@ fn rates_of(
     of_kind.map(|(&(_, code), &rate)| (place(code), rate)).collect()
 }
 
-/// One code's hour over all versions: of like locks, and of like locks of one site.
-struct Totals {
-    like: Vec<Sums>,
-    place: Vec<Sums>,
+/// One code's hour for one version under test.
+struct Hour<'a> {
+    code: Sym,
+    /// Groups with events.
+    heard: &'a [usize],
+    /// Of each group.
+    events: &'a [f64],
+    cells: &'a Cells,
+    quiet: &'a Quiet,
+    quiet_version: &'a QuietVersion,
 }
 
-impl Totals {
-    fn of(cells: &Cells, sums: &[Sums]) -> Self {
-        let mut like = vec![Sums::default(); cells.likes];
-        let mut place = vec![Sums::default(); cells.places];
-        for (of, &(of_kind, of_place)) in sums.iter().zip(&cells.of_group) {
-            for total in [&mut like[of_kind], &mut place[of_place]] {
-                total.events += of.events;
-                total.weight += of.weight;
-            }
+/// One code's hour without an event: what is expected. Hours with events differ from it in a few places.
+struct Quiet {
+    /// Of each group.
+    weights: Vec<f64>,
+    /// Of each version under test.
+    versions: Vec<QuietVersion>,
+}
+
+/// A version under test against the others, on each of its kinds and in each of its places.
+struct QuietVersion {
+    all: Vec<Split>,
+    within: Vec<Split>,
+}
+
+impl Quiet {
+    fn of(cells: &Cells, per_day: &[f64]) -> Self {
+        let weights: Vec<f64> = per_day.iter().map(|weight| weight / 24.0).collect();
+        let mut likes = vec![0.0; cells.likes];
+        let mut places = vec![0.0; cells.places];
+        for (weight, &(like, place)) in weights.iter().zip(&cells.of_group) {
+            likes[like] += weight;
+            places[place] += weight;
         }
-        Self { like, place }
+        // What the version has, and what is left for the others once all of it is taken out.
+        let of_version = |version: &Version| {
+            let mut all: Vec<Split> = version.likes.iter().map(|&(like, _)| Split::new(likes[like])).collect();
+            let mut within: Vec<Split> = version.places.iter().map(|&place| Split::new(places[place])).collect();
+            for &Member { at, like, place, updated } in &version.members {
+                all[like].take(weights[at], updated);
+                within[place].take(weights[at], updated);
+            }
+            QuietVersion { all, within }
+        };
+        Self { versions: cells.versions.iter().map(of_version).collect(), weights }
     }
 }
 
 /// A version under test against the others.
+#[derive(Clone, Copy)]
 struct Split {
     tested: Sums,
     others: Sums,
 }
 
 impl Split {
-    fn new(total: Sums) -> Self {
-        Self { tested: Sums::default(), others: total }
+    fn new(weight: f64) -> Self {
+        Self { tested: Sums::default(), others: Sums { events: 0.0, weight } }
     }
 
-    /// Takes a group of the version out of the others; only updated locks are under test.
-    fn take(&mut self, sums: Sums, updated: bool) {
-        self.others.events = (self.others.events - sums.events).max(0.0);
-        self.others.weight -= sums.weight;
+    /// Takes the weight of a group of the version out of the others; only updated locks are under test.
+    fn take(&mut self, weight: f64, updated: bool) {
+        self.others.weight -= weight;
         // What is left of a difference of equal sums is no weight.
         if self.others.weight < 1e-9 {
             self.others.weight = 0.0;
         }
         if updated {
-            self.tested.events += sums.events;
-            self.tested.weight += sums.weight;
+            self.tested.weight += weight;
         }
     }
 }

@@ -22,7 +22,7 @@ pub use erase::{EraseError, OfLock};
 pub use ranges::SealedRange;
 pub use record::{StoredRecord, to_json};
 pub use rest::{DeadLetters, Gaps, StoredGap};
-pub use rows::Rows;
+pub use rows::{Numbering, Rows};
 
 use crate::control::{SealPlan, Sealed};
 use crate::dead_letter::DeadLetter;

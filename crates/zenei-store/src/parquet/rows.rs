@@ -1,50 +1,57 @@
 //! Rows as intake takes them, straight from columns: a replay of months costs what the detectors cost, not what names and texts cost. Knows Arrow and the
 //! fleet's index, no file. Called by `replay`.
 use super::ReadError;
-use super::batch::{StoredBatch, UNKNOWN_SITE, name, value};
-use super::words::Numbers;
+use super::batch::{StoredBatch, UNKNOWN_SITE, bad, name, value};
+use super::words::{Numbers, Words};
 use zenei_detect::{DeviceIx, Fleet, Labels, Row, Sym};
 use zenei_wire::{DeviceTime, EngineTime, GatewayTime};
 
-/// The rows of a batch, one after the other, numbered by one fleet.
+/// The numbers that one fleet gave to names and words, kept from batch to batch.
+#[derive(Debug, Default)]
+pub struct Numbering {
+    devices: Numbers<DeviceIx>,
+    site: Numbers<Sym>,
+    model: Numbers<Sym>,
+    hw_rev: Numbers<Sym>,
+    lot: Numbers<Sym>,
+    fw: Numbers<Sym>,
+    service: Numbers<Sym>,
+    gw: Numbers<Sym>,
+    client_version: Numbers<Sym>,
+}
+
+/// The rows of a batch, one after the other.
 #[derive(Debug)]
 pub struct Rows<'a> {
     batch: &'a StoredBatch,
     next: usize,
-    devices: Vec<Option<DeviceIx>>,
-    site: Numbers,
-    model: Numbers,
-    hw_rev: Numbers,
-    lot: Numbers,
-    fw: Numbers,
-    service: Numbers,
-    gw: Numbers,
-    client_version: Numbers,
+    numbering: &'a mut Numbering,
 }
 
 impl StoredBatch {
-    /// Its rows, from the first one on.
-    pub fn rows(&self) -> Rows<'_> {
-        let labels = &self.labels;
-        Rows {
-            batch: self,
-            next: 0,
-            devices: vec![None; self.heading.device_id.len()],
-            site: Numbers::new(&self.heading.site),
-            model: Numbers::new(&labels.model),
-            hw_rev: Numbers::new(&labels.hw_rev),
-            lot: Numbers::new(&labels.lot),
-            fw: Numbers::new(&labels.fw),
-            service: Numbers::new(&labels.service),
-            gw: Numbers::new(&labels.gw),
-            client_version: Numbers::new(&labels.client_version),
+    /// Its rows, from the first one on. `numbering`: of the fleet that is to number them.
+    pub fn rows<'a>(&'a self, numbering: &'a mut Numbering) -> Rows<'a> {
+        let (heading, labels) = (&self.heading, &self.labels);
+        numbering.devices.follow(&heading.device_id);
+        for (numbers, words) in [
+            (&mut numbering.site, &heading.site),
+            (&mut numbering.model, &labels.model),
+            (&mut numbering.hw_rev, &labels.hw_rev),
+            (&mut numbering.lot, &labels.lot),
+            (&mut numbering.fw, &labels.fw),
+            (&mut numbering.service, &labels.service),
+            (&mut numbering.gw, &labels.gw),
+            (&mut numbering.client_version, &labels.client_version),
+        ] {
+            numbers.follow(words);
         }
+        Rows { batch: self, next: 0, numbering }
     }
 }
 
 impl Rows<'_> {
     /// Adds the next rows to `out`, at most so many, as intake is to take them: not released yet. Gives how many; none after the last. Names are numbered in
-    /// the order in which intake would meet them. It must be the same `fleet` each time.
+    /// the order in which intake would meet them.
     ///
     /// # Errors
     /// As [`StoredBatch::heard`].
@@ -59,19 +66,28 @@ impl Rows<'_> {
 
     fn row(&mut self, at: usize, fleet: &mut Fleet) -> Result<Row, ReadError> {
         let StoredBatch { heading, labels, .. } = self.batch;
-        let device = self.device(at, fleet)?;
-        let labels = Labels {
-            model: self.model.number(&labels.model, at, fleet),
-            hw_rev: self.hw_rev.number(&labels.hw_rev, at, fleet),
-            lot: self.lot.number(&labels.lot, at, fleet),
-            fw: self.fw.number(&labels.fw, at, fleet),
-            service: self.service.number(&labels.service, at, fleet),
-            gw: self.gw.number(&labels.gw, at, fleet),
-            client_version: self.client_version.number(&labels.client_version, at, fleet),
+        let numbering = &mut *self.numbering;
+        let named = |text: &str| Ok(Some(fleet.number(name("device_id", text)?.as_str())));
+        let device = numbering.devices.of(&heading.device_id, at, named)?;
+        let device = device.ok_or_else(|| bad("device_id", "null", "each record is a device's"))?;
+        let mut word = |numbers: &mut Numbers<Sym>, words: &Words| {
+            let number = |text: &str| Ok::<_, ReadError>(Some(fleet.intern(text)).filter(|sym| *sym != Sym::NONE));
+            Ok::<_, ReadError>(numbers.of(words, at, number)?.unwrap_or(Sym::NONE))
         };
-        let site = match self.site.named("site", &heading.site, at, fleet)? {
-            Sym::NONE => fleet.intern(heading.site.said(at).unwrap_or(UNKNOWN_SITE)),
-            site => site,
+        let labels = Labels {
+            model: word(&mut numbering.model, &labels.model)?,
+            hw_rev: word(&mut numbering.hw_rev, &labels.hw_rev)?,
+            lot: word(&mut numbering.lot, &labels.lot)?,
+            fw: word(&mut numbering.fw, &labels.fw)?,
+            service: word(&mut numbering.service, &labels.service)?,
+            gw: word(&mut numbering.gw, &labels.gw)?,
+            client_version: word(&mut numbering.client_version, &labels.client_version)?,
+        };
+        let named = |text: &str| Ok(Some(fleet.intern(name("site", text)?.as_str())).filter(|sym| *sym != Sym::NONE));
+        let site = match (numbering.site.of(&heading.site, at, named)?, heading.site.place(at)) {
+            (Some(site), _) => site,
+            (None, Some(_)) => Sym::NONE,
+            (None, None) => fleet.intern(UNKNOWN_SITE),
         };
         Ok(Row {
             device,
@@ -90,18 +106,5 @@ impl Rows<'_> {
             uptime_s: value(&heading.uptime_s, at),
             body: self.batch.body(at)?.into_owned(),
         })
-    }
-
-    fn device(&mut self, at: usize, fleet: &mut Fleet) -> Result<DeviceIx, ReadError> {
-        let devices = &self.batch.heading.device_id;
-        let known = devices.place(at).map(|place| &mut self.devices[place]);
-        if let Some(&mut Some(device)) = known {
-            return Ok(device);
-        }
-        let device = fleet.number(name("device_id", devices.said(at).unwrap_or_default())?.as_str());
-        if let Some(known) = known {
-            *known = Some(device);
-        }
-        Ok(device)
     }
 }

@@ -197,7 +197,8 @@ fn arbitrary_rows_come_back_as_they_went_in_and_equal_rows_give_equal_bytes() {
 }
 
 fn read_rows(batch: &StoredBatch, fleet: &mut Fleet) -> Vec<Row> {
-    let (mut rows, mut read) = (batch.rows(), Vec::new());
+    let mut numbering = Numbering::default();
+    let (mut rows, mut read) = (batch.rows(&mut numbering), Vec::new());
     while rows.read(7, fleet, &mut read).unwrap() > 0 {}
     read
 }

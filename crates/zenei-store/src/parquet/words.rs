@@ -1,10 +1,9 @@
 //! Texts of a stored column, each distinct one once where its file has a dictionary: then a word of the contract is read, and a name numbered, once and not
 //! row by row. Knows Arrow, no file and no column's meaning. Called by `batch` and `rows`.
 use super::ReadError;
-use super::batch::{bad, name};
+use super::batch::bad;
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, DictionaryArray, PrimitiveArray, RecordBatch, StringArray};
-use zenei_detect::{Fleet, Sym};
 use zenei_wire::Text;
 
 /// A column of texts.
@@ -24,9 +23,13 @@ pub(super) struct Coded<T> {
     known: Vec<Option<T>>,
 }
 
-/// The numbers that a fleet gave the texts of a column, [`Sym::NONE`] before it was asked.
+/// The numbers that a fleet gave the texts of a column; `None` before it was asked. Batches of one file share their dictionary, and then these too.
 #[derive(Debug)]
-pub(super) struct Numbers(Vec<Sym>);
+pub(super) struct Numbers<T> {
+    /// Kept, so that no other dictionary can stand in the same place of the memory.
+    texts: Option<StringArray>,
+    known: Vec<Option<T>>,
+}
 
 impl Words {
     pub(super) fn new(batch: &RecordBatch, name: &'static str) -> Result<Self, ReadError> {
@@ -39,11 +42,6 @@ impl Words {
         let texts = words.and_then(|words| words.values().as_any().downcast_ref::<StringArray>());
         let (words, texts) = words.zip(texts).ok_or_else(|| found(array.data_type().to_string()))?;
         Ok(Self { keys: Some(words.keys().clone()), texts: texts.clone() })
-    }
-
-    /// How many texts there are.
-    pub(super) fn len(&self) -> usize {
-        self.texts.len()
     }
 
     /// Where the row's text stands; `None` where the row has none.
@@ -95,32 +93,34 @@ impl<T: Copy> Coded<T> {
     }
 }
 
-impl Numbers {
-    pub(super) fn new(words: &Words) -> Self {
-        Self(vec![Sym::NONE; words.len()])
+impl<T> Default for Numbers<T> {
+    fn default() -> Self {
+        Self { texts: None, known: Vec::new() }
+    }
+}
+
+impl<T: Copy> Numbers<T> {
+    /// Goes on to a batch's column.
+    pub(super) fn follow(&mut self, words: &Words) {
+        let parts = |texts: &StringArray| (texts.len(), texts.value_offsets().as_ptr(), texts.value_data().as_ptr());
+        if self.texts.as_ref().map(parts) != Some(parts(&words.texts)) {
+            self.texts = Some(words.texts.clone());
+            self.known.clear();
+            self.known.resize(words.texts.len(), None);
+        }
     }
 
-    /// The number of the name that the row says, checked when it is asked for first; [`Sym::NONE`] where it says none.
-    pub(super) fn named(
+    /// The number of what the row says, asked for with `number` where it is not known; `None` where the row says nothing, or no number was given.
+    pub(super) fn of<E>(
         &mut self,
-        column: &'static str,
         words: &Words,
         at: usize,
-        fleet: &mut Fleet,
-    ) -> Result<Sym, ReadError> {
-        if let Some(place) = words.place(at).filter(|&place| self.0[place] == Sym::NONE) {
-            name(column, words.text(place))?;
+        number: impl FnOnce(&str) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
+        let Some(place) = words.place(at) else { return Ok(None) };
+        if self.known[place].is_none() {
+            self.known[place] = number(words.text(place))?;
         }
-        Ok(self.number(words, at, fleet))
-    }
-
-    /// The number of what the row says.
-    pub(super) fn number(&mut self, words: &Words, at: usize, fleet: &mut Fleet) -> Sym {
-        let Some(place) = words.place(at) else { return Sym::NONE };
-        let known = &mut self.0[place];
-        if *known == Sym::NONE {
-            *known = fleet.intern(words.text(place));
-        }
-        *known
+        Ok(self.known[place])
     }
 }

@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use zenei_incident::{Inquiries, document};
 use zenei_store::disk::RealDisk;
-use zenei_store::{Layout, ParquetStore, StoredMessage};
+use zenei_store::{Layout, Numbering, ParquetStore, StoredMessage};
 
 /// How much is taken in one step: enough that steps cost nothing, little enough that memory stays flat. How records are split changes no result.
 const STEP_MESSAGES: usize = 1024;
@@ -166,11 +166,11 @@ fn store(path: &Path, course: &mut Course) -> Result<(), Failure> {
     let unread = |error| Failure::broken("the store can't be read", error);
     let store = ParquetStore::open_read_only(Arc::new(RealDisk), folder);
     let broken = |error| Failure::broken("the replay can't go on", error);
-    let mut rows = Vec::with_capacity(STEP_ROWS);
+    let (mut rows, mut numbering) = (Vec::with_capacity(STEP_ROWS), Numbering::default());
     let mut letters = store.dead_letters(None).map_err(unread)?;
     for batch in store.batches(None).map_err(unread)? {
         let batch = batch.map_err(unread)?;
-        let mut stored = batch.rows();
+        let mut stored = batch.rows(&mut numbering);
         while stored.read(STEP_ROWS, course.fleet(), &mut rows).map_err(unread)? > 0 {
             let latest = rows.iter().map(|row| row.heard_at).max();
             while let Some(letter) = latest.and_then(|latest| letters.next_up_to(latest)) {
