@@ -54,7 +54,7 @@ impl ParquetStore {
                 match kept.first() {
                     _ if taken == 0 => {}
                     Some(first) => {
-                        let bytes = written(first, &kept).map_err(SealError::from)?;
+                        let bytes = written(table, first, &kept).map_err(SealError::from)?;
                         write_whole(&*self.disk, &dir, &name, &bytes).map_err(failed("write", &path))?;
                     }
                     None => {
@@ -128,9 +128,13 @@ fn naming(table: Table, batch: &RecordBatch, device_id: &str) -> Result<Vec<bool
     }
 }
 
-fn written(first: &RecordBatch, kept: &[RecordBatch]) -> Result<Vec<u8>, ::parquet::errors::ParquetError> {
+fn written(
+    table: Table,
+    first: &RecordBatch,
+    kept: &[RecordBatch],
+) -> Result<Vec<u8>, ::parquet::errors::ParquetError> {
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, first.schema(), Some(properties(first)?))?;
+    let mut writer = ArrowWriter::try_new(&mut bytes, first.schema(), Some(properties(table, first)?))?;
     for batch in kept {
         writer.write(batch)?;
     }
