@@ -3,12 +3,15 @@
 //! What a lock reported before its update weighs it, so that locks that always complained don't accuse their new version; a code counts once per lock and
 //! hour, so that a burst is one event. Two tests run side by side: against all like locks, and within each site; the first must also stand without the
 //! site and the locks that speak loudest. Must not know simulators, incidents or stores. Called by the engine.
+mod cells;
+
 use super::lock::{Lock, RecordRef};
 use crate::anomaly::{Anomaly, Decision, DecisionReason, Evidence, Scope, ScopeKind};
 use crate::estimate::eprocess::RateRatio;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::line::Findings;
 use crate::rules::Rule;
+use cells::{Cells, Hour, Quiet, Split, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use zenei_wire::EngineTime;
@@ -569,83 +572,6 @@ impl FirmwareErrors {
     }
 }
 
-/// Events of an hour, and the events expected in it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    events: f64,
-    weight: f64,
-}
-
-/// Which groups are alike, which stand in one place, and which run a version under test: found once a day.
-struct Cells {
-    likes: usize,
-    places: usize,
-    /// Of each group, the number of its kind and that of its kind and site.
-    of_group: Vec<(usize, usize)>,
-    versions: Vec<Version>,
-    /// Of each code, an hour without an event; emptied where a weight has changed.
-    quiet: BTreeMap<Sym, Quiet>,
-}
-
-/// A version under test.
-struct Version {
-    fw: Sym,
-    members: Vec<Member>,
-    /// The kinds that it runs on, by number, each with its board.
-    likes: Vec<(usize, Sym)>,
-    /// The kinds and sites that it runs on, by number.
-    places: Vec<usize>,
-    /// The groups under test by their sites.
-    by_site: Vec<(Sym, usize)>,
-}
-
-/// A group that runs the version.
-struct Member {
-    at: usize,
-    /// Places in the version's own lists.
-    like: usize,
-    place: usize,
-    updated: bool,
-}
-
-impl Cells {
-    fn of(groups: &[Group]) -> Self {
-        let mut likes: BTreeMap<Like, usize> = BTreeMap::new();
-        let mut places: BTreeMap<(Like, Sym), usize> = BTreeMap::new();
-        let mut of_group = Vec::with_capacity(groups.len());
-        for group in groups {
-            let (next_like, next_place) = (likes.len(), places.len());
-            let like = *likes.entry(group.like).or_insert(next_like);
-            of_group.push((like, *places.entry((group.like, group.site)).or_insert(next_place)));
-        }
-        let tested: BTreeSet<Sym> = groups.iter().filter(|group| group.updated).map(|group| group.fw).collect();
-        let versions = tested.into_iter().map(|fw| Version::of(fw, groups, &of_group)).collect();
-        Self { likes: likes.len(), places: places.len(), of_group, versions, quiet: BTreeMap::new() }
-    }
-}
-
-impl Version {
-    fn of(fw: Sym, groups: &[Group], of_group: &[(usize, usize)]) -> Self {
-        let mine = || groups.iter().enumerate().filter(|(_, group)| group.fw == fw);
-        let mut likes: Vec<(usize, Sym)> = mine().map(|(at, group)| (of_group[at].0, group.like.hw_rev)).collect();
-        let mut places: Vec<usize> = mine().map(|(at, _)| of_group[at].1).collect();
-        let mut by_site: Vec<(Sym, usize)> =
-            mine().filter(|(_, group)| group.updated).map(|(at, group)| (group.site, at)).collect();
-        by_site.sort_unstable();
-        likes.sort_unstable();
-        likes.dedup();
-        places.sort_unstable();
-        places.dedup();
-        let members = mine().map(|(at, group)| Member {
-            at,
-            like: likes.partition_point(|&(like, _)| like < of_group[at].0),
-            place: places.partition_point(|&place| place < of_group[at].1),
-            updated: group.updated,
-        });
-        Self { fw, members: members.collect(), likes, places, by_site }
-    }
-}
-
 /// The rates of a kind by their places in `codes`, so that a day goes through them in a row; each code that was ever heard gets one.
 fn rates_of(
     like: Like,
@@ -657,80 +583,6 @@ fn rates_of(
     let of_kind = rates.range((like, Sym::NONE)..=(like, Sym(u32::MAX)));
     let place = |code: Sym| codes.partition_point(|&(other, ..)| other < code);
     of_kind.map(|(&(_, code), &rate)| (place(code), rate)).collect()
-}
-
-/// One code's hour for one version under test.
-struct Hour<'a> {
-    code: Sym,
-    /// Groups with events.
-    heard: &'a [usize],
-    /// Of each group.
-    events: &'a [f64],
-    cells: &'a Cells,
-    quiet: &'a Quiet,
-    quiet_version: &'a QuietVersion,
-}
-
-/// One code's hour without an event: what is expected. Hours with events differ from it in a few places.
-struct Quiet {
-    /// Of each group.
-    weights: Vec<f64>,
-    /// Of each version under test.
-    versions: Vec<QuietVersion>,
-}
-
-/// A version under test against the others, on each of its kinds and in each of its places.
-struct QuietVersion {
-    all: Vec<Split>,
-    within: Vec<Split>,
-}
-
-impl Quiet {
-    fn of(cells: &Cells, per_day: &[f64]) -> Self {
-        let weights: Vec<f64> = per_day.iter().map(|weight| weight / 24.0).collect();
-        let mut likes = vec![0.0; cells.likes];
-        let mut places = vec![0.0; cells.places];
-        for (weight, &(like, place)) in weights.iter().zip(&cells.of_group) {
-            likes[like] += weight;
-            places[place] += weight;
-        }
-        // What the version has, and what is left for the others once all of it is taken out.
-        let of_version = |version: &Version| {
-            let mut all: Vec<Split> = version.likes.iter().map(|&(like, _)| Split::new(likes[like])).collect();
-            let mut within: Vec<Split> = version.places.iter().map(|&place| Split::new(places[place])).collect();
-            for &Member { at, like, place, updated } in &version.members {
-                all[like].take(weights[at], updated);
-                within[place].take(weights[at], updated);
-            }
-            QuietVersion { all, within }
-        };
-        Self { versions: cells.versions.iter().map(of_version).collect(), weights }
-    }
-}
-
-/// A version under test against the others.
-#[derive(Clone, Copy)]
-struct Split {
-    tested: Sums,
-    others: Sums,
-}
-
-impl Split {
-    fn new(weight: f64) -> Self {
-        Self { tested: Sums::default(), others: Sums { events: 0.0, weight } }
-    }
-
-    /// Takes the weight of a group of the version out of the others; only updated locks are under test.
-    fn take(&mut self, weight: f64, updated: bool) {
-        self.others.weight -= weight;
-        // What is left of a difference of equal sums is no weight.
-        if self.others.weight < 1e-9 {
-            self.others.weight = 0.0;
-        }
-        if updated {
-            self.tested.weight += weight;
-        }
-    }
 }
 
 impl Case {
