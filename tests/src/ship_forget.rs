@@ -1,7 +1,7 @@
 //! Is a lock gone everywhere after `zenei forget`, and is everybody else's record still there? A simulated fleet that is shipped to ClickHouse; the command is
 //! killed at random points before it may end. Must not know what is in a record. Part of the end-to-end tests.
 use crate::between::Spoil;
-use crate::bound::within;
+use crate::bound::{Deadline, look_again, within};
 use crate::clickhouse::{Ground, shipped_all};
 use crate::program::{lines, run, simulator, succeed};
 use crate::random::Random;
@@ -83,7 +83,10 @@ fn a_lock_that_is_forgotten_is_gone_from_both_stores_also_after_kills_and_nobody
     for _ in 0..KILLS {
         let mut command = ground.site.zenei(&["forget", &device]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the command starts");
-        std::thread::sleep(Duration::from_millis(random.below(KILL_MS_MAX)));
+        let point = Deadline::after(Duration::from_millis(random.below(KILL_MS_MAX)));
+        while !point.is_over() {
+            look_again();
+        }
         // It may have ended by now: then there is nobody to kill.
         let _ = kill_process(Pid::from_child(&child), Signal::KILL);
         let ended = child.wait().expect("a child can be waited for");

@@ -256,12 +256,12 @@ mod tests {
         let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
         let later = Anomaly { window_ms: 1_000, at: EngineTime(2_000), ..anomaly("A", 1) };
         let thin = Anomaly { at: EngineTime(1_000), evidence: later.evidence[..1].to_vec(), ..later.clone() };
-        let taken = driver.take(NOW, &found(&[thin.clone()])).unwrap();
+        let taken = driver.take(NOW, &found(std::slice::from_ref(&thin))).unwrap();
         assert_eq!((taken.anomalies, taken.events, taken.decisions), (1, 0, 1));
         assert_eq!(driver.control().decisions().unwrap()[0].reason, DecisionReason::Unconfirmed);
         let again = Taken { repeated: 1, ..Taken::default() };
-        assert_eq!(driver.take(NOW, &found(&[thin.clone()])).unwrap(), again);
-        let taken = driver.take(NOW, &found(&[later.clone()])).unwrap();
+        assert_eq!(driver.take(NOW, &found(std::slice::from_ref(&thin))).unwrap(), again);
+        let taken = driver.take(NOW, &found(std::slice::from_ref(&later))).unwrap();
         assert_eq!((taken.repeated, taken.events, taken.decisions, taken.opened.len()), (1, 1, 0, 1));
         // Told in any order after that, they change nothing.
         for known in [later, thin] {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use tokio::sync::watch;
 use zenei_detect::{Anomaly, Batch, Findings, Fleet, Heard, Line, Row, Rules};
-use zenei_store::clickhouse::{Feed, Past, RecordsError, Told, Trouble, Unreadable};
+use zenei_store::clickhouse::{EachHeard, Feed, Past, RecordsError, Told, Trouble, Unreadable};
 use zenei_store::control::{TailProgress, TailStep, Tailed};
 use zenei_store::disk::SimDisk;
 use zenei_store::parquet::ReadError;
@@ -253,11 +253,7 @@ impl Feed for FakeFeed {
         Ok(Vec::new())
     }
 
-    fn past(
-        &self,
-        _: Past,
-        _: &mut dyn FnMut(&[Unreadable], Option<&StoredBatch>) -> Result<(), ReadError>,
-    ) -> Result<Option<EngineTime>, RecordsError> {
+    fn past(&self, _: Past, _: &mut EachHeard<'_>) -> Result<Option<EngineTime>, RecordsError> {
         Ok(None)
     }
 }

@@ -1,7 +1,8 @@
 //! What many gateways shipped, as one desk reads it: which shipments are new, and the records of a slice of time in the order of hearing. The feed is
 //! sorted by that time, so that reading costs what is new, however much the tables hold. Knows no engine. Called by the tail.
 use super::reader::{
-    EARLIEST_MS, FORM, LATEST_MS, RecordsError, Unreadable, each_batch, each_heard, heard_between, unreadable,
+    EARLIEST_MS, EachHeard, FORM, LATEST_MS, RecordsError, Unreadable, each_batch, each_heard, heard_between,
+    unreadable,
 };
 use super::server::Server;
 use super::trouble::Trouble;
@@ -73,11 +74,7 @@ pub trait Feed {
     ///
     /// # Errors
     /// As [`Feed::rows`].
-    fn past(
-        &self,
-        after: Past,
-        each: &mut dyn FnMut(&[Unreadable], Option<&StoredBatch>) -> Result<(), ReadError>,
-    ) -> Result<Option<EngineTime>, RecordsError>;
+    fn past(&self, after: Past, each: &mut EachHeard<'_>) -> Result<Option<EngineTime>, RecordsError>;
 }
 
 /// How far back what is older than the feed is read.
@@ -217,11 +214,7 @@ impl Feed for ClickHouseFeed {
         Ok(unreadable(&self.server, &self.form, &wanted.join(" OR "))?)
     }
 
-    fn past(
-        &self,
-        past: Past,
-        each: &mut dyn FnMut(&[Unreadable], Option<&StoredBatch>) -> Result<(), ReadError>,
-    ) -> Result<Option<EngineTime>, RecordsError> {
+    fn past(&self, past: Past, each: &mut EachHeard<'_>) -> Result<Option<EngineTime>, RecordsError> {
         let (server, form) = (&self.server, &self.form);
         let first = format!("SELECT minOrNull(toUnixTimestamp64Milli(heard_at)) AS at_ms FROM {}", form.table("feed"));
         let end_ms = match past {

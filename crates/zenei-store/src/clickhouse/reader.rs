@@ -99,6 +99,9 @@ pub(super) fn unreadable(server: &Server, form: &Form, wanted: &str) -> Result<V
     Ok(letters.into_iter().filter_map(of_lock).collect())
 }
 
+/// Who takes records in the order of hearing: what could not be read until the last record of a batch was heard, and the batch; after the last one, none.
+pub type EachHeard<'a> = dyn FnMut(&[Unreadable], Option<&StoredBatch>) -> Result<(), ReadError> + 'a;
+
 /// Hands over every record heard after `after` and up to `up_to`, in the order of hearing over all gateways; what two gateways heard comes twice. With each batch comes
 /// what could not be read until its last record was heard, and after the last batch the rest of it. A day is asked for at a time, which the server sorts; here one
 /// batch at a time is in memory.
@@ -110,7 +113,7 @@ pub fn each_heard(
     form: &Form,
     after: GatewayTime,
     up_to: GatewayTime,
-    each: &mut dyn FnMut(&[Unreadable], Option<&StoredBatch>) -> Result<(), ReadError>,
+    each: &mut EachHeard<'_>,
 ) -> Result<(), RecordsError> {
     let wanted = "heard_at > fromUnixTimestamp64Milli({after:Int64}, 'UTC') AND heard_at <= fromUnixTimestamp64Milli({up_to:Int64}, 'UTC')";
     let sql = query(form, wanted, HEARING);
