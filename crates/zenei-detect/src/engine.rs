@@ -24,8 +24,8 @@ const KEEPS_MS: i64 = 45 * DAY_MS;
 /// How much more charge an operation may take because of a failing battery. At three quarters of its voltage a motor that loses 0.3 of it in its winding runs at
 /// (0.75 - 0.3) / (1 - 0.3) of its speed at the same current, so 1.56 times as long; what the detector takes out for speed comes on top.
 const BATTERY_EFFORT_MAX: f64 = 1.6;
-/// How much more unlike its template a current profile may be because of a failing battery. A guess: a slow motor spends its travel's time elsewhere, and on sound simulated
-/// locks with empty batteries this made no more than three times the usual distance.
+/// How much more unlike its template a current profile may be because of a failing battery. A guess: a slow motor spends its travel's time elsewhere, and in the
+/// fleet benchmark empty batteries made no more than three times the usual distance.
 const BATTERY_SHAPE_MAX: f64 = 4.0;
 
 /// All locks and all detectors.

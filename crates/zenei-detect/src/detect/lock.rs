@@ -210,6 +210,8 @@ impl Lock {
     pub fn battery_replaced(&mut self) {
         self.rest_mv = Told::default();
         self.resistance_ohm = 0.0;
+        self.discharged = 0.0;
+        self.load_v = self.load_ref_v;
     }
 
     /// Takes an operation; gives it with its conditions where it ran to its end. Without a voltage at rest it tells no resistance.
@@ -380,6 +382,21 @@ mod tests {
         assert_eq!(lock.operation(&OP, 2_000).unwrap().resistance_ohm, Some(0.8));
         lock.battery_replaced();
         assert!(lock.operation(&OP, 2_000).is_none(), "nobody knows what the new battery gives");
+    }
+
+    #[test]
+    fn a_battery_is_low_by_either_sign_until_another_one_is_put_in() {
+        let mut lock = lock(None);
+        (0..40).for_each(|_| drop(lock.operation(&OP, 1)));
+        assert!(!lock.is_low());
+        lock.operation(&Op { battery_min_mv: Some(Millivolts(1_900)), ..OP }, STATE_AGE_MS_MAX + 1).unwrap();
+        assert!(lock.is_low());
+        lock.battery_replaced();
+        assert!(!lock.is_low());
+        lock.state(&State { battery_pct: Some(Percent(30)), ..State::default() }, 2);
+        assert!(lock.is_low());
+        lock.battery_replaced();
+        assert!(!lock.is_low());
     }
 
     #[test]
