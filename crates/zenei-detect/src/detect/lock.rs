@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn a_battery_is_low_by_either_sign_until_another_one_is_put_in() {
         let mut lock = lock(None);
-        (0..40).for_each(|_| drop(lock.operation(&OP, 1)));
+        assert_eq!((0..40).filter_map(|_| lock.operation(&OP, 1)).count(), 40);
         assert!(!lock.is_low());
         lock.operation(&Op { battery_min_mv: Some(Millivolts(1_900)), ..OP }, STATE_AGE_MS_MAX + 1).unwrap();
         assert!(lock.is_low());
