@@ -209,18 +209,25 @@ impl Ailments {
         self.is_on(Single::S6, at_ms)
     }
 
-    /// How a record of this moment leaves the lock.
-    pub(crate) fn manner<'a>(&self, world: &'a World, kinds: &Kinds, version: usize, at_ms: i64) -> Manner<'a> {
+    /// How a record of this moment leaves a lock whose link loses this share by nature.
+    pub(crate) fn manner<'a>(
+        &self,
+        world: &'a World,
+        kinds: &Kinds,
+        version: usize,
+        loss: f64,
+        at_ms: i64,
+    ) -> Manner<'a> {
         let drift = world.drifts(at_ms, self.without).find(|altered| match altered.by {
             Alterer::Version(by) => by == version,
             Alterer::Client(by) => by == kinds.app || by == kinds.hub,
         });
         if self.own.is_empty() {
-            return Manner { drift, ..Manner::default() };
+            return Manner { drift, bad_share: loss, ..Manner::default() };
         }
         Manner {
             mute: self.is_mute(at_ms),
-            bad_share: self.sum(Single::S5, at_ms),
+            bad_share: loss + self.sum(Single::S5, at_ms),
             clock_ms: (self.sum(Single::S4, at_ms) * 3_600_000.0) as i64,
             drift,
         }

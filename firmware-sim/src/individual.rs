@@ -5,6 +5,9 @@ use crate::motor::SEGMENTS;
 use crate::rng::{Draws, Purpose};
 use crate::scenario::Scenario;
 
+/// More than this is no sound link; where the fault of lost records begins.
+const LOSS_MAX: f64 = 0.01;
+
 /// One lock's constants.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Individual {
@@ -44,6 +47,8 @@ pub(crate) struct Individual {
     pub(crate) boots: u32,
     /// Days since the last restart at the start of the run.
     pub(crate) uptime_days: f64,
+    /// Share of records that never arrive, and of those that come twice.
+    pub(crate) loss: f64,
 }
 
 /// Draws one lock's constants.
@@ -72,6 +77,7 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize, kinds: &Kinds) -
         state_phase: draws.uniform(),
         boots: 2 + draws.below(40) as u32,
         uptime_days: 60.0 * draws.uniform(),
+        loss: (scenario.radio.loss_share * draws.factor(scenario.radio.loss_sigma)).min(LOSS_MAX),
     }
 }
 

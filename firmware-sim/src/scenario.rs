@@ -371,6 +371,10 @@ pub struct Radio {
     pub offline_sigma: f64,
     /// Longest, minutes.
     pub offline_min_max: f64,
+    /// Median share of records that never arrive, and of those that come twice; 0 to 0.01.
+    pub loss_share: f64,
+    /// Standard deviation of its logarithm between locks.
+    pub loss_sigma: f64,
 }
 
 /// Observation noise (standard deviations) and the steps of the converters.

@@ -160,8 +160,12 @@ impl Trial<'_> {
             Single::H5 => evidence::enough(of(Statistic::Resistance)),
             Single::H6 => evidence::enough([of(Statistic::Resistance), of(Statistic::RestVoltage)].concat()),
             Single::H8 => evidence::enough(of(Statistic::RestVoltage)),
-            Single::S4 => evidence::first_heard(&faulty, ramp.onset_ms, &[Fate::Altered]),
-            Single::S5 => evidence::first_heard(&faulty, ramp.onset_ms, &[Fate::Lost, Fate::Doubled]),
+            Single::S4 => evidence::first_altered(&faulty, ramp.onset_ms),
+            Single::S5 => {
+                let sound =
+                    crate::individual::draw(&self.world.scenario, self.world.seed, lock, &self.kinds[lock]).loss;
+                evidence::enough(evidence::link(&faulty, sound, ramp))
+            }
             Single::S6 => evidence::silent(evidence::unheard(&faulty, ramp.onset_ms, ramp.until_ms).collect()),
             Single::S1 | Single::C2 | Single::C3 | Single::C5 => None,
         };

@@ -43,7 +43,7 @@ fn the_first_day_of_the_demo_keeps_its_bytes() {
     let mut fleet = Fleet::new(&Scenario::demo().unwrap(), 1).unwrap();
     let mut messages = Vec::new();
     fleet.advance(fleet.start_ms() + DAY_MS, &mut messages);
-    assert_eq!((messages.len(), fingerprint(&messages)), (8601, 0xa6aa_b160_836a_b84b));
+    assert_eq!((messages.len(), fingerprint(&messages)), (8600, 11_223_892_421_237_718_408));
 }
 
 fn each_record(messages: &[Message], mut each: impl FnMut(&Message, &Record<'_>)) {
@@ -67,8 +67,32 @@ fn the_same_seed_gives_the_same_bytes_in_whatever_steps() {
 }
 
 #[test]
+fn a_sound_link_loses_and_doubles_the_share_that_the_scenario_states() {
+    let mut scenario = small();
+    (scenario.radio.loss_share, scenario.radio.loss_sigma) = (0.01, 0.0);
+    let (mut heard, mut doubled, mut lost) = (0_u32, 0_u32, 0_u32);
+    let mut last: HashMap<usize, (u32, u32)> = HashMap::new();
+    each_record(&run(&scenario, 9, DAY_MS), |message, record| {
+        let (boot, seq) = (record.boot.unwrap(), record.seq.unwrap());
+        heard += 1;
+        if let Some((last_boot, last_seq)) = last.insert(message.lock, (boot, seq))
+            && last_boot == boot
+        {
+            doubled += u32::from(seq == last_seq);
+            lost += seq.saturating_sub(last_seq + 1);
+        }
+    });
+    // Four standard deviations of a count.
+    let expected = 0.01 * f64::from(heard);
+    let near = |count: u32| (f64::from(count) - expected).abs() < 4.0 * expected.sqrt();
+    assert!(expected > 20.0 && near(doubled) && near(lost), "{heard} heard, {doubled} doubled, {lost} lost");
+}
+
+#[test]
 fn every_record_reads_back_in_order_of_boot_and_seq_without_a_hole() {
-    let messages = run(&small(), 9, DAY_MS);
+    let mut scenario = small();
+    scenario.radio.loss_share = 0.0;
+    let messages = run(&scenario, 9, DAY_MS);
     let mut last: HashMap<usize, (u32, u32, i64)> = HashMap::new();
     let (mut cbor, mut arrays) = (0, 0);
     each_record(&messages, |message, record| {

@@ -328,7 +328,7 @@ impl Lock {
 
     fn say_state_by<L: Listener>(&mut self, at: &mut At<'_, L>, mut draws: Draws) {
         if !L::MESSAGES {
-            let manner = self.ailments.manner(at.world, &self.kinds, self.version, at.at_ms);
+            let manner = self.ailments.manner(at.world, &self.kinds, self.version, self.one.loss, at.at_ms);
             self.speech.pass(&manner, zenei_wire::Kind::State, at.at_ms, at.listener);
             return;
         }
@@ -376,7 +376,7 @@ impl Lock {
 
     fn say<L: Listener>(&mut self, at: &mut At<'_, L>, delay_ms: i64, all: bool, client: Option<&str>, body: Body<'_>) {
         let firmware = at.world.scenario.firmware[self.version].version.as_str();
-        let manner = self.ailments.manner(at.world, &self.kinds, self.version, at.at_ms);
+        let manner = self.ailments.manner(at.world, &self.kinds, self.version, self.one.loss, at.at_ms);
         let labels = Labels { firmware, client, all, manner };
         self.speech.say(at.identity, &labels, at.at_ms, delay_ms, body, at.listener);
     }

@@ -48,6 +48,7 @@ fn run(scenario: &Scenario) -> Result<(), ScenarioError> {
     within("days", scenario.days, 0.001, 3660.0, "above 0, at most 3,660")?;
     within("locks", scenario.locks as f64, 1.0, 1e7, "1 to 10,000,000")?;
     within("report.profile_samples", scenario.report.profile_samples as f64, 2.0, 64.0, "2 to 64")?;
+    within("radio.loss_share", scenario.radio.loss_share, 0.0, 0.01, "0 to 0.01")?;
     within("report.profile_share", scenario.report.profile_share, 0.0, 1.0, "0 to 1")?;
     within("control.retries", scenario.control.retries as f64, 0.0, 3.0, "0 to 3")?;
     within("noise.step_mv", scenario.noise.step_mv, 0.01, 100.0, "0.01 to 100")?;

@@ -1,6 +1,7 @@
 //! From two runs of a lock, with a fault and without, to when the fault could be known: likelihood ratios on the scenario's stated noise, and
 //! what a person noticed. Knows no detector. Called by `truth`.
 use crate::calendar::DAY_MS;
+use crate::fault::Ramp;
 use crate::message::{Beat, Fate, Listener, Message};
 use crate::operation::Observed;
 
@@ -8,6 +9,9 @@ use crate::operation::Observed;
 const DETECTABLE: f64 = 9.2;
 /// How many records must be missing where none should be: each is worth one unit of the expected log likelihood ratio (a Poisson rate gone to 0).
 const MISSING: usize = 10;
+
+/// No link is taken to lose fewer records than one in a million.
+const LINK_BEST: f64 = 1e-6;
 
 /// Which observation tells a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +105,12 @@ fn bernoulli(faulty: f64, sound: f64) -> f64 {
     term(faulty, sound) + term(1.0 - faulty, 1.0 - sound)
 }
 
+/// The same of a trial with two bad outcomes of one probability each.
+fn trinomial(faulty: f64, sound: f64) -> f64 {
+    let faulty = faulty.min(0.49);
+    2.0 * faulty * (faulty / sound).ln() + (1.0 - 2.0 * faulty) * ((1.0 - 2.0 * faulty) / (1.0 - 2.0 * sound)).ln()
+}
+
 /// The evidence of requests of which this share meets an error, where `sound` of them do anyway.
 pub(super) fn requests(share: f64, sound: f64, at_ms: impl Iterator<Item = i64>) -> Vec<Evidence> {
     let each = bernoulli(share.clamp(sound, 0.999), sound);
@@ -131,16 +141,17 @@ pub(super) fn customer(faulty: &Trace, sound: &Trace) -> Option<i64> {
     pairs(faulty, sound).find(noticed).map(|(faulty, _)| faulty.at_ms)
 }
 
-/// When a number that can't be right is first heard from a time on: a hole, a copy, a wrong clock, a field that drifted. Before that it is another fault's.
-pub(super) fn first_heard(trace: &Trace, from_ms: i64, marks: &[Fate]) -> Option<i64> {
-    let at = trace.said.iter().position(|(at_ms, fate)| *at_ms >= from_ms && marks.contains(fate))?;
-    let heard = |(_, fate): &&(i64, Fate)| match fate {
-        Fate::Sent | Fate::Doubled | Fate::Altered => true,
-        // Held counts as heard when it was said: backlogs are short beside the days that matter here.
-        Fate::Held => true,
-        Fate::Lost => false,
-    };
-    trace.said[at..].iter().find(heard).map(|(at_ms, _)| *at_ms)
+/// When a number that can't be right is first heard from a time on: a wrong clock, a field that drifted. Before that it is another fault's.
+/// A record that is held counts as heard when it was said: backlogs are short beside the days that matter here.
+pub(super) fn first_altered(trace: &Trace, from_ms: i64) -> Option<i64> {
+    trace.said.iter().find(|(at_ms, fate)| *at_ms >= from_ms && *fate == Fate::Altered).map(|(at_ms, _)| *at_ms)
+}
+
+/// The evidence of a link's records: each is lost, comes twice or comes once, where a sound link loses the share `sound` and doubles as many.
+pub(super) fn link(trace: &Trace, sound: f64, ramp: &Ramp) -> Vec<Evidence> {
+    let sound = sound.max(LINK_BEST);
+    let sent = trace.said.iter().filter(|(at_ms, _)| ramp.is_on(*at_ms));
+    sent.map(|&(at_ms, _)| (at_ms, trinomial(sound + ramp.value(at_ms), sound))).collect()
 }
 
 /// The times of records that were not heard when they were due.
@@ -191,6 +202,18 @@ mod tests {
         assert!(bernoulli(0.02, 0.01) < bernoulli(0.1, 0.01) && bernoulli(0.01, 0.01).abs() < 1e-12);
         // 0.1 ln 10 + 0.9 ln(0.9/0.99)
         assert!((bernoulli(0.1, 0.01) - 0.14448).abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_link_is_told_by_what_it_loses_and_what_it_doubles() {
+        // 2 · 0.03 ln 100 + 0.94 ln(0.94 / 0.9994)
+        assert!((trinomial(0.03, 3e-4) - 0.21871).abs() < 1e-4 && trinomial(3e-4, 3e-4).abs() < 1e-12);
+        assert!(trinomial(0.9, 1e-3).is_finite());
+        let ramp = |strength| Ramp { onset_ms: 50, until_ms: 80, ramp_ms: 0.0, strength, power: 1.0, holds: true };
+        let trace = Trace { said: (0..100).map(|at_ms| (at_ms, Fate::Sent)).collect(), ..Trace::default() };
+        let known = |strength| enough(link(&trace, 3e-4, &ramp(strength)));
+        assert_eq!(link(&trace, 3e-4, &ramp(0.1)).len(), 30);
+        assert!(known(0.25) < known(0.1) && known(0.1).is_some() && known(0.003).is_none());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Operations that end badly, or that needed more than one attempt, more often than they should: a brush without contact, a bolt that meets something.
 //!
 //! An operation is troubled when it ends in a jam, a stall or a timeout, when the motor ran far longer than it does on this lock and way, or when it ran longer though
-//! it took no more current: friction costs both, an attempt that went nowhere costs time alone. Troubled operations of a few minutes are one: a person tries again. Their share is compared with that of the lock's own past drawn to its model's. Must not know incidents or stores.
+//! it took no more current: friction costs both, an attempt that went nowhere costs time alone. Troubled operations of a few minutes are one: a person tries again. Their share is compared with that of the lock's own past drawn to its model's,
+//! the less the more locks of the model differ. A lock's first operations are learned, not judged: what it does from the start is normal for it. Must not know incidents or stores.
 //! Called by the engine.
 use super::Glance;
 use super::lanes::{Suspects, forget, lane};
@@ -31,8 +32,12 @@ const IDLE_MA: f32 = 0.04;
 const IDLE_SIGMAS: f32 = 4.0;
 /// One operation moves the mean by at most so many times the noise.
 const CLIP: f32 = 3.0;
-/// Imagined operations at the model's share in a lock's own.
+/// Operations of a lock that are learned, not judged: three days of use. A guess.
+const LEARNED: f32 = 20.0;
+/// Imagined operations at the model's share in a lock's own, where locks differ no more than by chance; a guess: a month of use.
 const OWN_WEIGHT: f64 = 200.0;
+/// Imagined locks that differ so little, until the model's own have shown how they differ. A guess.
+const ALIKE: f64 = 50.0;
 /// Imagined operations at the prior share in a model's.
 const MODEL_WEIGHT: f64 = 2_000.0;
 /// An alarm is repeated after so long, while it lasts.
@@ -53,14 +58,19 @@ pub struct Trouble {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
     lanes: Vec<Lane>,
-    models: BTreeMap<Sym, Shares>,
+    models: BTreeMap<Sym, Model>,
     suspects: Suspects,
 }
 
+/// What the locks of a model do.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Shares {
+struct Model {
     troubled: f64,
     operations: f64,
+    /// Locks whose first operations are learned, the mean over them of the troubled share, and of its square, as sums.
+    locks: f64,
+    shares: f64,
+    squares: f64,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -86,6 +96,31 @@ struct Way {
     log_ma: f32,
     noise: f32,
     count: f32,
+}
+
+impl Model {
+    fn share(&self, prior: f64) -> f64 {
+        (self.troubled + MODEL_WEIGHT * prior) / (self.operations + MODEL_WEIGHT)
+    }
+
+    /// Takes a lock's first operations. Of a binomial count k of n, k (k - 1) / (n (n - 1)) is the square of the share without bias.
+    fn learn(&mut self, troubled: f64) {
+        let operations = f64::from(LEARNED);
+        self.locks += 1.0;
+        self.shares += troubled / operations;
+        self.squares += troubled * (troubled - 1.0) / (operations * (operations - 1.0));
+    }
+
+    /// How many operations at the model's share a lock's own are worth: the sum of a beta distribution's parameters with the mean and variance that the locks'
+    /// shares have.
+    fn own_weight(&self, share: f64) -> f64 {
+        let alike = share * share + share * (1.0 - share) / (OWN_WEIGHT + 1.0);
+        let locks = self.locks + ALIKE;
+        let mean = (self.shares + ALIKE * share) / locks;
+        let variance = (self.squares + ALIKE * alike) / locks - mean * mean;
+        let weight = mean * (1.0 - mean) / variance.max(f64::MIN_POSITIVE) - 1.0;
+        weight.clamp(1.0, OWN_WEIGHT)
+    }
 }
 
 /// What makes a time on suspicious.
@@ -197,16 +232,22 @@ impl Trouble {
             return;
         }
         let model = self.state.models.entry(glance.lock.labels.model).or_default();
-        let share = (model.troubled + MODEL_WEIGHT * self.prior_share) / (model.operations + MODEL_WEIGHT);
-        let own = (f64::from(lane.troubled) + OWN_WEIGHT * share) / (f64::from(lane.operations) + OWN_WEIGHT);
-        let normal = own.max(share);
-        lane.excess.add(f64::from(u8::from(troubled)), normal, suspected(normal));
+        let share = model.share(self.prior_share);
+        if lane.operations >= LEARNED {
+            let weight = model.own_weight(share);
+            let own = (f64::from(lane.troubled) + weight * share) / (f64::from(lane.operations) + weight);
+            let normal = own.max(share);
+            lane.excess.add(f64::from(u8::from(troubled)), normal, suspected(normal));
+        }
         if lane.excess.evidence() < self.limit {
             // What is found is not learned as normal; what is only suspected is, or the normal share would fall below the truth.
             lane.troubled += f32::from(u8::from(troubled));
             lane.operations += 1.0;
             model.troubled += f64::from(u8::from(troubled));
             model.operations += 1.0;
+            if lane.operations == LEARNED {
+                model.learn(f64::from(lane.troubled));
+            }
         }
         if lane.excess.evidence() <= 0.0 {
             (lane.since_operations, lane.since_troubled, lane.days_troubled, lane.alarm_ms) = (0, 0, 0, None);
@@ -240,7 +281,7 @@ impl Trouble {
             }
             lane.alarm_ms = Some(now.ms());
             let model = self.state.models.get(&lock.labels.model).copied().unwrap_or_default();
-            let share = (model.troubled + MODEL_WEIGHT * self.prior_share) / (model.operations + MODEL_WEIGHT);
+            let share = model.share(self.prior_share);
             let operations = f64::from(lane.since_operations.max(1));
             let value = 100.0 * f64::from(lane.since_troubled) / operations;
             let baseline = 100.0 * share;

@@ -17,6 +17,8 @@ type Run = (f64, Option<f64>);
 struct OneLock {
     ways: [Vec<Run>; 2],
     troubles_ms: Vec<i64>,
+    /// Whether each of the first operations, which are not judged, was troubled.
+    first: Vec<bool>,
     weighed: Vec<Weighed>,
     alarms: Vec<i64>,
 }
@@ -35,6 +37,8 @@ struct Slow<'a> {
     locks: BTreeMap<DeviceIx, OneLock>,
     /// Of each operation that is no part of a finding, whether it was troubled.
     models: BTreeMap<Sym, Vec<bool>>,
+    /// How many of each lock's first 20 operations were troubled.
+    firsts: BTreeMap<Sym, Vec<f64>>,
     hour_ms: i64,
     found: Vec<Found>,
 }
@@ -88,6 +92,18 @@ impl Slow<'_> {
         share(self.models.get(&model).into_iter().flatten().copied(), self.rule.parameter("prior_share"), 2_000.0)
     }
 
+    /// How many operations at the model's share a lock's own are worth: of a beta distribution, by the mean and variance of the locks' first shares and of 50 imagined
+    /// locks that are worth 200.
+    fn own_weight(&self, model: Sym, of_model: f64) -> f64 {
+        let firsts: Vec<f64> = self.firsts.get(&model).into_iter().flatten().copied().collect();
+        let locks = firsts.len() as f64 + 50.0;
+        let mean = (firsts.iter().map(|count| count / 20.0).sum::<f64>() + 50.0 * of_model) / locks;
+        let square = of_model * of_model + of_model * (1.0 - of_model) / 201.0;
+        let squares = firsts.iter().map(|count| count / 20.0 * (count - 1.0) / 19.0).sum::<f64>() + 50.0 * square;
+        let variance = squares / locks - mean * mean;
+        if variance <= 0.0 { 200.0 } else { (mean * (1.0 - mean) / variance - 1.0).clamp(1.0, 200.0) }
+    }
+
     fn operation(&mut self, said: &Said) {
         let Body::Op(op) = &said.row.body else { return };
         let way = match op.op {
@@ -114,9 +130,20 @@ impl Slow<'_> {
         if said.lock.maintenance || (troubled && again) {
             return;
         }
+        if lock.first.len() < 20 {
+            lock.first.push(troubled);
+            let count = lock.first.iter().filter(|troubled| **troubled).count() as f64;
+            if lock.first.len() == 20 {
+                self.firsts.entry(said.lock.labels.model).or_default().push(count);
+            }
+            self.models.entry(said.lock.labels.model).or_default().push(troubled);
+            return;
+        }
         let limit = self.rule.parameter("limit");
-        let sound = lock.weighed.iter().filter(|weighed| weighed.evidence < limit).map(|weighed| weighed.troubled);
-        let normal = share(sound, of_model, 200.0).max(of_model);
+        let weight = self.own_weight(said.lock.labels.model, of_model);
+        let lock = self.locks.entry(said.device).or_default();
+        let judged = lock.weighed.iter().filter(|weighed| weighed.evidence < limit).map(|weighed| weighed.troubled);
+        let normal = share(lock.first.iter().copied().chain(judged), of_model, weight).max(of_model);
         let step = (f64::from(u8::from(troubled)), normal, [(5.0 * normal).min(0.9), 0.1, 0.3]);
         let steps: Vec<Step> = lock.weighed.iter().map(|weighed| weighed.step).chain([step]).collect();
         let evidence = excess_by_tails(&steps);
@@ -157,8 +184,8 @@ impl Slow<'_> {
 }
 
 fn trouble(rule: &Rule, stream: &Stream) -> Vec<Found> {
-    let (locks, models) = (BTreeMap::new(), BTreeMap::new());
-    let mut slow = Slow { rule, locks, models, hour_ms: 0, found: Vec::new() };
+    let (locks, models, firsts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut slow = Slow { rule, locks, models, firsts, hour_ms: 0, found: Vec::new() };
     for moment in &stream.moments {
         match moment {
             Moment::Said(said) => slow.operation(said),
