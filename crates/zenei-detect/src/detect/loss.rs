@@ -179,6 +179,11 @@ impl Loss {
         let well = (records - bad).max(0.0);
         lane.excess.add(0.0, normal * well, suspected(well));
         if lane.excess.evidence() <= 0.0 {
+            // A departure is learned as normal when it is over without an alarm: earlier it would dilute its own evidence.
+            if lane.alarm_ms.is_none() {
+                lane.own_bad += lane.holes as f32;
+                lane.own_records += lane.since_records as f32 + well as f32;
+            }
             (lane.since_records, lane.holes, lane.alarm_ms) = (0, 0, None);
             lane.trail.clear();
             lane.since_records += bad as u32;
@@ -187,8 +192,6 @@ impl Loss {
         }
         lane.excess.add(bad, normal * bad, suspected(bad));
         if lane.excess.evidence() < self.limit {
-            lane.own_bad += bad as f32;
-            lane.own_records += records as f32;
             self.state.bad += bad;
         }
         lane.holes += holes.len() as u32;

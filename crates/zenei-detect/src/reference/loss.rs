@@ -69,6 +69,22 @@ impl OneLock {
         (from.is_some(), &self.weighed[from.unwrap_or(0)..])
     }
 
+    /// Holes and records of the departures that are over and led to no alarm, with what went well before each.
+    fn learned(&self) -> (f64, f64) {
+        let begins: Vec<usize> = (0..self.weighed.len()).filter(|&at| self.weighed[at].evidence[0] <= 0.0).collect();
+        let well = |at: usize| self.weighed[at].records - self.weighed[at].holes.len() as f64;
+        let mut sum = (0.0, begins.first().map_or(0.0, |&at| well(at)));
+        for pair in begins.windows(2) {
+            let over = &self.weighed[pair[0]..pair[1]];
+            if over.iter().any(|weighed| self.alarms.contains(&weighed.at_ms)) {
+                continue;
+            }
+            sum.0 += over.iter().map(|weighed| weighed.holes.len() as f64).sum::<f64>();
+            sum.1 += over.iter().map(|weighed| weighed.records).sum::<f64>() - well(pair[0]) + well(pair[1]);
+        }
+        sum
+    }
+
     /// The hole of the rows from this one on.
     fn hole(&self, from: usize) -> Option<Hole> {
         let first = (from..self.rows.len()).find(|&at| self.rows[at].hole)?;
@@ -154,9 +170,7 @@ fn weigh(rule: &Rule, lock: &mut OneLock, share: f64, now_ms: i64) -> f64 {
     let limit = rule.parameter("limit");
     let holes: Vec<RecordRef> = lock.waits.drain(..).map(|hole| hole.record).collect();
     let records = (lock.rows.len() - lock.weighed.last().map_or(0, |last| last.rows)) as f64;
-    let sound = || lock.weighed.iter().filter(|weighed| weighed.evidence[1] < limit);
-    let own_holes: f64 = sound().map(|weighed| weighed.holes.len() as f64).sum();
-    let own_records: f64 = sound().map(|weighed| weighed.records).sum();
+    let (own_holes, own_records) = lock.learned();
     let normal = ((own_holes + 300.0 * share) / (own_records + 300.0)).max(share).max(1e-4);
     let step = |events: f64, records: f64| (events, normal * records, [0.03, 0.1, 0.3].map(|share| share * records));
     let bad = holes.len() as f64;
