@@ -3,7 +3,7 @@ use crate::batch::{Batch, Heard};
 use crate::line::{Findings, Line};
 use crate::rules::Rules;
 use proptest::prelude::*;
-use zenei_wire::{Body, DeviceTime, EngineTime, GatewayTime, Name, Op, OpKind, OpResult, Record, State};
+use zenei_wire::{Body, DeviceTime, EngineTime, ErrorReport, GatewayTime, Name, Op, OpKind, OpResult, Record, State};
 use zenei_wire::{CentiCelsius, Milliamps, Millivolts};
 
 const LOCKS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -162,4 +162,38 @@ fn a_rule_that_is_as_it_was_goes_on_and_a_changed_one_starts_anew() {
     let kept = crate::rules::EMBEDDED.map(|(name, text)| (name, text.to_owned()));
     assert_eq!(findings_under(&changed), findings_under(&kept));
     assert_ne!(findings_under(&stricter), findings_under(&kept));
+}
+
+/// Twenty days of five locks at one site, each with a heartbeat and an error an hour. From the tenth day on one loses every sixth heartbeat, and nobody can read
+/// those of three others; `told` says whether the line hears of the latter. Gives the locks that lose records.
+fn locks_that_lose(told: bool) -> Vec<String> {
+    const HOUR_MS: i64 = 3_600_000;
+    let mut line = Line::new(Some(Rules::embedded().unwrap()));
+    let (mut batch, mut findings) = (Batch::default(), Findings::default());
+    for hour in 0..480_i64 {
+        for (at, lock) in LOCKS[..5].iter().copied().enumerate() {
+            let at_ms = hour * HOUR_MS + at as i64 * 60_000;
+            let (lost, unread) = (at == 0 && hour >= 240 && hour % 6 == 0, (1..4).contains(&at) && hour >= 240);
+            let state = State { battery_mv: Some(Millivolts(2_950)), ..State::default() };
+            if unread && told {
+                line.refused(lock, GatewayTime(at_ms));
+            } else if !(lost || unread) {
+                let heard = said(lock, 2 * hour as u32, at_ms, Body::State(state));
+                line.ingest(&[heard], EngineTime(at_ms), &mut batch, &mut findings);
+            }
+            let error = ErrorReport { code: "ble_disconnect".into(), count: 1, detail: None };
+            let heard = said(lock, 2 * hour as u32 + 1, at_ms + 600_000, Body::Error(error));
+            line.ingest(&[heard], EngineTime(at_ms + 600_000), &mut batch, &mut findings);
+        }
+    }
+    let losing = findings.anomalies.iter().filter(|anomaly| anomaly.rule == "record-loss");
+    losing.map(|anomaly| anomaly.scope.value.to_string()).collect()
+}
+
+#[test]
+fn records_that_nobody_can_read_do_not_hide_a_neighbour_that_loses_some() {
+    let losing = locks_that_lose(true);
+    assert!(!losing.is_empty() && losing.iter().all(|lock| lock == "a"), "{losing:?}");
+    // Control: holes that nothing explains, of four locks at once, are the gateway's.
+    assert_eq!(locks_that_lose(false), Vec::<String>::new());
 }

@@ -72,6 +72,13 @@ struct Lane {
     alarm_ms: Option<i64>,
 }
 
+impl Lane {
+    /// Whether a hole may be that of a record that can't be read.
+    fn is_refused(&self, now: EngineTime) -> bool {
+        self.refused_ms.is_some_and(|until_ms| now.ms() < until_ms)
+    }
+}
+
 impl Loss {
     /// The detector of this rule, without history.
     pub fn new(rule: &Rule) -> Self {
@@ -136,7 +143,9 @@ impl Loss {
         let suspects = self.state.suspects.take();
         let mut behind: BTreeMap<Sym, u32> = BTreeMap::new();
         for device in &suspects {
-            if self.state.lanes[device.0 as usize].hole.is_some() {
+            // What can't be read is no trouble of the gateway either.
+            let lane = &self.state.lanes[device.0 as usize];
+            if lane.hole.is_some() && !lane.is_refused(now) {
                 *behind.entry(locks[device.0 as usize].behind()).or_default() += 1;
             }
         }
@@ -144,7 +153,7 @@ impl Loss {
             let (at, lock) = (device.0 as usize, &locks[device.0 as usize]);
             let lane = &mut self.state.lanes[at];
             let together = behind.get(&lock.behind()).copied().unwrap_or(0) >= TOGETHER;
-            let refused = lane.refused_ms.is_some_and(|until_ms| now.ms() < until_ms);
+            let refused = lane.is_refused(now);
             let hole = lane.hole.take();
             if together || refused || lock.maintenance {
                 lane.waits.clear();

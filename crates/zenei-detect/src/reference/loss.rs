@@ -85,6 +85,10 @@ impl OneLock {
         sum
     }
 
+    fn is_refused(&self, now_ms: i64) -> bool {
+        self.refused_ms.iter().any(|at_ms| now_ms < at_ms + 7 * HOUR_MS)
+    }
+
     /// The hole of the rows from this one on.
     fn hole(&self, from: usize) -> Option<Hole> {
         let first = (from..self.rows.len()).find(|&at| self.rows[at].hole)?;
@@ -112,7 +116,7 @@ impl Slow<'_> {
         let from = |hour: &BTreeMap<DeviceIx, usize>, device: DeviceIx| hour.get(&device).copied().unwrap_or(0);
         let mut behind: BTreeMap<Sym, usize> = BTreeMap::new();
         for (device, lock) in &self.locks {
-            if lock.hole(from(&self.hour, *device)).is_some() {
+            if lock.hole(from(&self.hour, *device)).is_some() && !lock.is_refused(now_ms) {
                 *behind.entry(locks[device.0 as usize].behind()).or_default() += 1;
             }
         }
@@ -125,7 +129,7 @@ impl Slow<'_> {
                 continue;
             }
             let together = behind.get(&now.behind()).is_some_and(|&count| count >= 3);
-            let refused = lock.refused_ms.iter().any(|at_ms| now_ms < at_ms + 7 * HOUR_MS);
+            let refused = lock.is_refused(now_ms);
             let hole = lock.hole(begin);
             if together || refused || now.maintenance {
                 lock.waits.clear();
