@@ -1,8 +1,10 @@
 //! How unlike a motor current profile is the lock's own: gear wear shows as bumps before the mean moves.
 //!
-//! A profile is read at evenly spaced points of the travel's time and divided by its mean, so that weather, voltage and friction, which scale it, cancel. The first
-//! ones of each way make the template, the next ones tell how unlike it a sound profile is; then it stands. A profile that is sampled in other steps is compared with
-//! those of its steps. What comes out is a logarithm, for the drift detector. Called by the engine; knows no rule.
+//! A profile is read at evenly spaced points of the travel's time and divided by its mean, so that weather, voltage and friction, which scale it, cancel. What is left
+//! of them is the contrast (where the bolt's friction falls beside the gear's, all bumps become lower together) and what the inrush leaves at the start (which changes
+//! with the run's time); both are fitted and taken out. The first ones of each way make the template, the next ones tell how unlike it a sound profile is; then it
+//! stands. A profile that is sampled in other steps is compared with those of its steps. What comes out is a logarithm, for the drift detector. Called by the engine;
+//! knows no rule.
 use super::lanes::{forget, lane};
 use crate::fleet::DeviceIx;
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,27 @@ const NEAR: f64 = 0.7;
 const SAMPLES_MIN: usize = 8;
 /// Least distance: the resolution of a current sense, half a percent.
 const DISTANCE_MIN: f64 = 0.005;
+
+/// A template's contrast is moved by so much at most, up or down: seasons change friction by tens of percent. A guess.
+const CONTRAST: f64 = 0.6;
+/// A template that is flatter than this (root mean square) has no contrast to fit: twice what a current sense scatters in a sample. A guess.
+const FLAT: f64 = 0.02;
+/// What is left of the inrush after the start, falling by a third from point to point (about 60 ms of a run of 600), less its mean: a slow motor's reaches further in.
+/// The rate is a guess; the mode takes what falls faster or slower too, but for a rest.
+const INRUSH: [f64; POINTS] = {
+    let (mut mode, mut sum, mut at) = ([1.0; POINTS], 1.0, 1);
+    while at < POINTS {
+        mode[at] = mode[at - 1] * DECAY;
+        sum += mode[at];
+        at += 1;
+    }
+    while at > 0 {
+        at -= 1;
+        mode[at] -= sum / POINTS as f64;
+    }
+    mode
+};
+const DECAY: f64 = 0.65;
 
 /// The templates of all locks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -80,8 +103,7 @@ impl Template {
             }
             return None;
         }
-        let apart = self.points.iter().zip(points).map(|(mean, point)| f64::from(point - mean));
-        let distance = libm::sqrt(apart.map(|apart| apart * apart).sum::<f64>() / POINTS as f64);
+        let distance = self.distance(&points);
         let log = libm::log(distance.max(DISTANCE_MIN));
         if self.count < KNOWN {
             self.count += 1.0;
@@ -93,6 +115,31 @@ impl Template {
             self.points.iter_mut().zip(points).for_each(|(mean, point)| *mean += FOLLOW * (point - *mean));
         }
         Some(beyond)
+    }
+}
+
+impl Template {
+    /// Root mean square of what the template with the best contrast and inrush leaves.
+    fn distance(&self, points: &[f32; POINTS]) -> f64 {
+        let (mut own, mut inrush, mut both) = (POINTS as f64 * FLAT * FLAT, 0.0, 0.0);
+        let (mut with_own, mut with_inrush) = (0.0, 0.0);
+        for ((&mean, &point), decay) in self.points.iter().zip(points).zip(INRUSH) {
+            let (mean, apart) = (f64::from(mean - 1.0), f64::from(point - mean));
+            own += mean * mean;
+            inrush += decay * decay;
+            both += mean * decay;
+            with_own += mean * apart;
+            with_inrush += decay * apart;
+        }
+        let contrast = (with_own * inrush - with_inrush * both) / (own * inrush - both * both);
+        let contrast = contrast.clamp(-CONTRAST, CONTRAST);
+        let start = (with_inrush - contrast * both) / inrush;
+        let mut squares = 0.0;
+        for ((&mean, &point), decay) in self.points.iter().zip(points).zip(INRUSH) {
+            let left = f64::from(point - mean) - contrast * f64::from(mean - 1.0) - start * decay;
+            squares += left * left;
+        }
+        libm::sqrt(squares / POINTS as f64)
     }
 }
 
@@ -163,6 +210,21 @@ mod tests {
         let other_steps = Op { sample_ms: Some(41), duration_ms: Some(730), ..op(1.0, 60.0) };
         assert_eq!(profiles.take(DeviceIx(0), &other_steps), None);
         assert!(profiles.take(DeviceIx(0), &op(1.0, 60.0)).is_some());
+    }
+
+    #[test]
+    fn bumps_that_all_become_lower_and_a_longer_start_are_the_weather_and_one_that_moves_is_not() {
+        let with = |height: f32, from: usize| -> [f32; POINTS] {
+            let bump = |at: usize| if (from..from + 3).contains(&at) { height } else { 0.0 };
+            std::array::from_fn(|at| 1.0 - 3.0 * height / POINTS as f32 + bump(at))
+        };
+        let template = Template { points: with(0.4, 9), ..Template::default() };
+        let distance = |height, from| template.distance(&with(height, from));
+        assert!(distance(0.3, 9) < 0.005, "{}", distance(0.3, 9));
+        let slower: [f32; POINTS] = std::array::from_fn(|at| with(0.4, 9)[at] + 0.2 * libm::expf(-(at as f32) / 3.0));
+        let mean = slower.iter().sum::<f32>() / POINTS as f32;
+        assert!(template.distance(&slower.map(|point| point / mean)) < 0.01);
+        assert!(distance(0.4, 6) > 0.1 && distance(0.05, 9) > 0.02, "{} {}", distance(0.4, 6), distance(0.05, 9));
     }
 
     #[test]

@@ -31,9 +31,22 @@ fn shape(op: &Op) -> Option<Vec<f64>> {
     (mean > 0.0).then(|| points.iter().map(|point| point / mean).collect())
 }
 
-fn log_distance(a: &[f64], b: &[f64]) -> f64 {
-    let squares = a.iter().zip(b).map(|(a, b)| (a - b).powi(2));
-    (squares.sum::<f64>() / 16.0).sqrt().max(0.005).ln()
+/// What a decay at the start explains is taken out of the template and of the shape; then the template's contrast is fitted (drawn to its own where it is flat).
+fn log_distance(template: &[f64], shape: &[f64]) -> f64 {
+    let start: Vec<f64> = (0..16).map(|at| 0.65_f64.powi(at)).collect();
+    let without_start = |row: Vec<f64>| -> Vec<f64> {
+        let mean = start.iter().sum::<f64>() / 16.0;
+        let common: f64 = row.iter().zip(&start).map(|(row, start)| row * (start - mean)).sum();
+        let slope = common / start.iter().map(|start| (start - mean).powi(2)).sum::<f64>();
+        row.iter().zip(&start).map(|(row, start)| row - slope * (start - mean)).collect()
+    };
+    let own = without_start(template.iter().map(|point| point - 1.0).collect());
+    let apart = without_start(shape.iter().zip(template).map(|(shape, template)| shape - template).collect());
+    let common: f64 = own.iter().zip(&apart).map(|(own, apart)| own * apart).sum();
+    let squares: f64 = own.iter().map(|own| own * own).sum();
+    let contrast = (common / (squares + 16.0 * 0.0004)).clamp(-0.6, 0.6);
+    let left: f64 = apart.iter().zip(&own).map(|(apart, own)| (apart - contrast * own).powi(2)).sum();
+    (left / 16.0).sqrt().max(0.005).ln()
 }
 
 /// How much farther than usual the last one is from those before.
