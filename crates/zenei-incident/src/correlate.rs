@@ -11,7 +11,7 @@ use crate::opening::Opening;
 use crate::urgency::{Impact, assess};
 use crate::wording::{count, place, title, why};
 use std::collections::{BTreeMap, BTreeSet};
-use zenei_detect::{Anomaly, Decision, DecisionReason, ScopeKind};
+use zenei_detect::{Anomaly, Component, Decision, DecisionReason, ScopeKind};
 use zenei_wire::{EngineTime, Id};
 
 /// Every incident, as its events left it. Holds all of them: they are as many as people can work on, not as many as records.
@@ -174,12 +174,14 @@ impl Draft<'_> {
     }
 
     /// The open wider incident that a finding about one lock is part of: its lock has evidence there, and both are about the same, that is found by
-    /// the same rule, or of the same domain and part. The one that was opened first, where there are several.
+    /// the same rule, or of the same domain and part of the lock: a client has many faults. What a gateway explains of its locks the detector knows, and for how long.
+    /// The one that was opened first, where there are several.
     fn wider(&self, anomaly: &Anomaly) -> Option<&Incident> {
         let lock = anomaly.device_id.as_ref().filter(|_| anomaly.scope.kind == ScopeKind::Device)?;
         let fits = |incident: &&Incident| {
-            let is_about_the_same = incident.rule == anomaly.rule
-                || (incident.domain == anomaly.domain && incident.component == anomaly.component);
+            let is_of_the_lock = !matches!(anomaly.component, Component::App | Component::Cloud | Component::Gateway);
+            let is_about_the_same = (incident.rule == anomaly.rule && incident.scope.kind != ScopeKind::Gateway)
+                || (is_of_the_lock && incident.domain == anomaly.domain && incident.component == anomaly.component);
             incident.is_open() && incident.is_wide() && is_about_the_same && incident.devices.contains(lock)
         };
         let kept = self.book.open_wide.iter().filter_map(|id| self.incident(*id));

@@ -164,6 +164,33 @@ fn one_lock_of_a_wider_incident_joins_it_where_both_are_about_the_same() {
 }
 
 #[test]
+fn another_fault_of_a_lock_does_not_join_what_its_client_has() {
+    check(
+        "60 schema client_version=4.1 software/app high A,B,C
+         70 schema device=A software/app high A
+         71 clock device=A software/app high A",
+        expect![[r#"
+            60 #1.0 opened high Schema above normal on client version 4.1
+            70 #1.1 evidence_added 3 locks
+            70 not opened: part_of_wider
+            71 #2.0 opened high Clock above normal on lock A
+        "#]],
+    );
+}
+
+#[test]
+fn a_lock_that_stays_silent_when_its_gateway_is_back_is_no_part_of_it() {
+    check(
+        "60 silence gateway=G software/gateway high A,B,C
+         70 silence device=B software/ble_link high B",
+        expect![[r#"
+            60 #1.0 opened high Silence above normal on gateway G
+            70 #2.0 opened high Silence above normal on lock B
+        "#]],
+    );
+}
+
+#[test]
 fn a_resolved_wider_incident_takes_no_part() {
     check(
         "60 reboot fw=3.3.0 firmware/fw_image high A,B,C
