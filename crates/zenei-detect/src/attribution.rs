@@ -163,6 +163,10 @@ impl Attribution {
 
     /// A detector found a shared cause itself: findings about its locks are part of it.
     pub(crate) fn note(&mut self, symptom: Symptom, anomaly: &Anomaly, fleet: &Fleet, now: EngineTime) {
+        if symptom == Symptom::Silence {
+            // Whose silence a gateway's explains, and for how long, is judged where both are.
+            return;
+        }
         let scope = &anomaly.scope;
         let (value, with) = match scope.value.split_once('+') {
             Some((value, with)) if scope.kind == ScopeKind::FwHw => (value, with),

@@ -219,7 +219,7 @@ impl Engine {
             || self.locks.get(at).is_some_and(|lock| lock.is_low() && self.attribution.weakens(device, lock));
         if symptom.is_power() {
             known.power_ms = Some(now_ms);
-        } else if failing && explained_by_battery(symptom, &anomaly) {
+        } else if failing && explained_by_battery(symptom, &anomaly, self.locks.get(at).map_or(1.0, Lock::slowness)) {
             if symptom == Symptom::Silence {
                 // A lock that is dead says nothing more of its battery; its silence stays explained for as long as it lasts.
                 known.power_ms = Some(now_ms);
@@ -316,11 +316,11 @@ impl Engine {
     }
 }
 
-/// Whether a battery that fails can be why: it silences a lock, jams its bolt, and slows its motor, but only so much.
-fn explained_by_battery(symptom: Symptom, anomaly: &Anomaly) -> bool {
+/// Whether a battery that fails can be why: it silences a lock, jams its bolt, and slows its motor, but only so much; `slowness` is how many times as long a travel takes.
+fn explained_by_battery(symptom: Symptom, anomaly: &Anomaly, slowness: f64) -> bool {
     match symptom {
         Symptom::Silence | Symptom::Trouble => true,
-        Symptom::Effort => anomaly.value <= BATTERY_EFFORT_MAX * anomaly.baseline,
+        Symptom::Effort => anomaly.value <= slowness.max(BATTERY_EFFORT_MAX) * anomaly.baseline,
         Symptom::Shape => anomaly.value <= BATTERY_SHAPE_MAX * anomaly.baseline,
         Symptom::Resistance
         | Symptom::Drain

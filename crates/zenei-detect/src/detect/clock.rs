@@ -38,7 +38,10 @@ pub struct State {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Lane {
+    /// A ring.
     moments: [Moment; MOMENTS],
+    /// Where the next one goes: the oldest one's place.
+    next: u8,
     count: u8,
     alarm_ms: Option<i64>,
 }
@@ -93,15 +96,16 @@ impl Clock {
         let heard_ms = glance.row.heard_at.ms();
         let behind_ms = heard_ms.saturating_sub(glance.row.ts.ms());
         let moment = Moment { heard_ms, behind_ms, record: glance.record };
-        let newest = &mut lane.moments[MOMENTS - 1];
-        if lane.count > 0 && (heard_ms - newest.heard_ms).abs() < MOMENT_MS {
+        let count = lane.count;
+        let newest = lane.newest_mut();
+        if count > 0 && (heard_ms - newest.heard_ms).abs() < MOMENT_MS {
             if behind_ms < newest.behind_ms {
                 *newest = Moment { heard_ms: newest.heard_ms, ..moment };
             }
             return;
         }
-        lane.moments.rotate_left(1);
-        lane.moments[MOMENTS - 1] = moment;
+        lane.moments[usize::from(lane.next)] = moment;
+        lane.next = (lane.next + 1) % MOMENTS as u8;
         lane.count = (lane.count + 1).min(MOMENTS as u8);
         if lane.error(self.error_min_ms, self.spread_max_ms).is_some() {
             self.state.suspects.add(glance.device);
@@ -116,8 +120,8 @@ impl Clock {
             let at = device.0 as usize;
             let (lane, lock) = (&mut self.state.lanes[at], &locks[at]);
             let Some(behind_ms) = lane.error(self.error_min_ms, self.spread_max_ms) else { continue };
-            let since_ms = lane.moments[0].heard_ms;
-            let observed = lane.moments[MOMENTS - 1].heard_ms - since_ms >= self.observed_min_ms;
+            let since_ms = lane.moments[usize::from(lane.next)].heard_ms;
+            let observed = lane.newest_mut().heard_ms - since_ms >= self.observed_min_ms;
             if !observed || lock.maintenance || lane.alarm_ms.is_some_and(|at_ms| now.ms() - at_ms < REPEAT_MS) {
                 continue;
             }
@@ -131,16 +135,22 @@ impl Clock {
                 text(self.spread_max_ms)
             );
             let seen = Seen { value, baseline: 0.0, threshold, unit: "s", since_ms, confidence: 0.95, why };
-            let records = lane.moments.iter().map(|moment| moment.record);
+            let (newer, older) = lane.moments.split_at(usize::from(lane.next));
+            let records = older.iter().chain(newer).map(|moment| moment.record);
             findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
         }
     }
 }
 
 impl Lane {
+    fn newest_mut(&mut self) -> &mut Moment {
+        &mut self.moments[(usize::from(self.next) + MOMENTS - 1) % MOMENTS]
+    }
+
     /// The error that all moments agree upon, ms; positive: behind.
-    fn error(&self, error_min_ms: i64, spread_max_ms: i64) -> Option<i64> {
-        if (self.count as usize) < MOMENTS {
+    fn error(&mut self, error_min_ms: i64, spread_max_ms: i64) -> Option<i64> {
+        // Most clocks are right, and the newest moment alone shows it.
+        if usize::from(self.count) < MOMENTS || self.newest_mut().behind_ms.saturating_abs() < error_min_ms {
             return None;
         }
         let behind = || self.moments.iter().map(|moment| moment.behind_ms);

@@ -151,6 +151,11 @@ impl Lock {
         self.discharged >= LOW_USED * LOW_USED || self.load_v < LOW_LOAD * self.load_ref_v
     }
 
+    /// How many times as long a travel takes at its battery's voltage under load as at the usual one, 1 to 20.
+    pub fn slowness(&self) -> f64 {
+        if self.load_ref_count > 0.0 { speed(f64::from(self.load_v / self.load_ref_v)).min(1.0).recip() } else { 1.0 }
+    }
+
     /// The client versions that it spoke with last.
     pub fn clients(&self) -> impl Iterator<Item = Sym> {
         self.clients.iter().copied().filter(|&client| client != Sym::NONE)
@@ -272,10 +277,13 @@ impl Lock {
             self.load_ref_v += (load_v as f32 - self.load_ref_v) / self.load_ref_count;
         }
         self.load_v = load_v as f32;
-        // Below a twentieth of its speed a motor stands; the logarithm must not run away.
-        let speed = (load_v / f64::from(self.load_ref_v) - WINDING_SHARE) / (1.0 - WINDING_SHARE);
-        libm::log(speed.max(0.05))
+        libm::log(speed(load_v / f64::from(self.load_ref_v)))
     }
+}
+
+/// A motor's speed at this share of its usual voltage, relative to its usual one. Below a twentieth of its speed a motor stands; the logarithm must not run away.
+fn speed(voltage_share: f64) -> f64 {
+    ((voltage_share - WINDING_SHARE) / (1.0 - WINDING_SHARE)).max(0.05)
 }
 
 /// Mean current (mA) and time on (ms) of the motor: as reported, else from the current profile.

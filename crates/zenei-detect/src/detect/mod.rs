@@ -297,7 +297,7 @@ impl Detector {
         match self {
             Self::Loss(loss) => loss.refused(device, now),
             Self::Silence(silence) => silence.refused(device, now),
-            Self::Schema(schema) => schema.refused(device),
+            Self::Schema(schema) => schema.refused(device, now),
             Self::Drift(_)
             | Self::Drain(_)
             | Self::Trouble(_)

@@ -46,13 +46,16 @@ struct Lane {
     missing: [u8; WATCHED.len()],
     beats: u8,
     beat_ms: i64,
+    /// When the lock last said anything, readable or not.
+    spoke_ms: i64,
     usual: High,
+    /// Other records since the last heartbeat, from when the next one was overdue.
     others: u32,
     /// Since the last heartbeat that could be read.
     refused: u32,
     /// Heartbeats that lack an expected field, since the last one that lacks none.
     lacking: Trail,
-    /// Other records since the last heartbeat.
+    /// The same.
     spoken: Trail,
     last: RecordRef,
     alarm_ms: Option<i64>,
@@ -101,9 +104,13 @@ impl Schema {
         let lane = lane(&mut self.state.lanes, glance.device);
         let now_ms = glance.now_ms;
         lane.last = glance.record;
+        lane.spoke_ms = lane.spoke_ms.max(now_ms);
         let Body::State(state) = &glance.row.body else {
-            lane.others = lane.others.saturating_add(1);
-            lane.spoken.add(glance.record, now_ms);
+            // What was said before the next heartbeat was due shows nothing: the lock may have fallen silent after it.
+            if (now_ms - lane.beat_ms) as f64 > lane.usual.get() {
+                lane.others = lane.others.saturating_add(1);
+                lane.spoken.add(glance.record, now_ms);
+            }
             return;
         };
         if lane.beats > 0 && now_ms - lane.beat_ms > 60_000 {
@@ -130,8 +137,9 @@ impl Schema {
     }
 
     /// A record came that can't be read.
-    pub fn refused(&mut self, device: DeviceIx) {
+    pub fn refused(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
+            lane.spoke_ms = lane.spoke_ms.max(now.ms());
             lane.refused = lane.refused.saturating_add(1);
         }
     }
@@ -141,7 +149,7 @@ impl Schema {
         for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
             let lane = &mut self.state.lanes[at];
             let field = lane.missing.iter().position(|&missing| missing >= self.missing_min);
-            let silent_ms = now.ms() - lane.beat_ms;
+            let silent_ms = lane.spoke_ms - lane.beat_ms;
             let speaks = lane.others >= self.others_min || lane.refused >= self.refused_min;
             let limit_ms = || self.overdue_ms.max((self.multiple * lane.usual.get()) as i64);
             let overdue = lane.beats >= STEADY && speaks && silent_ms >= self.overdue_ms && silent_ms >= limit_ms();

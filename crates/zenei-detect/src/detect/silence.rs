@@ -31,6 +31,8 @@ const MAX_EVIDENCE: usize = 64;
 const LATE: f64 = 1.25;
 /// And not before so long: a restart of a hub or a router takes minutes, an update an hour or so. A guess.
 const LATE_MIN_MS: i64 = 2 * HOUR_MS;
+/// Locks come back within so long after their gateway, or are silent for a reason of their own. A guess: radios search for a hub again within hours.
+const RETURN_MS: i64 = 2 * DAY_MS;
 /// An alarm is repeated after so long, while it lasts.
 const REPEAT_MS: i64 = 7 * DAY_MS;
 
@@ -51,7 +53,16 @@ pub struct State {
     lanes: Vec<Lane>,
     ended: [f64; TAILS_H.len()],
     lock_hours: f64,
-    gateways: BTreeMap<Sym, i64>,
+    gateways: BTreeMap<Sym, Down>,
+}
+
+/// A gateway that hears, or heard lately, hardly any lock.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Down {
+    /// When it was told; `None` since it came back.
+    told_ms: Option<i64>,
+    /// When it last was so.
+    last_ms: i64,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -113,7 +124,10 @@ impl Silence {
     pub fn row(&mut self, glance: &Glance<'_>) {
         let lane = lane(&mut self.state.lanes, glance.device);
         let now_ms = glance.now_ms;
-        if lane.heard_ms > 0 && now_ms > lane.heard_ms {
+        // What its gateway kept from being heard is no silence of the lock.
+        let of_gateway =
+            self.state.gateways.get(&glance.lock.behind()).is_some_and(|down| lane.heard_ms <= down.last_ms);
+        if lane.heard_ms > 0 && now_ms > lane.heard_ms && !of_gateway {
             let interval_ms = now_ms - lane.heard_ms;
             if interval_ms >= TAILS_H[0] * HOUR_MS {
                 let longer =
@@ -173,7 +187,7 @@ impl Silence {
             let Some(anomaly) = report::anomaly(&self.rule, device, seen, [lane.last].into_iter(), now, fleet) else {
                 continue;
             };
-            if self.state.gateways.contains_key(&lock.behind()) {
+            if self.state.gateways.get(&lock.behind()).is_some_and(|down| lane.heard_ms <= down.last_ms) {
                 if !core::mem::replace(&mut lane.noted, true) {
                     let why = "the gateway that it was heard by hears hardly any lock".to_owned();
                     findings.decisions.push(Decision { why, ..anomaly.refused(DecisionReason::PartOfWider) });
@@ -204,26 +218,29 @@ impl Silence {
             behind.entry(lock.labels.gw).or_default().1 += 1;
         }
         // Where no lock is late, nobody asks how many there are.
-        self.state.gateways.retain(|gw, _| behind.contains_key(gw));
-        if behind.is_empty() {
-            return;
-        }
-        for (_, lock) in known() {
-            if let Some((all, _)) = behind.get_mut(&lock.labels.gw) {
-                *all += 1;
+        if !behind.is_empty() {
+            for (_, lock) in known() {
+                if let Some((all, _)) = behind.get_mut(&lock.labels.gw) {
+                    *all += 1;
+                }
             }
         }
-        self.state.gateways.retain(|gw, _| {
-            behind.get(gw).is_some_and(|&(all, late)| f64::from(late) >= 0.5 * self.gateway_share * f64::from(all))
+        let share = |gw: &Sym| behind.get(gw).map_or(0.0, |&(all, late)| f64::from(late) / f64::from(all.max(1)));
+        self.state.gateways.retain(|gw, down| {
+            if share(gw) >= 0.5 * self.gateway_share {
+                down.last_ms = now.ms();
+            } else {
+                down.told_ms = None;
+            }
+            now.ms() - down.last_ms < RETURN_MS
         });
         for (&gw, &(all, late)) in &behind {
-            let share = f64::from(late) / f64::from(all.max(1));
-            if late < self.gateway_locks || share < self.gateway_share {
+            if late < self.gateway_locks || share(&gw) < self.gateway_share {
                 continue;
             }
-            let due = self.state.gateways.get(&gw).is_none_or(|&at_ms| now.ms() - at_ms >= REPEAT_MS);
-            if due {
-                self.state.gateways.insert(gw, now.ms());
+            let told_ms = self.state.gateways.get(&gw).and_then(|down| down.told_ms);
+            if told_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS) {
+                self.state.gateways.insert(gw, Down { told_ms: Some(now.ms()), last_ms: now.ms() });
                 self.report_gateway(gw, (all, late), now, locks, fleet, findings);
             }
         }

@@ -50,14 +50,17 @@ struct Slow<'a> {
     /// Every silence that ended, ms.
     ended: Vec<i64>,
     lock_hours: f64,
-    gateways: BTreeMap<Sym, i64>,
+    /// Of each gateway that was told: when, as long as it lasts, and the last hour in which it lasted.
+    gateways: BTreeMap<Sym, (Option<i64>, i64)>,
     found: Vec<Found>,
 }
 
 impl Slow<'_> {
-    fn heard(&mut self, device: DeviceIx, record: RecordRef, now_ms: i64) {
+    fn heard(&mut self, device: DeviceIx, behind: Sym, record: RecordRef, now_ms: i64) {
         let heard = self.locks.entry(device).or_default();
-        if let Some(&before_ms) = heard.at_ms.last() {
+        // Since its gateway was silent too: no silence of its own.
+        let with_gateway = self.gateways.get(&behind).is_some_and(|&(_, last_ms)| heard.latest_ms() <= last_ms);
+        if let Some(&before_ms) = heard.at_ms.last().filter(|_| !with_gateway) {
             let interval_ms = now_ms - before_ms;
             self.ended.push(interval_ms);
             if interval_ms > 60_000 && heard.alarm_ms.is_none() {
@@ -99,7 +102,8 @@ impl Slow<'_> {
                 continue;
             }
             let numbers = [now_ms - heard.latest_ms(), usual_ms as i64, limit_ms].map(|ms| ms as f64 / HOUR_MS as f64);
-            if self.gateways.contains_key(&lock.behind()) {
+            // What was heard since the gateway is back is on its own again.
+            if self.gateways.get(&lock.behind()).is_some_and(|&(_, last_ms)| heard.latest_ms() <= last_ms) {
                 if !heard.noted {
                     let scope = self.stream.fleet.device_id(device).to_owned();
                     let reason = DecisionReason::PartOfWider;
@@ -114,7 +118,7 @@ impl Slow<'_> {
     }
 
     fn close_gateways(&mut self, now_ms: i64, locks: &[Lock]) {
-        let all: BTreeSet<Sym> = locks.iter().map(|lock| lock.labels.gw).collect();
+        let all: BTreeSet<Sym> = locks.iter().map(|lock| lock.labels.gw).chain(self.gateways.keys().copied()).collect();
         let share_min = self.rule.parameter("gateway_share");
         for gw in all {
             let of_it = self.locks.iter().filter(|(device, heard)| {
@@ -127,14 +131,21 @@ impl Slow<'_> {
             let of_it: Vec<(DeviceIx, &Heard)> = of_it.map(|(device, heard)| (*device, heard)).collect();
             let late = of_it.iter().filter(|(_, heard)| heard.is_late(now_ms)).count();
             let share = late as f64 / (of_it.len() as f64).max(1.0);
-            if of_it.is_empty() || share < 0.5 * share_min {
-                self.gateways.remove(&gw);
+            if let Some((told_ms, last_ms)) = self.gateways.get_mut(&gw) {
+                if of_it.is_empty() || share < 0.5 * share_min {
+                    *told_ms = None;
+                } else {
+                    *last_ms = now_ms;
+                }
             }
-            let is_due = self.gateways.get(&gw).is_none_or(|&at_ms| now_ms - at_ms >= 7 * DAY_MS);
+            // And two days after its return all its locks are.
+            self.gateways.retain(|&other, (_, last_ms)| other != gw || now_ms - *last_ms < 2 * DAY_MS);
+            let told_ms = self.gateways.get(&gw).and_then(|&(told_ms, _)| told_ms);
+            let is_due = told_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
             if (late as f64) < self.rule.parameter("gateway_locks") || share < share_min || !is_due {
                 continue;
             }
-            self.gateways.insert(gw, now_ms);
+            self.gateways.insert(gw, (Some(now_ms), now_ms));
             // Its evidence has those in maintenance too: they are silent as well.
             let silent: Vec<(&DeviceIx, &Heard)> = self
                 .locks
@@ -163,7 +174,7 @@ fn silence(rule: &Rule, stream: &Stream) -> Vec<Found> {
     let mut slow = Slow { rule, stream, locks, ended: Vec::new(), lock_hours: 0.0, gateways, found: Vec::new() };
     for moment in &stream.moments {
         match moment {
-            Moment::Said(said) => slow.heard(said.device, said.record, said.now_ms),
+            Moment::Said(said) => slow.heard(said.device, said.lock.behind(), said.record, said.now_ms),
             Moment::Happened(EventKind::Installed, device) => _ = slow.locks.insert(*device, Heard::default()),
             Moment::Refused(device, now) => slow.refused(*device, now.ms()),
             Moment::Close(now, locks) => slow.close(now.ms(), locks),

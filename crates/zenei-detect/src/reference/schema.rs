@@ -13,9 +13,11 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 #[derive(Default)]
 struct OneLock {
     beats: Vec<Beat>,
-    /// Other records since the last heartbeat, and the last record of all.
+    /// Other records since the next heartbeat is overdue, and the last record of all.
     others: Vec<RecordRef>,
     last: RecordRef,
+    /// When it last said anything, readable or not.
+    spoke_ms: i64,
     refused: f64,
     alarm_ms: Option<i64>,
 }
@@ -47,6 +49,7 @@ fn missing(beats: &[Beat], field: usize) -> usize {
 impl OneLock {
     fn said(&mut self, said: &Said) {
         self.last = said.record;
+        self.spoke_ms = self.spoke_ms.max(said.now_ms);
         match &said.row.body {
             Body::State(state) => {
                 self.beats.push(Beat { at_ms: said.now_ms, has: has(state), record: said.record });
@@ -54,7 +57,10 @@ impl OneLock {
                 self.refused = 0.0;
             }
             Body::Op(_) | Body::Error(_) | Body::Event(_) | Body::Gateway(_) | Body::Adv(_) => {
-                self.others.push(said.record);
+                let beat_ms = self.beats.last().map_or(0, |beat| beat.at_ms);
+                if (said.now_ms - beat_ms) as f64 > self.usual_ms() {
+                    self.others.push(said.record);
+                }
             }
         }
     }
@@ -81,7 +87,7 @@ impl OneLock {
         let limit_ms =
             (rule.parameter("overdue_hours") * HOUR_MS as f64).max((rule.parameter("multiple") * usual_ms).floor());
         let beat_ms = self.beats.last().map_or(0, |beat| beat.at_ms);
-        let silent_ms = (now_ms - beat_ms) as f64;
+        let silent_ms = (self.spoke_ms - beat_ms) as f64;
         let others = self.others.len() as f64;
         let speaks = others >= rule.parameter("others_min") || self.refused >= rule.parameter("refused_min");
         let is_overdue = self.beats.len() >= 12 && silent_ms >= limit_ms && speaks;
@@ -111,7 +117,11 @@ fn schema(rule: &Rule, stream: &Stream) -> Vec<Found> {
         match moment {
             Moment::Said(said) if matches!(said.row.body, Body::Adv(_)) => {}
             Moment::Said(said) => all.entry(said.device).or_default().said(said),
-            Moment::Refused(device, _) => all.entry(*device).or_default().refused += 1.0,
+            Moment::Refused(device, now) => {
+                let lock = all.entry(*device).or_default();
+                lock.refused += 1.0;
+                lock.spoke_ms = lock.spoke_ms.max(now.ms());
+            }
             Moment::Happened(EventKind::Installed, device) => _ = all.remove(device),
             Moment::Close(now, locks) if now.ms() % (2 * HOUR_MS) == 0 => {
                 for (&device, lock) in &mut all {
