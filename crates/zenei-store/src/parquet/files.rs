@@ -18,6 +18,19 @@ use std::sync::Arc;
 const BATCH_ROWS: usize = 8192;
 /// Columns of texts that hardly ever come twice: a dictionary would not help to read them.
 const UNLIKE: [&str; 2] = ["identity", "detail"];
+/// Columns that no detector reads: what release and sealing stamped on, and what gateways report of themselves.
+pub(super) const NOT_DETECTED: [&str; 10] = [
+    "released_at",
+    "late",
+    "gateway",
+    "gateway_id",
+    "version",
+    "queue_depth",
+    "publish_errors",
+    "api_errors",
+    "api_latency_ms",
+    "locks_heard",
+];
 
 /// The Arrow batches of a table's files, file by file.
 #[derive(Debug)]
@@ -25,6 +38,8 @@ pub(super) struct Files {
     disk: Arc<dyn Disk>,
     table: Table,
     waiting: VecDeque<PathBuf>,
+    /// Columns of records that nobody will ask for.
+    unread: &'static [&'static str],
     current: Option<OpenFile>,
 }
 
@@ -33,13 +48,18 @@ pub(super) struct Files {
 struct OpenFile {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
-    /// Columns without any value in this file, which are not decoded.
+    /// Columns without any value in this file, or that nobody will ask for, which are not decoded.
     empty: Vec<FieldRef>,
 }
 
 impl Files {
     pub(super) fn new(disk: &Arc<dyn Disk>, table: Table, waiting: VecDeque<PathBuf>) -> Self {
-        Self { disk: Arc::clone(disk), table, waiting, current: None }
+        Self { disk: Arc::clone(disk), table, waiting, unread: &[], current: None }
+    }
+
+    /// The same without these columns of records: they come without values.
+    pub(super) fn without(self, unread: &'static [&'static str]) -> Self {
+        Self { unread, ..self }
     }
 }
 
@@ -60,7 +80,7 @@ impl Iterator for Files {
                 }
             }
             let path = self.waiting.pop_front()?;
-            match OpenFile::new(&*self.disk, self.table, path) {
+            match OpenFile::new(&*self.disk, self.table, self.unread, path) {
                 Ok(open) => self.current = Some(open),
                 Err(error) => return Some(Err(error)),
             }
@@ -77,16 +97,16 @@ pub(super) fn open_file(disk: &dyn Disk, path: &Path) -> Result<ParquetRecordBat
 }
 
 impl OpenFile {
-    fn new(disk: &dyn Disk, table: Table, path: PathBuf) -> Result<Self, ReadError> {
+    fn new(disk: &dyn Disk, table: Table, unread: &[&str], path: PathBuf) -> Result<Self, ReadError> {
         match table {
-            Table::Records => open_words(disk, path),
+            Table::Records => open_words(disk, unread, path),
             Table::DeadLetters | Table::Gaps => Ok(Self { reader: open_file(disk, &path)?, path, empty: Vec::new() }),
         }
     }
 }
 
-/// Opens a file, to be read fast: each distinct text once, and of columns without a value nothing.
-fn open_words(disk: &dyn Disk, path: PathBuf) -> Result<OpenFile, ReadError> {
+/// Opens a file, to be read fast: each distinct text once, and of columns without a value, or that are not asked for, nothing.
+fn open_words(disk: &dyn Disk, unread: &[&str], path: PathBuf) -> Result<OpenFile, ReadError> {
     let failed = |source| ReadError::Parquet { path: path.clone(), source };
     let (bytes, metadata) = load(disk, &path)?;
     let words = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
@@ -98,14 +118,16 @@ fn open_words(disk: &dyn Disk, path: PathBuf) -> Result<OpenFile, ReadError> {
         }
     };
     let fields: Vec<FieldRef> = metadata.schema().fields().iter().map(field).collect();
-    let (empty, full): (Vec<usize>, Vec<usize>) =
-        (0..fields.len()).partition(|&at| is_empty(metadata.metadata(), fields[at].name()));
+    let (empty, full): (Vec<usize>, Vec<usize>) = (0..fields.len()).partition(|&at| {
+        let name = fields[at].name().as_str();
+        unread.contains(&name) || is_empty(metadata.metadata(), name)
+    });
     let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields.clone())));
     let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(failed)?;
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
     let mask = ProjectionMask::roots(builder.parquet_schema(), full);
     let reader = builder.with_batch_size(BATCH_ROWS).with_projection(mask).build().map_err(failed)?;
-    let empty = empty.into_iter().map(|at| Arc::clone(&fields[at])).collect();
+    let empty = empty.into_iter().map(|at| Arc::new(fields[at].as_ref().clone().with_nullable(true))).collect();
     Ok(OpenFile { path, reader, empty })
 }
 

@@ -281,6 +281,15 @@ impl ParquetStore {
         Ok(Batches { files: self.files(Table::Records, up_to)? })
     }
 
+    /// As [`ParquetStore::batches`], with what detectors read alone: when a row was released and whether it was late are not told (0, no), and of a gateway's
+    /// report only that there was one.
+    ///
+    /// # Errors
+    /// As [`ParquetStore::batches`].
+    pub fn batches_to_detect(&self, up_to: Option<Sealed>) -> Result<Batches, ReadError> {
+        Ok(Batches { files: self.files(Table::Records, up_to)?.without(&files::NOT_DETECTED) })
+    }
+
     /// As [`ParquetStore::batches`], one owned record after the other.
     ///
     /// # Errors

@@ -168,7 +168,7 @@ fn store(path: &Path, course: &mut Course) -> Result<(), Failure> {
     let broken = |error| Failure::broken("the replay can't go on", error);
     let (mut rows, mut numbering) = (Vec::with_capacity(STEP_ROWS), Numbering::default());
     let mut letters = store.dead_letters(None).map_err(unread)?;
-    for batch in store.batches(None).map_err(unread)? {
+    for batch in store.batches_to_detect(None).map_err(unread)? {
         let batch = batch.map_err(unread)?;
         let mut stored = batch.rows(&mut numbering);
         while stored.read(STEP_ROWS, course.fleet(), &mut rows).map_err(unread)? > 0 {
