@@ -121,25 +121,25 @@ impl Template {
 impl Template {
     /// Root mean square of what the template with the best contrast and inrush leaves.
     fn distance(&self, points: &[f32; POINTS]) -> f64 {
-        let (mut own, mut inrush, mut both) = (POINTS as f64 * FLAT * FLAT, 0.0, 0.0);
-        let (mut with_own, mut with_inrush) = (0.0, 0.0);
+        let (mut own, mut apart, mut inrush) = (0.0, 0.0, 0.0);
+        let (mut own_apart, mut inrush_apart, mut own_inrush) = (0.0, 0.0, 0.0);
         for ((&mean, &point), decay) in self.points.iter().zip(points).zip(INRUSH) {
-            let (mean, apart) = (f64::from(mean - 1.0), f64::from(point - mean));
+            let (mean, left) = (f64::from(mean - 1.0), f64::from(point - mean));
             own += mean * mean;
+            apart += left * left;
             inrush += decay * decay;
-            both += mean * decay;
-            with_own += mean * apart;
-            with_inrush += decay * apart;
+            own_apart += mean * left;
+            inrush_apart += decay * left;
+            own_inrush += mean * decay;
         }
-        let contrast = (with_own * inrush - with_inrush * both) / (own * inrush - both * both);
+        let drawn = own + POINTS as f64 * FLAT * FLAT;
+        let contrast = (own_apart * inrush - inrush_apart * own_inrush) / (drawn * inrush - own_inrush * own_inrush);
         let contrast = contrast.clamp(-CONTRAST, CONTRAST);
-        let start = (with_inrush - contrast * both) / inrush;
-        let mut squares = 0.0;
-        for ((&mean, &point), decay) in self.points.iter().zip(points).zip(INRUSH) {
-            let left = f64::from(point - mean) - contrast * f64::from(mean - 1.0) - start * decay;
-            squares += left * left;
-        }
-        libm::sqrt(squares / POINTS as f64)
+        let start = (inrush_apart - contrast * own_inrush) / inrush;
+        let explained = 2.0 * (contrast * own_apart + start * inrush_apart - contrast * start * own_inrush)
+            - contrast * contrast * own
+            - start * start * inrush;
+        libm::sqrt((apart - explained).max(0.0) / POINTS as f64)
     }
 }
 

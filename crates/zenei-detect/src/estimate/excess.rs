@@ -21,7 +21,9 @@ impl Excess {
             if suspected <= expected || expected <= 0.0 {
                 continue;
             }
-            let gain = events * libm::log(suspected / expected) - (suspected - expected);
+            // Mostly nothing happened, and a logarithm is dear.
+            let seen = if events == 0.0 { 0.0 } else { events * libm::log(suspected / expected) };
+            let gain = seen - (suspected - expected);
             *sum = (*sum + gain as f32).max(0.0);
         }
     }
