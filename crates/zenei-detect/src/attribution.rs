@@ -22,8 +22,10 @@ const WINDOW_MS: i64 = 7 * DAY_MS;
 const HOLD_MS: i64 = 6 * HOUR_MS;
 /// How long it waits on a lock that was updated lately. A guess: of a rollout's locks the third shows within a day of the first.
 const HOLD_UPDATED_MS: i64 = DAY_MS;
-/// An update makes company likely for so long. A guess, the watch of a rollout.
+/// An update is the likeliest reason that locks have in common for so long. A guess, the watch of a rollout.
 const UPDATED_MS: i64 = 30 * DAY_MS;
+/// And makes company worth waiting for so long. A guess: what a version does to all its locks shows on the first of them within days.
+const COMPANY_MS: i64 = 10 * DAY_MS;
 /// The fewest locks that share a cause.
 const LOCKS_MIN: usize = 3;
 /// Probability of so many by chance, below which a value is the finding. Some thousand values of seven dimensions, looked at a few times a day, make this one in some
@@ -362,12 +364,10 @@ impl Cause {
 
 /// How long other locks that show the same are waited for, ms; `None` where none is expected.
 fn expects_company(symptom: Symptom, lock: &Lock, now: EngineTime) -> Option<i64> {
-    let updated = lock.updated_ms.is_some_and(|at_ms| now.ms() - at_ms < UPDATED_MS);
+    let updated = lock.updated_ms.is_some_and(|at_ms| now.ms() - at_ms < COMPANY_MS);
     match symptom {
-        // A gateway's silence is found before that of its locks.
-        Symptom::Silence => None,
-        // A gateway's losses are told from a lock's before.
-        Symptom::Loss => updated.then_some(HOLD_MS),
+        // A gateway's silence is found before that of its locks, and its losses are told from a lock's; a version's come over days.
+        Symptom::Silence | Symptom::Loss => None,
         Symptom::Memory | Symptom::Errors | Symptom::Part | Symptom::Clock | Symptom::Schema => {
             Some(if updated { HOLD_UPDATED_MS } else { HOLD_MS })
         }
