@@ -273,7 +273,7 @@ impl Engine {
             self.event(event.event, device, now_ms);
         }
         let lock = &mut self.locks[at];
-        let hole = lock.heard(row);
+        let missing = lock.heard(row);
         let mut operation = None;
         match &row.body {
             Body::State(state) => lock.state(state, row.ts.ms()),
@@ -285,7 +285,7 @@ impl Engine {
             Body::Error(_) | Body::Event(_) | Body::Gateway(_) => {}
         }
         let lock = &self.locks[at];
-        let glance = Glance { device, lock, row, operation: operation.as_ref(), code, hole, record, now_ms };
+        let glance = Glance { device, lock, row, operation: operation.as_ref(), code, missing, record, now_ms };
         self.detectors.iter_mut().for_each(|detector| detector.row(&glance));
     }
 

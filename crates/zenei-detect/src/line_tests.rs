@@ -130,7 +130,7 @@ fn other_rules_keep_what_intake_knows() {
 #[test]
 fn a_snapshot_of_another_format_is_refused() {
     let error = Line::restore(&[99, 0, 0], None).err().unwrap();
-    assert_eq!(error.to_string(), "the snapshot has format 99; this program reads 5");
+    assert_eq!(error.to_string(), "the snapshot has format 99; this program reads 6");
 }
 
 #[test]
@@ -164,16 +164,17 @@ fn a_rule_that_is_as_it_was_goes_on_and_a_changed_one_starts_anew() {
     assert_ne!(findings_under(&stricter), findings_under(&kept));
 }
 
-/// Twenty days of five locks at one site, each with a heartbeat and an error an hour. From the tenth day on one loses every sixth heartbeat, and nobody can read
-/// those of three others; `told` says whether the line hears of the latter. Gives the locks that lose records.
-fn locks_that_lose(told: bool) -> Vec<String> {
+/// Twenty days of five locks at one site, each with a heartbeat and an error an hour. From the tenth day on the lock at `losing` loses every sixth heartbeat, and nobody
+/// can read those of three in the middle; `told` says whether the line hears of the latter. Gives the locks that lose records.
+fn locks_that_lose(losing: usize, told: bool) -> Vec<String> {
     const HOUR_MS: i64 = 3_600_000;
     let mut line = Line::new(Some(Rules::embedded().unwrap()));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
     for hour in 0..480_i64 {
         for (at, lock) in LOCKS[..5].iter().copied().enumerate() {
             let at_ms = hour * HOUR_MS + at as i64 * 60_000;
-            let (lost, unread) = (at == 0 && hour >= 240 && hour % 6 == 0, (1..4).contains(&at) && hour >= 240);
+            let lost = at == losing && hour >= 240 && hour % 6 == 0;
+            let unread = !lost && (1..4).contains(&at) && hour >= 240;
             let state = State { battery_mv: Some(Millivolts(2_950)), ..State::default() };
             if unread && told {
                 line.refused(lock, GatewayTime(at_ms));
@@ -192,8 +193,16 @@ fn locks_that_lose(told: bool) -> Vec<String> {
 
 #[test]
 fn records_that_nobody_can_read_do_not_hide_a_neighbour_that_loses_some() {
-    let losing = locks_that_lose(true);
+    let losing = locks_that_lose(0, true);
     assert!(!losing.is_empty() && losing.iter().all(|lock| lock == "a"), "{losing:?}");
     // Control: holes that nothing explains, of four locks at once, are the gateway's.
-    assert_eq!(locks_that_lose(false), Vec::<String>::new());
+    assert_eq!(locks_that_lose(0, false), Vec::<String>::new());
+}
+
+#[test]
+fn a_lock_that_nobody_can_read_and_that_loses_records_too_is_told_from_those_that_lose_none() {
+    let losing = locks_that_lose(2, true);
+    assert!(!losing.is_empty() && losing.iter().all(|lock| lock == LOCKS[2]), "{losing:?}");
+    // Control: nobody loses anything.
+    assert_eq!(locks_that_lose(5, true), Vec::<String>::new());
 }

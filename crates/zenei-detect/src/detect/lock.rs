@@ -126,8 +126,8 @@ pub struct Operation {
 }
 
 impl Lock {
-    /// Takes any record that is not late: what describes the lock, and its place. Says whether records before it are missing.
-    pub fn heard(&mut self, row: &Row) -> bool {
+    /// Takes any record that is not late: what describes the lock, and its place. Says how many records before it are missing.
+    pub fn heard(&mut self, row: &Row) -> u32 {
         let now_ms = row.released_at.ms();
         if self.labels.fw != Sym::NONE && row.labels.fw != self.labels.fw {
             self.updated_ms = Some(now_ms);
@@ -141,9 +141,9 @@ impl Lock {
             self.clients[..=known].rotate_right(1);
             self.clients[0] = client;
         }
-        let (Some(boot), Some(seq)) = (row.boot, row.seq) else { return false };
-        let before = self.newest.replace((boot, seq));
-        before.is_some_and(|(before, last)| before == boot && seq.saturating_sub(last) > 1)
+        let (Some(boot), Some(seq)) = (row.boot, row.seq) else { return 0 };
+        let before = self.newest.replace((boot, seq)).filter(|&(before, _)| before == boot);
+        before.map_or(0, |(_, last)| seq.saturating_sub(last).saturating_sub(1))
     }
 
     /// Whether its battery is so far used up, by the firmware's own estimate or by its voltage under load, that it explains what the motor does and a silence.

@@ -1,8 +1,8 @@
 //! Records of one lock that never came, while its neighbours' did.
 //!
 //! A hole in the lock's sequence is one loss however wide it is, and an hour holds at most one. The rate is compared with the lock's own and the fleet's; an hour in
-//! which several locks of one gateway have holes is the gateway's. A hole counts once a heartbeat has come after it: where heartbeats stop and other records go on, they
-//! are not lost but can't be read. Records heard twice say nothing: brokers redeliver, and two gateways may hear one lock. Must not know incidents or stores. Called by
+//! which several locks of one gateway have holes is the gateway's. A record that came and can't be read leaves a hole that is no loss. A hole counts once a heartbeat has
+//! come after it: where heartbeats stop and other records go on, they are no longer said, or go elsewhere. Records heard twice say nothing: brokers redeliver, and two gateways may hear one lock. Must not know incidents or stores. Called by
 //! the engine.
 use super::Glance;
 use super::lanes::{Suspects, forget, lane};
@@ -27,7 +27,7 @@ const OWN_WEIGHT: f64 = 300.0;
 const SHARE_MIN: f64 = 1e-4;
 /// So many locks of one gateway with holes in one hour: the gateway's matter.
 const TOGETHER: u32 = 3;
-/// So long after a record that can't be read its hole may show: until the lock's next record, at the slowest heartbeat (6 h, telemetry contract).
+/// So long after the last record that can't be read the holes of such may show: until the lock's next record, at the slowest heartbeat (6 h, telemetry contract).
 const REFUSED_MS: i64 = 7 * 3_600_000;
 /// Holes that wait for a heartbeat at most; of more the rest is not needed.
 const WAITS_MAX: usize = 8;
@@ -61,8 +61,9 @@ struct Lane {
     /// Holes that wait for a heartbeat, one an hour.
     waits: SmallVec<[RecordRef; 2]>,
     beaten: bool,
-    /// Until when holes are still those of records that can't be read, ms.
-    refused_ms: Option<i64>,
+    /// Records that can't be read and whose hole has not shown yet, and when the last one came, ms.
+    refused: u32,
+    refused_ms: i64,
     own_bad: f32,
     own_records: f32,
     excess: Excess,
@@ -73,9 +74,14 @@ struct Lane {
 }
 
 impl Lane {
-    /// Whether a hole may be that of a record that can't be read.
-    fn is_refused(&self, now: EngineTime) -> bool {
-        self.refused_ms.is_some_and(|until_ms| now.ms() < until_ms)
+    /// Of so many records missing at a time, how many are lost: the others can't be read.
+    fn lost(&mut self, missing: u32, now_ms: i64) -> u32 {
+        if now_ms.saturating_sub(self.refused_ms) >= REFUSED_MS {
+            self.refused = 0;
+        }
+        let explained = missing.min(self.refused);
+        self.refused -= explained;
+        missing - explained
     }
 }
 
@@ -111,7 +117,7 @@ impl Loss {
         forget(&mut self.state.lanes, device);
     }
 
-    /// Takes a record of any kind that has a sequence; `glance.hole` says whether records before it are missing.
+    /// Takes a record of any kind that has a sequence; `glance.missing` says how many before it are missing.
     pub fn row(&mut self, glance: &Glance<'_>) {
         if glance.row.seq.is_none() {
             return;
@@ -119,7 +125,7 @@ impl Loss {
         let lane = lane(&mut self.state.lanes, glance.device);
         lane.records = lane.records.saturating_add(1);
         self.state.records += 1.0;
-        if glance.hole {
+        if lane.lost(glance.missing, glance.now_ms) > 0 {
             lane.hole = Some(glance.record);
         }
         // A heartbeat that is itself behind a hole shows that not all heartbeats are missing.
@@ -130,10 +136,13 @@ impl Loss {
         }
     }
 
-    /// A record came that can't be read: the hole that it leaves is no loss.
+    /// A record came that can't be read: the hole that it leaves is no loss. It may be a heartbeat, so it shows as much of a hole before it as one that can be read.
     pub fn refused(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
-            lane.refused_ms = Some(now.ms().saturating_add(REFUSED_MS));
+            lane.lost(0, now.ms());
+            lane.refused = lane.refused.saturating_add(1);
+            lane.refused_ms = lane.refused_ms.max(now.ms());
+            lane.beaten |= lane.hole.is_some() || !lane.waits.is_empty();
         }
     }
 
@@ -143,9 +152,7 @@ impl Loss {
         let suspects = self.state.suspects.take();
         let mut behind: BTreeMap<Sym, u32> = BTreeMap::new();
         for device in &suspects {
-            // What can't be read is no trouble of the gateway either.
-            let lane = &self.state.lanes[device.0 as usize];
-            if lane.hole.is_some() && !lane.is_refused(now) {
+            if self.state.lanes[device.0 as usize].hole.is_some() {
                 *behind.entry(locks[device.0 as usize].behind()).or_default() += 1;
             }
         }
@@ -153,9 +160,8 @@ impl Loss {
             let (at, lock) = (device.0 as usize, &locks[device.0 as usize]);
             let lane = &mut self.state.lanes[at];
             let together = behind.get(&lock.behind()).copied().unwrap_or(0) >= TOGETHER;
-            let refused = lane.is_refused(now);
             let hole = lane.hole.take();
-            if together || refused || lock.maintenance {
+            if together || lock.maintenance {
                 lane.waits.clear();
                 // A heartbeat after a hole that is no loss shows nothing of the next one.
                 lane.beaten = false;

@@ -193,8 +193,8 @@ pub struct Glance<'a> {
     pub operation: Option<&'a Operation>,
     /// The error code, where the record reports one.
     pub code: Sym,
-    /// Records before it are missing.
-    pub hole: bool,
+    /// How many records before it are missing.
+    pub missing: u32,
     /// Its reference.
     pub record: RecordRef,
     /// The engine's time, ms.

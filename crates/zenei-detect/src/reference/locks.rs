@@ -352,7 +352,7 @@ impl Making {
             self.event(event.event, device, now_ms);
         }
         let lock = &mut self.locks[at];
-        let hole = lock.heard(&row);
+        let missing = lock.heard(&row);
         let mut operation = None;
         match &row.body {
             Body::State(state) => lock.state(state, row.ts.ms()),
@@ -364,7 +364,7 @@ impl Making {
             Body::Error(_) | Body::Event(_) | Body::Gateway(_) => {}
         }
         let lock = *lock;
-        self.moments.push(Moment::Said(Box::new(Said { device, lock, row, operation, code, hole, record, now_ms })));
+        self.moments.push(Moment::Said(Box::new(Said { device, lock, row, operation, code, missing, record, now_ms })));
     }
 
     fn event(&mut self, event: EventKind, device: DeviceIx, now_ms: i64) {

@@ -13,7 +13,10 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 #[derive(Default)]
 struct OneLock {
     rows: Vec<Row>,
+    /// When records came that can't be read and whose hole has not shown yet.
     refused_ms: Vec<i64>,
+    /// How many rows there were when each one came.
+    unread: Vec<usize>,
     /// Holes that wait for a heartbeat.
     waits: Vec<Hole>,
     weighed: Vec<Weighed>,
@@ -85,8 +88,11 @@ impl OneLock {
         sum
     }
 
-    fn is_refused(&self, now_ms: i64) -> bool {
-        self.refused_ms.iter().any(|at_ms| now_ms < at_ms + 7 * HOUR_MS)
+    /// Where none came for seven hours, those before explain nothing any more.
+    fn forget_refused(&mut self, now_ms: i64) {
+        if self.refused_ms.last().is_some_and(|last_ms| now_ms - last_ms >= 7 * HOUR_MS) {
+            self.refused_ms.clear();
+        }
     }
 
     /// The hole of the rows from this one on.
@@ -103,8 +109,11 @@ impl Slow<'_> {
             return;
         }
         let is_heartbeat = matches!(said.row.body, Body::State(_));
-        let row = Row { is_heartbeat, hole: said.hole, record: said.record };
-        self.locks.entry(said.device).or_default().rows.push(row);
+        let lock = self.locks.entry(said.device).or_default();
+        lock.forget_refused(said.now_ms);
+        let explained = lock.refused_ms.len().min(said.missing as usize);
+        lock.refused_ms.drain(..explained);
+        lock.rows.push(Row { is_heartbeat, hole: said.missing as usize > explained, record: said.record });
         self.records += 1.0;
     }
 
@@ -116,7 +125,7 @@ impl Slow<'_> {
         let from = |hour: &BTreeMap<DeviceIx, usize>, device: DeviceIx| hour.get(&device).copied().unwrap_or(0);
         let mut behind: BTreeMap<Sym, usize> = BTreeMap::new();
         for (device, lock) in &self.locks {
-            if lock.hole(from(&self.hour, *device)).is_some() && !lock.is_refused(now_ms) {
+            if lock.hole(from(&self.hour, *device)).is_some() {
                 *behind.entry(locks[device.0 as usize].behind()).or_default() += 1;
             }
         }
@@ -129,9 +138,8 @@ impl Slow<'_> {
                 continue;
             }
             let together = behind.get(&now.behind()).is_some_and(|&count| count >= 3);
-            let refused = lock.is_refused(now_ms);
             let hole = lock.hole(begin);
-            if together || refused || now.maintenance {
+            if together || now.maintenance {
                 lock.waits.clear();
                 continue;
             }
@@ -139,7 +147,8 @@ impl Slow<'_> {
                 lock.waits.extend(hole);
             }
             let Some(first) = lock.waits.first() else { continue };
-            if lock.rows[first.row..].iter().any(|row| row.is_heartbeat) {
+            let beaten = lock.rows[first.row..].iter().any(|row| row.is_heartbeat);
+            if beaten || lock.unread.iter().any(|&rows| rows > first.row) {
                 let holes = weigh(self.rule, lock, share, now_ms);
                 self.holes.push(holes);
                 let baseline = 100.0 * self.share();
@@ -199,7 +208,11 @@ fn loss(rule: &Rule, stream: &Stream) -> Vec<Found> {
                 slow.hour.remove(device);
             }
             Moment::Refused(device, now) => {
-                slow.locks.get_mut(device).into_iter().for_each(|lock| lock.refused_ms.push(now.ms()));
+                if let Some(lock) = slow.locks.get_mut(device) {
+                    lock.forget_refused(now.ms());
+                    lock.refused_ms.push(now.ms());
+                    lock.unread.push(lock.rows.len());
+                }
             }
             Moment::Close(now, locks) => slow.close(stream, now.ms(), locks),
             Moment::Happened(..) | Moment::LateError(..) => {}

@@ -29,7 +29,7 @@ pub(super) struct Said {
     pub(super) row: Row,
     pub(super) operation: Option<Operation>,
     pub(super) code: Sym,
-    pub(super) hole: bool,
+    pub(super) missing: u32,
     pub(super) record: RecordRef,
     pub(super) now_ms: i64,
 }
@@ -183,7 +183,7 @@ fn fast(rule: &Rule, stream: &Stream) -> Vec<Found> {
                 row: &said.row,
                 operation: said.operation.as_ref(),
                 code: said.code,
-                hole: said.hole,
+                missing: said.missing,
                 record: said.record,
                 now_ms: said.now_ms,
             }),
