@@ -206,3 +206,35 @@ fn a_lock_that_nobody_can_read_and_that_loses_records_too_is_told_from_those_tha
     // Control: nobody loses anything.
     assert_eq!(locks_that_lose(5, true), Vec::<String>::new());
 }
+
+/// Two locks with a heartbeat an hour; after two days the first one has none any more and reports five errors, so far apart. Whether that is found to be a drift.
+fn drifts(apart_ms: i64) -> bool {
+    const HOUR_MS: i64 = 3_600_000;
+    let mut line = Line::new(Some(Rules::embedded().unwrap()));
+    let (mut batch, mut findings) = (Batch::default(), Findings::default());
+    let mut errors = 0;
+    for at_ms in (0..80 * HOUR_MS).step_by(HOUR_MS as usize / 12) {
+        let mut say = |lock, seq, body| {
+            line.ingest(&[said(lock, seq, at_ms, body)], EngineTime(at_ms), &mut batch, &mut findings);
+        };
+        if at_ms % HOUR_MS == 0 {
+            let beat = || Body::State(State { battery_mv: Some(Millivolts(2_950)), ..State::default() });
+            let hour = (at_ms / HOUR_MS) as u32;
+            say(LOCKS[1], hour, beat());
+            if hour < 48 {
+                say(LOCKS[0], hour, beat());
+            }
+        }
+        if errors < 5 && at_ms >= 47 * HOUR_MS + i64::from(errors + 1) * apart_ms {
+            say(LOCKS[0], 48 + errors, Body::Error(ErrorReport { code: "jam".into(), count: 1, detail: None }));
+            errors += 1;
+        }
+    }
+    findings.anomalies.iter().any(|anomaly| anomaly.rule == "schema-drift" && anomaly.scope.value == LOCKS[0])
+}
+
+#[test]
+fn a_lock_that_speaks_without_heartbeats_drifts_and_one_that_falls_silent_after_five_errors_does_not() {
+    assert!(drifts(3 * 3_600_000));
+    assert!(!drifts(300_000));
+}

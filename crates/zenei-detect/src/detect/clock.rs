@@ -96,9 +96,9 @@ impl Clock {
         let heard_ms = glance.row.heard_at.ms();
         let behind_ms = heard_ms.saturating_sub(glance.row.ts.ms());
         let moment = Moment { heard_ms, behind_ms, record: glance.record };
-        let count = lane.count;
-        let newest = lane.newest_mut();
-        if count > 0 && (heard_ms - newest.heard_ms).abs() < MOMENT_MS {
+        let at = lane.newest();
+        let newest = &mut lane.moments[at];
+        if lane.count > 0 && (heard_ms - newest.heard_ms).abs() < MOMENT_MS {
             if behind_ms < newest.behind_ms {
                 *newest = Moment { heard_ms: newest.heard_ms, ..moment };
             }
@@ -121,7 +121,7 @@ impl Clock {
             let (lane, lock) = (&mut self.state.lanes[at], &locks[at]);
             let Some(behind_ms) = lane.error(self.error_min_ms, self.spread_max_ms) else { continue };
             let since_ms = lane.moments[usize::from(lane.next)].heard_ms;
-            let observed = lane.newest_mut().heard_ms - since_ms >= self.observed_min_ms;
+            let observed = lane.moments[lane.newest()].heard_ms - since_ms >= self.observed_min_ms;
             if !observed || lock.maintenance || lane.alarm_ms.is_some_and(|at_ms| now.ms() - at_ms < REPEAT_MS) {
                 continue;
             }
@@ -143,14 +143,16 @@ impl Clock {
 }
 
 impl Lane {
-    fn newest_mut(&mut self) -> &mut Moment {
-        &mut self.moments[(usize::from(self.next) + MOMENTS - 1) % MOMENTS]
+    /// Where the newest moment stands.
+    fn newest(&self) -> usize {
+        (usize::from(self.next) + MOMENTS - 1) % MOMENTS
     }
 
     /// The error that all moments agree upon, ms; positive: behind.
-    fn error(&mut self, error_min_ms: i64, spread_max_ms: i64) -> Option<i64> {
+    fn error(&self, error_min_ms: i64, spread_max_ms: i64) -> Option<i64> {
         // Most clocks are right, and the newest moment alone shows it.
-        if usize::from(self.count) < MOMENTS || self.newest_mut().behind_ms.saturating_abs() < error_min_ms {
+        let newest = self.moments[self.newest()];
+        if usize::from(self.count) < MOMENTS || newest.behind_ms.saturating_abs() < error_min_ms {
             return None;
         }
         let behind = || self.moments.iter().map(|moment| moment.behind_ms);

@@ -408,6 +408,20 @@ mod tests {
     }
 
     #[test]
+    fn a_travel_takes_longer_the_less_voltage_is_left() {
+        let mut lock = lock(None);
+        assert_eq!(lock.slowness(), 1.0, "nothing is known yet");
+        assert_eq!((0..40).filter_map(|_| lock.operation(&OP, 1)).count(), 40);
+        assert!((lock.slowness() - 1.0).abs() < 1e-6, "{}", lock.slowness());
+        lock.operation(&Op { battery_min_mv: Some(Millivolts(1_900)), ..OP }, STATE_AGE_MS_MAX + 1).unwrap();
+        // 2.14 V under the usual load, where it was 2.64 V.
+        let expected = (1.0 - WINDING_SHARE) / (2.14 / 2.64 - WINDING_SHARE);
+        assert!((lock.slowness() - expected).abs() < 1e-3, "{} {expected}", lock.slowness());
+        lock.operation(&Op { battery_min_mv: Some(Millivolts(100)), ..OP }, STATE_AGE_MS_MAX + 1).unwrap();
+        assert!((lock.slowness() - 20.0).abs() < 1e-9, "a motor that stands");
+    }
+
+    #[test]
     fn an_operation_that_did_not_end_well_says_nothing_of_effort() {
         assert!(lock(None).operation(&Op { result: OpResult::Jam, ..OP }, 1).is_none());
         assert!(lock(None).operation(&Op { op: OpKind::Calibrate, ..OP }, 1).is_none());

@@ -2,8 +2,8 @@
 //!
 //! A hole in the lock's sequence is one loss however wide it is, and an hour holds at most one. The rate is compared with the lock's own and the fleet's; an hour in
 //! which several locks of one gateway have holes is the gateway's. A record that came and can't be read leaves a hole that is no loss. A hole counts once a heartbeat has
-//! come after it: where heartbeats stop and other records go on, they are no longer said, or go elsewhere. Records heard twice say nothing: brokers redeliver, and two gateways may hear one lock. Must not know incidents or stores. Called by
-//! the engine.
+//! come after it: where heartbeats stop and other records go on, they are no longer said, or go elsewhere. Records heard twice say nothing: brokers redeliver, and two
+//! gateways may hear one lock. Must not know incidents or stores. Called by the engine.
 use super::Glance;
 use super::lanes::{Suspects, forget, lane};
 use super::lock::{Lock, RecordRef};
@@ -76,12 +76,17 @@ struct Lane {
 impl Lane {
     /// Of so many records missing at a time, how many are lost: the others can't be read.
     fn lost(&mut self, missing: u32, now_ms: i64) -> u32 {
-        if now_ms.saturating_sub(self.refused_ms) >= REFUSED_MS {
-            self.refused = 0;
-        }
+        self.forget_refused(now_ms);
         let explained = missing.min(self.refused);
         self.refused -= explained;
         missing - explained
+    }
+
+    /// Where none came for long, those before explain nothing any more.
+    fn forget_refused(&mut self, now_ms: i64) {
+        if now_ms.saturating_sub(self.refused_ms) >= REFUSED_MS {
+            self.refused = 0;
+        }
     }
 }
 
@@ -139,7 +144,7 @@ impl Loss {
     /// A record came that can't be read: the hole that it leaves is no loss. It may be a heartbeat, so it shows as much of a hole before it as one that can be read.
     pub fn refused(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
-            lane.lost(0, now.ms());
+            lane.forget_refused(now.ms());
             lane.refused = lane.refused.saturating_add(1);
             lane.refused_ms = lane.refused_ms.max(now.ms());
             lane.beaten |= lane.hole.is_some() || !lane.waits.is_empty();

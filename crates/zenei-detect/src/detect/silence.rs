@@ -1,8 +1,8 @@
 //! A lock that is no longer heard, and a gateway behind which none is.
 //!
 //! Each lock is measured by its own longest usual interval, and by how long locks of the fleet are silent and come back: what happens to all now and then is no
-//! fault of one. Behind a gateway most of whose locks are late at once, the gateway is the finding and its locks are not. Silence opens; it never closes.
-//! Must not know incidents or stores. Called by the engine.
+//! fault of one. Behind a gateway most of whose locks are late at once, the gateway is the finding and its locks are not, until two days after its return. Silence
+//! opens; it never closes. Must not know incidents or stores. Called by the engine.
 use super::Glance;
 use super::lanes::{forget, lane};
 use super::lock::{Lock, RecordRef};
@@ -74,6 +74,13 @@ struct Lane {
     noted: bool,
 }
 
+impl Down {
+    /// Whether the silence of a lock behind it that was last heard at this time is the gateway's.
+    fn explains(&self, heard_ms: i64) -> bool {
+        heard_ms <= self.last_ms
+    }
+}
+
 impl Lane {
     fn known(&self) -> bool {
         self.usual.count() >= KNOWN
@@ -126,7 +133,7 @@ impl Silence {
         let now_ms = glance.now_ms;
         // What its gateway kept from being heard is no silence of the lock.
         let of_gateway =
-            self.state.gateways.get(&glance.lock.behind()).is_some_and(|down| lane.heard_ms <= down.last_ms);
+            self.state.gateways.get(&glance.lock.behind()).is_some_and(|down| down.explains(lane.heard_ms));
         if lane.heard_ms > 0 && now_ms > lane.heard_ms && !of_gateway {
             let interval_ms = now_ms - lane.heard_ms;
             if interval_ms >= TAILS_H[0] * HOUR_MS {
@@ -187,7 +194,7 @@ impl Silence {
             let Some(anomaly) = report::anomaly(&self.rule, device, seen, [lane.last].into_iter(), now, fleet) else {
                 continue;
             };
-            if self.state.gateways.get(&lock.behind()).is_some_and(|down| lane.heard_ms <= down.last_ms) {
+            if self.state.gateways.get(&lock.behind()).is_some_and(|down| down.explains(lane.heard_ms)) {
                 if !core::mem::replace(&mut lane.noted, true) {
                     let why = "the gateway that it was heard by hears hardly any lock".to_owned();
                     findings.decisions.push(Decision { why, ..anomaly.refused(DecisionReason::PartOfWider) });

@@ -1,5 +1,5 @@
-//! From files to Arrow batches, file by file: records with each distinct text once, and what has no value in a file not decoded at all. Knows Parquet and
-//! Arrow, no row. Called by whatever reads the store.
+//! From files to Arrow batches, file by file: records with each distinct text once, and what has no value in a file, or is not asked for, not decoded at all. Knows
+//! Parquet and Arrow, no row. Called by whatever reads the store.
 use super::{FORMAT, FORMAT_KEY, ReadError, Table};
 use crate::disk::{Disk, read_whole};
 use ::parquet::arrow::ProjectionMask;
