@@ -88,11 +88,26 @@ impl Intake {
 
     /// Takes a row that was made elsewhere of what was heard, as [`Intake::take`].
     pub(crate) fn take_row(&mut self, row: Row, now: EngineTime, batch: &mut Batch) {
+        batch.rows.push(row);
+        self.take_last(now, batch);
+    }
+
+    /// Takes the last row of the batch, which is not released yet, as [`Intake::take`]. Where it continues its lock's sequence it stays where it is, as nearly all rows do.
+    fn take_last(&mut self, now: EngineTime, batch: &mut Batch) {
         self.now = self.now.max(now);
+        let Some(row) = batch.rows.last_mut() else { return };
         let at = row.device.0 as usize;
         if self.lanes.len() <= at {
             self.lanes.resize_with(at + 1, Lane::default);
         }
+        let lane = &mut self.lanes[at];
+        if row.authenticated && lane.is_continued_by(row) {
+            lane.newest = row.boot.zip(row.seq).map(|(boot, seq)| Place { boot, seq });
+            row.released_at = self.now;
+            lane.stamp(row);
+            return;
+        }
+        let Some(row) = batch.rows.pop() else { return };
         if !row.authenticated {
             return self.take_untrusted(row, batch);
         }
@@ -375,6 +390,12 @@ fn identity(row: &Row) -> u64 {
 }
 
 impl Lane {
+    /// Whether a row is the very next one of the newest boot, and nothing waits.
+    fn is_continued_by(&self, row: &Row) -> bool {
+        let next = self.newest.and_then(|Place { boot, seq }| Some((boot, seq.checked_add(1)?)));
+        next.is_some() && row.boot.zip(row.seq) == next && self.held.is_empty()
+    }
+
     /// Notes how far the newest boot has come, before something else than the next `seq` is noted.
     fn catch_up(&mut self, newest: Option<Place>) {
         let known =

@@ -256,6 +256,7 @@ impl Body<'_> {
     }
 
     /// The same body, owning its texts.
+    #[inline]
     pub fn into_owned(self) -> Body<'static> {
         let own = |text: Text<'_>| -> Text<'static> { Cow::Owned(text.into_owned()) };
         match self {

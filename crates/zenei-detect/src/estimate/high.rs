@@ -19,7 +19,7 @@ pub struct High {
 impl High {
     /// Takes a value above 0.
     pub fn add(&mut self, value: f64) {
-        let log = libm::log(value.max(1e-9)) as f32;
+        let log = libm::logf(value.max(1e-9) as f32);
         self.count = self.count.saturating_add(1);
         if self.count == 1 || (self.count < 20 && log > self.log) {
             // Too few for a quantile: the largest.

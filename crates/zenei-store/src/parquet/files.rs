@@ -8,7 +8,7 @@ use ::parquet::arrow::arrow_reader::{
 };
 use ::parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use ::parquet::file::statistics::Statistics;
-use arrow_array::{RecordBatch, new_null_array};
+use arrow_array::{Array as _, ArrayRef, RecordBatch, new_null_array};
 use arrow_schema::{ArrowError, DataType, FieldRef, Schema};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -48,8 +48,8 @@ pub(super) struct Files {
 struct OpenFile {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
-    /// Columns without any value in this file, or that nobody will ask for, which are not decoded.
-    empty: Vec<FieldRef>,
+    /// Columns without any value in this file, or that nobody will ask for, which are not decoded; as many nulls as a batch has at most.
+    empty: Vec<(FieldRef, ArrayRef)>,
 }
 
 impl Files {
@@ -127,7 +127,9 @@ fn open_words(disk: &dyn Disk, unread: &[&str], path: PathBuf) -> Result<OpenFil
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
     let mask = ProjectionMask::roots(builder.parquet_schema(), full);
     let reader = builder.with_batch_size(BATCH_ROWS).with_projection(mask).build().map_err(failed)?;
-    let empty = empty.into_iter().map(|at| Arc::new(fields[at].as_ref().clone().with_nullable(true))).collect();
+    let nullable = |at: usize| Arc::new(fields[at].as_ref().clone().with_nullable(true));
+    let empty = empty.into_iter().map(nullable);
+    let empty = empty.map(|field| (Arc::clone(&field), new_null_array(field.data_type(), BATCH_ROWS))).collect();
     Ok(OpenFile { path, reader, empty })
 }
 
@@ -156,10 +158,11 @@ fn is_empty(metadata: &ParquetMetaData, name: &str) -> bool {
 }
 
 /// The batch with the columns that were not decoded.
-fn with_empty(batch: &RecordBatch, empty: &[FieldRef]) -> Result<RecordBatch, ArrowError> {
-    let nulls = empty.iter().map(|field| new_null_array(field.data_type(), batch.num_rows()));
+fn with_empty(batch: &RecordBatch, empty: &[(FieldRef, ArrayRef)]) -> Result<RecordBatch, ArrowError> {
+    let (fields, nulls): (Vec<_>, Vec<_>) =
+        empty.iter().map(|(field, nulls)| (field, nulls.slice(0, batch.num_rows()))).unzip();
     let columns = batch.columns().iter().cloned().chain(nulls).collect();
-    let fields: Vec<FieldRef> = batch.schema_ref().fields().iter().chain(empty).cloned().collect();
+    let fields: Vec<FieldRef> = batch.schema_ref().fields().iter().chain(fields).cloned().collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 

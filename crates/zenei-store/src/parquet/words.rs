@@ -45,6 +45,7 @@ impl Words {
     }
 
     /// Where the row's text stands; `None` where the row has none.
+    #[inline]
     pub(super) fn place(&self, at: usize) -> Option<usize> {
         match &self.keys {
             // A dictionary has no negative place; the reader has checked that each is in it.
