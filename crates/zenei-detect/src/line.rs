@@ -120,22 +120,26 @@ impl Line {
         self.go_on(now, before, batch, findings);
     }
 
-    /// Takes rows in order of hearing, as [`Line::ingest`] takes records: what a store kept, with names numbered by [`Line::fleet_mut`], not released yet and
-    /// not late.
-    pub fn ingest_rows(
+    /// Takes rows in order of hearing, as [`Line::ingest`] takes records: what a store kept, not released yet and not late. `next` gives them one by one, with
+    /// their names numbered in the index that it is given.
+    ///
+    /// # Errors
+    /// What `next` fails with; the rows before it are not detected then.
+    pub fn ingest_rows<E>(
         &mut self,
-        rows: impl IntoIterator<Item = Row>,
+        mut next: impl FnMut(&mut Fleet) -> Result<Option<Row>, E>,
         now: EngineTime,
         batch: &mut Batch,
         findings: &mut Findings,
-    ) {
+    ) -> Result<(), E> {
         let before = (batch.rows.len(), batch.refused.len());
-        for row in rows {
+        while let Some(row) = next(&mut self.fleet)? {
             let at = self.intake.now().max(EngineTime(row.heard_at.ms()));
             self.release(at, batch);
             self.intake.take_row(row, at, batch);
         }
         self.go_on(now, before, batch, findings);
+        Ok(())
     }
 
     /// Takes note of a record of a lock that can't be read (a dead letter), from a source that may speak for it. To be called before the
@@ -184,11 +188,6 @@ impl Line {
     /// The names behind the numbers of a batch.
     pub fn fleet(&self) -> &Fleet {
         &self.fleet
-    }
-
-    /// The same, to number the names of rows that [`Line::ingest_rows`] is to take.
-    pub fn fleet_mut(&mut self) -> &mut Fleet {
-        &mut self.fleet
     }
 
     /// The whole state as bytes; equal states give equal bytes.

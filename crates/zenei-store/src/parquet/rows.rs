@@ -25,6 +25,8 @@ pub struct Numbering {
 pub struct Rows<'a> {
     batch: &'a StoredBatch,
     next: usize,
+    /// Where the step ends.
+    end: usize,
     numbering: &'a mut Numbering,
 }
 
@@ -45,25 +47,32 @@ impl StoredBatch {
         ] {
             numbers.follow(words);
         }
-        Rows { batch: self, next: 0, numbering }
+        Rows { batch: self, next: 0, end: 0, numbering }
     }
 }
 
 impl Rows<'_> {
-    /// Adds the next rows to `out`, at most so many, as intake is to take them: not released yet. Gives how many; none after the last. Names are numbered in
-    /// the order in which intake would meet them.
+    /// Goes on to the next rows, at most so many: until when they were heard; `None` after the last.
+    pub fn step(&mut self, at_most: usize) -> Option<GatewayTime> {
+        self.end = self.batch.len().min(self.end + at_most);
+        let heard_at = &self.batch.heading.heard_at.values()[self.next..self.end];
+        heard_at.iter().copied().max().map(GatewayTime)
+    }
+
+    /// The next row of the step, as intake is to take it: not released yet; `None` after the last. Names are numbered in the order in which intake would meet them.
     ///
     /// # Errors
     /// As [`StoredBatch::heard`].
-    pub fn read(&mut self, at_most: usize, fleet: &mut Fleet, out: &mut Vec<Row>) -> Result<usize, ReadError> {
-        let end = self.batch.len().min(self.next + at_most);
-        let from = std::mem::replace(&mut self.next, end);
-        for at in from..end {
-            out.push(self.row(at, fleet)?);
+    #[inline]
+    pub fn next(&mut self, fleet: &mut Fleet) -> Result<Option<Row>, ReadError> {
+        if self.next == self.end {
+            return Ok(None);
         }
-        Ok(end - from)
+        self.next += 1;
+        self.row(self.next - 1, fleet).map(Some)
     }
 
+    #[inline]
     fn row(&mut self, at: usize, fleet: &mut Fleet) -> Result<Row, ReadError> {
         let StoredBatch { heading, labels, .. } = self.batch;
         let numbering = &mut *self.numbering;

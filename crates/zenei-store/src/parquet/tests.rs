@@ -194,8 +194,11 @@ fn arbitrary_rows_come_back_as_they_went_in_and_equal_rows_give_equal_bytes() {
             let heard: Vec<Heard<'_>> = (0..batch.len()).map(|at| batch.heard(at).unwrap()).collect();
             let as_heard = taken(&|line, out| line.ingest(&heard, now, out, &mut Findings::default()));
             let as_rows = taken(&|line, out| {
-                let rows = read_rows(&batch, line.fleet_mut());
-                line.ingest_rows(rows, now, out, &mut Findings::default());
+                let mut numbering = Numbering::default();
+                let mut rows = batch.rows(&mut numbering);
+                while rows.step(7).is_some() {
+                    line.ingest_rows(|fleet| rows.next(fleet), now, out, &mut Findings::default()).unwrap();
+                }
             });
             prop_assert!(as_heard == as_rows);
             Ok(())
@@ -206,7 +209,14 @@ fn arbitrary_rows_come_back_as_they_went_in_and_equal_rows_give_equal_bytes() {
 fn read_rows(batch: &StoredBatch, fleet: &mut Fleet) -> Vec<Row> {
     let mut numbering = Numbering::default();
     let (mut rows, mut read) = (batch.rows(&mut numbering), Vec::new());
-    while rows.read(7, fleet, &mut read).unwrap() > 0 {}
+    while let Some(latest) = rows.step(7) {
+        let from = read.len();
+        while let Some(row) = rows.next(fleet).unwrap() {
+            read.push(row);
+        }
+        assert!(read.len() <= from + 7);
+        assert_eq!(read[from..].iter().map(|row| row.heard_at).max(), Some(latest));
+    }
     read
 }
 

@@ -166,17 +166,16 @@ fn store(path: &Path, course: &mut Course) -> Result<(), Failure> {
     let unread = |error| Failure::broken("the store can't be read", error);
     let store = ParquetStore::open_read_only(Arc::new(RealDisk), folder);
     let broken = |error| Failure::broken("the replay can't go on", error);
-    let (mut rows, mut numbering) = (Vec::with_capacity(STEP_ROWS), Numbering::default());
+    let mut numbering = Numbering::default();
     let mut letters = store.dead_letters(None).map_err(unread)?;
     for batch in store.batches_to_detect(None).map_err(unread)? {
         let batch = batch.map_err(unread)?;
         let mut stored = batch.rows(&mut numbering);
-        while stored.read(STEP_ROWS, course.fleet(), &mut rows).map_err(unread)? > 0 {
-            let latest = rows.iter().map(|row| row.heard_at).max();
-            while let Some(letter) = latest.and_then(|latest| letters.next_up_to(latest)) {
+        while let Some(latest) = stored.step(STEP_ROWS) {
+            while let Some(letter) = letters.next_up_to(latest) {
                 course.dead_letter(&letter.map_err(unread)?);
             }
-            course.rows(&mut rows).map_err(broken)?;
+            course.rows(&mut stored, latest).map_err(broken)?;
         }
     }
     // What was heard after the last record.

@@ -4,9 +4,9 @@ use super::super::contents::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use zenei_desk::DeskDriver;
-use zenei_detect::{Batch, DeviceIx, Findings, Fleet, Heard, Keyring, Line, Row, Rules};
+use zenei_detect::{Batch, DeviceIx, Findings, Fleet, Heard, Keyring, Line, Rules};
 use zenei_store::clickhouse::Unreadable;
-use zenei_store::{Control, DeadLetter, Source, StoredMessage, hear_with_keys};
+use zenei_store::{Control, DeadLetter, Rows, Source, StoredMessage, hear_with_keys};
 use zenei_wire::{EngineTime, GatewayTime, Heading, Kind, Reason, Topic};
 
 /// How long after the last record time goes on (interface contract): a hole has then been waited for.
@@ -126,21 +126,20 @@ impl Course {
         self.hand_over()
     }
 
-    /// As [`Course::records`], rows that a store kept, numbered by [`Course::fleet`]; takes them out.
+    /// As [`Course::records`], the rows of a step through what a store kept, the latest of which was heard at `latest`.
     ///
     /// # Errors
-    /// Where the desk can't go on.
-    pub(crate) fn rows(&mut self, rows: &mut Vec<Row>) -> Result<(), CourseError> {
-        let latest = rows.iter().map(|row| EngineTime(row.heard_at.ms())).max();
-        self.now = self.now.max(latest.unwrap_or(self.now));
-        self.counts.records += rows.len() as u64;
-        self.line.ingest_rows(rows.drain(..), self.now, &mut self.batch, &mut self.findings);
+    /// Where a row can't be read, or the desk can't go on.
+    pub(crate) fn rows(&mut self, rows: &mut Rows<'_>, latest: GatewayTime) -> Result<(), CourseError> {
+        self.now = self.now.max(EngineTime(latest.ms()));
+        let counts = &mut self.counts;
+        let next = |fleet: &mut Fleet| {
+            let row = rows.next(fleet);
+            counts.records += u64::from(matches!(row, Ok(Some(_))));
+            row
+        };
+        self.line.ingest_rows(next, self.now, &mut self.batch, &mut self.findings)?;
         self.hand_over()
-    }
-
-    /// What numbers the names of rows.
-    pub(crate) fn fleet(&mut self) -> &mut Fleet {
-        self.line.fleet_mut()
     }
 
     /// Lets time go on past the last record; nothing comes after this.
