@@ -18,8 +18,10 @@ use std::sync::Arc;
 const BATCH_ROWS: usize = 8192;
 /// Columns of texts that hardly ever come twice: a dictionary would not help to read them.
 const UNLIKE: [&str; 2] = ["identity", "detail"];
-/// Columns that no detector reads: what release and sealing stamped on, and what gateways report of themselves.
-pub(super) const NOT_DETECTED: [&str; 10] = [
+/// Columns that no detector reads: where in the spool it stands, what release and sealing stamped on, and what gateways report of themselves.
+pub(super) const NOT_DETECTED: [&str; 12] = [
+    "offset",
+    "index",
     "released_at",
     "late",
     "gateway",
