@@ -220,7 +220,7 @@ impl Ailments {
     ) -> Manner<'a> {
         let drift = world.drifts(at_ms, self.without).find(|altered| match altered.by {
             Alterer::Version(by) => by == version,
-            Alterer::Client(by) => by == kinds.app || by == kinds.hub,
+            Alterer::Client(by) => kinds.speaks_with(by),
         });
         if self.own.is_empty() {
             return Manner { drift, bad_share: loss, ..Manner::default() };

@@ -38,9 +38,17 @@ pub(crate) struct Kinds {
     pub(crate) lot: usize,
     pub(crate) firmware: usize,
     pub(crate) app: usize,
-    pub(crate) hub: usize,
+    /// Of a lock whose service reaches it through a hub.
+    pub(crate) hub: Option<usize>,
     /// Of its site.
     pub(crate) gateway: usize,
+}
+
+impl Kinds {
+    /// Whether the lock ever speaks with a client version.
+    pub(crate) fn speaks_with(&self, client: usize) -> bool {
+        self.app == client || self.hub == Some(client)
+    }
 }
 
 /// Draws one lock's kinds and names.
@@ -55,7 +63,7 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize) -> (Identity, Ki
     let firmware = draws.pick(scenario.firmware.iter().map(|firmware| firmware.share));
     let app = draws.pick(scenario.client.iter().map(|client| if client.hub { 0.0 } else { client.share }));
     let hub = draws.pick(scenario.client.iter().map(|client| if client.hub { client.share } else { 0.0 }));
-    let home = &scenario.site[site];
+    let (home, sources) = (&scenario.site[site], &scenario.service[service].sources);
     let place = |names: &mut dyn Iterator<Item = &String>, name: &str| crate::plan::place(names, name);
     let kinds = Kinds {
         site,
@@ -67,7 +75,7 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize) -> (Identity, Ki
         lot,
         firmware,
         app,
-        hub,
+        hub: (sources.remote + sources.schedule > 0.0).then_some(hub),
         gateway,
     };
     let installed_ms = (scenario.first_day() - draws.below(700) as i64 - 30) * DAY_MS;

@@ -132,7 +132,7 @@ pub(crate) fn perform(world: &World, kinds: &Kinds, one: &Individual, now: &Cond
     let held_up_ms = if asked && chances.held_up < now.held_up.0 { now.held_up.1 } else { 0.0 };
     let client = match chances.source {
         OpSource::App => Some(kinds.app),
-        OpSource::Remote | OpSource::Schedule => Some(kinds.hub),
+        OpSource::Remote | OpSource::Schedule => kinds.hub,
         OpSource::Keypad | OpSource::Nfc | OpSource::Auto | OpSource::Manual => None,
     };
     let cloud = client.and_then(|client| cloud_error(world, now, lock, client));

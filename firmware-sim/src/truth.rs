@@ -236,7 +236,7 @@ impl Trial<'_> {
 
     /// S2: the locks that the client version speaks with.
     fn cloud(&self, at: usize, planned: &Planned, cloud: &Cloud) -> Found {
-        let locks = self.locks(|kinds| kinds.app == cloud.client || kinds.hub == cloud.client);
+        let locks = self.locks(|kinds| kinds.speaks_with(cloud.client));
         let mut found = Found { locks, ..Found::default() };
         let base = (self.world.codes[cloud.code].1 / REQUESTS_PER_DAY).clamp(1e-6, 0.5);
         let mut pooled = Vec::new();
@@ -263,7 +263,7 @@ impl Trial<'_> {
             Alterer::Version(version) => {
                 self.kinds[lock].firmware == version || lock::may_run(self.world, lock, version)
             }
-            Alterer::Client(client) => self.kinds[lock].app == client || self.kinds[lock].hub == client,
+            Alterer::Client(client) => self.kinds[lock].speaks_with(client),
         };
         let mut found = Found::default();
         for lock in (0..self.kinds.len()).filter(|&lock| speaks(lock)) {

@@ -356,10 +356,23 @@ fn s2_requests_of_one_client_version_meet_errors_while_it_lasts() {
 }
 
 #[test]
+fn a_client_that_a_lock_never_names_alters_nothing_of_it() {
+    let scenario = scenario(&[]);
+    let kinds: Vec<_> = (0..100).map(|lock| identity::draw(&scenario, 1, lock).1).collect();
+    let (with, without): (Vec<_>, Vec<_>) = kinds.iter().partition(|kinds| kinds.hub.is_some());
+    let service = |kinds: &&identity::Kinds| scenario.service[kinds.service].name.clone();
+    assert!(!without.is_empty() && without.iter().all(|kinds| service(kinds) == "device"));
+    assert!(!with.is_empty() && with.iter().all(|kinds| service(kinds) != "device"));
+    let hubs = || (0..scenario.client.len()).filter(|&client| scenario.client[client].hub);
+    assert!(without.iter().all(|kinds| !hubs().any(|hub| kinds.speaks_with(hub)) && kinds.speaks_with(kinds.app)));
+    assert!(with.iter().all(|kinds| hubs().filter(|&hub| kinds.speaks_with(hub)).count() == 1));
+}
+
+#[test]
 fn s3_records_of_a_drifted_field_are_refused_or_lose_it() {
     let (lock, hub) = (0, {
         let scenario = scenario(&[]);
-        scenario.client[identity::draw(&scenario, 1, 0).1.hub].version.clone()
+        scenario.client[identity::draw(&scenario, 1, 0).1.hub.unwrap()].version.clone()
     });
     let drifted = |how: &str| {
         twins(&format!("family = 'S3'\nclient = '{hub}'\nday = 9\nfield = 'battery_mv'\nhow = '{how}'"), lock)
