@@ -192,7 +192,11 @@ impl Attribution {
     }
 
     fn part_of(&self, symptom: Symptom, device: DeviceIx, lock: &Lock) -> Option<Cause> {
-        let is_part = |(cause, shared): &(&Cause, &Shared)| cause.symptom == symptom && shared.has(cause, device, lock);
+        // What empties batteries early raises their resistance early; one that is not nearly empty yet has another reason.
+        let covers = |cause: Symptom| {
+            cause == symptom || ((cause, symptom) == (Symptom::Drain, Symptom::Resistance) && lock.is_low())
+        };
+        let is_part = |(cause, shared): &(&Cause, &Shared)| covers(cause.symptom) && shared.has(cause, device, lock);
         self.shared.iter().find(is_part).map(|(cause, _)| *cause)
     }
 
@@ -422,6 +426,7 @@ fn chance(count: usize, expected: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zenei_wire::{Percent, State};
 
     #[test]
     fn the_chance_is_the_poisson_tail() {
@@ -429,5 +434,34 @@ mod tests {
         assert!((chance(3, 1.0) - (1.0 - 2.5 / core::f64::consts::E)).abs() < 1e-9);
         // Three of 1e-4 expected: (1e-4)^3 / 6.
         assert!((chance(3, 1e-4) / (1e-12 / 6.0) - 1.0).abs() < 1e-3 && chance(1, 50.0) > 0.999);
+    }
+
+    #[test]
+    fn what_a_version_drains_explains_the_resistance_of_its_nearly_empty_locks_and_nothing_else() {
+        let mut fleet = Fleet::new();
+        let lock = |fw, percent| {
+            let mut lock = Lock::default();
+            lock.labels.fw = fw;
+            lock.state(&State { battery_pct: Some(Percent(percent)), ..State::default() }, 0);
+            lock
+        };
+        let (drains, other) = (lock(fleet.intern("2.0"), 20), lock(fleet.intern("1.9"), 20));
+        let half_full = lock(drains.labels.fw, 50);
+        let mut attribution = Attribution::default();
+        let note = |attribution: &mut Attribution, symptom| {
+            let cause = Cause { symptom, kind: ScopeKind::Fw, value: drains.labels.fw, with: Sym::NONE };
+            let (fresh, members) = (BTreeMap::new(), BTreeSet::new());
+            let shared = Shared { last_ms: 0, reported_ms: 0, fresh, members, anomaly: None };
+            attribution.shared.insert(cause, shared);
+        };
+        note(&mut attribution, Symptom::Drain);
+        let of = |attribution: &Attribution, symptom, lock| attribution.part_of(symptom, DeviceIx(0), lock).is_some();
+        assert!(of(&attribution, Symptom::Resistance, &drains) && of(&attribution, Symptom::Drain, &drains));
+        assert!(!of(&attribution, Symptom::Resistance, &other) && !of(&attribution, Symptom::Trouble, &drains));
+        assert!(!of(&attribution, Symptom::Resistance, &half_full) && of(&attribution, Symptom::Drain, &half_full));
+        // Nor the other way round: an aged battery gives less, it loses nothing.
+        let mut aged = Attribution::default();
+        note(&mut aged, Symptom::Resistance);
+        assert!(of(&aged, Symptom::Resistance, &drains) && !of(&aged, Symptom::Drain, &drains));
     }
 }

@@ -130,7 +130,7 @@ fn other_rules_keep_what_intake_knows() {
 #[test]
 fn a_snapshot_of_another_format_is_refused() {
     let error = Line::restore(&[99, 0, 0], None).err().unwrap();
-    assert_eq!(error.to_string(), "the snapshot has format 99; this program reads 6");
+    assert_eq!(error.to_string(), "the snapshot has format 99; this program reads 7");
 }
 
 #[test]
@@ -237,4 +237,66 @@ fn drifts(apart_ms: i64) -> bool {
 fn a_lock_that_speaks_without_heartbeats_drifts_and_one_that_falls_silent_after_five_errors_does_not() {
     assert!(drifts(3 * 3_600_000));
     assert!(!drifts(300_000));
+}
+
+/// When the clock of a lock that beats every so often is found to be wrong, minutes from when it began to be behind by so much; as its records may be, they are as late as
+/// `late` says of the number of the heartbeat.
+fn wrong_clock(every_min: i64, behind_min: i64, late: impl Fn(i64) -> i64) -> Option<i64> {
+    let mut line = Line::new(Some(Rules::embedded().unwrap()));
+    let (mut batch, mut findings) = (Batch::default(), Findings::default());
+    for beat in 0..2 * 1_440 / every_min {
+        let is_wrong = beat * every_min >= 1_440;
+        let state = State { battery_mv: Some(Millivolts(2_950)), ..State::default() };
+        let mut heard = said("a", beat as u32, beat * every_min * 60_000, Body::State(state));
+        heard.record.ts.0 -= if is_wrong { behind_min * 60_000 } else { 0 };
+        heard.heard_at.0 += late(beat) * 60_000;
+        let now = EngineTime(heard.heard_at.0);
+        line.ingest(&[heard], now, &mut batch, &mut findings);
+    }
+    let found = findings.anomalies.iter().find(|anomaly| anomaly.rule == "clock-error")?;
+    assert!(found.window_ms >= 120 * 60_000, "{found:?}");
+    Some(found.at.0 / 60_000 - 1_440)
+}
+
+#[test]
+fn a_wrong_clock_is_found_however_often_the_lock_speaks() {
+    for every_min in [1, 5, 15, 60] {
+        let after = wrong_clock(every_min, 12, |_| 0).unwrap();
+        // What is observed must reach back for two hours and eight heartbeats, windows close by the hour, and company is waited for for six hours.
+        assert!((120 + 360..=180.max(8 * every_min + 60) + 360).contains(&after), "{every_min}: {after}");
+    }
+    // Controls: less than five minutes, and delays that vary.
+    assert_eq!(wrong_clock(15, 4, |_| 0), None);
+    assert_eq!(wrong_clock(15, 0, |beat| if beat >= 96 { 6 + beat * 7 % 9 } else { 0 }), None);
+}
+
+/// Whether trouble is found on a lock that is used so often a day and jams at each twelfth operation, three times.
+fn finds_trouble(per_day: i64) -> bool {
+    let mut line = Line::new(Some(Rules::embedded().unwrap()));
+    let (mut batch, mut findings) = (Batch::default(), Findings::default());
+    for number in 0..150_i64 {
+        let result = if [112, 124, 136].contains(&number) { OpResult::Jam } else { OpResult::Ok };
+        let op = Op {
+            op: if number % 2 == 0 { OpKind::Lock } else { OpKind::Unlock },
+            source: None,
+            result,
+            latency_ms: None,
+            duration_ms: Some(800),
+            peak_ma: Some(Milliamps(600)),
+            mean_ma: Some(Milliamps(300)),
+            current_ma: None,
+            sample_ms: None,
+            battery_min_mv: Some(Millivolts(2_400)),
+            angle_err_deg: None,
+        };
+        let at_ms = number * 86_400_000 / per_day;
+        line.ingest(&[said("a", number as u32, at_ms, Body::Op(op))], EngineTime(at_ms), &mut batch, &mut findings);
+    }
+    findings.anomalies.iter().any(|anomaly| anomaly.rule == "operation-trouble")
+}
+
+#[test]
+fn three_jams_say_less_of_a_lock_that_is_used_all_day_long() {
+    assert!(finds_trouble(6) && finds_trouble(10));
+    assert!(!finds_trouble(40));
 }

@@ -1,7 +1,8 @@
 //! A lock whose clock is wrong by minutes or more: a step, or a drift that has added up.
 //!
 //! What a record's time and its hearing differ by is delay plus the clock's error. A delay is never negative and varies; an error is the same in each record.
-//! Records heard at one moment (a backlog) count by the freshest of them. Must not know incidents or stores. Called by the engine.
+//! Records heard at one moment (a backlog) count by the freshest of them; of a lock that speaks often the moments are as far apart as it takes to have observed it for
+//! long enough. Must not know incidents or stores. Called by the engine.
 use super::Glance;
 use super::lanes::{Suspects, forget, lane};
 use super::lock::{Lock, RecordRef};
@@ -97,8 +98,13 @@ impl Clock {
         let behind_ms = heard_ms.saturating_sub(glance.row.ts.ms());
         let moment = Moment { heard_ms, behind_ms, record: glance.record };
         let at = lane.newest();
+        let is_full = usize::from(lane.count) == MOMENTS;
+        // Of a lock that speaks often: without the oldest moment, the others must still reach back far enough.
+        let second_ms = lane.moments[(usize::from(lane.next) + 1) % MOMENTS].heard_ms;
+        let is_short = is_full && heard_ms - second_ms < self.observed_min_ms;
+        let moment_ms = if is_short { MOMENT_MS.max(self.observed_min_ms / (MOMENTS as i64 - 1)) } else { MOMENT_MS };
         let newest = &mut lane.moments[at];
-        if lane.count > 0 && (heard_ms - newest.heard_ms).abs() < MOMENT_MS {
+        if lane.count > 0 && (heard_ms - newest.heard_ms).abs() < moment_ms {
             if behind_ms < newest.behind_ms {
                 *newest = Moment { heard_ms: newest.heard_ms, ..moment };
             }

@@ -183,10 +183,18 @@ impl Drain {
             let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
             due && !lock.maintenance && self.depth(lane, 0.0, 0.0).passes
         });
+        if suspects.is_empty() {
+            return;
+        }
+        // Found once: where a version drains hundreds of locks, each of them asks for its like.
+        let mut alike: BTreeMap<(Sym, Sym), Vec<usize>> = BTreeMap::new();
+        for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
+            alike.entry(like(lock)).or_default().push(at);
+        }
         let mut versions: BTreeMap<Sym, Option<i64>> = BTreeMap::new();
         for device in suspects {
             let at = device.0 as usize;
-            let (percent, mv) = self.peers(at, locks);
+            let (percent, mv) = self.peers(at, &alike[&like(&locks[at])]);
             let depth = self.depth(&self.state.lanes[at], percent, mv);
             if !depth.passes {
                 continue;
@@ -283,12 +291,9 @@ impl Drain {
         Depth { percent: Some(percent), mv, passes }
     }
 
-    /// What like locks of the site have fallen meanwhile: weather is no fault of one lock.
-    fn peers(&self, of: usize, locks: &[Lock]) -> (f64, f64) {
-        let like = |at: &usize| {
-            *at != of && locks[*at].site == locks[of].site && locks[*at].labels.model == locks[of].labels.model
-        };
-        let peers = || (0..self.state.lanes.len().min(locks.len())).filter(like).map(|at| &self.state.lanes[at]);
+    /// What the others of these like locks have fallen meanwhile: weather is no fault of one lock.
+    fn peers(&self, of: usize, alike: &[usize]) -> (f64, f64) {
+        let peers = || alike.iter().filter(|&&at| at != of).map(|&at| &self.state.lanes[at]);
         let mut percents: Vec<f64> = peers().map(|lane| lane.percent.depth()).collect();
         let mut mvs: Vec<f64> = peers().map(|lane| lane.voltage.depth()).collect();
         if mvs.len() < PEERS_MIN {
@@ -330,6 +335,11 @@ impl Drain {
         let records = lane.trail.records();
         findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
     }
+}
+
+/// What locks have in common that weather and use do the same to: site and model.
+fn like(lock: &Lock) -> (Sym, Sym) {
+    (lock.site, lock.labels.model)
 }
 
 /// How long what is left lasts at the present loss, as an interval of two standard deviations.

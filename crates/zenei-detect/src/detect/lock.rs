@@ -31,6 +31,8 @@ const REFERENCE_COUNT: f32 = 30.0;
 /// The share of its voltage that a loaded motor loses in its own winding: small brushed gear motors are run at a quarter to a third of their stall
 /// current, and lose that share.
 const WINDING_SHARE: f64 = 0.3;
+/// The most that a lock's own share may be: beyond, a soft start or a door that blocks made the peak.
+const WINDING_SHARE_MAX: f64 = 0.6;
 
 /// A lock as the detectors share it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -58,6 +60,9 @@ pub struct Lock {
     load_v: f32,
     load_ref_v: f32,
     load_ref_count: f32,
+    /// Mean over the same operations of mean to peak current, and over how many it is told.
+    winding: f32,
+    winding_count: f32,
 }
 
 /// A condition as the lock last told it, by its own clock in heartbeats and by its gateway's in advertisements.
@@ -153,7 +158,13 @@ impl Lock {
 
     /// How many times as long a travel takes at its battery's voltage under load as at the usual one, 1 to 20.
     pub fn slowness(&self) -> f64 {
-        if self.load_ref_count > 0.0 { speed(f64::from(self.load_v / self.load_ref_v)).min(1.0).recip() } else { 1.0 }
+        if self.load_ref_count == 0.0 {
+            return 1.0;
+        }
+        // A motor that starts stands: its peak is what its voltage drives through the winding, so its mean against that is the share that it loses there. What a soft
+        // start or a sagging battery take from the peak makes the share a little too large.
+        let own = f64::from(self.winding).clamp(WINDING_SHARE, WINDING_SHARE_MAX);
+        speed(f64::from(self.load_v / self.load_ref_v), own).min(1.0).recip()
     }
 
     /// The client versions that it spoke with last.
@@ -245,6 +256,12 @@ impl Lock {
         };
         follow(&mut self.resistance_ohm, resistance_ohm, RESISTANCE_SHARE);
         follow(&mut self.current_ma, mean, CURRENT_SHARE);
+        if let (Some(share), true) =
+            (mean.zip(peak).map(|(mean, peak)| mean / peak), self.winding_count < REFERENCE_COUNT)
+        {
+            self.winding_count += 1.0;
+            self.winding += (share as f32 - self.winding) / self.winding_count;
+        }
         // A lock that never told a voltage is judged without one.
         let load_mv = self.load_mv(rest_mv, peak.zip(low_mv));
         if load_mv.is_none() && self.load_ref_count > 0.0 {
@@ -277,13 +294,14 @@ impl Lock {
             self.load_ref_v += (load_v as f32 - self.load_ref_v) / self.load_ref_count;
         }
         self.load_v = load_v as f32;
-        libm::log(speed(load_v / f64::from(self.load_ref_v)))
+        libm::log(speed(load_v / f64::from(self.load_ref_v), WINDING_SHARE))
     }
 }
 
-/// A motor's speed at this share of its usual voltage, relative to its usual one. Below a twentieth of its speed a motor stands; the logarithm must not run away.
-fn speed(voltage_share: f64) -> f64 {
-    ((voltage_share - WINDING_SHARE) / (1.0 - WINDING_SHARE)).max(0.05)
+/// A motor's speed at this share of its usual voltage, relative to its usual one, where it loses so much of that in its winding. Below a twentieth of its speed a motor
+/// stands; the logarithm must not run away.
+fn speed(voltage_share: f64, winding: f64) -> f64 {
+    ((voltage_share - winding) / (1.0 - winding)).max(0.05)
 }
 
 /// Mean current (mA) and time on (ms) of the motor: as reported, else from the current profile.
@@ -414,8 +432,8 @@ mod tests {
         assert_eq!((0..40).filter_map(|_| lock.operation(&OP, 1)).count(), 40);
         assert!((lock.slowness() - 1.0).abs() < 1e-6, "{}", lock.slowness());
         lock.operation(&Op { battery_min_mv: Some(Millivolts(1_900)), ..OP }, STATE_AGE_MS_MAX + 1).unwrap();
-        // 2.14 V under the usual load, where it was 2.64 V.
-        let expected = (1.0 - WINDING_SHARE) / (2.14 / 2.64 - WINDING_SHARE);
+        // 2.14 V under the usual load, where it was 2.64 V; half of that is lost in the winding.
+        let expected = (1.0 - 0.5) / (2.14 / 2.64 - 0.5);
         assert!((lock.slowness() - expected).abs() < 1e-3, "{} {expected}", lock.slowness());
         lock.operation(&Op { battery_min_mv: Some(Millivolts(100)), ..OP }, STATE_AGE_MS_MAX + 1).unwrap();
         assert!((lock.slowness() - 20.0).abs() < 1e-9, "a motor that stands");

@@ -53,12 +53,13 @@ const LEAK: [ParameterSpec; 5] = [
     spec("horizon_days", "d", 1.0, 365.0),
 ];
 
-const TROUBLE: [ParameterSpec; 7] = [
+const TROUBLE: [ParameterSpec; 8] = [
     spec("prior_share", "1", 1e-6, 0.5),
     spec("longer", "1", 0.01, 10.0),
     spec("longer_idle", "1", 0.01, 10.0),
     spec("sigmas", "sigma", 1.0, 100.0),
     spec("debounce_minutes", "min", 0.0, 1_440.0),
+    spec("usual_per_day", "1/d", 0.1, 10_000.0),
     spec("limit", "nat", 1.0, 100.0),
     spec("count_min", "1", 1.0, 1_000.0),
 ];

@@ -27,11 +27,16 @@ struct OneLock {
     alarm_ms: Option<i64>,
 }
 
-/// Of records heard within a minute of the first one the freshest, with the time of the first.
-fn moments(told: &[Told]) -> Vec<Told> {
+/// Of records heard within a minute of the first one the freshest, with the time of the first; for longer, where eight moments would not reach back to what the rule
+/// wants to have observed.
+fn moments(rule: &Rule, told: &[Told]) -> Vec<Told> {
+    let observed_ms = (rule.parameter("observed_minutes") * 60_000.0) as i64;
     let mut moments: Vec<Told> = Vec::new();
     for of in told {
-        match moments.last_mut().filter(|first| (of.heard_ms - first.heard_ms).abs() < 60_000) {
+        let seventh_last = moments.len().checked_sub(7).filter(|&at| at > 0).map(|at| moments[at]);
+        let is_early = seventh_last.is_some_and(|moment| of.heard_ms - moment.heard_ms < observed_ms);
+        let apart_ms = if is_early { 60_000.max(observed_ms / 7) } else { 60_000 };
+        match moments.last_mut().filter(|first| (of.heard_ms - first.heard_ms).abs() < apart_ms) {
             Some(first) if of.behind_ms < first.behind_ms => *first = Told { heard_ms: first.heard_ms, ..*of },
             Some(_) => {}
             None => moments.push(*of),
@@ -54,7 +59,7 @@ fn error(rule: &Rule, moments: &[Told]) -> Option<i64> {
 fn tell(rule: &Rule, lock: &mut OneLock, said: &Said) {
     let heard_ms = said.row.heard_at.ms();
     lock.told.push(Told { heard_ms, behind_ms: heard_ms - said.row.ts.ms(), record: said.record });
-    let moments = moments(&lock.told);
+    let moments = moments(rule, &lock.told);
     if core::mem::replace(&mut lock.moments, moments.len()) == moments.len() {
         return;
     }
@@ -69,7 +74,7 @@ fn judge(rule: &Rule, lock: &mut OneLock, now: &Lock, now_ms: i64) -> Option<(i6
     if !lock.is_suspect {
         return None;
     }
-    let moments = moments(&lock.told);
+    let moments = moments(rule, &lock.told);
     let error_ms = error(rule, &moments)?;
     let last = &moments[moments.len() - 8..];
     let observed_ms = last[7].heard_ms - last[0].heard_ms;

@@ -1,7 +1,8 @@
 //! Operations that end badly or take longer, over all operations: how long the motor runs on a lock and way is found again from the whole list at each operation, the
 //! evidence from all of them.
 use super::estimators::{Step, excess_by_tails};
-use super::stream::{Found, Moment, Said, Stream, agree, shown};
+use super::locks::Plan;
+use super::stream::{Found, Moment, SINGLE, Said, Stream, agree, agree_on, embedded, shown};
 use crate::detect::lock::{Lock, RecordRef};
 use crate::fleet::{DeviceIx, Sym};
 use crate::rules::Rule;
@@ -19,6 +20,8 @@ struct OneLock {
     troubles_ms: Vec<i64>,
     /// Whether each of the first operations, which are not judged, was troubled.
     first: Vec<bool>,
+    /// When the first operation was.
+    first_ms: i64,
     weighed: Vec<Weighed>,
     alarms: Vec<i64>,
 }
@@ -130,6 +133,9 @@ impl Slow<'_> {
         if said.lock.maintenance || (troubled && again) {
             return;
         }
+        if lock.first.is_empty() {
+            lock.first_ms = said.now_ms;
+        }
         if lock.first.len() < 20 {
             lock.first.push(troubled);
             let count = lock.first.iter().filter(|troubled| **troubled).count() as f64;
@@ -162,11 +168,18 @@ impl Slow<'_> {
                 continue;
             }
             let departure = lock.departure();
+            let counted = lock.first.len() + lock.weighed.iter().filter(|weighed| weighed.evidence < limit).count();
+            let per_day = counted as f64 * DAY_MS as f64 / ((now_ms - lock.first_ms) as f64).max(DAY_MS as f64);
+            let limit = limit + 2.0 * (per_day / self.rule.parameter("usual_per_day")).max(1.0).ln();
             let troubled: Vec<&Weighed> = departure.iter().filter(|weighed| weighed.troubled).collect();
             let (Some(first), Some(last)) = (troubled.first(), troubled.last()) else { continue };
             let lasts = last.at_ms - first.at_ms >= DAY_MS / 2 || lock.evidence() >= 2.0 * limit;
             let is_due = lock.alarms.iter().all(|&at_ms| at_ms < departure[0].at_ms || now_ms - at_ms >= 7 * DAY_MS);
-            if (troubled.len() as f64) < self.rule.parameter("count_min") || !lasts || !is_due {
+            if lock.evidence() < limit
+                || (troubled.len() as f64) < self.rule.parameter("count_min")
+                || !lasts
+                || !is_due
+            {
                 continue;
             }
             let value = 100.0 * troubled.len() as f64 / departure.len() as f64;
@@ -200,4 +213,12 @@ fn trouble(rule: &Rule, stream: &Stream) -> Vec<Found> {
 #[test]
 fn trouble_is_judged_as_by_all_operations() {
     agree("operation-trouble", trouble);
+}
+
+/// With a usual use that most locks are beyond.
+#[test]
+fn trouble_is_judged_as_by_all_operations_where_locks_are_used_more_than_usual() {
+    let mut rule = embedded("operation-trouble");
+    rule.parameters.insert("usual_per_day".to_owned(), 0.5);
+    agree_on(&rule, Plan::FEW, SINGLE, trouble);
 }

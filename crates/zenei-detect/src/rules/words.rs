@@ -88,6 +88,7 @@ const PARAMETERS: &[(&str, &str, &str)] = &[
     ("", "longer", "how much longer than usual an operation is that needed a second attempt, as a share"),
     ("", "longer_idle", "the same of an operation that took no more current than usual, as a share"),
     ("", "debounce_minutes", "troubles within so long are one"),
+    ("", "usual_per_day", "operations a day beyond which a lock needs more evidence"),
     ("", "count_min", "how many events a finding has at least"),
     ("", "ratio_min", "the least rate that is a finding, as a multiple of what is normal"),
     ("", "silent_hours", "the shortest silence that is a finding"),
