@@ -8,6 +8,21 @@ use zenei_wire::{CentiCelsius, Milliamps, Millivolts};
 
 const LOCKS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
+/// What a sound lock does.
+const OP: Op = Op {
+    op: OpKind::Lock,
+    source: None,
+    result: OpResult::Ok,
+    latency_ms: None,
+    duration_ms: Some(800),
+    peak_ma: Some(Milliamps(600)),
+    mean_ma: Some(Milliamps(300)),
+    current_ma: None,
+    sample_ms: None,
+    battery_min_mv: Some(Millivolts(2_400)),
+    angle_err_deg: None,
+};
+
 /// Thirty days of six locks; one of them rubs harder each day. Some records stand before their turn, some twice.
 fn stream(disorder: &[u8]) -> Vec<Heard<'static>> {
     let mut heard = Vec::new();
@@ -25,16 +40,10 @@ fn stream(disorder: &[u8]) -> Vec<Heard<'static>> {
             } else {
                 Body::Op(Op {
                     op: if hour % 2 == 0 { OpKind::Lock } else { OpKind::Unlock },
-                    source: None,
-                    result: OpResult::Ok,
-                    latency_ms: None,
                     duration_ms: Some((800.0 * rub) as u16 + noise as u16 % 40),
-                    peak_ma: Some(Milliamps(600)),
                     mean_ma: Some(Milliamps(300 + noise as u16 % 10)),
-                    current_ma: None,
-                    sample_ms: None,
                     battery_min_mv: Some(Millivolts(2_400 + noise as u16 % 20)),
-                    angle_err_deg: None,
+                    ..OP
                 })
             };
             let at_ms = hour * 3_600_000 + at as i64 * 1_000 + noise * 200;
@@ -239,8 +248,8 @@ fn a_lock_that_speaks_without_heartbeats_drifts_and_one_that_falls_silent_after_
     assert!(!drifts(300_000));
 }
 
-/// When the clock of a lock that beats every so often is found to be wrong, minutes from when it began to be behind by so much; as its records may be, they are as late as
-/// `late` says of the number of the heartbeat.
+/// When the clock of a lock is found to be wrong, minutes from when it began to be behind by so much, after a day. `late`: by how many minutes each heartbeat is heard too
+/// late, by its number.
 fn wrong_clock(every_min: i64, behind_min: i64, late: impl Fn(i64) -> i64) -> Option<i64> {
     let mut line = Line::new(Some(Rules::embedded().unwrap()));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
@@ -276,19 +285,7 @@ fn finds_trouble(per_day: i64) -> bool {
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
     for number in 0..150_i64 {
         let result = if [112, 124, 136].contains(&number) { OpResult::Jam } else { OpResult::Ok };
-        let op = Op {
-            op: if number % 2 == 0 { OpKind::Lock } else { OpKind::Unlock },
-            source: None,
-            result,
-            latency_ms: None,
-            duration_ms: Some(800),
-            peak_ma: Some(Milliamps(600)),
-            mean_ma: Some(Milliamps(300)),
-            current_ma: None,
-            sample_ms: None,
-            battery_min_mv: Some(Millivolts(2_400)),
-            angle_err_deg: None,
-        };
+        let op = Op { op: if number % 2 == 0 { OpKind::Lock } else { OpKind::Unlock }, result, ..OP };
         let at_ms = number * 86_400_000 / per_day;
         line.ingest(&[said("a", number as u32, at_ms, Body::Op(op))], EngineTime(at_ms), &mut batch, &mut findings);
     }

@@ -31,7 +31,7 @@ const REFERENCE_COUNT: f32 = 30.0;
 /// The share of its voltage that a loaded motor loses in its own winding: small brushed gear motors are run at a quarter to a third of their stall
 /// current, and lose that share.
 const WINDING_SHARE: f64 = 0.3;
-/// The most that a lock's own share may be: beyond, a soft start or a door that blocks made the peak.
+/// The most that a lock's own share may be: beyond, a soft start or a door that blocks made the peak. A guess.
 const WINDING_SHARE_MAX: f64 = 0.6;
 
 /// A lock as the detectors share it.
