@@ -3,7 +3,7 @@
 use firmware_sim::{Fleet, Message, Scenario};
 use std::path::Path;
 use std::sync::Arc;
-use zenei_detect::{Batch, Findings, Heard, Line};
+use zenei_detect::{Batch, Findings, Heard, Pipeline};
 use zenei_store::disk::RealDisk;
 use zenei_store::{Checkpoint, Control, Layout, ParquetStore, SealPlan, Sealed};
 use zenei_wire::{EngineTime, GatewayTime, Heading, Topic};
@@ -60,7 +60,7 @@ impl Stream {
 
 /// Intake before a store.
 struct Sealing {
-    line: Line,
+    pipeline: Pipeline,
     store: ParquetStore,
     control: Control,
     batch: Batch,
@@ -75,7 +75,7 @@ impl Sealing {
     fn start(state: &Path, range_rows: usize) -> Self {
         let layout = Layout::new(state);
         Self {
-            line: Line::new(None),
+            pipeline: Pipeline::new(None),
             store: ParquetStore::open(Arc::new(RealDisk), &layout.parquet()).expect("a store can be made"),
             control: Control::open(&layout.control()).expect("a control database can be made"),
             batch: Batch::default(),
@@ -94,7 +94,7 @@ impl Sealing {
             records_of(message, self.messages, &mut heard);
             self.messages += 1;
         }
-        self.line.ingest(&heard, self.now, &mut self.batch, &mut Findings::default());
+        self.pipeline.ingest(&heard, self.now, &mut self.batch, &mut Findings::default());
         if self.batch.rows.len() >= self.range_rows {
             self.seal();
         }
@@ -103,7 +103,7 @@ impl Sealing {
     fn seal(&mut self) {
         let plan = SealPlan { from: self.sealed.offset, to: Sealed { offset: self.messages, advanced_to: self.now } };
         let Batch { rows, gaps, .. } = &self.batch;
-        self.store.seal(&plan, self.line.fleet(), rows, gaps, &[], GATEWAY).expect("a range can be sealed");
+        self.store.seal(&plan, self.pipeline.fleet(), rows, gaps, &[], GATEWAY).expect("a range can be sealed");
         self.records += rows.len() as u64;
         self.sealed = plan.to;
         let txn = self.control.begin().expect("the control database takes transactions");

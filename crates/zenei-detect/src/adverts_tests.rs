@@ -1,8 +1,9 @@
-//! What is promised of advertisements on their way through the line: one row for both sets, none for a repetition or a replay, also after a restart, each one counted once.
+//! What is promised of advertisements on their way through the pipeline: one row for both sets, none for a repetition or a replay, also after a restart, each one counted once.
 use crate::adverts::MAX_STRANGERS;
+use crate::anomaly::Findings;
 use crate::batch::{Batch, Heard};
 use crate::keyring::{Keyring, Lock, NotHeard};
-use crate::line::{Deadline, Findings, Line};
+use crate::pipeline::{Deadline, Pipeline};
 use zenei_wire::bthome::{self, Address, Advertisement, BindKey, Reading, Set};
 use zenei_wire::{
     Adv, Body, CentiCelsius, DbMilliwatts, DeviceId, EngineTime, GatewayTime, LockState, Milliamps, Millivolts, Name,
@@ -38,9 +39,9 @@ fn reading(battery_mv: u16) -> Reading {
     Reading { adv, firmware: Some("3.2.1".parse().unwrap()), unknown: 0 }
 }
 
-/// A line with what it has given, and how many advertisements it took.
+/// A pipeline with what it has given, and how many advertisements it took.
 struct Run {
-    line: Line,
+    pipeline: Pipeline,
     keys: Keyring,
     batch: Batch,
     findings: Findings,
@@ -49,9 +50,9 @@ struct Run {
 
 impl Run {
     fn new(keys: Keyring) -> Self {
-        let mut line = Line::new(None);
-        line.provision(&keys);
-        Self { line, keys, batch: Batch::default(), findings: Findings::default(), taken: 0 }
+        let mut pipeline = Pipeline::new(None);
+        pipeline.provision(&keys);
+        Self { pipeline, keys, batch: Batch::default(), findings: Findings::default(), taken: 0 }
     }
 
     /// Hears service data at a second.
@@ -60,7 +61,7 @@ impl Run {
         let (topic, payload) = (heard.topic(), heard.payload());
         let at = GatewayTime(at_s * 1000);
         let heard = self.keys.hear(&topic, &payload, at, self.taken).unwrap();
-        self.line.ingest(&[heard], EngineTime(at.ms()), &mut self.batch, &mut self.findings);
+        self.pipeline.ingest(&[heard], EngineTime(at.ms()), &mut self.batch, &mut self.findings);
         self.taken += 1;
         self.balance();
     }
@@ -72,7 +73,7 @@ impl Run {
     }
 
     fn advance(&mut self, to_s: i64) {
-        self.line.advance(EngineTime(to_s * 1000), &mut self.batch, &mut self.findings);
+        self.pipeline.advance(EngineTime(to_s * 1000), &mut self.batch, &mut self.findings);
         self.balance();
     }
 
@@ -80,13 +81,13 @@ impl Run {
     fn balance(&self) {
         let batch = &self.batch;
         let accounted =
-            batch.rows.len() as u64 + self.line.held() + batch.duplicates + batch.replayed + batch.strangers;
+            batch.rows.len() as u64 + self.pipeline.held() + batch.duplicates + batch.replayed + batch.strangers;
         assert_eq!(self.taken, accounted, "{batch:?}");
     }
 
     fn restart(&mut self, keys: Keyring) {
-        self.line = Line::restore(&self.line.snapshot().unwrap(), None).unwrap();
-        self.line.provision(&keys);
+        self.pipeline = Pipeline::restore(&self.pipeline.snapshot().unwrap(), None).unwrap();
+        self.pipeline.provision(&keys);
         self.keys = keys;
     }
 
@@ -104,13 +105,13 @@ impl Run {
 fn both_sets_make_one_row_that_is_trusted_and_stamped() {
     let mut run = Run::new(keyring(key(1)));
     run.hear_lock(Set::A, 1, 2_900, 10);
-    assert_eq!((run.rows().len(), run.line.held()), (0, 1));
-    assert_eq!(run.line.next_deadline(), Some((EngineTime(70_000), Deadline::Pair)));
+    assert_eq!((run.rows().len(), run.pipeline.held()), (0, 1));
+    assert_eq!(run.pipeline.next_deadline(), Some((EngineTime(70_000), Deadline::Pair)));
     run.hear_lock(Set::B, 2, 2_900, 11);
     let row = run.batch.rows.first().unwrap();
     let expected = Adv { counter: Some(2), rssi_dbm: Some(DbMilliwatts(-60)), ..reading(2_900).adv };
     assert_eq!((run.rows().len(), &row.body, row.authenticated), (1, &Body::Adv(expected), true));
-    let fleet = run.line.fleet();
+    let fleet = run.pipeline.fleet();
     assert_eq!((fleet.device_id(row.device), fleet.word(row.site)), ("BL1", Some("tokyo-01")));
     assert_eq!((fleet.word(row.labels.fw), row.ts.ms(), row.heard_at.ms()), (Some("3.2.1"), 11_000, 11_000));
     assert!(row.identity != 0 && row.boot.is_none() && row.seq.is_none());
@@ -175,7 +176,7 @@ fn a_plain_advertisement_is_kept_apart_and_touches_nothing() {
     run.hear_lock(Set::B, 4, 2_890, 21);
     let trusted = [(Some(2), 2_900, true), (Some(4), 2_890, true)];
     assert_eq!(run.rows(), [trusted[0], (None, 1_000, false), (None, 1_000, false), trusted[1]]);
-    let fleet = run.line.fleet();
+    let fleet = run.pipeline.fleet();
     let names: Vec<_> = run.batch.rows.iter().map(|row| fleet.device_id(row.device)).collect();
     assert_eq!(names, ["BL1", "BL1", "ble-AA0000000002", "BL1"]);
     let versions: Vec<_> = run.batch.rows.iter().map(|row| fleet.word(row.labels.fw).unwrap()).collect();
@@ -242,12 +243,12 @@ fn how_advertisements_are_split_into_calls_changes_nothing() {
         .map(|(offset, (topic, payload, at))| keys.hear(topic, payload, *at, offset).unwrap())
         .collect();
     let run = |portion: usize| {
-        let (mut line, mut batch, mut findings) = (Line::new(None), Batch::default(), Findings::default());
-        line.provision(&keys);
+        let (mut pipeline, mut batch, mut findings) = (Pipeline::new(None), Batch::default(), Findings::default());
+        pipeline.provision(&keys);
         for heard in heard.chunks(portion) {
-            line.ingest(heard, EngineTime(heard.last().unwrap().heard_at.ms()), &mut batch, &mut findings);
+            pipeline.ingest(heard, EngineTime(heard.last().unwrap().heard_at.ms()), &mut batch, &mut findings);
         }
-        line.advance(EngineTime(10_000_000), &mut batch, &mut findings);
+        pipeline.advance(EngineTime(10_000_000), &mut batch, &mut findings);
         batch
     };
     let whole = run(40);
@@ -273,9 +274,9 @@ fn a_stored_row_goes_through_again_as_it_is() {
     let record = zenei_wire::Record { body: row.body.clone(), ..half.record };
     let stored =
         Heard { record, identity: row.identity, authenticated: true, device: Name::new("BL1").unwrap(), ..half };
-    let (mut line, mut batch, mut findings) = (Line::new(None), Batch::default(), Findings::default());
+    let (mut pipeline, mut batch, mut findings) = (Pipeline::new(None), Batch::default(), Findings::default());
     for _ in 0..2 {
-        line.ingest(std::slice::from_ref(&stored), EngineTime(11_000), &mut batch, &mut findings);
+        pipeline.ingest(std::slice::from_ref(&stored), EngineTime(11_000), &mut batch, &mut findings);
     }
     assert_eq!((batch.rows.len(), &batch.rows[0].body, batch.duplicates), (1, &row.body, 1));
 }

@@ -178,3 +178,20 @@ pub struct Decision {
     /// One sentence for people.
     pub why: String,
 }
+
+/// What the engine found, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Findings {
+    /// Departures from what is normal.
+    pub anomalies: Vec<Anomaly>,
+    /// Candidates that became no anomaly, with the reason.
+    pub decisions: Vec<Decision>,
+}
+
+impl Findings {
+    /// Empties it, keeping the memory.
+    pub fn clear(&mut self) {
+        self.anomalies.clear();
+        self.decisions.clear();
+    }
+}

@@ -3,12 +3,12 @@
 //! Findings about single locks come here with their symptom. Where locks with one value of a dimension (firmware, gateway, …) show a symptom far more often than all
 //! other locks do in the same days, the value is the finding and its locks are part of it. A finding that has a reason to expect company (its lock was updated
 //! lately, or its symptom is one that locks share as a rule) waits some hours for it. Must not know detectors' insides or incidents. Called by the engine.
+use crate::anomaly::Findings;
 use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind};
 use crate::batch::Labels;
-use crate::detect::Symptom;
-use crate::detect::lock::Lock;
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::line::Findings;
+use crate::lock::Lock;
+use crate::symptom::Symptom;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,15 +2,16 @@
 //!
 //! Answers when each detector sees what, and what becomes of its findings: what another finding explains is noted, what locks share is told once. It must not know where
 //! rows come from or what an incident is. Late rows and rows of sources that may not speak for a lock never reach a detector's state. Called by `line`.
+use crate::anomaly::Findings;
 use crate::anomaly::{Anomaly, Component, Decision, DecisionReason};
 use crate::attribution::{Attribution, Moment};
 use crate::batch::{Refused, Row};
-use crate::detect::lock::{Lock, Operation, RecordRef};
 use crate::detect::profile::Profiles;
-use crate::detect::{Detector, Glance, Symptom};
+use crate::detect::{Detector, Glance};
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::line::Findings;
+use crate::lock::{Lock, Operation, RecordRef};
 use crate::rules::Rules;
+use crate::symptom::Symptom;
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, EngineTime, EventKind, Id};
 

@@ -1,10 +1,10 @@
 //! What the detectors find and what they leave alone, on streams made here from plain formulas: a voltage that sags by current times resistance, a charge with
 //! a slope over temperature, errors thrown like dice.
 use crate::anomaly::DecisionReason;
+use crate::anomaly::Findings;
 use crate::batch::{Labels, Row};
 use crate::engine::Engine;
 use crate::fleet::Fleet;
-use crate::line::Findings;
 use crate::rules::Rules;
 use std::borrow::Cow;
 use std::fmt::Write as _;

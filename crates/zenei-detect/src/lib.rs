@@ -20,16 +20,20 @@ pub mod intake;
 #[cfg(test)]
 mod intake_tests;
 pub mod keyring;
-pub mod line;
+pub mod lock;
+pub mod pipeline;
 #[cfg(test)]
-mod line_tests;
+mod pipeline_tests;
 #[cfg(test)]
 mod reference;
 pub mod rules;
+pub mod symptom;
 
-pub use anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind, Urgency};
+pub use anomaly::{
+    Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Findings, Scope, ScopeKind, Urgency,
+};
 pub use batch::{Batch, Gap, Heard, Labels, Refused, Row};
 pub use fleet::{DeviceIx, FORGOTTEN, Fleet, Registration, Sym};
 pub use keyring::{Keyring, NotHeard};
-pub use line::{Deadline, Findings, Line, RestoreError};
+pub use pipeline::{Deadline, Pipeline, RestoreError};
 pub use rules::{Rule, RuleError, Rules};

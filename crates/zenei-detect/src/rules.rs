@@ -6,9 +6,9 @@ mod read;
 pub mod shipped;
 pub mod words;
 
+use crate::anomaly::Findings;
 use crate::anomaly::{Anomaly, Component, DecisionReason, Domain, Urgency};
 use crate::detect::DetectorKind;
-use crate::line::Findings;
 pub use canary::Canary;
 use std::collections::BTreeMap;
 use zenei_wire::Id;

@@ -1,6 +1,6 @@
 //! Where do findings go? To whoever the caller of the gateway names: the desk that opens incidents, or a recorder in a test. Knows no incident.
 use std::error::Error;
-use zenei_detect::{Findings, Line};
+use zenei_detect::{Findings, Pipeline};
 use zenei_wire::EngineTime;
 
 /// What a desk may fail with; the gateway stops then, and its next start hands over the same findings again.
@@ -14,5 +14,5 @@ pub trait Desk: Send {
     ///
     /// # Errors
     /// Whatever the desk can't go on after.
-    fn take(&mut self, now: EngineTime, findings: &Findings, line: &Line) -> Result<(), DeskError>;
+    fn take(&mut self, now: EngineTime, findings: &Findings, pipeline: &Pipeline) -> Result<(), DeskError>;
 }

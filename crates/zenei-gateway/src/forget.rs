@@ -1,6 +1,6 @@
 //! Taking a lock out of a state directory: out of the engine's states, the spool, the store's files and what was found. Nobody else may use the directory, and
 //! everything heard must be sealed. Each step may be broken off anywhere and run again. Must not know ClickHouse. Called by the command `forget`.
-use crate::driver::LineMaker;
+use crate::driver::PipelineMaker;
 use std::path::Path;
 use std::sync::Arc;
 use zenei_detect::RestoreError;
@@ -52,7 +52,7 @@ pub struct Forgotten {
     pub rows: u64,
 }
 
-/// Takes a lock out of a state directory. `line` makes the gateway's line, `tail` that of a desk over many gateways.
+/// Takes a lock out of a state directory. `pipeline` makes the gateway's pipeline, `tail` that of a desk over many gateways.
 ///
 /// # Errors
 /// See [`ForgetError`].
@@ -60,13 +60,13 @@ pub fn forget(
     layout: &Layout,
     control: &mut Control,
     device_id: &str,
-    line: &LineMaker,
-    tail: &LineMaker,
+    pipeline: &PipelineMaker,
+    tail: &PipelineMaker,
     _lock: &StateLock,
 ) -> Result<Forgotten, ForgetError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let mut forgotten =
-        Forgotten { waiting: forget_state(&*disk, layout, control, device_id, line)?, ..Forgotten::default() };
+        Forgotten { waiting: forget_state(&*disk, layout, control, device_id, pipeline)?, ..Forgotten::default() };
     forget_tail(&*disk, layout, control, device_id, tail)?;
     forgotten.spool_segments = clear_spool(&disk, layout, control)?;
     forgotten.stored = ParquetStore::open_read_only(Arc::clone(&disk), &layout.parquet()).erase(device_id)?;
@@ -84,15 +84,15 @@ fn forget_state(
     layout: &Layout,
     control: &mut Control,
     device_id: &str,
-    line: &LineMaker,
+    pipeline: &PipelineMaker,
 ) -> Result<u64, ForgetError> {
     let Some(mut checkpoint) = control.checkpoint()? else { return Ok(0) };
     let Some(name) = &checkpoint.snapshot else { return Ok(0) };
     let dir = layout.snapshots();
-    let mut line = line(Some(&snapshot::read(disk, &dir, name)?))?;
-    let waiting = line.forget(device_id);
+    let mut pipeline = pipeline(Some(&snapshot::read(disk, &dir, name)?))?;
+    let waiting = pipeline.forget(device_id);
     let renamed = next_name(name);
-    snapshot::write(disk, &dir, &renamed, &line.snapshot()?)?;
+    snapshot::write(disk, &dir, &renamed, &pipeline.snapshot()?)?;
     checkpoint.snapshot = Some(renamed.clone());
     checkpoint.ledger.pending = checkpoint.ledger.pending.saturating_sub(waiting);
     checkpoint.ledger.drop_records(DropReason::Forgotten, waiting);
@@ -109,15 +109,15 @@ fn forget_tail(
     layout: &Layout,
     control: &mut Control,
     device_id: &str,
-    line: &LineMaker,
+    pipeline: &PipelineMaker,
 ) -> Result<(), ForgetError> {
     let Some(mut checkpoint) = control.tail()? else { return Ok(()) };
     let Some(name) = &checkpoint.snapshot else { return Ok(()) };
     let dir = layout.tail();
-    let mut line = line(Some(&snapshot::read(disk, &dir, name)?))?;
-    line.forget(device_id);
+    let mut pipeline = pipeline(Some(&snapshot::read(disk, &dir, name)?))?;
+    pipeline.forget(device_id);
     let renamed = next_name(name);
-    snapshot::write(disk, &dir, &renamed, &line.snapshot()?)?;
+    snapshot::write(disk, &dir, &renamed, &pipeline.snapshot()?)?;
     checkpoint.snapshot = Some(renamed.clone());
     let txn = control.begin()?;
     txn.rename_tail_snapshot(&checkpoint)?;

@@ -3,7 +3,7 @@
 use crate::appender::{AckPolicy, Appender, Closed, Ignored, Inlet, queue};
 use crate::clock::Clock;
 use crate::desk::Desk;
-use crate::driver::{Driver, DriverError, LineMaker, Parts, Progress, RecoverError, Saved};
+use crate::driver::{Driver, DriverError, Parts, PipelineMaker, Progress, RecoverError, Saved};
 use crate::horizon::Horizon;
 use crate::seal_limits::SealLimits;
 use crate::source::ble::{self, BleConfig, BleHandle, Feed};
@@ -52,7 +52,7 @@ pub struct GatewayConfig {
     /// Whose the addresses of advertisements are, and with which keys they speak.
     pub keys: Arc<Keyring>,
     /// Makes intake and engine, of a snapshot or without history.
-    pub line: LineMaker,
+    pub pipeline: PipelineMaker,
     /// When what was processed goes to the store.
     pub seal: SealLimits,
     /// How large the spool may become.
@@ -63,7 +63,7 @@ pub struct GatewayConfig {
 
 impl GatewayConfig {
     /// A gateway that hears nothing yet, by the machine's clock, with the default limits.
-    pub fn new(state_dir: impl Into<PathBuf>, gateway_id: impl Into<String>, line: LineMaker) -> Self {
+    pub fn new(state_dir: impl Into<PathBuf>, gateway_id: impl Into<String>, pipeline: PipelineMaker) -> Self {
         Self {
             state_dir: state_dir.into(),
             gateway_id: gateway_id.into(),
@@ -74,7 +74,7 @@ impl GatewayConfig {
             ble: None,
             registry: Vec::new(),
             keys: Arc::default(),
-            line,
+            pipeline,
             seal: SealLimits::default(),
             spool: SpoolOptions::default(),
             ack: AckPolicy::default(),
@@ -240,7 +240,7 @@ impl Core {
             layout,
             control,
             desk,
-            line: config.line,
+            pipeline: config.pipeline,
             registry: config.registry,
             keys: config.keys,
             gateway_id: config.gateway_id,

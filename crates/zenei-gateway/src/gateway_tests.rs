@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::runtime::Runtime;
-use zenei_detect::{Findings, Line};
+use zenei_detect::{Findings, Pipeline};
 use zenei_store::disk::RealDisk;
 use zenei_store::layout::LockError;
 use zenei_store::{Layout, Ledger, ParquetStore};
@@ -18,7 +18,7 @@ use zenei_wire::{EngineTime, GatewayTime};
 struct Quiet;
 
 impl Desk for Quiet {
-    fn take(&mut self, _: EngineTime, _: &Findings, _: &Line) -> Result<(), DeskError> {
+    fn take(&mut self, _: EngineTime, _: &Findings, _: &Pipeline) -> Result<(), DeskError> {
         Ok(())
     }
 }
@@ -26,8 +26,8 @@ impl Desk for Quiet {
 struct Failing;
 
 impl Desk for Failing {
-    fn take(&mut self, _: EngineTime, _: &Findings, line: &Line) -> Result<(), DeskError> {
-        if line.fleet().is_empty() { Ok(()) } else { Err("the desk burns".into()) }
+    fn take(&mut self, _: EngineTime, _: &Findings, pipeline: &Pipeline) -> Result<(), DeskError> {
+        if pipeline.fleet().is_empty() { Ok(()) } else { Err("the desk burns".into()) }
     }
 }
 
@@ -40,14 +40,14 @@ fn within<F: Future>(runtime: &Runtime, future: F) -> F::Output {
 }
 
 fn config(state_dir: &Path) -> GatewayConfig {
-    let line = Box::new(|bytes: Option<&[u8]>| match bytes {
-        Some(bytes) => Line::restore(bytes, None),
-        None => Ok(Line::new(None)),
+    let pipeline = Box::new(|bytes: Option<&[u8]>| match bytes {
+        Some(bytes) => Pipeline::restore(bytes, None),
+        None => Ok(Pipeline::new(None)),
     });
     GatewayConfig {
         clock: Clock::simulated(GatewayTime(1_000)),
         ingress: Some("127.0.0.1:0".parse().unwrap()),
-        ..GatewayConfig::new(state_dir, "gw-1", line)
+        ..GatewayConfig::new(state_dir, "gw-1", pipeline)
     }
 }
 

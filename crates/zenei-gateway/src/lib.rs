@@ -19,7 +19,7 @@ mod testing;
 pub use appender::{AckPolicy, Closed};
 pub use clock::Clock;
 pub use desk::{Desk, DeskError};
-pub use driver::{DriverError, LineMaker, Progress, RecoverError, SealError};
+pub use driver::{DriverError, PipelineMaker, Progress, RecoverError, SealError};
 pub use gateway::{Gateway, GatewayConfig, GatewayError, Running, StartError};
 pub use seal_limits::SealLimits;
 pub use source::Counters;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use zenei_detect::keyring::{Keyring, Lock};
-use zenei_detect::{Findings, Line};
+use zenei_detect::{Findings, Pipeline};
 use zenei_gateway::{Clock, Desk, DeskError, Gateway, GatewayConfig};
 use zenei_store::disk::RealDisk;
 use zenei_store::{DropReason, Layout, Ledger, ParquetStore, Source, Spool, SpoolMessage, SpoolOptions, StoredRecord};
@@ -19,7 +19,7 @@ const START_MS: i64 = 1_777_626_000_000;
 struct Quiet;
 
 impl Desk for Quiet {
-    fn take(&mut self, _: EngineTime, _: &Findings, _: &Line) -> Result<(), DeskError> {
+    fn take(&mut self, _: EngineTime, _: &Findings, _: &Pipeline) -> Result<(), DeskError> {
         Ok(())
     }
 }
@@ -56,10 +56,11 @@ async fn live(state: &Path, at_s: i64) -> Ledger {
     let mut keys = Keyring::new(SiteId::new("tokyo-01").unwrap());
     let (device, site) = (DeviceId::new("BL1").unwrap(), SiteId::new("osaka-02").unwrap());
     keys.add(LOCK, Lock { device, site, key: Some(key()) });
-    let line =
-        Box::new(|bytes: Option<&[u8]>| bytes.map_or_else(|| Ok(Line::new(None)), |bytes| Line::restore(bytes, None)));
+    let pipeline = Box::new(|bytes: Option<&[u8]>| {
+        bytes.map_or_else(|| Ok(Pipeline::new(None)), |bytes| Pipeline::restore(bytes, None))
+    });
     let clock = Clock::simulated(GatewayTime(START_MS + at_s * 1000));
-    let config = GatewayConfig { keys: Arc::new(keys), clock, ..GatewayConfig::new(state, "gw-1", line) };
+    let config = GatewayConfig { keys: Arc::new(keys), clock, ..GatewayConfig::new(state, "gw-1", pipeline) };
     let gateway = Gateway::start(config, Quiet).unwrap();
     gateway.seal().await.unwrap();
     let ledger = gateway.ledger().borrow().clone();

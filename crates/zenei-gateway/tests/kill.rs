@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use zenei_detect::{Findings, Line};
+use zenei_detect::{Findings, Pipeline};
 use zenei_gateway::{AckPolicy, Clock, Desk, DeskError, Gateway, GatewayConfig, Running, SealLimits};
 use zenei_store::disk::RealDisk;
 use zenei_store::{Layout, ParquetStore, SpoolOptions};
@@ -24,15 +24,15 @@ const LISTENS: &str = "listens on ";
 struct Quiet;
 
 impl Desk for Quiet {
-    fn take(&mut self, _: EngineTime, _: &Findings, _: &Line) -> Result<(), DeskError> {
+    fn take(&mut self, _: EngineTime, _: &Findings, _: &Pipeline) -> Result<(), DeskError> {
         Ok(())
     }
 }
 
 fn start(state_dir: &Path, ack: AckPolicy) -> Running {
-    let line = Box::new(|bytes: Option<&[u8]>| match bytes {
-        Some(bytes) => Line::restore(bytes, None),
-        None => Ok(Line::new(None)),
+    let pipeline = Box::new(|bytes: Option<&[u8]>| match bytes {
+        Some(bytes) => Pipeline::restore(bytes, None),
+        None => Ok(Pipeline::new(None)),
     });
     let config = GatewayConfig {
         clock: Clock::simulated(GatewayTime(1_000)),
@@ -41,7 +41,7 @@ fn start(state_dir: &Path, ack: AckPolicy) -> Running {
         seal: SealLimits { rows: 300, ..SealLimits::default() },
         spool: SpoolOptions { segment_bytes: 4 << 20, ..SpoolOptions::default() },
         ack,
-        ..GatewayConfig::new(state_dir, "gw", line)
+        ..GatewayConfig::new(state_dir, "gw", pipeline)
     };
     Gateway::start(config, Quiet).unwrap()
 }

@@ -4,7 +4,7 @@ use crate::cpu::timed;
 use crate::error::LabError;
 use crate::opened::Opened;
 use std::collections::HashSet;
-use zenei_detect::{Batch, Decision, Findings, Heard, Line, Registration, Rules};
+use zenei_detect::{Batch, Decision, Findings, Heard, Pipeline, Registration, Rules};
 use zenei_incident::Casebook;
 use zenei_store::DeadLetter;
 #[cfg(feature = "backtest")]
@@ -14,9 +14,9 @@ use zenei_wire::{EngineTime, Id};
 /// How long time goes on after the last record, as in a replay (interface contract).
 pub(crate) const AFTER_MS: i64 = 120_000;
 
-/// A line and a casebook on their way through time.
+/// A pipeline and a casebook on their way through time.
 pub(crate) struct Course {
-    line: Line,
+    pipeline: Pipeline,
     book: Casebook,
     /// Findings taken so far; the store would know them by their id.
     taken: HashSet<Id>,
@@ -39,10 +39,10 @@ pub(crate) struct CourseCost {
 impl Course {
     /// A course without history.
     pub(crate) fn new(rules: &Rules, registrations: &[Registration]) -> Self {
-        let mut line = Line::new(Some(rules.clone()));
-        registrations.iter().for_each(|registration| line.register(registration));
+        let mut pipeline = Pipeline::new(Some(rules.clone()));
+        registrations.iter().for_each(|registration| pipeline.register(registration));
         let (batch, findings, cost) = (Batch::default(), Findings::default(), CourseCost::default());
-        Self { line, book: Casebook::default(), taken: HashSet::new(), batch, findings, cost }
+        Self { pipeline, book: Casebook::default(), taken: HashSet::new(), batch, findings, cost }
     }
 
     /// Takes records in order of hearing; then time goes on to `now`. Each candidate that opened nothing is handed to `decided`.
@@ -56,8 +56,8 @@ impl Course {
         mut decided: impl FnMut(&Decision),
     ) -> Result<(), LabError> {
         self.cost.records += heard.len() as u64;
-        let (line, batch, findings) = (&mut self.line, &mut self.batch, &mut self.findings);
-        timed(&mut self.cost.detect_s, || line.ingest(heard, now, batch, findings));
+        let (pipeline, batch, findings) = (&mut self.pipeline, &mut self.batch, &mut self.findings);
+        timed(&mut self.cost.detect_s, || pipeline.ingest(heard, now, batch, findings));
         self.findings.decisions.iter().for_each(&mut decided);
         let (book, taken, findings) = (&mut self.book, &mut self.taken, &self.findings);
         let correlated = timed(&mut self.cost.correlate_s, || {
@@ -82,13 +82,13 @@ impl Course {
 
     /// Takes note of a record that can't be read, before the records that were heard with it.
     pub(crate) fn refused(&mut self, letter: &DeadLetter) {
-        letter.tell(&mut self.line);
+        letter.tell(&mut self.pipeline);
     }
 
     /// As [`Course::refused`], of what ClickHouse keeps.
     #[cfg(feature = "backtest")]
     pub(crate) fn unreadable(&mut self, letter: &Unreadable) {
-        self.line.refused(&letter.device_id, letter.heard_at);
+        self.pipeline.refused(&letter.device_id, letter.heard_at);
     }
 
     /// Every incident as it stands, in order of opening.
@@ -109,7 +109,7 @@ impl Course {
     /// None that is known.
     pub(crate) fn state_bytes(&self) -> Result<u64, LabError> {
         let state =
-            self.line.snapshot().map_err(|error| LabError::failed("the engine's state can't be read", error))?;
+            self.pipeline.snapshot().map_err(|error| LabError::failed("the engine's state can't be read", error))?;
         Ok(state.len() as u64)
     }
 }

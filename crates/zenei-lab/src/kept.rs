@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use zenei_detect::{Batch, Findings, Heard, Line};
+use zenei_detect::{Batch, Findings, Heard, Pipeline};
 use zenei_store::control::Sealed;
 use zenei_store::disk::RealDisk;
 use zenei_store::{DeadLetter, ParquetStore, SealPlan, Source, StoredMessage, hear, registry};
@@ -58,8 +58,8 @@ fn fill(fleet: &mut Fleet, kept: &mut Kept) -> Result<(), Box<dyn Error + Send +
     fs::write(&kept.truth, truth?)?;
     let mut recorder = Recorder::create(&kept.recording)?;
     let store = ParquetStore::open(Arc::new(RealDisk), &kept.store)?;
-    let mut line = Line::new(None);
-    registry::read(fleet.registry_csv().as_bytes())?.iter().for_each(|registration| line.register(registration));
+    let mut pipeline = Pipeline::new(None);
+    registry::read(fleet.registry_csv().as_bytes())?.iter().for_each(|registration| pipeline.register(registration));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
     let (mut from, mut at_ms) = (0, fleet.start_ms());
     while at_ms < fleet.end_ms() {
@@ -73,9 +73,9 @@ fn fill(fleet: &mut Fleet, kept: &mut Kept) -> Result<(), Box<dyn Error + Send +
         kept.records += heard.len() as u64;
         // After the last message time goes on, so that nothing waits at a hole any longer.
         let now = EngineTime(if at_ms == fleet.end_ms() { at_ms + AFTER_MS } else { at_ms });
-        line.ingest(&heard, now, &mut batch, &mut findings);
+        pipeline.ingest(&heard, now, &mut batch, &mut findings);
         let to = Sealed { offset: from + stored.len() as u64, advanced_to: now };
-        store.seal(&SealPlan { from, to }, line.fleet(), &batch.rows, &batch.gaps, &dead, "lab")?;
+        store.seal(&SealPlan { from, to }, pipeline.fleet(), &batch.rows, &batch.gaps, &dead, "lab")?;
         from = to.offset;
         batch.clear();
     }

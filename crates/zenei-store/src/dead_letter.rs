@@ -1,7 +1,7 @@
 //! A dead letter: what could not become a record, why, and its bytes. Made by the driver from a refusal, kept by the stores, and told to detection: a lock
 //! that says something unreadable is there.
 use crate::spool::{Source, StoredMessage};
-use zenei_detect::Line;
+use zenei_detect::Pipeline;
 use zenei_wire::{GatewayTime, Heading, MAX_PAYLOAD_BYTES, Reason, Refusal, Topic};
 
 /// The most bytes kept of one dead letter: as many as a payload may have, so only what is too large is cut.
@@ -47,9 +47,9 @@ impl DeadLetter {
     }
 
     /// Tells detection that the lock of its topic said something that can't be read, where its source may speak for it.
-    pub fn tell(&self, line: &mut Line) {
+    pub fn tell(&self, pipeline: &mut Pipeline) {
         if let (true, Ok(Heading::Record(topic))) = (self.authenticated, Topic::parse(&self.topic)) {
-            line.refused(topic.device.as_str(), self.heard_at);
+            pipeline.refused(topic.device.as_str(), self.heard_at);
         }
     }
 }

@@ -5,10 +5,10 @@
 //! long enough. Must not know incidents or stores. Called by the engine.
 use super::Glance;
 use super::lanes::{Suspects, forget, lane};
-use super::lock::{Lock, RecordRef};
 use super::report::{self, Seen};
+use crate::anomaly::Findings;
 use crate::fleet::{DeviceIx, Fleet};
-use crate::line::Findings;
+use crate::lock::{Lock, RecordRef};
 use crate::rules::Rule;
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, EngineTime};

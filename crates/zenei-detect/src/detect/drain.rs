@@ -5,14 +5,14 @@
 //! of the voltage by a slope pooled over the model. Must not know simulators, incidents or stores. Called by the engine.
 use super::Glance;
 use super::lanes::{Suspects, forget, lane};
-use super::lock::{BATTERY_MV, Lock};
 use super::report::{self, Seen};
 use super::trail::Trail;
+use crate::anomaly::Findings;
 use crate::anomaly::{Anomaly, Component, Domain, Scope, ScopeKind};
 use crate::estimate::fall::Fall;
 use crate::estimate::median::median;
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::line::Findings;
+use crate::lock::{BATTERY_MV, Lock};
 use crate::rules::Rule;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -3,11 +3,11 @@
 //! Each operation is compared, as a logarithm, with the lock's own mean; temperature and voltage are taken out by slopes pooled over its model, what its
 //! site and its firmware version have in common by their medians. The day's mean residual, in standard deviations, goes into a cumulative sum.
 //! Must not know simulators, incidents or stores. Called by the engine.
-use super::lock::{Lock, Operation, RecordRef};
+use crate::anomaly::Findings;
 use crate::anomaly::{Anomaly, Decision, DecisionReason, Evidence, Scope, ScopeKind};
 use crate::estimate::{cusum::Cusum, median::common, slopes::Slopes};
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::line::Findings;
+use crate::lock::{Lock, Operation, RecordRef};
 use crate::rules::Rule;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;

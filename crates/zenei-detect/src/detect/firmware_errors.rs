@@ -5,11 +5,11 @@
 //! site and the locks that speak loudest. Must not know simulators, incidents or stores. Called by the engine.
 mod cells;
 
-use super::lock::{Lock, RecordRef};
+use crate::anomaly::Findings;
 use crate::anomaly::{Anomaly, Decision, DecisionReason, Evidence, Scope, ScopeKind};
 use crate::estimate::eprocess::RateRatio;
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::line::Findings;
+use crate::lock::{Lock, RecordRef};
 use crate::rules::Rule;
 use cells::{Cells, Hour, Quiet, Split, Version};
 use serde::{Deserialize, Serialize};

@@ -4,12 +4,12 @@
 //! but what follows: at the present rate the memory is used up before a fix could be rolled out. Must not know incidents or stores. Called by the engine.
 use super::Glance;
 use super::lanes::{Suspects, forget, lane};
-use super::lock::Lock;
 use super::report::{self, Seen};
 use super::trail::Trail;
+use crate::anomaly::Findings;
 use crate::estimate::fall::Fall;
 use crate::fleet::{DeviceIx, Fleet};
-use crate::line::Findings;
+use crate::lock::Lock;
 use crate::rules::Rule;
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, EngineTime};

@@ -5,13 +5,13 @@
 //! the finding is the catalogue's first guess of the code. Must not know incidents or stores. Called by the engine.
 use super::Glance;
 use super::lanes::{Suspects, forget, lane};
-use super::lock::{Lock, RecordRef};
 use super::report::{self, Seen};
 use super::trail::Trail;
+use crate::anomaly::Findings;
 use crate::anomaly::{Component, Domain};
 use crate::estimate::excess::Excess;
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::line::Findings;
+use crate::lock::{Lock, RecordRef};
 use crate::rules::Rule;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;

@@ -1,12 +1,12 @@
 //! The detectors: a closed list. Each says which parameters it takes, in which unit and range; rules give the values.
 //! `Detector` passes to each what it asks for. Called by the engine.
-use crate::anomaly::Component;
+use crate::anomaly::Findings;
 use crate::batch::Row;
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::line::Findings;
+use crate::lock::{Lock, Operation, RecordRef};
 use crate::rules::Rule;
+use crate::symptom::Symptom;
 use drift::Measure;
-use lock::{Lock, Operation, RecordRef};
 use zenei_wire::{Body, EngineTime, EventKind};
 
 pub mod clock;
@@ -15,7 +15,6 @@ pub mod drift;
 pub mod firmware_errors;
 mod lanes;
 pub mod leak;
-pub mod lock;
 pub mod lock_errors;
 pub mod loss;
 pub mod parameters;
@@ -63,35 +62,6 @@ pub enum DetectorKind {
     RecordLoss,
     /// Fields or heartbeats that no longer come.
     SchemaDrift,
-}
-
-/// What several detectors see of one fault: findings of one symptom count together when it is asked what the affected locks share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub enum Symptom {
-    /// A battery's resistance.
-    Resistance,
-    /// A battery's charge.
-    Drain,
-    /// What a motor takes.
-    Effort,
-    /// How its current runs.
-    Shape,
-    /// Operations that fail.
-    Trouble,
-    /// Errors and restarts.
-    Errors,
-    /// Errors that name a part.
-    Part,
-    /// Memory.
-    Memory,
-    /// Silence.
-    Silence,
-    /// Clock.
-    Clock,
-    /// Records that are lost.
-    Loss,
-    /// What is no longer told.
-    Schema,
 }
 
 impl DetectorKind {
@@ -156,28 +126,6 @@ impl DetectorKind {
             Self::RecordLoss => Symptom::Loss,
             Self::SchemaDrift => Symptom::Schema,
         }
-    }
-}
-
-impl Symptom {
-    /// What a finding about this part is a symptom of, whatever the detector: an error code may speak of the motor.
-    pub const fn of(kind: DetectorKind, component: Component) -> Self {
-        match (kind, component) {
-            (DetectorKind::LockErrors, Component::Motor | Component::Gear | Component::Thumbturn) => Self::Trouble,
-            (DetectorKind::LockErrors, Component::Battery | Component::PowerBoard) => Self::Drain,
-            (DetectorKind::LockErrors, Component::Sensor | Component::CommBoard) => Self::Part,
-            (kind, _) => kind.symptom(),
-        }
-    }
-
-    /// Whether it is of the battery or the supply.
-    pub const fn is_power(self) -> bool {
-        matches!(self, Self::Resistance | Self::Drain)
-    }
-
-    /// Whether it is of the motor, the gear or the bolt.
-    pub const fn is_drive(self) -> bool {
-        matches!(self, Self::Effort | Self::Shape | Self::Trouble)
     }
 }
 

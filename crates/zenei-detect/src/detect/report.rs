@@ -1,8 +1,8 @@
 //! From what a detector saw of one lock to an anomaly with all that the interface asks of it.
 //! Called by the detectors; knows none of them.
-use super::lock::RecordRef;
 use crate::anomaly::{Anomaly, Evidence, Scope, ScopeKind};
 use crate::fleet::{DeviceIx, Fleet};
+use crate::lock::RecordRef;
 use crate::rules::Rule;
 use zenei_wire::EngineTime;
 

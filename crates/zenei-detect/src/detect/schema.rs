@@ -4,12 +4,12 @@
 //! field counts once it stood in a row of heartbeats. Must not know incidents or stores. Called by the engine.
 use super::Glance;
 use super::lanes::{forget, lane};
-use super::lock::{BATTERY_MV, Lock, RecordRef};
 use super::report::{self, Seen};
 use super::trail::Trail;
+use crate::anomaly::Findings;
 use crate::estimate::high::High;
 use crate::fleet::{DeviceIx, Fleet};
-use crate::line::Findings;
+use crate::lock::{BATTERY_MV, Lock, RecordRef};
 use crate::rules::Rule;
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, EngineTime, State as Heartbeat};

@@ -5,12 +5,12 @@
 //! opens; it never closes. Must not know incidents or stores. Called by the engine.
 use super::Glance;
 use super::lanes::{forget, lane};
-use super::lock::{Lock, RecordRef};
 use super::report::{self, Seen};
+use crate::anomaly::Findings;
 use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Scope, ScopeKind};
 use crate::estimate::high::High;
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::line::Findings;
+use crate::lock::{Lock, RecordRef};
 use crate::rules::Rule;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

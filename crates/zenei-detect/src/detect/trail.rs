@@ -1,6 +1,6 @@
 //! The records behind a finding, a few of them: the first, and the newest.
 //! Called by the detectors; knows no rule.
-use super::lock::RecordRef;
+use crate::lock::RecordRef;
 use serde::{Deserialize, Serialize};
 
 /// How many of the newest are kept.

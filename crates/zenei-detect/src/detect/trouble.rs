@@ -7,12 +7,12 @@
 //! incidents or stores. Called by the engine.
 use super::Glance;
 use super::lanes::{Suspects, forget, lane};
-use super::lock::Lock;
 use super::report::{self, Seen};
 use super::trail::Trail;
+use crate::anomaly::Findings;
 use crate::estimate::excess::{ALTERNATIVES, Excess};
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::line::Findings;
+use crate::lock::Lock;
 use crate::rules::Rule;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

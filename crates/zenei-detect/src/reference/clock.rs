@@ -1,8 +1,8 @@
 //! Errors of clocks over all records: moments are found again from the whole list at each record.
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Said, Stream, agree, agree_on, embedded};
-use crate::detect::lock::{Lock, RecordRef};
 use crate::fleet::DeviceIx;
+use crate::lock::{Lock, RecordRef};
 use crate::rules::Rule;
 use std::collections::BTreeMap;
 use zenei_wire::{Body, EventKind};

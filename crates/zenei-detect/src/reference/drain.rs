@@ -2,8 +2,8 @@
 use super::estimators::{Fallen, fall_by_list, median_by_sorting};
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Said, Stream, agree_on, embedded, shown};
-use crate::detect::lock::{Lock, RecordRef};
 use crate::fleet::{DeviceIx, Sym};
+use crate::lock::{Lock, RecordRef};
 use crate::rules::Rule;
 use std::collections::BTreeMap;
 use zenei_wire::{Body, EventKind};

@@ -2,8 +2,8 @@
 use super::estimators::{Observation, median_by_sorting, slopes_by_elimination};
 use super::stream::{Found, Moment, Said, Stream, agree};
 use crate::anomaly::DecisionReason;
-use crate::detect::lock::{Lock, Operation, RecordRef};
 use crate::fleet::{DeviceIx, Sym};
+use crate::lock::{Lock, Operation, RecordRef};
 use crate::rules::Rule;
 use std::collections::BTreeMap;
 use zenei_wire::EventKind;

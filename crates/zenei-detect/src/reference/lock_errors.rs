@@ -1,8 +1,8 @@
 //! Error codes of single locks over all reports: every hour, day and step of evidence is kept and added up anew.
 use super::estimators::{Step, excess_by_tails};
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
-use crate::detect::lock::{Lock, RecordRef};
 use crate::fleet::{DeviceIx, Sym};
+use crate::lock::{Lock, RecordRef};
 use crate::rules::Rule;
 use std::collections::BTreeMap;
 use zenei_wire::{Body, EventKind};

@@ -4,9 +4,9 @@ mod character;
 
 use super::stream::{Moment, Said, Stream};
 use crate::batch::{Labels, Row};
-use crate::detect::lock::{Lock, Operation, RecordRef};
 use crate::detect::profile::Profiles;
 use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::lock::{Lock, Operation, RecordRef};
 use character::{Character, Common, Dice, comes_and_goes};
 use std::borrow::Cow;
 use zenei_wire::{

@@ -1,8 +1,8 @@
 //! Records that never came, over all records: each hour's holes are found again from a lock's rows, the evidence from every time that it was weighed.
 use super::estimators::{Step, excess_by_tails};
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
-use crate::detect::lock::{Lock, RecordRef};
 use crate::fleet::{DeviceIx, Sym};
+use crate::lock::{Lock, RecordRef};
 use crate::rules::Rule;
 use std::collections::BTreeMap;
 use zenei_wire::{Body, EventKind};

@@ -1,8 +1,8 @@
 //! Restarts that nobody asked for, over every span between two looks at a lock: what a model restarts and what speaks against a lock is added up from all of them.
 use super::estimators::{Step, excess_by_tails};
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
-use crate::detect::lock::{Lock, RecordRef};
 use crate::fleet::{DeviceIx, Sym};
+use crate::lock::{Lock, RecordRef};
 use crate::rules::Rule;
 use std::collections::BTreeMap;
 use zenei_wire::{Body, EventKind, ResetReason};

@@ -1,8 +1,8 @@
 //! What is no longer told, over all heartbeats: which fields stood in twelve of them in a row, and what came since the last one.
 use super::estimators::high_by_list;
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
-use crate::detect::lock::{Lock, RecordRef};
 use crate::fleet::DeviceIx;
+use crate::lock::{Lock, RecordRef};
 use crate::rules::Rule;
 use std::collections::BTreeMap;
 use zenei_wire::{Body, EventKind, State};

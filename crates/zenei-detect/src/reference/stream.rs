@@ -1,12 +1,12 @@
 //! A stream of records as the engine shows it to a detector, and what the fast detectors say of it: they must say what the slow ones say, and go on from their own
 //! snapshots now and then, as after a restart. Called by each reference; knows none of them.
 use super::locks::{Plan, stream};
+use crate::anomaly::Findings;
 use crate::anomaly::{Anomaly, Decision, DecisionReason, Evidence};
 use crate::batch::Row;
-use crate::detect::lock::{Lock, Operation, RecordRef};
 use crate::detect::{Detector, Glance};
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::line::Findings;
+use crate::lock::{Lock, Operation, RecordRef};
 use crate::rules::{Rule, Rules};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};

@@ -3,8 +3,8 @@
 use super::estimators::{Step, excess_by_tails};
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Said, Stream, agree, agree_on, embedded, shown};
-use crate::detect::lock::{Lock, RecordRef};
 use crate::fleet::{DeviceIx, Sym};
+use crate::lock::{Lock, RecordRef};
 use crate::rules::Rule;
 use std::collections::BTreeMap;
 use zenei_wire::{Body, EventKind, OpKind, OpResult};

@@ -8,8 +8,8 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
-pub use recover::{LineMaker, RecoverError};
 pub(crate) use recover::{Parts, Saved};
+pub use recover::{PipelineMaker, RecoverError};
 pub use seal::SealError;
 
 use crate::appender::{Ignored, Inlet};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
-use zenei_detect::{Batch, Findings, Heard, Keyring, Line};
+use zenei_detect::{Batch, Findings, Heard, Keyring, Pipeline};
 use zenei_store::disk::Disk;
 use zenei_store::{
     Control, DeadLetter, DropReason, Ledger, ParquetStore, SealPlan, Source, SpoolError, SpoolReader, StoredMessage,
@@ -84,7 +84,7 @@ struct Open {
 /// The thread's state.
 pub(crate) struct Driver {
     reader: SpoolReader,
-    line: Line,
+    pipeline: Pipeline,
     keys: Arc<Keyring>,
     desk: Box<dyn Desk>,
     control: Control,
@@ -180,12 +180,12 @@ impl Driver {
         let dead_before = self.open.dead.len();
         let keys = Arc::clone(&self.keys);
         decode::decode_messages(&messages, &keys, &mut heard, &mut self.open.dead, &mut self.ledger);
-        self.open.dead[dead_before..].iter().for_each(|letter| letter.tell(&mut self.line));
+        self.open.dead[dead_before..].iter().for_each(|letter| letter.tell(&mut self.pipeline));
         self.open.dead_bytes += self.open.dead[dead_before..].iter().map(|dead| dead.bytes.len()).sum::<usize>();
         if let Some(last) = messages.last() {
             self.now = self.now.max(EngineTime(last.heard_at.ms()));
         }
-        self.line.ingest(&heard, self.now, &mut self.open.batch, &mut self.findings);
+        self.pipeline.ingest(&heard, self.now, &mut self.open.batch, &mut self.findings);
         drop(heard);
         self.messages = messages;
         self.next = read.next;
@@ -198,7 +198,7 @@ impl Driver {
             return Ok(());
         }
         self.now = now;
-        self.line.advance(now, &mut self.open.batch, &mut self.findings);
+        self.pipeline.advance(now, &mut self.open.batch, &mut self.findings);
         self.settle()
     }
 
@@ -218,7 +218,7 @@ impl Driver {
         if !self.has_sealed_all() {
             self.open.since.get_or_insert_with(Elapsed::start);
         }
-        let taken = self.desk.take(self.now, &self.findings, &self.line);
+        let taken = self.desk.take(self.now, &self.findings, &self.pipeline);
         self.findings.clear();
         taken.map_err(DriverError::Desk)
     }
@@ -243,8 +243,8 @@ impl Driver {
         self.ledger.ignored_online = online + self.ignored.online.load(Ordering::Relaxed);
         self.count_dropped();
         self.ledger.spool_bytes = view.spool_bytes;
-        self.ledger.pending = self.open.batch.rows.len() as u64 + self.line.held();
-        self.ledger.gaps = self.line.missing();
+        self.ledger.pending = self.open.batch.rows.len() as u64 + self.pipeline.held();
+        self.ledger.gaps = self.pipeline.missing();
         if let Err(imbalance) = self.ledger.balance() {
             tracing::error!(%imbalance, "the ledger does not add up: this is a fault in the program");
         }

@@ -9,7 +9,7 @@ use crate::source::ble;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
-use zenei_detect::{Findings, Keyring, Line, Registration, RestoreError};
+use zenei_detect::{Findings, Keyring, Pipeline, Registration, RestoreError};
 use zenei_store::disk::Disk;
 use zenei_store::parquet;
 use zenei_store::snapshot::{self, SnapshotError};
@@ -18,8 +18,8 @@ use zenei_store::{
 };
 use zenei_wire::EngineTime;
 
-/// Makes the line: of a snapshot's bytes, or without history.
-pub type LineMaker = Box<dyn Fn(Option<&[u8]>) -> Result<Line, RestoreError> + Send>;
+/// Makes the pipeline: of a snapshot's bytes, or without history.
+pub type PipelineMaker = Box<dyn Fn(Option<&[u8]>) -> Result<Pipeline, RestoreError> + Send>;
 
 /// Why a state directory can't be gone on with.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ pub(crate) struct Parts {
     pub(crate) layout: Layout,
     pub(crate) control: Control,
     pub(crate) desk: Box<dyn Desk>,
-    pub(crate) line: LineMaker,
+    pub(crate) pipeline: PipelineMaker,
     pub(crate) registry: Vec<Registration>,
     pub(crate) keys: Arc<Keyring>,
     pub(crate) gateway_id: String,
@@ -145,17 +145,17 @@ impl Driver {
         let name = checkpoint.snapshot.as_deref();
         let state = name.map(|name| snapshot::read(&*parts.disk, &snapshots, name)).transpose()?;
         snapshot::keep_only(&*parts.disk, &snapshots, name)?;
-        let mut line = (parts.line)(state.as_deref())?;
+        let mut pipeline = (parts.pipeline)(state.as_deref())?;
         for registration in &parts.registry {
-            line.register(registration);
+            pipeline.register(registration);
         }
-        line.provision(&parts.keys);
+        pipeline.provision(&parts.keys);
         let from = checkpoint.sealed.offset;
         let ledger = checkpoint.ledger;
         let heard_from = parts.horizon.view().end;
         let mut driver = Self {
             reader: SpoolReader::open(Arc::clone(&parts.disk), &parts.layout.spool())?,
-            line,
+            pipeline,
             keys: parts.keys,
             desk: parts.desk,
             control: parts.control,

@@ -81,13 +81,13 @@ impl Driver {
         txn.plan_seal(&plan)?;
         txn.commit()?;
         let Open { batch, dead, .. } = &self.open;
-        self.parquet.seal(&plan, self.line.fleet(), &batch.rows, &batch.gaps, dead, &self.gateway_id)?;
+        self.parquet.seal(&plan, self.pipeline.fleet(), &batch.rows, &batch.gaps, dead, &self.gateway_id)?;
         let name = snapshot_name(plan.to);
-        snapshot::write(&*self.disk, &self.snapshots, &name, &self.line.snapshot()?)?;
+        snapshot::write(&*self.disk, &self.snapshots, &name, &self.pipeline.snapshot()?)?;
         let mut ledger = self.ledger.clone();
         ledger.stored += batch.rows.len() as u64;
-        ledger.pending = self.line.held();
-        ledger.gaps = self.line.missing();
+        ledger.pending = self.pipeline.held();
+        ledger.gaps = self.pipeline.missing();
         let txn = self.control.begin()?;
         txn.checkpoint(&Checkpoint { sealed: plan.to, snapshot: Some(name), ledger: ledger.clone() })?;
         txn.commit()?;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use zenei_detect::{Findings, Line};
+use zenei_detect::{Findings, Pipeline};
 use zenei_store::disk::{Loss, SimDisk};
 use zenei_store::parquet::StoredRecord;
 use zenei_store::{
@@ -22,7 +22,7 @@ const PORTION: u64 = 36;
 struct Quiet;
 
 impl Desk for Quiet {
-    fn take(&mut self, _: EngineTime, _: &Findings, _: &Line) -> Result<(), DeskError> {
+    fn take(&mut self, _: EngineTime, _: &Findings, _: &Pipeline) -> Result<(), DeskError> {
         Ok(())
     }
 }
@@ -113,7 +113,9 @@ impl World {
             layout: self.layout(),
             control,
             desk: Box::new(Quiet),
-            line: Box::new(|bytes| bytes.map_or_else(|| Ok(Line::new(None)), |bytes| Line::restore(bytes, None))),
+            pipeline: Box::new(|bytes| {
+                bytes.map_or_else(|| Ok(Pipeline::new(None)), |bytes| Pipeline::restore(bytes, None))
+            }),
             registry: Vec::new(),
             keys: Arc::default(),
             gateway_id: "gw".to_owned(),
@@ -155,7 +157,7 @@ impl World {
         driver.seal().map_err(|error| text(&error))?;
         driver.publish();
         driver.ledger.balance().unwrap();
-        let state = driver.line.snapshot().unwrap();
+        let state = driver.pipeline.snapshot().unwrap();
         let store = ParquetStore::open_read_only(Arc::new(self.disk.clone()), &self.layout().parquet());
         let rows = store.read_all(None).unwrap().collect::<Result<_, _>>().unwrap();
         let dead = store.dead_letters(None).unwrap().collect::<Result<_, _>>().unwrap();

@@ -10,14 +10,14 @@ pub use plan::SILENT_AFTER;
 
 use crate::clock::Elapsed;
 use crate::desk::{Desk, DeskError};
-use crate::driver::LineMaker;
+use crate::driver::PipelineMaker;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
-use zenei_detect::{Batch, Findings, Heard, Line, Registration, RestoreError};
+use zenei_detect::{Batch, Findings, Heard, Pipeline, Registration, RestoreError};
 use zenei_store::clickhouse::{Feed, RecordsError};
 use zenei_store::control::{TailCheckpoint, TailProgress, TailStep};
 use zenei_store::disk::Disk;
@@ -49,7 +49,7 @@ pub struct TailConfig {
     /// Directory of the snapshots.
     pub snapshots: PathBuf,
     /// Makes intake and engine, of a snapshot or without history.
-    pub line: LineMaker,
+    pub pipeline: PipelineMaker,
     /// The digest of the engine's rules: where it is another one than the checkpoint's, the engine learns from the past anew.
     pub rules: Id,
     /// What the asset registry says.
@@ -195,7 +195,7 @@ struct Worker<F> {
     snapshots: PathBuf,
     feed: F,
     desk: Box<dyn Desk>,
-    line: Line,
+    pipeline: Pipeline,
     at: TailCheckpoint,
     /// Records since the last checkpoint, and since when.
     since: (u64, Option<Elapsed>),
@@ -265,7 +265,7 @@ impl<F: Feed> Worker<F> {
             letters = self.feed.unreadable(&self.at.tailed, step)?;
             self.feed.rows(&self.at.tailed, step, &mut |batch| listed(batch, &mut rows))
         })?;
-        letters.iter().for_each(|letter| self.line.refused(&letter.device_id, letter.heard_at));
+        letters.iter().for_each(|letter| self.pipeline.refused(&letter.device_id, letter.heard_at));
         self.ingest(&rows, step.up_to)?;
         self.at.tailed.take(step);
         self.at.next_step += 1;
@@ -280,11 +280,11 @@ impl<F: Feed> Worker<F> {
         let heard: Vec<Heard<'_>> = rows.iter().filter_map(|row| row.heard().ok()).collect();
         let latest = heard.last().map(|heard| EngineTime(heard.heard_at.ms()));
         let Some(now) = now.max(latest) else { return Ok(()) };
-        self.line.ingest(&heard, now, &mut self.batch, &mut self.findings);
+        self.pipeline.ingest(&heard, now, &mut self.batch, &mut self.findings);
         self.at.records += heard.len() as u64;
         self.at.duplicates += self.batch.duplicates;
         self.batch.clear();
-        let taken = self.desk.take(now, &self.findings, &self.line);
+        let taken = self.desk.take(now, &self.findings, &self.pipeline);
         self.findings.clear();
         taken.map_err(TailError::Desk)
     }
@@ -300,7 +300,7 @@ impl<F: Feed> Worker<F> {
             return Ok(());
         }
         let name = format!("{:020}", self.at.next_step);
-        snapshot::write(&*self.disk, &self.snapshots, &name, &self.line.snapshot()?)?;
+        snapshot::write(&*self.disk, &self.snapshots, &name, &self.pipeline.snapshot()?)?;
         self.at.snapshot = Some(name.clone());
         let txn = self.control.begin()?;
         txn.checkpoint_tail(&self.at)?;

@@ -4,7 +4,7 @@ use super::{Broken, Feed, Stopped, TailConfig, TailError, Worker, answered};
 use crate::clock::Elapsed;
 use crate::desk::Desk;
 use tokio::sync::watch;
-use zenei_detect::{Batch, Findings, Heard, Line, RestoreError};
+use zenei_detect::{Batch, Findings, Heard, Pipeline, RestoreError};
 use zenei_store::StoredBatch;
 use zenei_store::clickhouse::{Past, Unreadable};
 use zenei_store::control::TailProgress;
@@ -21,19 +21,19 @@ impl<F: Feed> Worker<F> {
         stopped: &Stopped,
         shown: watch::Sender<TailProgress>,
     ) -> Result<Self, Broken> {
-        let TailConfig { control, disk, snapshots, line, rules, registry, history_ms } = config;
+        let TailConfig { control, disk, snapshots, pipeline, rules, registry, history_ms } = config;
         let kept = control.tail()?;
         let mut at = kept.clone().unwrap_or_default();
         snapshot::keep_only(&*disk, &snapshots, at.snapshot.as_deref())?;
         let same = at.rules == Some(rules);
         let restored = match &at.snapshot {
-            Some(name) if same => restored(line(Some(&snapshot::read(&*disk, &snapshots, name)?)))?,
+            Some(name) if same => restored(pipeline(Some(&snapshot::read(&*disk, &snapshots, name)?)))?,
             Some(_) | None => None,
         };
         let knows = restored.is_some();
         let mut fresh = match restored {
-            Some(line) => line,
-            None => line(None).map_err(TailError::from)?,
+            Some(pipeline) => pipeline,
+            None => pipeline(None).map_err(TailError::from)?,
         };
         registry.iter().for_each(|registration| fresh.register(registration));
         at.rules = Some(rules);
@@ -45,7 +45,7 @@ impl<F: Feed> Worker<F> {
             snapshots,
             feed,
             desk,
-            line: fresh,
+            pipeline: fresh,
             at,
             since,
             told,
@@ -81,7 +81,8 @@ impl<F: Feed> Worker<F> {
         let mut failed = None;
         let mut found = 0;
         let feed = &self.feed;
-        let (line, batch, findings, desk) = (&mut self.line, &mut self.batch, &mut self.findings, &mut self.desk);
+        let (pipeline, batch, findings, desk) =
+            (&mut self.pipeline, &mut self.batch, &mut self.findings, &mut self.desk);
         let mut records = 0_u64;
         let (mut duplicates, mut now) = (0, EngineTime(i64::MIN));
         let mut each = |letters: &[Unreadable], rows: Option<&StoredBatch>| -> Result<(), ReadError> {
@@ -89,16 +90,16 @@ impl<F: Feed> Worker<F> {
                 Some(rows) => (0..rows.len()).map(|at| rows.heard(at)).collect::<Result<_, _>>()?,
                 None => Vec::new(),
             };
-            letters.iter().for_each(|letter| line.refused(&letter.device_id, letter.heard_at));
+            letters.iter().for_each(|letter| pipeline.refused(&letter.device_id, letter.heard_at));
             let latest = heard.last().map(|heard| heard.heard_at).max(letters.last().map(|letter| letter.heard_at));
             now = now.max(latest.map_or(now, |at| EngineTime(at.ms())));
-            line.ingest(&heard, now, batch, findings);
+            pipeline.ingest(&heard, now, batch, findings);
             records += heard.len() as u64;
             duplicates += batch.duplicates;
             batch.clear();
             found += findings.anomalies.len();
             if told && failed.is_none() {
-                failed = desk.take(now, findings, line).err();
+                failed = desk.take(now, findings, pipeline).err();
             }
             findings.clear();
             Ok(())
@@ -122,10 +123,10 @@ impl<F: Feed> Worker<F> {
     }
 }
 
-/// The line of a snapshot; none where it is of another version of the detector, which learns anew.
-fn restored(line: Result<Line, RestoreError>) -> Result<Option<Line>, TailError> {
-    match line {
-        Ok(line) => Ok(Some(line)),
+/// The pipeline of a snapshot; none where it is of another version of the detector, which learns anew.
+fn restored(pipeline: Result<Pipeline, RestoreError>) -> Result<Option<Pipeline>, TailError> {
+    match pipeline {
+        Ok(pipeline) => Ok(Some(pipeline)),
         Err(RestoreError::Format { .. }) => Ok(None),
         Err(error @ RestoreError::Bytes(_)) => Err(error.into()),
     }

@@ -1,4 +1,4 @@
-//! The tail against a line that heard everything itself: the same state and the same anomalies, however shipments come in and wherever it is killed.
+//! The tail against a pipeline that heard everything itself: the same state and the same anomalies, however shipments come in and wherever it is killed.
 use super::{Stopped, TailConfig, Worker};
 use crate::desk::{Desk, DeskError};
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use tokio::sync::watch;
-use zenei_detect::{Anomaly, Batch, Findings, Fleet, Heard, Line, Row, Rules};
+use zenei_detect::{Anomaly, Batch, Findings, Fleet, Heard, Pipeline, Row, Rules};
 use zenei_store::clickhouse::{EachHeard, Feed, Past, RecordsError, Told, Trouble, Unreadable};
 use zenei_store::control::{TailProgress, TailStep, Tailed};
 use zenei_store::disk::SimDisk;
@@ -110,13 +110,13 @@ struct Range {
 
 /// What a gateway ships of what it hears: its own intake's rows, sealed every few hours.
 fn shipped_by(gateway: &'static str, fleet: &mut Fleet) -> Vec<Range> {
-    let (mut line, mut batch, mut findings) = (Line::new(None), Batch::default(), Findings::default());
+    let (mut pipeline, mut batch, mut findings) = (Pipeline::new(None), Batch::default(), Findings::default());
     let mut ranges = Vec::new();
     let heard = heard_by(gateway);
-    let mut seal = |line: &Line, batch: &mut Batch, to: Sealed| {
+    let mut seal = |pipeline: &Pipeline, batch: &mut Batch, to: Sealed| {
         let renamed = |row: &Row| Row {
-            device: fleet.number(line.fleet().device_id(row.device)),
-            site: fleet.intern(line.fleet().word(row.site).unwrap()),
+            device: fleet.number(pipeline.fleet().device_id(row.device)),
+            site: fleet.intern(pipeline.fleet().word(row.site).unwrap()),
             ..row.clone()
         };
         ranges.push(Range { gateway, to, rows: batch.rows.iter().map(renamed).collect() });
@@ -125,11 +125,11 @@ fn shipped_by(gateway: &'static str, fleet: &mut Fleet) -> Vec<Range> {
     for part in heard.chunks(41) {
         let last = part.last().unwrap();
         let to = Sealed { offset: last.offset + 1, advanced_to: EngineTime(last.heard_at.ms()) };
-        line.ingest(part, to.advanced_to, &mut batch, &mut findings);
-        seal(&line, &mut batch, to);
+        pipeline.ingest(part, to.advanced_to, &mut batch, &mut findings);
+        seal(&pipeline, &mut batch, to);
     }
-    line.advance(end(), &mut batch, &mut findings);
-    seal(&line, &mut batch, Sealed { offset: heard.len() as u64, advanced_to: end() });
+    pipeline.advance(end(), &mut batch, &mut findings);
+    seal(&pipeline, &mut batch, Sealed { offset: heard.len() as u64, advanced_to: end() });
     ranges
 }
 
@@ -263,7 +263,7 @@ impl Feed for FakeFeed {
 struct Kept(Arc<Mutex<(Vec<Anomaly>, u64)>>);
 
 impl Desk for Kept {
-    fn take(&mut self, _: EngineTime, findings: &Findings, _: &Line) -> Result<(), DeskError> {
+    fn take(&mut self, _: EngineTime, findings: &Findings, _: &Pipeline) -> Result<(), DeskError> {
         let mut kept = self.0.lock().unwrap();
         for anomaly in &findings.anomalies {
             match kept.0.iter().find(|known| (known.id, known.at) == (anomaly.id, anomaly.at)) {
@@ -306,9 +306,9 @@ impl Machine {
             control: Control::open(&self.folder.path().join("control.db")).unwrap(),
             disk: Arc::new(self.disk.clone()),
             snapshots: "/tail".into(),
-            line: Box::new(move |bytes| match bytes {
-                Some(bytes) => Line::restore(bytes, Some(rules.clone())),
-                None => Ok(Line::new(Some(rules.clone()))),
+            pipeline: Box::new(move |bytes| match bytes {
+                Some(bytes) => Pipeline::restore(bytes, Some(rules.clone())),
+                None => Ok(Pipeline::new(Some(rules.clone()))),
             }),
             rules: digest,
             registry: Vec::new(),
@@ -338,7 +338,7 @@ impl Machine {
             self.feed.reveal(number, other);
             match alive.step(&at_once()) {
                 Ok(false) if self.feed.all_have_come() => {
-                    let state = alive.line.snapshot().unwrap();
+                    let state = alive.pipeline.snapshot().unwrap();
                     return Outcome { anomalies: self.kept.0.lock().unwrap().0.clone(), state };
                 }
                 // A step that finds nothing has no number: what comes next must come all the same.
@@ -366,10 +366,10 @@ fn direct() -> Outcome {
     heard.sort_by_key(|(gateway, heard)| (heard.heard_at, *gateway, heard.offset));
     let heard: Vec<Heard<'_>> = heard.into_iter().map(|(_, heard)| heard).collect();
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
-    let mut line = Line::new(Some(Rules::embedded().unwrap()));
-    line.ingest(&heard, end().plus_ms(-zenei_detect::intake::HOLE_WAIT_MS), &mut batch, &mut findings);
+    let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
+    pipeline.ingest(&heard, end().plus_ms(-zenei_detect::intake::HOLE_WAIT_MS), &mut batch, &mut findings);
     assert!(batch.duplicates > 500 && batch.late > 10, "{} {}", batch.duplicates, batch.late);
-    Outcome { anomalies: findings.anomalies, state: line.snapshot().unwrap() }
+    Outcome { anomalies: findings.anomalies, state: pipeline.snapshot().unwrap() }
 }
 
 /// The other gateway ships now and then, but was there from the start.

@@ -4,7 +4,7 @@ use crate::disk::{Loss, SimDisk, read_whole};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::borrow::Cow;
-use zenei_detect::{Batch, Findings, Heard, Labels, Line, Sym};
+use zenei_detect::{Batch, Findings, Heard, Labels, Pipeline, Sym};
 use zenei_wire::{
     Adv, Body, Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, DeviceTime, ErrorReport, Event, EventKind,
     GatewayReport, GatewayTime, LockState, Milliamps, Millis, Millivolts, Op, OpKind, OpResult, OpSource, Percent,
@@ -186,8 +186,8 @@ fn arbitrary_rows_come_back_as_they_went_in_and_equal_rows_give_equal_bytes() {
             let to_detect = store(&disk).batches_to_detect(None).unwrap().next().unwrap().unwrap();
             prop_assert_eq!(read_rows(&to_detect, &mut fleet.clone()), detected.collect::<Vec<_>>());
             // And whichever way they are taken, intake makes the same of them.
-            let taken = |take: &dyn Fn(&mut Line, &mut Batch)| {
-                let (mut line, mut taken) = (Line::new(None), Batch::default());
+            let taken = |take: &dyn Fn(&mut Pipeline, &mut Batch)| {
+                let (mut line, mut taken) = (Pipeline::new(None), Batch::default());
                 take(&mut line, &mut taken);
                 (taken, line.snapshot().unwrap())
             };

@@ -1,8 +1,8 @@
-//! The desk behind the gateway, and the line in front of it: joins two rooms that do not know one another. Called by `run` and `demo`.
+//! The desk behind the gateway, and the pipeline in front of it: joins two rooms that do not know one another. Called by `run` and `demo`.
 use std::path::Path;
 use zenei_desk::{DeskDriver, Incidents};
-use zenei_detect::{Findings, Line, Rules};
-use zenei_gateway::{Desk, DeskError, LineMaker};
+use zenei_detect::{Findings, Pipeline, Rules};
+use zenei_gateway::{Desk, DeskError, PipelineMaker};
 use zenei_store::Control;
 use zenei_store::layout::Layout;
 use zenei_wire::EngineTime;
@@ -11,7 +11,7 @@ use zenei_wire::EngineTime;
 pub(crate) enum DeskHere {
     /// Findings become incidents.
     On(Box<DeskDriver>),
-    /// This gateway only keeps records; its line has no rules, and finds nothing.
+    /// This gateway only keeps records; its pipeline has no rules, and finds nothing.
     Off,
 }
 
@@ -38,7 +38,7 @@ impl DeskHere {
 }
 
 impl Desk for DeskHere {
-    fn take(&mut self, now: EngineTime, findings: &Findings, _: &Line) -> Result<(), DeskError> {
+    fn take(&mut self, now: EngineTime, findings: &Findings, _: &Pipeline) -> Result<(), DeskError> {
         match self {
             Self::On(driver) => driver.take(now, findings).map(drop).map_err(DeskError::from),
             Self::Off => Ok(()),
@@ -47,9 +47,9 @@ impl Desk for DeskHere {
 }
 
 /// Makes intake and engine under these rules; without rules, intake alone.
-pub(crate) fn line_maker(rules: Option<Rules>) -> LineMaker {
+pub(crate) fn pipeline_maker(rules: Option<Rules>) -> PipelineMaker {
     Box::new(move |snapshot| match snapshot {
-        Some(bytes) => Line::restore(bytes, rules.clone()),
-        None => Ok(Line::new(rules.clone())),
+        Some(bytes) => Pipeline::restore(bytes, rules.clone()),
+        None => Ok(Pipeline::new(rules.clone())),
     })
 }

@@ -1,7 +1,7 @@
 //! `zenei forget DEVICE`: takes a lock out of this machine's store, spool, states and findings, and out of ClickHouse; counts that nothing is left, and notes
 //! it in the log of erasures. May be broken off anywhere and run again. zenei must not run here meanwhile. Called by `cmd`.
 use super::contents::{self, Contents};
-use super::desk::line_maker;
+use super::desk::pipeline_maker;
 use super::{clickhouse, tailing};
 use crate::cli::Forget;
 use crate::config::{self, ClickHouse, Config};
@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Forget, out: &mut Output<'_>) -> Result<(), Failur
     txn.commit().map_err(failed)?;
     let here = config.desk.enabled && tailing::source(config).is_none();
     let rules = contents.rules.clone();
-    let (line, tail) = (line_maker(here.then(|| rules.clone())), line_maker(Some(rules)));
+    let (line, tail) = (pipeline_maker(here.then(|| rules.clone())), pipeline_maker(Some(rules)));
     let gone = forget(&layout, &mut control, device, &line, &tail, &lock);
     let gone = gone.map_err(|error| match error {
         ForgetError::Unsealed { .. } => Failure::Failed(error.to_string()),

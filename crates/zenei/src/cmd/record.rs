@@ -8,7 +8,7 @@ use crate::exit::Failure;
 use crate::output::{Output, escaped, table};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
-use zenei_detect::{Batch, Findings, Line};
+use zenei_detect::{Batch, Findings, Pipeline};
 use zenei_store::clickhouse::{RecordsError, Trouble, each_record};
 use zenei_store::disk::{Disk, RealDisk};
 use zenei_store::parquet::to_json;
@@ -149,18 +149,18 @@ fn read_tail(
     checkpoint: &Checkpoint,
     registry: &Registry,
 ) -> Result<Option<Vec<StoredRecord>>, Cause> {
-    let mut line = match &checkpoint.snapshot {
+    let mut pipeline = match &checkpoint.snapshot {
         Some(name) => match snapshot::read(&**disk, &layout.snapshots(), name) {
-            Ok(bytes) => Line::restore(&bytes, None)?,
+            Ok(bytes) => Pipeline::restore(&bytes, None)?,
             Err(SnapshotError::Disk { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         },
-        None => Line::new(None),
+        None => Pipeline::new(None),
     };
-    registry.lines.iter().for_each(|registration| line.register(registration));
-    line.provision(&registry.keys);
+    registry.lines.iter().for_each(|registration| pipeline.register(registration));
+    pipeline.provision(&registry.keys);
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
     let mut now = checkpoint.sealed.advanced_to;
     if layout.spool().is_dir() {
@@ -178,12 +178,12 @@ fn read_tail(
                 hear_with_keys(message, &registry.keys, &mut heard, &mut dead);
             }
             now = now.max(messages.last().map_or(now, |message| EngineTime(message.heard_at.ms())));
-            line.ingest(&heard, now, &mut batch, &mut findings);
+            pipeline.ingest(&heard, now, &mut batch, &mut findings);
             next = progress.next;
         }
     }
-    line.advance(now.plus_ms(AFTER_MS), &mut batch, &mut findings);
-    let stored = batch.rows.iter().map(|row| StoredRecord::from_row(row, line.fleet()));
+    pipeline.advance(now.plus_ms(AFTER_MS), &mut batch, &mut findings);
+    let stored = batch.rows.iter().map(|row| StoredRecord::from_row(row, pipeline.fleet()));
     Ok(Some(stored.collect::<Result<_, _>>()?))
 }
 

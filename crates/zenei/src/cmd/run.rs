@@ -1,6 +1,6 @@
 //! `zenei run`, the daemon: puts gateway, desk and HTTP together as the configuration says, until somebody asks for the end. Called by `cmd`.
 use super::contents::{self, Contents};
-use super::desk::{DeskHere, line_maker};
+use super::desk::{DeskHere, pipeline_maker};
 use super::shipping::Shipping;
 use super::{signals, tailing};
 use crate::cli::Run;
@@ -161,7 +161,7 @@ pub(super) fn start(
             keys: registry.keys,
             ack,
             seal: config.store.seal_limits(),
-            ..GatewayConfig::new(&config.state_dir, config.gateway.id.clone(), line_maker(rules))
+            ..GatewayConfig::new(&config.state_dir, config.gateway.id.clone(), pipeline_maker(rules))
         },
         desk,
     );

@@ -1,7 +1,7 @@
 //! The desk that detects on what many gateways shipped: puts the feed of ClickHouse, the engine and the desk together. Called by `run`.
 use super::clickhouse;
 use super::contents::Contents;
-use super::desk::{DeskHere, line_maker};
+use super::desk::{DeskHere, pipeline_maker};
 use crate::config::{ClickHouse, Config, DetectSource};
 use crate::exit::Failure;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(crate) fn start(
         disk: Arc::new(RealDisk),
         snapshots: layout.tail(),
         rules: rules.digest(),
-        line: line_maker(Some(rules)),
+        pipeline: pipeline_maker(Some(rules)),
         registry: registry.lines,
         history_ms: i64::from(config.detect.history_days) * DAY_MS,
     };

@@ -1,7 +1,7 @@
 //! The demo's stage: a fleet that publishes, a gateway on a simulated clock that hears it over loopback, a desk, HTTP, and a folder that goes away.
 //! Clock and fleet go in lock-step: the clock stands until every message of a tick is acknowledged, so that a run does not depend on the machine's speed.
 //! Called by `demo`.
-use super::super::desk::{DeskHere, line_maker};
+use super::super::desk::{DeskHere, pipeline_maker};
 use super::super::signals::Asked;
 use crate::exit::Failure;
 use firmware_sim::publish::Publisher;
@@ -61,7 +61,7 @@ impl Stage {
             clock: Clock::simulated(GatewayTime(fleet.start_ms())),
             ingress: Some(loopback),
             registry: registry.map_err(|error| broken("read its registry")(error.into()))?,
-            ..GatewayConfig::new(folder.path(), "demo", line_maker(Some(rules)))
+            ..GatewayConfig::new(folder.path(), "demo", pipeline_maker(Some(rules)))
         };
         let gateway = Gateway::start(config, desk).map_err(|error| broken("start its gateway")(error.into()))?;
         let (ready, is_ready) = watch::channel(true);

@@ -1,10 +1,10 @@
-//! Intake, engine and desk in virtual time: what a recording or a store would have led to. The same line and the same desk as the daemon's; no clock, no
+//! Intake, engine and desk in virtual time: what a recording or a store would have led to. The same pipeline and the same desk as the daemon's; no clock, no
 //! spool, no file. Called by `replay`.
 use super::super::contents::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use zenei_desk::DeskDriver;
-use zenei_detect::{Batch, DeviceIx, Findings, Fleet, Heard, Keyring, Line, Rules};
+use zenei_detect::{Batch, DeviceIx, Findings, Fleet, Heard, Keyring, Pipeline, Rules};
 use zenei_store::clickhouse::Unreadable;
 use zenei_store::{Control, DeadLetter, Rows, Source, StoredMessage, hear_with_keys};
 use zenei_wire::{EngineTime, GatewayTime, Heading, Kind, Reason, Topic};
@@ -36,9 +36,9 @@ pub(crate) struct Counts {
     pub(crate) dead_letters: BTreeMap<Reason, u64>,
 }
 
-/// A line and a desk on their way through time.
+/// A pipeline and a desk on their way through time.
 pub(crate) struct Course {
-    line: Line,
+    pipeline: Pipeline,
     keys: Arc<Keyring>,
     desk: DeskDriver,
     counts: Counts,
@@ -50,18 +50,18 @@ pub(crate) struct Course {
 }
 
 impl Course {
-    /// A line without history and an empty desk.
+    /// A pipeline without history and an empty desk.
     ///
     /// # Errors
     /// Where there is no room for the desk's database in memory.
     pub(crate) fn new(rules: Rules, registry: Registry) -> Result<Self, CourseError> {
-        let mut line = Line::new(Some(rules));
-        registry.lines.iter().for_each(|registration| line.register(registration));
-        line.provision(&registry.keys);
+        let mut pipeline = Pipeline::new(Some(rules));
+        registry.lines.iter().for_each(|registration| pipeline.register(registration));
+        pipeline.provision(&registry.keys);
         let desk = DeskDriver::open(Control::in_memory()?)?;
         let (counts, locks, now) = (Counts::default(), Vec::new(), EngineTime(i64::MIN));
         Ok(Self {
-            line,
+            pipeline,
             keys: registry.keys,
             desk,
             counts,
@@ -105,13 +105,13 @@ impl Course {
 
     /// Takes what could not be read, before the records that were heard with it.
     pub(crate) fn dead_letter(&mut self, letter: &DeadLetter) {
-        letter.tell(&mut self.line);
+        letter.tell(&mut self.pipeline);
         self.dead_letters([letter.reason]);
     }
 
     /// As [`Course::dead_letter`], of what is counted already.
     pub(crate) fn unreadable(&mut self, letters: &[Unreadable]) {
-        letters.iter().for_each(|letter| self.line.refused(&letter.device_id, letter.heard_at));
+        letters.iter().for_each(|letter| self.pipeline.refused(&letter.device_id, letter.heard_at));
     }
 
     /// Takes records in the order of hearing; then time goes on to `until`, never back.
@@ -122,7 +122,7 @@ impl Course {
         let latest = heard.iter().map(|heard| heard.heard_at).chain(until).max();
         self.now = self.now.max(latest.map_or(self.now, |at| EngineTime(at.ms())));
         self.counts.records += heard.len() as u64;
-        self.line.ingest(heard, self.now, &mut self.batch, &mut self.findings);
+        self.pipeline.ingest(heard, self.now, &mut self.batch, &mut self.findings);
         self.hand_over()
     }
 
@@ -138,7 +138,7 @@ impl Course {
             counts.records += u64::from(matches!(row, Ok(Some(_))));
             row
         };
-        self.line.ingest_rows(next, self.now, &mut self.batch, &mut self.findings)?;
+        self.pipeline.ingest_rows(next, self.now, &mut self.batch, &mut self.findings)?;
         self.hand_over()
     }
 
@@ -149,7 +149,7 @@ impl Course {
     pub(crate) fn end(&mut self) -> Result<(), CourseError> {
         if self.now > EngineTime(i64::MIN) {
             self.now = self.now.plus_ms(AFTER_MS);
-            self.line.advance(self.now, &mut self.batch, &mut self.findings);
+            self.pipeline.advance(self.now, &mut self.batch, &mut self.findings);
         }
         self.hand_over()
     }
@@ -161,7 +161,7 @@ impl Course {
 
     /// Numbers of `seq` that are missing between heard ones of one boot.
     pub(crate) fn gaps(&self) -> u64 {
-        self.line.missing()
+        self.pipeline.missing()
     }
 
     /// How many locks were heard.

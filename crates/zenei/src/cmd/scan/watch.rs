@@ -1,10 +1,10 @@
-//! What is made of the messages that a scan hears: who said what, and what the engine finds. The same keys, the same line and the same rules as the daemon's; no clock, no
+//! What is made of the messages that a scan hears: who said what, and what the engine finds. The same keys, the same pipeline and the same rules as the daemon's; no clock, no
 //! terminal. Called by `scan`.
 use super::super::contents::Registry;
 use super::seen::{Heard, Seen, Unread};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use zenei_detect::{Batch, Findings, Keyring, Line, NotHeard, Rules};
+use zenei_detect::{Batch, Findings, Keyring, NotHeard, Pipeline, Rules};
 use zenei_store::{Source, StoredMessage, hear_with_keys};
 use zenei_wire::bthome::{Address, Advertisement, Firmware};
 use zenei_wire::{Adv, Body, EngineTime, GatewayTime, Reason};
@@ -25,7 +25,7 @@ pub(crate) struct Read {
 /// Everything heard so far.
 pub(crate) struct Watch {
     keys: Arc<Keyring>,
-    line: Line,
+    pipeline: Pipeline,
     batch: Batch,
     findings: Findings,
     senders: BTreeMap<Address, Seen>,
@@ -38,12 +38,12 @@ pub(crate) struct Watch {
 impl Watch {
     /// A watch that has seen `before` already.
     pub(super) fn new(rules: Rules, registry: &Registry, before: &[StoredMessage]) -> Self {
-        let mut line = Line::new(Some(rules));
-        registry.lines.iter().for_each(|registration| line.register(registration));
-        line.provision(&registry.keys);
+        let mut pipeline = Pipeline::new(Some(rules));
+        registry.lines.iter().for_each(|registration| pipeline.register(registration));
+        pipeline.provision(&registry.keys);
         let mut watch = Self {
             keys: Arc::clone(&registry.keys),
-            line,
+            pipeline,
             batch: Batch::default(),
             findings: Findings::default(),
             senders: BTreeMap::new(),
@@ -67,7 +67,7 @@ impl Watch {
         let (mut heard, mut dead) = (Vec::new(), Vec::new());
         let keys = Arc::clone(&self.keys);
         hear_with_keys(message, &keys, &mut heard, &mut dead);
-        self.line.ingest(&heard, EngineTime(self.now.ms()), &mut self.batch, &mut self.findings);
+        self.pipeline.ingest(&heard, EngineTime(self.now.ms()), &mut self.batch, &mut self.findings);
         self.settle();
         None
     }
@@ -88,7 +88,7 @@ impl Watch {
         let Body::Adv(adv) = heard.record.body else { return None };
         let firmware = heard.record.fw.as_deref().and_then(|fw| fw.parse().ok());
         let before = self.batch.replayed;
-        self.line.ingest(&[heard], EngineTime(self.now.ms()), &mut self.batch, &mut self.findings);
+        self.pipeline.ingest(&[heard], EngineTime(self.now.ms()), &mut self.batch, &mut self.findings);
         let is_replay = self.batch.replayed > before;
         self.settle();
         self.unread.replayed += u64::from(is_replay);

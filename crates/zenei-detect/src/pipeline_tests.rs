@@ -1,6 +1,7 @@
-//! What the line promises of intake and engine together: however a stream is cut into calls, and wherever a snapshot falls, the output is the same.
+//! What the pipeline promises of intake and engine together: however a stream is cut into calls, and wherever a snapshot falls, the output is the same.
+use crate::anomaly::Findings;
 use crate::batch::{Batch, Heard};
-use crate::line::{Findings, Line};
+use crate::pipeline::Pipeline;
 use crate::rules::Rules;
 use proptest::prelude::*;
 use zenei_wire::{Body, DeviceTime, EngineTime, ErrorReport, GatewayTime, Name, Op, OpKind, OpResult, Record, State};
@@ -87,26 +88,26 @@ fn said(lock: &'static str, seq: u32, at_ms: i64, body: Body<'static>) -> Heard<
     }
 }
 
-/// Runs the stream in calls of these sizes; after each call of an odd size the line is saved and restored, and time goes on by a tick.
+/// Runs the stream in calls of these sizes; after each call of an odd size the pipeline is saved and restored, and time goes on by a tick.
 fn run(heard: &[Heard<'static>], sizes: &[usize]) -> (Batch, Findings) {
     let rules = || Some(Rules::embedded().unwrap());
-    let (mut line, mut batch, mut findings) = (Line::new(rules()), Batch::default(), Findings::default());
+    let (mut pipeline, mut batch, mut findings) = (Pipeline::new(rules()), Batch::default(), Findings::default());
     let (mut rest, mut sizes) = (heard, sizes.iter().cycle());
     while !rest.is_empty() {
         let size = *sizes.next().unwrap();
         let (now, later) = rest.split_at(size.min(rest.len()));
         rest = later;
         let end = now.last().map_or(0, |heard| heard.heard_at.ms());
-        line.ingest(now, EngineTime(end), &mut batch, &mut findings);
+        pipeline.ingest(now, EngineTime(end), &mut batch, &mut findings);
         if size % 2 == 1 {
             let next = rest.first().map_or(end, |heard| heard.heard_at.ms());
-            line.advance(EngineTime(end + (next - end) / 2), &mut batch, &mut findings);
-            line = Line::restore(&line.snapshot().unwrap(), rules()).unwrap();
+            pipeline.advance(EngineTime(end + (next - end) / 2), &mut batch, &mut findings);
+            pipeline = Pipeline::restore(&pipeline.snapshot().unwrap(), rules()).unwrap();
         }
     }
     let end = heard.last().map_or(0, |heard| heard.heard_at.ms());
-    line.advance(EngineTime(end + 120_000), &mut batch, &mut findings);
-    assert_eq!(line.held(), 0);
+    pipeline.advance(EngineTime(end + 120_000), &mut batch, &mut findings);
+    assert_eq!(pipeline.held(), 0);
     (batch, findings)
 }
 
@@ -128,28 +129,28 @@ proptest! {
 fn other_rules_keep_what_intake_knows() {
     let heard = stream(&[0, 7, 31]);
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
-    let mut line = Line::new(Some(Rules::embedded().unwrap()));
-    line.ingest(&heard, EngineTime(0), &mut batch, &mut findings);
-    let mut line = Line::restore(&line.snapshot().unwrap(), None).unwrap();
+    let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
+    pipeline.ingest(&heard, EngineTime(0), &mut batch, &mut findings);
+    let mut pipeline = Pipeline::restore(&pipeline.snapshot().unwrap(), None).unwrap();
     batch.clear();
-    line.ingest(&heard[..50], EngineTime(0), &mut batch, &mut findings);
+    pipeline.ingest(&heard[..50], EngineTime(0), &mut batch, &mut findings);
     assert_eq!((batch.rows.len(), batch.duplicates), (0, 50));
 }
 
 #[test]
 fn a_snapshot_of_another_format_is_refused() {
-    let error = Line::restore(&[99, 0, 0], None).err().unwrap();
+    let error = Pipeline::restore(&[99, 0, 0], None).err().unwrap();
     assert_eq!(error.to_string(), "the snapshot has format 99; this program reads 7");
 }
 
 #[test]
 fn the_end_of_time_is_reached() {
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
-    let mut line = Line::new(Some(Rules::embedded().unwrap()));
+    let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
     let body = || Body::State(State::default());
     let heard = [said("a", 0, 0, body()), said("a", 1, i64::MAX, body())];
-    line.ingest(&heard, EngineTime(i64::MAX), &mut batch, &mut findings);
-    assert_eq!((batch.rows.len(), line.next_deadline()), (2, None));
+    pipeline.ingest(&heard, EngineTime(i64::MAX), &mut batch, &mut findings);
+    assert_eq!((batch.rows.len(), pipeline.next_deadline()), (2, None));
 }
 
 #[test]
@@ -162,10 +163,10 @@ fn a_rule_that_is_as_it_was_goes_on_and_a_changed_one_starts_anew() {
     let findings_under = |texts: &[(&str, String)]| {
         let rules = Rules::parse(texts.iter().map(|(name, text)| (*name, text.as_str()))).unwrap();
         let (mut batch, mut findings) = (Batch::default(), Findings::default());
-        let mut line = Line::new(Some(Rules::embedded().unwrap()));
-        line.ingest(now, EngineTime(0), &mut batch, &mut findings);
-        let mut line = Line::restore(&line.snapshot().unwrap(), Some(rules)).unwrap();
-        line.ingest(later, EngineTime(0), &mut batch, &mut findings);
+        let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
+        pipeline.ingest(now, EngineTime(0), &mut batch, &mut findings);
+        let mut pipeline = Pipeline::restore(&pipeline.snapshot().unwrap(), Some(rules)).unwrap();
+        pipeline.ingest(later, EngineTime(0), &mut batch, &mut findings);
         findings
     };
     let kept = crate::rules::EMBEDDED.map(|(name, text)| (name, text.to_owned()));
@@ -174,10 +175,10 @@ fn a_rule_that_is_as_it_was_goes_on_and_a_changed_one_starts_anew() {
 }
 
 /// Twenty days of five locks at one site, each with a heartbeat and an error an hour. From the tenth day on the lock at `losing` loses every sixth heartbeat, and nobody
-/// can read those of three in the middle; `told` says whether the line hears of the latter. Gives the locks that lose records.
+/// can read those of three in the middle; `told` says whether the pipeline hears of the latter. Gives the locks that lose records.
 fn locks_that_lose(losing: usize, told: bool) -> Vec<String> {
     const HOUR_MS: i64 = 3_600_000;
-    let mut line = Line::new(Some(Rules::embedded().unwrap()));
+    let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
     for hour in 0..480_i64 {
         for (at, lock) in LOCKS[..5].iter().copied().enumerate() {
@@ -186,14 +187,14 @@ fn locks_that_lose(losing: usize, told: bool) -> Vec<String> {
             let unread = !lost && (1..4).contains(&at) && hour >= 240;
             let state = State { battery_mv: Some(Millivolts(2_950)), ..State::default() };
             if unread && told {
-                line.refused(lock, GatewayTime(at_ms));
+                pipeline.refused(lock, GatewayTime(at_ms));
             } else if !(lost || unread) {
                 let heard = said(lock, 2 * hour as u32, at_ms, Body::State(state));
-                line.ingest(&[heard], EngineTime(at_ms), &mut batch, &mut findings);
+                pipeline.ingest(&[heard], EngineTime(at_ms), &mut batch, &mut findings);
             }
             let error = ErrorReport { code: "ble_disconnect".into(), count: 1, detail: None };
             let heard = said(lock, 2 * hour as u32 + 1, at_ms + 600_000, Body::Error(error));
-            line.ingest(&[heard], EngineTime(at_ms + 600_000), &mut batch, &mut findings);
+            pipeline.ingest(&[heard], EngineTime(at_ms + 600_000), &mut batch, &mut findings);
         }
     }
     let losing = findings.anomalies.iter().filter(|anomaly| anomaly.rule == "record-loss");
@@ -219,12 +220,12 @@ fn a_lock_that_nobody_can_read_and_that_loses_records_too_is_told_from_those_tha
 /// Two locks with a heartbeat an hour; after two days the first one has none any more and reports five errors, so far apart. Whether that is found to be a drift.
 fn drifts(apart_ms: i64) -> bool {
     const HOUR_MS: i64 = 3_600_000;
-    let mut line = Line::new(Some(Rules::embedded().unwrap()));
+    let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
     let mut errors = 0;
     for at_ms in (0..80 * HOUR_MS).step_by(HOUR_MS as usize / 12) {
         let mut say = |lock, seq, body| {
-            line.ingest(&[said(lock, seq, at_ms, body)], EngineTime(at_ms), &mut batch, &mut findings);
+            pipeline.ingest(&[said(lock, seq, at_ms, body)], EngineTime(at_ms), &mut batch, &mut findings);
         };
         if at_ms % HOUR_MS == 0 {
             let beat = || Body::State(State { battery_mv: Some(Millivolts(2_950)), ..State::default() });
@@ -252,7 +253,7 @@ fn a_lock_that_speaks_without_heartbeats_drifts_and_one_that_falls_silent_after_
 /// When the clock of a lock is found to be wrong, minutes from when it began to be behind by so much, after a day. `late`: by how many minutes each heartbeat is heard too
 /// late, by its number.
 fn wrong_clock(every_min: i64, behind_min: i64, late: impl Fn(i64) -> i64) -> Option<i64> {
-    let mut line = Line::new(Some(Rules::embedded().unwrap()));
+    let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
     for beat in 0..2 * 1_440 / every_min {
         let is_wrong = beat * every_min >= 1_440;
@@ -261,7 +262,7 @@ fn wrong_clock(every_min: i64, behind_min: i64, late: impl Fn(i64) -> i64) -> Op
         heard.record.ts.0 -= if is_wrong { behind_min * 60_000 } else { 0 };
         heard.heard_at.0 += late(beat) * 60_000;
         let now = EngineTime(heard.heard_at.0);
-        line.ingest(&[heard], now, &mut batch, &mut findings);
+        pipeline.ingest(&[heard], now, &mut batch, &mut findings);
     }
     let found = findings.anomalies.iter().find(|anomaly| anomaly.rule == "clock-error")?;
     assert!(found.window_ms >= 120 * 60_000, "{found:?}");
@@ -282,13 +283,13 @@ fn a_wrong_clock_is_found_however_often_the_lock_speaks() {
 
 /// Whether trouble is found on a lock that is used so often a day and jams at each twelfth operation, three times.
 fn finds_trouble(per_day: i64) -> bool {
-    let mut line = Line::new(Some(Rules::embedded().unwrap()));
+    let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
     for number in 0..150_i64 {
         let result = if [112, 124, 136].contains(&number) { OpResult::Jam } else { OpResult::Ok };
         let op = Op { op: if number % 2 == 0 { OpKind::Lock } else { OpKind::Unlock }, result, ..OP };
         let at_ms = number * 86_400_000 / per_day;
-        line.ingest(&[said("a", number as u32, at_ms, Body::Op(op))], EngineTime(at_ms), &mut batch, &mut findings);
+        pipeline.ingest(&[said("a", number as u32, at_ms, Body::Op(op))], EngineTime(at_ms), &mut batch, &mut findings);
     }
     findings.anomalies.iter().any(|anomaly| anomaly.rule == "operation-trouble")
 }

@@ -1,6 +1,6 @@
 //! Intake and engine in a row, on one clock: what `run`, `demo` and `replay` drive. A gateway that only ships runs it without an engine.
 use crate::adverts::Adverts;
-use crate::anomaly::{Anomaly, Decision};
+use crate::anomaly::Findings;
 use crate::batch::{Batch, Heard, Refused, Row};
 use crate::engine::{Engine, EngineState};
 use crate::fleet::{Fleet, Registration};
@@ -10,16 +10,7 @@ use crate::rules::Rules;
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, EngineTime, GatewayTime};
 
-/// What the engine found, in order.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Findings {
-    /// Departures from what is normal.
-    pub anomalies: Vec<Anomaly>,
-    /// Candidates that became no anomaly, with the reason.
-    pub decisions: Vec<Decision>,
-}
-
-/// Why the line wants to be called again.
+/// Why the pipeline wants to be called again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Deadline {
     /// A hole in `seq` has waited long enough.
@@ -50,7 +41,7 @@ pub enum RestoreError {
 const SNAPSHOT_FORMAT: u32 = 7;
 
 /// Intake and engine in a row.
-pub struct Line {
+pub struct Pipeline {
     fleet: Fleet,
     intake: Intake,
     adverts: Adverts,
@@ -76,8 +67,8 @@ struct Restored {
     engine: Option<EngineState>,
 }
 
-impl Line {
-    /// A line without history. Without rules it orders, removes duplicates and stamps, but detects nothing.
+impl Pipeline {
+    /// A pipeline without history. Without rules it orders, removes duplicates and stamps, but detects nothing.
     pub fn new(rules: Option<Rules>) -> Self {
         let (fleet, intake, adverts) = (Fleet::new(), Intake::default(), Adverts::default());
         Self { fleet, intake, adverts, engine: rules.map(Engine::new), refused: Vec::new() }
@@ -120,7 +111,7 @@ impl Line {
         self.go_on(now, before, batch, findings);
     }
 
-    /// Takes rows in order of hearing, as [`Line::ingest`] takes records: what a store kept, not released yet and not late. `next` gives them one by one, with
+    /// Takes rows in order of hearing, as [`Pipeline::ingest`] takes records: what a store kept, not released yet and not late. `next` gives them one by one, with
     /// their names numbered in the index that it is given.
     ///
     /// # Errors
@@ -143,7 +134,7 @@ impl Line {
     }
 
     /// Takes note of a record of a lock that can't be read (a dead letter), from a source that may speak for it. To be called before the
-    /// [`Line::ingest`] of what was heard with it or after it. Of a lock that never said anything else it changes nothing.
+    /// [`Pipeline::ingest`] of what was heard with it or after it. Of a lock that never said anything else it changes nothing.
     pub fn refused(&mut self, device_id: &str, heard_at: GatewayTime) {
         self.refused.push((device_id.into(), heard_at));
     }
@@ -154,7 +145,7 @@ impl Line {
         self.go_on(now, before, batch, findings);
     }
 
-    /// When the line next wants [`Line::advance`], and why; `None` while nothing waits.
+    /// When the pipeline next wants [`Pipeline::advance`], and why; `None` while nothing waits.
     pub fn next_deadline(&self) -> Option<(EngineTime, Deadline)> {
         let hole = self.intake.next_deadline().map(|at| (at, Deadline::Hole));
         let window = self.engine.as_ref().and_then(Engine::next_deadline).map(|at| (at, Deadline::Window));
@@ -205,7 +196,7 @@ impl Line {
         postcard::to_stdvec(&saved).map_err(RestoreError::Bytes)
     }
 
-    /// The line of a snapshot. A rule that is as it was goes on where it was; one that has changed starts anew. The registry is to be registered again.
+    /// The pipeline of a snapshot. A rule that is as it was goes on where it was; one that has changed starts anew. The registry is to be registered again.
     ///
     /// # Errors
     /// See [`RestoreError`].
@@ -241,7 +232,7 @@ impl Line {
     }
 }
 
-impl Line {
+impl Pipeline {
     /// Releases what has waited long enough at `now`, each at its own time, in order.
     fn release(&mut self, now: EngineTime, batch: &mut Batch) {
         while let Some(due) = self.adverts.next_deadline().filter(|due| *due <= now) {
@@ -251,15 +242,5 @@ impl Line {
             rows.into_iter().for_each(|row| self.intake.take_row(row, due, batch));
         }
         self.intake.advance(now, batch);
-    }
-}
-
-impl Findings {
-    /// Empties it, keeping the memory.
-    pub fn clear(&mut self) {
-        let (anomalies, decisions): (&mut Vec<Anomaly>, &mut Vec<Decision>) =
-            (&mut self.anomalies, &mut self.decisions);
-        anomalies.clear();
-        decisions.clear();
     }
 }

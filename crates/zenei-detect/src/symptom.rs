@@ -1,0 +1,55 @@
+//! What a finding is a symptom of, so that what several detectors see of one fault counts together. Knows no detector. Called by the engine and by
+//! attribution.
+use crate::anomaly::Component;
+use crate::detect::DetectorKind;
+
+/// What several detectors see of one fault: findings of one symptom count together when it is asked what the affected locks share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum Symptom {
+    /// A battery's resistance.
+    Resistance,
+    /// A battery's charge.
+    Drain,
+    /// What a motor takes.
+    Effort,
+    /// How its current runs.
+    Shape,
+    /// Operations that fail.
+    Trouble,
+    /// Errors and restarts.
+    Errors,
+    /// Errors that name a part.
+    Part,
+    /// Memory.
+    Memory,
+    /// Silence.
+    Silence,
+    /// Clock.
+    Clock,
+    /// Records that are lost.
+    Loss,
+    /// What is no longer told.
+    Schema,
+}
+
+impl Symptom {
+    /// What a finding about this part is a symptom of, whatever the detector: an error code may speak of the motor.
+    pub const fn of(kind: DetectorKind, component: Component) -> Self {
+        match (kind, component) {
+            (DetectorKind::LockErrors, Component::Motor | Component::Gear | Component::Thumbturn) => Self::Trouble,
+            (DetectorKind::LockErrors, Component::Battery | Component::PowerBoard) => Self::Drain,
+            (DetectorKind::LockErrors, Component::Sensor | Component::CommBoard) => Self::Part,
+            (kind, _) => kind.symptom(),
+        }
+    }
+
+    /// Whether it is of the battery or the supply.
+    pub const fn is_power(self) -> bool {
+        matches!(self, Self::Resistance | Self::Drain)
+    }
+
+    /// Whether it is of the motor, the gear or the bolt.
+    pub const fn is_drive(self) -> bool {
+        matches!(self, Self::Effort | Self::Shape | Self::Trouble)
+    }
+}
