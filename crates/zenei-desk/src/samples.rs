@@ -25,5 +25,8 @@ pub(crate) fn anomaly(lock: &str, at_s: i64) -> Anomaly {
         urgency: Urgency::High,
         confidence: 0.9,
         why: "the motor needs more current than it did".into(),
+        title: "The motor's effort rises".into(),
+        owner: "hardware".into(),
+        runbook: "Look at the gear.".into(),
     }
 }

@@ -113,6 +113,20 @@ pub struct Anomaly {
     pub confidence: f64,
     /// One sentence for people: what was seen against what was normal.
     pub why: String,
+    /// The rule's title; empty in an anomaly that was stored before there was one.
+    #[serde(default)]
+    pub title: String,
+    /// Who answers for the rule; empty as the title is.
+    #[serde(default)]
+    pub owner: String,
+    /// What to do first, by the rule; empty as the title is.
+    #[serde(default)]
+    pub runbook: String,
+}
+
+/// A number that JSON has: what is no number becomes 0, an infinity the largest number of its sign.
+pub fn finite(value: f64) -> f64 {
+    if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) }
 }
 
 impl Anomaly {

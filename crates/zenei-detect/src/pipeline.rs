@@ -38,7 +38,7 @@ pub enum RestoreError {
 }
 
 /// The format of a snapshot; raised with every change of what it holds.
-const SNAPSHOT_FORMAT: u32 = 7;
+const SNAPSHOT_FORMAT: u32 = 8;
 
 /// Intake and engine in a row.
 pub struct Pipeline {

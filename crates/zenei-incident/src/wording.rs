@@ -116,6 +116,9 @@ pub(crate) mod tests {
             urgency: Urgency::High,
             confidence: 0.9,
             why: "the motor needs more current than it did.".into(),
+            title: "The motor's effort rises".into(),
+            owner: "hardware".into(),
+            runbook: "Look at the gear.".into(),
         }
     }
 

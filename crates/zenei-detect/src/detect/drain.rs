@@ -5,10 +5,9 @@
 //! of the voltage by a slope pooled over the model. Must not know simulators, incidents or stores. Called by the engine.
 use super::Glance;
 use super::lanes::{Suspects, forget, lane};
-use super::report::{self, Seen};
+use super::report::{self, Seen, Shared};
 use super::trail::Trail;
-use crate::anomaly::Findings;
-use crate::anomaly::{Anomaly, Component, Domain, Scope, ScopeKind};
+use crate::anomaly::{Component, Domain, Findings, Scope, ScopeKind};
 use crate::estimate::fall::Fall;
 use crate::estimate::median::median;
 use crate::fleet::{DeviceIx, Fleet, Sym};
@@ -250,31 +249,17 @@ impl Drain {
             .collect();
         let mut depths: Vec<f64> = affected.map(|(_, (lane, _))| lane.percent.depth()).collect();
         let count = depths.len();
-        let (Some(first), Some(value)) = (evidence.first(), median(&mut depths)) else { return };
+        let Some(value) = median(&mut depths) else { return };
         let scope = Scope { kind: ScopeKind::Fw, value: name.to_owned() };
-        findings.anomalies.push(Anomaly {
-            id: Anomaly::identify(&self.rule.id, self.rule.version, &scope, first),
-            at: now,
-            device_id: None,
-            rule: self.rule.id.clone(),
-            rule_version: self.rule.version,
-            domain: Domain::Firmware,
-            component: Component::FwImage,
-            value,
-            baseline: 0.0,
-            threshold: VERSION_SHARE * self.percent_min,
-            unit: "percent".to_owned(),
-            window_ms: (now.ms() - since_ms).max(1),
-            scope,
-            urgency: self.rule.urgency,
-            confidence: 0.9,
-            why: format!(
-                "{count} locks that were updated to firmware {name} lost {value:.0} points more than a healthy lock may ({:.1} a day) since; locks of other versions did \
-                 not",
-                self.percent_per_day
-            ),
-            evidence,
-        });
+        let of = Shared { scope, domain: Domain::Firmware, component: Component::FwImage };
+        let threshold = VERSION_SHARE * self.percent_min;
+        let why = format!(
+            "{count} locks that were updated to firmware {name} lost {value:.0} points more than a healthy lock may ({:.1} a day) since; locks of other versions did \
+             not",
+            self.percent_per_day
+        );
+        let seen = Seen { value, baseline: 0.0, threshold, unit: "percent", since_ms, confidence: 0.9, why };
+        findings.anomalies.extend(report::shared(&self.rule, of, seen, evidence, now));
     }
 
     fn depth(&self, lane: &Lane, percent_common: f64, mv_common: f64) -> Depth {

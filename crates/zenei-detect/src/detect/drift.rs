@@ -3,8 +3,8 @@
 //! Each operation is compared, as a logarithm, with the lock's own mean; temperature and voltage are taken out by slopes pooled over its model, what its
 //! site and its firmware version have in common by their medians. The day's mean residual, in standard deviations, goes into a cumulative sum.
 //! Must not know simulators, incidents or stores. Called by the engine.
-use crate::anomaly::Findings;
-use crate::anomaly::{Anomaly, Decision, DecisionReason, Evidence, Scope, ScopeKind};
+use super::report::{self, Noted, Seen};
+use crate::anomaly::{DecisionReason, Findings, Scope, ScopeKind};
 use crate::estimate::{cusum::Cusum, median::common, slopes::Slopes};
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::{Lock, Operation, RecordRef};
@@ -390,22 +390,14 @@ impl Drift {
     fn report(&mut self, at: usize, spread: f64, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
         let lane = &mut self.state.lanes[at];
         lane.alarm = Some((now.ms(), lane.level));
-        let device_id = fleet.device_id(DeviceIx(at as u32)).to_owned();
-        let evidence_of = |record: &RecordRef| Evidence {
-            device_id: device_id.clone(),
-            boot: record.boot,
-            seq: record.seq,
-            ts_ms: record.ts,
-        };
         let (since_ms, first) = lane.since.unwrap_or_default();
-        let mut evidence = vec![evidence_of(&first)];
-        evidence.extend(lane.recent.iter().filter(|&&record| record != first).map(evidence_of));
+        let recent = lane.recent.iter().copied().filter(|&record| record != first);
+        let records = [first].into_iter().chain(recent);
         let Parameters { slack, limit, min_level, .. } = self.parameters;
         let level = f64::from(lane.level);
         let baseline = libm::exp(lane.main_mean().value);
         let value = baseline * libm::exp(level);
         let threshold = baseline * libm::exp(min_level.max(slack * spread));
-        let scope = Scope { kind: ScopeKind::Device, value: device_id.clone() };
         let (unit, name) = (self.measure.unit(), self.measure.name());
         let why = format!(
             "{name} {value:.0} {unit} against this lock's own {baseline:.0} {unit} ({:+.0} %), after temperature, voltage and what its site \
@@ -413,25 +405,10 @@ impl Drift {
             100.0 * (libm::exp(level) - 1.0),
             lane.sum.up,
         );
-        findings.anomalies.push(Anomaly {
-            id: Anomaly::identify(&self.rule.id, self.rule.version, &scope, &evidence[0]),
-            at: now,
-            device_id: Some(device_id.clone()),
-            rule: self.rule.id.clone(),
-            rule_version: self.rule.version,
-            domain: self.rule.domain,
-            component: self.rule.component,
-            value,
-            baseline,
-            threshold,
-            unit: unit.to_owned(),
-            window_ms: now.ms() - since_ms,
-            scope,
-            evidence,
-            urgency: self.rule.urgency,
-            confidence: (1.0 - 0.5 * limit / f64::from(lane.sum.up)).clamp(0.0, 1.0),
-            why,
-        });
+        let confidence = report::confidence(f64::from(lane.sum.up), limit);
+        let seen = Seen { value, baseline, threshold, unit, since_ms, confidence, why };
+        let device = DeviceIx(at as u32);
+        findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
     }
 
     /// Notes once, while a rise lasts, why nothing is reported.
@@ -449,10 +426,11 @@ impl Drift {
             return;
         }
         let (level, baseline) = (f64::from(lane.level), libm::exp(lane.main_mean().value));
-        let scope = Scope { kind: ScopeKind::Device, value: fleet.device_id(DeviceIx(at as u32)).to_owned() };
         let why = format!("{why} ({:+.0} %)", 100.0 * (libm::exp(level) - 1.0));
         let (value, threshold) = (baseline * libm::exp(level), baseline * libm::exp(self.parameters.min_level));
-        findings.decisions.push(self.decision(now, scope, reason, value, threshold, why));
+        let noted = Noted { reason, value, threshold, unit: self.measure.unit(), why };
+        let scope = report::device_scope(DeviceIx(at as u32), fleet);
+        findings.decisions.push(report::decision(&self.rule, scope, noted, now));
     }
 
     fn note_moved_sites(
@@ -474,32 +452,9 @@ impl Drift {
                 100.0 * (rise - 1.0)
             );
             let threshold = libm::exp(self.parameters.min_level);
-            findings.decisions.push(Decision {
-                unit: "ratio".to_owned(),
-                ..self.decision(now, scope, DecisionReason::CohortMoved, rise, threshold, why)
-            });
-        }
-    }
-
-    fn decision(
-        &self,
-        at: EngineTime,
-        scope: Scope,
-        reason: DecisionReason,
-        value: f64,
-        threshold: f64,
-        why: String,
-    ) -> Decision {
-        Decision {
-            at,
-            rule: self.rule.id.clone(),
-            rule_version: self.rule.version,
-            scope,
-            reason,
-            value,
-            threshold,
-            unit: self.measure.unit().to_owned(),
-            why,
+            let reason = DecisionReason::CohortMoved;
+            let noted = Noted { reason, value: rise, threshold, unit: "ratio", why };
+            findings.decisions.push(report::decision(&self.rule, scope, noted, now));
         }
     }
 }

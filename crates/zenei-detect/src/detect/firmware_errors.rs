@@ -5,8 +5,8 @@
 //! site and the locks that speak loudest. Must not know simulators, incidents or stores. Called by the engine.
 mod cells;
 
-use crate::anomaly::Findings;
-use crate::anomaly::{Anomaly, Decision, DecisionReason, Evidence, Scope, ScopeKind};
+use super::report::{self, Noted, Seen, Shared};
+use crate::anomaly::{DecisionReason, Evidence, Findings, Scope, ScopeKind};
 use crate::estimate::eprocess::RateRatio;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::{Lock, RecordRef};
@@ -498,17 +498,8 @@ impl FirmwareErrors {
         if let Some((reason, why)) = refused {
             if !core::mem::replace(&mut case.noted, true) {
                 let why = format!("{}: {why}", fleet.word(code).unwrap_or("unknown"));
-                findings.decisions.push(Decision {
-                    at: now,
-                    rule: self.rule.id.clone(),
-                    rule_version: self.rule.version,
-                    scope,
-                    reason,
-                    value: ratio,
-                    threshold: self.min_ratio,
-                    unit: "ratio".to_owned(),
-                    why,
-                });
+                let noted = Noted { reason, value: ratio, threshold: self.min_ratio, unit: "ratio", why };
+                findings.decisions.push(report::decision(&self.rule, scope, noted, now));
             }
             return;
         }
@@ -523,18 +514,8 @@ impl FirmwareErrors {
     fn report(&self, key: (Sym, Sym), scope: Scope, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
         let Some(case) = self.state.cases.get(&key) else { return };
         let code = fleet.word(key.1).unwrap_or("unknown");
-        let evidence: Vec<Evidence> = case
-            .locks
-            .iter()
-            .take(MAX_EVIDENCE)
-            .map(|(&device, (_, record))| Evidence {
-                device_id: fleet.device_id(device).to_owned(),
-                boot: record.boot,
-                seq: record.seq,
-                ts_ms: record.ts,
-            })
-            .collect();
-        let Some(first) = evidence.first() else { return };
+        let of = |(&device, &(_, record)): (&DeviceIx, &(u32, RecordRef))| report::evidence(device, fleet, [record]);
+        let evidence: Vec<Evidence> = case.locks.iter().take(MAX_EVIDENCE).flat_map(of).collect();
         let window_ms = now.ms() - case.started_ms;
         let days = case.lock_days.max(case.locks.len() as f64 * window_ms as f64 / DAY_MS as f64);
         let value = case.events / days;
@@ -550,25 +531,17 @@ impl FirmwareErrors {
             case.locks.len(),
             self.limit,
         );
-        findings.anomalies.push(Anomaly {
-            id: Anomaly::identify(&self.rule.id, self.rule.version, &scope, first),
-            at: now,
-            device_id: None,
-            rule: self.rule.id.clone(),
-            rule_version: self.rule.version,
-            domain: self.rule.domain,
-            component: self.rule.component,
+        let seen = Seen {
             value,
             baseline,
             threshold,
-            unit: format!("{code}/lock-day"),
-            window_ms,
-            scope,
-            evidence,
-            urgency: self.rule.urgency,
-            confidence: (1.0 - 0.5 * self.limit / evidence_log).clamp(0.0, 1.0),
+            unit: &format!("{code}/lock-day"),
+            since_ms: case.started_ms,
+            confidence: report::confidence(evidence_log, self.limit),
             why,
-        });
+        };
+        let of = Shared { scope, domain: self.rule.domain, component: self.rule.component };
+        findings.anomalies.extend(report::shared(&self.rule, of, seen, evidence, now));
     }
 }
 

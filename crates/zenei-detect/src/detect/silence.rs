@@ -5,9 +5,8 @@
 //! opens; it never closes. Must not know incidents or stores. Called by the engine.
 use super::Glance;
 use super::lanes::{forget, lane};
-use super::report::{self, Seen};
-use crate::anomaly::Findings;
-use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Scope, ScopeKind};
+use super::report::{self, Seen, Shared};
+use crate::anomaly::{Component, Decision, DecisionReason, Domain, Findings, Scope, ScopeKind};
 use crate::estimate::high::High;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::{Lock, RecordRef};
@@ -191,7 +190,7 @@ impl Silence {
                     hours(least_ms)
                 ),
             };
-            let Some(anomaly) = report::anomaly(&self.rule, device, seen, [lane.last].into_iter(), now, fleet) else {
+            let Some(anomaly) = report::anomaly(&self.rule, device, seen, [lane.last], now, fleet) else {
                 continue;
             };
             if self.state.gateways.get(&lock.behind()).is_some_and(|down| down.explains(lane.heard_ms)) {
@@ -268,31 +267,23 @@ impl Silence {
         let last = silent.clone().map(|(_, (lane, _))| lane.heard_ms).max().unwrap_or(now.ms());
         let evidence: Vec<_> = silent
             .take(MAX_EVIDENCE)
-            .flat_map(|(at, (lane, _))| report::evidence(DeviceIx(at as u32), fleet, [lane.last].into_iter()))
+            .flat_map(|(at, (lane, _))| report::evidence(DeviceIx(at as u32), fleet, [lane.last]))
             .collect();
-        let (Some(first), Some(name)) = (evidence.first(), fleet.word(gw)) else { return };
+        let Some(name) = fleet.word(gw) else { return };
         let scope = Scope { kind: ScopeKind::Gateway, value: name.to_owned() };
+        let of = Shared { scope, domain: Domain::Software, component: Component::Gateway };
         let share = 100.0 * f64::from(late) / f64::from(all);
-        findings.anomalies.push(Anomaly {
-            id: Anomaly::identify(&self.rule.id, self.rule.version, &scope, first),
-            at: now,
-            device_id: None,
-            rule: self.rule.id.clone(),
-            rule_version: self.rule.version,
-            domain: Domain::Software,
-            component: Component::Gateway,
+        let seen = Seen {
             value: share,
             baseline: 0.0,
             threshold: 100.0 * self.gateway_share,
-            unit: "percent".to_owned(),
-            window_ms: (now.ms() - last).max(1),
-            scope,
-            urgency: self.rule.urgency,
-            confidence: (share / 100.0).clamp(0.0, 1.0),
+            unit: "percent",
+            since_ms: last,
+            confidence: share / 100.0,
             why: format!(
                 "{late} of the {all} locks behind gateway {name} are silent for longer than they usually ever are"
             ),
-            evidence,
-        });
+        };
+        findings.anomalies.extend(report::shared(&self.rule, of, seen, evidence, now));
     }
 }

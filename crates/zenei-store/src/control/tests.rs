@@ -24,6 +24,9 @@ fn anomaly(seq: u32) -> Anomaly {
         urgency: Urgency::Low,
         confidence: 0.3,
         why: "current rises".into(),
+        title: "The motor's effort rises".into(),
+        owner: "hardware".into(),
+        runbook: "Look at the gear.".into(),
     }
 }
 
@@ -84,6 +87,18 @@ fn all_of_a_transaction_is_there_after_its_commit_and_nothing_without() {
     assert_eq!(control.anomaly(anomaly(1).id).unwrap(), Some(anomaly(1)));
     assert_eq!(control.events().unwrap(), [event(1, 0)]);
     assert_eq!(control.undelivered().unwrap(), [outbox_row(1, 0)]);
+}
+
+#[test]
+fn an_anomaly_that_was_kept_without_the_rules_words_is_readable() {
+    let mut control = Control::in_memory().unwrap();
+    let txn = control.begin().unwrap();
+    assert!(txn.insert_anomaly(&anomaly(1)).unwrap());
+    let remove = "UPDATE anomaly SET body = json_remove(body, '$.title', '$.owner', '$.runbook')";
+    assert_eq!(txn.inner.execute(remove, []).unwrap(), 1);
+    txn.commit().unwrap();
+    let (title, owner, runbook) = (String::new(), String::new(), String::new());
+    assert_eq!(control.anomalies().unwrap(), [Anomaly { title, owner, runbook, ..anomaly(1) }]);
 }
 
 #[test]

@@ -34,6 +34,9 @@ fn anomaly(device: &str, seq: u32) -> Anomaly {
         urgency: Urgency::Low,
         confidence: 0.3,
         why: format!("lock {device} is slow"),
+        title: "The motor's effort rises".into(),
+        owner: "hardware".into(),
+        runbook: "Look at the gear.".into(),
     }
 }
 

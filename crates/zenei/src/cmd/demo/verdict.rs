@@ -148,6 +148,9 @@ mod tests {
             urgency: Urgency::High,
             confidence: 0.9,
             why: "more than it was".into(),
+            title: "The motor's effort rises".into(),
+            owner: "hardware".into(),
+            runbook: "Look at the gear.".into(),
         }
     }
 
