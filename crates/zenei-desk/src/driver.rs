@@ -1,12 +1,11 @@
-//! What becomes of what the engine found: each finding that is new is decided on by the casebook, and what follows is kept in one transaction; only
+//! What becomes of what the engine found: the casebook says what follows from it, and all of it is kept in one transaction; only
 //! after that the casebook in memory goes on. Synchronous; time comes with the call. Knows no record and no socket. Called by `run`, `demo` and `replay`.
 //!
 //! A finding that is handed over again, after a crash or by a replay, is known by its id and changes nothing. An error leaves memory and store as they were.
 use crate::Incidents;
-use zenei_detect::{Anomaly, Decision, Findings};
-use zenei_incident::event::Opened;
+use zenei_detect::Findings;
 use zenei_incident::opening::Opening;
-use zenei_incident::{ApplyError, Casebook, Changes, Event, ReadError, What, finite, finite_decision};
+use zenei_incident::{ApplyError, Casebook, Changes, Consequences, Event, ReadError, What, finite, finite_decision};
 use zenei_store::control::{Control, ControlError, EventRow, Txn};
 use zenei_wire::{EngineTime, Id};
 
@@ -150,59 +149,22 @@ pub fn load(control: &Control, opening: Opening) -> Result<Casebook, OpenError> 
     Ok(Casebook::fold(opening, &events)?)
 }
 
-enum Found<'a> {
-    Decision(&'a Decision),
-    Anomaly(&'a Anomaly),
-}
-
-/// Both lists as one, by time; of the same time decisions first. Each list is in order already.
-fn in_order(findings: &Findings) -> Vec<Found<'_>> {
-    let mut all: Vec<Found<'_>> = findings.decisions.iter().map(Found::Decision).collect();
-    all.extend(findings.anomalies.iter().map(Found::Anomaly));
-    all.sort_by_key(|found| match found {
-        Found::Decision(decision) => decision.at,
-        Found::Anomaly(anomaly) => anomaly.at,
-    });
-    all
-}
-
 fn keep(control: &mut Control, incidents: &Incidents, findings: &Findings) -> Result<(Taken, Changes), TakeError> {
     let book = incidents.read();
     let mut draft = book.draft();
-    let mut taken = Taken::default();
     let txn = control.begin()?;
-    for found in in_order(findings) {
-        let anomaly = match found {
-            Found::Decision(decision) => {
-                taken.decisions += u64::from(txn.insert_decision(&finite_decision(decision))?);
-                continue;
-            }
-            Found::Anomaly(anomaly) => finite(anomaly),
-        };
-        let is_new = txn.insert_anomaly(&anomaly)?;
-        if is_new {
-            taken.anomalies += 1;
-        } else {
-            taken.repeated += 1;
-            if draft.is_taken(&anomaly) {
-                continue;
-            }
-        }
-        // One that lasts is told again, with more behind it: what was not confirmed at first may be now.
-        let outcome = draft.decide(&anomaly)?;
-        for event in &outcome.events {
-            append(&txn, event)?;
-            taken.events += 1;
-            if let What::Opened(Opened { .. }) = event.what {
-                taken.opened.push(event.incident);
-            }
-        }
-        for decision in outcome.decisions.iter().filter(|_| is_new) {
-            taken.decisions += u64::from(txn.insert_decision(decision)?);
-        }
+    let found = draft.take(findings, |anomaly| Ok::<bool, TakeError>(txn.insert_anomaly(&finite(anomaly))?))?;
+    for event in &found.events {
+        append(&txn, event)?;
+    }
+    let mut decisions = 0;
+    for decision in &found.decisions {
+        decisions += u64::from(txn.insert_decision(&finite_decision(decision))?);
     }
     txn.commit()?;
-    Ok((taken, draft.into_changes()))
+    let Consequences { anomalies, repeated, events, .. } = &found;
+    let (events, opened) = (events.len() as u64, found.opened().collect());
+    Ok((Taken { anomalies: *anomalies, repeated: *repeated, events, decisions, opened }, draft.into_changes()))
 }
 
 fn append(txn: &Txn<'_>, event: &Event) -> Result<(), TakeError> {
@@ -223,7 +185,7 @@ fn append(txn: &Txn<'_>, event: &Event) -> Result<(), TakeError> {
 mod tests {
     use super::*;
     use crate::samples::anomaly;
-    use zenei_detect::DecisionReason;
+    use zenei_detect::{Anomaly, Decision, DecisionReason};
     use zenei_incident::Status;
     use zenei_incident::event::StatusChanged;
 

@@ -1,8 +1,8 @@
 //! Which incident does a finding belong to: it opens one, joins an open one, joins a wider one, or neither; always with the reason.
-//! Knows neither stores nor clocks. Called by the desk: a [`Draft`] decides, its [`Outcome`] is stored, and only then the casebook absorbs
-//! its [`Changes`]; so a failed store leaves the casebook as it was.
+//! Knows neither stores nor clocks. A [`Draft`] decides, the caller stores what follows ([`crate::take`]), and only then the casebook absorbs
+//! the draft's [`Changes`]; so a failed store leaves the casebook as it was. Called by [`crate::take`] for findings, and by the desk.
 //!
-//! A finding comes once; that its id was not there before is for the store to say. No timer closes an incident, and there is no event for silence.
+//! No timer closes an incident, and there is no event for silence.
 use crate::event::{Event, EvidenceAdded, Opened, UrgencyChanged, What};
 use crate::fingerprint;
 use crate::finite::finite;
@@ -25,13 +25,13 @@ pub struct Casebook {
     opening: Opening,
 }
 
-/// What follows from one finding. Both lists are to be kept in one transaction, events first.
+/// What follows from one finding.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// New events, in order.
-    pub events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     /// Why nothing was opened; empty where an incident was.
-    pub decisions: Vec<Decision>,
+    pub(crate) decisions: Vec<Decision>,
 }
 
 /// A casebook with changes that nobody has stored yet.
@@ -126,7 +126,7 @@ impl Draft<'_> {
     ///
     /// # Errors
     /// Where the log would break one of its rules: a fault of this program.
-    pub fn decide(&mut self, anomaly: &Anomaly) -> Result<Outcome, ApplyError> {
+    pub(crate) fn decide(&mut self, anomaly: &Anomaly) -> Result<Outcome, ApplyError> {
         let anomaly = &finite(anomaly);
         let fingerprint = fingerprint::of(anomaly);
         let latest = self.latest(fingerprint).map(|incident| (incident.id, incident.is_open()));
@@ -143,7 +143,7 @@ impl Draft<'_> {
     }
 
     /// Whether there is, or was, an incident for this finding.
-    pub fn is_taken(&self, anomaly: &Anomaly) -> bool {
+    pub(crate) fn is_taken(&self, anomaly: &Anomaly) -> bool {
         self.latest(fingerprint::of(anomaly)).is_some() || self.wider(anomaly).is_some()
     }
 

@@ -13,11 +13,13 @@ mod finite;
 pub mod incident;
 pub mod inquiry;
 pub mod opening;
+pub mod take;
 pub mod urgency;
 mod wording;
 
-pub use correlate::{Casebook, Changes, Draft, Outcome};
+pub use correlate::{Casebook, Changes, Draft};
 pub use event::{Event, ReadError, Status, Verdict, What};
 pub use finite::{finite, finite_decision};
 pub use incident::{ApplyError, Incident};
 pub use inquiry::{Inquiries, Inquiry};
+pub use take::Consequences;

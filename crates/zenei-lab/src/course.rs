@@ -1,11 +1,11 @@
-//! The product's own intake, engine and casebook in virtual time, without a file: what records would have led to. As the desk does it, each finding is
-//! decided on once, in order. Called by `fleet` and `backtest`.
+//! The product's own intake, engine and casebook in virtual time, without a file: what records would have led to. The casebook's rule decides
+//! which findings are taken, as it does for the desk. Called by `fleet` and `backtest`.
 use crate::cpu::timed;
 use crate::error::LabError;
 use crate::opened::Opened;
 use std::collections::HashSet;
 use zenei_detect::{Batch, Decision, Findings, Heard, Pipeline, Registration, Rules};
-use zenei_incident::Casebook;
+use zenei_incident::{ApplyError, Casebook};
 use zenei_store::DeadLetter;
 #[cfg(feature = "backtest")]
 use zenei_store::clickhouse::Unreadable;
@@ -58,23 +58,16 @@ impl Course {
         self.cost.records += heard.len() as u64;
         let (pipeline, batch, findings) = (&mut self.pipeline, &mut self.batch, &mut self.findings);
         timed(&mut self.cost.detect_s, || pipeline.ingest(heard, now, batch, findings));
-        self.findings.decisions.iter().for_each(&mut decided);
         let (book, taken, findings) = (&mut self.book, &mut self.taken, &self.findings);
         let correlated = timed(&mut self.cost.correlate_s, || {
             let mut draft = book.draft();
-            for anomaly in &findings.anomalies {
-                // As the desk does it: one that lasts is told again, and decided on again while there is no incident for it.
-                if taken.insert(anomaly.id) || !draft.is_taken(anomaly) {
-                    let outcome = draft.decide(anomaly);
-                    let outcome =
-                        outcome.map_err(|error| LabError::failed("an event does not fit its incident", error))?;
-                    outcome.decisions.iter().for_each(&mut decided);
-                }
-            }
+            let found = draft.take(findings, |anomaly| Ok::<bool, ApplyError>(taken.insert(anomaly.id)));
+            let found = found.map_err(|error| LabError::failed("an event does not fit its incident", error))?;
             let changes = draft.into_changes();
             book.absorb(changes);
-            Ok(())
+            Ok(found)
         });
+        let correlated = correlated.map(|found| found.decisions.iter().for_each(|decision| decided(decision)));
         self.batch.clear();
         self.findings.clear();
         correlated

@@ -109,8 +109,8 @@ fn wrong(truth: &Truth, incidents: &[&Incident]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zenei_detect::{Anomaly, Component, Domain, Evidence, Scope, ScopeKind, Urgency};
-    use zenei_incident::Casebook;
+    use zenei_detect::{Anomaly, Component, Domain, Evidence, Findings, Scope, ScopeKind, Urgency};
+    use zenei_incident::{ApplyError, Casebook};
 
     fn truth(lock: &str) -> Truth {
         Truth {
@@ -157,12 +157,11 @@ mod tests {
     /// What is wrong where H1 was seeded on lock A and these were found.
     fn wrong(found: &[Anomaly]) -> Vec<String> {
         let mut book = Casebook::default();
-        for anomaly in found {
-            let mut draft = book.draft();
-            draft.decide(anomaly).unwrap();
-            let changes = draft.into_changes();
-            book.absorb(changes);
-        }
+        let mut draft = book.draft();
+        let findings = Findings { anomalies: found.to_vec(), decisions: Vec::new() };
+        draft.take(&findings, |_| Ok::<bool, ApplyError>(true)).unwrap();
+        let changes = draft.into_changes();
+        book.absorb(changes);
         let mut control = truth("C");
         control.control = true;
         let truth = [truth("A"), control];

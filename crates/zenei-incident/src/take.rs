@@ -1,0 +1,171 @@
+//! Which findings of a call are decided on, in which order, and what follows from them: the rule that the desk and the benchmark share.
+//! Knows no store: the caller says whether an anomaly is new. Called by the desk, which stores the result, and by the lab, which counts it.
+//!
+//! The order is the time of the findings; of equal times the engine's decisions come first. An anomaly whose id is known is skipped where
+//! there is an incident for it. Where there is none it is decided on again: an anomaly that lasts is found again with more evidence, and may
+//! be confirmed by now.
+use crate::correlate::{Draft, Outcome};
+use crate::event::{Event, What};
+use crate::incident::ApplyError;
+use std::borrow::Cow;
+use zenei_detect::{Anomaly, Decision, Findings};
+use zenei_wire::Id;
+
+/// What follows from the findings of one call. The caller keeps all of it in one transaction, together with the new anomalies.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Consequences<'f> {
+    /// How many anomalies were new.
+    pub anomalies: u64,
+    /// How many anomalies had a known id.
+    pub repeated: u64,
+    /// New events, in order.
+    pub events: Vec<Event>,
+    /// Why candidates opened nothing, in order: the engine's decisions, and the casebook's on new anomalies.
+    pub decisions: Vec<Cow<'f, Decision>>,
+}
+
+impl Consequences<'_> {
+    /// The incidents that were opened, in order.
+    pub fn opened(&self) -> impl Iterator<Item = Id> {
+        self.events.iter().filter(|event| matches!(event.what, What::Opened(_))).map(|event| event.incident)
+    }
+}
+
+enum Candidate<'f> {
+    Decision(&'f Decision),
+    Anomaly(&'f Anomaly),
+}
+
+impl Draft<'_> {
+    /// What follows from these findings; the draft then stands as if it had been stored. `is_new` is asked once for each anomaly, in order,
+    /// and says whether its id was unknown until now; a store keeps the anomaly with that answer.
+    ///
+    /// # Errors
+    /// What `is_new` returns, and [`ApplyError`] where the log would break one of its rules: a fault of this program. The draft is then void.
+    pub fn take<'f, E: From<ApplyError>>(
+        &mut self,
+        findings: &'f Findings,
+        mut is_new: impl FnMut(&Anomaly) -> Result<bool, E>,
+    ) -> Result<Consequences<'f>, E> {
+        let mut found = Consequences::default();
+        for candidate in in_order(findings) {
+            match candidate {
+                Candidate::Decision(decision) => found.decisions.push(Cow::Borrowed(decision)),
+                Candidate::Anomaly(anomaly) if is_new(anomaly)? => {
+                    found.anomalies += 1;
+                    let Outcome { events, decisions } = self.decide(anomaly)?;
+                    found.events.extend(events);
+                    found.decisions.extend(decisions.into_iter().map(Cow::Owned));
+                }
+                Candidate::Anomaly(anomaly) => {
+                    found.repeated += 1;
+                    if !self.is_taken(anomaly) {
+                        found.events.extend(self.decide(anomaly)?.events);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Both lists as one. Each of them is in order of time already.
+fn in_order(findings: &Findings) -> Vec<Candidate<'_>> {
+    let mut all: Vec<Candidate<'_>> = findings.decisions.iter().map(Candidate::Decision).collect();
+    all.extend(findings.anomalies.iter().map(Candidate::Anomaly));
+    all.sort_by_key(|candidate| match candidate {
+        Candidate::Decision(decision) => decision.at,
+        Candidate::Anomaly(anomaly) => anomaly.at,
+    });
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::Casebook;
+    use crate::wording::tests::anomaly;
+    use std::collections::HashSet;
+    use zenei_detect::DecisionReason;
+    use zenei_wire::EngineTime;
+
+    /// A casebook, and the ids that a store would know.
+    #[derive(Default)]
+    struct Desk {
+        book: Casebook,
+        known: HashSet<Id>,
+    }
+
+    impl Desk {
+        /// New anomalies, repeated ones, opened incidents, and the times (s) and reasons of the decisions.
+        fn take(
+            &mut self,
+            anomalies: &[Anomaly],
+            decisions: &[Decision],
+        ) -> (u64, u64, usize, Vec<(i64, DecisionReason)>) {
+            let findings = Findings { anomalies: anomalies.to_vec(), decisions: decisions.to_vec() };
+            let mut draft = self.book.draft();
+            let known = &mut self.known;
+            let found = draft.take(&findings, |anomaly| Ok::<bool, ApplyError>(known.insert(anomaly.id))).unwrap();
+            let changes = draft.into_changes();
+            self.book.absorb(changes);
+            let decisions = found.decisions.iter().map(|decision| (decision.at.ms() / 1_000, decision.reason));
+            (found.anomalies, found.repeated, found.opened().count(), decisions.collect())
+        }
+    }
+
+    /// Evidence of one record that lasted for nothing: not confirmed for the urgency `high`.
+    fn thin(at_s: i64) -> Anomaly {
+        let mut thin = anomaly("motor_effort", "A", at_s);
+        (thin.window_ms, _) = (0, thin.evidence.truncate(1));
+        thin
+    }
+
+    #[test]
+    fn decisions_and_anomalies_are_taken_by_time_and_decisions_first() {
+        let below = |at_s| Decision { at: EngineTime(at_s * 1_000), ..thin(at_s).refused(DecisionReason::BelowEffect) };
+        let (first, second) = (anomaly("motor_effort", "A", 5), anomaly("motor_effort", "A", 9));
+        assert_eq!(
+            Desk::default().take(&[first, second], &[below(2), below(9), below(12)]),
+            (
+                2,
+                0,
+                1,
+                vec![
+                    (2, DecisionReason::BelowEffect),
+                    (9, DecisionReason::BelowEffect),
+                    (9, DecisionReason::AlreadyOpen),
+                    (12, DecisionReason::BelowEffect),
+                ]
+            )
+        );
+    }
+
+    #[test]
+    fn a_known_anomaly_is_decided_on_again_until_there_is_an_incident_for_it() {
+        let mut desk = Desk::default();
+        let later = Anomaly { id: thin(5).id, ..anomaly("motor_effort", "A", 5) };
+        assert_eq!(desk.take(&[thin(5)], &[]), (1, 0, 0, vec![(5, DecisionReason::Unconfirmed)]));
+        assert_eq!(desk.take(&[thin(5)], &[]), (0, 1, 0, vec![]), "the reason was given before");
+        assert_eq!(desk.take(std::slice::from_ref(&later), &[]), (0, 1, 1, vec![]));
+        assert_eq!(desk.take(&[later, thin(5)], &[]), (0, 2, 0, vec![]));
+    }
+
+    #[test]
+    fn an_anomaly_that_its_caller_takes_for_new_joins_a_second_time() {
+        let mut desk = Desk::default();
+        let found = anomaly("motor_effort", "A", 5);
+        desk.take(std::slice::from_ref(&found), &[]);
+        desk.known.clear();
+        assert_eq!(desk.take(&[found], &[]), (1, 0, 0, vec![(5, DecisionReason::AlreadyOpen)]));
+    }
+
+    #[test]
+    fn an_error_of_the_caller_ends_the_call() {
+        let book = Casebook::default();
+        let error =
+            ApplyError { incident: Id(1), seq: 0, kind: "opened".into(), reason: crate::incident::Refused::Unknown };
+        let findings = Findings { anomalies: vec![anomaly("motor_effort", "A", 5)], decisions: Vec::new() };
+        assert_eq!(book.draft().take(&findings, |_| Err(error.clone())), Err(error));
+    }
+}
