@@ -10,7 +10,7 @@ const MAX_README_LINES: usize = 150;
 /// The largest tracked file, in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// The one source file that may ask the machine for the time.
-const CLOCK: &str = "crates/zenei-gateway/src/clock.rs";
+const CLOCK: &str = "crates/zenei-store/src/clock.rs";
 
 fn is_rust(path: &str) -> bool {
     path.ends_with(".rs")

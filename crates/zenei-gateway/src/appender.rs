@@ -302,7 +302,7 @@ impl Appender {
                 // Nothing was written; once there is room it goes on.
                 Err(error @ (SpoolError::Full { .. } | SpoolError::Disk { .. })) => {
                     if !std::mem::replace(&mut self.refused, true) {
-                        let causes = crate::with_causes(&error);
+                        let causes = zenei_store::with_causes(&error);
                         tracing::error!(
                             error = causes,
                             "the spool takes nothing, and nothing is acknowledged until it does"
@@ -364,7 +364,7 @@ impl Appender {
 
 /// After a failed write or sync nobody knows what the disk holds; whoever goes on may acknowledge what is lost. The next start reads what is there.
 fn fail(what: &str, error: &SpoolError) -> ! {
-    let causes = crate::with_causes(error);
+    let causes = zenei_store::with_causes(error);
     tracing::error!(
         error = causes,
         "{what}; the process ends here so that nothing is acknowledged that is not durable"

@@ -1,10 +1,10 @@
 //! The appender: what it stamps, what it leaves out, what it does without room.
 use super::{AckPolicy, Message};
-use crate::clock::Clock;
 use crate::source::packet::Topic;
 use crate::testing::{BOUND, Bench, Setup};
 use bytes::Bytes;
 use std::future::Future;
+use zenei_store::clock::Clock;
 use zenei_store::spool::FullPolicy;
 use zenei_store::{Source, SpoolOptions};
 use zenei_wire::GatewayTime;

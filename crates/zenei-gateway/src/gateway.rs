@@ -1,7 +1,6 @@
 //! A running gateway: sources, appender and driver, started in the order in which each needs the next, and stopped in the other one. Knows how they are
 //! connected and nothing of what they do. Called by the binary's `run` and `demo`, and by end-to-end tests.
 use crate::appender::{AckPolicy, Appender, Closed, Ignored, Inlet, queue};
-use crate::clock::Clock;
 use crate::desk::Desk;
 use crate::driver::{Driver, DriverError, Parts, PipelineMaker, Progress, RecoverError, Saved};
 use crate::horizon::Horizon;
@@ -23,6 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zenei_detect::{Keyring, Registration};
+use zenei_store::clock::Clock;
 use zenei_store::disk::{Disk, RealDisk};
 use zenei_store::layout::{LockError, StateLock};
 use zenei_store::{Control, Layout, Ledger, Source, Spool, SpoolError, SpoolOptions};
@@ -294,7 +294,10 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 fn drive<T>(mut driver: Driver, ended: &watch::Sender<Outcome>, held: T) {
     let result = driver.run().map_err(Arc::new);
     if let Err(error) = &result {
-        tracing::error!(error = crate::with_causes(error), "processing has stopped; what was acknowledged is kept");
+        tracing::error!(
+            error = zenei_store::with_causes(error),
+            "processing has stopped; what was acknowledged is kept"
+        );
     }
     // The state directory is free again before anybody hears that this has ended.
     drop((driver, held));

@@ -1,6 +1,5 @@
 //! A whole gateway in this process: what goes in at the socket comes out of the store, over restarts.
 use super::{Gateway, GatewayConfig, GatewayError, Running, StartError};
-use crate::clock::Clock;
 use crate::desk::{Desk, DeskError};
 use crate::source::mqtt::MqttConfig;
 use crate::testing::{BOUND, HeldDisk, RawClient, publish};
@@ -10,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::runtime::Runtime;
 use zenei_detect::{Findings, Pipeline};
+use zenei_store::clock::Clock;
 use zenei_store::disk::RealDisk;
 use zenei_store::layout::LockError;
 use zenei_store::{Layout, Ledger, ParquetStore};
@@ -130,7 +130,7 @@ fn a_gateway_that_is_dropped_loses_nothing_acknowledged() {
     let running = start(&runtime, folder.path());
     tell(&mut client(&running), 0..10);
     drop(running);
-    let started = crate::clock::Elapsed::start();
+    let started = zenei_store::clock::Elapsed::start();
     let running = loop {
         let _within = runtime.enter();
         match Gateway::start(config(folder.path()), Quiet) {
@@ -164,7 +164,7 @@ fn a_desk_that_fails_stops_the_gateway_and_nothing_acknowledged_is_lost() {
     };
     tell(&mut client(&running), 0..1);
     let error = within(&runtime, running.failed());
-    assert!(crate::with_causes(&error).ends_with("the desk burns"), "{error}");
+    assert!(zenei_store::with_causes(&error).ends_with("the desk burns"), "{error}");
     assert!(matches!(within(&runtime, running.drain()), Err(GatewayError::Driver(_))));
     assert!(matches!(within(&runtime, running.stop()), Err(GatewayError::Driver(_))));
     within(&runtime, start(&runtime, folder.path()).stop()).unwrap();

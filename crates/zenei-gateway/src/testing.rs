@@ -1,6 +1,5 @@
 //! For this crate's tests: a disk whose syncs can be held, and an ingress with its appender on a loopback port.
 use crate::appender::{AckPolicy, Appender, Ignored, Inlet, queue};
-use crate::clock::Clock;
 use crate::horizon::Horizon;
 use crate::source::ingress::{Ingress, IngressLimits};
 use crate::source::sessions::Sessions;
@@ -15,6 +14,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use zenei_store::clock::Clock;
 use zenei_store::disk::{Disk, DiskFile, SimDisk};
 use zenei_store::{Spool, SpoolOptions, SpoolReader, StoredMessage};
 use zenei_wire::GatewayTime;

@@ -4,7 +4,9 @@
 //! (the control database), and what is still there after the power went. It must not know where records come from, how anomalies are found, or
 //! how people are told. Called by the gateway's and the desk's drivers, and by the commands that read a state directory.
 
+mod causes;
 pub mod clickhouse;
+pub mod clock;
 pub mod control;
 pub mod dead_letter;
 pub mod disk;
@@ -18,6 +20,8 @@ pub mod schema;
 pub mod snapshot;
 pub mod spool;
 
+pub use causes::with_causes;
+pub use clock::Clock;
 pub use control::{Checkpoint, Control, ControlError, EventRow, OutboxRow, SealPlan, Sealed, Txn};
 pub use dead_letter::DeadLetter;
 pub use hear::{hear, hear_with_keys};

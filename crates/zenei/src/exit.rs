@@ -1,7 +1,6 @@
 //! How a command ends: one error type, its exit code, its text. Knows no command. Called by `main` and by every command.
 use crate::config::Problems;
 use std::error::Error;
-use std::fmt::Write as _;
 
 /// An exit code. The numbers above 63 are those of BSD's sysexits.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,14 +86,7 @@ impl Failure {
         if matches!(self, Self::OutputClosed) {
             return None;
         }
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            // A String never fails to take a text.
-            let _ = write!(text, ": {error}");
-            cause = error.source();
-        }
-        Some(text)
+        Some(zenei_store::with_causes(self))
     }
 }
 

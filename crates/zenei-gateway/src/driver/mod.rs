@@ -13,7 +13,6 @@ pub use recover::{PipelineMaker, RecoverError};
 pub use seal::SealError;
 
 use crate::appender::{Ignored, Inlet};
-use crate::clock::Elapsed;
 use crate::desk::{Desk, DeskError};
 use crate::horizon::{BySource, Horizon, View, place_of};
 use crate::seal_limits::SealLimits;
@@ -24,6 +23,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 use zenei_detect::{Batch, Findings, Heard, Keyring, Pipeline};
+use zenei_store::clock::Elapsed;
 use zenei_store::disk::Disk;
 use zenei_store::{
     Control, DeadLetter, DropReason, Ledger, ParquetStore, SealPlan, Source, SpoolError, SpoolReader, StoredMessage,

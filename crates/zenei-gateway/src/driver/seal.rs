@@ -64,7 +64,10 @@ impl Driver {
             if !source.may_pass() || self.horizon.view().closed {
                 return Err(DriverError::Seal { from: plan.from, to: plan.to.offset, source });
             }
-            tracing::error!(error = crate::with_causes(&source), "a range could not be sealed; it is tried again");
+            tracing::error!(
+                error = zenei_store::with_causes(&source),
+                "a range could not be sealed; it is tried again"
+            );
             // What is heard meanwhile is seen to wait.
             self.publish();
             self.horizon.pause(RETRY);

@@ -133,7 +133,7 @@ impl World {
 
     /// One life of the process: recovers, processes everything in portions, seals after each. Says what failed where something did.
     fn live(&self) -> Result<Outcome, String> {
-        let text = |error: &dyn std::error::Error| crate::with_causes(error);
+        let text = |error: &dyn std::error::Error| zenei_store::with_causes(error);
         let mut spool = {
             let options = SpoolOptions { segment_bytes: 1 << 10, ..SpoolOptions::default() };
             let opened = Spool::open(Arc::new(self.disk.clone()), &self.layout().spool(), options);
@@ -310,7 +310,7 @@ fn a_full_disk_holds_the_seal_up_until_there_is_room() {
         driver.seal().unwrap();
         driver.ledger.clone()
     });
-    let started = crate::clock::Elapsed::start();
+    let started = zenei_store::clock::Elapsed::start();
     while world.control().seal_plan().unwrap().is_none() {
         assert!(started.so_far() < crate::testing::BOUND, "no range was planned");
         std::thread::yield_now();

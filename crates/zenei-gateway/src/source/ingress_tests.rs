@@ -240,7 +240,7 @@ fn beyond_the_cap_connections_are_refused_until_one_ends() {
     assert_eq!(bench.counters.ingress_refused.load(Ordering::Relaxed), 1);
     first.send(&[0xe0, 0]);
     assert_eq!(first.read_to_end(), NOTHING);
-    let waited = crate::clock::Elapsed::start();
+    let waited = zenei_store::clock::Elapsed::start();
     // The place is free a moment after the socket is.
     loop {
         let mut next = RawClient::connect(bench.address);

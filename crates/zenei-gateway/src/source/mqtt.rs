@@ -2,7 +2,6 @@
 //! acknowledgements in order of receipt after durability, and one event loop per connection, thrown away on any error, so that an acknowledgement can
 //! never reach a connection that its message did not come from. Must not know what a payload means. Called by the gateway.
 use crate::appender::{Inlet, Message, Receipt};
-use crate::clock::Elapsed;
 use crate::source::packet::Topic;
 use crate::source::{Counters, Stop, count};
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use zenei_store::Source;
+use zenei_store::clock::Elapsed;
 
 /// The longest wait before the next attempt to connect.
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
@@ -168,7 +168,7 @@ impl Subscriber {
             }
             count(&self.counters.mqtt_errors);
             let wait = waits.next(lived.so_far() >= GOOD_AFTER);
-            let reason = crate::with_causes(&end);
+            let reason = zenei_store::with_causes(&end);
             tracing::warn!(reason, wait_ms = wait.as_millis(), host = %self.config.host, "the broker is not connected");
             tokio::select! {
                 () = stop.wait() => return,

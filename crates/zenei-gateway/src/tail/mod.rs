@@ -8,7 +8,6 @@ mod tests;
 
 pub use plan::SILENT_AFTER;
 
-use crate::clock::Elapsed;
 use crate::desk::{Desk, DeskError};
 use crate::driver::PipelineMaker;
 use std::collections::BTreeMap;
@@ -19,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use zenei_detect::{Batch, Findings, Heard, Pipeline, Registration, RestoreError};
 use zenei_store::clickhouse::{Feed, RecordsError};
+use zenei_store::clock::Elapsed;
 use zenei_store::control::{TailCheckpoint, TailProgress, TailStep};
 use zenei_store::disk::Disk;
 use zenei_store::parquet::ReadError;
@@ -137,7 +137,7 @@ impl Tail {
             let result = match result {
                 Ok(()) | Err(Broken::Stopped) => Ok(()),
                 Err(Broken::Failed(error)) => {
-                    tracing::error!(error = crate::with_causes(&error), "detecting on ClickHouse has stopped");
+                    tracing::error!(error = zenei_store::with_causes(&error), "detecting on ClickHouse has stopped");
                     Err(Arc::new(error))
                 }
             };
@@ -324,7 +324,7 @@ fn answered<T>(stopped: &Stopped, mut ask: impl FnMut() -> Result<T, RecordsErro
             Ok(answer) => return Ok(answer),
             Err(error) => {
                 let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                tracing::warn!(error = crate::with_causes(&error), wait_ms, "the feed is asked again");
+                tracing::warn!(error = zenei_store::with_causes(&error), wait_ms, "the feed is asked again");
             }
         }
         stopped.wait(wait)?;

@@ -1,5 +1,6 @@
 //! Why a server did not do what it was asked, and what follows from it: ask again, look for the rows that it refuses, or wait for somebody to mend it.
 //! Knows codes, no table. Called by the server's callers.
+use crate::with_causes;
 use clickhouse::error::Error;
 use std::time::Duration;
 
@@ -109,18 +110,7 @@ impl From<Error> for Trouble {
                 None => Self::Unknown { text: shown(text) },
             };
         }
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            // The client's own texts repeat their causes.
-            let said = error.to_string();
-            if !text.contains(&said) {
-                text.push_str(": ");
-                text.push_str(&said);
-            }
-            cause = error.source();
-        }
-        Self::Unknown { text: shown(&text) }
+        Self::Unknown { text: shown(&with_causes(&error)) }
     }
 }
 

@@ -129,14 +129,15 @@ pub(crate) fn registry(file: Option<&Path>, site: Option<&str>) -> Result<Regist
     let Some(file) = file else { return Ok(Registry { lines: Vec::new(), keys: Arc::new(Keyring::new(site)) }) };
     let lines = registrations(file)?;
     let keys = zenei_store::keyring(&lines, file.parent().unwrap_or(Path::new("")), site);
-    let keys = keys.map_err(|error| format!("{}: {}", file.display(), super::with_causes(&error)))?;
+    let keys = keys.map_err(|error| format!("{}: {}", file.display(), zenei_store::with_causes(&error)))?;
     Ok(Registry { lines, keys: Arc::new(keys) })
 }
 
 fn registrations(file: &Path) -> Result<Vec<Registration>, String> {
     let unread = |error: std::io::Error| format!("{} can't be read: {error}", file.display());
     let bytes = std::io::BufReader::new(std::fs::File::open(file).map_err(unread)?);
-    zenei_store::registry::read(bytes).map_err(|error| format!("{}: {}", file.display(), super::with_causes(&error)))
+    zenei_store::registry::read(bytes)
+        .map_err(|error| format!("{}: {}", file.display(), zenei_store::with_causes(&error)))
 }
 
 /// A text file.

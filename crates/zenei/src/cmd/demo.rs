@@ -16,7 +16,7 @@ use stage::Stage;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use verdict::Verdict;
-use zenei_gateway::clock::Elapsed;
+use zenei_store::clock::Elapsed;
 use zenei_wire::Id;
 
 const HOUR_MS: i64 = 3_600_000;

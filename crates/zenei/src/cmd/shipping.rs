@@ -166,7 +166,7 @@ fn ship(mut ways: Ways, form: &Form, gateway_id: &str, end: &End) {
             Ok(Ended::Done) if end.wait(LOOK) == Go::Stop => break,
             Ok(Ended::Done) => {}
             Err(error) => {
-                tracing::error!(error = super::with_causes(&*error), "shipping is tried again");
+                tracing::error!(error = zenei_store::with_causes(&*error), "shipping is tried again");
                 if end.wait(LONGEST_WAIT) == Go::Stop {
                     return;
                 }
@@ -175,7 +175,7 @@ fn ship(mut ways: Ways, form: &Form, gateway_id: &str, end: &End) {
     }
     // What was sealed and found last, when everything stopped.
     if let Err(error) = ways.ship(&mut |_| Go::Stop) {
-        tracing::warn!(error = super::with_causes(&*error), "the rest is shipped by the next start");
+        tracing::warn!(error = zenei_store::with_causes(&*error), "the rest is shipped by the next start");
     }
 }
 
@@ -192,12 +192,12 @@ fn is_ready(servers: &[Server], form: &Form, gateway_id: &str) -> bool {
         // Perhaps this user may only insert, and somebody else has made the tables.
         Err(error @ ApplyError::Statement { .. }) => {
             tracing::warn!(
-                error = super::with_causes(&error),
+                error = zenei_store::with_causes(&error),
                 "the tables of ClickHouse are not looked after from here"
             );
         }
         Err(error @ (ApplyError::Changed { .. } | ApplyError::Newer { .. })) => {
-            tracing::error!(error = super::with_causes(&error), "nothing is shipped until this is mended");
+            tracing::error!(error = zenei_store::with_causes(&error), "nothing is shipped until this is mended");
             return false;
         }
     }
@@ -205,7 +205,7 @@ fn is_ready(servers: &[Server], form: &Form, gateway_id: &str) -> bool {
     shards.all(|(shard, server)| match self_test(server, form, gateway_id) {
         Ok(()) => true,
         Err(error) => {
-            tracing::error!(shard, error = super::with_causes(&error), "nothing is shipped until this is mended");
+            tracing::error!(shard, error = zenei_store::with_causes(&error), "nothing is shipped until this is mended");
             false
         }
     })

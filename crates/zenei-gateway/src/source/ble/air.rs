@@ -3,11 +3,11 @@
 use super::gate::{Gate, Passage};
 use super::place::Place;
 use super::{Advertisement, Counters};
-use crate::clock::{Clock, Elapsed};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use zenei_store::clock::{Clock, Elapsed};
 use zenei_wire::DbMilliwatts;
 use zenei_wire::bthome::{Address, MAX_SERVICE_DATA_BYTES};
 

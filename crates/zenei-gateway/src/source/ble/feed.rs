@@ -5,7 +5,6 @@ use super::{
     Advertisement, Counters, Hearing, Judge, Ladder, ListenOptions, Listening, Standing, Status, listen_and_count,
 };
 use crate::appender::{Inlet, Message};
-use crate::clock::Clock;
 use crate::source::Stop;
 use crate::source::packet::Topic;
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use zenei_detect::Keyring;
 use zenei_store::Source;
+use zenei_store::clock::Clock;
 use zenei_wire::bthome;
 
 /// The most advertisements of one parcel. A guess: a tenth of a second of the fastest radio.

@@ -17,7 +17,6 @@ pub use feed::{BleConfig, BleHandle};
 pub use radio::RadioError;
 pub use supervisor::{Ladder, Steps};
 
-use crate::clock::Clock;
 use crate::source::Stop;
 use air::Air;
 use radio::Station;
@@ -25,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use zenei_store::clock::Clock;
 use zenei_wire::bthome::Address;
 use zenei_wire::{DbMilliwatts, GatewayTime};
 

@@ -145,7 +145,7 @@ impl Tended {
                 self.supervisor.done(self.air.now());
             }
             Err(error) => {
-                self.reason = crate::with_causes(&error);
+                self.reason = zenei_store::with_causes(&error);
                 let order = self.supervisor.failed(self.air.now());
                 self.obey(order);
             }
@@ -156,7 +156,7 @@ impl Tended {
         let now = self.air.now();
         match event.unwrap_or(Event::Lost(RadioError::BusLost)) {
             Event::Lost(error) => {
-                self.reason = crate::with_causes(&error);
+                self.reason = zenei_store::with_causes(&error);
                 let order = self.supervisor.lost(now);
                 self.obey(order);
             }

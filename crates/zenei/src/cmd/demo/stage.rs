@@ -12,7 +12,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use zenei_desk::{Handles, Incidents};
 use zenei_detect::Rules;
-use zenei_gateway::{Clock, Gateway, GatewayConfig, Running};
+use zenei_gateway::{Gateway, GatewayConfig, Running};
+use zenei_store::Clock;
 use zenei_store::Ledger;
 use zenei_wire::GatewayTime;
 

@@ -3,9 +3,9 @@ use super::super::contents::Registry;
 use super::source::spooled;
 use crate::exit::Failure;
 use std::time::Duration;
-use zenei_gateway::clock::{Clock, Elapsed};
 use zenei_gateway::source::ble::{self, Hearing, ListenOptions, Listening};
 use zenei_store::StoredMessage;
+use zenei_store::clock::{Clock, Elapsed};
 use zenei_wire::GatewayTime;
 use zenei_wire::bthome::Advertisement;
 

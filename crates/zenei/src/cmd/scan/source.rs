@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use zenei_detect::Keyring;
 use zenei_detect::keyring::Lock;
-use zenei_gateway::clock::Elapsed;
 use zenei_store::StoredMessage;
+use zenei_store::clock::Elapsed;
 use zenei_wire::bthome::Advertisement;
 use zenei_wire::{DeviceId, GatewayTime, SiteId};
 
