@@ -10,6 +10,7 @@ mod adverts_tests;
 pub mod anomaly;
 mod attribution;
 pub mod batch;
+pub mod desk;
 pub mod detect;
 pub mod engine;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use anomaly::{
     Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Findings, Scope, ScopeKind, Urgency,
 };
 pub use batch::{Batch, Gap, Heard, Labels, Refused, Row};
+pub use desk::{Desk, DeskError};
 pub use fleet::{DeviceIx, FORGOTTEN, Fleet, Registration, Sym};
 pub use keyring::{Keyring, NotHeard};
 pub use pipeline::{Deadline, Pipeline, RestoreError};

@@ -1,8 +1,7 @@
 //! A running gateway: sources, appender and driver, started in the order in which each needs the next, and stopped in the other one. Knows how they are
 //! connected and nothing of what they do. Called by the binary's `run` and `demo`, and by end-to-end tests.
 use crate::appender::{AckPolicy, Appender, Closed, Ignored, Inlet, queue};
-use crate::desk::Desk;
-use crate::driver::{Driver, DriverError, Parts, PipelineMaker, Progress, RecoverError, Saved};
+use crate::driver::{Driver, DriverError, Parts, Progress, RecoverError, Saved};
 use crate::horizon::Horizon;
 use crate::seal_limits::SealLimits;
 use crate::source::ble::{self, BleConfig, BleHandle, Feed};
@@ -21,11 +20,11 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use zenei_detect::{Keyring, Registration};
+use zenei_detect::{Desk, Keyring, Registration};
 use zenei_store::clock::Clock;
 use zenei_store::disk::{Disk, RealDisk};
 use zenei_store::layout::{LockError, StateLock};
-use zenei_store::{Control, Layout, Ledger, Source, Spool, SpoolError, SpoolOptions};
+use zenei_store::{Control, Layout, Ledger, PipelineMaker, Source, Spool, SpoolError, SpoolOptions};
 use zenei_wire::GatewayTime;
 
 /// How long the sources may take to end. A guess, longer than each of them gives its peer.

@@ -1,6 +1,5 @@
 //! A whole gateway in this process: what goes in at the socket comes out of the store, over restarts.
 use super::{Gateway, GatewayConfig, GatewayError, Running, StartError};
-use crate::desk::{Desk, DeskError};
 use crate::source::mqtt::MqttConfig;
 use crate::testing::{BOUND, HeldDisk, RawClient, publish};
 use std::future::Future;
@@ -8,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::runtime::Runtime;
-use zenei_detect::{Findings, Pipeline};
+use zenei_detect::{Desk, DeskError, Findings, Pipeline};
 use zenei_store::clock::Clock;
 use zenei_store::disk::RealDisk;
 use zenei_store::layout::LockError;

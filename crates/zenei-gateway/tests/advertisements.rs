@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 use zenei_detect::keyring::{Keyring, Lock};
-use zenei_detect::{Findings, Pipeline};
-use zenei_gateway::{Desk, DeskError, Gateway, GatewayConfig};
-use zenei_store::Clock;
+use zenei_detect::{Desk, DeskError, Findings, Pipeline};
+use zenei_gateway::{Gateway, GatewayConfig};
 use zenei_store::disk::RealDisk;
-use zenei_store::{DropReason, Layout, Ledger, ParquetStore, Source, Spool, SpoolMessage, SpoolOptions, StoredRecord};
+use zenei_store::{
+    Clock, DropReason, Layout, Ledger, ParquetStore, Source, Spool, SpoolMessage, SpoolOptions, StoredRecord,
+};
 use zenei_wire::bthome::{self, Address, Advertisement, BindKey, Reading, Set};
 use zenei_wire::{
     Adv, Body, CentiCelsius, DbMilliwatts, DeviceId, EngineTime, GatewayTime, Millivolts, Reason, SiteId,

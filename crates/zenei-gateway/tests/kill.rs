@@ -8,11 +8,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use zenei_detect::{Findings, Pipeline};
-use zenei_gateway::{AckPolicy, Desk, DeskError, Gateway, GatewayConfig, Running, SealLimits};
-use zenei_store::Clock;
+use zenei_detect::{Desk, DeskError, Findings, Pipeline};
+use zenei_gateway::{AckPolicy, Gateway, GatewayConfig, Running, SealLimits};
 use zenei_store::disk::RealDisk;
-use zenei_store::{Layout, ParquetStore, SpoolOptions};
+use zenei_store::{Clock, Layout, ParquetStore, SpoolOptions};
 use zenei_wire::{EngineTime, GatewayTime};
 
 const BOUND: Duration = Duration::from_secs(30);

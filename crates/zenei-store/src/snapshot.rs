@@ -1,14 +1,19 @@
-//! Snapshots: the engine's state in files that the checkpoint names. Knows bytes, not what they mean. Called by the driver at each checkpoint and at start.
+//! Snapshots: the engine's state in files that a checkpoint names. Must not know what the bytes mean: the caller's [`PipelineMaker`] reads them. Called by
+//! the gateway's driver and the desk's tail at each checkpoint and at start, and where a lock is erased.
 //!
 //! A file: magic `ZSN1`, CRC-32 of the rest u32 LE, length u64 LE, the bytes.
 use crate::disk::{Disk, read_whole, write_whole};
 use std::io;
 use std::path::{Path, PathBuf};
+use zenei_detect::{Pipeline, RestoreError};
 
 const MAGIC: [u8; 4] = *b"ZSN1";
 const HEADER_BYTES: usize = 16;
 /// Where the part begins that the checksum covers.
 const COVERED_FROM: usize = 8;
+
+/// Makes a pipeline: of a snapshot's bytes, or without history.
+pub type PipelineMaker = Box<dyn Fn(Option<&[u8]>) -> Result<Pipeline, RestoreError> + Send>;
 
 /// Why there is no snapshot.
 #[derive(Debug, thiserror::Error)]

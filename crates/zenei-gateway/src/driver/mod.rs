@@ -8,12 +8,11 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
+pub use recover::RecoverError;
 pub(crate) use recover::{Parts, Saved};
-pub use recover::{PipelineMaker, RecoverError};
 pub use seal::SealError;
 
 use crate::appender::{Ignored, Inlet};
-use crate::desk::{Desk, DeskError};
 use crate::horizon::{BySource, Horizon, View, place_of};
 use crate::seal_limits::SealLimits;
 use crate::source::ble;
@@ -23,6 +22,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 use zenei_detect::{Batch, Findings, Heard, Keyring, Pipeline};
+use zenei_detect::{Desk, DeskError};
 use zenei_store::clock::Elapsed;
 use zenei_store::disk::Disk;
 use zenei_store::{

@@ -2,24 +2,20 @@
 //! that holds more than that is another checkpoint's: it is refused, and nothing of it is touched. Called by the gateway before anything is heard.
 use super::{Driver, Open, Progress};
 use crate::appender::{Ignored, Inlet};
-use crate::desk::Desk;
 use crate::horizon::{BySource, Horizon};
 use crate::seal_limits::SealLimits;
 use crate::source::ble;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
-use zenei_detect::{Findings, Keyring, Pipeline, Registration, RestoreError};
+use zenei_detect::{Desk, Findings, Keyring, Pipeline, Registration, RestoreError};
 use zenei_store::disk::Disk;
-use zenei_store::parquet;
-use zenei_store::snapshot::{self, SnapshotError};
+use zenei_store::snapshot::{self, PipelineMaker, SnapshotError};
 use zenei_store::{
     Checkpoint, Control, ControlError, Layout, Ledger, ParquetStore, SealPlan, Sealed, Source, SpoolError, SpoolReader,
+    parquet,
 };
 use zenei_wire::EngineTime;
-
-/// Makes the pipeline: of a snapshot's bytes, or without history.
-pub type PipelineMaker = Box<dyn Fn(Option<&[u8]>) -> Result<Pipeline, RestoreError> + Send>;
 
 /// Why a state directory can't be gone on with.
 #[derive(Debug, thiserror::Error)]

@@ -1,14 +1,13 @@
 //! The driver over a disk that loses power at every step.
 use super::{Driver, Parts, Progress, Saved};
 use crate::appender::{AppenderQueue, Ignored, queue};
-use crate::desk::{Desk, DeskError};
 use crate::horizon::Horizon;
 use crate::seal_limits::SealLimits;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use zenei_detect::{Findings, Pipeline};
+use zenei_detect::{Desk, DeskError, Findings, Pipeline};
 use zenei_store::disk::{Loss, SimDisk};
 use zenei_store::parquet::StoredRecord;
 use zenei_store::{

@@ -1,10 +1,9 @@
 //! The desk behind the gateway, and the pipeline in front of it: joins two rooms that do not know one another. Called by `run` and `demo`.
 use std::path::Path;
 use zenei_desk::{DeskDriver, Incidents};
-use zenei_detect::{Findings, Pipeline, Rules};
-use zenei_gateway::{Desk, DeskError, PipelineMaker};
-use zenei_store::Control;
+use zenei_detect::{Desk, DeskError, Findings, Pipeline, Rules};
 use zenei_store::layout::Layout;
+use zenei_store::{Control, PipelineMaker};
 use zenei_wire::EngineTime;
 
 /// The desk of this process, or none.

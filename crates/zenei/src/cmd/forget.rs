@@ -10,11 +10,10 @@ use crate::output::{Colour, Output, escaped};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use zenei_gateway::AckPolicy;
-use zenei_gateway::forget::{ForgetError, Forgotten, forget};
-use zenei_store::Clock;
 use zenei_store::clickhouse::{Trouble, count_naming, erase, ship_findings_anew};
 use zenei_store::disk::RealDisk;
-use zenei_store::{Control, Layout, ParquetStore};
+use zenei_store::forget::{ForgetError, Forgotten, forget};
+use zenei_store::{Clock, Control, Layout, ParquetStore};
 use zenei_wire::Name;
 
 /// Runs `forget`.

@@ -9,13 +9,12 @@ use crate::exit::Failure;
 use crate::output::Output;
 use std::net::SocketAddr;
 use tokio::sync::watch;
-use zenei_desk::{Handles, Incidents};
+use zenei_desk::{Handles, Incidents, Tail};
 use zenei_gateway::source::ble::{BleConfig, BleHandle};
-use zenei_gateway::{AckPolicy, Gateway, GatewayConfig, MqttConfig, Running, StartError, Tail};
-use zenei_store::Clock;
+use zenei_gateway::{AckPolicy, Gateway, GatewayConfig, MqttConfig, Running, StartError};
 use zenei_store::control::Imported;
 use zenei_store::layout::LockError;
-use zenei_store::{Control, ControlError, Layout};
+use zenei_store::{Clock, Control, ControlError, Layout};
 
 /// Set to 1, messages are acknowledged before they are written: for the tests that prove that they see the loss. Never for real locks.
 const UNSAFE_ACK: &str = "ZENEI_UNSAFE_ACK_BEFORE_WRITE";

@@ -1,12 +1,11 @@
 //! The tail against a pipeline that heard everything itself: the same state and the same anomalies, however shipments come in and wherever it is killed.
 use super::{Stopped, TailConfig, Worker};
-use crate::desk::{Desk, DeskError};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use tokio::sync::watch;
-use zenei_detect::{Anomaly, Batch, Findings, Fleet, Heard, Pipeline, Row, Rules};
+use zenei_detect::{Anomaly, Batch, Desk, DeskError, Findings, Fleet, Heard, Pipeline, Row, Rules};
 use zenei_store::clickhouse::{EachHeard, Feed, Past, RecordsError, Told, Trouble, Unreadable};
 use zenei_store::control::{TailProgress, TailStep, Tailed};
 use zenei_store::disk::SimDisk;

@@ -1,14 +1,13 @@
 //! Taking a lock out of a state directory: out of the engine's states, the spool, the store's files and what was found. Nobody else may use the directory, and
 //! everything heard must be sealed. Each step may be broken off anywhere and run again. Must not know ClickHouse. Called by the command `forget`.
-use crate::driver::PipelineMaker;
+use crate::disk::{Disk, RealDisk};
+use crate::layout::StateLock;
+use crate::parquet::{EraseError, OfLock};
+use crate::snapshot::{self, PipelineMaker, SnapshotError};
+use crate::{Control, ControlError, DropReason, Layout, ParquetStore, SpoolError, SpoolReader, spool};
 use std::path::Path;
 use std::sync::Arc;
 use zenei_detect::RestoreError;
-use zenei_store::disk::{Disk, RealDisk};
-use zenei_store::layout::StateLock;
-use zenei_store::parquet::{EraseError, OfLock};
-use zenei_store::snapshot::{self, SnapshotError};
-use zenei_store::{Control, ControlError, DropReason, Layout, ParquetStore, SpoolError, SpoolReader, spool};
 
 /// Why a lock is not taken out. What was done before stays; run again.
 #[derive(Debug, thiserror::Error)]

@@ -8,8 +8,6 @@ mod tests;
 
 pub use plan::SILENT_AFTER;
 
-use crate::desk::{Desk, DeskError};
-use crate::driver::PipelineMaker;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -17,6 +15,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use zenei_detect::{Batch, Findings, Heard, Pipeline, Registration, RestoreError};
+use zenei_detect::{Desk, DeskError};
+use zenei_store::PipelineMaker;
 use zenei_store::clickhouse::{Feed, RecordsError};
 use zenei_store::clock::Elapsed;
 use zenei_store::control::{TailCheckpoint, TailProgress, TailStep};

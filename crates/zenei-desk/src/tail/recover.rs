@@ -1,15 +1,13 @@
 //! Where does a tail go on? At its checkpoint: the state of then, and the steps begun since, exactly so. Without state, with other rules, or after longer
 //! than the feed reaches back, the past comes first, from the tables. Called when the tail's thread starts.
 use super::{Broken, Feed, Stopped, TailConfig, TailError, Worker, answered};
-use crate::desk::Desk;
 use tokio::sync::watch;
-use zenei_detect::{Batch, Findings, Heard, Pipeline, RestoreError};
-use zenei_store::StoredBatch;
+use zenei_detect::{Batch, Desk, Findings, Heard, Pipeline, RestoreError};
 use zenei_store::clickhouse::{Past, Unreadable};
 use zenei_store::clock::Elapsed;
 use zenei_store::control::TailProgress;
 use zenei_store::parquet::ReadError;
-use zenei_store::snapshot;
+use zenei_store::{StoredBatch, snapshot};
 use zenei_wire::EngineTime;
 
 impl<F: Feed> Worker<F> {
