@@ -1,10 +1,8 @@
 //! For this crate's tests: a disk whose syncs can be held, and an ingress with its appender on a loopback port.
-use crate::appender::{AckPolicy, Appender, Ignored, Inlet, queue};
-use crate::horizon::Horizon;
+use crate::source::ingress::sessions::Sessions;
 use crate::source::ingress::{Ingress, IngressLimits};
-use crate::source::sessions::Sessions;
 use crate::source::{Counters, Stop};
-use crate::stamp::Stamp;
+use crate::spool::{AckPolicy, Appender, DurableUpTo, Ignored, Inlet, Stamp, queue};
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -144,7 +142,7 @@ pub(crate) struct Bench {
     pub(crate) disk: HeldDisk,
     pub(crate) address: SocketAddr,
     pub(crate) inlet: Inlet,
-    pub(crate) horizon: Arc<Horizon>,
+    pub(crate) durable: Arc<DurableUpTo>,
     pub(crate) ignored: Arc<Ignored>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) runtime: Runtime,
@@ -160,10 +158,10 @@ impl Bench {
         let disk = HeldDisk::new();
         let (spool, _) = Spool::open(Arc::new(disk.clone()), Path::new("/spool"), setup.spool).unwrap();
         let (inlet, commands) = queue();
-        let horizon = Arc::new(Horizon::new(0, GatewayTime(0)));
+        let durable = Arc::new(DurableUpTo::new(0, GatewayTime(0)));
         let ignored = Arc::new(Ignored::default());
         let stamp = Stamp::new(setup.clock, GatewayTime(0));
-        let appender = Appender::new(spool, stamp, setup.policy, Arc::clone(&horizon), Arc::clone(&ignored));
+        let appender = Appender::new(spool, stamp, setup.policy, Arc::clone(&durable), Arc::clone(&ignored));
         let appender = std::thread::spawn(move || appender.run(&commands));
         let folder = tempfile::tempdir().unwrap();
         let (stop, stopped) = watch::channel(false);
@@ -177,7 +175,7 @@ impl Bench {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let ingress = runtime.spawn(ingress.listen(listener, Stop::new(stopped)));
-        Self { disk, address, inlet, horizon, ignored, counters, runtime, stop, appender, ingress, _folder: folder }
+        Self { disk, address, inlet, durable, ignored, counters, runtime, stop, appender, ingress, _folder: folder }
     }
 
     pub(crate) fn client(&self) -> RawClient {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use zenei_detect::keyring::{Keyring, Lock};
 use zenei_detect::{Desk, DeskError, Findings, Pipeline};
-use zenei_gateway::{Gateway, GatewayConfig};
+use zenei_gateway::GatewayConfig;
 use zenei_store::disk::RealDisk;
 use zenei_store::{
     Clock, DropReason, Layout, Ledger, ParquetStore, Source, Spool, SpoolMessage, SpoolOptions, StoredRecord,
@@ -63,7 +63,7 @@ async fn live(state: &Path, at_s: i64) -> Ledger {
     });
     let clock = Clock::simulated(GatewayTime(START_MS + at_s * 1000));
     let config = GatewayConfig { keys: Arc::new(keys), clock, ..GatewayConfig::new(state, "gw-1", pipeline) };
-    let gateway = Gateway::start(config, Quiet).unwrap();
+    let gateway = zenei_gateway::start(config, Quiet).unwrap();
     gateway.seal().await.unwrap();
     let ledger = gateway.ledger().borrow().clone();
     gateway.stop().await.unwrap();

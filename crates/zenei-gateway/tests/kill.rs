@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use zenei_detect::{Desk, DeskError, Findings, Pipeline};
-use zenei_gateway::{AckPolicy, Gateway, GatewayConfig, Running, SealLimits};
+use zenei_gateway::{AckPolicy, GatewayConfig, Running, SealLimits};
 use zenei_store::disk::RealDisk;
 use zenei_store::{Clock, Layout, ParquetStore, SpoolOptions};
 use zenei_wire::{EngineTime, GatewayTime};
@@ -43,7 +43,7 @@ fn start(state_dir: &Path, ack: AckPolicy) -> Running {
         ack,
         ..GatewayConfig::new(state_dir, "gw", pipeline)
     };
-    Gateway::start(config, Quiet).unwrap()
+    zenei_gateway::start(config, Quiet).unwrap()
 }
 
 /// The process that is killed; nothing to see when it is run by itself.
@@ -53,7 +53,7 @@ fn child() {
     let state_dir = Path::new(&state_dir);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let _within = runtime.enter();
-    let running = start(state_dir, AckPolicy::from_environment());
+    let running = start(state_dir, AckPolicy::asked_by(std::env::var(AckPolicy::UNSAFE_VARIABLE).ok().as_deref()));
     println!("{LISTENS}{}", running.ingress_addr().unwrap());
     panic!("{}", runtime.block_on(running.failed()));
 }

@@ -1,25 +1,17 @@
-//! One room per command; this one hands out the command line. Called by `main`.
-mod clickhouse;
+//! Which command is asked for? Hands the command line to it; each command has a file here. Called by `main`.
 mod config;
-mod contents;
 mod demo;
-mod desk;
 mod doctor;
-mod figures;
 mod forget;
 mod incident;
 #[cfg(feature = "lab")]
 mod lab;
-mod radio;
 mod record;
 mod replay;
 mod rules;
 mod run;
 mod scan;
 mod schema;
-mod shipping;
-mod signals;
-mod tailing;
 
 use crate::cli::Command;
 use crate::exit::Failure;
@@ -80,11 +72,4 @@ fn lab(command: &str) -> Failure {
     Failure::Usage(format!(
         "zenei {command} needs the cargo feature `lab`, which this build lacks: cargo build --release -p zenei --features lab"
     ))
-}
-
-/// The environment as text; what is no UTF-8 can't be part of a configuration.
-fn variables() -> crate::config::Variables {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
 }

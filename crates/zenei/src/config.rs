@@ -303,6 +303,13 @@ impl Loaded {
     }
 }
 
+/// The environment as text; what is no UTF-8 can't be part of a configuration.
+pub(crate) fn variables() -> Variables {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
 /// Reads and checks a configuration; `-` is standard input, with paths relative to the working folder.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 mod cli;
 mod cmd;
 mod config;
+mod daemon;
 mod exit;
 mod log;
 mod output;

@@ -4,6 +4,7 @@ use crate::exit::Failure;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{BufWriter, ErrorKind, IsTerminal as _, Write};
+use zenei_wire::EngineTime;
 
 /// A colour, used beside words only: colour alone never carries a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,12 @@ fn failure(error: std::io::Error) -> Failure {
         return Failure::OutputClosed;
     }
     Failure::broken("can't write to standard output", error)
+}
+
+/// A time for people: RFC 3339, UTC, to the second.
+pub(crate) fn time(at: EngineTime) -> String {
+    let shown = jiff::Timestamp::from_second(at.ms().div_euclid(1000)).map(|time| time.to_string());
+    shown.unwrap_or_else(|_| format!("{} ms", at.ms()))
 }
 
 #[cfg(test)]

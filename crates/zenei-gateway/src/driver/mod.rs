@@ -1,9 +1,10 @@
 //! What follows from what was heard? One thread reads the spool in order, decodes, lets intake and engine run, hands the findings to the desk and seals what
-//! is due. Deterministic: the same spool from the same checkpoint gives the same rows, anomalies and files. Must not read a clock: time is what the
-//! horizon shows. Called by the gateway, which gives it a thread.
+//! is due. Deterministic: the same spool from the same checkpoint gives the same rows, anomalies and files. Must not read a clock for what it writes: time
+//! is what the appender shows; how old unsealed rows are is measured. Called by the gateway, which gives it a thread.
 mod decode;
 mod recover;
 mod seal;
+mod seal_limits;
 
 #[cfg(test)]
 mod tests;
@@ -11,11 +12,10 @@ mod tests;
 pub use recover::RecoverError;
 pub(crate) use recover::{Parts, Saved};
 pub use seal::SealError;
+pub use seal_limits::SealLimits;
 
-use crate::appender::{Ignored, Inlet};
-use crate::horizon::{BySource, Horizon, View, place_of};
-use crate::seal_limits::SealLimits;
-use crate::source::ble;
+use crate::source::ble::RadioCounters;
+use crate::spool::{DurableUpTo, Ignored, Inlet, View};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,6 +25,7 @@ use zenei_detect::{Batch, Findings, Heard, Keyring, Pipeline};
 use zenei_detect::{Desk, DeskError};
 use zenei_store::clock::Elapsed;
 use zenei_store::disk::Disk;
+use zenei_store::spool::BySource;
 use zenei_store::{
     Control, DeadLetter, DropReason, Ledger, ParquetStore, SealPlan, Source, SpoolError, SpoolReader, StoredMessage,
 };
@@ -95,11 +96,11 @@ pub(crate) struct Driver {
     limits: SealLimits,
     /// Under which source messages are counted that are gone from the spool: they no longer say.
     lost_source: Source,
-    horizon: Arc<Horizon>,
+    durable: Arc<DurableUpTo>,
     inlet: Inlet,
     ignored: Arc<Ignored>,
     ignored_before: (u64, u64),
-    radio: Arc<ble::Counters>,
+    radio: Arc<RadioCounters>,
     /// Of its drops: those that the ledger has.
     radio_dropped: u64,
     ledger: Ledger,
@@ -123,7 +124,7 @@ impl Driver {
     /// Processes what becomes durable until the appender has closed, then seals the rest.
     pub(crate) fn run(&mut self) -> Result<(), DriverError> {
         self.finish_plan()?;
-        let mut view = self.horizon.view();
+        let mut view = self.durable.view();
         loop {
             self.process(view)?;
             let aged = self.open.since.is_some_and(|since| since.so_far() >= self.limits.age);
@@ -135,7 +136,7 @@ impl Driver {
             if view.closed {
                 return Ok(());
             }
-            view = self.horizon.wait(view, LOOK);
+            view = self.durable.wait(view, LOOK);
         }
     }
 
@@ -174,7 +175,7 @@ impl Driver {
             self.ledger.drop_records(hole.reason, lost);
         }
         for message in messages.iter().filter(|message| message.offset >= self.heard_from) {
-            self.taken[place_of(message.source)] += 1;
+            self.taken[message.source] += 1;
         }
         let mut heard: Vec<Heard<'_>> = Vec::with_capacity(messages.len());
         let dead_before = self.open.dead.len();
@@ -237,7 +238,7 @@ impl Driver {
 
     /// Shows the ledger and how far processing has come.
     fn publish(&mut self) {
-        let view = self.horizon.view();
+        let view = self.durable.view();
         let (foreign, online) = self.ignored_before;
         self.ledger.ignored_foreign = foreign + self.ignored.foreign.load(Ordering::Relaxed);
         self.ledger.ignored_online = online + self.ignored.online.load(Ordering::Relaxed);
@@ -272,9 +273,8 @@ impl Driver {
         let mut unread = view.end.saturating_sub(self.next);
         shown.pending += unread;
         for &source in Source::ALL.iter().filter(|&&source| source != self.lost_source) {
-            let place = place_of(source);
             // What the spool lost is in no `taken`, so that the sum bounds it.
-            let waiting = view.appended[place].saturating_sub(self.taken[place]).min(unread);
+            let waiting = view.appended[source].saturating_sub(self.taken[source]).min(unread);
             if waiting > 0 {
                 shown.receive(source, waiting);
             }

@@ -1,19 +1,18 @@
 //! Where does a restart go on? At the checkpoint: the state of then is read back, and a range whose seal was under way is sealed again, exactly so. A store
 //! that holds more than that is another checkpoint's: it is refused, and nothing of it is touched. Called by the gateway before anything is heard.
 use super::{Driver, Open, Progress};
-use crate::appender::{Ignored, Inlet};
-use crate::horizon::{BySource, Horizon};
-use crate::seal_limits::SealLimits;
-use crate::source::ble;
+use crate::config::GatewayConfig;
+use crate::source::ble::RadioCounters;
+use crate::spool::{DurableUpTo, Ignored, Inlet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
-use zenei_detect::{Desk, Findings, Keyring, Pipeline, Registration, RestoreError};
+use zenei_detect::{Desk, Findings, RestoreError};
 use zenei_store::disk::Disk;
-use zenei_store::snapshot::{self, PipelineMaker, SnapshotError};
+use zenei_store::snapshot::{self, SnapshotError};
+use zenei_store::spool::BySource;
 use zenei_store::{
-    Checkpoint, Control, ControlError, Layout, Ledger, ParquetStore, SealPlan, Sealed, Source, SpoolError, SpoolReader,
-    parquet,
+    Checkpoint, Control, ControlError, Layout, Ledger, ParquetStore, SealPlan, Sealed, SpoolError, SpoolReader, parquet,
 };
 use zenei_wire::EngineTime;
 
@@ -93,20 +92,15 @@ impl Saved {
 
 /// What a driver is made of.
 pub(crate) struct Parts {
+    pub(crate) config: GatewayConfig,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) layout: Layout,
     pub(crate) control: Control,
     pub(crate) desk: Box<dyn Desk>,
-    pub(crate) pipeline: PipelineMaker,
-    pub(crate) registry: Vec<Registration>,
-    pub(crate) keys: Arc<Keyring>,
-    pub(crate) gateway_id: String,
-    pub(crate) limits: SealLimits,
-    pub(crate) lost_source: Source,
-    pub(crate) horizon: Arc<Horizon>,
+    pub(crate) durable: Arc<DurableUpTo>,
     pub(crate) inlet: Inlet,
     pub(crate) ignored: Arc<Ignored>,
-    pub(crate) radio: Arc<ble::Counters>,
+    pub(crate) radio: Arc<RadioCounters>,
     pub(crate) published: watch::Sender<Ledger>,
     pub(crate) progress: watch::Sender<Progress>,
 }
@@ -141,27 +135,28 @@ impl Driver {
         let name = checkpoint.snapshot.as_deref();
         let state = name.map(|name| snapshot::read(&*parts.disk, &snapshots, name)).transpose()?;
         snapshot::keep_only(&*parts.disk, &snapshots, name)?;
-        let mut pipeline = (parts.pipeline)(state.as_deref())?;
-        for registration in &parts.registry {
+        let mut pipeline = (parts.config.pipeline)(state.as_deref())?;
+        for registration in &parts.config.registry {
             pipeline.register(registration);
         }
-        pipeline.provision(&parts.keys);
+        pipeline.provision(&parts.config.keys);
         let from = checkpoint.sealed.offset;
         let ledger = checkpoint.ledger;
-        let heard_from = parts.horizon.view().end;
+        let heard_from = parts.durable.view().end;
+        let lost_source = parts.config.main_source();
         let mut driver = Self {
             reader: SpoolReader::open(Arc::clone(&parts.disk), &parts.layout.spool())?,
             pipeline,
-            keys: parts.keys,
+            keys: parts.config.keys,
             desk: parts.desk,
             control: parts.control,
             parquet,
             disk: parts.disk,
             snapshots,
-            gateway_id: parts.gateway_id,
-            limits: parts.limits,
-            lost_source: parts.lost_source,
-            horizon: parts.horizon,
+            gateway_id: parts.config.gateway_id,
+            limits: parts.config.seal,
+            lost_source,
+            durable: parts.durable,
             inlet: parts.inlet,
             ignored: parts.ignored,
             ignored_before: (ledger.ignored_foreign, ledger.ignored_online),

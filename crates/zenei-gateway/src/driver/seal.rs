@@ -61,7 +61,7 @@ impl Driver {
         let plan = SealPlan { from: self.open.from, to: Sealed { offset: self.next, advanced_to: self.now } };
         // Nothing more is processed meanwhile: a planned range must not grow, and memory neither. The spool goes on taking what is heard.
         while let Err(source) = self.seal_range(plan) {
-            if !source.may_pass() || self.horizon.view().closed {
+            if !source.may_pass() || self.durable.view().closed {
                 return Err(DriverError::Seal { from: plan.from, to: plan.to.offset, source });
             }
             tracing::error!(
@@ -70,7 +70,7 @@ impl Driver {
             );
             // What is heard meanwhile is seen to wait.
             self.publish();
-            self.horizon.pause(RETRY);
+            self.durable.pause(RETRY);
         }
         self.inlet.release(plan.to.offset);
         if let Err(error) = snapshot::keep_only(&*self.disk, &self.snapshots, Some(&snapshot_name(plan.to))) {

@@ -1,8 +1,8 @@
 //! The driver over a disk that loses power at every step.
 use super::{Driver, Parts, Progress, Saved};
-use crate::appender::{AppenderQueue, Ignored, queue};
-use crate::horizon::Horizon;
-use crate::seal_limits::SealLimits;
+use crate::driver::SealLimits;
+use crate::spool::{AppenderQueue, DurableUpTo, Ignored, queue};
+use crate::{GatewayConfig, MqttConfig};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use zenei_detect::{Desk, DeskError, Findings, Pipeline};
 use zenei_store::disk::{Loss, SimDisk};
 use zenei_store::parquet::StoredRecord;
 use zenei_store::{
-    Control, DeadLetter, Layout, Ledger, ParquetStore, Sealed, Source, Spool, SpoolMessage, SpoolOptions,
+    Control, DeadLetter, Layout, Ledger, ParquetStore, PipelineMaker, Sealed, Source, Spool, SpoolMessage, SpoolOptions,
 };
 use zenei_wire::{EngineTime, GatewayTime};
 
@@ -97,31 +97,29 @@ impl World {
     }
 
     fn driver(&self) -> Result<(Driver, AppenderQueue), super::RecoverError> {
-        let horizon = Horizon::new(0, GatewayTime(0));
+        let durable = DurableUpTo::new(0, GatewayTime(0));
         // A seal that fails is not tried again.
-        horizon.change(|view| view.closed = true);
-        self.driver_before(Arc::new(horizon))
+        durable.change(|view| view.closed = true);
+        self.driver_before(Arc::new(durable))
     }
 
-    fn driver_before(&self, horizon: Arc<Horizon>) -> Result<(Driver, AppenderQueue), super::RecoverError> {
+    fn driver_before(&self, durable: Arc<DurableUpTo>) -> Result<(Driver, AppenderQueue), super::RecoverError> {
         let control = self.control();
         let saved = Saved::read(&control)?;
         let (inlet, commands) = queue();
+        let pipeline: PipelineMaker =
+            Box::new(|bytes| bytes.map_or_else(|| Ok(Pipeline::new(None)), |bytes| Pipeline::restore(bytes, None)));
+        let (host, client_id) = ("broker".to_owned(), "gw".to_owned());
+        let mqtt = Some(MqttConfig { host, port: 1_883, client_id, topics: Vec::new(), login: None });
+        let seal = SealLimits { rows: 1, dead_letter_bytes: 1, age: Duration::from_secs(3_600), idle_ms: None };
         let parts = Parts {
+            config: GatewayConfig { mqtt, seal, ..GatewayConfig::new("/state", "gw", pipeline) },
             disk: Arc::new(self.disk.clone()),
             layout: self.layout(),
             control,
             desk: Box::new(Quiet),
-            pipeline: Box::new(|bytes| {
-                bytes.map_or_else(|| Ok(Pipeline::new(None)), |bytes| Pipeline::restore(bytes, None))
-            }),
-            registry: Vec::new(),
-            keys: Arc::default(),
-            gateway_id: "gw".to_owned(),
-            limits: SealLimits { rows: 1, dead_letter_bytes: 1, age: Duration::from_secs(3_600), idle_ms: None },
-            lost_source: Source::Mqtt,
             radio: Arc::default(),
-            horizon,
+            durable,
             inlet,
             ignored: Arc::new(Ignored::default()),
             published: watch::channel(Ledger::default()).0,
@@ -142,7 +140,7 @@ impl World {
         driver.finish_plan().map_err(|error| text(&error))?;
         let end = heard().len() as u64;
         for portion in 1..=end.div_ceil(PORTION) {
-            let mut view = driver.horizon.view();
+            let mut view = driver.durable.view();
             view.end = (portion * PORTION).min(end);
             driver.process(view).map_err(|error| text(&error))?;
             if let Some(before) = commands.released() {
@@ -251,8 +249,8 @@ fn a_store_without_its_control_database_is_refused_and_nothing_of_it_is_removed(
 fn what_waits_in_the_spool_after_a_restart_is_shown_as_pending_before_it_is_read() {
     let world = World::new(1);
     let left = heard().len() as u64;
-    let horizon = Arc::new(Horizon::new(left, GatewayTime(0)));
-    let (mut driver, _commands) = world.driver_before(Arc::clone(&horizon)).unwrap();
+    let durable = Arc::new(DurableUpTo::new(left, GatewayTime(0)));
+    let (mut driver, _commands) = world.driver_before(Arc::clone(&durable)).unwrap();
     let shown = |driver: &Driver| {
         let ledger = driver.published.borrow().clone();
         ledger.balance().unwrap();
@@ -260,7 +258,10 @@ fn what_waits_in_the_spool_after_a_restart_is_shown_as_pending_before_it_is_read
     };
     assert_eq!(shown(&driver), (left, left));
     // Meanwhile a hub has published two more.
-    horizon.change(|view| (view.end, view.appended) = (left + 2, [0, 2, 0, 0]));
+    durable.change(|view| {
+        view.end = left + 2;
+        view.appended[Source::Ingress] = 2;
+    });
     driver.publish();
     assert_eq!(driver.published.borrow().received, [(Source::Mqtt, left), (Source::Ingress, 2)].into());
     assert_eq!(shown(&driver), (left + 2, left + 2));
@@ -299,12 +300,12 @@ fn a_full_disk_holds_the_seal_up_until_there_is_room() {
     let world = World::new(1);
     let undisturbed = World::new(1).live().unwrap();
     let (mut driver, _commands) = world.driver().unwrap();
-    let horizon = Arc::clone(&driver.horizon);
-    horizon.change(|view| (view.closed, view.end) = (false, heard().len() as u64));
+    let durable = Arc::clone(&driver.durable);
+    durable.change(|view| (view.closed, view.end) = (false, heard().len() as u64));
     world.disk.set_capacity(Some(0));
     let shown = driver.published.subscribe();
     let driving = std::thread::spawn(move || {
-        driver.process(driver.horizon.view()).unwrap();
+        driver.process(driver.durable.view()).unwrap();
         driver.advance(EngineTime(600_000)).unwrap();
         driver.seal().unwrap();
         driver.ledger.clone()
@@ -315,7 +316,7 @@ fn a_full_disk_holds_the_seal_up_until_there_is_room() {
         std::thread::yield_now();
     }
     // What is heard while the seal is tried again is seen to wait.
-    horizon.change(|view| view.end += 1_000);
+    durable.change(|view| view.end += 1_000);
     while !shown.borrow().balance().is_ok_and(|()| shown.borrow().pending >= 1_000) {
         assert!(started.so_far() < crate::testing::BOUND, "the lag stands still");
         std::thread::yield_now();

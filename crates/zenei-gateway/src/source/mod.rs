@@ -3,9 +3,7 @@
 pub mod ble;
 pub mod ingress;
 pub mod mqtt;
-pub mod packet;
-pub(crate) mod seats;
-pub mod sessions;
+pub mod topic;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;

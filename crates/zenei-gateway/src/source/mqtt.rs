@@ -1,9 +1,9 @@
 //! What does the configured broker have for this gateway? A subscriber that loses nothing that the broker still holds: persistent session, manual
 //! acknowledgements in order of receipt after durability, and one event loop per connection, thrown away on any error, so that an acknowledgement can
 //! never reach a connection that its message did not come from. Must not know what a payload means. Called by the gateway.
-use crate::appender::{Inlet, Message, Receipt};
-use crate::source::packet::Topic;
+use crate::source::topic::TopicName;
 use crate::source::{Counters, Stop, count};
+use crate::spool::{Inlet, Message, Receipt};
 use bytes::Bytes;
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, Publish, QoS, SubscribeFilter, SubscribeReasonCode};
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -58,18 +58,6 @@ impl std::fmt::Debug for MqttConfig {
 /// Why a broker can't be used as configured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MqttConfigError {
-    /// `mqtts://`.
-    #[error("the url '{url}' asks for TLS, which is not supported yet; mqtt:// is")]
-    Tls {
-        /// What was given.
-        url: String,
-    },
-    /// Not `mqtt://host[:port]`.
-    #[error("'{url}' is no url of a broker; mqtt://host or mqtt://host:port is")]
-    Url {
-        /// What was given.
-        url: String,
-    },
     /// An empty client id.
     #[error("the client id is empty; one that stays the same over restarts is needed")]
     NoClientId,
@@ -79,31 +67,6 @@ pub enum MqttConfigError {
         /// What was given; empty where there is none.
         filter: String,
     },
-}
-
-/// Host and port of `mqtt://host[:port]`; the port is 1883 where none is named. An IPv6 address keeps its brackets.
-///
-/// # Errors
-/// [`MqttConfigError::Tls`] and [`MqttConfigError::Url`].
-pub fn parse_url(url: &str) -> Result<(String, u16), MqttConfigError> {
-    let wrong = || MqttConfigError::Url { url: url.to_owned() };
-    if url.starts_with("mqtts://") || url.starts_with("ssl://") {
-        return Err(MqttConfigError::Tls { url: url.to_owned() });
-    }
-    let rest = url.strip_prefix("mqtt://").or_else(|| url.strip_prefix("tcp://")).ok_or_else(wrong)?;
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = match rest.rsplit_once(':') {
-        Some((host, port)) if !host.ends_with(':') && (!host.contains(':') || host.ends_with(']')) => {
-            (host, port.parse::<u16>().map_err(|_| wrong())?)
-        }
-        Some(_) | None => (rest, 1883),
-    };
-    let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    // A user name and a password have keys of their own: in an address they would reach logs.
-    if name.is_empty() || name.contains(['/', '@', '?', '#', ' ', '[', ']']) {
-        return Err(wrong());
-    }
-    Ok((host.to_owned(), port))
 }
 
 impl MqttConfig {
@@ -238,7 +201,7 @@ impl Subscriber {
 
     /// Hands a message on; waits, and so stops polling, while the appender has no room.
     async fn take(&self, publish: Publish, unacked: &mpsc::UnboundedSender<(Publish, Receipt)>) -> Result<(), End> {
-        let message = match Topic::new(Bytes::copy_from_slice(publish.topic.as_bytes())) {
+        let message = match TopicName::new(Bytes::copy_from_slice(publish.topic.as_bytes())) {
             Ok(topic) => Some(Message::new(topic, publish.payload.clone())),
             Err(error) => {
                 tracing::warn!(%error, "the broker sent a topic that MQTT does not allow");
@@ -290,25 +253,6 @@ impl BackOff {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_url_is_read_or_refused_with_what_is_allowed() {
-        let ok = |url: &str, host: &str, port: u16| assert_eq!(parse_url(url), Ok((host.to_owned(), port)), "{url}");
-        ok("mqtt://127.0.0.1:1883", "127.0.0.1", 1883);
-        ok("mqtt://broker.example", "broker.example", 1883);
-        ok("mqtt://broker.example:8883/", "broker.example", 8883);
-        ok("mqtt://[::1]:1884", "[::1]", 1884);
-        ok("mqtt://[::1]", "[::1]", 1883);
-        let refused = |url: &str, why: &str| {
-            let error = parse_url(url).unwrap_err().to_string();
-            assert!(error.contains(why), "{url}: {error}");
-        };
-        refused("mqtts://broker:8883", "not supported yet");
-        refused("http://broker", "is no url of a broker");
-        refused("mqtt://", "is no url of a broker");
-        refused("mqtt://broker:99999", "is no url of a broker");
-        refused("mqtt://user:secret@broker", "is no url of a broker");
-    }
 
     #[test]
     fn waits_grow_to_thirty_seconds_with_jitter_and_start_again_after_a_good_connection() {

@@ -1,6 +1,6 @@
 //! The spool: bytes of messages that were acknowledged, kept until a store has their records. What is in it, and in which order.
-//! Knows neither records nor JSON: a topic and a payload are bytes with an offset. Written by the gateway's driver before it acknowledges,
-//! read by the same driver, by `record list` and by `replay`.
+//! Must not know records or JSON: a topic and a payload are bytes with an offset, and of a topic its last level alone is looked at, which names the lane.
+//! Written by the gateway's appender before anything is acknowledged; read by the gateway's driver and by `record list`.
 //!
 //! Two lanes (files `p-…` and `r-…`) share one sequence of offsets: a disk that runs full costs routine heartbeats, not a lock's errors. Each
 //! append writes one frame per touched lane, and each frame carries where its group began. All offsets before that were durable when the frame
@@ -10,6 +10,7 @@ mod frame;
 mod reader;
 mod recovery;
 mod segment;
+mod source;
 mod writer;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 pub use erase::clear;
 pub use reader::{Hole, Progress, SpoolReader};
 pub use recovery::Recovered;
+pub use source::{BySource, Source};
 pub use writer::{Dropped, Spool};
 
 use bytes::Bytes;
@@ -25,48 +27,6 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 use zenei_wire::GatewayTime;
-
-/// By which way a message came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// From the configured broker.
-    Mqtt,
-    /// From a hub or bridge that published straight to this gateway.
-    Ingress,
-    /// Over the air, Bluetooth LE.
-    Ble,
-    /// From a recording.
-    Recording,
-}
-
-impl Source {
-    /// Every source.
-    pub const ALL: &'static [Self] = &[Self::Mqtt, Self::Ingress, Self::Ble, Self::Recording];
-
-    /// The word in `/metrics` and in the ledger.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mqtt => "mqtt",
-            Self::Ingress => "ingress",
-            Self::Ble => "ble",
-            Self::Recording => "recording",
-        }
-    }
-
-    const fn code(self) -> u8 {
-        match self {
-            Self::Mqtt => 0,
-            Self::Ingress => 1,
-            Self::Ble => 2,
-            Self::Recording => 3,
-        }
-    }
-
-    fn of_code(code: u8) -> Option<Self> {
-        Self::ALL.iter().copied().find(|source| source.code() == code)
-    }
-}
 
 /// A message to keep.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,5 @@
 //! `zenei config`: is this configuration good, what does it mean, how does one begin. Opens no socket. Called by `cmd`.
-use super::contents;
+use crate::daemon::contents;
 use crate::cli::{Config as Command, WithConfig};
 use crate::config;
 use crate::exit::Failure;
@@ -23,7 +23,7 @@ pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure>
 }
 
 fn check(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
-    let checked = config::load(&arguments.file.config, &super::variables())
+    let checked = config::load(&arguments.file.config, &config::variables())
         .and_then(|loaded| contents::read(&loaded).map(|contents| (loaded, contents)));
     let (loaded, contents) = match checked {
         Ok(good) => good,
@@ -50,7 +50,7 @@ fn check(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 fn show(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
-    let loaded = config::load(&arguments.file.config, &super::variables()).map_err(Failure::Config)?;
+    let loaded = config::load(&arguments.file.config, &config::variables()).map_err(Failure::Config)?;
     let failed = |error| Failure::broken("can't write the configuration", error);
     if arguments.json {
         return out.json(&config::to_json(&loaded.config).map_err(|error| failed(error.into()))?);

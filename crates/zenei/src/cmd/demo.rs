@@ -3,13 +3,11 @@
 mod stage;
 mod verdict;
 
-use super::incident::time;
-use super::run::runtime;
-use super::signals;
-use super::signals::Asked;
 use crate::cli::Demo;
+use crate::daemon::signals::{self, Asked};
+use crate::daemon::start::runtime;
 use crate::exit::Failure;
-use crate::output::{Colour, Output, escaped, table};
+use crate::output::{Colour, Output, escaped, table, time};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use stage::Stage;

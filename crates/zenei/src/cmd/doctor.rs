@@ -2,7 +2,7 @@
 //! Opens sockets to what the configuration names, and only to that. Called by `cmd`.
 mod bluetooth;
 
-use super::contents;
+use crate::daemon::contents;
 use crate::cli::WithConfig;
 use crate::config::{self, Config, Loaded, Problems, StoreKind};
 use crate::exit::Failure;
@@ -110,7 +110,7 @@ fn tell(look: &Look, json: bool, out: &mut Output<'_>) -> Result<(), Failure> {
 
 /// The configuration, or the usual places where nobody named one and there is none.
 fn configuration(path: &Path) -> Result<(Loaded, Look), Problems> {
-    let variables = super::variables();
+    let variables = config::variables();
     if path == Path::new("zenei.toml") && !path.exists() {
         let working = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         let loaded = config::parse(USUAL_PLACES, USUAL, &working, &variables)?;

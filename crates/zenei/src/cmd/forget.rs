@@ -1,8 +1,9 @@
 //! `zenei forget DEVICE`: takes a lock out of this machine's store, spool, states and findings, and out of ClickHouse; counts that nothing is left, and notes
 //! it in the log of erasures. May be broken off anywhere and run again. zenei must not run here meanwhile. Called by `cmd`.
-use super::contents::{self, Contents};
-use super::desk::pipeline_maker;
-use super::{clickhouse, tailing};
+use crate::daemon::contents::{self, Contents};
+use crate::daemon::desk::pipeline_maker;
+use crate::daemon::start::{runtime, start};
+use crate::daemon::{clickhouse, tailing};
 use crate::cli::Forget;
 use crate::config::{self, ClickHouse, Config};
 use crate::exit::Failure;
@@ -23,7 +24,7 @@ use zenei_wire::Name;
 pub(crate) fn run(arguments: &Forget, out: &mut Output<'_>) -> Result<(), Failure> {
     let device = arguments.device.as_str();
     Name::new(device).map_err(|error| Failure::Usage(format!("the device id '{}' {error}", escaped(device))))?;
-    let loaded = config::load(&arguments.common.file.config, &super::variables()).map_err(Failure::Config)?;
+    let loaded = config::load(&arguments.common.file.config, &config::variables()).map_err(Failure::Config)?;
     let contents = contents::read(&loaded).map_err(Failure::Config)?;
     let config = &loaded.config;
     let layout = Layout::new(&config.state_dir);
@@ -82,9 +83,9 @@ struct Remote {
 fn seal_the_rest(config: &Config, contents: Contents) -> Result<(), Failure> {
     let mut quiet = config.clone();
     (quiet.mqtt, quiet.ingress, quiet.ble) = (None, None, None);
-    let runtime = super::run::runtime()?;
+    let runtime = runtime()?;
     let sealed = runtime.block_on(async {
-        let (gateway, _) = super::run::start(&quiet, contents, Clock::System, AckPolicy::AfterDurable)?;
+        let (gateway, _) = start(&quiet, contents, Clock::System, AckPolicy::AfterDurable)?;
         let stopped = gateway.stop().await;
         stopped.map_err(|error| Failure::broken("what waits in the spool can't be sealed", error))
     });

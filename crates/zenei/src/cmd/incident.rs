@@ -2,17 +2,15 @@
 //! Called by `cmd`.
 use crate::cli::{Incident as Command, IncidentShow, WithConfig};
 use crate::config;
+use crate::daemon::control;
 use crate::exit::Failure;
-use crate::output::{Colour, Output, escaped, table};
+use crate::output::{Colour, Output, escaped, table, time};
 use serde_json::{Value as Json, json};
-use std::path::Path;
 use zenei_desk::OpenError;
 use zenei_detect::Urgency;
 use zenei_incident::document::IncidentLine;
 use zenei_incident::opening::Opening;
 use zenei_incident::{Casebook, Event, Incident, Inquiries};
-use zenei_store::Control;
-use zenei_store::layout::Layout;
 use zenei_wire::EngineTime;
 
 /// Runs `incident list` or `show`.
@@ -33,8 +31,8 @@ struct Log {
 }
 
 fn read(arguments: &WithConfig) -> Result<Log, Failure> {
-    let loaded = config::load(&arguments.file.config, &super::variables()).map_err(Failure::Config)?;
-    let control = open(&loaded.config.state_dir)?;
+    let loaded = config::load(&arguments.file.config, &config::variables()).map_err(Failure::Config)?;
+    let control = control::open(&loaded.config.state_dir)?;
     let unread = |error| Failure::broken("can't read the incidents", error);
     let mut events = Vec::new();
     for row in control.events().map_err(|error| unread(OpenError::from(error)))? {
@@ -43,19 +41,6 @@ fn read(arguments: &WithConfig) -> Result<Log, Failure> {
     }
     let book = Casebook::fold(Opening::default(), &events).map_err(|error| unread(error.into()))?;
     Ok(Log { events, book })
-}
-
-/// Opens the control database of a state directory to read.
-///
-/// # Errors
-/// Where there is none yet, or it can't be read.
-pub(crate) fn open(state_dir: &Path) -> Result<Control, Failure> {
-    let path = Layout::new(state_dir).control();
-    if !path.is_file() {
-        let what = format!("{} does not exist: no zenei has run with this state_dir yet", path.display());
-        return Err(Failure::Failed(what));
-    }
-    Control::open_read_only(&path).map_err(|error| Failure::broken("can't open the control database", error))
 }
 
 fn list(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
@@ -155,12 +140,6 @@ fn to_json<'a>(incident: &Incident, events: impl Iterator<Item = &'a Event>) -> 
     found["evidence_latest"] = json!(incident.evidence_latest);
     found["events"] = Json::Array(list);
     Ok(found)
-}
-
-/// A time for people: RFC 3339, UTC, to the second.
-pub(crate) fn time(at: EngineTime) -> String {
-    let shown = jiff::Timestamp::from_second(at.ms().div_euclid(1000)).map(|time| time.to_string());
-    shown.unwrap_or_else(|_| format!("{} ms", at.ms()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `zenei record list`: every record that was acknowledged, once: the store up to the checkpoint, and what the spool holds beyond it, put through the same
 //! intake. Works beside a running daemon and after its end; writes nothing. Called by `cmd`.
-use super::contents::Registry;
-use super::{clickhouse, contents, incident};
+use crate::daemon::contents::Registry;
+use crate::daemon::{clickhouse, contents, control};
 use crate::cli::{Record as Command, RecordList};
 use crate::config::{self, Config, StoreKind};
 use crate::exit::Failure;
@@ -64,7 +64,7 @@ impl Listed {
 }
 
 fn list(arguments: &RecordList, out: &mut Output<'_>) -> Result<(), Failure> {
-    let loaded = config::load(&arguments.common.file.config, &super::variables()).map_err(Failure::Config)?;
+    let loaded = config::load(&arguments.common.file.config, &config::variables()).map_err(Failure::Config)?;
     let device = arguments.device.as_deref();
     if let Some(text) = device {
         Name::new(text).map_err(|error| Failure::Usage(format!("--device '{}' {error}", escaped(text))))?;
@@ -82,7 +82,7 @@ fn collect(config: &Config, registry: &Registry, device: Option<&str>) -> Result
     let unread = |error: Cause| Failure::broken("can't read the records", error);
     let layout = Layout::new(&config.state_dir);
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let control = incident::open(&config.state_dir)?;
+    let control = control::open(&config.state_dir)?;
     let mut attempts = 0;
     let (checkpoint, tail) = loop {
         let checkpoint = control.checkpoint().map_err(|error| unread(error.into()))?.unwrap_or_default();
@@ -203,7 +203,7 @@ fn print(listed: &[Listed], out: &mut Output<'_>) -> Result<(), Failure> {
         let mut row: Vec<String> = ["device_id", "boot", "seq", "kind"].into_iter().map(&mut take).collect();
         take("ts");
         take("heard_at");
-        row.push(incident::time(EngineTime(record.ts_ms)));
+        row.push(time(EngineTime(record.ts_ms)));
         let rest =
             fields.iter().map(|(name, value)| escaped(&format!("{name}={}", value.to_string().trim_matches('"'))));
         row.push(rest.collect::<Vec<_>>().join(" "));

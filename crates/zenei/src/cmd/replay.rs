@@ -5,8 +5,9 @@ mod gzip;
 mod header;
 mod recording;
 mod tables;
+mod usage;
 
-use super::{contents, figures};
+use crate::daemon::contents;
 use crate::cli::Replay;
 use crate::config;
 use crate::exit::Failure;
@@ -74,7 +75,7 @@ struct Before {
 /// Where an input can't be read (with file and line) or a result can't be written.
 pub(crate) fn run(arguments: &Replay, out: &mut Output<'_>) -> Result<(), Failure> {
     clear(arguments)?;
-    let asked = arguments.clickhouse.then(|| config::load(&arguments.file.config, &super::variables()));
+    let asked = arguments.clickhouse.then(|| config::load(&arguments.file.config, &config::variables()));
     let asked = asked.transpose().map_err(Failure::Config)?;
     let config = asked.as_ref().map(|loaded| &loaded.config);
     let rules = arguments.rules.as_deref().or(config.and_then(|config| config.detect.rules.as_deref()));
@@ -85,7 +86,7 @@ pub(crate) fn run(arguments: &Replay, out: &mut Output<'_>) -> Result<(), Failur
     let inquiries = arguments.inquiries.as_deref().map_or(Ok(Inquiries::default()), inquiries)?;
     let failed = |error| Failure::broken("the replay can't go on", error);
     let mut course = Course::new(rules, registry).map_err(failed)?;
-    let before = Before { cpu_seconds: figures::cpu_seconds(), rss_bytes: figures::rss_bytes() };
+    let before = Before { cpu_seconds: usage::cpu_seconds(), rss_bytes: usage::rss_bytes() };
     match (&asked, &arguments.from) {
         (Some(loaded), _) => tables::play(loaded, &mut course)?,
         (None, Some(from)) if from.is_dir() => store(from, &mut course)?,
@@ -205,8 +206,8 @@ fn write(course: &Course, inquiries: &Inquiries, to: &Path, before: &Before) -> 
     lines(&decisions_file, decisions.iter().map(document::decision_line))?;
     let counts = course.counts();
     let locks = course.locks();
-    let cpu_seconds = figures::cpu_seconds() - before.cpu_seconds;
-    let peak_rss_bytes = figures::peak_rss_bytes();
+    let cpu_seconds = usage::cpu_seconds() - before.cpu_seconds;
+    let peak_rss_bytes = usage::peak_rss_bytes();
     let grown = peak_rss_bytes.zip(before.rss_bytes).map(|(peak, start)| peak.saturating_sub(start));
     let summary = Summary {
         records: counts.records,

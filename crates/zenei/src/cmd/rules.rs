@@ -5,7 +5,7 @@ mod formula;
 mod stream;
 mod test;
 
-use super::contents;
+use crate::daemon::contents;
 use crate::cli::{Rules as Command, RulesIn};
 use crate::exit::Failure;
 use crate::output::{Colour, Output, table};

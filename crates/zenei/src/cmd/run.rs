@@ -1,23 +1,19 @@
 //! `zenei run`, the daemon: puts gateway, desk and HTTP together as the configuration says, until somebody asks for the end. Called by `cmd`.
-use super::contents::{self, Contents};
-use super::desk::{DeskHere, pipeline_maker};
-use super::shipping::Shipping;
-use super::{signals, tailing};
 use crate::cli::Run;
-use crate::config::{self, Ble, Config, Mqtt, StoreKind};
+use crate::config::{self, Config, StoreKind};
+use crate::daemon::contents::{self, Contents};
+use crate::daemon::shipping::Shipping;
+use crate::daemon::start::{in_effect, runtime, start};
+use crate::daemon::{radio, signals, tailing};
 use crate::exit::Failure;
 use crate::output::Output;
 use std::net::SocketAddr;
 use tokio::sync::watch;
-use zenei_desk::{Handles, Incidents, Tail};
-use zenei_gateway::source::ble::{BleConfig, BleHandle};
-use zenei_gateway::{AckPolicy, Gateway, GatewayConfig, MqttConfig, Running, StartError};
+use zenei_desk::{Handles, Tail};
+use zenei_gateway::source::ble::BleHandle;
+use zenei_gateway::{AckPolicy, Running};
 use zenei_store::control::Imported;
-use zenei_store::layout::LockError;
 use zenei_store::{Clock, Control, ControlError, Layout};
-
-/// Set to 1, messages are acknowledged before they are written: for the tests that prove that they see the loss. Never for real locks.
-const UNSAFE_ACK: &str = "ZENEI_UNSAFE_ACK_BEFORE_WRITE";
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -26,32 +22,17 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// # Errors
 /// Where the configuration is bad, asks for what this version does not do, or can't be put into effect; and where processing stops on its own.
 pub(crate) fn run(arguments: &Run, out: &mut Output<'_>) -> Result<(), Failure> {
-    let variables = super::variables();
+    let variables = config::variables();
     let loaded = config::load(&arguments.file.config, &variables).map_err(Failure::Config)?;
     config::runnable(&loaded).map_err(Failure::Config)?;
     let contents = contents::read(&loaded).map_err(Failure::Config)?;
     let clock = if arguments.simulated_time { Clock::follow_records() } else { Clock::System };
-    let ack = match variables.get(UNSAFE_ACK).map(String::as_str) {
-        Some("1") => {
-            tracing::warn!("{UNSAFE_ACK} is set: acknowledged messages WILL be lost when this process is killed");
-            AckPolicy::BeforeWrite
-        }
-        Some(_) | None => AckPolicy::AfterDurable,
-    };
+    let ack = AckPolicy::asked_by(variables.get(AckPolicy::UNSAFE_VARIABLE).map(String::as_str));
     let runtime = runtime()?;
     let stopped = runtime.block_on(serve(&loaded.config, contents, clock, ack, out));
     // Requests that are still open are cut off; what they could have answered is in the store.
     runtime.shutdown_background();
     stopped
-}
-
-/// A runtime for the daemon and the demo.
-///
-/// # Errors
-/// Where the system gives no threads.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    built.map_err(|error| Failure::broken("can't start the runtime", error))
 }
 
 async fn serve(
@@ -74,7 +55,7 @@ async fn serve(
     let handles = Handles {
         ledger: gateway.ledger(),
         shipped: shipping.as_ref().filter(|_| config.store.kind == StoreKind::ClickHouse).map(Shipping::shipped),
-        radio: gateway.radio().map(super::radio::figures),
+        radio: gateway.radio().map(radio::figures),
         tail: tail.as_ref().map(Tail::progress),
         incidents,
         ready: is_ready,
@@ -131,54 +112,6 @@ async fn serve(
     Ok(())
 }
 
-/// Starts the gateway of a configuration, with the desk where that detects here.
-///
-/// # Errors
-/// What can't be put into effect, or has gone wrong before.
-pub(super) fn start(
-    config: &Config,
-    contents: Contents,
-    clock: Clock,
-    ack: AckPolicy,
-) -> Result<(Running, Incidents), Failure> {
-    let Contents { rules, registry } = contents;
-    std::fs::create_dir_all(&config.state_dir)
-        .map_err(|error| in_effect(&format!("state_dir: can't make {}", config.state_dir.display()), error))?;
-    // Where the desk detects on ClickHouse, what is heard here comes to it from there, with all the rest.
-    let here = config.desk.enabled && tailing::source(config).is_none();
-    let rules = here.then_some(rules);
-    let desk =
-        DeskHere::open(&config.state_dir, here).map_err(|error| Failure::broken("can't open the incidents", error))?;
-    let incidents = desk.incidents();
-    let mqtt = config.mqtt.as_ref().map(|mqtt| broker(mqtt, &config.gateway.id)).transpose()?;
-    let started = Gateway::start(
-        GatewayConfig {
-            clock,
-            ingress: config.ingress.as_ref().map(|ingress| ingress.listen),
-            mqtt,
-            ble: config.ble.as_ref().map(radio),
-            registry: registry.lines,
-            keys: registry.keys,
-            ack,
-            seal: config.store.seal_limits(),
-            ..GatewayConfig::new(&config.state_dir, config.gateway.id.clone(), pipeline_maker(rules))
-        },
-        desk,
-    );
-    let gateway = started.map_err(|error| match error {
-        StartError::Listen { .. } => in_effect("ingress.listen", error),
-        StartError::Lock(LockError::Taken { .. }) => Failure::broken("another zenei runs here", error),
-        StartError::Mqtt(_) => in_effect("mqtt", error),
-        StartError::NoRuntime
-        | StartError::Lock(LockError::Disk { .. })
-        | StartError::Sessions { .. }
-        | StartError::Spool(_)
-        | StartError::Recover(_)
-        | StartError::Thread(_) => Failure::broken("the gateway can't start", error),
-    })?;
-    Ok((gateway, incidents))
-}
-
 /// Takes over the registry's file, keeping what its lines were before.
 fn register(config: &Config, contents: &Contents, clock: &Clock) -> Result<(), Failure> {
     if config.registry.is_none() {
@@ -208,32 +141,12 @@ async fn tail_failed(tail: Option<&Tail>) -> Cause {
     }
 }
 
-/// The configuration is good, but this machine does not let it take effect.
-fn in_effect(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
-    Failure::ConfigInEffect { what: what.to_owned(), source: source.into() }
-}
-
-fn radio(ble: &Ble) -> BleConfig {
-    BleConfig { adapter: ble.adapter.clone(), power_cycle: ble.power_cycle, exit: ble.exit }
-}
-
 /// Returns when the radio hears nothing whatever is done to it.
 async fn deaf(radio: &mut Option<BleHandle>) {
     match radio {
         Some(radio) => radio.given_up().await,
         None => std::future::pending().await,
     }
-}
-
-fn broker(mqtt: &Mqtt, gateway_id: &str) -> Result<MqttConfig, Failure> {
-    let (host, port) = config::host_and_port(&mqtt.url, 1883);
-    let login = match (&mqtt.username, &mqtt.password_file) {
-        (Some(username), Some(file)) => Some((username.clone(), config::secret(file).map_err(Failure::Failed)?)),
-        (Some(username), None) => Some((username.clone(), String::new())),
-        (None, _) => None,
-    };
-    let client_id = mqtt.client_id.clone().unwrap_or_else(|| format!("zenei-{gateway_id}"));
-    Ok(MqttConfig { host, port, client_id, topics: mqtt.topics.clone(), login })
 }
 
 /// One line: what is heard where, and where to look.

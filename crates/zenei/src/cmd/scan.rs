@@ -8,9 +8,9 @@ mod table;
 mod terminal;
 mod watch;
 
-use super::contents::{self, Registry};
-use super::run::runtime;
-use super::signals::{self, Asked};
+use crate::daemon::contents::{self, Registry};
+use crate::daemon::signals::{self, Asked};
+use crate::daemon::start::runtime;
 use crate::cli::Scan;
 use crate::exit::Failure;
 use crate::output::Output;

@@ -1,5 +1,5 @@
 //! `zenei schema`: the tables of ClickHouse, as a script or made. Called by `cmd`.
-use super::clickhouse;
+use crate::daemon::clickhouse;
 use crate::cli::{Schema as Command, SchemaApply, SchemaPrint};
 use crate::config::{self, ClickHouse};
 use crate::exit::Failure;
@@ -60,7 +60,7 @@ fn apply(arguments: &SchemaApply, out: &mut Output<'_>) -> Result<(), Failure> {
 
 /// The section that names the server.
 fn section(file: &Path) -> Result<ClickHouse, Failure> {
-    let loaded = config::load(file, &super::variables()).map_err(Failure::Config)?;
+    let loaded = config::load(file, &config::variables()).map_err(Failure::Config)?;
     let missing = || vec![("", "[store.clickhouse] with its `url` is needed".to_owned())];
     loaded.config.store.clickhouse.clone().ok_or_else(|| Failure::Config(loaded.problems(missing())))
 }

@@ -1,8 +1,8 @@
 //! What one radio hears, on its way from the task that reads the bus to whoever takes it. Counts, stamps, remembers when a valid advertisement was last heard,
 //! and never makes the reading task wait. Must not know a bus or a registry. Called by the radio (which puts) and by the listener (which takes).
+use super::advertisement::{Advertisement, Judge, RadioCounters, Standing};
 use super::gate::{Gate, Passage};
 use super::place::Place;
-use super::{Advertisement, Counters};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,32 +13,6 @@ use zenei_wire::bthome::{Address, MAX_SERVICE_DATA_BYTES};
 
 /// Stands for a time that has not come yet.
 const NEVER_HEARD: u64 = u64::MAX;
-
-/// Says whether an advertisement is a registered lock's, and whether it is valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Of nobody in the registry.
-    Stranger,
-    /// Of a registered lock's address, but it can't be read, or its key says that somebody else sent it.
-    Doubtful,
-    /// Of a registered lock that has no key, in the clear: good as far as anybody can tell.
-    Plain,
-    /// Of a registered lock, and made with its key.
-    Valid,
-}
-
-impl Standing {
-    /// Whether it shows that the radio hears what it should.
-    fn shows_hearing(self) -> bool {
-        match self {
-            Self::Valid | Self::Plain => true,
-            Self::Doubtful | Self::Stranger => false,
-        }
-    }
-}
-
-/// Judges an advertisement as it is heard, for the watchdog and for the room that it gets; what is stored is judged again.
-pub type Judge = Box<dyn Fn(&Advertisement) -> Standing + Send + Sync>;
 
 /// The way in for a radio.
 pub(crate) struct Air {
@@ -51,11 +25,11 @@ pub(crate) struct Air {
     began: Elapsed,
     /// Of the last valid one, ms since `began`.
     valid_at_ms: AtomicU64,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) counters: Arc<RadioCounters>,
 }
 
 impl Air {
-    pub(crate) fn new(judge: Judge, news_only: bool, clock: Clock, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(judge: Judge, news_only: bool, clock: Clock, counters: Arc<RadioCounters>) -> Self {
         Self {
             place: Mutex::new(Place::default()),
             gate: news_only.then(|| Mutex::new(Gate::new())),

@@ -3,9 +3,8 @@
 //! Dropping a session closes its connection, and BlueZ then ends its scan. Must not decide when; `supervisor` does. Called by `tend`.
 //!
 //! BlueZ's D-Bus API: doc/org.bluez.Adapter.rst and doc/org.bluez.Device.rst of its source.
-use super::Adapter;
 use super::air::Air;
-use super::radio::{EVENTS, Event, RadioError, Station};
+use super::radio::{Adapter, EVENTS, Event, RadioError, Station};
 use futures_util::StreamExt as _;
 use std::collections::HashMap;
 use std::path::Path;

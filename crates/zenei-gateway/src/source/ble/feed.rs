@@ -1,12 +1,13 @@
 //! From the air into the spool: what was heard becomes messages like those of every other source, as bytes, by whomever they are. Nothing waits for an
 //! acknowledgement, since nobody was promised one; while the spool takes nothing, the newest of each sender wait and the others are dropped and counted.
 //! Must not know what an advertisement says. Called by the gateway.
-use super::{
-    Advertisement, Counters, Hearing, Judge, Ladder, ListenOptions, Listening, Standing, Status, listen_and_count,
-};
-use crate::appender::{Inlet, Message};
+use super::advertisement::{Advertisement, Judge, RadioCounters, Standing};
+use super::listening::{ListenOptions, Listening, listen_and_count};
+use super::status::{Hearing, Status};
+use super::supervisor::Ladder;
 use crate::source::Stop;
-use crate::source::packet::Topic;
+use crate::source::topic::TopicName;
+use crate::spool::{Inlet, Message};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,7 +36,7 @@ pub struct BleHandle {
     /// How it stands.
     pub status: watch::Receiver<Status>,
     /// What it counts.
-    pub counters: Arc<Counters>,
+    pub counters: Arc<RadioCounters>,
 }
 
 impl BleHandle {
@@ -62,7 +63,7 @@ impl Feed {
         keys: Arc<Keyring>,
         clock: Clock,
         inlet: Inlet,
-        counters: Arc<Counters>,
+        counters: Arc<RadioCounters>,
     ) -> (Self, BleHandle) {
         let BleConfig { adapter, power_cycle, exit } = config;
         let ladder = Ladder { watch: true, power_cycle, exit };
@@ -108,7 +109,7 @@ impl Feed {
 fn message(heard: &Advertisement) -> Option<Message> {
     let Advertisement { address, rssi_dbm, service_data, heard_at: _ } = heard;
     let spooled = bthome::Advertisement { address: *address, rssi_dbm: *rssi_dbm, service_data };
-    let topic = Topic::new(Bytes::from(spooled.topic())).ok()?;
+    let topic = TopicName::new(Bytes::from(spooled.topic())).ok()?;
     Some(Message::new(topic, Bytes::from(spooled.payload())))
 }
 

@@ -1,6 +1,6 @@
 //! Which advertisements are worth handing on? A lock repeats each one for minutes, and anybody can send under any name: repetitions are let through now and then,
 //! and what nobody has vouched for at a bounded rate. Must not know what an advertisement says. Called by `air`, where the caller asks for it.
-use super::air::Standing;
+use super::advertisement::Standing;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

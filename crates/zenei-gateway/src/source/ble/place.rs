@@ -1,6 +1,6 @@
 //! Where heard advertisements wait: a bounded place per sender, in which the newest win. Whoever hears never waits; whoever takes gets each sender its turn.
 //! Must not know what an advertisement says. Called by `air`.
-use super::Advertisement;
+use super::advertisement::Advertisement;
 use std::collections::{HashMap, VecDeque};
 use zenei_wire::bthome::Address;
 

@@ -1,5 +1,5 @@
-//! The system's Bluetooth service as the supervisor sees it: what may go wrong with it, and what it tells unasked. One implementation per platform stands in
-//! a file of its own; where there is none, opening says so.
+//! The system's Bluetooth service as the supervisor sees it: which adapter, what may go wrong with it, and what it tells unasked. Must not know a bus: `service`
+//! names the platform's.
 use std::error::Error;
 
 /// Why the radio does not listen. The texts say what was found and what to do.
@@ -74,44 +74,11 @@ pub(crate) enum Event {
 /// How many events wait for the supervisor, which takes each at once.
 pub(crate) const EVENTS: usize = 64;
 
-#[cfg(target_os = "linux")]
-pub(crate) use super::bluez::{Session, look};
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) use elsewhere::{Session, look};
-
-#[cfg(not(target_os = "linux"))]
-mod elsewhere {
-    //! Where no implementation stands: opening fails.
-    use super::super::air::Air;
-    use super::{Event, RadioError, Station};
-    use std::sync::Arc;
-    use tokio::sync::mpsc;
-
-    pub(crate) struct Session;
-
-    pub(crate) async fn look(_station: &Station) -> Result<super::super::Adapter, RadioError> {
-        Err(RadioError::Unsupported)
-    }
-
-    impl Session {
-        pub(crate) async fn open(
-            _station: Station,
-            _air: Arc<Air>,
-        ) -> Result<(Self, mpsc::Receiver<Event>), RadioError> {
-            Err(RadioError::Unsupported)
-        }
-
-        pub(crate) fn adapter(&self) -> &str {
-            ""
-        }
-
-        pub(crate) async fn restart_scan(&self) -> Result<(), RadioError> {
-            Err(RadioError::Unsupported)
-        }
-
-        pub(crate) async fn power_cycle(&self) -> Result<(), RadioError> {
-            Err(RadioError::Unsupported)
-        }
-    }
+/// An adapter that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adapter {
+    /// Its name, `hci0`.
+    pub adapter: String,
+    /// Whether it is switched on.
+    pub is_powered: bool,
 }

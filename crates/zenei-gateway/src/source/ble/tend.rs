@@ -1,9 +1,10 @@
 //! Keeps a radio listening: carries out what the supervisor orders, one call at a time, each dropped when it takes too long, and tells it what happened.
 //! Must not decide anything. Called by `listen`, as a task of its own.
 use super::air::Air;
-use super::radio::{Event, RadioError, Session, Station};
-use super::supervisor::{Order, Supervisor};
-use super::{Hearing, Ladder, Status};
+use super::radio::{Event, RadioError, Station};
+use super::service::Session;
+use super::status::{Hearing, Status};
+use super::supervisor::{Ladder, Order, Supervisor};
 use crate::source::Stop;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The demo's stage: a fleet that publishes, a gateway on a simulated clock that hears it over loopback, a desk, HTTP, and a folder that goes away.
 //! Clock and fleet go in lock-step: the clock stands until every message of a tick is acknowledged, so that a run does not depend on the machine's speed.
 //! Called by `demo`.
-use super::super::desk::{DeskHere, pipeline_maker};
-use super::super::signals::Asked;
+use crate::daemon::desk::{DeskHere, pipeline_maker};
+use crate::daemon::signals::Asked;
 use crate::exit::Failure;
 use firmware_sim::publish::Publisher;
 use firmware_sim::{Fleet, Message, Scenario, Truth};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use zenei_desk::{Handles, Incidents};
 use zenei_detect::Rules;
-use zenei_gateway::{Gateway, GatewayConfig, Running};
+use zenei_gateway::{GatewayConfig, Running};
 use zenei_store::Clock;
 use zenei_store::Ledger;
 use zenei_wire::GatewayTime;
@@ -64,7 +64,7 @@ impl Stage {
             registry: registry.map_err(|error| broken("read its registry")(error.into()))?,
             ..GatewayConfig::new(folder.path(), "demo", pipeline_maker(Some(rules)))
         };
-        let gateway = Gateway::start(config, desk).map_err(|error| broken("start its gateway")(error.into()))?;
+        let gateway = zenei_gateway::start(config, desk).map_err(|error| broken("start its gateway")(error.into()))?;
         let (ready, is_ready) = watch::channel(true);
         let handles = Handles {
             ledger: gateway.ledger(),

@@ -1,6 +1,6 @@
 //! Intake, engine and desk in virtual time: what a recording or a store would have led to. The same pipeline and the same desk as the daemon's; no clock, no
 //! spool, no file. Called by `replay`.
-use super::super::contents::Registry;
+use crate::daemon::contents::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use zenei_desk::DeskDriver;

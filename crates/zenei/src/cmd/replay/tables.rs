@@ -1,5 +1,5 @@
 //! Playing what a ClickHouse holds: the records of all gateways in the order of hearing. Called by `replay`.
-use super::super::clickhouse;
+use crate::daemon::clickhouse;
 use super::course::Course;
 use crate::config::Loaded;
 use crate::exit::Failure;

@@ -1,6 +1,6 @@
 //! `zenei rules explain`: one rule for people, and for programs: what it looks at, its numbers with unit and source, how far it may go, and what it was
 //! measured to do. Called by `rules`.
-use super::super::contents;
+use crate::daemon::contents;
 use super::to_json;
 use crate::cli::RulesExplain;
 use crate::exit::Failure;

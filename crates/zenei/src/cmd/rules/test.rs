@@ -1,7 +1,7 @@
 //! `zenei rules test`: each rule's cases through the same intake, engine and desk as `replay`, and the INCIDENTS that result against those that must.
 //! Answers whether the rules do what their writers say. Knows no detector. Called by `rules`.
-use super::super::contents;
-use super::super::contents::Registry;
+use crate::daemon::contents;
+use crate::daemon::contents::Registry;
 use super::super::replay::{Course, Played, Recording};
 use super::case::{Case, Expected, Input};
 use super::stream;

@@ -1,5 +1,5 @@
 //! Where a scan hears: the radio, a recording, or simulated locks. Each gives messages as the spool would hold them. Called by `scan`.
-use super::super::contents::Registry;
+use crate::daemon::contents::Registry;
 use super::super::replay::{Played, Recording};
 use super::live::Live;
 use crate::cli::Scan;

@@ -1,6 +1,6 @@
 //! What is made of the messages that a scan hears: who said what, and what the engine finds. The same keys, the same pipeline and the same rules as the daemon's; no clock, no
 //! terminal. Called by `scan`.
-use super::super::contents::Registry;
+use crate::daemon::contents::Registry;
 use super::seen::{Heard, Seen, Unread};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! The bytes of MQTT v3.1.1 as a server that is only published to needs them. Strict: what the standard forbids is refused here, with what was found,
-//! so that no later room meets it. Topics and payloads are slices of what was read, never copies. Knows no socket. Called by `ingress`.
+//! so that no later room meets it. Topics and payloads are slices of what was read, never copies. Must not know a socket. Called by the ingress.
+use crate::source::topic::{BadTopicName, TopicName};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// The largest packet, in bytes behind the fixed header: twice the largest payload of the telemetry contract, so that one that is somewhat too large can
@@ -49,34 +50,11 @@ pub struct Connect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish {
     /// Checked: UTF-8, not empty, no wildcard, no U+0000.
-    pub topic: Topic,
+    pub topic: TopicName,
     /// The bytes.
     pub payload: Bytes,
     /// The packet id to acknowledge; `None` for QoS 0.
     pub id: Option<u16>,
-}
-
-/// A topic name that is a slice of what was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topic(Bytes);
-
-impl Topic {
-    /// Checks a topic name.
-    ///
-    /// # Errors
-    /// [`Malformed::Topic`] where it is empty, no UTF-8, or has a wildcard or U+0000.
-    pub fn new(name: Bytes) -> Result<Self, Malformed> {
-        let text = str::from_utf8(&name).map_err(|_| Malformed::Utf8 { field: "topic" })?;
-        if text.is_empty() || text.contains(['+', '#', '\0']) {
-            return Err(Malformed::Topic);
-        }
-        Ok(Self(name))
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).unwrap_or_default()
-    }
 }
 
 /// Why a packet is refused; all but the two that CONNACK can say close the connection without a word, as the standard demands.
@@ -129,9 +107,9 @@ pub enum Malformed {
         /// The field.
         field: &'static str,
     },
-    /// A topic name that is empty or has a wildcard or U+0000.
-    #[error("the topic is empty or has a character that topics may not have (+, #, U+0000)")]
-    Topic,
+    /// A topic name that MQTT does not allow.
+    #[error(transparent)]
+    Topic(#[from] BadTopicName),
     /// Packet id 0.
     #[error("the packet id is 0; 1 to 65535 are allowed")]
     PacketId,
@@ -234,7 +212,7 @@ fn parse(kind: u8, flags: u8, mut body: Bytes) -> Result<Packet, Malformed> {
 
 fn publish(flags: u8, mut body: Bytes) -> Result<Publish, Malformed> {
     let has_id = flags & 0b0110 != 0;
-    let topic = Topic::new(field(&mut body, "topic")?)?;
+    let topic = TopicName::new(field(&mut body, "topic")?)?;
     let id = if has_id { Some(packet_id(&mut body)?) } else { None };
     Ok(Publish { topic, payload: body, id })
 }
@@ -259,7 +237,7 @@ fn connect(body: &mut Bytes) -> Result<Connect, Malformed> {
     let keep_alive_s = number(body, "keep alive")?;
     let client_id = text(body, "client id")?;
     if will {
-        Topic::new(field(body, "will topic")?)?;
+        TopicName::new(field(body, "will topic")?)?;
         field(body, "will message")?;
     }
     if user {

@@ -1,7 +1,8 @@
 //! A whole gateway in this process: what goes in at the socket comes out of the store, over restarts.
-use super::{Gateway, GatewayConfig, GatewayError, Running, StartError};
+use super::{start as start_gateway, start_on};
 use crate::source::mqtt::MqttConfig;
 use crate::testing::{BOUND, HeldDisk, RawClient, publish};
+use crate::{GatewayConfig, GatewayError, Running, StartError};
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ fn config(state_dir: &Path) -> GatewayConfig {
 
 fn start(runtime: &Runtime, state_dir: &Path) -> Running {
     let _within = runtime.enter();
-    Gateway::start(config(state_dir), Quiet).unwrap()
+    start_gateway(config(state_dir), Quiet).unwrap()
 }
 
 fn client(running: &Running) -> RawClient {
@@ -132,7 +133,7 @@ fn a_gateway_that_is_dropped_loses_nothing_acknowledged() {
     let started = zenei_store::clock::Elapsed::start();
     let running = loop {
         let _within = runtime.enter();
-        match Gateway::start(config(folder.path()), Quiet) {
+        match start_gateway(config(folder.path()), Quiet) {
             Ok(running) => break running,
             Err(StartError::Lock(LockError::Taken { .. })) => assert!(started.so_far() < BOUND),
             Err(error) => panic!("{error}"),
@@ -147,7 +148,7 @@ fn two_gateways_never_share_a_state_directory() {
     let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
     let running = start(&runtime, folder.path());
     let within_runtime = runtime.enter();
-    let error = Gateway::start(config(folder.path()), Quiet).err().unwrap();
+    let error = start_gateway(config(folder.path()), Quiet).err().unwrap();
     assert!(matches!(error, StartError::Lock(LockError::Taken { .. })), "{error}");
     drop(within_runtime);
     within(&runtime, running.stop()).unwrap();
@@ -159,7 +160,7 @@ fn a_desk_that_fails_stops_the_gateway_and_nothing_acknowledged_is_lost() {
     let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
     let running = {
         let _within = runtime.enter();
-        Gateway::start(config(folder.path()), Failing).unwrap()
+        start_gateway(config(folder.path()), Failing).unwrap()
     };
     tell(&mut client(&running), 0..1);
     let error = within(&runtime, running.failed());
@@ -173,7 +174,7 @@ fn a_desk_that_fails_stops_the_gateway_and_nothing_acknowledged_is_lost() {
 #[test]
 fn outside_of_a_runtime_it_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(Gateway::start(config(folder.path()), Quiet), Err(StartError::NoRuntime)));
+    assert!(matches!(start_gateway(config(folder.path()), Quiet), Err(StartError::NoRuntime)));
 }
 
 /// A broker that a test speaks for, byte by byte.
@@ -211,7 +212,7 @@ fn the_broker_hears_acknowledgements_in_order_after_durability_and_never_on_anot
     let running = {
         let _within = runtime.enter();
         let config = GatewayConfig { mqtt, ingress: None, ..config(folder.path()) };
-        Gateway::start_on(config, Quiet, Arc::new(disk.clone())).unwrap()
+        start_on(config, Quiet, Arc::new(disk.clone())).unwrap()
     };
     let mut first = broker.accept(false, true);
     first.send(&[record(1), record(2)].concat());

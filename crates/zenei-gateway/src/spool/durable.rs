@@ -1,22 +1,9 @@
-//! How far may the driver read, and how far may it let time go on? Written by the appender after each durable group and each tick, read by the driver.
-//! Knows no message. The order that it keeps: `at` is at or after every `heard_at` before `end`, and at or before every later one.
+//! Up to where is the spool durable, and how far may time go on? Written by the appender after each durable group and each tick, read by the driver.
+//! Must not know a message. The order that it keeps: `at` is at or after every `heard_at` before `end`, and at or before every later one.
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use zenei_store::Source;
+use zenei_store::spool::BySource;
 use zenei_wire::GatewayTime;
-
-/// A number for each source, in the order of [`Source::ALL`].
-pub(crate) type BySource = [u64; Source::ALL.len()];
-
-/// Where the numbers of a source stand in [`BySource`].
-pub(crate) fn place_of(source: Source) -> usize {
-    match source {
-        Source::Mqtt => 0,
-        Source::Ingress => 1,
-        Source::Ble => 2,
-        Source::Recording => 3,
-    }
-}
 
 /// What the appender has made durable, and what is asked of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +22,14 @@ pub(crate) struct View {
     pub(crate) appended: BySource,
 }
 
+/// The view, shared by the two threads.
 #[derive(Debug)]
-pub(crate) struct Horizon {
+pub(crate) struct DurableUpTo {
     view: Mutex<View>,
     moved: Condvar,
 }
 
-impl Horizon {
+impl DurableUpTo {
     pub(crate) fn new(end: u64, at: GatewayTime) -> Self {
         let view = View { end, at, seal_wishes: 0, closed: false, spool_bytes: 0, appended: BySource::default() };
         Self { view: Mutex::new(view), moved: Condvar::new() }

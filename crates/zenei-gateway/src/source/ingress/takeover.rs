@@ -1,12 +1,12 @@
-//! Which connection speaks for a client id? The newest one: an older one with the same id is told to leave, as MQTT demands. Knows no packets.
-//! Called by `ingress`.
+//! Which connection speaks for a client id? The newest one: an older one with the same id is told to leave, as MQTT demands. Must not know packets.
+//! Called by the ingress.
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
-/// The seats, one per client id.
+/// The connection that speaks for each client id.
 #[derive(Debug, Default)]
-pub(crate) struct Seats(Arc<Mutex<Table>>);
+pub(crate) struct ClientTakeover(Arc<Mutex<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {
@@ -14,10 +14,10 @@ struct Table {
     next: u64,
 }
 
-/// A taken seat; dropping it frees it, unless somebody else has it by then.
+/// The right to speak for a client id; dropping it gives it up, unless another connection has taken it over.
 #[derive(Debug)]
-pub(crate) struct Seat {
-    seats: Arc<Mutex<Table>>,
+pub(crate) struct Holder {
+    table: Arc<Mutex<Table>>,
     client_id: Box<str>,
     number: u64,
 }
@@ -26,9 +26,9 @@ pub(crate) struct Seat {
 #[derive(Debug)]
 pub(crate) struct Leave(Option<oneshot::Receiver<()>>);
 
-impl Seats {
-    /// Takes the seat of this client id and tells whoever had it to leave. The empty id has a seat for everybody.
-    pub(crate) fn take(&self, client_id: &str) -> (Option<Seat>, Leave) {
+impl ClientTakeover {
+    /// Takes over this client id and tells the connection that had it to leave. The empty id is nobody's, and everybody may use it.
+    pub(crate) fn take(&self, client_id: &str) -> (Option<Holder>, Leave) {
         if client_id.is_empty() {
             return (None, Leave(None));
         }
@@ -41,7 +41,7 @@ impl Seats {
         {
             tracing::trace!("the older connection had left by itself");
         }
-        (Some(Seat { seats: Arc::clone(&self.0), client_id: client_id.into(), number }), Leave(Some(told)))
+        (Some(Holder { table: Arc::clone(&self.0), client_id: client_id.into(), number }), Leave(Some(told)))
     }
 }
 
@@ -57,9 +57,9 @@ impl Leave {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Holder {
     fn drop(&mut self) {
-        let mut table = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if table.taken.get(&self.client_id).is_some_and(|(number, _)| *number == self.number) {
             table.taken.remove(&self.client_id);
         }

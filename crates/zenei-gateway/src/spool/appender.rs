@@ -1,25 +1,21 @@
 //! How does what is heard become durable? One thread owns the spool: it takes what all sources have queued, stamps it with the time, appends it as one
 //! group and only then tells the sources. Knows topics as far as telling records from what is none; knows no payload, except where the clock follows the
-//! records. Called by the sources (through [`Inlet`]) and by the gateway.
-use crate::horizon::{BySource, Horizon, place_of};
-use crate::source::packet::Topic;
-use crate::stamp::Stamp;
-use bytes::Bytes;
+//! records. Called by the sources (through the queue) and by the gateway.
+use super::durable::DurableUpTo;
+use super::queue::{AppenderQueue, Command, Parcel};
+use super::stamp::Stamp;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
+use zenei_store::spool::BySource;
 use zenei_store::{Source, Spool, SpoolError, SpoolMessage};
-use zenei_wire::{Heading, MAX_PAYLOAD_BYTES};
+use zenei_wire::Heading;
 
-/// Bytes that may wait for the spool, over all sources; beyond it they stop reading. A guess: four of the largest groups.
-pub const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of one group: some 20,000 messages share one sync of the disk; more would only make the first of them wait. A guess.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
-/// What a queued message costs besides its topic and payload, in bytes; roughly the size of the structures.
-const MESSAGE_OVERHEAD_BYTES: usize = 128;
 /// How long the appender waits for something to append before it lets time go on. A guess: half a second of the detection's delay at most.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -35,124 +31,17 @@ pub enum AckPolicy {
 }
 
 impl AckPolicy {
-    /// The environment variable that asks for the unsafe policy, by the value `1`.
+    /// The environment variable that asks for the unsafe policy, by the value `1`: for the tests that prove that they see the loss. Never for real locks.
     #[doc(hidden)]
     pub const UNSAFE_VARIABLE: &'static str = "ZENEI_UNSAFE_ACK_BEFORE_WRITE";
 
-    /// The policy that the environment asks for: the safe one, but for [`AckPolicy::UNSAFE_VARIABLE`].
+    /// The policy that this value of [`AckPolicy::UNSAFE_VARIABLE`] asks for: the safe one, but for `1`.
     #[doc(hidden)]
-    pub fn from_environment() -> Self {
-        match std::env::var(Self::UNSAFE_VARIABLE) {
-            Ok(value) if value == "1" => Self::BeforeWrite,
-            Ok(_) | Err(_) => Self::AfterDurable,
+    pub fn asked_by(value: Option<&str>) -> Self {
+        match value {
+            Some("1") => Self::BeforeWrite,
+            Some(_) | None => Self::AfterDurable,
         }
-    }
-}
-
-/// One message on its way to the spool.
-#[derive(Debug)]
-pub(crate) struct Message {
-    topic: Topic,
-    payload: Bytes,
-}
-
-impl Message {
-    /// A message; of a payload larger than the contract allows only as much is kept as shows that it is too large, as a copy, so that the rest is free.
-    pub(crate) fn new(topic: Topic, payload: Bytes) -> Self {
-        match payload.get(..=MAX_PAYLOAD_BYTES) {
-            Some(enough) => Self { topic, payload: Bytes::copy_from_slice(enough) },
-            None => Self { topic, payload },
-        }
-    }
-
-    fn cost_bytes(&self) -> usize {
-        self.topic.as_str().len() + self.payload.len() + MESSAGE_OVERHEAD_BYTES
-    }
-}
-
-/// Messages that a source read at once.
-struct Parcel {
-    source: Source,
-    authenticated: bool,
-    messages: Vec<Message>,
-    cost_bytes: usize,
-    durable: oneshot::Sender<()>,
-    /// Gives its room back when dropped.
-    _room: OwnedSemaphorePermit,
-}
-
-enum Command {
-    Append(Parcel),
-    /// Let time go on to what the clock shows; answers with the end of what is durable.
-    Mark(oneshot::Sender<u64>),
-    /// The checkpoint needs nothing before this offset any more.
-    Release(u64),
-    Close,
-}
-
-/// The appender is gone; nothing can be heard any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the appender has stopped")]
-pub struct Closed;
-
-/// Where sources put what they hear.
-#[derive(Clone)]
-pub(crate) struct Inlet {
-    commands: Sender<Command>,
-    room: Arc<Semaphore>,
-}
-
-/// A promise that a parcel becomes durable.
-#[derive(Debug)]
-pub(crate) struct Receipt(oneshot::Receiver<()>, bool);
-
-impl Receipt {
-    /// Returns once everything in the parcel is durable.
-    pub(crate) async fn durable(self) -> Result<(), Closed> {
-        if self.1 { Ok(()) } else { self.0.await.map_err(|_| Closed) }
-    }
-
-    /// Whether everything in the parcel is durable now.
-    pub(crate) fn is_durable(&mut self) -> bool {
-        self.1 = self.1 || self.0.try_recv().is_ok();
-        self.1
-    }
-}
-
-impl Inlet {
-    /// Queues messages; waits while the queue has no room. Safe to cancel: either all or none are queued.
-    pub(crate) async fn put(
-        &self,
-        source: Source,
-        authenticated: bool,
-        messages: Vec<Message>,
-    ) -> Result<Receipt, Closed> {
-        let cost_bytes: usize = messages.iter().map(Message::cost_bytes).sum();
-        let permits = u32::try_from(cost_bytes.min(QUEUE_BYTES)).map_err(|_| Closed)?;
-        let room = Arc::clone(&self.room).acquire_many_owned(permits).await.map_err(|_| Closed)?;
-        let (durable, receipt) = oneshot::channel();
-        let parcel = Parcel { source, authenticated, messages, cost_bytes, durable, _room: room };
-        self.commands.send(Command::Append(parcel)).map_err(|_| Closed)?;
-        Ok(Receipt(receipt, false))
-    }
-
-    /// Lets time go on to what the clock shows, after everything queued so far; answers with the end of what is durable then.
-    pub(crate) async fn mark(&self) -> Result<u64, Closed> {
-        let (answer, end) = oneshot::channel();
-        self.commands.send(Command::Mark(answer)).map_err(|_| Closed)?;
-        end.await.map_err(|_| Closed)
-    }
-
-    /// Lets the spool forget what lies before `offset`.
-    pub(crate) fn release(&self, offset: u64) {
-        // An appender that is gone frees nothing; the next start does.
-        drop(self.commands.send(Command::Release(offset)));
-    }
-
-    /// Tells the appender to finish what is queued and to stop; wakes whoever waits for room.
-    pub(crate) fn close(&self) {
-        self.room.close();
-        drop(self.commands.send(Command::Close));
     }
 }
 
@@ -168,29 +57,11 @@ pub(crate) struct Appender {
     spool: Spool,
     stamp: Stamp,
     policy: AckPolicy,
-    horizon: Arc<Horizon>,
+    durable: Arc<DurableUpTo>,
     ignored: Arc<Ignored>,
     /// Whether the spool took nothing at the last attempt.
     refused: bool,
     appended: BySource,
-}
-
-/// The two ends of the appender's queue.
-pub(crate) fn queue() -> (Inlet, AppenderQueue) {
-    let (commands, queue) = std::sync::mpsc::channel();
-    (Inlet { commands, room: Arc::new(Semaphore::new(QUEUE_BYTES)) }, AppenderQueue(queue))
-}
-
-/// What the appender takes from.
-pub(crate) struct AppenderQueue(Receiver<Command>);
-
-#[cfg(test)]
-impl AppenderQueue {
-    /// Up to where the spool has been told to forget.
-    pub(crate) fn released(&self) -> Option<u64> {
-        let offset = |command| if let Command::Release(before) = command { Some(before) } else { None };
-        self.0.try_iter().filter_map(offset).max()
-    }
 }
 
 /// What has been taken from the queue and not yet been done, in order.
@@ -208,13 +79,13 @@ impl Appender {
         spool: Spool,
         stamp: Stamp,
         policy: AckPolicy,
-        horizon: Arc<Horizon>,
+        durable: Arc<DurableUpTo>,
         ignored: Arc<Ignored>,
     ) -> Self {
         if policy == AckPolicy::BeforeWrite {
             tracing::error!("UNSAFE: messages are acknowledged before they are written; a crash loses them");
         }
-        Self { spool, stamp, policy, horizon, ignored, refused: false, appended: BySource::default() }
+        Self { spool, stamp, policy, durable, ignored, refused: false, appended: BySource::default() }
     }
 
     /// Appends until told to close or until nobody can queue any more.
@@ -236,10 +107,10 @@ impl Appender {
                 }
             }
             self.append(&mut taken);
-            self.move_horizon();
+            self.move_durable();
             if !self.refused {
                 for mark in taken.marks.drain(..) {
-                    tell(mark, self.horizon.view().end);
+                    tell(mark, self.durable.view().end);
                 }
             }
             if taken.close {
@@ -298,7 +169,7 @@ impl Appender {
         }
         if !group.is_empty() {
             match self.spool.append_group(&group) {
-                Ok(_) => group.iter().for_each(|message| self.appended[place_of(message.source)] += 1),
+                Ok(_) => group.iter().for_each(|message| self.appended[message.source] += 1),
                 // Nothing was written; once there is room it goes on.
                 Err(error @ (SpoolError::Full { .. } | SpoolError::Disk { .. })) => {
                     if !std::mem::replace(&mut self.refused, true) {
@@ -340,10 +211,10 @@ impl Appender {
     }
 
     /// Shows the driver what is durable and how far time may go. The spool never stamps a later message with an earlier time than the one shown here.
-    fn move_horizon(&mut self) {
+    fn move_durable(&mut self) {
         let at = self.stamp.now();
         let (end, spool_bytes) = (self.spool.next_offset(), self.spool.bytes());
-        self.horizon.change(|view| {
+        self.durable.change(|view| {
             view.end = end;
             view.at = view.at.max(at);
             view.spool_bytes = spool_bytes;
@@ -358,7 +229,7 @@ impl Appender {
         if let Err(error) = self.spool.close() {
             tracing::error!(%error, "the spool could not be closed cleanly; nothing acknowledged is lost");
         }
-        self.horizon.change(|view| view.closed = true);
+        self.durable.change(|view| view.closed = true);
     }
 }
 

@@ -1,15 +1,21 @@
 //! Who publishes to this gateway directly? Hubs and bridges, over MQTT v3.1.1, publish only. A PUBACK leaves after its message is durable, in order of
 //! receipt, on the connection that it came from. Must not know what a payload means. Called by the gateway, which gives it the listener.
-use crate::appender::{Inlet, Message, Receipt};
-use crate::source::packet::{self, Connect, ConnectReply, Malformed, Packet};
-use crate::source::seats::{Leave, Seats};
-use crate::source::sessions::Sessions;
+pub mod packet;
+pub mod sessions;
+mod takeover;
+#[cfg(test)]
+mod tests;
+
 use crate::source::{Counters, Stop, count};
+use crate::spool::{Inlet, Message, Receipt};
 use bytes::BytesMut;
+use packet::{Connect, ConnectReply, Malformed, Packet};
+use sessions::Sessions;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use takeover::{ClientTakeover, Leave};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -91,7 +97,7 @@ enum End {
 impl Ingress {
     /// Listens until told to stop; returns when every connection has ended.
     pub(crate) async fn listen(self, listener: TcpListener, mut stop: Stop) {
-        let seats = Arc::new(Seats::default());
+        let takeover = Arc::new(ClientTakeover::default());
         let room = Arc::new(Semaphore::new(self.limits.connections));
         let mut connections = JoinSet::new();
         loop {
@@ -116,9 +122,9 @@ impl Ingress {
                 }
                 continue;
             };
-            let (shared, seats, stop) = (self.clone(), Arc::clone(&seats), stop.clone());
+            let (shared, takeover, stop) = (self.clone(), Arc::clone(&takeover), stop.clone());
             connections.spawn(async move {
-                let end = shared.serve(socket, peer, &seats, stop).await;
+                let end = shared.serve(socket, peer, &takeover, stop).await;
                 shared.count_end(peer, &end);
                 drop(place);
             });
@@ -144,7 +150,7 @@ impl Ingress {
         }
     }
 
-    async fn serve(&self, socket: TcpStream, peer: SocketAddr, seats: &Seats, mut stop: Stop) -> End {
+    async fn serve(&self, socket: TcpStream, peer: SocketAddr, takeover: &ClientTakeover, mut stop: Stop) -> End {
         // Answers are batched by us; waiting for more helps nobody.
         if let Err(error) = socket.set_nodelay(true) {
             return End::Io(error);
@@ -161,7 +167,7 @@ impl Ingress {
             Err(_) => return End::Silent,
         };
         count(&self.counters.ingress_connections);
-        let (seat, leave) = seats.take(&connect.client_id);
+        let (holder, leave) = takeover.take(&connect.client_id);
         let connection = Connection {
             inlet: self.inlet.clone(),
             authenticated: may_speak(peer),
@@ -169,7 +175,7 @@ impl Ingress {
             packet_within: self.limits.packet_within,
         };
         let end = connection.run(reading, write, leave, stop).await;
-        drop(seat);
+        drop(holder);
         end
     }
 
@@ -281,35 +287,39 @@ impl Connection {
 
     /// Reads packets until the connection ends. Dropping this future drops `answers`, which lets the writer finish.
     async fn hear(&self, reading: &mut Reading, answers: mpsc::Sender<Answer>) -> End {
-        let mut parcel = Parcel::default();
+        let mut gathered = Gathered::default();
         loop {
             let mut next = reading.next_within(self.keep_alive, self.packet_within).await.map(Some);
             // Everything that was read at once goes on as one parcel.
             loop {
                 let step = match next {
-                    Ok(Some(packet)) => self.take(packet, &mut parcel, &answers).await,
+                    Ok(Some(packet)) => self.take(packet, &mut gathered, &answers).await,
                     Ok(None) => break,
                     Err(end) => Err(end),
                 };
                 if let Err(end) = step {
-                    return self.hand_on(&mut parcel, &answers).await.err().unwrap_or(end);
+                    return self.hand_on(&mut gathered, &answers).await.err().unwrap_or(end);
                 }
                 next = packet::take(&mut reading.buffer).map_err(End::from);
             }
-            if let Err(end) = self.hand_on(&mut parcel, &answers).await {
+            if let Err(end) = self.hand_on(&mut gathered, &answers).await {
                 return end;
             }
         }
     }
 
-    async fn take(&self, packet: Packet, parcel: &mut Parcel, answers: &mpsc::Sender<Answer>) -> Result<(), End> {
+    async fn take(&self, packet: Packet, gathered: &mut Gathered, answers: &mpsc::Sender<Answer>) -> Result<(), End> {
         let mut out = BytesMut::new();
         match packet {
             Packet::Publish(publish) => {
-                parcel.payload_bytes += publish.payload.len();
-                parcel.ids.extend(publish.id);
-                parcel.messages.push(Message::new(publish.topic, publish.payload));
-                return if parcel.payload_bytes >= PARCEL_BYTES { self.hand_on(parcel, answers).await } else { Ok(()) };
+                gathered.payload_bytes += publish.payload.len();
+                gathered.ids.extend(publish.id);
+                gathered.messages.push(Message::new(publish.topic, publish.payload));
+                return if gathered.payload_bytes >= PARCEL_BYTES {
+                    self.hand_on(gathered, answers).await
+                } else {
+                    Ok(())
+                };
             }
             Packet::Subscribe { id, filters } => packet::put_suback_refused(&mut out, id, filters),
             Packet::Unsubscribe { id } => packet::put_unsuback(&mut out, id),
@@ -317,16 +327,16 @@ impl Connection {
             Packet::Connect(_) => return Err(End::SecondConnect),
             Packet::Disconnect => return Err(End::Goodbye),
         }
-        self.hand_on(parcel, answers).await?;
+        self.hand_on(gathered, answers).await?;
         answers.send(Answer::Bytes(out)).await.map_err(|_| End::Deaf)
     }
 
-    /// Gives the parcel to the appender, waiting while there is no room, and its acknowledgements to the writer.
-    async fn hand_on(&self, parcel: &mut Parcel, answers: &mpsc::Sender<Answer>) -> Result<(), End> {
-        if parcel.messages.is_empty() {
+    /// Gives what was gathered to the appender, waiting while there is no room, and its acknowledgements to the writer.
+    async fn hand_on(&self, gathered: &mut Gathered, answers: &mpsc::Sender<Answer>) -> Result<(), End> {
+        if gathered.messages.is_empty() {
             return Ok(());
         }
-        let Parcel { messages, ids, payload_bytes: _ } = std::mem::take(parcel);
+        let Gathered { messages, ids, payload_bytes: _ } = std::mem::take(gathered);
         let put = self.inlet.put(Source::Ingress, self.authenticated, messages).await;
         let receipt = put.map_err(|_| End::Stopping)?;
         if ids.is_empty() {
@@ -338,7 +348,7 @@ impl Connection {
 
 /// What was read at once.
 #[derive(Default)]
-struct Parcel {
+struct Gathered {
     messages: Vec<Message>,
     ids: Vec<u16>,
     payload_bytes: usize,
@@ -391,7 +401,3 @@ fn put_acks(out: &mut BytesMut, ids: &[u16]) {
         packet::put_puback(out, id);
     }
 }
-
-#[cfg(test)]
-#[path = "ingress_tests.rs"]
-mod tests;

@@ -1,6 +1,6 @@
 //! The ingress, by the bytes that clients send and get.
 use super::IngressLimits;
-use crate::appender::AckPolicy;
+use crate::spool::AckPolicy;
 use crate::testing::{BOUND, Bench, RawClient, Setup, connect, publish};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -260,7 +260,7 @@ fn while_the_queue_is_full_reading_stops_and_nothing_is_lost() {
     client.greet("hub");
     bench.disk.hold(true);
     let payload = vec![b'x'; 60 * 1024];
-    let count = 2 * crate::appender::QUEUE_BYTES / payload.len();
+    let count = 2 * crate::spool::QUEUE_BYTES / payload.len();
     let writer = std::thread::spawn({
         let address = bench.address;
         let bytes: Vec<u8> =

@@ -1,6 +1,6 @@
 //! The appender: what it stamps, what it leaves out, what it does without room.
-use super::{AckPolicy, Message};
-use crate::source::packet::Topic;
+use crate::source::topic::TopicName;
+use crate::spool::{AckPolicy, Message};
 use crate::testing::{BOUND, Bench, Setup};
 use bytes::Bytes;
 use std::future::Future;
@@ -10,7 +10,10 @@ use zenei_store::{Source, SpoolOptions};
 use zenei_wire::GatewayTime;
 
 fn message(topic: &'static str, payload: &str) -> Message {
-    Message::new(Topic::new(Bytes::from_static(topic.as_bytes())).unwrap(), Bytes::copy_from_slice(payload.as_bytes()))
+    Message::new(
+        TopicName::new(Bytes::from_static(topic.as_bytes())).unwrap(),
+        Bytes::copy_from_slice(payload.as_bytes()),
+    )
 }
 
 impl Bench {
@@ -31,10 +34,10 @@ fn time_shown_to_the_driver_lies_between_what_was_heard_and_what_comes() {
     bench.put("bitlock/v1/s/d/state", "a");
     clock.set(GatewayTime(5_000));
     assert_eq!(bench.block_on(bench.inlet.mark()), Ok(1));
-    assert_eq!(bench.horizon.view().at, GatewayTime(5_000));
+    assert_eq!(bench.durable.view().at, GatewayTime(5_000));
     bench.put("bitlock/v1/s/d/state", "b");
     bench.block_on(bench.inlet.mark()).unwrap();
-    let view = bench.horizon.view();
+    let view = bench.durable.view();
     assert_eq!((view.end, view.at), (2, GatewayTime(5_000)));
     let heard: Vec<i64> = bench.finish().iter().map(|message| message.heard_at.ms()).collect();
     assert_eq!(heard, [1_000, 5_000]);

@@ -1,0 +1,29 @@
+//! A platform without an implementation: opening a radio fails. Called through `service`.
+use super::air::Air;
+use super::radio::{Adapter, Event, RadioError, Station};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+pub(crate) struct Session;
+
+pub(crate) async fn look(_station: &Station) -> Result<Adapter, RadioError> {
+    Err(RadioError::Unsupported)
+}
+
+impl Session {
+    pub(crate) async fn open(_station: Station, _air: Arc<Air>) -> Result<(Self, mpsc::Receiver<Event>), RadioError> {
+        Err(RadioError::Unsupported)
+    }
+
+    pub(crate) fn adapter(&self) -> &str {
+        ""
+    }
+
+    pub(crate) async fn restart_scan(&self) -> Result<(), RadioError> {
+        Err(RadioError::Unsupported)
+    }
+
+    pub(crate) async fn power_cycle(&self) -> Result<(), RadioError> {
+        Err(RadioError::Unsupported)
+    }
+}

@@ -1,0 +1,125 @@
+//! A radio that is kept listening, as its users see it: how to start one, how to take what it hears, how to end it. Must not know what the bytes mean.
+//! Called by the feed (which spools) and by the binary's `scan` (which shows).
+use super::advertisement::{Advertisement, Judge, RadioCounters, Standing};
+use super::air::Air;
+use super::radio::{Adapter, RadioError, Station};
+use super::status::{Hearing, Status};
+use super::supervisor::Ladder;
+use super::{service, tend};
+use crate::source::Stop;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use zenei_store::Clock;
+
+/// How to listen.
+pub struct ListenOptions {
+    /// The adapter, `hci0`; `None`: the first one.
+    pub adapter: Option<String>,
+    /// The address of the D-Bus bus on which BlueZ is; `None`: the system's, or what `DBUS_SYSTEM_BUS_ADDRESS` says.
+    pub bus: Option<String>,
+    /// What to do when registered locks fall silent.
+    pub ladder: Ladder,
+    /// Whether repetitions and floods of strangers are held back: for whoever keeps what is heard. An onlooker wants all of it.
+    pub news_only: bool,
+    /// Whose an advertisement is. Called for each one that is heard: it must be quick and not wait.
+    pub judge: Judge,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl ListenOptions {
+    /// The first adapter, by the machine's clock, nobody registered, no watchdog: for whoever looks on.
+    pub fn onlooker() -> Self {
+        let ladder = Ladder { watch: false, power_cycle: false, exit: false };
+        Self {
+            adapter: None,
+            bus: None,
+            ladder,
+            news_only: false,
+            judge: Box::new(|_| Standing::Stranger),
+            clock: Clock::System,
+        }
+    }
+}
+
+/// A radio that is kept listening; dropping it ends the scan.
+pub struct Listening {
+    air: Arc<Air>,
+    status: watch::Receiver<Status>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Listens, within a tokio runtime; also where there is no adapter yet: then [`Listening::status`] says so, and it is tried again.
+pub fn listen(options: ListenOptions) -> Listening {
+    listen_and_count(options, Arc::default())
+}
+
+/// As [`listen`], with counters that somebody else reads, too.
+pub(crate) fn listen_and_count(options: ListenOptions, counters: Arc<RadioCounters>) -> Listening {
+    let ListenOptions { adapter, bus, ladder, news_only, judge, clock } = options;
+    let station = Station { adapter, bus };
+    let air = Arc::new(Air::new(judge, news_only, clock, counters));
+    let (told, status) = watch::channel(Status::default());
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(tend::tend(station, ladder, Arc::clone(&air), told, Stop::new(stopped)));
+    Listening { air, status, stop, task }
+}
+
+/// Looks whether there is an adapter of this name, or any, and changes nothing. Within a tokio runtime; the caller sets the bound.
+///
+/// # Errors
+/// What is missing.
+pub async fn look(adapter: Option<&str>) -> Result<Adapter, RadioError> {
+    service::look(&Station { adapter: adapter.map(str::to_owned), bus: None }).await
+}
+
+impl Listening {
+    /// The next advertisement; waits for one. Safe to cancel. Slow callers lose the oldest of each sender, counted in [`RadioCounters::dropped`].
+    pub async fn next(&mut self) -> Advertisement {
+        self.air.next().await
+    }
+
+    /// The next advertisement that waits already.
+    pub fn take(&mut self) -> Option<Advertisement> {
+        self.air.take()
+    }
+
+    /// How the radio stands, now and whenever it changes.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> Arc<RadioCounters> {
+        Arc::clone(&self.air.counters)
+    }
+
+    /// Waits for the end of the first attempt to open the radio. Safe to cancel.
+    ///
+    /// # Errors
+    /// Why it does not listen, in one line; it is tried again all the same.
+    pub async fn opened(&self) -> Result<(), String> {
+        let mut status = self.status.clone();
+        let tried = status.wait_for(|status| status.hearing != Hearing::Opening).await;
+        match tried.as_deref().map(|status| &status.hearing) {
+            Ok(Hearing::Down { reason }) => Err(reason.clone()),
+            Ok(Hearing::Opening | Hearing::Scanning | Hearing::GivenUp) => Ok(()),
+            Err(_) => Err("the listener has ended".to_owned()),
+        }
+    }
+
+    /// Ends the scan and waits until the connection is closed.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        // A task that panicked has closed its connection, too.
+        drop((&mut self.task).await);
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}

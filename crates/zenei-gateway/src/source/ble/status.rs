@@ -1,0 +1,28 @@
+//! How does a radio stand? Told by the task that tends it; shown by the listener, the gateway and `doctor`. Must not know a bus.
+use super::supervisor::Steps;
+
+/// Whether the radio listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Hearing {
+    /// Not opened yet.
+    #[default]
+    Opening,
+    /// The scan runs, as far as the system says.
+    Scanning,
+    /// It does not; it is tried again.
+    Down {
+        /// Why, in one line.
+        reason: String,
+    },
+    /// The watchdog has come to its last rung: the process should end, so that its service manager starts it anew.
+    GivenUp,
+}
+
+/// What the supervisor has done, and how it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Whether the radio listens.
+    pub hearing: Hearing,
+    /// What was done so far.
+    pub steps: Steps,
+}
