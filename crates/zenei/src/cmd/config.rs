@@ -1,7 +1,7 @@
 //! `zenei config`: is this configuration good, what does it mean, how does one begin. Opens no socket. Called by `cmd`.
-use crate::daemon::contents;
 use crate::cli::{Config as Command, WithConfig};
 use crate::config;
+use crate::daemon::contents;
 use crate::exit::Failure;
 use crate::output::{Colour, Output};
 use serde_json::json;

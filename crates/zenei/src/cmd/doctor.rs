@@ -2,9 +2,9 @@
 //! Opens sockets to what the configuration names, and only to that. Called by `cmd`.
 mod bluetooth;
 
-use crate::daemon::contents;
 use crate::cli::WithConfig;
 use crate::config::{self, Config, Loaded, Problems, StoreKind};
+use crate::daemon::contents;
 use crate::exit::Failure;
 use crate::output::{Colour, Output, escaped};
 use std::io::{Read as _, Write as _};

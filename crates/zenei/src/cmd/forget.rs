@@ -1,11 +1,11 @@
 //! `zenei forget DEVICE`: takes a lock out of this machine's store, spool, states and findings, and out of ClickHouse; counts that nothing is left, and notes
 //! it in the log of erasures. May be broken off anywhere and run again. zenei must not run here meanwhile. Called by `cmd`.
+use crate::cli::Forget;
+use crate::config::{self, ClickHouse, Config};
 use crate::daemon::contents::{self, Contents};
 use crate::daemon::desk::pipeline_maker;
 use crate::daemon::start::{runtime, start};
 use crate::daemon::{clickhouse, tailing};
-use crate::cli::Forget;
-use crate::config::{self, ClickHouse, Config};
 use crate::exit::Failure;
 use crate::output::{Colour, Output, escaped};
 use serde_json::{Value as Json, json};

@@ -1,11 +1,11 @@
 //! `zenei record list`: every record that was acknowledged, once: the store up to the checkpoint, and what the spool holds beyond it, put through the same
 //! intake. Works beside a running daemon and after its end; writes nothing. Called by `cmd`.
-use crate::daemon::contents::Registry;
-use crate::daemon::{clickhouse, contents, control};
 use crate::cli::{Record as Command, RecordList};
 use crate::config::{self, Config, StoreKind};
+use crate::daemon::contents::Registry;
+use crate::daemon::{clickhouse, contents, control};
 use crate::exit::Failure;
-use crate::output::{Output, escaped, table};
+use crate::output::{Output, escaped, table, time};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 use zenei_detect::{Batch, Findings, Pipeline};

@@ -7,9 +7,9 @@ mod recording;
 mod tables;
 mod usage;
 
-use crate::daemon::contents;
 use crate::cli::Replay;
 use crate::config;
+use crate::daemon::contents;
 use crate::exit::Failure;
 use crate::output::Output;
 pub(super) use course::Course;

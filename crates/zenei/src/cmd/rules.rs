@@ -5,8 +5,8 @@ mod formula;
 mod stream;
 mod test;
 
-use crate::daemon::contents;
 use crate::cli::{Rules as Command, RulesIn};
+use crate::daemon::contents;
 use crate::exit::Failure;
 use crate::output::{Colour, Output, table};
 use serde_json::json;

@@ -8,10 +8,10 @@ mod table;
 mod terminal;
 mod watch;
 
+use crate::cli::Scan;
 use crate::daemon::contents::{self, Registry};
 use crate::daemon::signals::{self, Asked};
 use crate::daemon::start::runtime;
-use crate::cli::Scan;
 use crate::exit::Failure;
 use crate::output::Output;
 use lines::Lines;

@@ -1,7 +1,7 @@
 //! `zenei schema`: the tables of ClickHouse, as a script or made. Called by `cmd`.
-use crate::daemon::clickhouse;
 use crate::cli::{Schema as Command, SchemaApply, SchemaPrint};
 use crate::config::{self, ClickHouse};
+use crate::daemon::clickhouse;
 use crate::exit::Failure;
 use crate::output::{Colour, Output};
 use serde_json::json;

@@ -1,9 +1,9 @@
 //! The radio: whether BlueZ and the adapter are there, and what a zenei that runs has had to do to keep hearing. Changes nothing: no scan is started, no power is
 //! switched. Called by `doctor`.
 use super::{Look, PATIENCE};
-use crate::cmd::radio::{SCANNING, STEPS};
-use crate::cmd::run::runtime;
 use crate::config::Ble;
+use crate::daemon::radio::{SCANNING, STEPS};
+use crate::daemon::start::runtime;
 use std::error::Error as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

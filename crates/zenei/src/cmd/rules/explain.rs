@@ -1,8 +1,8 @@
 //! `zenei rules explain`: one rule for people, and for programs: what it looks at, its numbers with unit and source, how far it may go, and what it was
 //! measured to do. Called by `rules`.
-use crate::daemon::contents;
 use super::to_json;
 use crate::cli::RulesExplain;
+use crate::daemon::contents;
 use crate::exit::Failure;
 use crate::output::{Output, table};
 use serde_json::{Map, Value, json};

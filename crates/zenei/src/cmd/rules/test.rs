@@ -1,11 +1,11 @@
 //! `zenei rules test`: each rule's cases through the same intake, engine and desk as `replay`, and the INCIDENTS that result against those that must.
 //! Answers whether the rules do what their writers say. Knows no detector. Called by `rules`.
-use crate::daemon::contents;
-use crate::daemon::contents::Registry;
 use super::super::replay::{Course, Played, Recording};
 use super::case::{Case, Expected, Input};
 use super::stream;
 use crate::cli::RulesTest;
+use crate::daemon::contents;
+use crate::daemon::contents::Registry;
 use crate::exit::Failure;
 use crate::output::{Colour, Output};
 use serde_json::json;

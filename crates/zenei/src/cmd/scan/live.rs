@@ -1,6 +1,6 @@
 //! The radio, as a scan hears it. How the system is spoken to is the gateway's matter. Called by `source`.
-use crate::daemon::contents::Registry;
 use super::source::spooled;
+use crate::daemon::contents::Registry;
 use crate::exit::Failure;
 use std::time::Duration;
 use zenei_gateway::source::ble::{self, Hearing, ListenOptions, Listening};

@@ -1,8 +1,8 @@
 //! Where a scan hears: the radio, a recording, or simulated locks. Each gives messages as the spool would hold them. Called by `scan`.
-use crate::daemon::contents::Registry;
 use super::super::replay::{Played, Recording};
 use super::live::Live;
 use crate::cli::Scan;
+use crate::daemon::contents::Registry;
 use crate::exit::Failure;
 use firmware_sim::{Beacons, Fleet, Message, Scenario, Secrecy, Sent};
 use std::collections::VecDeque;

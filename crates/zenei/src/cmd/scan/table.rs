@@ -1,8 +1,8 @@
 //! The table of a scan: which columns at which width, what stands in a cell, and how it is drawn. Knows no terminal's ways and no radio. Called by `terminal`, and by `scan` where
 //! nobody watches.
-use crate::output::{escaped, table as columns_of};
 use super::seen::Seen;
 use super::watch::Watch;
+use crate::output::{escaped, table as columns_of};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};

@@ -1,7 +1,7 @@
 //! What is made of the messages that a scan hears: who said what, and what the engine finds. The same keys, the same pipeline and the same rules as the daemon's; no clock, no
 //! terminal. Called by `scan`.
-use crate::daemon::contents::Registry;
 use super::seen::{Heard, Seen, Unread};
+use crate::daemon::contents::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use zenei_detect::{Batch, Findings, Keyring, NotHeard, Pipeline, Rules};
