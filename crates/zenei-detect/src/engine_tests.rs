@@ -214,6 +214,16 @@ fn errors_that_all_locks_share_do_not_accuse_a_version() {
 }
 
 #[test]
+fn a_code_that_all_locks_report_often_is_no_rare_one_in_a_fleets_first_days() {
+    // One report a day; one lock has five within its first hours, and six within ten hours of the next day.
+    let errors_per_day = |lock, hour| match hour {
+        8 | 10 | 12 | 14 | 16 | 26 | 28 | 30 | 32 | 34 | 36 if lock == 7 => 24.0,
+        _ => 1.0,
+    };
+    check(&World { errors_per_day, ..CALM }, "");
+}
+
+#[test]
 fn one_broken_lock_does_not_accuse_its_version() {
     let broken = World { errors_per_day: |lock, hour| if lock == 8 && hour >= 300 { 20.0 } else { 0.3 }, ..CALM };
     check(&broken, "lock-errors device L08\n");

@@ -72,7 +72,8 @@ struct Watched {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Lane {
-    days: f32,
+    /// Days at whose end the lock had been heard; it was there for a part of the first only.
+    days_heard: f32,
     codes: SmallVec<[Count; 1]>,
 }
 
@@ -133,7 +134,7 @@ impl LockErrors {
             Some(at) => at,
             None if lane.codes.len() < MAX_CODES => {
                 // Until now it was silent for as long as the lock is known.
-                let known_ms = (f64::from(lane.days).min(7.0) * DAY_MS as f64) as i64;
+                let known_ms = (lane.days().min(7.0) * DAY_MS as f64) as i64;
                 let settled_ms = glance.now_ms - known_ms;
                 lane.codes.push(Count { code: glance.code, settled_ms, ..Count::default() });
                 lane.codes.len() - 1
@@ -189,9 +190,10 @@ impl LockErrors {
         self.state.watched.values_mut().for_each(|watched| watched.locks = 0.0);
         for (lane, lock) in self.state.lanes.iter_mut().zip(locks) {
             if now.ms() - lock.heard_ms < DAY_MS {
-                lane.days += 1.0;
+                lane.days_heard += 1.0;
                 let watched = self.state.watched.entry(lock.labels.model).or_default();
-                watched.lock_days += 1.0;
+                // A lock that came within the day was not watched for a day.
+                watched.lock_days += if lane.days_heard > 1.0 { 1.0 } else { 0.0 };
                 watched.locks += 1.0;
             }
         }
@@ -203,7 +205,7 @@ impl LockErrors {
 
     fn weigh(&mut self, at: usize, slot: usize, per_day: f64, record: RecordRef, now: EngineTime) {
         let lane = &mut self.state.lanes[at];
-        let (days, count) = (f64::from(lane.days), &mut lane.codes[slot]);
+        let (days, count) = (lane.days(), &mut lane.codes[slot]);
         let normal = count.normal(per_day, days);
         let passed = ((now.ms() - count.settled_ms) as f64 / DAY_MS as f64).max(1.0 / 24.0);
         count.settled_ms = now.ms();
@@ -220,12 +222,13 @@ impl LockErrors {
         }
     }
 
-    /// Reports a lock and day: over all time or lately, whichever is more.
+    /// Reports a lock and day: over all time or lately, whichever is more. The prior may raise what the locks of a model have shown so far, never lower it:
+    /// a code that they report often is no rare one for having been watched for a few days only.
     fn rate(&self, key: (Sym, Sym)) -> f64 {
         let rate = self.state.rates.get(&key).copied().unwrap_or_default();
         let days = self.state.watched.get(&key.0).map_or(0.0, |watched| watched.lock_days);
         let ever = (rate.reports + MODEL_WEIGHT_DAYS * self.prior_per_day) / (days + MODEL_WEIGHT_DAYS);
-        ever.max(rate.lately)
+        ever.max(rate.reports / days.max(1.0)).max(rate.lately)
     }
 
     fn report(
@@ -237,7 +240,7 @@ impl LockErrors {
         fleet: &Fleet,
         findings: &mut Findings,
     ) {
-        let days = f64::from(self.state.lanes[at].days);
+        let days = self.state.lanes[at].days();
         let count = &mut self.state.lanes[at].codes[slot];
         let normal = count.normal(per_day, days);
         let since_ms = count.trail.since_ms().unwrap_or(now.ms());
@@ -261,6 +264,13 @@ impl LockErrors {
             (anomaly.domain, anomaly.component) = cause(&code);
             findings.anomalies.push(anomaly);
         }
+    }
+}
+
+impl Lane {
+    /// Whole days on which the lock was watched.
+    fn days(&self) -> f64 {
+        f64::from(self.days_heard - 1.0).max(0.0)
     }
 }
 

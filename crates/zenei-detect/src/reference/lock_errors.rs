@@ -14,8 +14,8 @@ type Key = (Sym, Sym);
 
 #[derive(Default)]
 struct OneLock {
-    /// On how many days it was heard.
-    days: f64,
+    /// On how many days it was heard, the one on which it came included.
+    days_heard: f64,
     codes: Vec<(Sym, Code)>,
 }
 
@@ -40,6 +40,8 @@ struct Weighed {
 struct Model {
     /// Locks that were heard, of each day.
     locks: Vec<f64>,
+    /// Those of them that were there all day.
+    whole: Vec<f64>,
 }
 
 struct Slow<'a> {
@@ -53,6 +55,12 @@ struct Slow<'a> {
     lately: BTreeMap<Key, Vec<f64>>,
     day_ms: i64,
     found: Vec<Found>,
+}
+
+impl OneLock {
+    fn days(&self) -> f64 {
+        (self.days_heard - 1.0).max(0.0)
+    }
 }
 
 impl Code {
@@ -85,7 +93,7 @@ impl Slow<'_> {
         }
         let lock = self.locks.entry(said.device).or_default();
         if !lock.codes.iter().any(|(code, _)| *code == said.code) && lock.codes.len() < 12 {
-            let known_ms = (lock.days.min(7.0) * DAY_MS as f64) as i64;
+            let known_ms = (lock.days().min(7.0) * DAY_MS as f64) as i64;
             lock.codes.push((said.code, Code { known_from_ms: said.now_ms - known_ms, ..Code::default() }));
         }
         if let Some((_, code)) = lock.codes.iter_mut().find(|(code, _)| *code == said.code) {
@@ -93,13 +101,13 @@ impl Slow<'_> {
         }
     }
 
-    /// Reports a lock and day: over all time, with a thousand lock-days of the prior, or lately, whichever is more.
+    /// Reports a lock and day: over all time, with a thousand lock-days of the prior or without, or lately, whichever is most.
     fn per_day(&self, key: Key) -> f64 {
         let reports: f64 = self.hours.get(&key).into_iter().flatten().map(|(_, count)| count).sum();
-        let days: f64 = self.models.get(&key.0).map_or(0.0, |model| model.locks.iter().sum());
+        let days: f64 = self.models.get(&key.0).map_or(0.0, |model| model.whole.iter().sum());
         let lately = self.lately.get(&key).into_iter().flatten().fold(0.0, |rate, day| rate + 0.3 * (day - rate));
         let ever = (reports + 1_000.0 * self.rule.parameter("prior_per_day")) / (days + 1_000.0);
-        ever.max(lately)
+        ever.max(reports / days.max(1.0)).max(lately)
     }
 
     fn close_hour(&mut self, now_ms: i64, locks: &[Lock]) {
@@ -119,14 +127,15 @@ impl Slow<'_> {
         };
         let reporters: BTreeMap<Key, (bool, f64)> = reporters.iter().map(is_common).collect();
         for (&device, lock) in &mut self.locks {
+            let days = lock.days();
             for (word, code) in &mut lock.codes {
                 let Some(record) = code.reported.take() else { continue };
                 let (is_common, per_day) = reporters[&(locks[device.0 as usize].labels.model, *word)];
                 if is_common {
                     continue;
                 }
-                weigh(self.rule, code, per_day, lock.days, record, now_ms);
-                self.found.extend(judge(self.rule, code, per_day, lock.days, now_ms).map(|(since_ms, numbers)| {
+                weigh(self.rule, code, per_day, days, record, now_ms);
+                self.found.extend(judge(self.rule, code, per_day, days, now_ms).map(|(since_ms, numbers)| {
                     let records: Vec<RecordRef> = code.departure().iter().map(|weighed| weighed.record).collect();
                     Found::of(self.stream, device, now_ms, since_ms, numbers, &shown(&records))
                 }));
@@ -137,11 +146,14 @@ impl Slow<'_> {
     fn close_day(&mut self, now_ms: i64, locks: &[Lock]) {
         let heard = |lock: &Lock| now_ms - lock.heard_ms < DAY_MS;
         for (device, lock) in (0..).map(DeviceIx).zip(locks) {
-            self.locks.entry(device).or_default().days += f64::from(u8::from(heard(lock)));
+            self.locks.entry(device).or_default().days_heard += f64::from(u8::from(heard(lock)));
             self.models.entry(lock.labels.model).or_default();
         }
         for (&name, model) in &mut self.models {
-            model.locks.push(locks.iter().filter(|lock| lock.labels.model == name && heard(lock)).count() as f64);
+            let heard = || (0..).map(DeviceIx).zip(locks).filter(|(_, lock)| lock.labels.model == name && heard(lock));
+            let was_there = |(device, _): &(DeviceIx, &Lock)| self.locks[device].days_heard > 1.0;
+            model.locks.push(heard().count() as f64);
+            model.whole.push(heard().filter(was_there).count() as f64);
         }
         for (key, hours) in &self.hours {
             let today: f64 = hours.iter().filter(|(end_ms, _)| *end_ms > self.day_ms).map(|(_, count)| count).sum();
