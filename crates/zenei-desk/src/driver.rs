@@ -184,10 +184,10 @@ fn append(txn: &Txn<'_>, event: &Event) -> Result<(), TakeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::anomaly;
     use zenei_detect::{Anomaly, Decision, DecisionReason};
     use zenei_incident::Status;
     use zenei_incident::event::StatusChanged;
+    use zenei_kit::anomaly;
 
     const NOW: EngineTime = EngineTime(1_000_000);
 
@@ -207,7 +207,16 @@ mod tests {
     #[test]
     fn a_finding_is_kept_with_what_follows_from_it() {
         let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
-        let taken = driver.take(NOW, &found(&[anomaly("A", 1), anomaly("A", 2), anomaly("B", 3)])).unwrap();
+        let taken = driver
+            .take(
+                NOW,
+                &found(&[
+                    anomaly("motor-effort", "A", 1),
+                    anomaly("motor-effort", "A", 2),
+                    anomaly("motor-effort", "B", 3),
+                ]),
+            )
+            .unwrap();
         assert_eq!((taken.anomalies, taken.events, taken.decisions, taken.opened.len()), (3, 3, 1, 2));
         assert_eq!(stored(&driver), (3, 3, 1));
         assert_eq!(driver.control().decisions().unwrap()[0].reason, DecisionReason::AlreadyOpen);
@@ -216,7 +225,7 @@ mod tests {
     #[test]
     fn what_was_not_confirmed_at_first_is_once_it_is_told_again_with_more() {
         let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
-        let later = Anomaly { window_ms: 1_000, at: EngineTime(2_000), ..anomaly("A", 1) };
+        let later = Anomaly { window_ms: 1_000, at: EngineTime(2_000), ..anomaly("motor-effort", "A", 1) };
         let thin = Anomaly { at: EngineTime(1_000), evidence: later.evidence[..1].to_vec(), ..later.clone() };
         let taken = driver.take(NOW, &found(std::slice::from_ref(&thin))).unwrap();
         assert_eq!((taken.anomalies, taken.events, taken.decisions), (1, 0, 1));
@@ -235,7 +244,8 @@ mod tests {
     fn findings_that_come_again_change_nothing_also_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sqlite");
-        let findings = found(&[anomaly("A", 1), anomaly("A", 2), anomaly("B", 3)]);
+        let findings =
+            found(&[anomaly("motor-effort", "A", 1), anomaly("motor-effort", "A", 2), anomaly("motor-effort", "B", 3)]);
         let mut driver = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
         driver.take(NOW, &findings).unwrap();
         let before = (stored(&driver), driver.incidents().read().clone());
@@ -250,11 +260,11 @@ mod tests {
     #[test]
     fn an_operators_event_is_kept_and_what_comes_back_opens_anew() {
         let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
-        let first = driver.take(NOW, &found(&[anomaly("A", 1)])).unwrap().opened[0];
+        let first = driver.take(NOW, &found(&[anomaly("motor-effort", "A", 1)])).unwrap().opened[0];
         driver.add(first, NOW, resolve()).unwrap();
         assert!(matches!(driver.add(first, NOW, resolve()), Err(TakeError::Log(_))));
         assert!(matches!(driver.add(Id(1), NOW, resolve()), Err(TakeError::Log(_))));
-        let second = driver.take(NOW, &found(&[anomaly("A", 2)])).unwrap().opened[0];
+        let second = driver.take(NOW, &found(&[anomaly("motor-effort", "A", 2)])).unwrap().opened[0];
         let book = load(driver.control(), driver.opening()).unwrap();
         assert_eq!(book.incident(second).and_then(|incident| incident.recurs_of), Some(first));
         assert_eq!(book, *driver.incidents().read());
@@ -265,10 +275,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sqlite");
         let mut writer = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
-        writer.take(NOW, &found(&[anomaly("A", 1)])).unwrap();
+        writer.take(NOW, &found(&[anomaly("motor-effort", "A", 1)])).unwrap();
         let mut reader = DeskDriver::open(Control::open_read_only(&path).unwrap()).unwrap();
         let before = reader.incidents().read().clone();
-        assert!(matches!(reader.take(NOW, &found(&[anomaly("B", 2)])), Err(TakeError::Control(_))));
+        assert!(matches!(reader.take(NOW, &found(&[anomaly("motor-effort", "B", 2)])), Err(TakeError::Control(_))));
         assert_eq!(*reader.incidents().read(), before);
     }
 
@@ -277,18 +287,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sqlite");
         let mut one = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
-        one.take(NOW, &found(&[anomaly("A", 1)])).unwrap();
+        one.take(NOW, &found(&[anomaly("motor-effort", "A", 1)])).unwrap();
         let mut two = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
-        one.take(NOW, &found(&[anomaly("A", 2)])).unwrap();
+        one.take(NOW, &found(&[anomaly("motor-effort", "A", 2)])).unwrap();
         let before = (stored(&two), two.incidents().read().clone());
-        let failed = two.take(NOW, &found(&[anomaly("B", 3), anomaly("A", 4)]));
+        let failed = two.take(NOW, &found(&[anomaly("motor-effort", "B", 3), anomaly("motor-effort", "A", 4)]));
         assert!(matches!(failed, Err(TakeError::Diverged { seq: 1, .. })));
         assert_eq!((stored(&two), two.incidents().read().clone()), before);
     }
 
     #[test]
     fn how_findings_are_split_into_calls_changes_nothing() {
-        let all: Vec<Anomaly> = (1..30).map(|at_s| anomaly(["A", "B", "C"][at_s % 3], at_s as i64)).collect();
+        let all: Vec<Anomaly> =
+            (1..30).map(|at_s| anomaly("motor-effort", ["A", "B", "C"][at_s % 3], at_s as i64)).collect();
         let run = |size: usize| {
             let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
             for part in all.chunks(size) {
@@ -312,7 +323,7 @@ mod tests {
     #[test]
     fn engine_decisions_are_kept_once_and_by_time_among_those_of_the_casebook() {
         let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
-        let first = anomaly("A", 1);
+        let first = anomaly("motor-effort", "A", 1);
         let decision = |at_s: i64, threshold: f64| Decision {
             at: EngineTime(at_s * 1_000),
             rule: first.rule.clone(),
@@ -325,7 +336,7 @@ mod tests {
             why: "the rise is below what matters".into(),
         };
         let decisions = vec![decision(0, 380.0), decision(3, f64::NAN)];
-        let findings = Findings { anomalies: vec![first.clone(), anomaly("A", 2)], decisions };
+        let findings = Findings { anomalies: vec![first.clone(), anomaly("motor-effort", "A", 2)], decisions };
         assert_eq!(driver.take(NOW, &findings).unwrap().decisions, 3);
         assert_eq!(driver.take(NOW, &findings).unwrap().decisions, 0);
         let kept: Vec<i64> = driver.control().decisions().unwrap().iter().map(|kept| kept.at.ms() / 1_000).collect();
@@ -335,7 +346,7 @@ mod tests {
     #[test]
     fn numbers_that_json_has_not_can_be_read_back() {
         let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
-        let mut odd = anomaly("A", 1);
+        let mut odd = anomaly("motor-effort", "A", 1);
         (odd.value, odd.baseline) = (f64::INFINITY, f64::NAN);
         driver.take(NOW, &found(&[odd])).unwrap();
         assert_eq!(driver.control().anomalies().unwrap()[0].value, f64::MAX);

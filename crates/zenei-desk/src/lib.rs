@@ -7,8 +7,6 @@
 pub mod driver;
 pub mod http;
 pub mod incidents;
-#[cfg(test)]
-mod samples;
 pub mod tail;
 
 pub use driver::{DeskDriver, OpenError, TakeError, Taken};

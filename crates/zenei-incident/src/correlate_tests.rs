@@ -1,11 +1,11 @@
 //! What the casebook decides: a timeline of findings in, a timeline of events and decisions out; and its properties.
 use super::*;
 use crate::event::{Completed, Judged, StatusChanged, TelemetryRecovered};
-use crate::wording::tests::anomaly;
 use crate::{Status, Verdict};
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use zenei_detect::{Component, Domain, Evidence, Scope, Urgency};
+use zenei_kit::anomaly;
 
 /// A finding from one line: `at_s rule scope=value domain/component urgency locks`, for example `60 motor device=A hardware/motor high A`.
 fn finding(line: &str) -> Anomaly {

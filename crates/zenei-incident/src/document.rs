@@ -120,9 +120,9 @@ pub fn decision_line(decision: &Decision) -> Result<String, serde_json::Error> {
 mod tests {
     use super::*;
     use crate::Casebook;
-    use crate::wording::tests::anomaly;
     use expect_test::{Expect, expect};
     use zenei_detect::ScopeKind;
+    use zenei_kit::anomaly;
 
     fn check(found: Result<String, serde_json::Error>, expected: Expect) {
         expected.assert_eq(&found.unwrap());

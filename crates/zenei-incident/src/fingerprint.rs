@@ -42,8 +42,8 @@ pub fn incident_id(fingerprint: Id, scope: &Scope, first: &Evidence) -> Id {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wording::tests::anomaly;
     use zenei_detect::{Domain, ScopeKind};
+    use zenei_kit::anomaly;
 
     #[test]
     fn the_encoding_is_the_documented_one() {

@@ -338,7 +338,7 @@ mod tests {
     use crate::event::{
         Completed, EvidenceAdded, Judged, Note, PostmortemHeld, StatusChanged, TelemetryRecovered, TempFixDone,
     };
-    use crate::wording::tests::anomaly;
+    use zenei_kit::anomaly;
 
     const AT: EngineTime = EngineTime(1_000);
 

@@ -132,7 +132,7 @@ fn inquiry([id, received_at, customer, device_id, urgency, text]: [&str; 6]) -> 
 mod tests {
     use super::*;
     use crate::Casebook;
-    use crate::wording::tests::anomaly;
+    use zenei_kit::anomaly;
 
     const DAY_S: i64 = 86_400;
 

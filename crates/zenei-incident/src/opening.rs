@@ -89,7 +89,7 @@ fn span_ms(anomaly: &Anomaly) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wording::tests::anomaly;
+    use zenei_kit::anomaly;
 
     fn check(urgency: Urgency, records: usize, window_ms: i64, expected: Result<(), &str>) {
         let mut finding = anomaly("motor_effort", "A", 5);

@@ -84,9 +84,10 @@ fn in_order(findings: &Findings) -> Vec<Candidate<'_>> {
 mod tests {
     use super::*;
     use crate::correlate::Casebook;
-    use crate::wording::tests::anomaly;
+
     use std::collections::HashSet;
     use zenei_detect::DecisionReason;
+    use zenei_kit::anomaly;
     use zenei_wire::EngineTime;
 
     /// A casebook, and the ids that a store would know.

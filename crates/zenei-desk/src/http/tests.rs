@@ -1,11 +1,11 @@
 //! The server as a client sees it: bytes in, bytes out, over a socket.
 use super::*;
 use crate::DeskDriver;
-use crate::samples::anomaly;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use zenei_detect::Findings;
+use zenei_kit::anomaly;
 use zenei_store::control::Control;
 use zenei_store::{DropReason, Source};
 use zenei_wire::{EngineTime, Reason};
@@ -78,7 +78,7 @@ async fn health_is_told_apart_from_readiness() {
 #[tokio::test]
 async fn metrics_have_the_contracts_names_line_by_line() {
     let mut running = running().await;
-    take(&mut running, vec![anomaly("A", 1), anomaly("B", 2)]);
+    take(&mut running, vec![anomaly("motor-effort", "A", 1), anomaly("motor-effort", "B", 2)]);
     running.ledger.send_modify(|ledger| {
         ledger.receive(Source::Mqtt, 12);
         (ledger.pending, ledger.stored, ledger.duplicate, ledger.spool_bytes) = (3, 5, 2, 4_096);
@@ -144,7 +144,7 @@ async fn what_a_remote_store_has_is_shown_beside_the_ledger_which_still_adds_up(
 async fn incidents_are_listed_newest_first_and_filtered() {
     let mut running = running().await;
     check(running.address, "/api/v1/incidents", 200, r#"{"incidents":[]}"#).await;
-    let opened = take(&mut running, vec![anomaly("A", 1), anomaly("B", 2)]);
+    let opened = take(&mut running, vec![anomaly("motor-effort", "A", 1), anomaly("motor-effort", "B", 2)]);
     let (_, body) = ask(running.address, "GET", "/api/v1/incidents?status=detected&urgency=high").await;
     let found: serde_json::Value = serde_json::from_str(&body).unwrap();
     let ids: Vec<&str> = found["incidents"].as_array().unwrap().iter().filter_map(|line| line["id"].as_str()).collect();
@@ -159,7 +159,7 @@ async fn incidents_are_listed_newest_first_and_filtered() {
 #[tokio::test]
 async fn an_incident_is_shown_with_its_evidence_by_either_form_of_its_id() {
     let mut running = running().await;
-    let id = take(&mut running, vec![anomaly("A", 1)])[0];
+    let id = take(&mut running, vec![anomaly("motor-effort", "A", 1)])[0];
     for path in [format!("/api/v1/incidents/{id}"), format!("/api/v1/incidents/zenei-{id}")] {
         let (_, body) = ask(running.address, "GET", &path).await;
         let found: serde_json::Value = serde_json::from_str(&body).unwrap();

@@ -1,33 +1,10 @@
 //! What the control database promises.
 use super::*;
 use crate::spool::Source;
-use zenei_detect::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind, Urgency};
+use zenei_detect::{Anomaly, Decision, DecisionReason, Scope, ScopeKind};
 
-fn anomaly(seq: u32) -> Anomaly {
-    let scope = Scope { kind: ScopeKind::Device, value: "BL1".into() };
-    let first = Evidence { device_id: "BL1".into(), boot: 1, seq, ts_ms: 5 };
-    Anomaly {
-        id: Anomaly::identify("motor_wear", 1, &scope, &first),
-        at: EngineTime(7),
-        device_id: Some("BL1".into()),
-        rule: "motor_wear".into(),
-        rule_version: 1,
-        domain: Domain::Hardware,
-        component: Component::Motor,
-        value: 1.1,
-        baseline: 0.1,
-        threshold: 1.0,
-        unit: "mA".into(),
-        window_ms: 1000,
-        scope,
-        evidence: vec![first],
-        urgency: Urgency::Low,
-        confidence: 0.3,
-        why: "current rises".into(),
-        title: "The motor's effort rises".into(),
-        owner: "hardware".into(),
-        runbook: "Look at the gear.".into(),
-    }
+fn found() -> Anomaly {
+    zenei_kit::anomaly("motor_wear", "BL1", 7)
 }
 
 fn decision(value: f64) -> Decision {
@@ -68,7 +45,7 @@ fn all_of_a_transaction_is_there_after_its_commit_and_nothing_without() {
     let mut control = Control::open(&path).unwrap();
     assert_eq!(control.checkpoint().unwrap(), None);
     let write = |txn: &Txn<'_>| {
-        txn.insert_anomaly(&anomaly(1)).unwrap();
+        txn.insert_anomaly(&found()).unwrap();
         txn.append_event(&event(1, 0)).unwrap();
         txn.enqueue(&outbox_row(1, 0)).unwrap();
         txn.checkpoint(&checkpoint(5)).unwrap();
@@ -83,8 +60,8 @@ fn all_of_a_transaction_is_there_after_its_commit_and_nothing_without() {
     drop(control);
     let control = Control::open(&path).unwrap();
     assert_eq!(control.checkpoint().unwrap(), Some(checkpoint(5)));
-    assert_eq!(control.anomalies().unwrap(), [anomaly(1)]);
-    assert_eq!(control.anomaly(anomaly(1).id).unwrap(), Some(anomaly(1)));
+    assert_eq!(control.anomalies().unwrap(), [found()]);
+    assert_eq!(control.anomaly(found().id).unwrap(), Some(found()));
     assert_eq!(control.events().unwrap(), [event(1, 0)]);
     assert_eq!(control.undelivered().unwrap(), [outbox_row(1, 0)]);
 }
@@ -93,12 +70,12 @@ fn all_of_a_transaction_is_there_after_its_commit_and_nothing_without() {
 fn an_anomaly_that_was_kept_without_the_rules_words_is_readable() {
     let mut control = Control::in_memory().unwrap();
     let txn = control.begin().unwrap();
-    assert!(txn.insert_anomaly(&anomaly(1)).unwrap());
+    assert!(txn.insert_anomaly(&found()).unwrap());
     let remove = "UPDATE anomaly SET body = json_remove(body, '$.title', '$.owner', '$.runbook')";
     assert_eq!(txn.inner.execute(remove, []).unwrap(), 1);
     txn.commit().unwrap();
     let (title, owner, runbook) = (String::new(), String::new(), String::new());
-    assert_eq!(control.anomalies().unwrap(), [Anomaly { title, owner, runbook, ..anomaly(1) }]);
+    assert_eq!(control.anomalies().unwrap(), [Anomaly { title, owner, runbook, ..found() }]);
 }
 
 #[test]
@@ -106,7 +83,7 @@ fn writing_again_what_is_known_changes_nothing() {
     let mut control = Control::in_memory().unwrap();
     for new in [true, false] {
         let txn = control.begin().unwrap();
-        assert_eq!(txn.insert_anomaly(&anomaly(1)).unwrap(), new);
+        assert_eq!(txn.insert_anomaly(&found()).unwrap(), new);
         assert_eq!(txn.insert_decision(&decision(0.5)).unwrap(), new);
         assert_eq!(txn.append_event(&event(1, 0)).unwrap(), new);
         assert_eq!(txn.append_event(&event(1, 1)).unwrap(), new);

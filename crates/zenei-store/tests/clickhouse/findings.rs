@@ -1,9 +1,7 @@
 //! What a desk found is in ClickHouse once, however often it is sent, and comes again, without the name, after a lock was forgotten.
 use super::ground::{Ground, NOON_MS};
 use std::collections::BTreeMap;
-use zenei_detect::{
-    Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Registration, Scope, ScopeKind, Urgency,
-};
+use zenei_detect::{Anomaly, Decision, DecisionReason, Evidence, Registration, Scope, ScopeKind};
 use zenei_store::clickhouse::{
     Ended, FindingsShipper, Go, Server, ServerAddress, Timeouts, count_naming, erase, ship_findings_anew,
 };
@@ -14,30 +12,11 @@ use zenei_wire::{EngineTime, Id};
 const TABLES: [&str; 5] = ["anomaly", "decision", "incident_event", "inquiry", "registry"];
 
 fn anomaly(device: &str, seq: u32) -> Anomaly {
-    let scope = Scope { kind: ScopeKind::Device, value: device.into() };
-    let first = Evidence { device_id: device.into(), boot: 1, seq, ts_ms: NOON_MS };
-    Anomaly {
-        id: Anomaly::identify("motor-effort", 1, &scope, &first),
-        at: EngineTime(NOON_MS + i64::from(seq)),
-        device_id: Some(device.into()),
-        rule: "motor-effort".into(),
-        rule_version: 1,
-        domain: Domain::Hardware,
-        component: Component::Motor,
-        value: 1.5,
-        baseline: 0.1,
-        threshold: 1.0,
-        unit: "mC".into(),
-        window_ms: 1000,
-        scope,
-        evidence: vec![first.clone(), Evidence { seq: seq + 1, ..first }],
-        urgency: Urgency::Low,
-        confidence: 0.3,
-        why: format!("lock {device} is slow"),
-        title: "The motor's effort rises".into(),
-        owner: "hardware".into(),
-        runbook: "Look at the gear.".into(),
-    }
+    let mut anomaly = zenei_kit::anomaly("motor-effort", device, NOON_MS / 1_000);
+    anomaly.at = EngineTime(NOON_MS + i64::from(seq));
+    anomaly.evidence =
+        [seq, seq + 1].map(|seq| Evidence { device_id: device.into(), boot: 1, seq, ts_ms: NOON_MS }).into();
+    Anomaly { value: 1.5, unit: "mC".into(), why: format!("lock {device} is slow"), ..anomaly }
 }
 
 fn decision(device: &str) -> Decision {

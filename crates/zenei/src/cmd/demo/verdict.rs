@@ -109,7 +109,7 @@ fn wrong(truth: &Truth, incidents: &[&Incident]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zenei_detect::{Anomaly, Component, Domain, Evidence, Findings, Scope, ScopeKind, Urgency};
+    use zenei_detect::{Anomaly, Component, Findings};
     use zenei_incident::{ApplyError, Casebook};
 
     fn truth(lock: &str) -> Truth {
@@ -120,38 +120,16 @@ mod tests {
             component: Some("gear".into()),
             scope: firmware_sim::Scope { kind: "device".into(), value: lock.into() },
             devices: vec![lock.into()],
-            onset_ms: 1_000,
-            detectable_ms: Some(2_000),
-            customer_ms: Some(9_000),
-            end_ms: 10_000,
+            onset_ms: 1_000_000,
+            detectable_ms: Some(2_000_000),
+            customer_ms: Some(9_000_000),
+            end_ms: 10_000_000,
         }
     }
 
-    fn anomaly(lock: &str, at_ms: i64, rule: &str) -> Anomaly {
-        let evidence = |seq| Evidence { device_id: lock.into(), boot: 1, seq, ts_ms: at_ms };
-        let scope = Scope { kind: ScopeKind::Device, value: lock.into() };
-        Anomaly {
-            id: Anomaly::identify(rule, 1, &scope, &evidence(0)),
-            at: EngineTime(at_ms),
-            device_id: Some(lock.into()),
-            rule: rule.into(),
-            rule_version: 1,
-            domain: Domain::Hardware,
-            component: if rule == "motor" { Component::Gear } else { Component::Battery },
-            value: 2.0,
-            baseline: 1.0,
-            threshold: 1.5,
-            unit: "mC".into(),
-            window_ms: 86_400_000,
-            scope,
-            evidence: (0..8).map(evidence).collect(),
-            urgency: Urgency::High,
-            confidence: 0.9,
-            why: "more than it was".into(),
-            title: "The motor's effort rises".into(),
-            owner: "hardware".into(),
-            runbook: "Look at the gear.".into(),
-        }
+    fn anomaly(lock: &str, at_s: i64, rule: &str) -> Anomaly {
+        let component = if rule == "motor" { Component::Gear } else { Component::Battery };
+        Anomaly { component, ..zenei_kit::anomaly(rule, lock, at_s) }
     }
 
     /// What is wrong where H1 was seeded on lock A and these were found.

@@ -1,0 +1,11 @@
+//! Tools that the tests of several crates share.
+//!
+//! This crate answers: which random numbers, which MQTT bytes, which finding and which way to run a program do tests
+//! use? It must not know what is tested, and no product code may depend on it. Called by tests alone.
+mod dice;
+#[cfg(feature = "finding")]
+mod finding;
+
+pub use dice::{Dice, scattered};
+#[cfg(feature = "finding")]
+pub use finding::anomaly;
