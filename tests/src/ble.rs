@@ -1,11 +1,11 @@
 //! What a lock says over the air, through `zenei run`: a stand-in for BlueZ on a private D-Bus, encrypted and plain advertisements, forged and replayed ones, kill -9.
-use crate::bound::within;
 use crate::daemon::{Daemon, Site};
 use crate::program::{lines, run, succeed};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::time::Duration;
 use zenei_bluez::{FakeBlueZ, PrivateBus};
+use zenei_kit::bound::within;
 use zenei_wire::bthome::{Address, BindKey, Reading, Set, plain, sealed};
 use zenei_wire::{Adv, CentiCelsius, LockState, Milliamps, Millivolts, Percent};
 
@@ -279,7 +279,7 @@ fn without_bluez_run_goes_on_says_so_and_hears_once_it_is_there() {
         (ended.code, line)
     };
     let (code, line) = doctor(&bus);
-    assert!(code == Some(69) && line.starts_with("fail") && line.contains("start bluetoothd"), "{line}");
+    assert!(code == 69 && line.starts_with("fail") && line.contains("start bluetoothd"), "{line}");
     let bluez = FakeBlueZ::start(&bus).expect("the bus takes a service");
     let air = Air { bus, bluez, site: Site { folder: site.folder, config: site.config } };
     wait(&daemon, "zenei_ble_scanning", 1);

@@ -1,12 +1,12 @@
 //! A mosquitto of its own for a test, and a `zenei run` that hears from it. Knows how Debian's mosquitto is configured and nothing of what goes through
 //! it. Called by the tests over a real broker.
-use crate::bound::within;
 use crate::daemon::{Daemon, Site};
-use crate::mqtt_client::Client;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use zenei_kit::bound::within;
+use zenei_kit::mqtt::Client;
 
 /// Where Debian puts it.
 const MOSQUITTO: &str = "/usr/sbin/mosquitto";

@@ -1,9 +1,7 @@
 //! Does the command line keep what the interfaces promise to programs: exit codes, where a mistake stands, the fields and the order of records, a closed pipe,
 //! the paths of HTTP?
-use crate::bound::within;
 use crate::daemon::Site;
 use crate::metrics::get;
-use crate::mqtt_client::Client;
 use crate::program::{end_of, lines, run, simulator, succeed, zenei};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -11,11 +9,13 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
+use zenei_kit::bound::within;
+use zenei_kit::mqtt::Client;
 
 /// How long a single short step may take on a busy machine. A guess.
 const STEP_WITHIN: Duration = Duration::from_secs(30);
 
-fn code(words: &[&str]) -> (Option<i32>, String) {
+fn code(words: &[&str]) -> (i32, String) {
     let ended = run(&mut zenei(words));
     (ended.code, ended.stderr)
 }
@@ -24,13 +24,13 @@ fn code(words: &[&str]) -> (Option<i32>, String) {
 fn an_option_that_is_not_known_is_a_mistake_of_usage() {
     for words in [&["run", "--colour"][..], &["replay"], &["demo", "--seed", "x"], &["fly"], &[], &["bench", "nab"]] {
         let (code, said) = code(words);
-        assert_eq!(code, Some(2), "{words:?}: {said}");
+        assert_eq!(code, 2, "{words:?}: {said}");
         assert!(!said.is_empty(), "{words:?} says nothing");
     }
     for words in [&["--help"][..], &["--version"], &["run", "--help"], &["config", "init"], &["config", "schema"]] {
-        assert_eq!(code(words).0, Some(0), "{words:?}");
+        assert_eq!(code(words).0, 0, "{words:?}");
     }
-    assert_eq!(run(&mut simulator(["run", "--colour"])).code, Some(2));
+    assert_eq!(run(&mut simulator(["run", "--colour"])).code, 2);
 }
 
 #[test]
@@ -45,15 +45,15 @@ fn a_mistake_in_a_configuration_is_told_with_file_line_and_key() {
         let site = Site::new(section);
         for words in [&["config", "check"][..], &["run"], &["doctor"]] {
             let ended = run(&mut site.zenei(words));
-            assert_eq!(ended.code, Some(78), "{section}, {words:?}: {}", ended.stderr);
+            assert_eq!(ended.code, 78, "{section}, {words:?}: {}", ended.stderr);
             let place = format!("zenei.toml:{line}");
             assert!(ended.stderr.contains(&place) && ended.stderr.contains(key), "no {place} {key}: {}", ended.stderr);
         }
     }
     let ended = run(&mut zenei(["config", "check", "--config", "/nowhere/zenei.toml"]));
-    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    assert_eq!(ended.code, 78, "{}", ended.stderr);
     let good = Site::with_ingress();
-    assert_eq!(run(&mut good.zenei(&["config", "check"])).code, Some(0));
+    assert_eq!(run(&mut good.zenei(&["config", "check"])).code, 0);
 }
 
 #[test]
@@ -61,15 +61,15 @@ fn an_unreachable_broker_is_found_by_doctor_and_by_no_check_of_the_configuration
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap();
     let site = Site::new(&format!("[mqtt]\nurl = 'mqtt://{address}'"));
-    assert_eq!(run(&mut site.zenei(&["doctor"])).code, Some(0), "somebody listens there");
+    assert_eq!(run(&mut site.zenei(&["doctor"])).code, 0, "somebody listens there");
     drop(taken);
     let ended = run(&mut site.zenei(&["doctor"]));
-    assert_eq!(ended.code, Some(69), "{}", ended.stderr);
+    assert_eq!(ended.code, 69, "{}", ended.stderr);
     assert!(ended.stdout.contains(&address.to_string()), "{}", ended.stdout);
-    assert_eq!(run(&mut site.zenei(&["config", "check"])).code, Some(0));
+    assert_eq!(run(&mut site.zenei(&["config", "check"])).code, 0);
     let ended =
         run(simulator(["run", "--days", "1", "--locks", "20", "--reconnects", "0", "--mqtt"]).arg(address.to_string()));
-    assert_eq!(ended.code, Some(69), "{}", ended.stderr);
+    assert_eq!(ended.code, 69, "{}", ended.stderr);
 }
 
 /// A site with a thousand records of each of some locks, published in arrays; the daemon has ended.
@@ -130,7 +130,7 @@ fn a_reader_that_goes_away_is_no_error() {
     reader.read_line(&mut line).unwrap();
     assert_eq!(lines(&line).len(), 1);
     drop(reader);
-    assert_eq!(end_of(&mut child, STEP_WITHIN), Some(Some(0)));
+    assert_eq!(end_of(&mut child, STEP_WITHIN).and_then(|status| status.code()), Some(0));
     let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
     assert_eq!(said, "");
 }
@@ -141,7 +141,7 @@ fn a_daemon_ends_cleanly_on_both_signals_and_lets_nobody_else_into_its_state() {
     for signal in [Signal::TERM, Signal::INT] {
         let daemon = site.start();
         let second = run(&mut site.zenei(&["run"]));
-        assert_eq!(second.code, Some(1), "{}", second.stderr);
+        assert_eq!(second.code, 1, "{}", second.stderr);
         // A hub that stays connected does not hold up the end.
         let hub = Client::connect(daemon.ingress(), "hub").unwrap();
         assert_eq!(daemon.end_within(signal, STEP_WITHIN), Some(0));

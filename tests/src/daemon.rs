@@ -1,6 +1,5 @@
 //! A `zenei run` (or another program that tells where it listens), started, asked, killed or ended. Knows what interfaces say about its output and its HTTP
 //! addresses, and nothing of what it does. Called by the end-to-end tests.
-use crate::bound::Deadline;
 use crate::metrics::Metrics;
 use crate::program::{end_of, zenei};
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
+use zenei_kit::bound::Deadline;
 
 /// How long a daemon may take until it says that it listens; recovery from a large spool on a busy machine included. A guess.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -172,13 +172,13 @@ impl Daemon {
     pub(crate) fn end_within(mut self, signal: Signal, bound: Duration) -> Option<i32> {
         kill_process(Pid::from_child(&self.child), signal).expect("a child can be sent a signal");
         let code = end_of(&mut self.child, bound);
-        code.unwrap_or_else(|| panic!("did not end within {bound:?} of {signal:?}: {}", self.log()))
+        code.unwrap_or_else(|| panic!("did not end within {bound:?} of {signal:?}: {}", self.log())).code()
     }
 
     /// Waits for its end, which must come within `bound` without being asked for; gives the exit code.
     pub(crate) fn ended_within(mut self, bound: Duration) -> Option<i32> {
         let code = end_of(&mut self.child, bound);
-        code.unwrap_or_else(|| panic!("did not end within {bound:?}: {}", self.log()))
+        code.unwrap_or_else(|| panic!("did not end within {bound:?}: {}", self.log())).code()
     }
 
     /// Asks for the end and demands that it is a clean one.

@@ -1,12 +1,12 @@
 //! Does what can't be read become a dead letter with its reason, without harm to its neighbours and without a stop of the stream? Publishes every reason that
 //! a publisher can cause, and what is no record at all.
-use crate::bound::within;
 use crate::daemon::{Daemon, Site};
 use crate::fleet::listed;
 use crate::metrics::Metrics;
-use crate::mqtt_client::{Client, Packet};
 use crate::program::succeed;
 use std::time::Duration;
+use zenei_kit::bound::within;
+use zenei_kit::mqtt::{Client, Packet};
 
 /// How long what was published may take to be counted; a guess for a busy machine.
 const COUNTED_WITHIN: Duration = Duration::from_secs(30);

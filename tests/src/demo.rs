@@ -27,8 +27,8 @@ fn the_demo_finds_what_was_seeded_and_nothing_else() {
         let ended = run_within(&mut zenei(["demo", "--once", "--json", "--seed", &seed.to_string()]), ONCE_WITHIN);
         let said = lines(&ended.stdout);
         let result = said.iter().find_map(|line| line.get("result"));
-        if ended.code != Some(0) {
-            failed.push(format!("seed {seed} ended with {:?}: {} {result:?}", ended.code, ended.stderr));
+        if ended.code != 0 {
+            failed.push(format!("seed {seed} ended with {}: {} {result:?}", ended.code, ended.stderr));
             continue;
         }
         let result = result.unwrap_or_else(|| panic!("no result: {}", ended.stdout));

@@ -1,9 +1,6 @@
 //! What does a daemon hear under load, and what did it acknowledge? Hubs that publish at once, go on over broken connections, send again what has no
 //! PUBACK, and count what they said of each lock. Must not know why a connection breaks. Called by the tests of kills and outages.
-use crate::bound::{Deadline, look_again};
 use crate::fleet::Key;
-use crate::mqtt_client::{Client, Packet, Publish};
-use crate::random::Random;
 use crate::stopwatch::Stopwatch;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -12,6 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use zenei_kit::Dice;
+use zenei_kit::bound::{Deadline, look_again};
+use zenei_kit::mqtt::{Client, Packet, Publish};
 
 /// How long a hub waits for any PUBACK on a busy machine, restarts included. A guess.
 const IDLE_WITHIN: Duration = Duration::from_secs(60);
@@ -153,7 +153,7 @@ impl InFlight {
 struct Hub {
     number: usize,
     shared: Arc<Shared>,
-    random: Random,
+    dice: Dice,
     window: usize,
     records_per_s: Option<f64>,
     /// Records that were due and are never said.
@@ -174,7 +174,7 @@ impl Hub {
         Self {
             number,
             shared: Arc::clone(shared),
-            random: Random(load.seed.wrapping_mul(1_000).wrapping_add(number as u64)),
+            dice: Dice(load.seed.wrapping_mul(1_000).wrapping_add(number as u64)),
             window: load.window,
             records_per_s: load.records_per_s.map(|per_s| per_s as f64 / load.hubs as f64),
             forgone: 0.0,
@@ -255,9 +255,9 @@ impl Hub {
 
     /// A new message: mostly one record, at times what a lock kept while it was offline.
     fn say(&mut self) {
-        let number = self.random.below(self.locks.len() as u64) as usize;
-        let kind = ["state", "state", "op", "error"][self.random.below(4) as usize];
-        let count = if self.random.below(40) == 0 { 1 + self.random.below(9) as u32 } else { 1 };
+        let number = self.dice.below(self.locks.len() as u64) as usize;
+        let kind = ["state", "state", "op", "error"][self.dice.below(4) as usize];
+        let count = if self.dice.below(40) == 0 { 1 + self.dice.below(9) as u32 } else { 1 };
         let is_weak = self.number == 0 && number < self.shared.weak.load(Ordering::SeqCst);
         let battery_min_mv = if is_weak { 2380 } else { 2610 };
         let lock = &mut self.locks[number];

@@ -1,7 +1,6 @@
 //! Tests of the whole: one binary, so that they link once. Each question is a module of its own.
 mod between;
 mod ble;
-mod bound;
 mod broker;
 mod clickhouse;
 mod contract;
@@ -16,10 +15,8 @@ mod layering;
 mod many_gateways;
 mod metrics;
 mod mosquitto;
-mod mqtt_client;
 mod output_contract;
 mod program;
-mod random;
 mod replay;
 mod repository;
 mod ship_forget;

@@ -1,14 +1,14 @@
 //! Does a PUBACK mean durable, and does a killed daemon go on without losing or doubling a record? Kills `zenei run` under load by SIGKILL, again and
 //! again over one state directory. The negative control acknowledges before it writes, and must be seen to lose. `ZENEI_KILLS=200` kills more often.
-use crate::bound::{Deadline, look_again, within};
 use crate::daemon::{Daemon, Site};
 use crate::fleet::{Key, difference, listed};
 use crate::hub::{self, Hubs, Load};
 use crate::program::succeed;
-use crate::random::Random;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+use zenei_kit::Dice;
+use zenei_kit::bound::{Deadline, look_again, within};
 
 /// Kills in one run, where nobody asks for more.
 const KILLS: usize = 20;
@@ -30,11 +30,11 @@ enum Moment {
 
 impl Moment {
     /// The moment of the kill with this number. A seal comes after 10 s or 50,000 rows; three of those are enough to wait for.
-    fn drawn(number: usize, random: &mut Random) -> Self {
+    fn drawn(number: usize, dice: &mut Dice) -> Self {
         match number % 7 {
             6 => Self::Sealing,
-            1 | 4 => Self::Started(Duration::from_millis(random.below(400))),
-            _ => Self::Acks(random.below(6_000)),
+            1 | 4 => Self::Started(Duration::from_millis(dice.below(400))),
+            _ => Self::Acks(dice.below(6_000)),
         }
     }
 
@@ -89,14 +89,14 @@ fn files(folder: &Path) -> usize {
 struct Run {
     site: Site,
     hubs: Hubs,
-    random: Random,
+    dice: Dice,
     unsafe_ack: bool,
 }
 
 impl Run {
     fn new(seed: u64, unsafe_ack: bool) -> Self {
         let hubs = Hubs::start(Load { seed, ..LOAD });
-        Self { site: Site::with_ingress(), hubs, random: Random(seed), unsafe_ack }
+        Self { site: Site::with_ingress(), hubs, dice: Dice(seed), unsafe_ack }
     }
 
     fn spawn(&self) -> Daemon {
@@ -109,7 +109,7 @@ impl Run {
 
     fn kill(&mut self, number: usize) {
         let daemon = self.spawn();
-        let moment = Moment::drawn(number, &mut self.random);
+        let moment = Moment::drawn(number, &mut self.dice);
         let daemon = moment.wait(&self.site, &self.hubs, daemon);
         daemon.kill9();
         self.hubs.speak_to(None);

@@ -1,10 +1,8 @@
 //! Does one desk over many gateways see what one gateway that hears everything sees? One recording goes to two gateways, by site, with one lock in twenty
 //! heard by both; both ship to one engine; a desk with `source = "clickhouse"` detects on what came there. It must open the incidents that a gateway opens
 //! which hears the whole recording itself, and so must a replay of the tables. Where what both heard is not known to be the same, it must not.
-use crate::bound::within;
 use crate::daemon::{Daemon, Site};
 use crate::fleet::{Recording, same_incidents};
-use crate::mqtt_client::{Client, Packet, Publish};
 use crate::program::{lines, succeed, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -12,6 +10,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use zenei_engine::Engine;
+use zenei_kit::bound::within;
+use zenei_kit::mqtt::{Client, Packet, Publish};
 use zenei_store::clickhouse::{Server, ServerAddress, Timeouts};
 use zenei_wire::recording::{Line, parse_line};
 

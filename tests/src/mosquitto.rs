@@ -1,6 +1,5 @@
 //! Does a month of a fleet come through a real broker whole, and does zenei find in it what was seeded, and nothing else, also when it is killed on the way?
 //! Debian's mosquitto between `firmware-sim` and `zenei run --simulated-time`; the same incidents again from the store that it left.
-use crate::bound::within;
 use crate::broker::Broker;
 use crate::daemon::{Daemon, Site};
 use crate::fleet::{Cause, Key, Recording, cause, difference, listed, same_incidents};
@@ -10,6 +9,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::time::Duration;
+use zenei_kit::bound::within;
 
 /// How long the month may take to be published, and again to be processed and sealed; a guess for two busy cores.
 const MONTH_WITHIN: Duration = Duration::from_secs(150);

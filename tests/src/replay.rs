@@ -105,6 +105,6 @@ fn a_line_that_is_none_is_told_with_its_place() {
     std::fs::write(&path, "{\"topic\":\"bitlock/v1/s/d/state\",\"recv_ms\":1,\"payload\":{\"ts\":1}}\nno line\n")
         .unwrap();
     let ended = run(zenei(["replay"]).arg(&path).arg("--out").arg(folder.path().join("out")));
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
     assert!(ended.stderr.contains("broken.ndjson:2"), "{}", ended.stderr);
 }

@@ -1,15 +1,15 @@
 //! Is a lock gone everywhere after `zenei forget`, and is everybody else's record still there? A simulated fleet that is shipped to ClickHouse; the command is
 //! killed at random points before it may end. Must not know what is in a record. Part of the end-to-end tests.
 use crate::between::Spoil;
-use crate::bound::{Deadline, look_again, within};
 use crate::clickhouse::{Ground, shipped_all};
 use crate::program::{lines, run, simulator, succeed};
-use crate::random::Random;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
+use zenei_kit::Dice;
+use zenei_kit::bound::{Deadline, look_again, within};
 use zenei_store::Control;
 
 /// How long shipping may take on a busy machine. A guess.
@@ -79,11 +79,11 @@ fn a_lock_that_is_forgotten_is_gone_from_both_stores_also_after_kills_and_nobody
     let in_table = |table: &str| shipped_before.contains_key(&(device.clone(), table.to_owned()));
     assert!(["record", "operation", "motor_profile", "feed"].into_iter().all(in_table), "{shipped_before:?}");
 
-    let (mut random, mut killed) = (Random(7), 0);
+    let (mut dice, mut killed) = (Dice(7), 0);
     for _ in 0..KILLS {
         let mut command = ground.site.zenei(&["forget", &device]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the command starts");
-        let point = Deadline::after(Duration::from_millis(random.below(KILL_MS_MAX)));
+        let point = Deadline::after(Duration::from_millis(dice.below(KILL_MS_MAX)));
         while !point.is_over() {
             look_again();
         }
@@ -113,7 +113,7 @@ fn a_lock_that_is_forgotten_is_gone_from_both_stores_also_after_kills_and_nobody
     let other = expected.keys().next().expect("others are there").0.clone();
     ground.between.refuse();
     let ended = run(&mut ground.site.zenei(&["forget", &other]));
-    assert_eq!(ended.code, Some(69), "{}", ended.stderr);
+    assert_eq!(ended.code, 69, "{}", ended.stderr);
     assert!(ended.stderr.contains("but not in ClickHouse"), "{}", ended.stderr);
     assert_eq!(shipped(&ground), expected, "nothing was taken out there");
 

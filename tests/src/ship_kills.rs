@@ -3,13 +3,13 @@
 //! a repeated insert count once, and must be seen to double. `ZENEI_SHIP_KILLS=1000` kills more often.
 #![expect(clippy::print_stdout, reason = "figures are shown beside what is asserted")]
 use crate::between::{Inserts, Spoil};
-use crate::bound::{Deadline, look_again, within};
 use crate::clickhouse::{Difference, Ground, TABLES, shipped_all};
 use crate::daemon::Daemon;
 use crate::hub::{Hubs, Load, Lock};
 use crate::program::succeed;
-use crate::random::Random;
 use std::time::Duration;
+use zenei_kit::Dice;
+use zenei_kit::bound::{Deadline, look_again, within};
 
 /// Kills in one run, where nobody asks for more.
 const KILLS: usize = 100;
@@ -42,8 +42,8 @@ enum Moment {
 }
 
 impl Moment {
-    fn drawn(random: &mut Random) -> Self {
-        let mut ms = |bound| Duration::from_millis(random.below(bound));
+    fn drawn(dice: &mut Dice) -> Self {
+        let mut ms = |bound| Duration::from_millis(dice.below(bound));
         let moments = [
             Self::Started(ms(600)),
             Self::Begun(ms(40)),
@@ -52,7 +52,7 @@ impl Moment {
             Self::Unanswered,
             Self::Sealing(ms(30)),
         ];
-        moments[random.below(moments.len() as u64) as usize]
+        moments[dice.below(moments.len() as u64) as usize]
     }
 }
 
@@ -163,8 +163,8 @@ fn kills() -> usize {
 fn kills_between_seal_send_and_checkpoint_lose_and_double_no_row() {
     let Some(run) = Run::new(Spoil::Nothing) else { return };
     let kills = kills();
-    let mut random = Random(1);
-    (0..kills).for_each(|_| run.kill_at(Moment::drawn(&mut random)));
+    let mut dice = Dice(1);
+    (0..kills).for_each(|_| run.kill_at(Moment::drawn(&mut dice)));
     let inserts = run.ground.between.inserts();
     let (_ground, said, difference) = run.settle();
     assert_eq!(difference, Difference::default());
@@ -177,10 +177,10 @@ fn kills_between_seal_send_and_checkpoint_lose_and_double_no_row() {
 fn crashes_of_the_engine_lose_and_double_no_row() {
     let Some(mut run) = Run::new(Spoil::Nothing) else { return };
     let daemon = run.start();
-    let mut random = Random(2);
+    let mut dice = Dice(2);
     let crashes = kills().div_ceil(KILLS_A_CRASH);
     for number in 0..crashes {
-        let after = Duration::from_millis(random.below(60));
+        let after = Duration::from_millis(dice.below(60));
         let count: fn(Inserts) -> u64 = if number % 2 == 0 { |inserts| inserts.begun } else { |inserts| inserts.sent };
         let before = count(run.ground.between.inserts());
         run.wait("an insert", &daemon, || count(run.ground.between.inserts()) > before);

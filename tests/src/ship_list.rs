@@ -1,12 +1,12 @@
 //! Is a stream listed the same whatever keeps it? One simulated stream with duplicates into a site that keeps Parquet files, and into one that ships to
 //! ClickHouse and has let go of its files. Must not know what is in a record. Part of the end-to-end tests.
 use crate::between::Spoil;
-use crate::bound::within;
 use crate::clickhouse::Ground;
 use crate::daemon::Site;
 use crate::program::{lines, simulator, succeed};
 use serde_json::Value;
 use std::time::Duration;
+use zenei_kit::bound::within;
 
 /// How long shipping may take on a busy machine. A guess.
 const SHIPPED_WITHIN: Duration = Duration::from_secs(120);

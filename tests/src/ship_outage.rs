@@ -3,7 +3,6 @@
 //! `ZENEI_OUTAGE_S=60` makes each outage, and the calm before it, so long.
 #![expect(clippy::print_stdout, reason = "figures are shown beside what is asserted")]
 use crate::between::Spoil;
-use crate::bound::{Deadline, look_again, within};
 use crate::clickhouse::{Difference, Ground, shipped_all};
 use crate::daemon::Daemon;
 use crate::hub::{Hubs, Load};
@@ -12,6 +11,7 @@ use crate::stopwatch::Stopwatch;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::time::Duration;
+use zenei_kit::bound::{Deadline, look_again, within};
 
 /// Each outage, and the calm before it, where nobody asks for more.
 const OUTAGE_S: u64 = 15;

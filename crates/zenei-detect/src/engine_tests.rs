@@ -8,6 +8,7 @@ use crate::fleet::Fleet;
 use crate::rules::Rules;
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use zenei_kit::Dice;
 use zenei_wire::{
     Body, CentiCelsius, DeviceTime, EngineTime, ErrorReport, Event, EventKind, GatewayTime, Milliamps, Millivolts, Op,
     OpKind, OpResult, State,
@@ -36,19 +37,6 @@ const CALM: World = World {
     replaced: |_, _| false,
     authenticated: true,
 };
-
-struct Dice(u64);
-
-impl Dice {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-
-    fn gauss(&mut self) -> f64 {
-        libm::sqrt(-2.0 * libm::log(self.uniform())) * libm::cos(core::f64::consts::TAU * self.uniform())
-    }
-}
 
 fn row(fleet: &mut Fleet, lock: usize, seq: &mut [u32], at_ms: i64, world: &World, body: Body<'static>) -> Row {
     let site = ["north", "south", "east", "west"][lock % 8 / 2];

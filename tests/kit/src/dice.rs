@@ -32,6 +32,11 @@ impl Dice {
         self.uniform() < chance
     }
 
+    /// A number of `0..count`; drawn otherwise than by [`Dice::below`].
+    pub fn one_of(&mut self, count: usize) -> usize {
+        ((self.uniform() * count as f64) as usize).min(count - 1)
+    }
+
     /// A byte.
     pub fn byte(&mut self) -> u8 {
         self.next().to_be_bytes()[0]

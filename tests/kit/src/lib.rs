@@ -2,9 +2,12 @@
 //!
 //! This crate answers: which random numbers, which MQTT bytes, which finding and which way to run a program do tests
 //! use? It must not know what is tested, and no product code may depend on it. Called by tests alone.
+pub mod bound;
 mod dice;
 #[cfg(feature = "finding")]
 mod finding;
+pub mod mqtt;
+pub mod program;
 
 pub use dice::{Dice, scattered};
 #[cfg(feature = "finding")]

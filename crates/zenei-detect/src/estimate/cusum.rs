@@ -27,6 +27,7 @@ impl Cusum {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zenei_kit::Dice;
 
     #[test]
     fn noise_within_the_slack_adds_nothing() {
@@ -54,18 +55,13 @@ mod tests {
     fn the_run_length_bound_agrees_with_simulated_noise() {
         // slack 0.5, limit 4: the published mean run length, one side, is 336 (Siegmund's approximation 335.4).
         let bound = Cusum::run_length(4.0, 0.5);
-        let mut state = 7_u64;
-        let mut uniform = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((state >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-        };
+        let mut dice = Dice(7);
         let mut steps = 0.0;
         let runs = 2_000;
         for _ in 0..runs {
             let mut sum = Cusum::default();
             while sum.up < 4.0 {
-                let gauss = libm::sqrt(-2.0 * libm::log(uniform())) * libm::cos(core::f64::consts::TAU * uniform());
-                sum.add(gauss, 0.5);
+                sum.add(dice.gauss(), 0.5);
                 steps += 1.0;
             }
         }

@@ -66,21 +66,14 @@ impl RateRatio {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn stream(seed: u64) -> impl FnMut() -> f64 {
-        let mut state = seed;
-        move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((state >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-        }
-    }
+    use zenei_kit::Dice;
 
     fn worst_of(runs: u64, rate: f64) -> usize {
         let exceeds = |run: u64| {
-            let mut uniform = stream(run * 7919 + 1);
+            let mut dice = Dice(run * 7919 + 1);
             let mut process = RateRatio::default();
             (0..500).any(|_| {
-                let mut count = |rate: f64| (0..20).filter(|_| uniform() < rate / 20.0).count() as f64;
+                let mut count = |rate: f64| (0..20).filter(|_| dice.is(rate / 20.0)).count() as f64;
                 let (events, others) = (count(rate), count(4.0));
                 process.add(events, 1.0, others, 4.0, 1.0);
                 process.log_evidence() > libm::log(100.0)

@@ -37,19 +37,12 @@ impl Excess {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn stream(seed: u64) -> impl FnMut() -> f64 {
-        let mut state = seed;
-        move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((state >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-        }
-    }
+    use zenei_kit::Dice;
 
     fn steps_to(limit: f64, share: f64, seed: u64, most: u32) -> u32 {
-        let (mut uniform, mut excess) = (stream(seed), Excess::default());
+        let (mut dice, mut excess) = (Dice(seed), Excess::default());
         for step in 1..=most {
-            let events = f64::from(u8::from(uniform() < share));
+            let events = f64::from(u8::from(dice.is(share)));
             excess.add(events, 0.01, [0.05, 0.15, 0.4]);
             if excess.evidence() > limit {
                 return step;

@@ -44,15 +44,14 @@ impl High {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zenei_kit::Dice;
 
     #[test]
     fn the_estimate_stays_near_the_quantile_of_an_exponential() {
-        let (mut high, mut state) = (High::default(), 1_u64);
+        let (mut high, mut dice) = (High::default(), Dice(1));
         let mut sum = 0.0;
         for step in 0..20_000 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let uniform = ((state >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-            high.add(-libm::log(uniform));
+            high.add(-libm::log(dice.uniform()));
             if step >= 10_000 {
                 sum += high.get();
             }

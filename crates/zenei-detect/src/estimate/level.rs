@@ -29,6 +29,7 @@ impl Level {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zenei_kit::Dice;
 
     #[test]
     fn the_first_observations_count_alike_and_later_ones_fade() {
@@ -42,13 +43,8 @@ mod tests {
     #[test]
     fn it_equals_the_slow_reference_on_random_streams() {
         // Reference: the weights written out, newest first.
-        let mut state = 7_u64;
-        let values: Vec<f64> = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f64
-        })
-        .take(300)
-        .collect();
+        let mut dice = Dice(7);
+        let values: Vec<f64> = std::iter::repeat_with(|| dice.below(1 << 24) as f64).take(300).collect();
         let mut level = Level::new(0.05);
         values.iter().for_each(|&value| level.add(value));
         let (mut rest, mut sum) = (1.0, 0.0);

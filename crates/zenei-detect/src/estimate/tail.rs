@@ -72,23 +72,16 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zenei_kit::Dice;
 
     const PRIOR: Prior = Prior { share: 0.02, excess: 0.5, weight: 20.0, rate: 0.002 };
 
-    fn uniform(seed: u64) -> impl FnMut() -> f64 {
-        let mut state = seed;
-        move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((state >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-        }
-    }
-
     /// How many of so many exponential surprises of this mean are said to be rarer than one in a thousand.
     fn rare(mean: f64, count: usize) -> usize {
-        let mut uniform = uniform(11);
+        let mut dice = Dice(11);
         let mut tail = Tail::new(PRIOR);
-        (0..3_000).for_each(|_| _ = tail.add(-libm::log(uniform()) * mean));
-        (0..count).filter(|_| tail.add(-libm::log(uniform()) * mean) > 3.0).count()
+        (0..3_000).for_each(|_| _ = tail.add(-libm::log(dice.uniform()) * mean));
+        (0..count).filter(|_| tail.add(-libm::log(dice.uniform()) * mean) > 3.0).count()
     }
 
     #[test]
@@ -101,9 +94,9 @@ mod tests {
 
     #[test]
     fn an_outlier_is_rare_and_teaches_little() {
-        let mut uniform = uniform(3);
+        let mut dice = Dice(3);
         let mut tail = Tail::new(PRIOR);
-        (0..3_000).for_each(|_| _ = tail.add(-libm::log(uniform())));
+        (0..3_000).for_each(|_| _ = tail.add(-libm::log(dice.uniform())));
         let mut other = tail;
         assert!(tail.add(1e6) > 1e3);
         let (after, without) = (tail.add(12.0), other.add(12.0));

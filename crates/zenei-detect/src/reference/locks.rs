@@ -7,8 +7,9 @@ use crate::batch::{Labels, Row};
 use crate::detect::profile::Profiles;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::{Lock, Operation, RecordRef};
-use character::{Character, Common, Dice, comes_and_goes};
+use character::{Character, Common, comes_and_goes};
 use std::borrow::Cow;
+use zenei_kit::Dice;
 use zenei_wire::{
     Adv, Body, Bytes, CentiCelsius, DbMilliwatts, DeviceTime, EngineTime, ErrorReport, Event, EventKind, GatewayTime,
     LockState, Milliamps, Millivolts, Op, OpKind, OpResult, Percent, Profile, ResetReason, State,

@@ -182,13 +182,11 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zenei_kit::Dice;
 
     fn noise(seed: u64) -> impl FnMut() -> f64 {
-        let mut state = seed;
-        move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((state >> 11) as f64) / (1_u64 << 53) as f64 - 0.5
-        }
+        let mut dice = Dice(seed);
+        move || dice.uniform() - 0.5
     }
 
     /// Where alarms are told in a stream of noise around a daily rhythm with `change` added.

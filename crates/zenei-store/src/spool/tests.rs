@@ -4,6 +4,7 @@ use crate::disk::{Disk, Loss, RealDisk, SimDisk, read_whole};
 use crate::ledger::DropReason;
 use std::ops::Range;
 use std::sync::Arc;
+use zenei_kit::Dice;
 
 const TOPICS: [&str; 4] =
     ["bitlock/v1/s/a/state", "bitlock/v1/s/a/error", "bitlock/v1/s/b/op", "bitlock/v1/s/gw/gateway"];
@@ -50,28 +51,19 @@ fn offsets(messages: &[StoredMessage]) -> Vec<u64> {
     messages.iter().map(|message| message.offset).collect()
 }
 
-/// Draws from a seed; the spool itself draws nothing.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-
-    fn topics(&mut self) -> Vec<usize> {
-        let len = 1 + self.below(9);
-        (0..len).map(|_| self.below(4) as usize).collect()
-    }
+/// Topics of a group, by number; the spool itself draws nothing.
+fn topics(dice: &mut Dice) -> Vec<usize> {
+    let len = 1 + dice.below(9);
+    (0..len).map(|_| dice.below(4) as usize).collect()
 }
 
 #[test]
 fn both_lanes_read_as_one_sequence_in_order_of_offsets() {
     let disk = SimDisk::new(0);
     let (mut spool, _) = open(&disk, small());
-    let mut draw = Draw(1);
+    let mut dice = Dice(1);
     for _ in 0..100 {
-        append(&mut spool, &draw.topics()).unwrap();
+        append(&mut spool, &topics(&mut dice)).unwrap();
     }
     let (messages, holes) = read_all(&disk, 0, spool.next_offset());
     assert_eq!(offsets(&messages), (0..spool.next_offset()).collect::<Vec<_>>());
@@ -90,10 +82,10 @@ fn a_reader_that_keeps_its_place_sees_what_is_appended_later_and_nothing_beyond_
     let disk = SimDisk::new(0);
     let (mut spool, _) = open(&disk, small());
     let mut reader = SpoolReader::open(Arc::new(disk.clone()), dir()).unwrap();
-    let (mut draw, mut next, mut seen) = (Draw(3), 0, Vec::new());
+    let (mut dice, mut next, mut seen) = (Dice(3), 0, Vec::new());
     for _ in 0..200 {
-        append(&mut spool, &draw.topics()).unwrap();
-        let up_to = spool.next_offset() - draw.below(3);
+        append(&mut spool, &topics(&mut dice)).unwrap();
+        let up_to = spool.next_offset() - dice.below(3);
         let progress = reader.read_from(next, up_to.max(next), usize::MAX, &mut seen).unwrap();
         assert_eq!(progress, Progress { next: up_to.max(next), holes: Vec::new() });
         next = progress.next;
@@ -121,24 +113,24 @@ fn lost_under_power_cuts(seed: u64, sync_lies: bool) -> Vec<u64> {
     if sync_lies {
         disk.ignore_syncs();
     }
-    let mut draw = Draw(seed);
+    let mut dice = Dice(seed);
     let mut acknowledged: Vec<(u64, usize)> = Vec::new();
     for _ in 0..4 {
-        disk.power_off_after(draw.below(60));
+        disk.power_off_after(dice.below(60));
         if let Ok((mut spool, recovered)) = Spool::open(Arc::new(disk.clone()), dir(), small()) {
             assert_eq!(recovered.damaged, [], "seed {seed}: nothing was damaged");
             loop {
-                let topics = draw.topics();
+                let topics = topics(&mut dice);
                 match append(&mut spool, &topics) {
                     Ok(range) => acknowledged.extend(range.zip(topics)),
                     Err(_) => break,
                 }
-                if draw.below(8) == 0 && spool.mark().is_err() {
+                if dice.below(8) == 0 && spool.mark().is_err() {
                     break;
                 }
             }
         }
-        disk.crash(if draw.below(4) == 0 { Loss::All } else { Loss::Drawn });
+        disk.crash(if dice.below(4) == 0 { Loss::All } else { Loss::Drawn });
     }
     let (spool, _) = open(&disk, small());
     let (messages, holes) = read_all(&disk, 0, spool.next_offset());
@@ -174,23 +166,23 @@ fn acknowledging_before_the_sync_loses_in_the_same_test() {
 /// Runs a spool through everything at once: power cuts, failing syncs, a small disk, releases, restarts without a cut.
 fn chaos(seed: u64) {
     let disk = SimDisk::new(seed);
-    let mut draw = Draw(seed);
+    let mut dice = Dice(seed);
     let (mut acknowledged, mut released) = (std::collections::BTreeMap::new(), 0);
     for _ in 0..6 {
-        match draw.below(4) {
-            0 => disk.power_off_after(draw.below(80)),
-            1 => disk.fail_sync_after(draw.below(40)),
+        match dice.below(4) {
+            0 => disk.power_off_after(dice.below(80)),
+            1 => disk.fail_sync_after(dice.below(40)),
             _ => {}
         }
-        disk.set_capacity((draw.below(2) == 0).then_some(40_000));
+        disk.set_capacity((dice.below(2) == 0).then_some(40_000));
         if let Ok((mut spool, recovered)) = Spool::open(Arc::new(disk.clone()), dir(), small()) {
             assert_eq!(recovered.damaged, [], "seed {seed}");
-            for _ in 0..draw.below(60) {
-                let topics = draw.topics();
-                let done = match draw.below(12) {
+            for _ in 0..dice.below(60) {
+                let topics = topics(&mut dice);
+                let done = match dice.below(12) {
                     0 => spool.mark(),
                     1 => {
-                        released = released.max(spool.next_offset() - draw.below(spool.next_offset().min(30) + 1));
+                        released = released.max(spool.next_offset() - dice.below(spool.next_offset().min(30) + 1));
                         spool.release(released)
                     }
                     _ => append(&mut spool, &topics).map(|range| acknowledged.extend(range.zip(topics))),
@@ -200,7 +192,7 @@ fn chaos(seed: u64) {
                 }
             }
         }
-        disk.crash(if draw.below(3) == 0 { Loss::None } else { Loss::Drawn });
+        disk.crash(if dice.below(3) == 0 { Loss::None } else { Loss::Drawn });
     }
     disk.set_capacity(None);
     let (spool, _) = open(&disk, small());
@@ -461,9 +453,9 @@ fn the_operating_systems_disk_keeps_a_spool_too_while_another_reads_it() {
     let folder = tempfile::tempdir().unwrap();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let (mut spool, _) = Spool::open(Arc::clone(&disk), folder.path(), small()).unwrap();
-    let mut draw = Draw(9);
+    let mut dice = Dice(9);
     for _ in 0..50 {
-        append(&mut spool, &draw.topics()).unwrap();
+        append(&mut spool, &topics(&mut dice)).unwrap();
     }
     let mut reader = SpoolReader::open(Arc::clone(&disk), folder.path()).unwrap();
     let end = reader.durable_end().unwrap();

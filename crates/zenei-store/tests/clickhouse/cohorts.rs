@@ -4,6 +4,7 @@ use super::rows::{error, fleet, op, row, state};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use zenei_detect::{Row, Sym};
+use zenei_kit::Dice;
 use zenei_wire::{Adv, Body, GatewayTime, Millivolts, OpResult};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -33,42 +34,34 @@ type Key = (String, String, i64);
 /// Counts, locks, and what was measured: peaks, sags, resistances.
 type Counting = (Cohort, BTreeSet<u32>, [Vec<f64>; 3]);
 
-/// A deterministic draw; Marsaglia's xorshift64.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, end: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        u32::try_from(self.0 >> 33).unwrap() % end
-    }
+fn below(dice: &mut Dice, end: u32) -> u32 {
+    u32::try_from(dice.below(end.into())).unwrap()
 }
 
-fn drawn(draw: &mut Draw, from: u32, count: u32) -> Vec<Row> {
+fn drawn(dice: &mut Dice, from: u32, count: u32) -> Vec<Row> {
     let one = |seq: u32| {
-        let device = draw.below(5);
-        let mut row = match draw.below(5) {
-            0 => error(device, seq, ["jam", "motor_stall"][draw.below(2) as usize], 1 + draw.below(9)),
-            1 => state(device, seq, 2700 + u16::try_from(draw.below(300)).unwrap()),
+        let device = below(dice, 5);
+        let mut row = match below(dice, 5) {
+            0 => error(device, seq, ["jam", "motor_stall"][below(dice, 2) as usize], 1 + below(dice, 9)),
+            1 => state(device, seq, 2700 + u16::try_from(below(dice, 300)).unwrap()),
             2 => {
-                let battery_mv = Some(Millivolts(2700 + u16::try_from(draw.below(300)).unwrap()));
+                let battery_mv = Some(Millivolts(2700 + u16::try_from(below(dice, 300)).unwrap()));
                 row(device, seq, Body::Adv(Adv { battery_mv, ..Adv::default() }))
             }
             _ => {
-                let result = [OpResult::Ok, OpResult::Ok, OpResult::Jam, OpResult::Rejected][draw.below(4) as usize];
-                let [peak, low] = [draw.below(900), 2000 + draw.below(600)].map(|n| u16::try_from(n).unwrap());
+                let result = [OpResult::Ok, OpResult::Ok, OpResult::Jam, OpResult::Rejected][below(dice, 4) as usize];
+                let [peak, low] = [below(dice, 900), 2000 + below(dice, 600)].map(|n| u16::try_from(n).unwrap());
                 op(device, seq, peak, low, result)
             }
         };
-        row.heard_at = GatewayTime(NOON_MS + i64::from(draw.below(3)) * HOUR_MS);
-        row.labels.fw = Sym([5, 6, 0][draw.below(3) as usize]);
-        row.labels.hw_rev = Sym([3, 0][draw.below(2) as usize]);
+        row.heard_at = GatewayTime(NOON_MS + i64::from(below(dice, 3)) * HOUR_MS);
+        row.labels.fw = Sym([5, 6, 0][below(dice, 3) as usize]);
+        row.labels.hw_rev = Sym([3, 0][below(dice, 2) as usize]);
         let labels = &mut row.labels;
         let others =
             [&mut labels.model, &mut labels.lot, &mut labels.service, &mut labels.gw, &mut labels.client_version];
         for (label, word) in others.into_iter().zip([2, 4, 6, 7, 8]) {
-            *label = Sym([word, 0][draw.below(2) as usize]);
+            *label = Sym([word, 0][below(dice, 2) as usize]);
         }
         row
     };
@@ -146,10 +139,10 @@ fn middle(mut values: Vec<f64>) -> Vec<Option<f64>> {
 #[test]
 fn hourly_states_equal_a_plain_count_over_the_rows() {
     let Some(mut ground) = Ground::new("cohorts") else { return };
-    let mut draw = Draw(0x9e37_79b9_7f4a_7c15);
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let mut all = Vec::new();
     for range in 0..6 {
-        let rows = drawn(&mut draw, range * 400, 400);
+        let rows = drawn(&mut dice, range * 400, 400);
         ground.seal(&fleet(), &rows, &[], &[]);
         all.extend(rows);
     }

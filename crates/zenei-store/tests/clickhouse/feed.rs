@@ -3,17 +3,13 @@ use super::ground::{GATEWAY, Ground, NOON_MS};
 use super::rows::{DEVICES, fleet, op, state};
 use std::collections::BTreeMap;
 use zenei_detect::Row;
+use zenei_kit::scattered;
 use zenei_store::clickhouse::{ClickHouseFeed, Ended, Feed, Go, Past, Server, ServerAddress, Told, Unreadable};
 use zenei_store::control::{Moved, TailStep, Tailed};
 use zenei_store::{DeadLetter, Sealed, StoredRecord};
 use zenei_wire::{EngineTime, GatewayTime, OpResult, Reason, Refusal};
 
 const OTHER: &str = "gw-tokyo-02";
-
-fn drawn(seed: u64) -> u64 {
-    let z = (seed.wrapping_add(1)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (z ^ (z >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33
-}
 
 /// A few minutes of five locks; some were heard late, and several within one millisecond.
 fn range(number: u64) -> Vec<Row> {
@@ -22,7 +18,7 @@ fn range(number: u64) -> Vec<Row> {
         let device = seq % DEVICES;
         let mut row =
             if at.is_multiple_of(4) { op(device, seq, 600, 2600, OpResult::Ok) } else { state(device, seq, 2900) };
-        let late_ms = if drawn(u64::from(seq)).is_multiple_of(9) { 90_000 } else { 0 };
+        let late_ms = if scattered(u64::from(seq)).is_multiple_of(9) { 90_000 } else { 0 };
         row.heard_at = GatewayTime(NOON_MS + i64::from(seq / 3) * 1_000 - late_ms);
         row
     };
@@ -93,13 +89,13 @@ fn whatever_the_steps_each_row_of_each_gateway_comes_once_and_in_the_order_of_he
             (0..3).for_each(|back| ship(&ground, OTHER, number - back));
             ship(&ground, OTHER, number - 2);
         }
-        let told = feed.told(&tailed.gateways, 1 + drawn(number) % 4).unwrap();
+        let told = feed.told(&tailed.gateways, 1 + scattered(number) % 4).unwrap();
         let mut moved: BTreeMap<String, Moved> = BTreeMap::new();
         for Told { gateway, to, heard_from, .. } in told {
             let heard_from = moved.get(&gateway).map_or(heard_from, |moved| moved.heard_from.min(heard_from));
             moved.insert(gateway, Moved { to, heard_from });
         }
-        let end_ms = NOON_MS + i64::try_from(drawn(number) % 30 + number * 20).unwrap() * 1_000;
+        let end_ms = NOON_MS + i64::try_from(scattered(number) % 30 + number * 20).unwrap() * 1_000;
         let step = TailStep { up_to: tailed.up_to.max(Some(EngineTime(end_ms))), moved };
         taken.push(rows(&feed, &tailed, &step));
         unreadable.push(feed.unreadable(&tailed, &step).unwrap());

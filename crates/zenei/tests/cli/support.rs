@@ -1,10 +1,16 @@
 //! Runs the binary in a folder of its own, without the environment of whoever runs the tests.
 use firmware_sim::{Fleet, Scenario};
-use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+use zenei_kit::program::{self, Ended};
 use zenei_wire::GatewayTime;
 use zenei_wire::recording::write_line;
+
+/// How long a command may take: an unoptimized binary judges the cases of every rule for minutes where all cores are
+/// busy. A guess.
+const WITHIN: Duration = Duration::from_secs(600);
 
 /// A registry with one lock.
 pub const REGISTRY: &str = "device_id,customer,site,door,service,gateway,model,hw_rev,lot,installed_at,address,bind_key_file\n\
@@ -165,13 +171,6 @@ impl Daemon {
     }
 }
 
-/// How a command ended.
-pub struct Ended {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
-}
-
 /// A command to run.
 pub struct Run {
     command: Command,
@@ -180,9 +179,7 @@ pub struct Run {
 
 /// The binary with these arguments.
 pub fn zenei(arguments: &[&str]) -> Run {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_zenei"));
-    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Run { command, input: None }
+    Run { command: program::command(env!("CARGO_BIN_EXE_zenei"), arguments), input: None }
 }
 
 impl Run {
@@ -197,40 +194,26 @@ impl Run {
     }
 
     pub fn input(mut self, text: &str) -> Self {
-        self.command.stdin(Stdio::piped());
         self.input = Some(text.to_owned());
         self
     }
 
     pub fn run(mut self) -> Ended {
-        let mut child = self.command.spawn().unwrap();
-        if let (Some(text), Some(mut stdin)) = (self.input, child.stdin.take()) {
-            stdin.write_all(text.as_bytes()).unwrap();
+        match self.input {
+            Some(text) => program::run_with_input(&mut self.command, &text),
+            None => program::run_within(&mut self.command, WITHIN),
         }
-        ended(child)
     }
 
     /// Runs on while its lines are read; what it logs is shown.
     pub fn lines(mut self) -> Lasting {
-        let mut child = self.command.stderr(Stdio::inherit()).spawn().unwrap();
+        let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Lasting { child, lines }
     }
 
     /// Runs with a standard output that nobody reads.
-    pub fn into_closed_pipe(mut self) -> Ended {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        self.command.stdout(writer);
-        let child = self.command.spawn().unwrap();
-        // The command's copy of the writing end goes with it.
-        drop(self.command);
-        ended(child)
+    pub fn into_closed_pipe(self) -> Ended {
+        program::run_into_closed_pipe(self.command)
     }
-}
-
-fn ended(child: Child) -> Ended {
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

@@ -1,31 +1,10 @@
 //! From when a lock has which troubles, and what the locks of a stream have in common. Called by `locks`.
 
-/// Random numbers (Knuth's multiplier, high bits).
-pub(super) struct Dice(pub(super) u64);
+use zenei_kit::Dice;
 
-impl Dice {
-    pub(super) fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-
-    pub(super) fn gauss(&mut self) -> f64 {
-        (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
-    }
-
-    pub(super) fn is(&mut self, chance: f64) -> bool {
-        self.uniform() < chance
-    }
-
-    /// One of `0..count`.
-    pub(super) fn one_of(&mut self, count: usize) -> usize {
-        ((self.uniform() * count as f64) as usize).min(count - 1)
-    }
-
-    /// From when a lock has a trouble, days; most have none.
-    fn trouble(&mut self) -> f64 {
-        if self.is(0.3) { 6.0 + 12.0 * self.uniform() } else { f64::INFINITY }
-    }
+/// From when a lock has a trouble, days; most have none.
+fn trouble(dice: &mut Dice) -> f64 {
+    if dice.is(0.3) { 6.0 + 12.0 * dice.uniform() } else { f64::INFINITY }
 }
 
 /// What all locks of a stream have in common.
@@ -103,26 +82,26 @@ pub(super) fn comes_and_goes(since: f64, day: f64) -> bool {
 impl Character {
     pub(super) fn draw(dice: &mut Dice) -> Self {
         Self {
-            rubs: dice.trouble(),
-            ages: dice.trouble(),
-            wears: dice.trouble(),
-            jams: dice.trouble(),
-            restarts: dice.trouble(),
-            leaks: dice.trouble(),
-            drains: dice.trouble(),
-            errs: if dice.is(0.6) { dice.trouble() } else { f64::INFINITY },
-            clock: dice.trouble(),
+            rubs: trouble(dice),
+            ages: trouble(dice),
+            wears: trouble(dice),
+            jams: trouble(dice),
+            restarts: trouble(dice),
+            leaks: trouble(dice),
+            drains: trouble(dice),
+            errs: if dice.is(0.6) { trouble(dice) } else { f64::INFINITY },
+            clock: trouble(dice),
             clock_ms: if dice.is(0.5) { 1_200_000 } else { -900_000 },
-            loses: dice.trouble(),
-            falls_silent: dice.trouble(),
-            lacks_field: dice.trouble(),
-            unreadable: dice.trouble(),
+            loses: trouble(dice),
+            falls_silent: trouble(dice),
+            lacks_field: trouble(dice),
+            unreadable: trouble(dice),
             updated: if dice.is(0.5) { 2.0 + 6.0 * dice.uniform() } else { f64::INFINITY },
             updated_again: if dice.is(0.3) { 11.0 + 4.0 * dice.uniform() } else { f64::INFINITY },
-            refreshed: dice.trouble() + 3.0,
-            battery: dice.trouble() + 4.0,
-            door: dice.trouble() + 4.0,
-            replaced: dice.trouble() + 4.0,
+            refreshed: trouble(dice) + 3.0,
+            battery: trouble(dice) + 4.0,
+            door: trouble(dice) + 4.0,
+            replaced: trouble(dice) + 4.0,
             rolled_back: if dice.is(0.7) { 19.0 + 3.0 * dice.uniform() } else { f64::INFINITY },
         }
     }

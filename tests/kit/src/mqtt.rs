@@ -1,5 +1,6 @@
-//! A publisher of MQTT 3.1.1 in the fewest lines, so that a test sees every packet itself: nothing is resent, nothing is acknowledged behind its back.
-//! Knows no record. Called by the end-to-end tests.
+//! A publisher of MQTT 3.1.1 in the fewest lines, so that a test sees every packet itself: nothing is resent and nothing
+//! is acknowledged behind its back. Must not know what a payload says. Called by the tests of the gateway and by the
+//! end-to-end tests.
 use std::io::{self, Error, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -8,23 +9,30 @@ use std::time::Duration;
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// One connection.
-pub(crate) struct Client {
+pub struct Client {
     stream: TcpStream,
     inbox: Vec<u8>,
 }
 
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Packet {
+pub enum Packet {
+    /// The answer to CONNECT.
     ConnAck {
+        /// 0: accepted.
         code: u8,
     },
+    /// A message at QoS 1 is taken.
     PubAck {
+        /// Its packet id.
         id: u16,
     },
+    /// The answer to SUBSCRIBE.
     SubAck {
+        /// One for each filter; 0x80 refuses it.
         codes: Vec<u8>,
     },
+    /// The answer to PINGREQ.
     PingResp,
     /// First byte of a packet that a publisher does not expect.
     Other(u8),
@@ -32,29 +40,28 @@ pub(crate) enum Packet {
 
 /// A message at QoS 1.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Publish<'a> {
+pub struct Publish<'a> {
     /// Packet id, from 1 on.
-    pub(crate) id: u16,
+    pub id: u16,
     /// Sent before, on another connection.
-    pub(crate) dup: bool,
-    pub(crate) retain: bool,
-    pub(crate) topic: &'a str,
-    pub(crate) payload: &'a [u8],
+    pub dup: bool,
+    /// Whether the broker keeps it for those that subscribe later.
+    pub retain: bool,
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its bytes.
+    pub payload: &'a [u8],
 }
 
 impl Client {
     /// Connects with a clean session.
-    pub(crate) fn connect(address: SocketAddr, client_id: &str) -> io::Result<Self> {
+    pub fn connect(address: SocketAddr, client_id: &str) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
         stream.set_read_timeout(Some(ANSWER_WITHIN))?;
         stream.set_write_timeout(Some(ANSWER_WITHIN))?;
         stream.set_nodelay(true)?;
         let mut client = Self { stream, inbox: Vec::new() };
-        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 0b10, 0, 60];
-        put_text(&mut body, client_id);
-        let mut bytes = Vec::new();
-        put_packet(&mut bytes, 0x10, &body);
-        client.stream.write_all(&bytes)?;
+        client.stream.write_all(&connect(client_id, CLEAN_SESSION, 60))?;
         let answer = client.next()?;
         if answer == (Packet::ConnAck { code: 0 }) {
             return Ok(client);
@@ -63,25 +70,23 @@ impl Client {
     }
 
     /// Sends messages at once, without waiting for an answer.
-    pub(crate) fn send<'a>(&mut self, messages: impl IntoIterator<Item = Publish<'a>>) -> io::Result<()> {
+    pub fn send<'a>(&mut self, messages: impl IntoIterator<Item = Publish<'a>>) -> io::Result<()> {
         let mut bytes = Vec::new();
         for message in messages {
-            let mut body = Vec::with_capacity(message.topic.len() + message.payload.len() + 4);
-            put_text(&mut body, message.topic);
-            body.extend(message.id.to_be_bytes());
-            body.extend_from_slice(message.payload);
-            put_packet(&mut bytes, 0x32 | u8::from(message.dup) << 3 | u8::from(message.retain), &body);
+            let mut packet = publish(message.topic, Some(message.id), message.payload);
+            packet[0] |= u8::from(message.dup) << 3 | u8::from(message.retain);
+            bytes.extend(packet);
         }
         self.stream.write_all(&bytes)
     }
 
     /// Publishes one message and waits for its PUBACK.
-    pub(crate) fn publish(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
+    pub fn publish(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
         self.put(Publish { id: 1, dup: false, retain: false, topic, payload })
     }
 
     /// Publishes one message that the broker keeps, and waits for its PUBACK.
-    pub(crate) fn publish_retained(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
+    pub fn publish_retained(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
         self.put(Publish { id: 1, dup: false, retain: true, topic, payload })
     }
 
@@ -95,24 +100,22 @@ impl Client {
     }
 
     /// Asks to hear a topic; gives the answer.
-    pub(crate) fn subscribe(&mut self, filter: &str) -> io::Result<Packet> {
+    pub fn subscribe(&mut self, filter: &str) -> io::Result<Packet> {
         let mut body = vec![0, 9];
         put_text(&mut body, filter);
         body.push(1);
-        let mut bytes = Vec::new();
-        put_packet(&mut bytes, 0x82, &body);
-        self.stream.write_all(&bytes)?;
+        self.stream.write_all(&packet(0x82, &body))?;
         self.next()
     }
 
     /// Asks whether the other side is there; gives the answer.
-    pub(crate) fn ping(&mut self) -> io::Result<Packet> {
+    pub fn ping(&mut self) -> io::Result<Packet> {
         self.stream.write_all(&[0xc0, 0])?;
         self.next()
     }
 
     /// The next packet, waited for.
-    pub(crate) fn next(&mut self) -> io::Result<Packet> {
+    pub fn next(&mut self) -> io::Result<Packet> {
         loop {
             if let Some(packet) = self.take() {
                 return Ok(packet);
@@ -126,7 +129,7 @@ impl Client {
     }
 
     /// The next packet that was read already.
-    pub(crate) fn take(&mut self) -> Option<Packet> {
+    pub fn take(&mut self) -> Option<Packet> {
         // Answers to a publisher are shorter than 128 bytes: their length is one byte.
         let [first, length, rest @ ..] = self.inbox.as_slice() else {
             return None;
@@ -145,14 +148,29 @@ impl Client {
     }
 }
 
-fn put_text(bytes: &mut Vec<u8>, text: &str) {
-    let length = u16::try_from(text.len()).expect("texts of MQTT have at most 65,535 bytes");
-    bytes.extend(length.to_be_bytes());
-    bytes.extend_from_slice(text.as_bytes());
+/// The flag of CONNECT that asks for no earlier session.
+pub const CLEAN_SESSION: u8 = 0b10;
+
+/// The bytes of a CONNECT of MQTT 3.1.1 with these flags.
+pub fn connect(client_id: &str, flags: u8, keep_alive_s: u16) -> Vec<u8> {
+    let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, flags];
+    body.extend(keep_alive_s.to_be_bytes());
+    put_text(&mut body, client_id);
+    packet(0x10, &body)
 }
 
-fn put_packet(bytes: &mut Vec<u8>, first: u8, body: &[u8]) {
-    bytes.push(first);
+/// The bytes of a PUBLISH: at QoS 1 with a packet id, at QoS 0 without.
+pub fn publish(topic: &str, id: Option<u16>, payload: &[u8]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(topic.len() + payload.len() + 4);
+    put_text(&mut body, topic);
+    body.extend(id.into_iter().flat_map(u16::to_be_bytes));
+    body.extend_from_slice(payload);
+    packet(if id.is_some() { 0x32 } else { 0x30 }, &body)
+}
+
+/// A packet of this first byte.
+pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
     let mut rest = body.len();
     while rest >= 0x80 {
         bytes.push(0x80 | (rest & 0x7f) as u8);
@@ -160,4 +178,25 @@ fn put_packet(bytes: &mut Vec<u8>, first: u8, body: &[u8]) {
     }
     bytes.push(rest as u8);
     bytes.extend_from_slice(body);
+    bytes
+}
+
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    let length = u16::try_from(text.len()).expect("texts of MQTT have at most 65,535 bytes");
+    bytes.extend(length.to_be_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_have_the_bytes_of_the_standard() {
+        assert_eq!(connect("a", CLEAN_SESSION, 60), *b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01a");
+        assert_eq!(publish("t", Some(258), b"x"), *b"\x32\x06\0\x01t\x01\x02x");
+        assert_eq!(publish("t", None, b"x"), *b"\x30\x04\0\x01tx");
+        let long = packet(0x30, &[0; 321]);
+        assert_eq!((&long[..3], long.len()), (&[0x30, 0xc1, 0x02][..], 324));
+    }
 }

@@ -1,5 +1,5 @@
-//! How long may a test wait? Conditions with a bound, measured without reading a clock. Must not know what is waited for. Called by the
-//! end-to-end tests.
+//! How long may a test wait? Conditions with a bound, measured without reading a clock. Must not know what is waited
+//! for. Called by the end-to-end tests and by `program`.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -9,7 +9,7 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A time limit that can be looked at.
-pub(crate) struct Deadline {
+pub struct Deadline {
     over: Arc<AtomicBool>,
     /// Ends the thread that waits, once dropped.
     _running: Sender<()>,
@@ -17,7 +17,7 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     /// A limit of this length from now on.
-    pub(crate) fn after(bound: Duration) -> Self {
+    pub fn after(bound: Duration) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let (running, stopped) = mpsc::channel::<()>();
         let passed = Arc::clone(&over);
@@ -30,18 +30,18 @@ impl Deadline {
     }
 
     /// Whether the limit is over.
-    pub(crate) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst)
     }
 }
 
 /// Lets other threads and processes go on before the next look.
-pub(crate) fn look_again() {
+pub fn look_again() {
     std::thread::park_timeout(LOOK);
 }
 
 /// Looks until there is something, at most for `bound`; one last look is made after it.
-pub(crate) fn within<T>(bound: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn within<T>(bound: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Deadline::after(bound);
     loop {
         let was_over = deadline.is_over();
