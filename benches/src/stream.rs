@@ -3,10 +3,11 @@
 use firmware_sim::{Fleet, Message, Scenario};
 use std::path::Path;
 use std::sync::Arc;
-use zenei_detect::{Batch, Findings, Heard, Pipeline};
+use zenei_detect::{Batch, Findings, Pipeline};
 use zenei_store::disk::RealDisk;
-use zenei_store::{Checkpoint, Control, Layout, ParquetStore, SealPlan, Sealed};
-use zenei_wire::{EngineTime, GatewayTime, Heading, Topic};
+use zenei_store::{Checkpoint, Control, Layout, ParquetStore, SealPlan, Sealed, Source, StoredMessage, decode};
+use zenei_wire::GatewayTime;
+use zenei_wire::bthome::Keyring;
 
 /// Rows of a sealed range: a gateway's own; fewer of a short stream.
 const RANGE_ROWS: usize = 50_000;
@@ -66,7 +67,6 @@ struct Sealing {
     batch: Batch,
     messages: u64,
     sealed: Sealed,
-    now: EngineTime,
     records: u64,
     range_rows: usize,
 }
@@ -81,27 +81,26 @@ impl Sealing {
             batch: Batch::default(),
             messages: 0,
             sealed: Sealed::default(),
-            now: EngineTime(0),
             records: 0,
             range_rows,
         }
     }
 
     fn hear(&mut self, said: &[Message]) {
-        let mut heard = Vec::new();
-        for message in said {
-            self.now = self.now.max(EngineTime(message.at_ms));
-            records_of(message, self.messages, &mut heard);
-            self.messages += 1;
-        }
-        self.pipeline.ingest(&heard, self.now, &mut self.batch, &mut Findings::default());
+        let stored: Vec<StoredMessage> = said.iter().zip(self.messages..).map(stored).collect();
+        self.messages += stored.len() as u64;
+        let keys = Keyring::default();
+        self.pipeline.take(decode(&stored, &keys).portion(), &mut self.batch, &mut Findings::default());
         if self.batch.rows.len() >= self.range_rows {
             self.seal();
         }
     }
 
     fn seal(&mut self) {
-        let plan = SealPlan { from: self.sealed.offset, to: Sealed { offset: self.messages, advanced_to: self.now } };
+        let plan = SealPlan {
+            from: self.sealed.offset,
+            to: Sealed { offset: self.messages, advanced_to: self.pipeline.now() },
+        };
         let Batch { rows, gaps, .. } = &self.batch;
         self.store.seal(&plan, self.pipeline.fleet(), rows, gaps, &[], GATEWAY).expect("a range can be sealed");
         self.records += rows.len() as u64;
@@ -113,19 +112,14 @@ impl Sealing {
     }
 }
 
-/// The records of a message; what a faulty lock says and nobody can read is left out.
-fn records_of<'a>(message: &'a Message, offset: u64, heard: &mut Vec<Heard<'a>>) {
-    let Ok(Heading::Record(topic)) = Topic::parse(&message.topic) else { return };
-    let records = zenei_wire::decode(&topic, &message.payload).unwrap_or_default();
-    for (index, decoded) in (0..).zip(records) {
-        let Ok(record) = decoded.record else { continue };
-        let identity = if record.boot.is_some() && record.seq.is_some() {
-            0
-        } else {
-            zenei_wire::event_identity(topic.device, record.ts, decoded.raw)
-        };
-        let heard_at = GatewayTime(message.at_ms);
-        let (site, device) = (topic.site, topic.device);
-        heard.push(Heard { site, device, record, identity, heard_at, offset, index, authenticated: true });
+/// A simulated message as a gateway keeps it.
+fn stored((message, offset): (&Message, u64)) -> StoredMessage {
+    StoredMessage {
+        offset,
+        heard_at: GatewayTime(message.at_ms),
+        source: Source::Recording,
+        authenticated: true,
+        topic: message.topic.clone(),
+        payload: message.payload.clone().into(),
     }
 }

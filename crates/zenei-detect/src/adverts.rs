@@ -6,7 +6,7 @@ use crate::fleet::{DeviceIx, Fleet, Sym};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use zenei_wire::bthome::{Firmware, Half, Listener, Merged, Verdict};
-use zenei_wire::{Adv, Body, DeviceTime, EngineTime, GatewayTime};
+use zenei_wire::{Adv, Body, EngineTime, GatewayTime};
 
 /// The most devices that stand in no registry and are listened to. Anybody can send under any address, and each one costs memory for ever. A guess: a busy street has some hundred.
 pub const MAX_STRANGERS: usize = 4_096;
@@ -152,7 +152,7 @@ impl Adverts {
 }
 
 fn due_at(listener: &Listener) -> Option<EngineTime> {
-    listener.deadline().map(|due| EngineTime(due.ms()))
+    listener.deadline().map(|due| due.as_engine())
 }
 
 fn row(merged: &Merged, (device, authenticated): Speaker, site: Sym, place: (u64, u16), fleet: &mut Fleet) -> Row {
@@ -163,7 +163,7 @@ fn row(merged: &Merged, (device, authenticated): Speaker, site: Sym, place: (u64
         boot: None,
         seq: None,
         identity: merged.identity(fleet.device_id(device)),
-        ts: DeviceTime(merged.at.ms()),
+        ts: merged.at.as_device(),
         heard_at: GatewayTime(merged.at.ms()),
         released_at: EngineTime::default(),
         offset: place.0,

@@ -1,10 +1,9 @@
 //! What is promised of advertisements on their way through the pipeline: one row for both sets, none for a repetition or a replay, also after a restart, each one counted once.
 use crate::adverts::MAX_STRANGERS;
 use crate::anomaly::Findings;
-use crate::batch::{Batch, Heard};
-use crate::keyring::{Keyring, Lock, NotHeard};
+use crate::batch::{Batch, Heard, Portion};
 use crate::pipeline::{Deadline, Pipeline};
-use zenei_wire::bthome::{self, Address, Advertisement, BindKey, Reading, Set};
+use zenei_wire::bthome::{self, Address, Advertisement, BindKey, Keyring, Lock, NotAdvertised, Reading, Set};
 use zenei_wire::{
     Adv, Body, CentiCelsius, DbMilliwatts, DeviceId, EngineTime, GatewayTime, LockState, Milliamps, Millivolts, Name,
     Percent, Reason, SiteId,
@@ -22,6 +21,13 @@ fn keyring(key: BindKey) -> Keyring {
     let (device, site) = (DeviceId::new("BL1").unwrap(), SiteId::new("tokyo-01").unwrap());
     keyring.add(LOCK, Lock { device, site, key: Some(key) });
     keyring
+}
+
+/// A message of the spool that holds an advertisement, as the store's decoder gives it.
+fn decoded<'a>(keys: &'a Keyring, topic: &'a str, payload: &'a [u8], heard_at: GatewayTime, offset: u64) -> Heard<'a> {
+    let adv = keys.decode(topic, payload, heard_at).unwrap();
+    let (site, device, record, authenticated) = (adv.site, adv.device, adv.record, adv.authenticated);
+    Heard { site, device, record, identity: 0, heard_at, offset, index: 0, authenticated }
 }
 
 fn reading(battery_mv: u16) -> Reading {
@@ -60,8 +66,8 @@ impl Run {
         let heard = Advertisement { address, rssi_dbm: Some(DbMilliwatts(-60)), service_data };
         let (topic, payload) = (heard.topic(), heard.payload());
         let at = GatewayTime(at_s * 1000);
-        let heard = self.keys.hear(&topic, &payload, at, self.taken).unwrap();
-        self.pipeline.ingest(&[heard], EngineTime(at.ms()), &mut self.batch, &mut self.findings);
+        let heard = decoded(&self.keys, &topic, &payload, at, self.taken);
+        self.pipeline.take(Portion::new(&[heard], at), &mut self.batch, &mut self.findings);
         self.taken += 1;
         self.balance();
     }
@@ -188,21 +194,21 @@ fn what_can_not_be_read_says_why() {
     let keys = keyring(key(1));
     let hear = |address: Address, service_data: &[u8]| {
         let heard = Advertisement { address, rssi_dbm: None, service_data };
-        keys.hear(&heard.topic(), &heard.payload(), GatewayTime(0), 0).map(drop)
+        keys.decode(&heard.topic(), &heard.payload(), GatewayTime(0)).map(drop)
     };
     let objects = reading(2_900).objects(Set::A);
     assert_eq!(
         hear(STRANGER, &bthome::sealed(&objects, STRANGER, &key(1), 1)),
-        Err(NotHeard::NoKey { address: STRANGER })
+        Err(NotAdvertised::NoKey { address: STRANGER })
     );
-    let reason = |refused: Result<(), NotHeard>| match refused {
-        Err(NotHeard::Refused(refusal)) => refusal.reason,
+    let reason = |refused: Result<(), NotAdvertised>| match refused {
+        Err(NotAdvertised::Refused(refusal)) => refusal.reason,
         other => panic!("{other:?}"),
     };
     assert_eq!(reason(hear(LOCK, &bthome::sealed(&objects, LOCK, &key(2), 1))), Reason::Unauthenticated);
     assert_eq!(reason(hear(LOCK, &[0x20])), Reason::WrongType);
     assert_eq!(reason(hear(LOCK, &[0x40, 0x0C, 1])), Reason::MissingField);
-    let other = keys.hear("bitlock/v1/s/d/state", b"{}", GatewayTime(0), 0);
+    let other = keys.decode("bitlock/v1/s/d/state", b"{}", GatewayTime(0));
     assert_eq!(reason(other.map(drop)), Reason::BadTopic);
 }
 
@@ -240,13 +246,13 @@ fn how_advertisements_are_split_into_calls_changes_nothing() {
     }
     let heard: Vec<Heard<'_>> = (0..)
         .zip(&messages)
-        .map(|(offset, (topic, payload, at))| keys.hear(topic, payload, *at, offset).unwrap())
+        .map(|(offset, (topic, payload, at))| decoded(&keys, topic, payload, *at, offset))
         .collect();
     let run = |portion: usize| {
         let (mut pipeline, mut batch, mut findings) = (Pipeline::new(None), Batch::default(), Findings::default());
         pipeline.provision(&keys);
         for heard in heard.chunks(portion) {
-            pipeline.ingest(heard, EngineTime(heard.last().unwrap().heard_at.ms()), &mut batch, &mut findings);
+            pipeline.take(Portion::new(heard, heard.last().unwrap().heard_at), &mut batch, &mut findings);
         }
         pipeline.advance(EngineTime(10_000_000), &mut batch, &mut findings);
         batch
@@ -270,13 +276,13 @@ fn a_stored_row_goes_through_again_as_it_is() {
     let data = bthome::plain(&reading(2_900).objects(Set::A));
     let heard = Advertisement { address: LOCK, rssi_dbm: None, service_data: &data };
     let (topic, payload) = (heard.topic(), heard.payload());
-    let half = keys.hear(&topic, &payload, row.heard_at, 0).unwrap();
+    let half = decoded(&keys, &topic, &payload, row.heard_at, 0);
     let record = zenei_wire::Record { body: row.body.clone(), ..half.record };
     let stored =
         Heard { record, identity: row.identity, authenticated: true, device: Name::new("BL1").unwrap(), ..half };
     let (mut pipeline, mut batch, mut findings) = (Pipeline::new(None), Batch::default(), Findings::default());
     for _ in 0..2 {
-        pipeline.ingest(std::slice::from_ref(&stored), EngineTime(11_000), &mut batch, &mut findings);
+        pipeline.take(Portion::new(std::slice::from_ref(&stored), GatewayTime(11_000)), &mut batch, &mut findings);
     }
     assert_eq!((batch.rows.len(), &batch.rows[0].body, batch.duplicates), (1, &row.body, 1));
 }

@@ -88,13 +88,52 @@ pub struct Gap {
     pub at: EngineTime,
 }
 
-/// A record of a lock that can't be read: a dead letter. The lock is there, and nothing was lost.
+/// A record that can't be read, from a source that may speak for its lock. The lock is there, and nothing was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The lock whose topic it came by.
+    pub device_id: String,
+    /// When the gateway heard it.
+    pub heard_at: GatewayTime,
+}
+
+/// An [`Unreadable`] of a known lock, as the engine takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
+pub struct UnreadableRow {
     /// The lock.
     pub device: DeviceIx,
     /// When it was heard.
     pub at: EngineTime,
+}
+
+/// What the asset registry says of a lock; an empty text is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the contract's field names")]
+pub struct Registered<'a> {
+    pub device_id: &'a str,
+    pub model: &'a str,
+    pub hw_rev: &'a str,
+    pub lot: &'a str,
+    pub service: &'a str,
+    pub gateway: &'a str,
+}
+
+/// Decoded messages, as the pipeline takes them. How a stream is split into portions changes nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Portion<'a> {
+    /// The records, in order of hearing.
+    pub heard: &'a [Heard<'a>],
+    /// The records that can't be read, in any order.
+    pub unreadable: &'a [Unreadable],
+    /// When the last message was heard, where that is later than the last record; else `None`.
+    pub until: Option<GatewayTime>,
+}
+
+impl<'a> Portion<'a> {
+    /// Records alone; time goes on to `until`.
+    pub const fn new(heard: &'a [Heard<'a>], until: GatewayTime) -> Self {
+        Self { heard, unreadable: &[], until: Some(until) }
+    }
 }
 
 /// What intake released, in order, and what it found on the way. Reused between calls.
@@ -107,7 +146,7 @@ pub struct Batch {
     /// How many records were dropped as heard before.
     pub duplicates: u64,
     /// Records that can't be read, of known locks and sources that may speak for them; in order of time.
-    pub refused: Vec<Refused>,
+    pub unreadable: Vec<UnreadableRow>,
     /// How many of `rows` are late.
     pub late: u64,
     /// How many fields the contract does not know.
@@ -124,7 +163,7 @@ impl Batch {
         self.rows.clear();
         self.gaps.clear();
         self.duplicates = 0;
-        self.refused.clear();
+        self.unreadable.clear();
         self.late = 0;
         self.unknown_fields = 0;
         self.replayed = 0;

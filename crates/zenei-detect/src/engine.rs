@@ -5,7 +5,7 @@
 use crate::anomaly::Findings;
 use crate::anomaly::{Anomaly, Component, Decision, DecisionReason};
 use crate::attribution::{Attribution, Moment};
-use crate::batch::{Refused, Row};
+use crate::batch::{Row, UnreadableRow};
 use crate::detect::profile::Profiles;
 use crate::detect::{Detector, Glance};
 use crate::fleet::{DeviceIx, Fleet, Sym};
@@ -87,28 +87,28 @@ impl Engine {
     pub fn ingest(
         &mut self,
         rows: &[Row],
-        refused: &[Refused],
+        unreadable: &[UnreadableRow],
         now: EngineTime,
         fleet: &mut Fleet,
         findings: &mut Findings,
     ) {
-        let mut refused = refused.iter().peekable();
+        let mut unreadable = unreadable.iter().peekable();
         for row in rows {
-            while let Some(refused) = refused.next_if(|refused| refused.at <= row.released_at) {
-                self.refused(refused, fleet, findings);
+            while let Some(record) = unreadable.next_if(|record| record.at <= row.released_at) {
+                self.unreadable(*record, fleet, findings);
             }
             self.advance(row.released_at, fleet, findings);
             if row.authenticated {
                 self.take(row, fleet);
             }
         }
-        refused.for_each(|refused| self.refused(refused, fleet, findings));
+        unreadable.for_each(|record| self.unreadable(*record, fleet, findings));
         self.advance(now, fleet, findings);
     }
 
-    fn refused(&mut self, refused: &Refused, fleet: &Fleet, findings: &mut Findings) {
-        self.advance(refused.at, fleet, findings);
-        self.detectors.iter_mut().for_each(|detector| detector.refused(refused.device, refused.at));
+    fn unreadable(&mut self, record: UnreadableRow, fleet: &Fleet, findings: &mut Findings) {
+        self.advance(record.at, fleet, findings);
+        self.detectors.iter_mut().for_each(|detector| detector.unreadable(record.device, record.at));
     }
 
     /// Closes the windows that end up to `now`, each at its own end.

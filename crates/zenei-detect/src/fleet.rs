@@ -25,24 +25,6 @@ impl Sym {
     pub const NONE: Self = Self(0);
 }
 
-/// One line of the asset registry; an empty field is unknown.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the contract's field names")]
-pub struct Registration {
-    pub device_id: String,
-    pub customer: String,
-    pub site: String,
-    pub door: String,
-    pub service: String,
-    pub gateway: String,
-    pub model: String,
-    pub hw_rev: String,
-    pub lot: String,
-    pub installed_at: String,
-    pub address: String,
-    pub bind_key_file: String,
-}
-
 /// The index.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Fleet {

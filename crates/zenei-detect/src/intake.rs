@@ -2,8 +2,8 @@
 //!
 //! Answers: was this heard before, does it continue its lock's sequence, how long does a hole wait, what is missing for good.
 //! The only room that relates the times of lock, gateway and engine. Must not know detectors or stores. Called by `line`.
-use crate::batch::{Batch, Gap, Heard, Labels, Row};
-use crate::fleet::{DeviceIx, Fleet, Registration};
+use crate::batch::{Batch, Gap, Heard, Labels, Registered, Row};
+use crate::fleet::{DeviceIx, Fleet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use zenei_wire::{EngineTime, Record, Text};
@@ -166,17 +166,17 @@ impl Intake {
     }
 
     /// What the asset registry says of a lock.
-    pub fn register(&mut self, registration: &Registration, fleet: &mut Fleet) {
-        let at = fleet.number(&registration.device_id).0 as usize;
+    pub fn register(&mut self, registered: Registered<'_>, fleet: &mut Fleet) {
+        let at = fleet.number(registered.device_id).0 as usize;
         if self.lanes.len() <= at {
             self.lanes.resize_with(at + 1, Lane::default);
         }
         self.lanes[at].registered = Labels {
-            model: fleet.intern(&registration.model),
-            hw_rev: fleet.intern(&registration.hw_rev),
-            lot: fleet.intern(&registration.lot),
-            service: fleet.intern(&registration.service),
-            gw: fleet.intern(&registration.gateway),
+            model: fleet.intern(registered.model),
+            hw_rev: fleet.intern(registered.hw_rev),
+            lot: fleet.intern(registered.lot),
+            service: fleet.intern(registered.service),
+            gw: fleet.intern(registered.gateway),
             ..Labels::default()
         };
     }

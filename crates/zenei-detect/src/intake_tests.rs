@@ -1,6 +1,6 @@
 //! What intake promises, as timelines: records in, releases out.
-use crate::batch::{Batch, Heard};
-use crate::fleet::{Fleet, Registration};
+use crate::batch::{Batch, Heard, Registered};
+use crate::fleet::Fleet;
 use crate::intake::{HOLE_WAIT_MS, Intake};
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -333,8 +333,8 @@ fn what_a_lock_last_said_is_stamped_in_its_order_not_in_the_order_of_hearing() {
 #[test]
 fn the_registry_speaks_only_where_the_lock_does_not() {
     let mut run = Run::new();
-    let registration = Registration { device_id: "a".into(), lot: "2025W31".into(), ..Registration::default() };
-    run.intake.register(&registration, &mut run.fleet);
+    let registered = Registered { device_id: "a", lot: "2025W31", ..Registered::default() };
+    run.intake.register(registered, &mut run.fleet);
     run.take(&parse("a 1:0 0"));
     assert_eq!(run.fleet.word(run.batch.rows[0].labels.lot), Some("2025W31"));
     assert_eq!(run.fleet.word(run.batch.rows[0].labels.model), None);

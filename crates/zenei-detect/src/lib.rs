@@ -20,7 +20,6 @@ pub mod fleet;
 pub mod intake;
 #[cfg(test)]
 mod intake_tests;
-pub mod keyring;
 pub mod lock;
 pub mod pipeline;
 #[cfg(test)]
@@ -33,9 +32,8 @@ pub mod symptom;
 pub use anomaly::{
     Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Findings, Scope, ScopeKind, Urgency,
 };
-pub use batch::{Batch, Gap, Heard, Labels, Refused, Row};
+pub use batch::{Batch, Gap, Heard, Labels, Portion, Registered, Row, Unreadable, UnreadableRow};
 pub use desk::{Desk, DeskError};
-pub use fleet::{DeviceIx, FORGOTTEN, Fleet, Registration, Sym};
-pub use keyring::{Keyring, NotHeard};
+pub use fleet::{DeviceIx, FORGOTTEN, Fleet, Sym};
 pub use pipeline::{Deadline, Pipeline, RestoreError};
 pub use rules::{Rule, RuleError, Rules};

@@ -1,14 +1,16 @@
-//! Intake and engine in a row, on one clock: what `run`, `demo` and `replay` drive. A gateway that only ships runs it without an engine.
+//! The pipeline: decoded messages in, rows and findings out. Intake and engine in a row, on one clock, which the pipeline owns. Every command that
+//! handles messages drives this one: `run`, the tail of ClickHouse, `demo`, `replay`, `record list`, `scan` and the lab. A gateway that only ships runs
+//! it without an engine. It must not know topics, bytes or where rows go.
 use crate::adverts::Adverts;
 use crate::anomaly::Findings;
-use crate::batch::{Batch, Heard, Refused, Row};
+use crate::batch::{Batch, Portion, Registered, Row, Unreadable, UnreadableRow};
 use crate::engine::{Engine, EngineState};
-use crate::fleet::{Fleet, Registration};
-use crate::intake::Intake;
-use crate::keyring::Keyring;
+use crate::fleet::Fleet;
+use crate::intake::{HOLE_WAIT_MS, Intake};
 use crate::rules::Rules;
 use serde::{Deserialize, Serialize};
-use zenei_wire::{Body, EngineTime, GatewayTime};
+use zenei_wire::bthome::Keyring;
+use zenei_wire::{Body, EngineTime};
 
 /// Why the pipeline wants to be called again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,8 +48,6 @@ pub struct Pipeline {
     intake: Intake,
     adverts: Adverts,
     engine: Option<Engine>,
-    /// What can't be read and the engine has not been told of.
-    refused: Vec<(Box<str>, GatewayTime)>,
 }
 
 #[derive(Serialize)]
@@ -71,12 +71,12 @@ impl Pipeline {
     /// A pipeline without history. Without rules it orders, removes duplicates and stamps, but detects nothing.
     pub fn new(rules: Option<Rules>) -> Self {
         let (fleet, intake, adverts) = (Fleet::new(), Intake::default(), Adverts::default());
-        Self { fleet, intake, adverts, engine: rules.map(Engine::new), refused: Vec::new() }
+        Self { fleet, intake, adverts, engine: rules.map(Engine::new) }
     }
 
     /// What the asset registry says of a lock; used where neither the record nor the lock said it.
-    pub fn register(&mut self, registration: &Registration) {
-        self.intake.register(registration, &mut self.fleet);
+    pub fn register(&mut self, registered: Registered<'_>) {
+        self.intake.register(registered, &mut self.fleet);
     }
 
     /// With which keys locks encrypt their advertisements. Counters of a lock whose key is another one than before start anew.
@@ -89,12 +89,14 @@ impl Pipeline {
         }
     }
 
-    /// Takes records in order of hearing. Each is handled at its own `heard_at`; then time goes on to `now`. How the records are split into calls
-    /// changes nothing. `batch` and `findings` are added to, not cleared.
-    pub fn ingest(&mut self, heard: &[Heard<'_>], now: EngineTime, batch: &mut Batch, findings: &mut Findings) {
-        let before = (batch.rows.len(), batch.refused.len());
-        for heard in heard {
-            let at = self.intake.now().max(EngineTime(heard.heard_at.ms()));
+    /// Takes decoded messages. Each record is handled at its own `heard_at`; then time goes on to the latest one and to `until`, never back. How
+    /// messages are split into portions changes nothing. `batch` and `findings` are added to, not cleared.
+    pub fn take(&mut self, portion: Portion<'_>, batch: &mut Batch, findings: &mut Findings) {
+        let before = Before::of(batch);
+        let mut until = portion.until;
+        for heard in portion.heard {
+            until = until.max(Some(heard.heard_at));
+            let at = self.intake.now().max(heard.heard_at.as_engine());
             self.release(at, batch);
             match heard.record.body {
                 // What comes back from a store is merged already, and has its identity.
@@ -108,41 +110,47 @@ impl Pipeline {
                 }
             }
         }
+        self.note(portion.unreadable, batch);
+        let now = until.map_or_else(|| self.intake.now(), |until| self.intake.now().max(until.as_engine()));
         self.go_on(now, before, batch, findings);
     }
 
-    /// Takes rows in order of hearing, as [`Pipeline::ingest`] takes records: what a store kept, not released yet and not late. `next` gives them one by one, with
-    /// their names numbered in the index that it is given.
+    /// Takes rows that a store kept, as [`Pipeline::take`] takes records: in order of hearing, not released yet and not late. `next` gives them one by
+    /// one, with their names numbered in the index that it is given; `unreadable` is what could not be read between them.
     ///
     /// # Errors
     /// What `next` fails with; the rows before it are not detected then.
-    pub fn ingest_rows<E>(
+    pub fn take_rows<E>(
         &mut self,
         mut next: impl FnMut(&mut Fleet) -> Result<Option<Row>, E>,
-        now: EngineTime,
+        unreadable: &[Unreadable],
         batch: &mut Batch,
         findings: &mut Findings,
     ) -> Result<(), E> {
-        let before = (batch.rows.len(), batch.refused.len());
+        let before = Before::of(batch);
         while let Some(row) = next(&mut self.fleet)? {
-            let at = self.intake.now().max(EngineTime(row.heard_at.ms()));
+            let at = self.intake.now().max(row.heard_at.as_engine());
             self.release(at, batch);
             self.intake.take_row(row, at, batch);
         }
-        self.go_on(now, before, batch, findings);
+        self.note(unreadable, batch);
+        self.go_on(self.intake.now(), before, batch, findings);
         Ok(())
-    }
-
-    /// Takes note of a record of a lock that can't be read (a dead letter), from a source that may speak for it. To be called before the
-    /// [`Pipeline::ingest`] of what was heard with it or after it. Of a lock that never said anything else it changes nothing.
-    pub fn refused(&mut self, device_id: &str, heard_at: GatewayTime) {
-        self.refused.push((device_id.into(), heard_at));
     }
 
     /// Lets time go on to `now`; a `now` before the last one is taken as the last one. Each deadline on the way is handled at its own time.
     pub fn advance(&mut self, now: EngineTime, batch: &mut Batch, findings: &mut Findings) {
-        let before = (batch.rows.len(), batch.refused.len());
-        self.go_on(now, before, batch, findings);
+        self.go_on(now, Before::of(batch), batch, findings);
+    }
+
+    /// Lets time go on past the end of a recording, as far as a hole is waited for ([`HOLE_WAIT_MS`]): nothing waits any longer then.
+    pub fn finish(&mut self, batch: &mut Batch, findings: &mut Findings) {
+        self.advance(self.now().plus_ms(HOLE_WAIT_MS), batch, findings);
+    }
+
+    /// How far time has gone.
+    pub fn now(&self) -> EngineTime {
+        self.intake.now()
     }
 
     /// When the pipeline next wants [`Pipeline::advance`], and why; `None` while nothing waits.
@@ -214,25 +222,28 @@ impl Pipeline {
             engine.restore(state).map_err(RestoreError::Bytes)?;
         }
         let (fleet, intake, adverts) = (saved.fleet, saved.intake, saved.adverts);
-        Ok(Self { fleet, intake, adverts, engine, refused: Vec::new() })
+        Ok(Self { fleet, intake, adverts, engine })
     }
 
-    fn go_on(&mut self, now: EngineTime, before: (usize, usize), batch: &mut Batch, findings: &mut Findings) {
-        self.release(now, batch);
-        for (device_id, heard_at) in self.refused.drain(..) {
-            if let Some(device) = self.fleet.find(&device_id) {
-                batch.refused.push(Refused { device, at: EngineTime(heard_at.ms()) });
+    /// Numbers what can't be read, where its lock is known: of a lock that never said anything else it changes nothing.
+    fn note(&self, unreadable: &[Unreadable], batch: &mut Batch) {
+        for record in unreadable {
+            if let Some(device) = self.fleet.find(&record.device_id) {
+                batch.unreadable.push(UnreadableRow { device, at: record.heard_at.as_engine() });
             }
         }
-        batch.refused[before.1..].sort_by_key(|refused| refused.at);
+    }
+
+    fn go_on(&mut self, now: EngineTime, before: Before, batch: &mut Batch, findings: &mut Findings) {
+        self.release(now, batch);
+        let unreadable = &mut batch.unreadable[before.unreadable..];
+        unreadable.sort_by_key(|record| record.at);
         let now = self.intake.now();
         if let Some(engine) = &mut self.engine {
-            engine.ingest(&batch.rows[before.0..], &batch.refused[before.1..], now, &mut self.fleet, findings);
+            engine.ingest(&batch.rows[before.rows..], unreadable, now, &mut self.fleet, findings);
         }
     }
-}
 
-impl Pipeline {
     /// Releases what has waited long enough at `now`, each at its own time, in order.
     fn release(&mut self, now: EngineTime, batch: &mut Batch) {
         while let Some(due) = self.adverts.next_deadline().filter(|due| *due <= now) {
@@ -242,5 +253,18 @@ impl Pipeline {
             rows.into_iter().for_each(|row| self.intake.take_row(row, due, batch));
         }
         self.intake.advance(now, batch);
+    }
+}
+
+/// How much a batch held before a call.
+#[derive(Clone, Copy)]
+struct Before {
+    rows: usize,
+    unreadable: usize,
+}
+
+impl Before {
+    fn of(batch: &Batch) -> Self {
+        Self { rows: batch.rows.len(), unreadable: batch.unreadable.len() }
     }
 }

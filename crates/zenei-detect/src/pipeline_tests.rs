@@ -1,6 +1,6 @@
 //! What the pipeline promises of intake and engine together: however a stream is cut into calls, and wherever a snapshot falls, the output is the same.
 use crate::anomaly::Findings;
-use crate::batch::{Batch, Heard};
+use crate::batch::{Batch, Heard, Portion, Unreadable};
 use crate::pipeline::Pipeline;
 use crate::rules::Rules;
 use proptest::prelude::*;
@@ -98,7 +98,7 @@ fn run(heard: &[Heard<'static>], sizes: &[usize]) -> (Batch, Findings) {
         let (now, later) = rest.split_at(size.min(rest.len()));
         rest = later;
         let end = now.last().map_or(0, |heard| heard.heard_at.ms());
-        pipeline.ingest(now, EngineTime(end), &mut batch, &mut findings);
+        pipeline.take(Portion::new(now, GatewayTime(end)), &mut batch, &mut findings);
         if size % 2 == 1 {
             let next = rest.first().map_or(end, |heard| heard.heard_at.ms());
             pipeline.advance(EngineTime(end + (next - end) / 2), &mut batch, &mut findings);
@@ -130,10 +130,10 @@ fn other_rules_keep_what_intake_knows() {
     let heard = stream(&[0, 7, 31]);
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
     let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
-    pipeline.ingest(&heard, EngineTime(0), &mut batch, &mut findings);
+    pipeline.take(Portion::new(&heard, GatewayTime(0)), &mut batch, &mut findings);
     let mut pipeline = Pipeline::restore(&pipeline.snapshot().unwrap(), None).unwrap();
     batch.clear();
-    pipeline.ingest(&heard[..50], EngineTime(0), &mut batch, &mut findings);
+    pipeline.take(Portion::new(&heard[..50], GatewayTime(0)), &mut batch, &mut findings);
     assert_eq!((batch.rows.len(), batch.duplicates), (0, 50));
 }
 
@@ -149,7 +149,7 @@ fn the_end_of_time_is_reached() {
     let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
     let body = || Body::State(State::default());
     let heard = [said("a", 0, 0, body()), said("a", 1, i64::MAX, body())];
-    pipeline.ingest(&heard, EngineTime(i64::MAX), &mut batch, &mut findings);
+    pipeline.take(Portion::new(&heard, GatewayTime(i64::MAX)), &mut batch, &mut findings);
     assert_eq!((batch.rows.len(), pipeline.next_deadline()), (2, None));
 }
 
@@ -164,9 +164,9 @@ fn a_rule_that_is_as_it_was_goes_on_and_a_changed_one_starts_anew() {
         let rules = Rules::parse(texts.iter().map(|(name, text)| (*name, text.as_str()))).unwrap();
         let (mut batch, mut findings) = (Batch::default(), Findings::default());
         let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
-        pipeline.ingest(now, EngineTime(0), &mut batch, &mut findings);
+        pipeline.take(Portion::new(now, GatewayTime(0)), &mut batch, &mut findings);
         let mut pipeline = Pipeline::restore(&pipeline.snapshot().unwrap(), Some(rules)).unwrap();
-        pipeline.ingest(later, EngineTime(0), &mut batch, &mut findings);
+        pipeline.take(Portion::new(later, GatewayTime(0)), &mut batch, &mut findings);
         findings
     };
     let kept = crate::rules::EMBEDDED.map(|(name, text)| (name, text.to_owned()));
@@ -186,6 +186,7 @@ fn locks_that_lose(losing: usize, told: bool) -> Vec<String> {
     const HOUR_MS: i64 = 3_600_000;
     let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
+    let mut unreadable = Vec::new();
     for hour in 0..480_i64 {
         for (at, lock) in LOCKS[..5].iter().copied().enumerate() {
             let at_ms = hour * HOUR_MS + at as i64 * 60_000;
@@ -193,14 +194,16 @@ fn locks_that_lose(losing: usize, told: bool) -> Vec<String> {
             let unread = !lost && (1..4).contains(&at) && hour >= 240;
             let state = State { battery_mv: Some(Millivolts(2_950)), ..State::default() };
             if unread && told {
-                pipeline.refused(lock, GatewayTime(at_ms));
+                unreadable.push(Unreadable { device_id: lock.to_owned(), heard_at: GatewayTime(at_ms) });
             } else if !(lost || unread) {
                 let heard = said(lock, 2 * hour as u32, at_ms, Body::State(state));
-                pipeline.ingest(&[heard], EngineTime(at_ms), &mut batch, &mut findings);
+                pipeline.take(Portion::new(&[heard], GatewayTime(at_ms)), &mut batch, &mut findings);
             }
             let error = ErrorReport { code: "ble_disconnect".into(), count: 1, detail: None };
-            let heard = said(lock, 2 * hour as u32 + 1, at_ms + 600_000, Body::Error(error));
-            pipeline.ingest(&[heard], EngineTime(at_ms + 600_000), &mut batch, &mut findings);
+            let heard = [said(lock, 2 * hour as u32 + 1, at_ms + 600_000, Body::Error(error))];
+            let portion = Portion { heard: &heard, unreadable: &unreadable, until: None };
+            pipeline.take(portion, &mut batch, &mut findings);
+            unreadable.clear();
         }
     }
     let losing = findings.anomalies.iter().filter(|anomaly| anomaly.rule == "record-loss");
@@ -231,7 +234,7 @@ fn drifts(apart_ms: i64) -> bool {
     let mut errors = 0;
     for at_ms in (0..80 * HOUR_MS).step_by(HOUR_MS as usize / 12) {
         let mut say = |lock, seq, body| {
-            pipeline.ingest(&[said(lock, seq, at_ms, body)], EngineTime(at_ms), &mut batch, &mut findings);
+            pipeline.take(Portion::new(&[said(lock, seq, at_ms, body)], GatewayTime(at_ms)), &mut batch, &mut findings);
         };
         if at_ms % HOUR_MS == 0 {
             let beat = || Body::State(State { battery_mv: Some(Millivolts(2_950)), ..State::default() });
@@ -267,8 +270,8 @@ fn wrong_clock(every_min: i64, behind_min: i64, late: impl Fn(i64) -> i64) -> Op
         let mut heard = said("a", beat as u32, beat * every_min * 60_000, Body::State(state));
         heard.record.ts.0 -= if is_wrong { behind_min * 60_000 } else { 0 };
         heard.heard_at.0 += late(beat) * 60_000;
-        let now = EngineTime(heard.heard_at.0);
-        pipeline.ingest(&[heard], now, &mut batch, &mut findings);
+        let now = heard.heard_at;
+        pipeline.take(Portion::new(&[heard], now), &mut batch, &mut findings);
     }
     let found = findings.anomalies.iter().find(|anomaly| anomaly.rule == "clock-error")?;
     assert!(found.window_ms >= 120 * 60_000, "{found:?}");
@@ -295,7 +298,11 @@ fn finds_trouble(per_day: i64) -> bool {
         let result = if [112, 124, 136].contains(&number) { OpResult::Jam } else { OpResult::Ok };
         let op = Op { op: if number % 2 == 0 { OpKind::Lock } else { OpKind::Unlock }, result, ..OP };
         let at_ms = number * 86_400_000 / per_day;
-        pipeline.ingest(&[said("a", number as u32, at_ms, Body::Op(op))], EngineTime(at_ms), &mut batch, &mut findings);
+        pipeline.take(
+            Portion::new(&[said("a", number as u32, at_ms, Body::Op(op))], GatewayTime(at_ms)),
+            &mut batch,
+            &mut findings,
+        );
     }
     findings.anomalies.iter().any(|anomaly| anomaly.rule == "operation-trouble")
 }

@@ -8,8 +8,9 @@ use crate::spool::AckPolicy;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use zenei_detect::{Keyring, Registration};
+use zenei_store::Registration;
 use zenei_store::{Clock, PipelineMaker, Source, SpoolOptions};
+use zenei_wire::bthome::Keyring;
 
 /// What a gateway hears, where it keeps it, and how.
 pub struct GatewayConfig {

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are tests")]
 use std::path::Path;
 use std::sync::Arc;
-use zenei_detect::keyring::{Keyring, Lock};
 use zenei_detect::{Desk, DeskError, Findings, Pipeline};
 use zenei_gateway::GatewayConfig;
 use zenei_store::disk::RealDisk;
@@ -10,6 +9,7 @@ use zenei_store::{
     Clock, DropReason, Layout, Ledger, ParquetStore, Source, Spool, SpoolMessage, SpoolOptions, StoredRecord,
 };
 use zenei_wire::bthome::{self, Address, Advertisement, BindKey, Reading, Set};
+use zenei_wire::bthome::{Keyring, Lock};
 use zenei_wire::{
     Adv, Body, CentiCelsius, DbMilliwatts, DeviceId, EngineTime, GatewayTime, Millivolts, Reason, SiteId,
 };

@@ -5,7 +5,7 @@ mod labels;
 mod plot;
 
 use crate::cli::Backtest;
-use crate::course::{AFTER_MS, Course};
+use crate::course::Course;
 use crate::error::LabError;
 use crate::fleet;
 use crate::table::table;
@@ -15,12 +15,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use zenei_detect::{Heard, Registration};
+use zenei_detect::{Heard, Portion, Unreadable};
 use zenei_store::clickhouse::{Server, ServerAddress, Timeouts, each_heard};
 use zenei_store::disk::RealDisk;
 use zenei_store::schema::{Form, Retention};
-use zenei_store::{Layout, ParquetStore, registry};
-use zenei_wire::{EngineTime, GatewayTime, Kind};
+use zenei_store::{Layout, ParquetStore, Registration, registry};
+use zenei_wire::{GatewayTime, Kind};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -94,26 +94,25 @@ fn registrations(path: &Path) -> Result<Vec<Registration>, LabError> {
 fn replay(folder: &Path, course: &mut Course, heard_days: &mut HeardDays) -> Result<(), LabError> {
     let unread = |error| LabError::failed("the store can't be read", error);
     let store = ParquetStore::open_read_only(Arc::new(RealDisk), folder);
-    let mut now = EngineTime(i64::MIN);
     let mut letters = store.dead_letters(None).map_err(unread)?;
     for batch in store.batches(None).map_err(unread)? {
         let batch = batch.map_err(unread)?;
+        let mut unreadable = Vec::new();
         while let Some(letter) = batch.heard_last().and_then(|latest| letters.next_up_to(latest)) {
-            course.refused(&letter.map_err(unread)?);
+            unreadable.extend(letter.map_err(unread)?.unreadable());
         }
         let heard: Vec<Heard<'_>> =
             (0..batch.len()).map(|at| batch.heard(at)).collect::<Result<_, _>>().map_err(unread)?;
-        take(&heard, &mut now, course, heard_days)?;
+        take(Portion { heard: &heard, unreadable: &unreadable, until: None }, course, heard_days)?;
     }
+    let (mut unreadable, mut until) = (Vec::new(), None);
     for letter in letters {
         let letter = letter.map_err(unread)?;
-        course.refused(&letter);
-        now = now.max(EngineTime(letter.heard_at.ms()));
+        unreadable.extend(letter.unreadable());
+        until = until.max(Some(letter.heard_at));
     }
-    if now > EngineTime(i64::MIN) {
-        course.take(&[], now.plus_ms(AFTER_MS), |_| {})?;
-    }
-    Ok(())
+    take(Portion { heard: &[], unreadable: &unreadable, until }, course, heard_days)?;
+    course.end(|_| {})
 }
 
 /// Everything that a ClickHouse holds, in the order of hearing over all gateways, through the course.
@@ -125,39 +124,29 @@ fn tables(url: &str, arguments: &Backtest, course: &mut Course, heard_days: &mut
         .map_err(|error| LabError::failed("can't prepare to ask ClickHouse", error))?;
     let form = Form::new(&arguments.database, None, Retention::default())
         .map_err(|error| LabError::Usage(error.to_string()))?;
-    let (mut now, mut failed) = (EngineTime(i64::MIN), None);
+    let mut failed = None;
     each_heard(&server, &form, GatewayTime(i64::MIN), GatewayTime(i64::MAX), &mut |letters, batch| {
         if failed.is_some() {
             return Ok(());
         }
-        letters.iter().for_each(|letter| course.unreadable(letter));
         let heard: Vec<Heard<'_>> = match batch {
             Some(batch) => (0..batch.len()).map(|at| batch.heard(at)).collect::<Result<_, _>>()?,
             None => Vec::new(),
         };
-        now = now.max(letters.last().map_or(now, |letter| EngineTime(letter.heard_at.ms())));
-        failed = take(&heard, &mut now, course, heard_days).err();
+        let until = letters.last().map(|letter: &Unreadable| letter.heard_at);
+        failed = take(Portion { heard: &heard, unreadable: letters, until }, course, heard_days).err();
         Ok(())
     })
     .map_err(|error| LabError::failed("the records of ClickHouse can't be read", error))?;
     if let Some(error) = failed {
         return Err(error);
     }
-    if now > EngineTime(i64::MIN) {
-        course.take(&[], now.plus_ms(AFTER_MS), |_| {})?;
-    }
-    Ok(())
+    course.end(|_| {})
 }
 
-fn take(
-    heard: &[Heard<'_>],
-    now: &mut EngineTime,
-    course: &mut Course,
-    heard_days: &mut HeardDays,
-) -> Result<(), LabError> {
-    *now = heard.iter().map(|heard| EngineTime(heard.heard_at.ms())).chain([*now]).max().unwrap_or(*now);
-    course.take(heard, *now, |_| {})?;
-    let locks = || heard.iter().filter(|heard| heard.record.body.kind() != Kind::Gateway);
+fn take(portion: Portion<'_>, course: &mut Course, heard_days: &mut HeardDays) -> Result<(), LabError> {
+    course.take(portion, |_| {})?;
+    let locks = || portion.heard.iter().filter(|heard| heard.record.body.kind() != Kind::Gateway);
     let days = locks().map(|heard| heard.heard_at.ms().div_euclid(DAY_MS) as i32).collect();
     heard_days.add(days, locks().map(|heard| heard.device.as_str().to_owned()).collect())
 }

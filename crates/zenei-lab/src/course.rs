@@ -4,15 +4,10 @@ use crate::cpu::timed;
 use crate::error::LabError;
 use crate::opened::Opened;
 use std::collections::HashSet;
-use zenei_detect::{Batch, Decision, Findings, Heard, Pipeline, Registration, Rules};
+use zenei_detect::{Batch, Decision, Findings, Pipeline, Portion, Rules};
 use zenei_incident::{ApplyError, Casebook};
-use zenei_store::DeadLetter;
-#[cfg(feature = "backtest")]
-use zenei_store::clickhouse::Unreadable;
-use zenei_wire::{EngineTime, Id};
-
-/// How long time goes on after the last record, as in a replay (interface contract).
-pub(crate) const AFTER_MS: i64 = 120_000;
+use zenei_store::Registration;
+use zenei_wire::Id;
 
 /// A pipeline and a casebook on their way through time.
 pub(crate) struct Course {
@@ -40,24 +35,33 @@ impl Course {
     /// A course without history.
     pub(crate) fn new(rules: &Rules, registrations: &[Registration]) -> Self {
         let mut pipeline = Pipeline::new(Some(rules.clone()));
-        registrations.iter().for_each(|registration| pipeline.register(registration));
+        registrations.iter().for_each(|registration| pipeline.register(registration.registered()));
         let (batch, findings, cost) = (Batch::default(), Findings::default(), CourseCost::default());
         Self { pipeline, book: Casebook::default(), taken: HashSet::new(), batch, findings, cost }
     }
 
-    /// Takes records in order of hearing; then time goes on to `now`. Each candidate that opened nothing is handed to `decided`.
+    /// Takes a portion of decoded messages. Each candidate that opened nothing is handed to `decided`.
     ///
     /// # Errors
     /// Where the casebook breaks a rule of its own log.
-    pub(crate) fn take(
-        &mut self,
-        heard: &[Heard<'_>],
-        now: EngineTime,
-        mut decided: impl FnMut(&Decision),
-    ) -> Result<(), LabError> {
-        self.cost.records += heard.len() as u64;
+    pub(crate) fn take(&mut self, portion: Portion<'_>, decided: impl FnMut(&Decision)) -> Result<(), LabError> {
+        self.cost.records += portion.heard.len() as u64;
         let (pipeline, batch, findings) = (&mut self.pipeline, &mut self.batch, &mut self.findings);
-        timed(&mut self.cost.detect_s, || pipeline.ingest(heard, now, batch, findings));
+        timed(&mut self.cost.detect_s, || pipeline.take(portion, batch, findings));
+        self.decide(decided)
+    }
+
+    /// Lets time go on past the end; nothing comes after this.
+    ///
+    /// # Errors
+    /// As [`Course::take`].
+    pub(crate) fn end(&mut self, decided: impl FnMut(&Decision)) -> Result<(), LabError> {
+        let (pipeline, batch, findings) = (&mut self.pipeline, &mut self.batch, &mut self.findings);
+        timed(&mut self.cost.detect_s, || pipeline.finish(batch, findings));
+        self.decide(decided)
+    }
+
+    fn decide(&mut self, mut decided: impl FnMut(&Decision)) -> Result<(), LabError> {
         let (book, taken, findings) = (&mut self.book, &mut self.taken, &self.findings);
         let correlated = timed(&mut self.cost.correlate_s, || {
             let mut draft = book.draft();
@@ -71,17 +75,6 @@ impl Course {
         self.batch.clear();
         self.findings.clear();
         correlated
-    }
-
-    /// Takes note of a record that can't be read, before the records that were heard with it.
-    pub(crate) fn refused(&mut self, letter: &DeadLetter) {
-        letter.tell(&mut self.pipeline);
-    }
-
-    /// As [`Course::refused`], of what ClickHouse keeps.
-    #[cfg(feature = "backtest")]
-    pub(crate) fn unreadable(&mut self, letter: &Unreadable) {
-        self.pipeline.refused(&letter.device_id, letter.heard_at);
     }
 
     /// Every incident as it stands, in order of opening.

@@ -1,5 +1,4 @@
 //! A simulated fleet as files: its recording, its Parquet store, its registry and its true faults, for whoever reads files. Called by benches and tests.
-use crate::course::AFTER_MS;
 use crate::error::LabError;
 use bytes::Bytes;
 use firmware_sim::{Fleet, Message, Recorder, Scenario};
@@ -7,11 +6,12 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use zenei_detect::{Batch, Findings, Heard, Pipeline};
+use zenei_detect::{Batch, Findings, Pipeline, Portion};
 use zenei_store::control::Sealed;
 use zenei_store::disk::RealDisk;
-use zenei_store::{DeadLetter, ParquetStore, SealPlan, Source, StoredMessage, hear, registry};
-use zenei_wire::{EngineTime, GatewayTime};
+use zenei_store::{ParquetStore, SealPlan, Source, StoredMessage, decode, registry};
+use zenei_wire::GatewayTime;
+use zenei_wire::bthome::Keyring;
 
 /// Virtual time of one sealed range: a day makes files of the size that a gateway's do.
 const RANGE_MS: i64 = 86_400_000;
@@ -58,8 +58,10 @@ fn fill(fleet: &mut Fleet, kept: &mut Kept) -> Result<(), Box<dyn Error + Send +
     fs::write(&kept.truth, truth?)?;
     let mut recorder = Recorder::create(&kept.recording)?;
     let store = ParquetStore::open(Arc::new(RealDisk), &kept.store)?;
-    let mut pipeline = Pipeline::new(None);
-    registry::read(fleet.registry_csv().as_bytes())?.iter().for_each(|registration| pipeline.register(registration));
+    let (mut pipeline, keys) = (Pipeline::new(None), Keyring::default());
+    registry::read(fleet.registry_csv().as_bytes())?
+        .iter()
+        .for_each(|registration| pipeline.register(registration.registered()));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
     let (mut from, mut at_ms) = (0, fleet.start_ms());
     while at_ms < fleet.end_ms() {
@@ -68,14 +70,15 @@ fn fill(fleet: &mut Fleet, kept: &mut Kept) -> Result<(), Box<dyn Error + Send +
         fleet.advance(at_ms, &mut messages);
         recorder.write_all(&messages)?;
         let stored: Vec<StoredMessage> = messages.into_iter().zip(from..).map(stored).collect();
-        let (mut heard, mut dead): (Vec<Heard<'_>>, Vec<DeadLetter>) = (Vec::new(), Vec::new());
-        stored.iter().for_each(|message| hear(message, &mut heard, &mut dead));
-        kept.records += heard.len() as u64;
-        // After the last message time goes on, so that nothing waits at a hole any longer.
-        let now = EngineTime(if at_ms == fleet.end_ms() { at_ms + AFTER_MS } else { at_ms });
-        pipeline.ingest(&heard, now, &mut batch, &mut findings);
-        let to = Sealed { offset: from + stored.len() as u64, advanced_to: now };
-        store.seal(&SealPlan { from, to }, pipeline.fleet(), &batch.rows, &batch.gaps, &dead, "lab")?;
+        let decoded = decode(&stored, &keys);
+        kept.records += decoded.heard.len() as u64;
+        let portion = Portion { until: Some(GatewayTime(at_ms)), ..decoded.portion() };
+        pipeline.take(portion, &mut batch, &mut findings);
+        if at_ms == fleet.end_ms() {
+            pipeline.finish(&mut batch, &mut findings);
+        }
+        let to = Sealed { offset: from + stored.len() as u64, advanced_to: pipeline.now() };
+        store.seal(&SealPlan { from, to }, pipeline.fleet(), &batch.rows, &batch.gaps, &decoded.dead, "lab")?;
         from = to.offset;
         batch.clear();
     }

@@ -1,7 +1,7 @@
-//! A dead letter: what could not become a record, why, and its bytes. Made by the driver from a refusal, kept by the stores, and told to detection: a lock
-//! that says something unreadable is there.
+//! A dead letter: bytes that are no record, with the reason. Made by the decoder from a refusal, kept by the stores. It must not know who detects; it
+//! only says which lock it proves to be there.
 use crate::spool::{Source, StoredMessage};
-use zenei_detect::Pipeline;
+use zenei_detect::Unreadable;
 use zenei_wire::{GatewayTime, Heading, MAX_PAYLOAD_BYTES, Reason, Refusal, Topic};
 
 /// The most bytes kept of one dead letter: as many as a payload may have, so only what is too large is cut.
@@ -46,10 +46,13 @@ impl DeadLetter {
         Self { authenticated, ..Self::new(refusal, &message.topic, bytes, message.heard_at, message.offset, index) }
     }
 
-    /// Tells detection that the lock of its topic said something that can't be read, where its source may speak for it.
-    pub fn tell(&self, pipeline: &mut Pipeline) {
-        if let (true, Ok(Heading::Record(topic))) = (self.authenticated, Topic::parse(&self.topic)) {
-            pipeline.refused(topic.device.as_str(), self.heard_at);
+    /// What it says of the lock of its topic, where its source may speak for that lock: the lock is there, and nothing was lost.
+    pub fn unreadable(&self) -> Option<Unreadable> {
+        match (self.authenticated, Topic::parse(&self.topic)) {
+            (true, Ok(Heading::Record(topic))) => {
+                Some(Unreadable { device_id: topic.device.as_str().to_owned(), heard_at: self.heard_at })
+            }
+            (_, Ok(Heading::Record(_) | Heading::Online | Heading::Foreign) | Err(_)) => None,
         }
     }
 }

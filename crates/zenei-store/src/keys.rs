@@ -1,10 +1,9 @@
 //! The keys that the asset registry names: from its lines and the files beside it to a keyring. Knows no radio. Called by `run`, `replay`, `record list`, `scan` and
 //! `config check`, each after it has read the registry.
+use crate::registry::Registration;
 use std::io;
 use std::path::{Path, PathBuf};
-use zenei_detect::Registration;
-use zenei_detect::keyring::{Keyring, Lock};
-use zenei_wire::bthome::{Address, AddressError, BindKey, BindKeyError};
+use zenei_wire::bthome::{Address, AddressError, BindKey, BindKeyError, Keyring, Lock};
 use zenei_wire::{DeviceId, NameError, SiteId};
 
 /// The most bytes of a key file: 32 digits with room for white space. A guess; a key file that is larger is another file.

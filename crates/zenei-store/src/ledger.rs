@@ -126,7 +126,7 @@ impl Ledger {
     }
 
     /// Adds a dead letter.
-    pub fn bury(&mut self, reason: Reason) {
+    pub fn dead_letter(&mut self, reason: Reason) {
         *self.dead_letter.entry(reason).or_default() += 1;
     }
 
@@ -171,7 +171,7 @@ mod tests {
         ledger.pending = 2;
         ledger.stored = 2;
         ledger.duplicate = 1;
-        ledger.bury(Reason::BadJson);
+        ledger.dead_letter(Reason::BadJson);
         ledger.drop_records(DropReason::SpoolFull, 1);
         assert_eq!(ledger.balance(), Ok(()));
         ledger.stored += 1;

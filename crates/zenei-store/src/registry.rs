@@ -1,9 +1,42 @@
 //! The asset registry's file: CSV to lines, with every error at its line and column. Knows no database; `control` keeps the history.
 //! Called by `run` at start and by whoever imports a registry.
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::Read;
-use zenei_detect::Registration;
+use zenei_detect::Registered;
 use zenei_wire::{Name, NameError};
+
+/// One line of the asset registry; an empty field is unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the contract's field names")]
+pub struct Registration {
+    pub device_id: String,
+    pub customer: String,
+    pub site: String,
+    pub door: String,
+    pub service: String,
+    pub gateway: String,
+    pub model: String,
+    pub hw_rev: String,
+    pub lot: String,
+    pub installed_at: String,
+    pub address: String,
+    pub bind_key_file: String,
+}
+
+impl Registration {
+    /// What detection wants to know of it.
+    pub fn registered(&self) -> Registered<'_> {
+        Registered {
+            device_id: &self.device_id,
+            model: &self.model,
+            hw_rev: &self.hw_rev,
+            lot: &self.lot,
+            service: &self.service,
+            gateway: &self.gateway,
+        }
+    }
+}
 
 /// The columns, in the contract's order. A file may leave columns out, but not `device_id`; what it leaves out is unknown.
 pub const COLUMNS: [&str; 12] = [

@@ -5,6 +5,7 @@
 //! `listener` keeps. Called by the gateway, by `scan`, by `replay` and by simulators; firmware can use it.
 mod address;
 mod cipher;
+mod keyring;
 pub mod listener;
 mod object;
 mod reading;
@@ -12,6 +13,7 @@ mod spooled;
 
 pub use address::{Address, AddressError};
 pub use cipher::{BindKey, BindKeyError};
+pub use keyring::{Advertised, Keyring, Lock, NotAdvertised};
 pub use listener::{Half, Listener, Merged, Verdict};
 pub use object::{Object, Objects, length_of};
 pub use reading::{Firmware, Reading, Set};

@@ -1,5 +1,6 @@
 //! The three times of the house. They are three types because mixing them is the classic fault of telemetry: a lock's clock may be
-//! years off, a gateway's may step, and the engine's never goes back. Only intake (zenei-detect) relates them.
+//! years off, a gateway's may step, and the engine's never goes back. [`GatewayTime::as_engine`] and [`GatewayTime::as_device`]
+//! are the only ways from one to another; a test of the workspace says which files may call them.
 use serde::{Deserialize, Serialize};
 
 macro_rules! time {
@@ -30,3 +31,15 @@ time!(
 time!(
     /// The engine's own time, in ms since 1970: the running maximum of what it was told. Never goes back.
     EngineTime);
+
+impl GatewayTime {
+    /// The engine's time when the gateway heard this: the engine's clock runs on the gateway's.
+    pub const fn as_engine(self) -> EngineTime {
+        EngineTime(self.0)
+    }
+
+    /// The stand-in for a device clock where a record has none: an advertisement is dated by whoever heard it.
+    pub const fn as_device(self) -> DeviceTime {
+        DeviceTime(self.0)
+    }
+}

@@ -82,7 +82,7 @@ async fn metrics_have_the_contracts_names_line_by_line() {
     running.ledger.send_modify(|ledger| {
         ledger.receive(Source::Mqtt, 12);
         (ledger.pending, ledger.stored, ledger.duplicate, ledger.spool_bytes) = (3, 5, 2, 4_096);
-        ledger.bury(Reason::BadJson);
+        ledger.dead_letter(Reason::BadJson);
         ledger.drop_records(DropReason::SpoolFull, 1);
         ledger.late = 1;
     });

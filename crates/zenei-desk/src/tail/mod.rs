@@ -14,8 +14,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
-use zenei_detect::{Batch, Findings, Heard, Pipeline, Registration, RestoreError};
-use zenei_detect::{Desk, DeskError};
+use zenei_detect::{Batch, Desk, DeskError, Findings, Heard, Pipeline, Portion, RestoreError, Unreadable};
 use zenei_store::PipelineMaker;
 use zenei_store::clickhouse::{Feed, RecordsError};
 use zenei_store::clock::Elapsed;
@@ -23,7 +22,7 @@ use zenei_store::control::{TailCheckpoint, TailProgress, TailStep};
 use zenei_store::disk::Disk;
 use zenei_store::parquet::ReadError;
 use zenei_store::snapshot::{self, SnapshotError};
-use zenei_store::{Control, ControlError, StoredBatch, StoredRecord};
+use zenei_store::{Control, ControlError, Registration, StoredBatch, StoredRecord};
 use zenei_wire::{EngineTime, Id};
 
 /// How often the feed is asked for news. A guess: gateways seal every ten seconds.
@@ -246,7 +245,7 @@ impl<F: Feed> Worker<F> {
             if let Some(at) = nth {
                 // All of one millisecond at once where there is no other way.
                 let before = EngineTime(at.ms() - 1);
-                let cut = if Some(before) > tailed.up_to { before } else { EngineTime(at.ms()) };
+                let cut = if Some(before) > tailed.up_to { before } else { at.as_engine() };
                 step = plan::cut(step, &tailed, cut);
             }
         }
@@ -265,8 +264,7 @@ impl<F: Feed> Worker<F> {
             letters = self.feed.unreadable(&self.at.tailed, step)?;
             self.feed.rows(&self.at.tailed, step, &mut |batch| listed(batch, &mut rows))
         })?;
-        letters.iter().for_each(|letter| self.pipeline.refused(&letter.device_id, letter.heard_at));
-        self.ingest(&rows, step.up_to)?;
+        self.ingest(&rows, &letters, step.up_to)?;
         self.at.tailed.take(step);
         self.at.next_step += 1;
         self.since = (self.since.0 + rows.len() as u64, self.since.1.or_else(|| Some(Elapsed::start())));
@@ -275,16 +273,23 @@ impl<F: Feed> Worker<F> {
     }
 
     /// Lets intake, engine and desk have rows in their order; then time goes on to `now`.
-    fn ingest(&mut self, rows: &[StoredRecord], now: Option<EngineTime>) -> Result<(), TailError> {
+    fn ingest(
+        &mut self,
+        rows: &[StoredRecord],
+        unreadable: &[Unreadable],
+        now: Option<EngineTime>,
+    ) -> Result<(), TailError> {
         // The names were read from a batch, which checks them.
         let heard: Vec<Heard<'_>> = rows.iter().filter_map(|row| row.heard().ok()).collect();
-        let latest = heard.last().map(|heard| EngineTime(heard.heard_at.ms()));
-        let Some(now) = now.max(latest) else { return Ok(()) };
-        self.pipeline.ingest(&heard, now, &mut self.batch, &mut self.findings);
+        let portion = Portion { heard: &heard, unreadable, until: None };
+        self.pipeline.take(portion, &mut self.batch, &mut self.findings);
+        if let Some(now) = now {
+            self.pipeline.advance(now, &mut self.batch, &mut self.findings);
+        }
         self.at.records += heard.len() as u64;
         self.at.duplicates += self.batch.duplicates;
         self.batch.clear();
-        let taken = self.desk.take(now, &self.findings, &self.pipeline);
+        let taken = self.desk.take(self.pipeline.now(), &self.findings, &self.pipeline);
         self.findings.clear();
         taken.map_err(TailError::Desk)
     }

@@ -2,13 +2,12 @@
 //! than the feed reaches back, the past comes first, from the tables. Called when the tail's thread starts.
 use super::{Broken, Feed, Stopped, TailConfig, TailError, Worker, answered};
 use tokio::sync::watch;
-use zenei_detect::{Batch, Desk, Findings, Heard, Pipeline, RestoreError};
-use zenei_store::clickhouse::{Past, Unreadable};
+use zenei_detect::{Batch, Desk, Findings, Heard, Pipeline, Portion, RestoreError, Unreadable};
+use zenei_store::clickhouse::Past;
 use zenei_store::clock::Elapsed;
 use zenei_store::control::TailProgress;
 use zenei_store::parquet::ReadError;
 use zenei_store::{StoredBatch, snapshot};
-use zenei_wire::EngineTime;
 
 impl<F: Feed> Worker<F> {
     /// A worker that stands where the last one stood.
@@ -33,7 +32,7 @@ impl<F: Feed> Worker<F> {
             Some(pipeline) => pipeline,
             None => pipeline(None).map_err(TailError::from)?,
         };
-        registry.iter().for_each(|registration| fresh.register(registration));
+        registry.iter().for_each(|registration| fresh.register(registration.registered()));
         at.rules = Some(rules);
         let (batch, findings, told) = (Batch::default(), Findings::default(), std::collections::BTreeMap::new());
         let (since, started) = ((0, None), Elapsed::start());
@@ -82,22 +81,20 @@ impl<F: Feed> Worker<F> {
         let (pipeline, batch, findings, desk) =
             (&mut self.pipeline, &mut self.batch, &mut self.findings, &mut self.desk);
         let mut records = 0_u64;
-        let (mut duplicates, mut now) = (0, EngineTime(i64::MIN));
+        let mut duplicates = 0;
         let mut each = |letters: &[Unreadable], rows: Option<&StoredBatch>| -> Result<(), ReadError> {
             let heard: Vec<Heard<'_>> = match rows {
                 Some(rows) => (0..rows.len()).map(|at| rows.heard(at)).collect::<Result<_, _>>()?,
                 None => Vec::new(),
             };
-            letters.iter().for_each(|letter| pipeline.refused(&letter.device_id, letter.heard_at));
-            let latest = heard.last().map(|heard| heard.heard_at).max(letters.last().map(|letter| letter.heard_at));
-            now = now.max(latest.map_or(now, |at| EngineTime(at.ms())));
-            pipeline.ingest(&heard, now, batch, findings);
+            let until = letters.last().map(|letter| letter.heard_at);
+            pipeline.take(Portion { heard: &heard, unreadable: letters, until }, batch, findings);
             records += heard.len() as u64;
             duplicates += batch.duplicates;
             batch.clear();
             found += findings.anomalies.len();
             if told && failed.is_none() {
-                failed = desk.take(now, findings, pipeline).err();
+                failed = desk.take(pipeline.now(), findings, pipeline).err();
             }
             findings.clear();
             Ok(())

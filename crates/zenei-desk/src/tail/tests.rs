@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use tokio::sync::watch;
-use zenei_detect::{Anomaly, Batch, Desk, DeskError, Findings, Fleet, Heard, Pipeline, Row, Rules};
-use zenei_store::clickhouse::{EachHeard, Feed, Past, RecordsError, Told, Trouble, Unreadable};
+use zenei_detect::{
+    Anomaly, Batch, Desk, DeskError, Findings, Fleet, Heard, Pipeline, Portion, Row, Rules, Unreadable,
+};
+use zenei_store::clickhouse::{EachHeard, Feed, Past, RecordsError, Told, Trouble};
 use zenei_store::control::{TailProgress, TailStep, Tailed};
 use zenei_store::disk::SimDisk;
 use zenei_store::parquet::ReadError;
@@ -124,7 +126,8 @@ fn shipped_by(gateway: &'static str, fleet: &mut Fleet) -> Vec<Range> {
     for part in heard.chunks(41) {
         let last = part.last().unwrap();
         let to = Sealed { offset: last.offset + 1, advanced_to: EngineTime(last.heard_at.ms()) };
-        pipeline.ingest(part, to.advanced_to, &mut batch, &mut findings);
+        pipeline.take(Portion { heard: part, ..Portion::default() }, &mut batch, &mut findings);
+        pipeline.advance(to.advanced_to, &mut batch, &mut findings);
         seal(&pipeline, &mut batch, to);
     }
     pipeline.advance(end(), &mut batch, &mut findings);
@@ -366,7 +369,8 @@ fn direct() -> Outcome {
     let heard: Vec<Heard<'_>> = heard.into_iter().map(|(_, heard)| heard).collect();
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
     let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
-    pipeline.ingest(&heard, end().plus_ms(-zenei_detect::intake::HOLE_WAIT_MS), &mut batch, &mut findings);
+    pipeline.take(Portion { heard: &heard, ..Portion::default() }, &mut batch, &mut findings);
+    pipeline.advance(end().plus_ms(-zenei_detect::intake::HOLE_WAIT_MS), &mut batch, &mut findings);
     assert!(batch.duplicates > 500 && batch.late > 10, "{} {}", batch.duplicates, batch.late);
     Outcome { anomalies: findings.anomalies, state: pipeline.snapshot().unwrap() }
 }

@@ -142,7 +142,7 @@ impl Loss {
     }
 
     /// A record came that can't be read: the hole that it leaves is no loss. It may be a heartbeat, so it shows as much of a hole before it as one that can be read.
-    pub fn refused(&mut self, device: DeviceIx, now: EngineTime) {
+    pub fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
             lane.forget_refused(now.ms());
             lane.refused = lane.refused.saturating_add(1);

@@ -241,11 +241,11 @@ impl Detector {
     }
 
     /// A record of this lock was heard that can't be read: it is there, and nothing was lost.
-    pub(crate) fn refused(&mut self, device: DeviceIx, now: EngineTime) {
+    pub(crate) fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
         match self {
-            Self::Loss(loss) => loss.refused(device, now),
-            Self::Silence(silence) => silence.refused(device, now),
-            Self::Schema(schema) => schema.refused(device, now),
+            Self::Loss(loss) => loss.unreadable(device, now),
+            Self::Silence(silence) => silence.unreadable(device, now),
+            Self::Schema(schema) => schema.unreadable(device, now),
             Self::Drift(_)
             | Self::Drain(_)
             | Self::Trouble(_)

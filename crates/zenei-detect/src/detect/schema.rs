@@ -137,7 +137,7 @@ impl Schema {
     }
 
     /// A record came that can't be read.
-    pub fn refused(&mut self, device: DeviceIx, now: EngineTime) {
+    pub fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
             lane.spoke_ms = lane.spoke_ms.max(now.ms());
             lane.refused = lane.refused.saturating_add(1);

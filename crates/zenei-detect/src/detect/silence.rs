@@ -152,7 +152,7 @@ impl Silence {
     }
 
     /// A record came that can't be read: the lock is not silent.
-    pub fn refused(&mut self, device: DeviceIx, now: EngineTime) {
+    pub fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize).filter(|lane| lane.heard_ms > 0) {
             lane.heard_ms = lane.heard_ms.max(now.ms());
         }

@@ -189,7 +189,7 @@ fn fast(rule: &Rule, stream: &Stream) -> Vec<Found> {
             }),
             Moment::Happened(event, device) => detector.event(*event, *device),
             Moment::LateError(device, code, record, now_ms) => detector.late_error(*device, *code, *record, *now_ms),
-            Moment::Refused(device, now) => detector.refused(*device, *now),
+            Moment::Refused(device, now) => detector.unreadable(*device, *now),
             Moment::Close(now, locks) => detector.close(*now, locks, &stream.fleet, &mut findings),
         }
         if at % RESTARTED_EVERY == 0 {

@@ -1,7 +1,6 @@
 //! What follows from what was heard? One thread reads the spool in order, decodes, lets intake and engine run, hands the findings to the desk and seals what
 //! is due. Deterministic: the same spool from the same checkpoint gives the same rows, anomalies and files. Must not read a clock for what it writes: time
 //! is what the appender shows; how old unsealed rows are is measured. Called by the gateway, which gives it a thread.
-mod decode;
 mod recover;
 mod seal;
 mod seal_limits;
@@ -21,15 +20,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
-use zenei_detect::{Batch, Findings, Heard, Keyring, Pipeline};
-use zenei_detect::{Desk, DeskError};
+use zenei_detect::{Batch, Desk, DeskError, Findings, Pipeline};
 use zenei_store::clock::Elapsed;
 use zenei_store::disk::Disk;
 use zenei_store::spool::BySource;
 use zenei_store::{
-    Control, DeadLetter, DropReason, Ledger, ParquetStore, SealPlan, Source, SpoolError, SpoolReader, StoredMessage,
+    Control, DeadLetter, Decoded, DropReason, Ledger, ParquetStore, SealPlan, Source, SpoolError, SpoolReader,
+    StoredMessage, decode,
 };
 use zenei_wire::EngineTime;
+use zenei_wire::bthome::Keyring;
 
 /// Bytes of messages per step: a few thousand messages, so that a step takes milliseconds and memory stays small. A guess.
 const STEP_BYTES: usize = 1 << 20;
@@ -160,7 +160,7 @@ impl Driver {
                 self.seal()?;
             }
         }
-        self.advance(EngineTime(view.at.ms()))
+        self.advance(view.at.as_engine())
     }
 
     /// Reads, decodes and ingests one portion, up to `end`.
@@ -177,17 +177,14 @@ impl Driver {
         for message in messages.iter().filter(|message| message.offset >= self.heard_from) {
             self.taken[message.source] += 1;
         }
-        let mut heard: Vec<Heard<'_>> = Vec::with_capacity(messages.len());
-        let dead_before = self.open.dead.len();
         let keys = Arc::clone(&self.keys);
-        decode::decode_messages(&messages, &keys, &mut heard, &mut self.open.dead, &mut self.ledger);
-        self.open.dead[dead_before..].iter().for_each(|letter| letter.tell(&mut self.pipeline));
-        self.open.dead_bytes += self.open.dead[dead_before..].iter().map(|dead| dead.bytes.len()).sum::<usize>();
-        if let Some(last) = messages.last() {
-            self.now = self.now.max(EngineTime(last.heard_at.ms()));
-        }
-        self.pipeline.ingest(&heard, self.now, &mut self.open.batch, &mut self.findings);
-        drop(heard);
+        let mut decoded = decode(&messages, &keys);
+        count(&decoded, &mut self.ledger);
+        self.pipeline.take(decoded.portion(), &mut self.open.batch, &mut self.findings);
+        self.now = self.now.max(self.pipeline.now());
+        self.open.dead_bytes += decoded.dead.iter().map(|dead| dead.bytes.len()).sum::<usize>();
+        self.open.dead.append(&mut decoded.dead);
+        drop(decoded);
         self.messages = messages;
         self.next = read.next;
         self.settle()
@@ -283,5 +280,17 @@ impl Driver {
         if unread > 0 {
             shown.receive(self.lost_source, unread);
         }
+    }
+}
+
+/// Counts each message and each refused record exactly once.
+fn count(decoded: &Decoded<'_>, ledger: &mut Ledger) {
+    decoded.received.iter().for_each(|(source, records)| ledger.receive(*source, *records));
+    decoded.dead.iter().for_each(|letter| ledger.dead_letter(letter.reason));
+    // Not spooled by this version; another one may have done so.
+    ledger.ignored_foreign += decoded.foreign;
+    ledger.ignored_online += decoded.online;
+    if !decoded.no_key.is_empty() {
+        ledger.drop_records(DropReason::NoKey, decoded.no_key.len() as u64);
     }
 }

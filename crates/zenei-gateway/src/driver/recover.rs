@@ -137,7 +137,7 @@ impl Driver {
         snapshot::keep_only(&*parts.disk, &snapshots, name)?;
         let mut pipeline = (parts.config.pipeline)(state.as_deref())?;
         for registration in &parts.config.registry {
-            pipeline.register(registration);
+            pipeline.register(registration.registered());
         }
         pipeline.provision(&parts.config.keys);
         let from = checkpoint.sealed.offset;

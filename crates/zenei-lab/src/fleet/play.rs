@@ -1,15 +1,16 @@
 //! One simulated fleet through the product's own decoding, intake, engine and casebook, in virtual time and without a file.
 //! Knows no measure: it hands over what was opened, what was decided, and what was really wrong. Called by `fleet`.
-use crate::course::{AFTER_MS, Course, CourseCost};
+use crate::course::{Course, CourseCost};
 use crate::cpu::timed;
 use crate::error::LabError;
 use crate::kept::stored;
 use crate::opened::Opened;
 use firmware_sim::{Fleet, Message, Scenario, Truth};
 use std::collections::HashMap;
-use zenei_detect::{Decision, DecisionReason, Heard, Rules};
-use zenei_store::{DeadLetter, StoredMessage, hear, registry};
-use zenei_wire::EngineTime;
+use zenei_detect::{Decision, DecisionReason, Portion, Rules};
+use zenei_store::{StoredMessage, decode, registry};
+use zenei_wire::GatewayTime;
+use zenei_wire::bthome::Keyring;
 
 /// Virtual time of one step: what a large fleet says in it fits into a few megabytes.
 const STEP_MS: i64 = 3_600_000;
@@ -141,7 +142,7 @@ pub fn play(scenario: &Scenario, seed: u64, rules: &Rules) -> Result<Played, Lab
         at_ms = (at_ms + STEP_MS).min(end_ms);
         run.step(at_ms)?;
     }
-    run.end(end_ms + AFTER_MS)
+    run.end()
 }
 
 struct Run {
@@ -176,17 +177,17 @@ impl Run {
         timed(&mut cost.simulate_s, || fleet.advance(to_ms, messages));
         let stored: Vec<StoredMessage> = self.messages.drain(..).zip(self.offset..).map(stored).collect();
         self.offset += stored.len() as u64;
-        let (mut heard, mut dead): (Vec<Heard<'_>>, Vec<DeadLetter>) = (Vec::new(), Vec::new());
-        timed(&mut cost.decode_s, || stored.iter().for_each(|message| hear(message, &mut heard, &mut dead)));
-        cost.dead_letters += dead.len() as u64;
-        dead.iter().for_each(|unread| self.course.refused(unread));
+        let keys = Keyring::default();
+        let decoded = timed(&mut cost.decode_s, || decode(&stored, &keys));
+        cost.dead_letters += decoded.dead.len() as u64;
+        let portion = Portion { until: Some(GatewayTime(to_ms)), ..decoded.portion() };
         let rejected = &mut self.played.rejected;
-        self.course.take(&heard, EngineTime(to_ms), |decision| rejected.keep(decision))
+        self.course.take(portion, |decision| rejected.keep(decision))
     }
 
-    fn end(mut self, at_ms: i64) -> Result<Played, LabError> {
+    fn end(mut self) -> Result<Played, LabError> {
         let rejected = &mut self.played.rejected;
-        self.course.take(&[], EngineTime(at_ms), |decision| rejected.keep(decision))?;
+        self.course.end(|decision| rejected.keep(decision))?;
         let CourseCost { records, detect_s, correlate_s } = self.course.cost();
         let state_bytes = self.course.state_bytes()?;
         self.played.cost = Cost { records, detect_s, correlate_s, state_bytes, ..self.played.cost };

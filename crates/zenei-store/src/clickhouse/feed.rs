@@ -1,8 +1,7 @@
 //! What many gateways shipped, as one desk reads it: which shipments are new, and the records of a slice of time in the order of hearing. The feed is
 //! sorted by that time, so that reading costs what is new, however much the tables hold. Knows no engine. Called by the tail.
 use super::reader::{
-    EARLIEST_MS, EachHeard, FORM, LATEST_MS, RecordsError, Unreadable, each_batch, each_heard, heard_between,
-    unreadable,
+    EARLIEST_MS, EachHeard, FORM, LATEST_MS, RecordsError, each_batch, each_heard, heard_between, unreadable,
 };
 use super::server::Server;
 use super::trouble::Trouble;
@@ -12,6 +11,7 @@ use crate::schema::Form;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use zenei_detect::Unreadable;
 use zenei_wire::{EngineTime, GatewayTime, Name};
 
 const QUERY: &str = include_str!("feed.sql");
@@ -234,7 +234,7 @@ impl Feed for ClickHouseFeed {
         };
         let Some((_, last)) = heard_between(server, form, after, end)? else { return Ok(None) };
         each_heard(server, form, after, last, each)?;
-        Ok(Some(EngineTime(last.ms())))
+        Ok(Some(last.as_engine()))
     }
 }
 

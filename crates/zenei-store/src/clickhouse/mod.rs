@@ -13,7 +13,7 @@ mod trouble;
 
 pub use erase::{count_naming, erase};
 pub use feed::{ClickHouseFeed, Feed, Past, Told};
-pub use reader::{EachHeard, RecordsError, Unreadable, dead_letters, each_heard, each_record};
+pub use reader::{EachHeard, RecordsError, dead_letters, each_heard, each_record};
 pub use self_test::{SelfTestError, self_test};
 pub use server::{Server, ServerAddress, Timeouts};
 pub use ship::findings::{FindingsError, FindingsShipper, ship_findings_anew};

@@ -11,6 +11,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use bytes::Bytes;
 use serde::Deserialize;
 use std::sync::Arc;
+use zenei_detect::Unreadable;
 use zenei_wire::{GatewayTime, Heading, Reason, Topic};
 
 /// Why records can't be read.
@@ -63,15 +64,6 @@ pub fn each_record(
             Ok(())
         })
     })
-}
-
-/// A record that can't be read, of a source that may speak for its lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
-    /// The lock whose topic it came by.
-    pub device_id: String,
-    /// When it was heard.
-    pub heard_at: GatewayTime,
 }
 
 #[derive(Deserialize)]

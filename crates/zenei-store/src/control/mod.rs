@@ -17,11 +17,11 @@ pub use tail::{Moved, TailCheckpoint, TailProgress, TailStep, Tailed};
 pub use txn::Txn;
 
 use crate::ledger::Ledger;
+use crate::registry::Registration;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use zenei_detect::Registration;
 use zenei_wire::{EngineTime, Id};
 
 /// How long a call waits for another process's lock. A guess: `record list` holds none for longer.

@@ -1,8 +1,9 @@
 //! Everything that is ever read from the control database.
 use super::{Checkpoint, Control, ControlError, EventRow, InquiryRow, OutboxRow, RegisteredSpan, SealPlan, Sealed};
+use crate::registry::Registration;
 use rusqlite::{OptionalExtension as _, Params, Row};
 use serde::de::DeserializeOwned;
-use zenei_detect::{Anomaly, Decision, Registration};
+use zenei_detect::{Anomaly, Decision};
 use zenei_wire::{EngineTime, Id};
 
 impl Control {

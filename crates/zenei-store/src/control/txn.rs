@@ -1,8 +1,9 @@
 //! Everything that is ever written to the control database. Each write may be repeated after a crash and changes nothing the second time.
 use super::{Checkpoint, ControlError, EventRow, Imported, InquiryRow, OutboxRow, Outcome, SealPlan, signed};
+use crate::registry::Registration;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use std::collections::BTreeSet;
-use zenei_detect::{Anomaly, Decision, Registration};
+use zenei_detect::{Anomaly, Decision};
 use zenei_wire::Id;
 
 /// A transaction: all of it is durable after [`Txn::commit`], or nothing.

@@ -4,7 +4,7 @@ use crate::disk::{Loss, SimDisk, read_whole};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::borrow::Cow;
-use zenei_detect::{Batch, Findings, Heard, Labels, Pipeline, Sym};
+use zenei_detect::{Batch, Findings, Heard, Labels, Pipeline, Portion, Sym};
 use zenei_wire::{
     Adv, Body, Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, DeviceTime, ErrorReport, Event, EventKind,
     GatewayReport, GatewayTime, LockState, Milliamps, Millis, Millivolts, Op, OpKind, OpResult, OpSource, Percent,
@@ -187,18 +187,19 @@ fn arbitrary_rows_come_back_as_they_went_in_and_equal_rows_give_equal_bytes() {
             prop_assert_eq!(read_rows(&to_detect, &mut fleet.clone()), detected.collect::<Vec<_>>());
             // And whichever way they are taken, intake makes the same of them.
             let taken = |take: &dyn Fn(&mut Pipeline, &mut Batch)| {
-                let (mut line, mut taken) = (Pipeline::new(None), Batch::default());
-                take(&mut line, &mut taken);
-                (taken, line.snapshot().unwrap())
+                let (mut pipeline, mut taken) = (Pipeline::new(None), Batch::default());
+                take(&mut pipeline, &mut taken);
+                (taken, pipeline.snapshot().unwrap())
             };
-            let now = EngineTime(i64::MIN);
             let heard: Vec<Heard<'_>> = (0..batch.len()).map(|at| batch.heard(at).unwrap()).collect();
-            let as_heard = taken(&|line, out| line.ingest(&heard, now, out, &mut Findings::default()));
-            let as_rows = taken(&|line, out| {
+            let as_heard = taken(&|pipeline, out| {
+                pipeline.take(Portion { heard: &heard, ..Portion::default() }, out, &mut Findings::default())
+            });
+            let as_rows = taken(&|pipeline, out| {
                 let mut numbering = Numbering::default();
                 let mut rows = batch.rows(&mut numbering);
                 while rows.step(7).is_some() {
-                    line.ingest_rows(|fleet| rows.next(fleet), now, out, &mut Findings::default()).unwrap();
+                    pipeline.take_rows(|fleet| rows.next(fleet), &[], out, &mut Findings::default()).unwrap();
                 }
             });
             prop_assert!(as_heard == as_rows);

@@ -4,7 +4,7 @@ use super::rows::{DEVICES, fleet, op, state};
 use std::collections::BTreeMap;
 use zenei_detect::Row;
 use zenei_kit::scattered;
-use zenei_store::clickhouse::{ClickHouseFeed, Ended, Feed, Go, Past, Server, ServerAddress, Told, Unreadable};
+use zenei_store::clickhouse::{ClickHouseFeed, Ended, Feed, Go, Past, Server, ServerAddress, Told};
 use zenei_store::control::{Moved, TailStep, Tailed};
 use zenei_store::{DeadLetter, Sealed, StoredRecord};
 use zenei_wire::{EngineTime, GatewayTime, OpResult, Reason, Refusal};
@@ -161,7 +161,7 @@ fn what_the_feed_no_longer_has_is_read_from_the_tables_in_the_same_order() {
     heard.sort_by_key(|row| row.heard_at);
     let read = |past: Past| {
         let (mut times, mut unread) = (Vec::new(), Vec::new());
-        let each = &mut |letters: &[Unreadable], batch: Option<&zenei_store::StoredBatch>| {
+        let each = &mut |letters: &[zenei_detect::Unreadable], batch: Option<&zenei_store::StoredBatch>| {
             let last = batch.and_then(zenei_store::StoredBatch::heard_last);
             assert!(letters.iter().all(|letter| last.is_none_or(|last| letter.heard_at <= last)));
             unread.extend(letters.iter().map(|letter| letter.heard_at.ms()));

@@ -1,7 +1,8 @@
 //! What a desk found is in ClickHouse once, however often it is sent, and comes again, without the name, after a lock was forgotten.
 use super::ground::{Ground, NOON_MS};
 use std::collections::BTreeMap;
-use zenei_detect::{Anomaly, Decision, DecisionReason, Evidence, Registration, Scope, ScopeKind};
+use zenei_detect::{Anomaly, Decision, DecisionReason, Evidence, Scope, ScopeKind};
+use zenei_store::Registration;
 use zenei_store::clickhouse::{
     Ended, FindingsShipper, Go, Server, ServerAddress, Timeouts, count_naming, erase, ship_findings_anew,
 };

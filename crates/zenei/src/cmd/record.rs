@@ -13,15 +13,13 @@ use zenei_store::clickhouse::{RecordsError, Trouble, each_record};
 use zenei_store::disk::{Disk, RealDisk};
 use zenei_store::parquet::to_json;
 use zenei_store::snapshot::{self, SnapshotError};
-use zenei_store::{Checkpoint, Layout, ParquetStore, SpoolReader, StoredRecord, hear_with_keys};
+use zenei_store::{Checkpoint, Layout, ParquetStore, SpoolReader, StoredRecord, decode};
 use zenei_wire::{EngineTime, Name};
 
 /// How often the daemon may seal while its records are read, before the reader gives up. It seals every few seconds; reading the spool's tail takes less.
 const ATTEMPTS: usize = 5;
 /// How much of the spool is in memory at a time.
 const STEP_BYTES: usize = 1 << 20;
-/// How long after the last record time goes on: a hole is then not waited for any longer (telemetry contract).
-const AFTER_MS: i64 = 120_000;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -159,10 +157,10 @@ fn read_tail(
         },
         None => Pipeline::new(None),
     };
-    registry.lines.iter().for_each(|registration| pipeline.register(registration));
+    registry.lines.iter().for_each(|registration| pipeline.register(registration.registered()));
     pipeline.provision(&registry.keys);
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
-    let mut now = checkpoint.sealed.advanced_to;
+    pipeline.advance(checkpoint.sealed.advanced_to, &mut batch, &mut findings);
     if layout.spool().is_dir() {
         let mut reader = SpoolReader::open(Arc::clone(disk), &layout.spool())?;
         let (mut next, end) = (checkpoint.sealed.offset, reader.durable_end()?);
@@ -173,16 +171,11 @@ fn read_tail(
             if released && messages.first().is_none_or(|message| message.offset > checkpoint.sealed.offset) {
                 return Ok(None);
             }
-            let (mut heard, mut dead) = (Vec::new(), Vec::new());
-            for message in &messages {
-                hear_with_keys(message, &registry.keys, &mut heard, &mut dead);
-            }
-            now = now.max(messages.last().map_or(now, |message| EngineTime(message.heard_at.ms())));
-            pipeline.ingest(&heard, now, &mut batch, &mut findings);
+            pipeline.take(decode(&messages, &registry.keys).portion(), &mut batch, &mut findings);
             next = progress.next;
         }
     }
-    pipeline.advance(now.plus_ms(AFTER_MS), &mut batch, &mut findings);
+    pipeline.finish(&mut batch, &mut findings);
     let stored = batch.rows.iter().map(|row| StoredRecord::from_row(row, pipeline.fleet()));
     Ok(Some(stored.collect::<Result<_, _>>()?))
 }

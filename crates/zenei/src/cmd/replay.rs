@@ -141,7 +141,7 @@ fn messages(path: &Path, course: &mut Course) -> Result<(), Failure> {
                 bytes += message.payload.len();
                 step.push(message);
             }
-            Played::Refused { topic, reason } => course.refused(&topic, reason),
+            Played::Refused { topic, reason } => course.refused(&topic, recording.heard_at(), reason),
         }
         if step.len() >= STEP_MESSAGES || bytes >= STEP_BYTES {
             take(&mut step, course)?;
@@ -150,7 +150,7 @@ fn messages(path: &Path, course: &mut Course) -> Result<(), Failure> {
     }
     take(&mut step, course)?;
     // A recording may end with what is no message; time went on with it all the same.
-    course.records(&[], Some(recording.heard_at())).map_err(|error| Failure::broken("the replay can't go on", error))
+    course.take(&[], Some(recording.heard_at())).map_err(|error| Failure::broken("the replay can't go on", error))
 }
 
 /// Plays a store's folder, or that of the state directory around it.
@@ -176,7 +176,7 @@ fn store(path: &Path, course: &mut Course) -> Result<(), Failure> {
             while let Some(letter) = letters.next_up_to(latest) {
                 course.dead_letter(&letter.map_err(unread)?);
             }
-            course.rows(&mut stored, latest).map_err(broken)?;
+            course.rows(&mut stored).map_err(broken)?;
         }
     }
     // What was heard after the last record.
@@ -186,7 +186,7 @@ fn store(path: &Path, course: &mut Course) -> Result<(), Failure> {
         course.dead_letter(&letter);
         until = until.max(Some(letter.heard_at));
     }
-    course.records(&[], until).map_err(broken)
+    course.take(&[], until).map_err(broken)
 }
 
 fn write(course: &Course, inquiries: &Inquiries, to: &Path, before: &Before) -> Result<Summary, Failure> {

@@ -4,7 +4,9 @@ use crate::config::{Loaded, Problems};
 use std::path::Path;
 use std::sync::Arc;
 use zenei_detect::rules::card;
-use zenei_detect::{Keyring, Registration, Rule, Rules};
+use zenei_detect::{Rule, Rules};
+use zenei_store::Registration;
+use zenei_wire::bthome::Keyring;
 use zenei_wire::{Name, SiteId};
 
 /// The largest file of either kind, in bytes; a guess: a registry line has some 100 bytes, so this is one of ten million locks.

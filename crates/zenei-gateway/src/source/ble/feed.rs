@@ -11,10 +11,9 @@ use crate::spool::{Inlet, Message};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::watch;
-use zenei_detect::Keyring;
 use zenei_store::Source;
 use zenei_store::clock::Clock;
-use zenei_wire::bthome;
+use zenei_wire::bthome::{self, Keyring};
 
 /// The most advertisements of one parcel. A guess: a tenth of a second of the fastest radio.
 const PARCEL: usize = 256;
@@ -131,7 +130,7 @@ pub(crate) fn judge(keys: Arc<Keyring>) -> Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zenei_detect::keyring::Lock;
+    use zenei_wire::bthome::Lock;
     use zenei_wire::bthome::{Address, BindKey, plain, sealed};
     use zenei_wire::{DeviceId, GatewayTime, SiteId};
 

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use zenei_desk::{Handles, Incidents};
 use zenei_detect::Rules;
+use zenei_detect::intake::HOLE_WAIT_MS;
 use zenei_gateway::{GatewayConfig, Running};
 use zenei_store::Clock;
 use zenei_store::Ledger;
@@ -24,9 +25,6 @@ const TICK_MS: i64 = 60_000;
 const MEMORY: &str = "/dev/shm";
 /// Room that a demo needs there, in bytes: its spool, its Parquet files and its database take a third of it.
 const MEMORY_BYTES_MIN: u64 = 1 << 30;
-
-/// How long time goes on after the last message, so that no hole is waited for any longer (telemetry contract).
-const AFTER_MS: i64 = 120_000;
 
 /// Everything that a demo needs.
 pub(super) struct Stage {
@@ -103,7 +101,7 @@ impl Stage {
 
     /// Lets time go on past the last message, and waits until everything is processed.
     pub(super) async fn settle(&mut self) -> Result<(), Failure> {
-        self.tick_to(self.now_ms + AFTER_MS).await?;
+        self.tick_to(self.now_ms + HOLE_WAIT_MS).await?;
         let drained = self.gateway.drain().await;
         drained.map(drop).map_err(|error| Failure::broken("the gateway can't go on", error))
     }

@@ -4,13 +4,10 @@ use crate::daemon::contents::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use zenei_desk::DeskDriver;
-use zenei_detect::{Batch, DeviceIx, Findings, Fleet, Heard, Keyring, Pipeline, Rules};
-use zenei_store::clickhouse::Unreadable;
-use zenei_store::{Control, DeadLetter, Rows, Source, StoredMessage, hear_with_keys};
-use zenei_wire::{EngineTime, GatewayTime, Heading, Kind, Reason, Topic};
-
-/// How long after the last record time goes on (interface contract): a hole has then been waited for.
-pub(crate) const AFTER_MS: i64 = 120_000;
+use zenei_detect::{Batch, DeviceIx, Findings, Fleet, Heard, Pipeline, Portion, Rules, Unreadable};
+use zenei_store::{Control, DeadLetter, Rows, Source, StoredMessage, decode};
+use zenei_wire::bthome::Keyring;
+use zenei_wire::{GatewayTime, Heading, Kind, Reason, Topic};
 
 /// What can go wrong on the way.
 pub(crate) type CourseError = Box<dyn std::error::Error + Send + Sync>;
@@ -44,7 +41,8 @@ pub(crate) struct Course {
     counts: Counts,
     /// Which numbers are locks; others are gateways.
     locks: Vec<bool>,
-    now: EngineTime,
+    /// What could not be read and the pipeline has not taken yet.
+    unreadable: Vec<Unreadable>,
     batch: Batch,
     findings: Findings,
 }
@@ -56,17 +54,16 @@ impl Course {
     /// Where there is no room for the desk's database in memory.
     pub(crate) fn new(rules: Rules, registry: Registry) -> Result<Self, CourseError> {
         let mut pipeline = Pipeline::new(Some(rules));
-        registry.lines.iter().for_each(|registration| pipeline.register(registration));
+        registry.lines.iter().for_each(|registration| pipeline.register(registration.registered()));
         pipeline.provision(&registry.keys);
         let desk = DeskDriver::open(Control::in_memory()?)?;
-        let (counts, locks, now) = (Counts::default(), Vec::new(), EngineTime(i64::MIN));
         Ok(Self {
             pipeline,
             keys: registry.keys,
             desk,
-            counts,
-            locks,
-            now,
+            counts: Counts::default(),
+            locks: Vec::new(),
+            unreadable: Vec::new(),
             batch: Batch::default(),
             findings: Findings::default(),
         })
@@ -77,22 +74,21 @@ impl Course {
     /// # Errors
     /// Where the desk can't go on.
     pub(crate) fn messages(&mut self, messages: &[StoredMessage]) -> Result<(), CourseError> {
-        let (mut heard, mut dead) = (Vec::with_capacity(messages.len()), Vec::new());
         let keys = Arc::clone(&self.keys);
-        for message in messages {
-            self.counts.advertisements += u64::from(message.source == Source::Ble);
-            if !hear_with_keys(message, &keys, &mut heard, &mut dead) {
-                self.counts.no_key += 1;
-            }
-        }
-        dead.iter().for_each(|letter| self.dead_letter(letter));
-        self.records(&heard, messages.last().map(|message| message.heard_at))
+        let decoded = decode(messages, &keys);
+        self.counts.advertisements += decoded.received.get(&Source::Ble).copied().unwrap_or_default();
+        self.counts.no_key += decoded.no_key.len() as u64;
+        decoded.dead.iter().for_each(|letter| self.dead_letter(letter));
+        self.take(&decoded.heard, messages.last().map(|message| message.heard_at))
     }
 
-    /// Counts a message that came without its payload. As with one that has it, only what was meant for us counts.
-    pub(crate) fn refused(&mut self, topic: &str, reason: Reason) {
+    /// Takes a message that came without its payload. As with one that has it, only what was meant for us counts.
+    pub(crate) fn refused(&mut self, topic: &str, heard_at: GatewayTime, reason: Reason) {
         match Topic::parse(topic) {
-            Ok(Heading::Record(_)) => self.dead_letters([reason]),
+            Ok(Heading::Record(topic)) => {
+                self.unreadable.push(Unreadable { device_id: topic.device.as_str().to_owned(), heard_at });
+                self.dead_letters([reason]);
+            }
             Ok(Heading::Online | Heading::Foreign) => {}
             Err(refusal) => self.dead_letters([refusal.reason]),
         }
@@ -105,40 +101,40 @@ impl Course {
 
     /// Takes what could not be read, before the records that were heard with it.
     pub(crate) fn dead_letter(&mut self, letter: &DeadLetter) {
-        letter.tell(&mut self.pipeline);
+        self.unreadable.extend(letter.unreadable());
         self.dead_letters([letter.reason]);
     }
 
     /// As [`Course::dead_letter`], of what is counted already.
     pub(crate) fn unreadable(&mut self, letters: &[Unreadable]) {
-        letters.iter().for_each(|letter| self.pipeline.refused(&letter.device_id, letter.heard_at));
+        self.unreadable.extend_from_slice(letters);
     }
 
     /// Takes records in the order of hearing; then time goes on to `until`, never back.
     ///
     /// # Errors
     /// Where the desk can't go on.
-    pub(crate) fn records(&mut self, heard: &[Heard<'_>], until: Option<GatewayTime>) -> Result<(), CourseError> {
-        let latest = heard.iter().map(|heard| heard.heard_at).chain(until).max();
-        self.now = self.now.max(latest.map_or(self.now, |at| EngineTime(at.ms())));
+    pub(crate) fn take(&mut self, heard: &[Heard<'_>], until: Option<GatewayTime>) -> Result<(), CourseError> {
         self.counts.records += heard.len() as u64;
-        self.pipeline.ingest(heard, self.now, &mut self.batch, &mut self.findings);
+        let unreadable = std::mem::take(&mut self.unreadable);
+        let portion = Portion { heard, unreadable: &unreadable, until };
+        self.pipeline.take(portion, &mut self.batch, &mut self.findings);
         self.hand_over()
     }
 
-    /// As [`Course::records`], the rows of a step through what a store kept, the latest of which was heard at `latest`.
+    /// As [`Course::take`], the rows of a step through what a store kept.
     ///
     /// # Errors
     /// Where a row can't be read, or the desk can't go on.
-    pub(crate) fn rows(&mut self, rows: &mut Rows<'_>, latest: GatewayTime) -> Result<(), CourseError> {
-        self.now = self.now.max(EngineTime(latest.ms()));
+    pub(crate) fn rows(&mut self, rows: &mut Rows<'_>) -> Result<(), CourseError> {
         let counts = &mut self.counts;
         let next = |fleet: &mut Fleet| {
             let row = rows.next(fleet);
             counts.records += u64::from(matches!(row, Ok(Some(_))));
             row
         };
-        self.pipeline.ingest_rows(next, self.now, &mut self.batch, &mut self.findings)?;
+        let unreadable = std::mem::take(&mut self.unreadable);
+        self.pipeline.take_rows(next, &unreadable, &mut self.batch, &mut self.findings)?;
         self.hand_over()
     }
 
@@ -147,10 +143,7 @@ impl Course {
     /// # Errors
     /// Where the desk can't go on.
     pub(crate) fn end(&mut self) -> Result<(), CourseError> {
-        if self.now > EngineTime(i64::MIN) {
-            self.now = self.now.plus_ms(AFTER_MS);
-            self.pipeline.advance(self.now, &mut self.batch, &mut self.findings);
-        }
+        self.pipeline.finish(&mut self.batch, &mut self.findings);
         self.hand_over()
     }
 
@@ -184,7 +177,7 @@ impl Course {
                 mark(&mut self.locks, row.device);
             }
         }
-        self.desk.take(self.now, &self.findings)?;
+        self.desk.take(self.pipeline.now(), &self.findings)?;
         self.batch.clear();
         self.findings.clear();
         Ok(())

@@ -26,7 +26,7 @@ pub(super) fn play(loaded: &Loaded, course: &mut Course) -> Result<(), Failure> 
         };
         if failed.is_none() {
             course.unreadable(letters);
-            failed = course.records(&heard, letters.last().map(|letter| letter.heard_at)).err();
+            failed = course.take(&heard, letters.last().map(|letter| letter.heard_at)).err();
         }
         Ok(())
     });

@@ -174,7 +174,7 @@ fn play(path: &Path, course: &mut Course) -> Result<Option<i64>, Failure> {
                 start.get_or_insert(message.heard_at.ms());
                 step.push(message);
             }
-            Played::Refused { topic, reason } => course.refused(&topic, reason),
+            Played::Refused { topic, reason } => course.refused(&topic, recording.heard_at(), reason),
         }
         if step.len() >= STEP_MESSAGES {
             course.messages(&step).map_err(broken)?;

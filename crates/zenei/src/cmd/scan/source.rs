@@ -8,11 +8,10 @@ use firmware_sim::{Beacons, Fleet, Message, Scenario, Secrecy, Sent};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use zenei_detect::Keyring;
-use zenei_detect::keyring::Lock;
 use zenei_store::StoredMessage;
 use zenei_store::clock::Elapsed;
 use zenei_wire::bthome::Advertisement;
+use zenei_wire::bthome::{Keyring, Lock};
 use zenei_wire::{DeviceId, GatewayTime, SiteId};
 
 /// How many locks `--sim` has, and how many days lie behind them when the scan begins: a corridor with a month's past, in which a fault has had time to show.

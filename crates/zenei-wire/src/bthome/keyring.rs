@@ -1,32 +1,46 @@
-//! Whom an advertisement's address belongs to, and with which key he speaks: from the bytes that a radio heard to what intake takes. Says who may speak for a lock: only
-//! whoever has its key. Knows no file, no radio and no order in time; `adverts` keeps what was heard. Called by whoever decodes messages, and by `scan`.
-use crate::batch::Heard;
-use std::collections::BTreeMap;
-use zenei_wire::bthome::{self, Address, Advertisement, BindKey, OpenError, Opened, SpooledError};
-use zenei_wire::{Adv, Body, DeviceId, DeviceTime, GatewayTime, Name, Reason, Record, Refusal, SiteId};
+//! Maps a Bluetooth address to its lock and key, decrypts an advertisement, and yields a record. It answers who may speak for a lock: only whoever has
+//! its key. It must not know files, radios or the order in time; whether a counter is new is `listener`'s matter. Called by the store's decoder of
+//! messages, by the gateway's filter and by `scan`.
+use super::{Address, Advertisement, BindKey, OpenError, Opened, SpooledError, open, sender};
+use crate::{Adv, Body, DeviceId, GatewayTime, Name, Reason, Record, Refusal, SiteId};
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
 
 /// The locks that have an address.
 #[derive(Clone, Debug)]
 pub struct Keyring {
     locks: BTreeMap<Address, Lock>,
-    /// Where whatever stands in no registry is heard.
+    /// The site of devices in no registry.
     site: SiteId,
 }
 
-/// Whose an address is.
+/// The lock behind an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lock {
     /// The lock.
     pub device: DeviceId,
     /// Where it is.
     pub site: SiteId,
-    /// What it encrypts with; `None`: it does not, or nobody knows.
+    /// What it encrypts with; `None` where it does not, or where nobody knows.
     pub key: Option<BindKey>,
+}
+
+/// A record that one advertisement holds, with whose it is.
+#[derive(Clone, Debug)]
+pub struct Advertised<'a> {
+    /// The lock's site.
+    pub site: Name<'a>,
+    /// The lock; of a device in no registry the name that its address makes.
+    pub device: Name<'a>,
+    /// What it says, dated by the gateway.
+    pub record: Record<'static>,
+    /// Whether it was encrypted with the lock's key. Anybody can send a plain one in anybody's name.
+    pub authenticated: bool,
 }
 
 /// Why an advertisement becomes no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotHeard {
+pub enum NotAdvertised {
     /// It is encrypted, and there is no key for its address: somebody else's, or a lock that is not provisioned. No fault, but counted.
     #[error("the advertisement is encrypted, and no bind key is known for {address}")]
     NoKey {
@@ -39,73 +53,67 @@ pub enum NotHeard {
 }
 
 impl Keyring {
-    /// One without locks, at this site.
+    /// A keyring without locks; devices in no registry are at `site`.
     pub fn new(site: SiteId) -> Self {
         Self { locks: BTreeMap::new(), site }
     }
 
-    /// Adds a lock; gives back the one that had this address.
+    /// Adds a lock; returns the one that had this address before.
     pub fn add(&mut self, address: Address, lock: Lock) -> Option<Lock> {
         self.locks.insert(address, lock)
     }
 
-    /// Whose this address is.
+    /// The lock behind this address.
     pub fn find(&self, address: Address) -> Option<&Lock> {
         self.locks.get(&address)
     }
 
-    /// All of them, by address.
+    /// Every lock, by address.
     pub fn iter(&self) -> impl Iterator<Item = (Address, &Lock)> {
         self.locks.iter().map(|(address, lock)| (*address, lock))
     }
 
-    /// Where whatever stands in no registry is heard.
+    /// The site of devices in no registry.
     pub fn site(&self) -> &SiteId {
         &self.site
     }
 
-    /// Reads an advertisement with the key of whoever has its address.
+    /// Decrypts an advertisement with the key of the lock behind its address.
     ///
     /// # Errors
-    /// See [`OpenError`]; [`OpenError::NoKey`] where it is encrypted and nobody has that address, or he has no key.
+    /// See [`OpenError`]; [`OpenError::NoKey`] where it is encrypted and the address has no lock, or the lock no key.
     pub fn open(&self, advertisement: &Advertisement<'_>) -> Result<Opened, OpenError> {
-        let address = sender(advertisement);
-        bthome::open(advertisement.service_data, address, self.find(address).and_then(|lock| lock.key.as_ref()))
+        let address = author(advertisement);
+        open(advertisement.service_data, address, self.find(address).and_then(|lock| lock.key.as_ref()))
     }
 
-    /// A message of the spool that holds an advertisement, as intake takes it: what this one advertisement says, with identity 0, because it is a half that `adverts` merges.
+    /// Decodes a message of the spool that holds an advertisement.
     ///
     /// # Errors
-    /// See [`NotHeard`].
-    pub fn hear<'a>(
+    /// See [`NotAdvertised`].
+    pub fn decode<'a>(
         &'a self,
         topic: &'a str,
         payload: &'a [u8],
         heard_at: GatewayTime,
-        offset: u64,
-    ) -> Result<Heard<'a>, NotHeard> {
+    ) -> Result<Advertised<'a>, NotAdvertised> {
         let advertisement = Advertisement::read(topic, payload).map_err(|error| unspooled(&error))?;
-        let address = sender(&advertisement);
+        let address = author(&advertisement);
         let opened = self.open(&advertisement).map_err(|error| match error {
-            OpenError::NoKey => NotHeard::NoKey { address },
+            OpenError::NoKey => NotAdvertised::NoKey { address },
             OpenError::Forged | OpenError::Length { .. } | OpenError::Version { .. } | OpenError::Cut { .. } => {
-                NotHeard::Refused(Refusal::new(reason(&error), error.to_string()))
+                NotAdvertised::Refused(Refusal::new(reason(&error), error.to_string()))
             }
         })?;
         let (device, site) = match self.find(address) {
             Some(lock) => (lock.device.as_str(), &lock.site),
             None => (topic, &self.site),
         };
-        let bad_name = |error: zenei_wire::NameError| Refusal::new(Reason::BadTopic, error.to_string());
-        Ok(Heard {
+        let bad_name = |error: crate::NameError| Refusal::new(Reason::BadTopic, error.to_string());
+        Ok(Advertised {
             site: Name::new(site.as_str()).map_err(bad_name)?,
             device: Name::new(device).map_err(bad_name)?,
             record: record(&opened, advertisement.rssi_dbm, heard_at),
-            identity: 0,
-            heard_at,
-            offset,
-            index: 0,
-            // Anybody can send a plain one in anybody's name.
             authenticated: opened.counter.is_some(),
         })
     }
@@ -117,14 +125,14 @@ impl Default for Keyring {
     }
 }
 
-fn sender(advertisement: &Advertisement<'_>) -> Address {
-    bthome::sender(advertisement.service_data).unwrap_or(advertisement.address)
+fn author(advertisement: &Advertisement<'_>) -> Address {
+    sender(advertisement.service_data).unwrap_or(advertisement.address)
 }
 
-fn record(opened: &Opened, rssi_dbm: Option<zenei_wire::DbMilliwatts>, heard_at: GatewayTime) -> Record<'static> {
+fn record(opened: &Opened, rssi_dbm: Option<crate::DbMilliwatts>, heard_at: GatewayTime) -> Record<'static> {
     let reading = &opened.reading;
     Record {
-        ts: DeviceTime(heard_at.ms()),
+        ts: heard_at.as_device(),
         boot: None,
         seq: None,
         model: None,
@@ -140,13 +148,13 @@ fn record(opened: &Opened, rssi_dbm: Option<zenei_wire::DbMilliwatts>, heard_at:
     }
 }
 
-fn unspooled(error: &SpooledError) -> NotHeard {
+fn unspooled(error: &SpooledError) -> NotAdvertised {
     let reason = match error {
         SpooledError::Topic => Reason::BadTopic,
         SpooledError::Length { found: 0 } => Reason::MissingField,
         SpooledError::Length { .. } => Reason::TooLarge,
     };
-    NotHeard::Refused(Refusal::new(reason, error.to_string()))
+    NotAdvertised::Refused(Refusal::new(reason, error.to_string()))
 }
 
 /// The contract's word. It has none of its own for advertisements: bytes that are no BTHome v2 are of the wrong type, an object that ends early lacks a part.
@@ -154,7 +162,7 @@ fn reason(error: &OpenError) -> Reason {
     match error {
         OpenError::Forged | OpenError::NoKey => Reason::Unauthenticated,
         OpenError::Version { .. } => Reason::WrongType,
-        OpenError::Length { found, .. } if *found > bthome::MAX_SERVICE_DATA_BYTES => Reason::TooLarge,
+        OpenError::Length { found, .. } if *found > super::MAX_SERVICE_DATA_BYTES => Reason::TooLarge,
         OpenError::Length { .. } | OpenError::Cut { .. } => Reason::MissingField,
     }
 }
