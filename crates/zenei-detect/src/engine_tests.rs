@@ -241,14 +241,15 @@ fn a_rule_opens_where_its_state_lets_it_and_says_why_not_elsewhere() {
         ..CALM
     };
     let under = |state: &str| {
-        let texts =
-            crate::rules::EMBEDDED.map(|(name, text)| (name, text.replace("state = \"live\"", "state = \"shadow\"")));
+        let shipped = crate::rules::shipped::rules();
+        let texts = shipped.map(|(name, text)| (name, text.replace("state = \"live\"", "state = \"shadow\"")));
         let texts = texts.map(|(name, text)| match state.split_once('\n') {
             Some((state, table)) if name.starts_with("motor-effort") => {
                 (name, text.replace("state = \"shadow\"", state) + "\n" + table)
             }
             Some(_) | None => (name, text),
         });
+        let texts: Vec<(&str, String)> = texts.collect();
         let rules = Rules::parse(texts.iter().map(|(name, text)| (*name, text.as_str()))).unwrap();
         let findings = run_under(rules, &rubbing, 35, 1);
         let refused = findings.decisions.iter().filter(|decision| decision.scope.value == "L12");

@@ -157,9 +157,11 @@ fn the_end_of_time_is_reached() {
 fn a_rule_that_is_as_it_was_goes_on_and_a_changed_one_starts_anew() {
     let heard = stream(&[0, 7, 31]);
     let (now, later) = heard.split_at(heard.len() * 2 / 3);
-    let changed =
-        crate::rules::EMBEDDED.map(|(name, text)| (name, text.replace("title = \"Motor", "title = \"A motor")));
-    let stricter = crate::rules::EMBEDDED.map(|(name, text)| (name, text.replace("value = 10.0", "value = 10.5")));
+    let texts = |from: &str, to: &str| -> Vec<(&str, String)> {
+        crate::rules::shipped::rules().map(|(name, text)| (name, text.replace(from, to))).collect()
+    };
+    let changed = texts("title = \"Motor", "title = \"A motor");
+    let stricter = texts("value = 10.0", "value = 10.5");
     let findings_under = |texts: &[(&str, String)]| {
         let rules = Rules::parse(texts.iter().map(|(name, text)| (*name, text.as_str()))).unwrap();
         let (mut batch, mut findings) = (Batch::default(), Findings::default());
@@ -169,7 +171,7 @@ fn a_rule_that_is_as_it_was_goes_on_and_a_changed_one_starts_anew() {
         pipeline.take(Portion::new(later, GatewayTime(0)), &mut batch, &mut findings);
         findings
     };
-    let kept = crate::rules::EMBEDDED.map(|(name, text)| (name, text.to_owned()));
+    let kept = texts("", "");
     let untitled = |mut findings: Findings| {
         findings.anomalies.iter_mut().for_each(|anomaly| anomaly.title.clear());
         findings

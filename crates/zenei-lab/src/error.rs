@@ -1,6 +1,7 @@
 //! How a lab command fails, and with which exit code (interface contract).
 use std::error::Error;
 use std::path::Path;
+use zenei_store::RuleFolderError;
 
 /// Why a lab command ended early.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,18 @@ pub enum LabError {
     /// The output can't be written.
     #[error("the result can't be written")]
     Output(#[from] std::io::Error),
+}
+
+impl From<RuleFolderError> for LabError {
+    fn from(error: RuleFolderError) -> Self {
+        match error {
+            RuleFolderError::Unread { path, source } => Self::unread(&path, source),
+            RuleFolderError::TooLarge { .. }
+            | RuleFolderError::Empty { .. }
+            | RuleFolderError::NoRule { .. }
+            | RuleFolderError::Bad(_) => Self::config("a rule is bad", error),
+        }
+    }
 }
 
 impl LabError {

@@ -21,6 +21,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use zenei_detect::Rules;
+use zenei_store::RuleFolder;
 
 /// Locks and days of the small benchmark.
 const SMALL: (usize, f64) = (500, 30.0);
@@ -77,18 +78,10 @@ pub fn bench(arguments: &Fleet, out: &mut impl Write) -> Result<(), LabError> {
 /// # Errors
 /// Where they can't be read or are bad.
 pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, LabError> {
-    let bad = |error| LabError::config("a rule is bad", error);
-    let Some(folder) = folder else { return Rules::embedded().map_err(bad) };
-    let unread = |error| LabError::unread(folder, error);
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unread)? {
-        let path = entry.map_err(unread)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            let text = fs::read_to_string(&path).map_err(|error| LabError::unread(&path, error))?;
-            files.push((path.display().to_string(), text));
-        }
-    }
-    Rules::parse(files.iter().map(|(name, text)| (name.as_str(), text.as_str()))).map_err(bad)
+    let Some(folder) = folder else {
+        return Rules::embedded().map_err(|error| LabError::config("a rule is bad", error));
+    };
+    RuleFolder::open(folder).and_then(|folder| folder.rules()).map_err(LabError::from)
 }
 
 /// Each seed in the scenario's own physics; with `vary` also in each of the other worlds.

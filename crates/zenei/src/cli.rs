@@ -267,8 +267,8 @@ pub(crate) enum Rules {
     Check(RulesIn),
     /// Runs each rule's test cases: made-up records in, incidents out, compared with those that must result
     #[command(after_help = "\
-Each rule has at least three cases in tests/<rule>/ beside the rule files: positive.toml, negative.toml and gap.toml (records that are missing must \
-neither open nor close). Exit 1 where a case fails or is missing.
+Each rule has at least three cases in its folder: positive.toml, negative.toml and gap.toml (records that are missing must neither open nor \
+close). Exit 1 where a case fails or is missing.
 
   zenei rules test                          the rules in the program
   zenei rules test --rules rules/ my-rule   one rule of a folder")]

@@ -150,8 +150,8 @@ pub fn judge<'a>(
                 line: rule.origin.state_line,
                 key: "state".to_owned(),
                 problem: format!(
-                    "is live, and the rule has no card; measure it (zenei bench fleet --rules DIR --cards DIR/cards), or let it be shadow or \
-                     canary; the card belongs in cards/{}.toml beside the rule",
+                    "is live, and the rule has no card; measure it (zenei bench fleet --rules DIR --cards DIR), or let it be \
+                     shadow or canary; the card belongs in {}/card.toml below the folder of rules",
                     rule.id
                 ),
             }),
@@ -230,7 +230,7 @@ fn error(file: &str, text: &str, span: &Range<usize>, key: &str, problem: String
 mod tests {
     use super::*;
 
-    const MOTOR: &str = include_str!("../../rules/motor-effort.toml");
+    const MOTOR: &str = include_str!("../../rules/motor-effort/rule.toml");
 
     fn rules(text: &str) -> Rules {
         Rules::parse([("motor.toml", text)]).unwrap()

@@ -46,14 +46,15 @@ pub fn cards(rules: &Rules, runs: &[Run<'_>]) -> Vec<Card> {
     rules.iter().map(card).collect()
 }
 
-/// Writes the cards into a folder, one file each.
+/// Writes the cards into a folder of rules, each into its rule's folder.
 ///
 /// # Errors
 /// Where they can't be written.
 pub fn write(folder: &Path, cards: &[Card]) -> Result<(), LabError> {
-    std::fs::create_dir_all(folder).map_err(|error| LabError::unwritten(folder, error))?;
     for card in cards {
-        let path = folder.join(format!("{}.toml", card.rule));
+        let folder = folder.join(&card.rule);
+        std::fs::create_dir_all(&folder).map_err(|error| LabError::unwritten(&folder, error))?;
+        let path = folder.join("card.toml");
         std::fs::write(&path, card.to_toml()).map_err(|error| LabError::unwritten(&path, error))?;
     }
     Ok(())
@@ -171,7 +172,7 @@ mod tests {
         assert_eq!(motor.corpus, "1 simulated fleets of 3653 locks over 100 days, seeds 7, 3 labelled faults");
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &cards).unwrap();
-        let text = std::fs::read_to_string(folder.path().join("motor-effort.toml")).unwrap();
-        assert_eq!(Card::parse("motor-effort.toml", &text).as_ref(), Ok(motor));
+        let text = std::fs::read_to_string(folder.path().join("motor-effort/card.toml")).unwrap();
+        assert_eq!(Card::parse("card.toml", &text).as_ref(), Ok(motor));
     }
 }

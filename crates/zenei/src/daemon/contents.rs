@@ -3,9 +3,10 @@
 use crate::config::{Loaded, Problems};
 use std::path::Path;
 use std::sync::Arc;
-use zenei_detect::rules::card;
+use zenei_detect::rules::folder::piece;
+use zenei_detect::rules::{card, shipped};
 use zenei_detect::{Rule, Rules};
-use zenei_store::Registration;
+use zenei_store::{Registration, RuleFolder, RuleFolderError, RuleText};
 use zenei_wire::bthome::Keyring;
 use zenei_wire::{Name, SiteId};
 
@@ -57,31 +58,19 @@ pub(crate) fn read(loaded: &Loaded) -> Result<Contents, Problems> {
     }
 }
 
-/// The rules of a folder (its `.toml` files), or those in the program.
+/// The rules of a folder, or those in the program.
 ///
 /// # Errors
 /// Everything that is wrong, one line each, with file, line and key.
 pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, String> {
-    let Some(folder) = folder else {
-        return Rules::embedded().map_err(|error| error.to_string());
-    };
-    let unread = |error: std::io::Error| format!("{} can't be read: {error}", folder.display());
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unread)? {
-        let path = entry.map_err(unread)?.path();
-        if path.extension().is_some_and(|ending| ending == "toml") {
-            files.push((path.display().to_string(), text(&path)?));
-        }
+    match folder {
+        Some(folder) => of(folder, RuleFolder::rules),
+        None => Rules::embedded().map_err(|error| error.to_string()),
     }
-    if files.is_empty() {
-        return Err(format!("{} holds no .toml file; a rule is one such file", folder.display()));
-    }
-    let texts = files.iter().map(|(file, text)| (file.as_str(), text.as_str()));
-    Rules::check(texts).map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
-/// The rules of a folder or of the program, to be put into effect: each live one with a promotion card in the folder's `cards`. A rule that is as one of
-/// the program has that one's card.
+/// The rules of a folder or of the program, to be put into effect: each live one of a folder needs a promotion card
+/// there. A rule that is as one of the program has that one's card.
 ///
 /// # Errors
 /// Everything that is wrong, one line each, with file, line and key.
@@ -90,8 +79,8 @@ pub(crate) fn live_rules(folder: Option<&Path>) -> Result<Rules, String> {
     let Some(folder) = folder else { return Ok(rules) };
     let embedded = Rules::embedded().map_err(|error| error.to_string())?;
     let is_embedded = |rule: &Rule| embedded.get(&rule.id).is_some_and(|known| known.digest() == rule.digest());
-    let cards = cards(folder)?;
-    let texts = cards.iter().map(|(file, text)| (file.as_str(), text.as_str()));
+    let cards = cards(Some(folder))?;
+    let texts = cards.iter().map(|card| (card.file.as_str(), card.text.as_str()));
     let errors = card::judge(&rules, texts, is_embedded);
     if errors.is_empty() {
         return Ok(rules);
@@ -99,27 +88,32 @@ pub(crate) fn live_rules(folder: Option<&Path>) -> Result<Rules, String> {
     Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
-/// The cards of a folder of rules, name and text; none where it has none.
+/// The promotion cards of a folder of rules; without a folder none, though the program has some.
 ///
 /// # Errors
 /// Why they can't be read.
-pub(crate) fn cards(folder: &Path) -> Result<Vec<(String, String)>, String> {
-    let folder = folder.join("cards");
-    let unread = |error: std::io::Error| format!("{} can't be read: {error}", folder.display());
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unread(error)),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(unread)?.path();
-        if path.extension().is_some_and(|ending| ending == "toml") {
-            files.push((path.display().to_string(), text(&path)?));
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
+pub(crate) fn cards(folder: Option<&Path>) -> Result<Vec<RuleText>, String> {
+    folder.map_or(Ok(Vec::new()), |folder| of(folder, RuleFolder::cards))
+}
+
+/// The test cases of a folder of rules, or those in the program, by path.
+///
+/// # Errors
+/// Why they can't be read.
+pub(crate) fn cases(folder: Option<&Path>) -> Result<Vec<RuleText>, String> {
+    let Some(folder) = folder else { return Ok(shipped::cases().filter_map(shipped_case).collect()) };
+    of(folder, RuleFolder::cases)
+}
+
+fn shipped_case((path, text): (&str, &str)) -> Option<RuleText> {
+    let piece = piece(path)?;
+    let (rule, name) = (piece.rule.to_owned(), piece.name.to_owned());
+    Some(RuleText { rule, name, file: path.to_owned(), text: text.to_owned() })
+}
+
+/// Reads something of a folder of rules.
+fn of<T>(folder: &Path, read: fn(&RuleFolder) -> Result<T, RuleFolderError>) -> Result<T, String> {
+    RuleFolder::open(folder).and_then(|folder| read(&folder)).map_err(|error| zenei_store::with_causes(&error))
 }
 
 /// The registry in a file, with the keys that it names; empty without one. `site` is where a lock is that has none there.

@@ -1,23 +1,19 @@
 //! `zenei rules` and `zenei doctor`.
 use crate::support::{Folder, zenei};
 use expect_test::expect;
+use zenei_detect::rules::shipped;
 use zenei_store::{Checkpoint, Control, Ledger};
 
 #[test]
 fn the_rules_in_the_program_are_good_and_listed() {
     let ended = zenei(&["rules", "check"]).run();
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
-    assert!(
-        ended.stdout.starts_with(&format!("ok: {} rules", zenei_detect::rules::EMBEDDED.len())),
-        "{}",
-        ended.stdout
-    );
+    assert!(ended.stdout.starts_with(&format!("ok: {} rules", shipped::rules().count())), "{}", ended.stdout);
     let ended = zenei(&["rules", "list", "--json"]).run();
     let rules: Vec<serde_json::Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let names: Vec<&str> = rules.iter().map(|rule| rule["rule"].as_str().unwrap()).collect();
-    let files: Vec<&str> =
-        zenei_detect::rules::EMBEDDED.iter().map(|(file, _)| file.trim_end_matches(".toml")).collect();
-    assert_eq!(names, files);
+    let folders: Vec<&str> = shipped::rules().map(|(file, _)| file.trim_end_matches("/rule.toml")).collect();
+    assert_eq!(names, folders);
     assert!(rules.iter().all(|rule| rule["rule_version"].as_u64() >= Some(1)));
 }
 
@@ -39,7 +35,10 @@ fn a_folder_without_rules_is_no_folder_of_rules() {
     let folder = Folder::new();
     folder.write("rules/README.md", "no rule");
     let ended = zenei(&["rules", "check", "--rules", "rules"]).in_folder(&folder).run();
-    assert_eq!((ended.code, ended.stderr.as_str()), (78, "rules holds no .toml file; a rule is one such file\n"));
+    assert_eq!(
+        (ended.code, ended.stderr.as_str()),
+        (78, "rules holds no rule; a rule is a folder with a rule.toml, or one .toml file\n")
+    );
 }
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../zenei-detect/rules");
@@ -48,10 +47,9 @@ const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../zenei-detect/rule
 fn folder_of(rule: &str) -> Folder {
     let folder = Folder::new();
     let text = |path: &str| std::fs::read_to_string(format!("{SHIPPED}/{path}")).unwrap();
-    folder.write(&format!("rules/{rule}.toml"), &text(&format!("{rule}.toml")));
-    for kind in ["positive", "negative", "gap"] {
-        let case = format!("tests/{rule}/{kind}.toml");
-        folder.write(&format!("rules/{case}"), &text(&case));
+    for file in ["rule", "positive", "negative", "gap"] {
+        let path = format!("{rule}/{file}.toml");
+        folder.write(&format!("rules/{path}"), &text(&path));
     }
     folder
 }
@@ -61,6 +59,39 @@ fn change(folder: &Folder, path: &str, from: &str, to: &str) {
     let text = std::fs::read_to_string(folder.path().join(path)).unwrap();
     assert!(text.contains(from), "{path} has no {from:?}");
     folder.write(path, &text.replace(from, to));
+}
+
+#[test]
+fn rules_as_single_files_have_their_cases_and_cards_in_folders_beside_them() {
+    let folder = Folder::new();
+    let text = |file: &str| std::fs::read_to_string(format!("{SHIPPED}/motor-effort/{file}.toml")).unwrap();
+    folder.write("rules/motor-effort.toml", &text("rule"));
+    for kind in ["positive", "negative", "gap"] {
+        folder.write(&format!("rules/tests/motor-effort/{kind}.toml"), &text(kind));
+    }
+    let run = |command: &str| zenei(&["rules", command, "--rules", "rules"]).in_folder(&folder).run();
+    let ended = run("test");
+    assert_eq!((ended.code, ended.stdout.lines().last()), (0, Some("ok: 3 cases of 1 rules")), "{}", ended.stderr);
+    change(&folder, "rules/motor-effort.toml", "value = 12", "value = 13");
+    assert!(run("check").stderr.starts_with("rules/motor-effort.toml:8: state: is live, and the rule has no card"));
+    folder.write("rules/cards/motor-effort.toml", &text("card"));
+    assert!(run("check").stderr.starts_with("rules/cards/motor-effort.toml:4: rule_digest: was measured of"));
+}
+
+#[test]
+fn a_folder_without_its_rule_and_a_rule_in_a_folder_of_another_name_are_refused() {
+    let folder = folder_of("motor-effort");
+    let told = || {
+        let ended = zenei(&["rules", "check", "--rules", "rules"]).in_folder(&folder).run();
+        (ended.code, ended.stderr)
+    };
+    change(&folder, "rules/motor-effort/rule.toml", "id = \"motor-effort\"", "id = \"motor\"");
+    let misnamed = "rules/motor-effort/rule.toml:1: id: found \"motor\"; the rule's folder is named \"motor-effort\", \
+                    and both are one name\n";
+    assert_eq!(told(), (78, misnamed.to_owned()));
+    std::fs::remove_file(folder.path().join("rules/motor-effort/rule.toml")).unwrap();
+    let lacking = "rules/motor-effort has no rule.toml; a card and cases stand beside their rule\n";
+    assert_eq!(told(), (78, lacking.to_owned()));
 }
 
 #[test]
@@ -79,8 +110,8 @@ fn a_case_that_fails_shows_what_was_expected_and_what_was_found() {
     let ended = rules();
     assert_eq!((ended.code, ended.stdout.lines().last()), (0, Some("ok: 3 cases of 1 rules")), "{}", ended.stderr);
     // A door that was moved without a word, and another lock than the one that rubs.
-    change(&folder, "rules/tests/motor-effort/negative.toml", "event = \"moved\"", "event = \"ota_done\"");
-    change(&folder, "rules/tests/motor-effort/positive.toml", "scope = \"device L07\"", "scope = \"device L08\"");
+    change(&folder, "rules/motor-effort/negative.toml", "event = \"moved\"", "event = \"ota_done\"");
+    change(&folder, "rules/motor-effort/positive.toml", "scope = \"device L07\"", "scope = \"device L08\"");
     let ended = rules();
     assert_eq!((ended.code, ended.stderr.as_str()), (1, "2 of 3 cases failed\n"));
     // On which day is the detector's matter.
@@ -88,10 +119,10 @@ fn a_case_that_fails_shows_what_was_expected_and_what_was_found() {
     let shown: Vec<String> = ended.stdout.lines().map(whole_day).collect();
     expect![[r#"
         ok    motor-effort gap: 1 incident, as expected
-        FAIL  motor-effort negative (rules/tests/motor-effort/negative.toml): a cold snap over one site and a door that was moved are no fault of a drive
+        FAIL  motor-effort negative (rules/motor-effort/negative.toml): a cold snap over one site and a door that was moved are no fault of a drive
                 expected  no incident
                 found     motor-effort: device L09, hardware, gear, opened
-        FAIL  motor-effort positive (rules/tests/motor-effort/positive.toml): a bolt that rubs harder each day is found before it stalls, and no other lock is
+        FAIL  motor-effort positive (rules/motor-effort/positive.toml): a bolt that rubs harder each day is found before it stalls, and no other lock is
                 expected  motor-effort: device L08, hardware, gear, opened
                 found     motor-effort: device L07, hardware, gear, opened"#]]
     .assert_eq(&shown.join("\n"));
@@ -100,8 +131,8 @@ fn a_case_that_fails_shows_what_was_expected_and_what_was_found() {
 #[test]
 fn a_rule_without_its_three_kinds_of_case_fails() {
     let folder = folder_of("motor-effort");
-    std::fs::remove_file(folder.path().join("rules/tests/motor-effort/gap.toml")).unwrap();
-    change(&folder, "rules/tests/motor-effort/positive.toml", "[[expect]]", "[[gap]]\nkind = \"lost\"\n[[expect]]");
+    std::fs::remove_file(folder.path().join("rules/motor-effort/gap.toml")).unwrap();
+    change(&folder, "rules/motor-effort/positive.toml", "[[expect]]", "[[gap]]\nkind = \"lost\"\n[[expect]]");
     let ended = zenei(&["rules", "test", "--rules", "rules", "--json"]).in_folder(&folder).run();
     assert_eq!((ended.code, ended.stderr.as_str()), (1, "2 of 3 cases failed\n"));
     let lines: Vec<serde_json::Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -109,7 +140,7 @@ fn a_rule_without_its_three_kinds_of_case_fails() {
         lines.iter().map(|line| (line["case"].as_str().unwrap(), line["good"].as_bool().unwrap())).collect();
     assert_eq!(told, [("negative", true), ("positive", false), ("gap", false)]);
     assert_eq!(lines[1]["missing"][0]["scope"]["value"], "L07");
-    assert!(lines[2]["faults"][0].as_str().unwrap().contains("tests/motor-effort/gap.toml"), "{}", lines[2]);
+    assert!(lines[2]["faults"][0].as_str().unwrap().contains("motor-effort/gap.toml"), "{}", lines[2]);
 }
 
 #[test]
@@ -117,8 +148,8 @@ fn a_case_that_does_not_hold_what_its_name_says_fails() {
     let folder = folder_of("motor-effort");
     for (from, to) in [("gap", "positive-2"), ("negative", "gap-2"), ("positive", "negative-2"), ("negative", "other")]
     {
-        let text = std::fs::read_to_string(format!("{SHIPPED}/tests/motor-effort/{from}.toml")).unwrap();
-        folder.write(&format!("rules/tests/motor-effort/{to}.toml"), &text);
+        let text = std::fs::read_to_string(format!("{SHIPPED}/motor-effort/{from}.toml")).unwrap();
+        folder.write(&format!("rules/motor-effort/{to}.toml"), &text);
     }
     let ended = zenei(&["rules", "test", "--rules", "rules"]).in_folder(&folder).run();
     assert_eq!((ended.code, ended.stderr.as_str()), (1, "3 of 7 cases failed\n"), "{}", ended.stdout);
@@ -134,7 +165,7 @@ fn a_case_that_does_not_hold_what_its_name_says_fails() {
 #[test]
 fn a_bad_case_is_told_with_file_line_and_key() {
     let folder = folder_of("motor-effort");
-    let case = "rules/tests/motor-effort/gap.toml";
+    let case = "rules/motor-effort/gap.toml";
     let check = |from: &str, to: &str, expected: &str| {
         let whole = std::fs::read_to_string(folder.path().join(case)).unwrap();
         change(&folder, case, from, to);
@@ -198,46 +229,46 @@ fn a_live_rule_of_ones_own_needs_a_card_of_this_very_rule_within_its_budget() {
     let check = || told(&["rules", "check", "--rules", "rules"]);
     let good = (0, String::new());
     assert_eq!(check(), good, "a rule as in the program has the program's card");
-    change(&folder, "rules/motor-effort.toml", "value = 12", "value = 13");
+    change(&folder, "rules/motor-effort/rule.toml", "value = 12", "value = 13");
     let (code, missing) = check();
     assert_eq!(code, 78);
     assert!(
-        missing.starts_with("rules/motor-effort.toml:8: state: is live, and the rule has no card; measure it"),
+        missing.starts_with("rules/motor-effort/rule.toml:8: state: is live, and the rule has no card; measure it"),
         "{missing}"
     );
     let (code, refused) = told(&["config", "check"]);
     assert_eq!(code, 78);
-    assert!(refused.contains("rules/motor-effort.toml:8: state: is live"), "{refused}");
+    assert!(refused.contains("rules/motor-effort/rule.toml:8: state: is live"), "{refused}");
     assert_eq!(told(&["rules", "list", "--rules", "rules"]), good, "what is offline needs no card");
 
     let explained = zenei(&["rules", "explain", "motor-effort", "--rules", "rules", "--json"]).in_folder(&folder).run();
     let explained: serde_json::Value = serde_json::from_str(&explained.stdout).unwrap();
     assert!(explained["card"].is_null());
     let digest = explained["digest"].as_str().unwrap();
-    folder.write("rules/cards/motor-effort.toml", &card(digest, "0.000511"));
+    folder.write("rules/motor-effort/card.toml", &card(digest, "0.000511"));
     assert_eq!(check(), good);
-    folder.write("rules/cards/motor-effort.toml", &card(digest, "0.0021"));
+    folder.write("rules/motor-effort/card.toml", &card(digest, "0.0021"));
     let (code, over) = check();
     assert_eq!(code, 78);
     assert!(
-        over.starts_with("rules/cards/motor-effort.toml:12: falsely.per_device_year_bound: found 0.0021 (95 % bound"),
+        over.starts_with("rules/motor-effort/card.toml:12: falsely.per_device_year_bound: found 0.0021 (95 % bound"),
         "{over}"
     );
-    folder.write("rules/cards/motor-effort.toml", &card(&"0".repeat(32), "0.000511"));
+    folder.write("rules/motor-effort/card.toml", &card(&"0".repeat(32), "0.000511"));
     let (code, stale) = check();
     assert_eq!(code, 78);
     assert!(
-        stale.starts_with("rules/cards/motor-effort.toml:3: rule_digest: was measured of motor-effort version 1"),
+        stale.starts_with("rules/motor-effort/card.toml:3: rule_digest: was measured of motor-effort version 1"),
         "{stale}"
     );
-    change(&folder, "rules/motor-effort.toml", "state = \"live\"", "state = \"shadow\"");
+    change(&folder, "rules/motor-effort/rule.toml", "state = \"live\"", "state = \"shadow\"");
     assert_eq!(check(), good, "who opens nothing needs no card");
 }
 
 #[test]
 fn a_rule_is_explained_with_its_numbers_their_sources_and_its_card() {
     let folder = folder_of("motor-effort");
-    change(&folder, "rules/motor-effort.toml", "value = 12", "value = 13");
+    change(&folder, "rules/motor-effort/rule.toml", "value = 12", "value = 13");
     let explain = |more: &[&str]| {
         let arguments = [&["rules", "explain", "motor-effort", "--rules", "rules"], more].concat();
         zenei(&arguments).in_folder(&folder).run()
@@ -247,7 +278,7 @@ fn a_rule_is_explained_with_its_numbers_their_sources_and_its_card() {
     let least = &whole["parameters"]["min_operations"];
     assert_eq!((least["value"].as_f64(), least["unit"].as_str()), (Some(13.0), Some("1")));
     assert!(least["source"].as_str().unwrap().starts_with("guess: below twelve"), "{least}");
-    folder.write("rules/cards/motor-effort.toml", &card(whole["digest"].as_str().unwrap(), "0.000511"));
+    folder.write("rules/motor-effort/card.toml", &card(whole["digest"].as_str().unwrap(), "0.000511"));
     let shown = explain(&[]).stdout;
     for line in [
         "motor-effort version 1: Motor effort is rising",
@@ -258,7 +289,7 @@ fn a_rule_is_explained_with_its_numbers_their_sources_and_its_card() {
     ] {
         assert!(shown.lines().any(|found| found == line), "{line}\n{shown}");
     }
-    folder.write("rules/cards/motor-effort.toml", &card(&"0".repeat(32), "0.000511"));
+    folder.write("rules/motor-effort/card.toml", &card(&"0".repeat(32), "0.000511"));
     assert!(explain(&[]).stdout.contains("of another rule than this one"));
     let ended = zenei(&["rules", "explain", "motor"]).run();
     assert_eq!((ended.code, ended.stderr.contains("there is no rule \"motor\"; there are ")), (2, true));
@@ -267,17 +298,17 @@ fn a_rule_is_explained_with_its_numbers_their_sources_and_its_card() {
 #[test]
 fn a_case_may_point_to_a_recording() {
     let folder = folder_of("motor-effort");
-    folder.write("rules/tests/motor-effort/gap.toml", "why = \"a recording\"\nrecording = \"quiet.ndjson\"\n");
+    folder.write("rules/motor-effort/gap.toml", "why = \"a recording\"\nrecording = \"quiet.ndjson\"\n");
     let lines = [0, 1].map(|seq| {
         format!(
             "{{\"topic\":\"bitlock/v1/s/BL1/state\",\"recv_ms\":{},\"payload\":{{\"ts\":1,\"boot\":1,\"seq\":{seq}}}}}\n",
             1_777_626_000_000_i64 + seq
         )
     });
-    folder.write("rules/tests/motor-effort/quiet.ndjson", &lines.concat());
+    folder.write("rules/motor-effort/quiet.ndjson", &lines.concat());
     let ended = zenei(&["rules", "test", "--rules", "rules"]).in_folder(&folder).run();
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{}", ended.stdout);
-    std::fs::remove_file(folder.path().join("rules/tests/motor-effort/quiet.ndjson")).unwrap();
+    std::fs::remove_file(folder.path().join("rules/motor-effort/quiet.ndjson")).unwrap();
     let ended = zenei(&["rules", "test", "--rules", "rules"]).in_folder(&folder).run();
     assert_eq!(ended.code, 78, "{}", ended.stderr);
 }

@@ -21,16 +21,16 @@ pub(crate) fn run(arguments: &RulesExplain, out: &mut Output<'_>) -> Result<(), 
         let known = rules.iter().map(|rule| rule.id.as_str()).collect::<Vec<_>>().join(", ");
         return Err(Failure::Usage(format!("there is no rule {:?}; there are {known}", arguments.rule)));
     };
-    let own = folder.map_or(Ok(Vec::new()), contents::cards).map_err(Failure::Rules)?;
-    let own: Vec<(&str, &str)> = own.iter().map(|(file, text)| (file.as_str(), text.as_str())).collect();
-    let card = find(rule, &own)?.or(find_embedded(rule)?);
+    let own = contents::cards(folder).map_err(Failure::Rules)?;
+    let own = own.iter().map(|card| (card.file.as_str(), card.text.as_str()));
+    let card = find(rule, own)?.or(find_embedded(rule)?);
     if arguments.place.json {
         return out.json(&json(rule, card.as_ref()));
     }
     tell(rule, card.as_ref(), out)
 }
 
-fn find(rule: &Rule, cards: &[(&str, &str)]) -> Result<Option<Card>, Failure> {
+fn find<'a>(rule: &Rule, cards: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Option<Card>, Failure> {
     for (file, text) in cards {
         let card = Card::parse(file, text).map_err(|error| Failure::Rules(error.to_string()))?;
         if card.rule == rule.id {
@@ -46,7 +46,7 @@ fn find_embedded(rule: &Rule) -> Result<Option<Card>, Failure> {
     if embedded.get(&rule.id).is_none_or(|known| known.digest() != rule.digest()) {
         return Ok(None);
     }
-    find(rule, shipped::CARDS)
+    find(rule, shipped::cards())
 }
 
 fn tell(rule: &Rule, card: Option<&Card>, out: &mut Output<'_>) -> Result<(), Failure> {

@@ -11,24 +11,12 @@ use crate::output::{Colour, Output};
 use serde_json::json;
 use std::fmt;
 use std::path::Path;
-use zenei_detect::rules::shipped;
+use zenei_detect::rules::folder::{KINDS, kind};
 use zenei_detect::{Component, Domain, Rules, Scope};
-use zenei_store::StoredMessage;
+use zenei_store::{RuleText, StoredMessage};
 
-/// The kinds of case that every rule has. A case's file is named by its kind, with `-` and more words where there are several.
-const KINDS: [&str; 3] = ["positive", "negative", "gap"];
 /// How many messages are taken in one step; how they are split changes no result.
 const STEP_MESSAGES: usize = 4_096;
-
-/// A case's file.
-struct CaseFile {
-    rule: String,
-    /// Name without ending.
-    name: String,
-    /// As shown to people.
-    file: String,
-    text: String,
-}
 
 /// An incident that resulted.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +46,7 @@ struct Outcome {
 /// [`Failure::Failed`] where a case failed or is missing, [`Failure::Rules`] where a rule or a case can't be read.
 pub(crate) fn run(arguments: &RulesTest, out: &mut Output<'_>) -> Result<(), Failure> {
     let rules = contents::rules(arguments.rules.as_deref()).map_err(Failure::Rules)?;
-    let files = case_files(arguments.rules.as_deref())?;
+    let files = contents::cases(arguments.rules.as_deref()).map_err(Failure::Rules)?;
     let chosen: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
     if let Some(unknown) = arguments.only.iter().find(|id| !chosen.contains(&id.as_str())) {
         return Err(Failure::Usage(format!("there is no rule {unknown:?}; there are {}", chosen.join(", "))));
@@ -71,17 +59,19 @@ pub(crate) fn run(arguments: &RulesTest, out: &mut Output<'_>) -> Result<(), Fai
     }
     let (mut run, mut failed) = (0, 0);
     for rule in rules.iter().filter(|rule| is_chosen(&rule.id)) {
-        let cases: Vec<&CaseFile> = files.iter().filter(|file| file.rule == rule.id).collect();
+        let cases: Vec<&RuleText> = files.iter().filter(|file| file.rule == rule.id).collect();
         for file in &cases {
             let case = Case::parse(&file.file, &file.text).map_err(|found| Failure::Rules(found.join("\n")))?;
             let outcome = check(&rules, &rule.id, file, &case)?;
             (run, failed) = (run + 1, failed + usize::from(!outcome.is_good()));
             tell(file, &case, &outcome, arguments.json, out)?;
         }
-        for kind in KINDS.into_iter().filter(|kind| !cases.iter().any(|file| kind_of(&file.name) == *kind)) {
+        let has = |wanted: &str| cases.iter().any(|file| kind(&file.name) == Some(wanted));
+        for missing in KINDS.into_iter().filter(|kind| !has(kind)) {
             (run, failed) = (run + 1, failed + 1);
-            let fault = format!("there is no such case; it belongs in tests/{}/{kind}.toml beside the rule", rule.id);
-            tell_missing(&rule.id, kind, &fault, arguments.json, out)?;
+            let fault =
+                format!("there is no such case; it belongs in {}/{missing}.toml below the folder of rules", rule.id);
+            tell_missing(&rule.id, missing, &fault, arguments.json, out)?;
         }
     }
     if failed > 0 {
@@ -94,48 +84,8 @@ pub(crate) fn run(arguments: &RulesTest, out: &mut Output<'_>) -> Result<(), Fai
     Ok(())
 }
 
-/// The cases in the program, or those in `tests/<rule>/` of a folder of rules, in order.
-fn case_files(folder: Option<&Path>) -> Result<Vec<CaseFile>, Failure> {
-    let Some(folder) = folder else {
-        let of = |(path, text): &(&str, &str)| case_file(path, (*text).to_owned());
-        return Ok(shipped::CASES.iter().filter_map(of).collect());
-    };
-    let tests = folder.join("tests");
-    let mut paths = Vec::new();
-    let unread = |path: &Path, error: std::io::Error| {
-        if error.kind() == std::io::ErrorKind::NotFound {
-            return Ok(());
-        }
-        Err(Failure::Rules(format!("{} can't be read: {error}", path.display())))
-    };
-    let entries =
-        |path: &Path| -> std::io::Result<Vec<_>> { std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect() };
-    let rules = entries(&tests).or_else(|error| unread(&tests, error).map(|()| Vec::new()))?;
-    for rule in rules.iter().filter(|rule| rule.is_dir()) {
-        let cases = entries(rule).or_else(|error| unread(rule, error).map(|()| Vec::new()))?;
-        paths.extend(cases.into_iter().filter(|case| case.extension().is_some_and(|ending| ending == "toml")));
-    }
-    paths.sort_unstable();
-    let read = |path: &std::path::PathBuf| {
-        let text = contents::text(path).map_err(Failure::Rules)?;
-        Ok(case_file(&path.display().to_string(), text))
-    };
-    Ok(paths.iter().map(read).collect::<Result<Vec<_>, Failure>>()?.into_iter().flatten().collect())
-}
-
-/// The case of a path that ends in `<rule>/<name>.toml`.
-fn case_file(path: &str, text: String) -> Option<CaseFile> {
-    let mut parts = path.rsplit('/');
-    let name = parts.next()?.strip_suffix(".toml")?.to_owned();
-    Some(CaseFile { rule: parts.next()?.to_owned(), name, file: path.to_owned(), text })
-}
-
-fn kind_of(name: &str) -> &str {
-    name.split('-').next().unwrap_or(name)
-}
-
 /// Runs a case under all the rules.
-fn check(rules: &Rules, rule: &str, file: &CaseFile, case: &Case) -> Result<Outcome, Failure> {
+fn check(rules: &Rules, rule: &str, file: &RuleText, case: &Case) -> Result<Outcome, Failure> {
     let broken = |error| Failure::broken(format!("{} can't be run", file.file), error);
     // As if they were live: a rule is tested before it is promoted.
     let rules = if case.alone { rules.only(rule) } else { rules.clone() };
@@ -214,17 +164,17 @@ fn compare(expected: &[Expected], found: Vec<Found>) -> Outcome {
 }
 
 /// What a case of its kind must hold, so that its name is no promise that it does not keep.
-fn faults(rule: &str, file: &CaseFile, case: &Case) -> Vec<String> {
+fn faults(rule: &str, file: &RuleText, case: &Case) -> Vec<String> {
     let expects = case.expect.iter().any(|expected| expected.rule == rule);
     let mut faults = Vec::new();
-    match kind_of(&file.name) {
-        "positive" if !expects => faults.push(format!("a positive case expects an incident of {rule}")),
-        "negative" if expects => faults.push(format!("a negative case expects no incident of {rule}")),
-        "gap" if !case.may_have_gap() => faults.push("a gap case has a [[gap]]".to_owned()),
-        kind if !KINDS.contains(&kind) => {
+    match kind(&file.name) {
+        Some("positive") if !expects => faults.push(format!("a positive case expects an incident of {rule}")),
+        Some("negative") if expects => faults.push(format!("a negative case expects no incident of {rule}")),
+        Some("gap") if !case.may_have_gap() => faults.push("a gap case has a [[gap]]".to_owned()),
+        Some(_) => {}
+        None => {
             faults.push(format!("a case is named {}, with - and more words where there are several", KINDS.join(", ")));
         }
-        _ => {}
     }
     if stream::end_ms(case).is_some_and(|end| {
         case.expect.iter().any(|expected| stream::START_MS as f64 + expected.days.0 * 86_400_000.0 >= end as f64)
@@ -279,7 +229,7 @@ impl Expected {
     }
 }
 
-fn tell(file: &CaseFile, case: &Case, outcome: &Outcome, as_json: bool, out: &mut Output<'_>) -> Result<(), Failure> {
+fn tell(file: &RuleText, case: &Case, outcome: &Outcome, as_json: bool, out: &mut Output<'_>) -> Result<(), Failure> {
     if as_json {
         let list = |list: &[Expected]| list.iter().map(Expected::json).collect::<Vec<_>>();
         let found = |list: &[Found]| list.iter().map(Found::json).collect::<Vec<_>>();
