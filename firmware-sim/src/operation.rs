@@ -146,17 +146,14 @@ pub(crate) fn perform(world: &World, kinds: &Kinds, one: &Individual, now: &Cond
     let current = |value_ma: f64, normal: f64| whole(current_ma(noise, one, value_ma, normal));
     let angle_deg = one.angle_deg + noise.angle_deg * chances.angle + last.missing_deg + now.drive.angle_deg;
     let op = Op {
-        op: kind,
         source: Some(chances.source),
-        result: result(last.outcome),
         latency_ms: measured.then(|| Millis(latency_ms.round() as u32)),
         duration_ms: measured.then(|| whole(motor_ms + noise.duration_ms * chances.duration)),
         peak_ma: measured.then(|| Milliamps(current(peak_ma, chances.peak))),
         mean_ma: measured.then(|| Milliamps(current(mean_ma, chances.mean))),
         battery_min_mv: measured.then(|| volts(noise, one, low_mv, noise.load_mv * chances.low)),
         angle_err_deg: measured.then(|| CentiDegrees((angle_deg * 10.0).round() as i16 * 10)),
-        current_ma: None,
-        sample_ms: None,
+        ..Op::of(kind, result(last.outcome))
     };
     let observed = Observed {
         number: now.number,

@@ -85,17 +85,11 @@ fn hour_of(world: &World, dice: &mut Dice, lock: usize, hour: i64) -> Vec<Body<'
         let peak = 600.0 * libm::exp(0.04 * dice.gauss());
         let low = rest - peak * resistance * libm::exp(0.04 * dice.gauss());
         bodies.push(Body::Op(Op {
-            op: if hour % 8 == 1 { OpKind::Lock } else { OpKind::Unlock },
-            source: None,
-            result: OpResult::Ok,
-            latency_ms: None,
             duration_ms: Some((900.0 * friction) as u16),
             peak_ma: Some(Milliamps(peak as u16)),
             mean_ma: Some(Milliamps((300.0 * friction.sqrt()) as u16)),
-            current_ma: None,
-            sample_ms: None,
             battery_min_mv: Some(Millivolts(low.max(0.0) as u16)),
-            angle_err_deg: None,
+            ..Op::of(if hour % 8 == 1 { OpKind::Lock } else { OpKind::Unlock }, OpResult::Ok)
         }));
     }
     if dice.uniform() < (world.errors_per_day)(lock, hour) / 24.0 {

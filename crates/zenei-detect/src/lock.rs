@@ -321,17 +321,11 @@ mod tests {
     use zenei_wire::{CentiCelsius, Milliamps, Millivolts, Profile};
 
     const OP: Op = Op {
-        op: OpKind::Lock,
-        source: None,
-        result: OpResult::Ok,
-        latency_ms: None,
         duration_ms: Some(800),
         peak_ma: Some(Milliamps(600)),
         mean_ma: Some(Milliamps(300)),
-        current_ma: None,
-        sample_ms: None,
         battery_min_mv: Some(Millivolts(2_400)),
-        angle_err_deg: None,
+        ..Op::of(OpKind::Lock, OpResult::Ok)
     };
 
     fn lock(temp: Option<CentiCelsius>) -> Lock {

@@ -11,17 +11,11 @@ const LOCKS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
 /// What a sound lock does.
 const OP: Op = Op {
-    op: OpKind::Lock,
-    source: None,
-    result: OpResult::Ok,
-    latency_ms: None,
     duration_ms: Some(800),
     peak_ma: Some(Milliamps(600)),
     mean_ma: Some(Milliamps(300)),
-    current_ma: None,
-    sample_ms: None,
     battery_min_mv: Some(Millivolts(2_400)),
-    angle_err_deg: None,
+    ..Op::of(OpKind::Lock, OpResult::Ok)
 };
 
 /// Thirty days of six locks; one of them rubs harder each day. Some records stand before their turn, some twice.

@@ -36,7 +36,7 @@ impl<'a> Draft<'a> {
         let mut refusal = None;
         let body = match topic.kind {
             Kind::State => Body::State(State::default()),
-            Kind::Op => Body::Op(EMPTY_OP),
+            Kind::Op => Body::Op(Op::of(OpKind::Lock, OpResult::Ok)),
             Kind::Error => Body::Error(ErrorReport { code: Cow::Borrowed(""), count: 1, detail: None }),
             Kind::Event => Body::Event(Event { event: EventKind::Installed, fw_from: None, fw_to: None }),
             Kind::Gateway => Body::Gateway(GatewayReport::default()),
@@ -178,21 +178,6 @@ impl<'a> Draft<'a> {
         }
     }
 }
-
-/// Placeholders for the required words; [`Draft::finish`] replaces them or refuses.
-const EMPTY_OP: Op = Op {
-    op: OpKind::Lock,
-    source: None,
-    result: OpResult::Ok,
-    latency_ms: None,
-    duration_ms: None,
-    peak_ma: None,
-    mean_ma: None,
-    current_ma: None,
-    sample_ms: None,
-    battery_min_mv: None,
-    angle_err_deg: None,
-};
 
 fn required<T>(name: &str, value: Option<T>) -> Result<T, Refusal> {
     value.ok_or_else(|| Refusal::new(Reason::MissingField, format!("{name} is absent or null; it is required")))

@@ -176,6 +176,25 @@ pub struct Op {
     pub angle_err_deg: Option<CentiDegrees>,
 }
 
+impl Op {
+    /// An operation of which nothing was measured.
+    pub const fn of(op: OpKind, result: OpResult) -> Self {
+        Self {
+            op,
+            source: None,
+            result,
+            latency_ms: None,
+            duration_ms: None,
+            peak_ma: None,
+            mean_ma: None,
+            current_ma: None,
+            sample_ms: None,
+            battery_min_mv: None,
+            angle_err_deg: None,
+        }
+    }
+}
+
 /// An error report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ErrorReport<'a> {

@@ -46,17 +46,11 @@ fn heard_by(gateway: &str) -> Vec<Heard<'static>> {
             Body::State(State { battery_mv: Some(Millivolts(2_900)), temp_c, ..State::default() })
         } else {
             Body::Op(Op {
-                op: if hour % 2 == 0 { OpKind::Lock } else { OpKind::Unlock },
-                source: None,
-                result: OpResult::Ok,
-                latency_ms: None,
                 duration_ms: Some((800.0 * rub) as u16 + (noise % 40) as u16),
                 peak_ma: Some(Milliamps(600)),
                 mean_ma: Some(Milliamps(300 + (noise % 10) as u16)),
-                current_ma: None,
-                sample_ms: None,
                 battery_min_mv: Some(Millivolts(2_400 + (noise % 20) as u16)),
-                angle_err_deg: None,
+                ..Op::of(if hour % 2 == 0 { OpKind::Lock } else { OpKind::Unlock }, OpResult::Ok)
             })
         };
         // Up to an hour and a half late: some come behind their successors.

@@ -184,17 +184,10 @@ mod tests {
             })
             .collect();
         Op {
-            op: OpKind::Lock,
-            source: None,
-            result: OpResult::Ok,
-            latency_ms: None,
             duration_ms: Some(710),
-            peak_ma: None,
-            mean_ma: None,
             current_ma: Profile::new(&samples),
             sample_ms: Some(40),
-            battery_min_mv: None,
-            angle_err_deg: None,
+            ..Op::of(OpKind::Lock, OpResult::Ok)
         }
     }
 

@@ -241,10 +241,9 @@ impl OneLock {
             .map(|at| ((280.0 + 300.0 * (-(at as f64)).exp() + bump(at)) * load * (0.01 * dice.gauss()).exp()) as u16)
             .collect();
         let ends = [OpResult::Jam, OpResult::Stall, OpResult::Timeout, OpResult::Ok, OpResult::Ok, OpResult::Aborted];
+        let op = [OpKind::Lock, OpKind::Unlock, OpKind::Lock, OpKind::Unlock, OpKind::Calibrate][dice.one_of(5)];
+        let result = if bad { ends[dice.one_of(ends.len())] } else { OpResult::Ok };
         Body::Op(Op {
-            op: [OpKind::Lock, OpKind::Unlock, OpKind::Lock, OpKind::Unlock, OpKind::Calibrate][dice.one_of(5)],
-            source: None,
-            result: if bad { ends[dice.one_of(ends.len())] } else { OpResult::Ok },
             latency_ms: Some(zenei_wire::Millis(1_200)),
             duration_ms: Some((on_ms * (0.01 * dice.gauss()).exp()) as u16),
             peak_ma: Some(Milliamps(peak as u16)),
@@ -253,7 +252,7 @@ impl OneLock {
             // Versions sample in steps of their own.
             sample_ms: Some(self.of.sample_ms(day)),
             battery_min_mv: Some(Millivolts((2_950.0 - peak * ohm).max(0.0) as u16)),
-            angle_err_deg: None,
+            ..Op::of(op, result)
         })
     }
 

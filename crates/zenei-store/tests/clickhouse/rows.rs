@@ -53,17 +53,12 @@ pub(crate) fn error(device: u32, seq: u32, code: &'static str, count: u32) -> Ro
 
 pub(crate) fn op(device: u32, seq: u32, peak_ma: u16, battery_min_mv: u16, result: OpResult) -> Row {
     let op = Op {
-        op: OpKind::Unlock,
         source: Some(OpSource::App),
-        result,
-        latency_ms: None,
-        duration_ms: None,
         peak_ma: Some(Milliamps(peak_ma)),
-        mean_ma: None,
         current_ma: Profile::new(&[100, peak_ma, 300]),
         sample_ms: Some(10),
         battery_min_mv: Some(Millivolts(battery_min_mv)),
-        angle_err_deg: None,
+        ..Op::of(OpKind::Unlock, result)
     };
     row(device, seq, Body::Op(op))
 }

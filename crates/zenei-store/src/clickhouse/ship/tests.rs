@@ -38,17 +38,11 @@ fn state(device: u32, seq: u32, battery_mv: u16) -> Row {
 
 fn op(device: u32, seq: u32) -> Row {
     let op = Op {
-        op: OpKind::Unlock,
-        source: None,
-        result: OpResult::Ok,
-        latency_ms: None,
-        duration_ms: None,
         peak_ma: Some(Milliamps(600)),
-        mean_ma: None,
         current_ma: Profile::new(&[100, 600, 300]),
         sample_ms: Some(10),
         battery_min_mv: Some(Millivolts(2600)),
-        angle_err_deg: None,
+        ..Op::of(OpKind::Unlock, OpResult::Ok)
     };
     row(device, seq, Body::Op(op))
 }
