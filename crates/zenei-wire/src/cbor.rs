@@ -4,7 +4,7 @@ mod cursor;
 
 use crate::decode::{Decoded, MAX_DEPTH, MAX_RECORDS, Records};
 use crate::draft::Draft;
-use crate::encode::{Sink, fields};
+use crate::encode::{Sink, write};
 use crate::fault::Fault;
 use crate::record::Record;
 use crate::refusal::{Reason, Refusal};
@@ -18,9 +18,9 @@ use cursor::{ARRAY, Cursor, Head, MAP};
 pub fn encode(topic: &Topic<'_>, record: &Record<'_>, out: &mut Vec<u8>) {
     debug_assert_eq!(topic.kind, record.body.kind(), "the topic is of another kind than the record");
     let mut count = Count(0);
-    fields(record, &mut count);
+    write(record, &mut count);
     head(MAP, count.0, out);
-    fields(record, &mut CborSink { out });
+    write(record, &mut CborSink { out });
 }
 
 /// Adds records to `out` as one CBOR array, see [`encode`]. More than 1,000, or 64 KiB, are refused by every reader.

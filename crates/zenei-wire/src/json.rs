@@ -4,7 +4,7 @@ pub(crate) mod cursor;
 
 use crate::decode::{Decoded, MAX_DEPTH, MAX_RECORDS, Records};
 use crate::draft::Draft;
-use crate::encode::{Sink, fields};
+use crate::encode::{Sink, write};
 use crate::fault::Fault;
 use crate::record::Record;
 use crate::refusal::{Reason, Refusal};
@@ -19,7 +19,7 @@ pub fn encode(topic: &Topic<'_>, record: &Record<'_>, out: &mut Vec<u8>) {
     debug_assert_eq!(topic.kind, record.body.kind(), "the topic is of another kind than the record");
     let mut sink = JsonSink { out, first: true };
     sink.out.push(b'{');
-    fields(record, &mut sink);
+    write(record, &mut sink);
     sink.out.push(b'}');
 }
 

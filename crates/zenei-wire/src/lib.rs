@@ -14,6 +14,7 @@ pub mod digest;
 mod draft;
 mod encode;
 mod fault;
+pub mod fields;
 pub mod ids;
 pub mod json;
 pub mod record;

@@ -19,6 +19,16 @@ macro_rules! words {
         impl $name {
             /// Every value.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            /// The contract's words, in the order of `ALL`.
+            pub const WORDS: &'static [&'static str] = &[$($text),+];
+            /// Its place in `ALL`.
+            pub const fn place(self) -> u8 {
+                self as u8
+            }
+            /// The value at a place of `ALL`; `None` beyond the last.
+            pub fn at(place: u8) -> Option<Self> {
+                Self::ALL.get(usize::from(place)).copied()
+            }
             /// The contract's word.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
@@ -262,6 +272,18 @@ pub struct Adv {
 }
 
 impl Body<'_> {
+    /// A body that says nothing yet: what its kind requires are placeholders.
+    pub fn empty(kind: Kind) -> Self {
+        match kind {
+            Kind::State => Self::State(State::default()),
+            Kind::Op => Self::Op(Op::of(OpKind::Lock, OpResult::Ok)),
+            Kind::Error => Self::Error(ErrorReport { code: Cow::Borrowed(""), count: 1, detail: None }),
+            Kind::Event => Self::Event(Event { event: EventKind::Installed, fw_from: None, fw_to: None }),
+            Kind::Gateway => Self::Gateway(GatewayReport::default()),
+            Kind::Adv => Self::Adv(Adv::default()),
+        }
+    }
+
     /// The kind of record that has this body.
     pub const fn kind(&self) -> Kind {
         match self {

@@ -7,6 +7,16 @@ macro_rules! unit {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(pub $repr);
+        impl From<$repr> for $name {
+            fn from(number: $repr) -> Self {
+                Self(number)
+            }
+        }
+        impl From<$name> for $repr {
+            fn from(quantity: $name) -> Self {
+                quantity.0
+            }
+        }
         impl core::fmt::Display for $name {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 write!(f, concat!("{} ", $suffix), self.0)

@@ -115,23 +115,28 @@ pub(crate) fn refuse(reason: Reason, name: &str, value: &Value<'_>, allowed: &st
     Refusal::new(reason, format!("{name} is {}; {allowed} is allowed", value.describe()))
 }
 
-/// An integer of the type `T`, `allowed` in words; `None` for null.
-pub(crate) fn integer<T: TryFrom<i64>>(name: &str, value: &Value<'_>, allowed: &str) -> Result<Option<T>, Refusal> {
+/// An unsigned integer of 32 bits.
+pub(crate) fn number32(name: &str, value: &Value<'_>) -> Result<Option<u32>, Refusal> {
+    ranged(name, value, (0, u32::MAX.into()))
+}
+
+/// An integer from `least` to `most`, which its type can hold; `None` for null.
+pub(crate) fn ranged<T: TryFrom<i64>>(
+    name: &str,
+    value: &Value<'_>,
+    (least, most): (i64, i64),
+) -> Result<Option<T>, Refusal> {
+    let refused = |reason| refuse(reason, name, value, &format!("an integer from {least} to {most}"));
     if *value == Value::Null {
         return Ok(None);
     }
-    let number = whole(value).map_err(|reason| refuse(reason, name, value, allowed))?;
-    T::try_from(number).map(Some).map_err(|_| refuse(Reason::OutOfRange, name, value, allowed))
-}
-
-/// An unsigned integer of 32 bits.
-pub(crate) fn number32(name: &str, value: &Value<'_>) -> Result<Option<u32>, Refusal> {
-    integer(name, value, "an integer from 0 to 4294967295")
-}
-
-/// An unsigned integer of 16 bits.
-pub(crate) fn number16(name: &str, value: &Value<'_>) -> Result<Option<u16>, Refusal> {
-    integer(name, value, "an integer from 0 to 65535")
+    match whole(value) {
+        Ok(number) if (least..=most).contains(&number) => {
+            T::try_from(number).map(Some).map_err(|_| refused(Reason::OutOfRange))
+        }
+        Ok(_) => Err(refused(Reason::OutOfRange)),
+        Err(reason) => Err(refused(reason)),
+    }
 }
 
 /// A number in hundredths, rounded half away from zero.
@@ -180,13 +185,13 @@ fn is_plain(text: &str) -> bool {
     text.len() <= MAX_TEXT_BYTES && (text.as_bytes().iter().all(printable_ascii) || !text.chars().any(char::is_control))
 }
 
-/// One of the contract's words.
-pub(crate) fn word<T>(name: &str, value: Value<'_>, parse: fn(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
+/// One of these words: its place among them.
+pub(crate) fn word(name: &str, value: Value<'_>, all: &[&str]) -> Result<Option<u8>, Refusal> {
     let Some(text) = text(name, value)? else {
         return Ok(None);
     };
-    match parse(&text) {
-        Some(word) => Ok(Some(word)),
+    match (0..).zip(all).find(|(_, word)| **word == text) {
+        Some((place, _)) => Ok(Some(place)),
         None => Err(refuse(Reason::OutOfRange, name, &Value::Text(text), "only a word of the contract")),
     }
 }
@@ -220,7 +225,11 @@ pub(crate) fn time(name: &str, value: Value<'_>) -> Result<Option<DeviceTime>, R
             })
         }
         Value::Null | Value::Bool | Value::Int(_) | Value::Float(_) | Value::Array | Value::Map | Value::Foreign => {
-            Ok(integer(name, &value, ALLOWED)?.map(DeviceTime))
+            if value == Value::Null {
+                return Ok(None);
+            }
+            let ms = whole(&value).map_err(|reason| refuse(reason, name, &value, ALLOWED))?;
+            Ok(Some(DeviceTime(ms)))
         }
     }
 }
