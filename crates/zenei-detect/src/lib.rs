@@ -10,6 +10,7 @@ mod adverts_tests;
 pub mod anomaly;
 mod attribution;
 pub mod batch;
+pub mod condition;
 pub mod desk;
 pub mod detect;
 pub mod engine;
@@ -33,6 +34,7 @@ pub use anomaly::{
     Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Findings, Scope, ScopeKind, Urgency,
 };
 pub use batch::{Batch, Gap, Heard, Labels, Portion, Registered, Row, Unreadable, UnreadableRow};
+pub use condition::RestVoltage;
 pub use desk::{Desk, DeskError};
 pub use fleet::{DeviceIx, FORGOTTEN, Fleet, Sym};
 pub use pipeline::{Deadline, Pipeline, RestoreError};

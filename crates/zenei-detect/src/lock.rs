@@ -1,17 +1,13 @@
 //! What every detector wants to know of a lock when it moves: how warm it is, what its battery gives at rest and under load.
 //! Called by the engine; knows no rule.
 use crate::batch::{Labels, Row};
+use crate::condition::{Condition, RestVoltage};
 use crate::fleet::Sym;
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Adv, Op, OpKind, OpResult, Percent, State};
 
-/// How old a heartbeat's temperature and rest voltage may be for an operation, by the lock's own clock: the contract's slowest heartbeat is 6 h,
-/// and one may be lost.
-const STATE_AGE_MS_MAX: i64 = 12 * 3_600_000;
 /// Below this peak current a sag is lost in the resolution of the voltage (1 mV of a few mV): 50 mA over 0.3 ohm are 15 mV.
 const PEAK_MA_MIN: f64 = 50.0;
-/// From one lithium cell nearly empty to four in series full, mV: what no lock's battery leaves.
-pub const BATTERY_MV: core::ops::RangeInclusive<u16> = 500..=18_000;
 /// Weight of a new operation in the running resistance: the last five or so count.
 const RESISTANCE_SHARE: f32 = 0.2;
 /// Weight of a new operation in the lock's usual current: slow, so that a change of effort does not pass for a change of voltage.
@@ -52,9 +48,9 @@ pub struct Lock {
     newest: Option<(u32, u32)>,
     /// The client versions that it spoke with last, newest first: apps and hubs take turns.
     clients: [Sym; CLIENTS],
-    rest_mv: Told,
+    rest: RestVoltage,
     discharged: f64,
-    temp_c: Told,
+    temp_c: Condition,
     resistance_ohm: f32,
     current_ma: f32,
     load_v: f32,
@@ -63,33 +59,6 @@ pub struct Lock {
     /// Mean over the same operations of mean to peak current, and over how many it is told.
     winding: f32,
     winding_count: f32,
-}
-
-/// A condition as the lock last told it, by its own clock in heartbeats and by its gateway's in advertisements.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Told {
-    heartbeat: Option<(f32, i64)>,
-    air: Option<(f32, i64)>,
-    /// Which one came last.
-    air_last: bool,
-}
-
-impl Told {
-    /// What held at `ts` of the lock's clock, where that is not too long ago. An advertisement counts where both clocks tell about the same time: it may have been heard after an
-    /// operation that was reported late.
-    fn at(&self, ts: i64) -> Option<f64> {
-        let age = |at: i64| ts.saturating_sub(at);
-        let heartbeat = self.heartbeat.filter(|&(_, at)| (0..=STATE_AGE_MS_MAX).contains(&age(at)));
-        let air = self.air.filter(|&(_, at)| (-STATE_AGE_MS_MAX..=STATE_AGE_MS_MAX).contains(&age(at)));
-        let found = if self.air_last { air.or(heartbeat) } else { heartbeat.or(air) };
-        found.map(|(value, _)| value.into())
-    }
-
-    /// What was told last, however long ago.
-    fn last(&self) -> Option<f64> {
-        let found = if self.air_last { self.air.or(self.heartbeat) } else { self.heartbeat.or(self.air) };
-        found.map(|(value, _)| value.into())
-    }
 }
 
 /// A reference to the record behind a finding.
@@ -189,25 +158,16 @@ impl Lock {
 
     /// Takes a heartbeat.
     pub fn state(&mut self, state: &State, ts: i64) {
-        // A value that no lock's battery has is no measurement.
-        if let Some(battery) = state.battery_mv.filter(|battery| BATTERY_MV.contains(&battery.0)) {
-            self.rest_mv = Told { heartbeat: Some((battery.0.into(), ts)), air_last: false, ..self.rest_mv };
-        }
+        self.rest.heartbeat(state.battery_mv, ts);
         self.charge(state.battery_pct);
-        if let Some(temp) = state.temp_c {
-            self.temp_c = Told { heartbeat: Some((temp.celsius() as f32, ts)), air_last: false, ..self.temp_c };
-        }
+        self.temp_c.heartbeat(state.temp_c.map(|temp| temp.celsius() as f32), ts);
     }
 
     /// Takes what it advertised; `at_ms` by its gateway's clock.
     pub fn advertised(&mut self, adv: &Adv, at_ms: i64) {
-        if let Some(battery) = adv.battery_mv.filter(|battery| BATTERY_MV.contains(&battery.0)) {
-            self.rest_mv = Told { air: Some((battery.0.into(), at_ms)), air_last: true, ..self.rest_mv };
-        }
+        self.rest.advertised(adv.battery_mv, at_ms);
         self.charge(adv.battery_pct);
-        if let Some(temp) = adv.temp_c {
-            self.temp_c = Told { air: Some((temp.celsius() as f32, at_ms)), air_last: true, ..self.temp_c };
-        }
+        self.temp_c.advertised(adv.temp_c.map(|temp| temp.celsius() as f32), at_ms);
     }
 
     fn charge(&mut self, percent: Option<Percent>) {
@@ -224,7 +184,7 @@ impl Lock {
 
     /// Another battery: what was known of the old one is void.
     pub fn battery_replaced(&mut self) {
-        self.rest_mv = Told::default();
+        self.rest = RestVoltage::default();
         self.resistance_ohm = 0.0;
         self.discharged = 0.0;
         self.load_v = self.load_ref_v;
@@ -240,7 +200,7 @@ impl Lock {
         if op.result != OpResult::Ok {
             return None;
         }
-        let rest_mv = self.rest_mv.at(ts);
+        let rest_mv = self.rest.at(ts).map(|rest| f64::from(rest.0));
         // A lock that never told a temperature is judged without one. Where heartbeats stop, or can't be read, the last one told stands in: what weather does meanwhile
         // is a few percent of effort.
         let temp_c = self.temp_c.at(ts).or(self.temp_c.last()).unwrap_or(0.0);
@@ -318,6 +278,7 @@ fn drive(op: &Op) -> (Option<f64>, Option<f64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::condition::AGE_MS_MAX;
     use zenei_wire::{CentiCelsius, Milliamps, Millivolts, Profile};
 
     const OP: Op = Op {
@@ -360,9 +321,9 @@ mod tests {
             let operation = lock.operation(&OP, ts).unwrap();
             (operation.charge_mc, operation.resistance_ohm.is_some(), operation.temp_c)
         };
-        assert_eq!(told(lock(warm), STATE_AGE_MS_MAX), (Some(240.0), true, 18.5));
+        assert_eq!(told(lock(warm), AGE_MS_MAX), (Some(240.0), true, 18.5));
         // A battery is not judged by an old voltage; what the motor took is told all the same.
-        assert_eq!(told(lock(warm), STATE_AGE_MS_MAX + 1), (Some(240.0), false, 18.5));
+        assert_eq!(told(lock(warm), AGE_MS_MAX + 1), (Some(240.0), false, 18.5));
         assert_eq!(told(lock(warm), -1), (Some(240.0), false, 18.5));
         assert_eq!(told(Lock::default(), 1), (Some(240.0), false, 0.0));
         assert_eq!(told(lock(None), 1), (Some(240.0), true, 0.0));
@@ -374,7 +335,7 @@ mod tests {
         let usual = (0..40).filter_map(|_| lock.operation(&OP, 1)).last().unwrap();
         assert!(usual.log_speed.abs() < 1e-6, "{usual:?}");
         let low = Op { battery_min_mv: Some(Millivolts(1_900)), ..OP };
-        let slow = lock.operation(&low, STATE_AGE_MS_MAX + 1).unwrap();
+        let slow = lock.operation(&low, AGE_MS_MAX + 1).unwrap();
         // 2.38 V at rest by 0.8 ohm at 0.6 A: 2.14 V under the usual load, where it was 2.64 V.
         assert!(
             (slow.log_speed - libm::log((2.14 / 2.64 - WINDING_SHARE) / (1.0 - WINDING_SHARE))).abs() < 1e-3,
@@ -387,11 +348,11 @@ mod tests {
         let adv = Adv { battery_mv: Some(Millivolts(2_880)), temp_c: Some(CentiCelsius(1_850)), ..Adv::default() };
         let mut lock = Lock::default();
         lock.advertised(&adv, 1_000);
-        for ts in [1_000 - STATE_AGE_MS_MAX, 1_000, 1_000 + STATE_AGE_MS_MAX] {
+        for ts in [1_000 - AGE_MS_MAX, 1_000, 1_000 + AGE_MS_MAX] {
             let operation = lock.operation(&OP, ts).unwrap();
             assert_eq!((operation.resistance_ohm, operation.temp_c), (Some(0.8), 18.5));
         }
-        let old = lock.operation(&OP, 1_001 + STATE_AGE_MS_MAX).unwrap();
+        let old = lock.operation(&OP, 1_001 + AGE_MS_MAX).unwrap();
         assert_eq!(old.resistance_ohm, None, "the clocks differ, or it is too old");
         // The newest counts; where it does not fit the lock's clock, the other one does.
         let years = 5 * 365 * 86_400_000;
@@ -409,7 +370,7 @@ mod tests {
         let mut lock = lock(None);
         assert_eq!((0..40).filter_map(|_| lock.operation(&OP, 1)).count(), 40);
         assert!(!lock.is_low());
-        lock.operation(&Op { battery_min_mv: Some(Millivolts(1_900)), ..OP }, STATE_AGE_MS_MAX + 1).unwrap();
+        lock.operation(&Op { battery_min_mv: Some(Millivolts(1_900)), ..OP }, AGE_MS_MAX + 1).unwrap();
         assert!(lock.is_low());
         lock.battery_replaced();
         assert!(!lock.is_low());
@@ -425,11 +386,11 @@ mod tests {
         assert_eq!(lock.slowness(), 1.0, "nothing is known yet");
         assert_eq!((0..40).filter_map(|_| lock.operation(&OP, 1)).count(), 40);
         assert!((lock.slowness() - 1.0).abs() < 1e-6, "{}", lock.slowness());
-        lock.operation(&Op { battery_min_mv: Some(Millivolts(1_900)), ..OP }, STATE_AGE_MS_MAX + 1).unwrap();
+        lock.operation(&Op { battery_min_mv: Some(Millivolts(1_900)), ..OP }, AGE_MS_MAX + 1).unwrap();
         // 2.14 V under the usual load, where it was 2.64 V; half of that is lost in the winding.
         let expected = (1.0 - 0.5) / (2.14 / 2.64 - 0.5);
         assert!((lock.slowness() - expected).abs() < 1e-3, "{} {expected}", lock.slowness());
-        lock.operation(&Op { battery_min_mv: Some(Millivolts(100)), ..OP }, STATE_AGE_MS_MAX + 1).unwrap();
+        lock.operation(&Op { battery_min_mv: Some(Millivolts(100)), ..OP }, AGE_MS_MAX + 1).unwrap();
         assert!((lock.slowness() - 20.0).abs() < 1e-9, "a motor that stands");
     }
 

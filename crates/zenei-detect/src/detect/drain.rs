@@ -8,10 +8,11 @@ use super::lanes::{Suspects, forget, lane};
 use super::report::{self, Seen, Shared};
 use super::trail::Trail;
 use crate::anomaly::{Component, Domain, Findings, Scope, ScopeKind};
+use crate::condition::possible;
 use crate::estimate::fall::Fall;
 use crate::estimate::median::median;
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::lock::{BATTERY_MV, Lock};
+use crate::lock::Lock;
 use crate::rules::Rule;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -135,7 +136,7 @@ impl Drain {
             Body::Adv(adv) => (adv.battery_mv, adv.battery_pct, adv.temp_c),
             Body::Op(_) | Body::Error(_) | Body::Event(_) | Body::Gateway(_) => return,
         };
-        let Some(voltage) = battery_mv.filter(|voltage| BATTERY_MV.contains(&voltage.0)) else { return };
+        let Some(voltage) = possible(battery_mv) else { return };
         let lane = lane(&mut self.state.lanes, glance.device);
         let is_adv = matches!(glance.row.body, Body::Adv(_));
         if is_adv && lane.voltage.count() > 0 && glance.now_ms - lane.voltage.at_ms() < ADV_PAUSE_MS {

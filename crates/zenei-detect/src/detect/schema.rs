@@ -7,9 +7,10 @@ use super::lanes::{forget, lane};
 use super::report::{self, Seen};
 use super::trail::Trail;
 use crate::anomaly::Findings;
+use crate::condition::possible;
 use crate::estimate::high::High;
 use crate::fleet::{DeviceIx, Fleet};
-use crate::lock::{BATTERY_MV, Lock, RecordRef};
+use crate::lock::{Lock, RecordRef};
 use crate::rules::Rule;
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, EngineTime, State as Heartbeat};
@@ -206,7 +207,7 @@ impl Schema {
 /// Which of [`WATCHED`] a heartbeat has with a possible value.
 fn read(state: &Heartbeat) -> [bool; WATCHED.len()] {
     [
-        state.battery_mv.is_some_and(|battery| BATTERY_MV.contains(&battery.0)),
+        possible(state.battery_mv).is_some(),
         state.battery_pct.is_some(),
         state.temp_c.is_some(),
         state.rssi_dbm.is_some(),

@@ -1,6 +1,6 @@
 //! Sealed ranges as what is sent: a batch of columns per table, rows sorted by the table's key. The same ranges give the same batches. Called by the
 //! shipper.
-use super::rest::RestVoltages;
+use super::voltages::RestVoltages;
 use super::{ShipError, ShipOptions};
 use crate::clickhouse::columns::{self, Outgoing, Target};
 use crate::clickhouse::shard::shard_of;
@@ -71,7 +71,7 @@ pub(super) fn loaded(
     let Read { batches, dead, gaps } = read;
     let mut rows = outgoing(&batches)?;
     for (row, _) in &mut rows {
-        row.rest_mv = rest.see(&row.heard, row.late);
+        row.rest_mv = rest.see(&row.heard, row.late).map(|rest| rest.0);
     }
     rows.sort_by(|(a, _), (b, _)| a.key().cmp(&b.key()));
     let mut parts = Vec::new();

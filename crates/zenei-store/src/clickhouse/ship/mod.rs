@@ -8,8 +8,8 @@ mod backoff;
 mod deliver;
 pub mod findings;
 mod load;
-mod rest;
 mod shipment;
+mod voltages;
 
 #[cfg(test)]
 mod tests;
@@ -23,17 +23,17 @@ use crate::parquet::{ParquetStore, ReadError, SealError, SealedRange};
 use crate::schema::Form;
 use crate::snapshot::{self, SnapshotError};
 use arrow_schema::ArrowError;
-use rest::RestVoltages;
 use shipment::Shipment;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::watch;
+use voltages::RestVoltages;
 use zenei_wire::EngineTime;
 
 /// What the shipper keeps in the control database begins with this.
 const CURSOR_PREFIX: &str = "ship/";
-/// How far back a new shipper reads for the batteries at rest: the longest time between two heartbeats of a lock (telemetry contract).
-const WARM_MS: i64 = 6 * 3_600_000;
+/// How far back a new shipper reads for the batteries at rest: as long as a voltage counts.
+const WARM_MS: i64 = zenei_detect::condition::AGE_MS_MAX;
 
 /// Whether to go on after a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,9 @@ pub enum ShipError {
     /// What a restart needs could not be kept.
     #[error("the batteries at rest can't be kept")]
     Memory(#[from] SnapshotError),
+    /// What a restart needs can't be made into bytes: a fault in this program.
+    #[error("the batteries at rest can't be written as bytes")]
+    Bytes(#[from] postcard::Error),
 }
 
 /// How far shipping has come, and what it counted, since the state directory was made.
@@ -254,7 +257,7 @@ impl Shipper {
     /// Keeps the batteries at rest for a restart that goes on from `to`; before the cursor moves there.
     fn remember(&self, rest: &RestVoltages, to: Sealed) -> Result<(), ShipError> {
         let Some(dir) = &self.options.memory else { return Ok(()) };
-        Ok(snapshot::write(self.store.disk(), dir, &memory_name(to), &rest.to_bytes())?)
+        Ok(snapshot::write(self.store.disk(), dir, &memory_name(to), &rest.to_bytes()?)?)
     }
 
     /// The batteries at rest at the place up to which everything is shipped, so that a restart sends what it would have sent: as they were remembered
