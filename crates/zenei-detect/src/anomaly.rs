@@ -75,6 +75,9 @@ pub struct Evidence {
     pub ts_ms: i64,
 }
 
+/// The most records in the evidence of a finding about several locks, one a lock.
+pub const EVIDENCE_MAX: usize = 64;
+
 /// A departure from what is normal, by one rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Anomaly {

@@ -3,19 +3,20 @@
 //! Findings about single locks come here with their symptom. Where locks with one value of a dimension (firmware, gateway, …) show a symptom far more often than all
 //! other locks do in the same days, the value is the finding and its locks are part of it. A finding that has a reason to expect company (its lock was updated
 //! lately, or its symptom is one that locks share as a rule) waits some hours for it. Must not know detectors' insides or incidents. Called by the engine.
-use crate::anomaly::Findings;
-use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind};
+use crate::anomaly::{
+    Anomaly, Component, Decision, DecisionReason, Domain, EVIDENCE_MAX, Evidence, Findings, Scope, ScopeKind,
+};
 use crate::batch::Labels;
+use crate::detect::running::Window;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::Lock;
 use crate::symptom::Symptom;
+use crate::time::{DAY_MS, HOUR_MS};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use zenei_wire::EngineTime;
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// Findings of so many days count together. A guess: rollouts are staged over days.
 const WINDOW_MS: i64 = 7 * DAY_MS;
 /// How long a finding waits for company. A guess: what a gateway or a client does shows on several locks within hours.
@@ -41,8 +42,6 @@ const LASTS_MS: i64 = 21 * DAY_MS;
 const REPEAT_MS: i64 = DAY_MS;
 /// A lock not heard for so long is not counted among its like.
 const AWAKE_MS: i64 = 7 * DAY_MS;
-/// The most records of a shared finding's evidence, one a lock.
-const MAX_EVIDENCE: usize = 64;
 
 /// Findings that wait or count, and shared causes that last.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -92,14 +91,6 @@ struct Shared {
     anomaly: Option<Anomaly>,
 }
 
-/// The fleet at a time.
-#[derive(Clone, Copy)]
-pub(crate) struct Moment<'a> {
-    pub(crate) now: EngineTime,
-    pub(crate) locks: &'a [Lock],
-    pub(crate) fleet: &'a Fleet,
-}
-
 /// The dimensions, most specific first where they tie.
 const DIMENSIONS: [ScopeKind; 7] = [
     ScopeKind::FwHw,
@@ -131,14 +122,14 @@ fn values(kind: ScopeKind, lock: &Lock) -> SmallVec<[(Sym, Sym); 4]> {
 
 impl Attribution {
     /// Takes the findings about one lock; gives back those that stand, and why others don't.
-    pub(crate) fn take(&mut self, found: Vec<(Symptom, DeviceIx, Anomaly)>, moment: Moment<'_>, out: &mut Findings) {
-        let Moment { now, locks, .. } = moment;
+    pub(crate) fn take(&mut self, found: Vec<(Symptom, DeviceIx, Anomaly)>, window: Window<'_>, out: &mut Findings) {
+        let Window { now, locks, .. } = window;
         self.recent.retain(|past| now.ms() - past.last_ms < LASTS_MS);
         self.shared.retain(|_, shared| now.ms() - shared.last_ms < LASTS_MS);
         for (symptom, device, anomaly) in found {
             let lock = &locks[device.0 as usize];
             if let Some(cause) = self.part_of(symptom, device, lock) {
-                self.join(cause, device, &anomaly, moment, out);
+                self.join(cause, device, &anomaly, window, out);
                 continue;
             }
             let evidence = anomaly.evidence[0].clone();
@@ -151,16 +142,16 @@ impl Attribution {
             if !is_news {
                 // It stands alone since it was found first.
                 out.anomalies.push(anomaly);
-            } else if let Some(cause) = self.concentrates(symptom, device, moment) {
-                self.found(cause, &anomaly, device, moment, out);
+            } else if let Some(cause) = self.concentrates(symptom, device, window) {
+                self.found(cause, &anomaly, device, window, out);
             } else if let Some(hold_ms) = expects_company(symptom, lock, now) {
                 self.held.push(Held { symptom, device, until_ms: now.ms() + hold_ms, anomaly });
             } else {
                 out.anomalies.push(anomaly);
             }
         }
-        self.release(moment, out);
-        self.repeat(moment, out);
+        self.release(window, out);
+        self.repeat(window, out);
     }
 
     /// A detector found a shared cause itself: findings about its locks are part of it.
@@ -200,12 +191,12 @@ impl Attribution {
         self.shared.iter().find(is_part).map(|(cause, _)| *cause)
     }
 
-    fn join(&mut self, cause: Cause, device: DeviceIx, anomaly: &Anomaly, moment: Moment<'_>, out: &mut Findings) {
-        let Moment { now, fleet, .. } = moment;
+    fn join(&mut self, cause: Cause, device: DeviceIx, anomaly: &Anomaly, window: Window<'_>, out: &mut Findings) {
+        let Window { now, fleet, .. } = window;
         if let Some(shared) = self.shared.get_mut(&cause) {
             shared.last_ms = now.ms();
             shared.members.insert(device);
-            if shared.fresh.len() < MAX_EVIDENCE {
+            if shared.fresh.len() < EVIDENCE_MAX {
                 shared.fresh.insert(device, anomaly.evidence[0].clone());
             }
         }
@@ -214,8 +205,8 @@ impl Attribution {
     }
 
     /// The value whose locks show the symptom by more than chance, if any; of several the one that explains it best.
-    fn concentrates(&self, symptom: Symptom, device: DeviceIx, moment: Moment<'_>) -> Option<Cause> {
-        let Moment { now, locks, .. } = moment;
+    fn concentrates(&self, symptom: Symptom, device: DeviceIx, window: Window<'_>) -> Option<Cause> {
+        let Window { now, locks, .. } = window;
         let is_new = |past: &&Past| past.symptom == symptom && now.ms() - past.at_ms < WINDOW_MS;
         let affected: BTreeSet<DeviceIx> = self.recent.iter().filter(is_new).map(|past| past.device).collect();
         if affected.len() < LOCKS_MIN {
@@ -250,16 +241,16 @@ impl Attribution {
                 best = Some((explains, Cause { symptom, kind, value: wanted.0, with: wanted.1 }));
             }
         }
-        best.map(|(_, cause)| cause).map(|cause| widen(cause, &affected, lock, moment))
+        best.map(|(_, cause)| cause).map(|cause| widen(cause, &affected, lock, window))
     }
 
-    fn found(&mut self, cause: Cause, anomaly: &Anomaly, device: DeviceIx, moment: Moment<'_>, out: &mut Findings) {
-        let Moment { now, locks, fleet } = moment;
+    fn found(&mut self, cause: Cause, anomaly: &Anomaly, device: DeviceIx, window: Window<'_>, out: &mut Findings) {
+        let Window { now, locks, fleet } = window;
         let has = |device: DeviceIx| cause.is_of(&locks[device.0 as usize]);
         let mut members: Vec<&Past> =
             self.recent.iter().filter(|past| past.symptom == cause.symptom && has(past.device)).collect();
         members.sort_by_key(|past| past.device);
-        let evidence: Vec<Evidence> = members.iter().take(MAX_EVIDENCE).map(|past| past.evidence.clone()).collect();
+        let evidence: Vec<Evidence> = members.iter().take(EVIDENCE_MAX).map(|past| past.evidence.clone()).collect();
         let since_ms = members.iter().map(|past| past.at_ms).min().unwrap_or(now.ms());
         let scope = Scope { kind: cause.kind, value: cause.text(fleet) };
         let (domain, component) = domain(cause, anomaly);
@@ -304,23 +295,23 @@ impl Attribution {
     }
 
     /// Findings that waited long enough stand alone, or are part of what was found meanwhile.
-    fn release(&mut self, moment: Moment<'_>, out: &mut Findings) {
-        let Moment { now, locks, .. } = moment;
+    fn release(&mut self, window: Window<'_>, out: &mut Findings) {
+        let Window { now, locks, .. } = window;
         let (due, held) =
             core::mem::take(&mut self.held).into_iter().partition::<Vec<Held>, _>(|held| held.until_ms <= now.ms());
         self.held = held;
         for Held { symptom, device, anomaly, .. } in due {
             let anomaly = Anomaly { at: now, ..anomaly };
             match self.part_of(symptom, device, &locks[device.0 as usize]) {
-                Some(cause) => self.join(cause, device, &anomaly, moment, out),
+                Some(cause) => self.join(cause, device, &anomaly, window, out),
                 None => out.anomalies.push(anomaly),
             }
         }
     }
 
     /// Shared causes that have new locks are told of them, once a day.
-    fn repeat(&mut self, moment: Moment<'_>, out: &mut Findings) {
-        let Moment { now, fleet, .. } = moment;
+    fn repeat(&mut self, window: Window<'_>, out: &mut Findings) {
+        let Window { now, fleet, .. } = window;
         for (cause, shared) in &mut self.shared {
             let due = now.ms() - shared.reported_ms >= REPEAT_MS && !shared.fresh.is_empty();
             let (Some(first), true) = (&shared.anomaly, due) else { continue };
@@ -396,14 +387,14 @@ fn domain(cause: Cause, anomaly: &Anomaly) -> (Domain, Component) {
 }
 
 /// A version on one board revision alone is the cause only where the version's other boards had the occasion to show it: else the version is.
-fn widen(cause: Cause, affected: &BTreeSet<DeviceIx>, lock: &Lock, moment: Moment<'_>) -> Cause {
+fn widen(cause: Cause, affected: &BTreeSet<DeviceIx>, lock: &Lock, window: Window<'_>) -> Cause {
     if cause.kind != ScopeKind::FwHw {
         return cause;
     }
     let runs = |other: &&Lock| other.labels.fw == lock.labels.fw;
     let on_board = |other: &&Lock| runs(other) && other.labels.hw_rev == lock.labels.hw_rev;
-    let (all, same) = (moment.locks.iter().filter(runs).count(), moment.locks.iter().filter(on_board).count());
-    let found = affected.iter().map(|device| &moment.locks[device.0 as usize]).filter(runs).count();
+    let (all, same) = (window.locks.iter().filter(runs).count(), window.locks.iter().filter(on_board).count());
+    let found = affected.iter().map(|device| &window.locks[device.0 as usize]).filter(runs).count();
     let by_chance = libm::pow(same as f64 / all.max(1) as f64, found as f64);
     if by_chance < BOARD_CHANCE_MAX { cause } else { Cause { kind: ScopeKind::Fw, with: Sym::NONE, ..cause } }
 }

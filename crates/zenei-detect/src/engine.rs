@@ -2,21 +2,19 @@
 //!
 //! Answers when each detector sees what, and what becomes of its findings: what another finding explains is noted, what locks share is told once. It must not know where
 //! rows come from or what an incident is. Late rows and rows of sources that may not speak for a lock never reach a detector's state. Called by `line`.
-use crate::anomaly::Findings;
-use crate::anomaly::{Anomaly, Component, Decision, DecisionReason};
-use crate::attribution::{Attribution, Moment};
+use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Findings};
+use crate::attribution::Attribution;
 use crate::batch::{Row, UnreadableRow};
 use crate::detect::profile::Profiles;
-use crate::detect::{Detector, Glance};
+use crate::detect::running::{Detector, Glance, Window};
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::{Lock, Operation, RecordRef};
 use crate::rules::Rules;
 use crate::symptom::Symptom;
+use crate::time::{DAY_MS, HOUR_MS};
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, EngineTime, EventKind, Id};
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// A failing battery explains what the motor does, and a silence, for so long after its last finding; findings that last are repeated weekly.
 const EXPLAINS_MS: i64 = 15 * DAY_MS;
 /// Findings about one drive keep the part that the first one named for so long after the last.
@@ -32,7 +30,7 @@ const BATTERY_SHAPE_MAX: f64 = 4.0;
 /// All locks and all detectors.
 pub struct Engine {
     rules: Rules,
-    detectors: Vec<Detector>,
+    detectors: Vec<Box<dyn Detector>>,
     profiles: Profiles,
     locks: Vec<Lock>,
     findings: Vec<Known>,
@@ -68,8 +66,8 @@ impl Engine {
     /// An engine without history.
     pub fn new(rules: Rules) -> Self {
         // What others are explained by comes first.
-        let mut detectors: Vec<Detector> = rules.iter().map(Detector::new).collect();
-        detectors.sort_by_key(|detector| (detector.rule().detector.symptom(), detector.rule().id.clone()));
+        let mut detectors = rules.detectors();
+        detectors.sort_by_key(|detector| (detector.spec().kind.symptom, detector.rule().id.clone()));
         Self {
             rules,
             detectors,
@@ -142,7 +140,7 @@ impl Engine {
     }
 
     pub(crate) fn state(&self) -> Result<EngineState, postcard::Error> {
-        let of = |detector: &Detector| Ok((detector.rule().digest(), detector.state()?));
+        let of = |detector: &Box<dyn Detector>| Ok((detector.rule().digest(), detector.state()?));
         Ok(EngineState {
             detectors: self.detectors.iter().map(of).collect::<Result<_, _>>()?,
             profiles: self.profiles.clone(),
@@ -176,11 +174,12 @@ impl Engine {
         let (mut found, mut stands) = (Vec::new(), Findings::default());
         for at in 0..self.detectors.len() {
             let mut seen = Findings::default();
-            self.detectors[at].close(end, &self.locks, fleet, &mut seen);
+            let window = Window { now: end, locks: &self.locks, fleet };
+            self.detectors[at].end_hour(window, &mut seen);
             stands.decisions.append(&mut seen.decisions);
-            let kind = self.detectors[at].rule().detector;
             for anomaly in seen.anomalies {
-                let symptom = Symptom::of(kind, anomaly.component);
+                let detector = &self.detectors[at];
+                let symptom = detector.symptom_of(anomaly.component).unwrap_or(detector.spec().kind.symptom);
                 let device = anomaly.device_id.as_deref().and_then(|id| fleet.find(id));
                 match device {
                     Some(device) => found.extend(self.relate(symptom, device, anomaly, &mut stands)),
@@ -191,7 +190,7 @@ impl Engine {
                 }
             }
         }
-        self.attribution.take(found, Moment { now: end, locks: &self.locks, fleet }, &mut stands);
+        self.attribution.take(found, Window { now: end, locks: &self.locks, fleet }, &mut stands);
         for anomaly in stands.anomalies {
             self.rules.admit(anomaly, |lock| fleet.word(self.locks.get(fleet.find(lock)?.0 as usize)?.site), out);
         }
@@ -313,7 +312,7 @@ impl Engine {
             EventKind::OtaStarted | EventKind::OtaDone => {}
         }
         lock.visited(now_ms);
-        self.detectors.iter_mut().for_each(|detector| detector.event(event, device));
+        self.detectors.iter_mut().for_each(|detector| detector.happened(event, device));
     }
 }
 

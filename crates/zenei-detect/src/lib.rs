@@ -21,14 +21,17 @@ pub mod fleet;
 pub mod intake;
 #[cfg(test)]
 mod intake_tests;
+pub mod kind;
 pub mod lock;
 pub mod pipeline;
 #[cfg(test)]
 mod pipeline_tests;
 #[cfg(test)]
 mod reference;
+pub mod rule;
 pub mod rules;
 pub mod symptom;
+mod time;
 
 pub use anomaly::{
     Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Findings, Scope, ScopeKind, Urgency,
@@ -37,5 +40,6 @@ pub use batch::{Batch, Gap, Heard, Labels, Portion, Registered, Row, Unreadable,
 pub use condition::RestVoltage;
 pub use desk::{Desk, DeskError};
 pub use fleet::{DeviceIx, FORGOTTEN, Fleet, Sym};
+pub use kind::{DetectorKind, Parameter};
 pub use pipeline::{Deadline, Pipeline, RestoreError};
 pub use rules::{Rule, RuleError, Rules};

@@ -1,111 +1,18 @@
-//! Rules: which detector runs with which parameters, where each number comes from, and how far a finding may go. A rule
-//! is a TOML file in a folder of its own; some are embedded. `read` reads the file. Must not know a detector's inside:
-//! each detector names its parameters. Called by the engine, which runs rules, and by whoever reads or lists them.
-mod canary;
+//! The rules in use: a set of rules that were read from files and can each drive a detector; and where a finding goes by its rule's state.
+//! A rule is a TOML file; some are embedded. `read` says what a file may contain, `catalogue` which detectors there are.
+//! Knows no detector's inside: each detector names its parameters. Called by the engine and by whoever shows or checks rules.
+pub(crate) mod canary;
 pub mod card;
+pub mod catalogue;
 pub mod folder;
 mod read;
 pub mod shipped;
-pub mod words;
 
-use crate::anomaly::Findings;
-use crate::anomaly::{Anomaly, Component, DecisionReason, Domain, Urgency};
-use crate::detect::DetectorKind;
+use crate::anomaly::{Anomaly, DecisionReason, Findings};
+use crate::detect::running::Detector;
+pub use crate::rule::{BUDGET_PER_DEVICE_YEAR, MissingParameter, Origin, Rule, RuleState};
 pub use canary::Canary;
-use std::collections::BTreeMap;
 use zenei_wire::Id;
-
-/// False alarms per device-year that a rule may have where it does not say: a quarter of the goal for all rules together, 0.004. A guess.
-pub const BUDGET_PER_DEVICE_YEAR: f64 = 0.001;
-
-/// How far a rule may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RuleState {
-    /// Its findings are recorded as decisions and open nothing.
-    Shadow,
-    /// Its findings open incidents in a part of the fleet ([`Rule::canary`]); elsewhere they are recorded as decisions.
-    Canary,
-    /// Its findings open incidents.
-    Live,
-}
-
-impl RuleState {
-    /// Every state, in the order of promotion.
-    pub const ALL: [Self; 3] = [Self::Shadow, Self::Canary, Self::Live];
-
-    /// The word in a rule file.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Shadow => "shadow",
-            Self::Canary => "canary",
-            Self::Live => "live",
-        }
-    }
-
-    /// The state of this word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
-    }
-}
-
-/// One rule.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
-    /// Its id, unique among the rules in use.
-    pub id: String,
-    /// Raised with every change that changes findings.
-    pub version: u32,
-    /// For people.
-    pub title: String,
-    /// Where the cause is likely to lie.
-    pub domain: Domain,
-    /// The likely part.
-    pub component: Component,
-    /// How soon somebody must act.
-    pub urgency: Urgency,
-    /// How far it may go.
-    pub state: RuleState,
-    /// Who answers for it.
-    pub owner: String,
-    /// What to do first.
-    pub runbook: String,
-    /// Which detector it drives.
-    pub detector: DetectorKind,
-    /// The detector's parameters by name, each in the detector's unit.
-    pub parameters: BTreeMap<String, f64>,
-    /// Where each parameter's number comes from, by name.
-    pub sources: BTreeMap<String, String>,
-    /// Where it may open incidents while it is a canary; there where, and only where, that is its state.
-    pub canary: Option<Canary>,
-    /// False alarms per device-year that it may have ([`BUDGET_PER_DEVICE_YEAR`] where its file does not say).
-    pub budget_per_device_year: f64,
-    /// Where it was read.
-    pub origin: Origin,
-}
-
-/// Where a rule was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// The file.
-    pub file: String,
-    /// The line of its state, from 1.
-    pub state_line: usize,
-}
-
-impl Rule {
-    /// What its detector's state depends on: id, version, detector and parameters. Words for people may change.
-    pub fn digest(&self) -> Id {
-        let mut parts = vec![self.id.clone(), self.version.to_string(), self.detector.as_str().to_owned()];
-        parts.extend(self.parameters.iter().map(|(name, value)| format!("{name}={value}")));
-        let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
-        Id::of(&parts)
-    }
-
-    /// A parameter; loading has made sure that each one of the detector is there.
-    pub fn parameter(&self, name: &str) -> f64 {
-        self.parameters.get(name).copied().unwrap_or(f64::NAN)
-    }
-}
 
 /// A set of rules with a digest of its text.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,6 +77,12 @@ impl Rules {
         Ok(Self { rules, digest: Id::of(&parts) })
     }
 
+    /// The detector of each rule, without history, by the rule's id.
+    pub fn detectors(&self) -> Vec<Box<dyn Detector>> {
+        // Reading a rule makes sure that its detector can start.
+        self.rules.iter().filter_map(|rule| catalogue::find(rule.detector.word)?.start(rule).ok()).collect()
+    }
+
     /// The rules, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter()
@@ -232,10 +145,11 @@ mod tests {
         let rules = Rules::embedded().unwrap();
         assert_eq!(rules.iter().count(), shipped::rules().count());
         for rule in rules.iter() {
-            for spec in rule.detector.parameters() {
-                assert!(rule.parameter(spec.name).is_finite(), "{} {}", rule.id, spec.name);
+            for parameter in rule.detector.parameters {
+                assert!(rule.parameter(parameter.name).unwrap().is_finite(), "{} {}", rule.id, parameter.name);
             }
         }
+        assert_eq!(rules.detectors().len(), rules.iter().count());
     }
 
     #[test]

@@ -1,7 +1,5 @@
-//! What a finding is a symptom of, so that what several detectors see of one fault counts together. Knows no detector. Called by the engine and by
-//! attribution.
-use crate::anomaly::Component;
-use crate::detect::DetectorKind;
+//! What a finding is a symptom of, so that what several detectors see of one fault counts together. Knows no detector. Detectors name
+//! theirs; the engine and attribution ask for it.
 
 /// What several detectors see of one fault: findings of one symptom count together when it is asked what the affected locks share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -33,16 +31,6 @@ pub enum Symptom {
 }
 
 impl Symptom {
-    /// What a finding about this part is a symptom of, whatever the detector: an error code may speak of the motor.
-    pub const fn of(kind: DetectorKind, component: Component) -> Self {
-        match (kind, component) {
-            (DetectorKind::LockErrors, Component::Motor | Component::Gear | Component::Thumbturn) => Self::Trouble,
-            (DetectorKind::LockErrors, Component::Battery | Component::PowerBoard) => Self::Drain,
-            (DetectorKind::LockErrors, Component::Sensor | Component::CommBoard) => Self::Part,
-            (kind, _) => kind.symptom(),
-        }
-    }
-
     /// Whether it is of the battery or the supply.
     pub const fn is_power(self) -> bool {
         matches!(self, Self::Resistance | Self::Drain)

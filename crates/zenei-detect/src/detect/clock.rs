@@ -3,36 +3,70 @@
 //! What a record's time and its hearing differ by is delay plus the clock's error. A delay is never negative and varies; an error is the same in each record.
 //! Records heard at one moment (a backlog) count by the freshest of them; of a lock that speaks often the moments are as far apart as it takes to have observed it for
 //! long enough. Must not know incidents or stores. Called by the engine.
-use super::Glance;
 use super::lanes::{Suspects, forget, lane};
-use super::report::{self, Seen};
+use super::report::{self, REPEAT_MS, Seen};
+use super::running::{Detect, Glance, Running, Spec, Window};
 use crate::anomaly::Findings;
-use crate::fleet::{DeviceIx, Fleet};
-use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
+use crate::fleet::DeviceIx;
+use crate::kind::{DetectorKind, Parameter};
+use crate::lock::RecordRef;
+use crate::rule::{MissingParameter, Rule};
+use crate::symptom::Symptom;
+use crate::time::{HOUR_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};
-use zenei_wire::{Body, EngineTime};
+use zenei_wire::{Body, EventKind};
 
-const DAY_MS: i64 = 86_400_000;
 /// Records heard within so long are one moment.
-const MOMENT_MS: i64 = 60_000;
+const MOMENT_MS: i64 = MINUTE_MS;
 /// Moments that must agree.
 const MOMENTS: usize = 8;
-/// An alarm is repeated after so long, while it lasts.
-const REPEAT_MS: i64 = 7 * DAY_MS;
 
-/// The detector of one rule.
-pub struct Clock {
-    rule: Rule,
+/// The detector as rules and the engine know it.
+pub const SPEC: Spec = Spec {
+    kind: DetectorKind {
+        word: "clock_error",
+        symptom: Symptom::Clock,
+        looks_at: "by how much a lock's clock differs from the gateway's, where the difference is the same in each \
+                   record and so is no delay",
+        parameters: &[
+            Parameter {
+                name: "error_minutes",
+                unit: "min",
+                range: 0.1..=525_600.0,
+                meaning: "the least error of a clock that is a finding",
+            },
+            Parameter {
+                name: "spread_minutes",
+                unit: "min",
+                range: 0.01..=1_440.0,
+                meaning: "how much the differences may vary and still be a clock's, not a delay's",
+            },
+            Parameter {
+                name: "observed_minutes",
+                unit: "min",
+                range: 0.0..=10_080.0,
+                meaning: "how long the error must have been seen",
+            },
+        ],
+    },
+    reset_by: &[EventKind::Installed],
+    every_ms: HOUR_MS,
+    counts_late_errors: false,
+    counts_unreadable: false,
+    make: |spec, rule| Clock::start(spec, rule, Params::of(rule)),
+};
+
+type Clock = Running<Params, State>;
+
+struct Params {
     error_min_ms: i64,
     spread_max_ms: i64,
     observed_min_ms: i64,
-    state: State,
 }
 
 /// What a snapshot keeps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct State {
+struct State {
     lanes: Vec<Lane>,
     suspects: Suspects,
 }
@@ -55,41 +89,25 @@ struct Moment {
     record: RecordRef,
 }
 
-impl Clock {
-    /// The detector of this rule, without history.
-    pub fn new(rule: &Rule) -> Self {
-        let minutes = |name: &str| (rule.parameter(name) * 60_000.0) as i64;
-        Self {
-            rule: rule.clone(),
-            error_min_ms: minutes("error_minutes"),
-            spread_max_ms: minutes("spread_minutes"),
-            observed_min_ms: minutes("observed_minutes"),
-            state: State::default(),
-        }
+impl Params {
+    fn of(rule: &Rule) -> Result<Self, MissingParameter> {
+        let minutes = |name| Ok((rule.parameter(name)? * MINUTE_MS as f64) as i64);
+        Ok(Self {
+            error_min_ms: minutes("error_minutes")?,
+            spread_max_ms: minutes("spread_minutes")?,
+            observed_min_ms: minutes("observed_minutes")?,
+        })
     }
+}
 
-    /// The rule it runs.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    /// What a snapshot keeps.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Goes on from a snapshot.
-    pub fn restore(&mut self, state: State) {
-        self.state = state;
-    }
-
+impl Detect for Clock {
     /// Another lock stands behind the id.
-    pub fn reset(&mut self, device: DeviceIx) {
+    fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
 
     /// Takes a record of any kind but an advertisement, which has its gateway's time.
-    pub fn row(&mut self, glance: &Glance<'_>) {
+    fn row(&mut self, glance: &Glance<'_>) {
         if matches!(glance.row.body, Body::Adv(_)) {
             return;
         }
@@ -101,8 +119,9 @@ impl Clock {
         let is_full = usize::from(lane.count) == MOMENTS;
         // Of a lock that speaks often: without the oldest moment, the others must still reach back far enough.
         let second_ms = lane.moments[(usize::from(lane.next) + 1) % MOMENTS].heard_ms;
-        let is_short = is_full && heard_ms - second_ms < self.observed_min_ms;
-        let moment_ms = if is_short { MOMENT_MS.max(self.observed_min_ms / (MOMENTS as i64 - 1)) } else { MOMENT_MS };
+        let is_short = is_full && heard_ms - second_ms < self.params.observed_min_ms;
+        let moment_ms =
+            if is_short { MOMENT_MS.max(self.params.observed_min_ms / (MOMENTS as i64 - 1)) } else { MOMENT_MS };
         let newest = &mut lane.moments[at];
         if lane.count > 0 && (heard_ms - newest.heard_ms).abs() < moment_ms {
             if behind_ms < newest.behind_ms {
@@ -113,7 +132,7 @@ impl Clock {
         lane.moments[usize::from(lane.next)] = moment;
         lane.next = (lane.next + 1) % MOMENTS as u8;
         lane.count = (lane.count + 1).min(MOMENTS as u8);
-        if lane.error(self.error_min_ms, self.spread_max_ms).is_some() {
+        if lane.error(self.params.error_min_ms, self.params.spread_max_ms).is_some() {
             self.state.suspects.add(glance.device);
         } else if usize::from(lane.count) == MOMENTS {
             lane.alarm_ms = None;
@@ -121,24 +140,25 @@ impl Clock {
     }
 
     /// Judges the locks whose clocks looked wrong in this window.
-    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+    fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
+        let Window { now, locks, fleet } = window;
         for device in self.state.suspects.take() {
             let at = device.0 as usize;
             let (lane, lock) = (&mut self.state.lanes[at], &locks[at]);
-            let Some(behind_ms) = lane.error(self.error_min_ms, self.spread_max_ms) else { continue };
+            let Some(behind_ms) = lane.error(self.params.error_min_ms, self.params.spread_max_ms) else { continue };
             let since_ms = lane.moments[usize::from(lane.next)].heard_ms;
-            let observed = lane.moments[lane.newest()].heard_ms - since_ms >= self.observed_min_ms;
-            if !observed || lock.maintenance || lane.alarm_ms.is_some_and(|at_ms| now.ms() - at_ms < REPEAT_MS) {
+            let observed = lane.moments[lane.newest()].heard_ms - since_ms >= self.params.observed_min_ms;
+            if !observed || lock.maintenance || !report::is_due(lane.alarm_ms, now, REPEAT_MS) {
                 continue;
             }
             lane.alarm_ms = Some(now.ms());
             let value = (behind_ms as f64 / 1_000.0).abs();
-            let threshold = self.error_min_ms as f64 / 1_000.0;
+            let threshold = self.params.error_min_ms as f64 / 1_000.0;
             let way = if behind_ms > 0 { "behind" } else { "ahead" };
             let why = format!(
                 "the lock's clock is {} {way} in each of its last {MOMENTS} moments of hearing; what varies less than {} is no delay",
                 text(behind_ms.abs()),
-                text(self.spread_max_ms)
+                text(self.params.spread_max_ms)
             );
             let seen = Seen { value, baseline: 0.0, threshold, unit: "s", since_ms, confidence: 0.95, why };
             let (newer, older) = lane.moments.split_at(usize::from(lane.next));

@@ -3,59 +3,109 @@
 //! The firmware's own estimate (percent) is nearly linear in the charge whatever the chemistry, so a day's loss of it means the same at each state of charge; the
 //! voltage at rest confirms it, and stands alone where no estimate is reported. Both are taken as a fall below what a healthy lock may lose. Temperature is taken out
 //! of the voltage by a slope pooled over the model. Must not know simulators, incidents or stores. Called by the engine.
-use super::Glance;
 use super::lanes::{Suspects, forget, lane};
-use super::report::{self, Seen, Shared};
+use super::report::{self, REPEAT_MS, Seen, Shared};
+use super::running::{Detect, Glance, Running, Spec, Window};
 use super::trail::Trail;
-use crate::anomaly::{Component, Domain, Findings, Scope, ScopeKind};
+use crate::anomaly::{Component, Domain, EVIDENCE_MAX, Findings, Scope, ScopeKind};
 use crate::condition::possible;
 use crate::estimate::fall::Fall;
 use crate::estimate::median::median;
 use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::kind::{DetectorKind, Parameter};
 use crate::lock::Lock;
-use crate::rules::Rule;
+use crate::rule::{MissingParameter, Rule};
+use crate::symptom::Symptom;
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use zenei_wire::{Body, EngineTime};
+use zenei_wire::{Body, EngineTime, EventKind};
 
-const DAY_MS: i64 = 86_400_000;
 /// Resolution of the voltage, mV: 10 bits over 3.6 V, which small microcontrollers have.
 const VOLTAGE_STEP_MV: f64 = 3.5;
 /// A lock advertises many times an hour, also while its battery recovers from an operation. It is read that way at most every half hour, and not where a heartbeat has
 /// just told of the battery; locks with heartbeats tell every 15 min to 6 h. A guess.
-const ADV_PAUSE_MS: i64 = 30 * 60_000;
+const ADV_PAUSE_MS: i64 = 30 * MINUTE_MS;
 /// Resolution of the percentage: its unit.
 const PERCENT_STEP: f64 = 1.0;
 /// An estimate in steps wider than this is no measure of a few percent's loss: the voltage stands alone then. A guess.
 const PERCENT_NOISE_MAX: f64 = 4.0;
-/// An alarm is repeated after so long, while it lasts.
-const REPEAT_MS: i64 = 7 * DAY_MS;
 /// Weight of the prior slope over temperature, K² of summed squares: a hundred readings at a spread of 5 K. A guess.
 const PRIOR_WEIGHT_K2: f64 = 2_500.0;
 /// The prior slope, mV per K: the open-circuit voltage of lithium manganese dioxide and of alkaline pairs falls by half to one millivolt a kelvin of cooling.
 const PRIOR_MV_PER_K: f64 = 0.8;
 /// A version drains when the median of its updated locks has fallen by so much of what is wanted of one lock. A guess: the median of many is far less noisy than one.
 const VERSION_SHARE: f64 = 0.4;
-/// The most records of a version's evidence, one a lock.
-const MAX_EVIDENCE: usize = 64;
 /// Peers of one site below which their median says little.
 const PEERS_MIN: usize = 5;
 
-/// The detector of one rule.
-pub struct Drain {
-    rule: Rule,
+/// The detector as rules and the engine know it.
+pub const SPEC: Spec = Spec {
+    kind: DetectorKind {
+        word: "battery_drain",
+        symptom: Symptom::Drain,
+        looks_at: "how far the firmware's own estimate and the voltage at rest have fallen below what a healthy lock \
+                   may lose, less what like locks of the site have fallen meanwhile",
+        parameters: &[
+            Parameter {
+                name: "percent_per_day",
+                unit: "percent/d",
+                range: 0.01..=20.0,
+                meaning: "what a healthy lock may lose a day, by the firmware's estimate",
+            },
+            Parameter {
+                name: "mv_per_day",
+                unit: "mV/d",
+                range: 0.01..=100.0,
+                meaning: "what a healthy lock may lose a day, by the voltage at rest",
+            },
+            Parameter {
+                name: "percent_min",
+                unit: "percent",
+                range: 1.0..=100.0,
+                meaning: "the least loss beyond that which is a finding",
+            },
+            Parameter {
+                name: "mv_min",
+                unit: "mV",
+                range: 0.0..=2_000.0,
+                meaning: "how far the voltage must have fallen with it",
+            },
+            Parameter {
+                name: "mv_alone",
+                unit: "mV",
+                range: 1.0..=2_000.0,
+                meaning: "the least fall of the voltage that is a finding where the firmware gives no estimate",
+            },
+            Parameter {
+                name: "sigmas",
+                unit: "sigma",
+                range: 1.0..=100.0,
+                meaning: "how many standard deviations of its noise a departure must have",
+            },
+        ],
+    },
+    reset_by: &[EventKind::Installed, EventKind::BatteryReplaced],
+    every_ms: 2 * HOUR_MS,
+    counts_late_errors: false,
+    counts_unreadable: false,
+    make: |spec, rule| Drain::start(spec, rule, Params::of(rule)),
+};
+
+type Drain = Running<Params, State>;
+
+struct Params {
     percent_per_day: f64,
     mv_per_day: f64,
     percent_min: f64,
     mv_min: f64,
     mv_alone: f64,
     sigmas: f64,
-    state: State,
 }
 
 /// What a snapshot keeps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct State {
+struct State {
     lanes: Vec<Lane>,
     slopes: BTreeMap<Sym, Slope>,
     /// Versions that were reported, and when.
@@ -94,43 +144,27 @@ struct Depth {
     passes: bool,
 }
 
-impl Drain {
-    /// The detector of this rule, without history.
-    pub fn new(rule: &Rule) -> Self {
-        Self {
-            rule: rule.clone(),
-            percent_per_day: rule.parameter("percent_per_day"),
-            mv_per_day: rule.parameter("mv_per_day"),
-            percent_min: rule.parameter("percent_min"),
-            mv_min: rule.parameter("mv_min"),
-            mv_alone: rule.parameter("mv_alone"),
-            sigmas: rule.parameter("sigmas"),
-            state: State::default(),
-        }
+impl Params {
+    fn of(rule: &Rule) -> Result<Self, MissingParameter> {
+        Ok(Self {
+            percent_per_day: rule.parameter("percent_per_day")?,
+            mv_per_day: rule.parameter("mv_per_day")?,
+            percent_min: rule.parameter("percent_min")?,
+            mv_min: rule.parameter("mv_min")?,
+            mv_alone: rule.parameter("mv_alone")?,
+            sigmas: rule.parameter("sigmas")?,
+        })
     }
+}
 
-    /// The rule it runs.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    /// What a snapshot keeps.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Goes on from a snapshot.
-    pub fn restore(&mut self, state: State) {
-        self.state = state;
-    }
-
+impl Detect for Drain {
     /// Another battery, another lock.
-    pub fn reset(&mut self, device: DeviceIx) {
+    fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
 
     /// Takes a heartbeat, or what the lock advertised.
-    pub fn row(&mut self, glance: &Glance<'_>) {
+    fn row(&mut self, glance: &Glance<'_>) {
         let (battery_mv, battery_pct, temp_c) = match &glance.row.body {
             Body::State(state) => (state.battery_mv, state.battery_pct, state.temp_c),
             Body::Adv(adv) => (adv.battery_mv, adv.battery_pct, adv.temp_c),
@@ -159,9 +193,9 @@ impl Drain {
             mv -= slope.get() * (temp_c - 20.0);
         }
         let now_ms = glance.now_ms;
-        lane.voltage.add(mv, now_ms, self.mv_per_day, VOLTAGE_STEP_MV);
+        lane.voltage.add(mv, now_ms, self.params.mv_per_day, VOLTAGE_STEP_MV);
         if let Some(percent) = battery_pct {
-            lane.percent.add(f64::from(percent.0), now_ms, self.percent_per_day, PERCENT_STEP);
+            lane.percent.add(f64::from(percent.0), now_ms, self.params.percent_per_day, PERCENT_STEP);
         }
         if lane.voltage.depth() <= 0.0 {
             lane.trail.clear();
@@ -176,11 +210,12 @@ impl Drain {
     }
 
     /// Judges the locks whose last heartbeat was deep; called every few hours.
-    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+    fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
+        let Window { now, locks, fleet } = window;
         let mut suspects = self.state.suspects.take();
         suspects.retain(|device| {
             let (lane, lock) = (&self.state.lanes[device.0 as usize], &locks[device.0 as usize]);
-            let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
+            let due = report::is_due(lane.alarm_ms, now, REPEAT_MS);
             due && !lock.maintenance && self.depth(lane, 0.0, 0.0).passes
         });
         if suspects.is_empty() {
@@ -208,10 +243,13 @@ impl Drain {
             }
         }
     }
+}
 
+impl Drain {
     /// Whether half of the locks that were updated to a version lose more than they may while others don't; since when.
     fn version_drains(&self, fw: Sym, locks: &[Lock]) -> Option<i64> {
-        let fall = |lane: &Lane| lane.percent.depth() / self.percent_min + lane.voltage.depth() / self.mv_alone;
+        let fall =
+            |lane: &Lane| lane.percent.depth() / self.params.percent_min + lane.voltage.depth() / self.params.mv_alone;
         let known = || self.state.lanes.iter().zip(locks).filter(|(lane, _)| lane.voltage.count() > 10);
         let updated = |lock: &Lock| lock.labels.fw == fw && lock.updated_ms.is_some();
         let mut inside: Vec<f64> = known().filter(|(_, lock)| updated(lock)).map(|(lane, _)| fall(lane)).collect();
@@ -235,17 +273,17 @@ impl Drain {
         fleet: &Fleet,
         findings: &mut Findings,
     ) {
-        if self.state.versions.get(&fw).is_some_and(|&at_ms| now.ms() - at_ms < REPEAT_MS) {
+        if !report::is_due(self.state.versions.get(&fw).copied(), now, REPEAT_MS) {
             return;
         }
         self.state.versions.insert(fw, now.ms());
         let Some(name) = fleet.word(fw) else { return };
         let affected = self.state.lanes.iter().zip(locks).enumerate().filter(|(_, (lane, lock))| {
-            lock.labels.fw == fw && lock.updated_ms.is_some() && lane.percent.depth() >= 0.5 * self.percent_min
+            lock.labels.fw == fw && lock.updated_ms.is_some() && lane.percent.depth() >= 0.5 * self.params.percent_min
         });
         let evidence: Vec<_> = affected
             .clone()
-            .take(MAX_EVIDENCE)
+            .take(EVIDENCE_MAX)
             .flat_map(|(at, (lane, _))| report::evidence(DeviceIx(at as u32), fleet, lane.trail.records().take(1)))
             .collect();
         let mut depths: Vec<f64> = affected.map(|(_, (lane, _))| lane.percent.depth()).collect();
@@ -253,11 +291,11 @@ impl Drain {
         let Some(value) = median(&mut depths) else { return };
         let scope = Scope { kind: ScopeKind::Fw, value: name.to_owned() };
         let of = Shared { scope, domain: Domain::Firmware, component: Component::FwImage };
-        let threshold = VERSION_SHARE * self.percent_min;
+        let threshold = VERSION_SHARE * self.params.percent_min;
         let why = format!(
             "{count} locks that were updated to firmware {name} lost {value:.0} points more than a healthy lock may ({:.1} a day) since; locks of other versions did \
              not",
-            self.percent_per_day
+            self.params.percent_per_day
         );
         let seen = Seen { value, baseline: 0.0, threshold, unit: "percent", since_ms, confidence: 0.9, why };
         findings.anomalies.extend(report::shared(&self.rule, of, seen, evidence, now));
@@ -268,12 +306,12 @@ impl Drain {
         let mv_noise = lane.voltage.noise_of_depth();
         let percent_known = lane.percent.count() > 10 && lane.percent.noise() <= PERCENT_NOISE_MAX;
         if !percent_known {
-            let passes = lane.voltage.count() > 10 && mv >= self.mv_alone.max(self.sigmas * mv_noise);
+            let passes = lane.voltage.count() > 10 && mv >= self.params.mv_alone.max(self.params.sigmas * mv_noise);
             return Depth { percent: None, mv, passes };
         }
         let percent = lane.percent.depth() - percent_common;
-        let passes = percent >= self.percent_min.max(self.sigmas * lane.percent.noise_of_depth())
-            && mv >= self.mv_min.max(0.5 * self.sigmas * mv_noise);
+        let passes = percent >= self.params.percent_min.max(self.params.sigmas * lane.percent.noise_of_depth())
+            && mv >= self.params.mv_min.max(0.5 * self.params.sigmas * mv_noise);
         Depth { percent: Some(percent), mv, passes }
     }
 
@@ -296,23 +334,25 @@ impl Drain {
         let seen = match depth.percent {
             Some(percent) => {
                 let (value, baseline) = (lane.percent.value(), lane.percent.reference());
-                let threshold = baseline - self.percent_min.max(self.sigmas * lane.percent.noise_of_depth());
-                let life = remaining(value, percent + self.percent_per_day * days, lane.percent.noise_of_depth(), days);
+                let threshold =
+                    baseline - self.params.percent_min.max(self.params.sigmas * lane.percent.noise_of_depth());
+                let life =
+                    remaining(value, percent + self.params.percent_per_day * days, lane.percent.noise_of_depth(), days);
                 let why = format!(
                     "the battery lost {percent:.0} points more in {days:.1} days than the {:.1} a day that a healthy lock may, and {:.0} mV at rest more than \
                      it should: {value:.0} % against {baseline:.0} %; {life}",
-                    self.percent_per_day, depth.mv
+                    self.params.percent_per_day, depth.mv
                 );
                 let sure = report::confidence(percent, baseline - threshold);
                 Seen { value, baseline, threshold, unit: "percent", since_ms, confidence: sure, why }
             }
             None => {
                 let (value, baseline) = (lane.voltage.value(), lane.voltage.reference());
-                let limit_mv = self.mv_alone.max(self.sigmas * lane.voltage.noise_of_depth());
+                let limit_mv = self.params.mv_alone.max(self.params.sigmas * lane.voltage.noise_of_depth());
                 let why = format!(
                     "the battery at rest fell {:.0} mV below what a healthy lock may lose ({:.1} mV a day) in {days:.1} days: {value:.0} mV against \
                      {baseline:.0} mV, referred to 20 degC",
-                    depth.mv, self.mv_per_day
+                    depth.mv, self.params.mv_per_day
                 );
                 let sure = report::confidence(depth.mv, limit_mv);
                 Seen { value, baseline, threshold: baseline - limit_mv, unit: "mV", since_ms, confidence: sure, why }

@@ -3,18 +3,22 @@
 //! Each operation is compared, as a logarithm, with the lock's own mean; temperature and voltage are taken out by slopes pooled over its model, what its
 //! site and its firmware version have in common by their medians. The day's mean residual, in standard deviations, goes into a cumulative sum.
 //! Must not know simulators, incidents or stores. Called by the engine.
-use super::report::{self, Noted, Seen};
+use super::lanes::{forget, lane};
+use super::report::{self, Noted, REPEAT_MS, Seen};
+use super::running::{Detect, Glance, Running, Spec, Window};
 use crate::anomaly::{DecisionReason, Findings, Scope, ScopeKind};
 use crate::estimate::{cusum::Cusum, median::common, slopes::Slopes};
 use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::kind::{DetectorKind, Parameter};
 use crate::lock::{Lock, Operation, RecordRef};
-use crate::rules::Rule;
+use crate::rule::{MissingParameter, Rule};
+use crate::symptom::Symptom;
+use crate::time::DAY_MS;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
-use zenei_wire::EngineTime;
+use zenei_wire::{EngineTime, EventKind};
 
-const DAY_MS: i64 = 86_400_000;
 /// Observations that a prior slope is worth, at the spread of the covariates within a lock that a temperate week shows (5 K, 5 %). A guess.
 const PRIOR_WEIGHT: [f64; 2] = [50.0 * 25.0, 50.0 * 0.0025];
 /// How unlike locks of one model are in their slopes: standard deviation as a share of the slope. A guess: grease and cells vary by a quarter or so.
@@ -35,12 +39,103 @@ const DAY_CLIP: f64 = 6.0;
 const LEVEL_SHARE: f32 = 0.6;
 /// How fast a quiet lock's own mean follows it: a fiftieth a day.
 const FOLLOW: f64 = 0.02;
-/// An alarm is repeated after so long, while it lasts, or when the level has grown by half.
-const REPEAT_MS: i64 = 7 * DAY_MS;
+
+/// What each of them takes.
+const PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: "baseline_days",
+        unit: "d",
+        range: 1.0..=90.0,
+        meaning: "how long a lock is watched before it is judged",
+    },
+    Parameter {
+        name: "min_operations",
+        unit: "1",
+        range: 2.0..=10_000.0,
+        meaning: "how many operations must be seen before a lock is judged",
+    },
+    Parameter {
+        name: "slack",
+        unit: "sigma",
+        range: 0.1..=5.0,
+        meaning: "what each day's deviation is forgiven before it adds to the sum",
+    },
+    Parameter { name: "limit", unit: "sigma", range: 1.0..=100.0, meaning: "where the cumulative sum is a finding" },
+    Parameter {
+        name: "min_effect",
+        unit: "1",
+        range: 0.0..=10.0,
+        meaning: "the least rise that is a finding, as a share of the baseline",
+    },
+    Parameter {
+        name: "slope_temperature",
+        unit: "1/K",
+        range: -0.2..=0.2,
+        meaning: "what a kelvin changes before the fleet has taught it, as a share",
+    },
+    Parameter {
+        name: "slope_supply",
+        unit: "1",
+        range: -20.0..=20.0,
+        meaning: "what the square of the discharge (of the motor: the logarithm of the speed that the voltage gives) \
+                  changes before the fleet has taught it",
+    },
+];
+
+/// Trend of the battery's internal resistance.
+pub const RESISTANCE: Spec = Spec {
+    kind: DetectorKind {
+        word: "battery_resistance",
+        symptom: Symptom::Resistance,
+        looks_at: "the sag of the battery's voltage over the peak current of each operation, as a logarithm, against \
+                   the lock's own past; temperature and the state of charge are taken out by slopes of the model, \
+                   what the site and the version have in common by medians; the day's residual goes into a cumulative \
+                   sum",
+        parameters: PARAMETERS,
+    },
+    reset_by: &[EventKind::Installed, EventKind::BatteryReplaced],
+    every_ms: DAY_MS,
+    counts_late_errors: false,
+    counts_unreadable: false,
+    make: |spec, rule| Drift::start(spec, rule, Params::of(rule, Measure::Resistance)),
+};
+
+/// Drift of the motor's effort.
+pub const EFFORT: Spec = Spec {
+    kind: DetectorKind {
+        word: "motor_effort",
+        symptom: Symptom::Effort,
+        looks_at: "the charge that each operation takes, as a logarithm, against the lock's own past; temperature \
+                   and the voltage under load are taken out by slopes of the model, what the site and the version \
+                   have in common by medians; the day's residual goes into a cumulative sum",
+        parameters: PARAMETERS,
+    },
+    reset_by: &[EventKind::Installed, EventKind::Moved],
+    every_ms: DAY_MS,
+    counts_late_errors: false,
+    counts_unreadable: false,
+    make: |spec, rule| Drift::start(spec, rule, Params::of(rule, Measure::Effort)),
+};
+
+/// Drift of the shape of the motor's current profile.
+pub const SHAPE: Spec = Spec {
+    kind: DetectorKind {
+        word: "profile_shape",
+        symptom: Symptom::Shape,
+        looks_at: "how unlike the motor's current profile is to the lock's own template, once both are divided by \
+                   their means; then as with the motor's effort",
+        parameters: PARAMETERS,
+    },
+    reset_by: &[EventKind::Installed, EventKind::Moved],
+    every_ms: DAY_MS,
+    counts_late_errors: false,
+    counts_unreadable: false,
+    make: |spec, rule| Drift::start(spec, rule, Params::of(rule, Measure::Shape)),
+};
 
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Measure {
+enum Measure {
     /// Internal resistance of the battery, mΩ.
     Resistance,
     /// Charge of one operation, mC.
@@ -86,7 +181,9 @@ impl Measure {
     }
 }
 
-struct Parameters {
+/// What a rule gives it.
+struct Params {
+    measure: Measure,
     baseline_ms: i64,
     min_operations: f64,
     slack: f64,
@@ -95,17 +192,25 @@ struct Parameters {
     prior: [f64; 2],
 }
 
-/// The detector of one rule.
-pub struct Drift {
-    rule: Rule,
-    measure: Measure,
-    parameters: Parameters,
-    state: DriftState,
+impl Params {
+    fn of(rule: &Rule, measure: Measure) -> Result<Self, MissingParameter> {
+        Ok(Self {
+            measure,
+            baseline_ms: (rule.parameter("baseline_days")? * DAY_MS as f64) as i64,
+            min_operations: rule.parameter("min_operations")?,
+            slack: rule.parameter("slack")?,
+            limit: rule.parameter("limit")?,
+            min_level: libm::log(1.0 + rule.parameter("min_effect")?),
+            prior: [rule.parameter("slope_temperature")?, rule.parameter("slope_supply")?],
+        })
+    }
 }
+
+type Drift = Running<Params, State>;
 
 /// What a snapshot keeps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct DriftState {
+struct State {
     lanes: Vec<Lane>,
     models: BTreeMap<Sym, Model>,
 }
@@ -201,67 +306,25 @@ enum Verdict {
     Alarm { spread: f64 },
 }
 
-impl Drift {
-    /// The detector of this rule, without history.
-    pub fn new(rule: &Rule, measure: Measure) -> Self {
-        let parameters = Parameters {
-            baseline_ms: (rule.parameter("baseline_days") * DAY_MS as f64) as i64,
-            min_operations: rule.parameter("min_operations"),
-            slack: rule.parameter("slack"),
-            limit: rule.parameter("limit"),
-            min_level: libm::log(1.0 + rule.parameter("min_effect")),
-            prior: [rule.parameter("slope_temperature"), rule.parameter("slope_supply")],
+impl Detect for Drift {
+    /// Takes an operation.
+    fn row(&mut self, glance: &Glance<'_>) {
+        let Some((value, covariates, direction)) = glance.operation.and_then(|op| self.params.measure.read(op)) else {
+            return;
         };
-        Self { rule: rule.clone(), measure, parameters, state: DriftState::default() }
-    }
-
-    /// What it watches.
-    pub fn measure(&self) -> Measure {
-        self.measure
-    }
-
-    /// The rule it runs.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    /// What a snapshot keeps.
-    pub fn state(&self) -> &DriftState {
-        &self.state
-    }
-
-    /// Goes on from a snapshot.
-    pub fn restore(&mut self, state: DriftState) {
-        self.state = state;
-    }
-
-    /// Forgets a lock's past: another battery, another lock behind the id, another door.
-    pub fn reset(&mut self, device: DeviceIx) {
-        if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
-            *lane = Lane::default();
-        }
-    }
-
-    /// Takes an operation at the engine's time `now_ms`.
-    pub fn operation(&mut self, device: DeviceIx, lock: &Lock, operation: &Operation, record: RecordRef, now_ms: i64) {
-        let Some((value, covariates, channel)) = self.measure.read(operation) else { return };
-        let at = device.0 as usize;
-        if self.state.lanes.len() <= at {
-            self.state.lanes.resize_with(at + 1, Lane::default);
-        }
-        let prior = self.parameters.prior;
-        let model = self.state.models.entry(lock.labels.model).or_insert_with(|| Model {
+        let prior = self.params.prior;
+        let model = self.state.models.entry(glance.lock.labels.model).or_insert_with(|| Model {
             slopes: Slopes::new(prior, PRIOR_WEIGHT),
             squares: 0.0,
             operations: 0.0,
             excess: 0.0,
             days: 0.0,
         });
-        let lane = &mut self.state.lanes[at];
-        lane.started_ms.get_or_insert(now_ms);
-        let mean = lane.means[channel];
+        let lane = lane(&mut self.state.lanes, glance.device);
+        lane.started_ms.get_or_insert(glance.now_ms);
+        let mean = lane.means[direction];
         if mean.count < 3.0 {
-            lane.means[channel].add(value, covariates);
+            lane.means[direction].add(value, covariates);
             return;
         }
         let shift = [covariates[0] - mean.covariates[0], covariates[1] - mean.covariates[1]];
@@ -279,22 +342,28 @@ impl Drift {
             model.operations += 1.0;
             lane.squares += (share * residual * residual) as f32;
             lane.operations += 1.0;
-            lane.means[channel].add(mean.value + explained + residual, covariates);
+            lane.means[direction].add(mean.value + explained + residual, covariates);
             return;
         }
         lane.today.count += 1;
         lane.today.sum += residual;
         lane.today.shift[0] += shift[0];
         lane.today.shift[1] += shift[1];
-        lane.today.first.get_or_insert(record);
+        lane.today.first.get_or_insert(glance.record);
         if lane.recent.len() == lane.recent.inline_size() {
             lane.recent.remove(0);
         }
-        lane.recent.push(record);
+        lane.recent.push(glance.record);
     }
 
-    /// Judges the day that ends at `now`.
-    pub fn close_day(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+    /// Another battery, another lock behind the id, another door.
+    fn reset(&mut self, device: DeviceIx) {
+        forget(&mut self.state.lanes, device);
+    }
+
+    /// Judges the day.
+    fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
+        let Window { now, locks, fleet } = window;
         let mut days = self.days(now, locks);
         let sites = commons(&days, |day| day.site);
         for day in &mut days {
@@ -315,15 +384,17 @@ impl Drift {
             }
         }
     }
+}
 
+impl Drift {
     /// The locks that moved today, with their mean residual; ends the learning of those that have seen enough.
     fn days(&mut self, now: EngineTime, locks: &[Lock]) -> Vec<Day> {
-        let parameters = &self.parameters;
+        let params = &self.params;
         let mut days = Vec::new();
         for (at, (lane, lock)) in self.state.lanes.iter_mut().zip(locks).enumerate() {
             let age = lane.started_ms.map_or(0, |started| now.ms() - started);
             if !lane.learned {
-                lane.learned = age >= parameters.baseline_ms && f64::from(lane.operations) >= parameters.min_operations;
+                lane.learned = age >= params.baseline_ms && f64::from(lane.operations) >= params.min_operations;
             } else if lane.today.count > 0 && lock.maintenance {
                 lane.today = Today::default();
             } else if lane.today.count > 0 {
@@ -336,7 +407,7 @@ impl Drift {
 
     /// Adds a lock's day to its sum.
     fn judge(&mut self, at: usize, residual: f64, now: EngineTime, lock: &Lock) -> Verdict {
-        let Parameters { slack, limit, min_level, .. } = self.parameters;
+        let Params { slack, limit, min_level, .. } = self.params;
         let lane = &mut self.state.lanes[at];
         let Some(model) = self.state.models.get_mut(&lock.labels.model) else { return Verdict::Quiet };
         let today = core::mem::take(&mut lane.today);
@@ -379,9 +450,8 @@ impl Drift {
         if level < min_level {
             return Verdict::BelowEffect;
         }
-        let due =
-            |&(at, before): &(i64, f32)| now.ms() - at >= REPEAT_MS || level >= f64::from(before) + libm::log(1.5);
-        if lane.alarm.as_ref().is_none_or(due) {
+        let has_grown = lane.alarm.is_some_and(|(_, before)| level >= f64::from(before) + libm::log(1.5));
+        if has_grown || report::is_due(lane.alarm.map(|(at_ms, _)| at_ms), now, REPEAT_MS) {
             return Verdict::Alarm { spread: libm::sqrt(variance) };
         }
         Verdict::Quiet
@@ -393,12 +463,12 @@ impl Drift {
         let (since_ms, first) = lane.since.unwrap_or_default();
         let recent = lane.recent.iter().copied().filter(|&record| record != first);
         let records = [first].into_iter().chain(recent);
-        let Parameters { slack, limit, min_level, .. } = self.parameters;
+        let Params { slack, limit, min_level, .. } = self.params;
         let level = f64::from(lane.level);
         let baseline = libm::exp(lane.main_mean().value);
         let value = baseline * libm::exp(level);
         let threshold = baseline * libm::exp(min_level.max(slack * spread));
-        let (unit, name) = (self.measure.unit(), self.measure.name());
+        let (unit, name) = (self.params.measure.unit(), self.params.measure.name());
         let why = format!(
             "{name} {value:.0} {unit} against this lock's own {baseline:.0} {unit} ({:+.0} %), after temperature, voltage and what its site \
              and firmware have in common are taken out; cumulative sum {:.1} of {limit} standard deviations",
@@ -427,8 +497,8 @@ impl Drift {
         }
         let (level, baseline) = (f64::from(lane.level), libm::exp(lane.main_mean().value));
         let why = format!("{why} ({:+.0} %)", 100.0 * (libm::exp(level) - 1.0));
-        let (value, threshold) = (baseline * libm::exp(level), baseline * libm::exp(self.parameters.min_level));
-        let noted = Noted { reason, value, threshold, unit: self.measure.unit(), why };
+        let (value, threshold) = (baseline * libm::exp(level), baseline * libm::exp(self.params.min_level));
+        let noted = Noted { reason, value, threshold, unit: self.params.measure.unit(), why };
         let scope = report::device_scope(DeviceIx(at as u32), fleet);
         findings.decisions.push(report::decision(&self.rule, scope, noted, now));
     }
@@ -441,7 +511,7 @@ impl Drift {
         findings: &mut Findings,
     ) {
         for (&site, &(common, locks)) in sites {
-            if common < self.parameters.min_level / 2.0 {
+            if common < self.params.min_level / 2.0 {
                 continue;
             }
             let Some(name) = fleet.word(site) else { continue };
@@ -451,7 +521,7 @@ impl Drift {
                 "{locks} locks of the site rose together by {:.0} %: what they share is not a fault of one lock",
                 100.0 * (rise - 1.0)
             );
-            let threshold = libm::exp(self.parameters.min_level);
+            let threshold = libm::exp(self.params.min_level);
             let reason = DecisionReason::CohortMoved;
             let noted = Noted { reason, value: rise, threshold, unit: "ratio", why };
             findings.decisions.push(report::decision(&self.rule, scope, noted, now));

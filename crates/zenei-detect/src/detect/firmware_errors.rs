@@ -5,19 +5,22 @@
 //! site and the locks that speak loudest. Must not know simulators, incidents or stores. Called by the engine.
 mod cells;
 
-use super::report::{self, Noted, Seen, Shared};
-use crate::anomaly::{DecisionReason, Evidence, Findings, Scope, ScopeKind};
+use super::lanes::lane;
+use super::report::{self, Noted, REPEAT_MS, Seen, Shared};
+use super::running::{Detect, Glance, Running, Spec, Window};
+use crate::anomaly::{DecisionReason, EVIDENCE_MAX, Evidence, Findings, Scope, ScopeKind};
 use crate::estimate::eprocess::RateRatio;
 use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::kind::{DetectorKind, Parameter};
 use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
+use crate::rule::{MissingParameter, Rule};
+use crate::symptom::Symptom;
+use crate::time::{DAY_MS, HOUR_MS};
 use cells::{Cells, Hour, Quiet, Split, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use zenei_wire::EngineTime;
+use zenei_wire::{Body, EngineTime, EventKind};
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 86_400_000;
 /// The most error codes compared: three times the catalogue of the contract. Where they are used up, those that one lock alone reports make room at the end
 /// of the day; until then further ones are left to the stores.
 const MAX_CODES: usize = 72;
@@ -27,33 +30,88 @@ const HISTORY_WEIGHT: f64 = 1.0;
 const DAY_CAP: f64 = 2.0;
 /// A lock not heard for so long is not exposed.
 const SILENT_MS: i64 = DAY_MS;
-/// Locks of one case remembered by name; beyond it they count without a name. Evidence names at most [`MAX_EVIDENCE`].
+/// Locks of one case remembered by name; beyond it they count without a name. Evidence names at most [`EVIDENCE_MAX`].
 const MAX_LOCKS: usize = 1_024;
-/// The most records in an anomaly's evidence, one a lock.
-const MAX_EVIDENCE: usize = 64;
-/// An alarm is repeated after so long, while it grows.
-const REPEAT_MS: i64 = 7 * DAY_MS;
 /// The share of all excess errors that one board revision must have to be named. A guess.
 const BOARD_SHARE: f64 = 0.8;
 /// How much of its evidence a finding must keep without the loudest site and locks. A guess.
 const ROBUST_SHARE: f64 = 0.5;
 
-/// The detector of one rule.
-pub struct FirmwareErrors {
-    rule: Rule,
+/// The detector as rules and the engine know it.
+pub const SPEC: Spec = Spec {
+    kind: DetectorKind {
+        word: "firmware_errors",
+        symptom: Symptom::Errors,
+        looks_at: "error codes of locks that were updated to a version, per hour, against like locks (model, board) \
+                   on other versions at the same time, each lock weighed by what it reported before; a sequential \
+                   test that may be looked at every hour",
+        parameters: &[
+            Parameter {
+                name: "false_alarm",
+                unit: "1",
+                range: 1e-12..=0.1,
+                meaning: "the probability that one version and code ever alarms without cause",
+            },
+            Parameter {
+                name: "min_locks",
+                unit: "1",
+                range: 2.0..=1e6,
+                meaning: "how many locks must report the code",
+            },
+            Parameter {
+                name: "min_ratio",
+                unit: "1",
+                range: 1.0..=100.0,
+                meaning: "the least rate that is a finding, as a multiple of what like locks have",
+            },
+            Parameter {
+                name: "history_days",
+                unit: "d",
+                range: 0.0..=90.0,
+                meaning: "how long a lock must be known before its update makes it a witness",
+            },
+            Parameter {
+                name: "watch_days",
+                unit: "d",
+                range: 1.0..=365.0,
+                meaning: "how long after its update a lock is a witness for its version",
+            },
+        ],
+    },
+    reset_by: &[EventKind::Installed],
+    every_ms: HOUR_MS,
+    counts_late_errors: true,
+    counts_unreadable: false,
+    make: |spec, rule| FirmwareErrors::start(spec, rule, Params::of(rule)),
+};
+
+type FirmwareErrors = Running<Params, State>;
+
+/// What a rule gives it.
+struct Params {
     limit: f64,
     min_locks: usize,
     min_ratio: f64,
     history_days: f32,
     watch_ms: i64,
-    state: State,
-    /// What the groups are to each other; `None` where they were sorted anew.
-    cells: Option<Cells>,
+}
+
+impl Params {
+    fn of(rule: &Rule) -> Result<Self, MissingParameter> {
+        Ok(Self {
+            // Two tests share the budget.
+            limit: libm::log(2.0 / rule.parameter("false_alarm")?),
+            min_locks: rule.parameter("min_locks")? as usize,
+            min_ratio: rule.parameter("min_ratio")?,
+            history_days: rule.parameter("history_days")? as f32,
+            watch_ms: (rule.parameter("watch_days")? * DAY_MS as f64) as i64,
+        })
+    }
 }
 
 /// What a snapshot keeps.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct State {
+#[derive(Default, Serialize, Deserialize)]
+struct State {
     lanes: Vec<Lane>,
     codes: Vec<Sym>,
     rates: BTreeMap<(Like, Sym), Rate>,
@@ -65,6 +123,9 @@ pub struct State {
     counts: BTreeMap<Sym, Vec<f64>>,
     cases: BTreeMap<(Sym, Sym), Case>,
     swept: bool,
+    /// What the groups are to each other; `None` where they were sorted anew. Found again after a restart.
+    #[serde(skip)]
+    cells: Option<Cells>,
 }
 
 /// Locks that may be compared: one model, one board.
@@ -157,45 +218,73 @@ impl Rate {
     }
 }
 
+impl Detect for FirmwareErrors {
+    /// Takes any record of a lock: it may show an update, and it may be an error report.
+    fn row(&mut self, glance: &Glance<'_>) {
+        self.heard(glance.device, glance.lock, glance.now_ms);
+        if matches!(glance.row.body, Body::Error(_)) {
+            self.error(glance.device, glance.code, glance.record, glance.now_ms);
+        }
+    }
+
+    fn late_error(&mut self, device: DeviceIx, code: Sym, record: RecordRef, now_ms: i64) {
+        self.error(device, code, record, now_ms);
+    }
+
+    /// Forgets a lock's habit: another lock stands behind the id.
+    fn reset(&mut self, device: DeviceIx) {
+        let Some(lane) = self.state.lanes.get_mut(device.0 as usize) else { return };
+        let group = lane.group.take();
+        let fw = lane.fw;
+        if let Some(group) = group {
+            self.leave(device, group);
+        }
+        self.state.lanes[device.0 as usize] = Lane { fw, ..Lane::default() };
+    }
+
+    /// Judges the hour.
+    fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
+        let Window { now, fleet, .. } = window;
+        let mut cells = self.state.cells.take().unwrap_or_else(|| Cells::of(&self.state.groups));
+        for (code, events) in core::mem::take(&mut self.state.counts) {
+            let none = || vec![0.0; self.state.groups.len()];
+            let weights = &*self.state.weights.entry(code).or_insert_with(none);
+            let quiet = cells.quiet.remove(&code).unwrap_or_else(|| Quiet::of(&cells, weights));
+            let heard: Vec<usize> = (0..events.len()).filter(|&at| events[at] > 0.0).collect();
+            for (version, quiet_version) in cells.versions.iter().zip(&quiet.versions) {
+                let hour = Hour { code, heard: &heard, events: &events, cells: &cells, quiet: &quiet, quiet_version };
+                self.weigh(version, &hour, now);
+                self.judge(version.fw, code, now, fleet, findings);
+            }
+            cells.quiet.insert(code, quiet);
+        }
+        self.state.cells = Some(cells);
+    }
+
+    /// Ends the day: learns each lock's habit, sorts the locks into groups, weighs the groups.
+    fn close_day(&mut self, window: Window<'_>) {
+        let Window { now, locks, .. } = window;
+        self.learn_day(now, locks);
+        self.make_room();
+        self.sort_groups(now, locks);
+        let State { lanes, groups, cases, swept, .. } = &mut self.state;
+        let mut tested: BTreeMap<Sym, usize> = BTreeMap::new();
+        for group in lanes.iter().filter_map(|lane| groups.get(lane.group? as usize)).filter(|group| group.updated) {
+            *tested.entry(group.fw).or_default() += 1;
+        }
+        // A version that no updated lock runs is no longer under test.
+        cases.retain(|(fw, _), _| tested.contains_key(fw));
+        for ((fw, _), case) in cases {
+            case.lock_days += tested.get(fw).map_or(0.0, |&locks| locks as f64);
+        }
+        *swept = true;
+    }
+}
+
 impl FirmwareErrors {
-    /// The detector of this rule, without history.
-    pub fn new(rule: &Rule) -> Self {
-        Self {
-            rule: rule.clone(),
-            // Two tests share the budget.
-            limit: libm::log(2.0 / rule.parameter("false_alarm")),
-            min_locks: rule.parameter("min_locks") as usize,
-            min_ratio: rule.parameter("min_ratio"),
-            history_days: rule.parameter("history_days") as f32,
-            watch_ms: (rule.parameter("watch_days") * DAY_MS as f64) as i64,
-            state: State::default(),
-            cells: None,
-        }
-    }
-
-    /// The rule it runs.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    /// What a snapshot keeps.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Goes on from a snapshot.
-    pub fn restore(&mut self, state: State) {
-        self.state = state;
-        self.cells = None;
-    }
-
     /// Takes any record of a lock: notices an update of its firmware.
-    pub fn heard(&mut self, device: DeviceIx, lock: &Lock, now_ms: i64) {
-        let at = device.0 as usize;
-        if self.state.lanes.len() <= at {
-            self.state.lanes.resize_with(at + 1, Lane::default);
-        }
-        let lane = &mut self.state.lanes[at];
+    fn heard(&mut self, device: DeviceIx, lock: &Lock, now_ms: i64) {
+        let lane = lane(&mut self.state.lanes, device);
         let fw = lock.labels.fw;
         if fw == lane.fw || fw == Sym::NONE {
             return;
@@ -205,7 +294,7 @@ impl FirmwareErrors {
         lane.fw = fw;
         lane.since_ms = now_ms;
         if !first {
-            lane.role = if lane.history_days >= self.history_days { Role::Updated } else { Role::Unknown };
+            lane.role = if lane.history_days >= self.params.history_days { Role::Updated } else { Role::Unknown };
         }
         if let Some(group) = group {
             self.leave(device, group);
@@ -213,7 +302,7 @@ impl FirmwareErrors {
     }
 
     /// Takes an error report.
-    pub fn error(&mut self, device: DeviceIx, code: Sym, record: RecordRef, now_ms: i64) {
+    fn error(&mut self, device: DeviceIx, code: Sym, record: RecordRef, now_ms: i64) {
         if code == Sym::NONE || !self.knows(code) {
             return;
         }
@@ -250,53 +339,6 @@ impl FirmwareErrors {
                 *seen = (seen.0 + 1, record);
             }
         }
-    }
-
-    /// Judges the hour that ends at `now`.
-    pub fn close_hour(&mut self, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
-        let mut cells = self.cells.take().unwrap_or_else(|| Cells::of(&self.state.groups));
-        for (code, events) in core::mem::take(&mut self.state.counts) {
-            let none = || vec![0.0; self.state.groups.len()];
-            let weights = &*self.state.weights.entry(code).or_insert_with(none);
-            let quiet = cells.quiet.remove(&code).unwrap_or_else(|| Quiet::of(&cells, weights));
-            let heard: Vec<usize> = (0..events.len()).filter(|&at| events[at] > 0.0).collect();
-            for (version, quiet_version) in cells.versions.iter().zip(&quiet.versions) {
-                let hour = Hour { code, heard: &heard, events: &events, cells: &cells, quiet: &quiet, quiet_version };
-                self.weigh(version, &hour, now);
-                self.judge(version.fw, code, now, fleet, findings);
-            }
-            cells.quiet.insert(code, quiet);
-        }
-        self.cells = Some(cells);
-    }
-
-    /// Ends the day: learns each lock's habit, sorts the locks into groups, weighs the groups.
-    pub fn close_day(&mut self, now: EngineTime, locks: &[Lock]) {
-        self.learn_day(now, locks);
-        self.make_room();
-        self.sort_groups(now, locks);
-        let State { lanes, groups, cases, swept, .. } = &mut self.state;
-        let mut tested: BTreeMap<Sym, usize> = BTreeMap::new();
-        for group in lanes.iter().filter_map(|lane| groups.get(lane.group? as usize)).filter(|group| group.updated) {
-            *tested.entry(group.fw).or_default() += 1;
-        }
-        // A version that no updated lock runs is no longer under test.
-        cases.retain(|(fw, _), _| tested.contains_key(fw));
-        for ((fw, _), case) in cases {
-            case.lock_days += tested.get(fw).map_or(0.0, |&locks| locks as f64);
-        }
-        *swept = true;
-    }
-
-    /// Forgets a lock's habit: another lock stands behind the id.
-    pub fn reset(&mut self, device: DeviceIx) {
-        let Some(lane) = self.state.lanes.get_mut(device.0 as usize) else { return };
-        let group = lane.group.take();
-        let fw = lane.fw;
-        if let Some(group) = group {
-            self.leave(device, group);
-        }
-        self.state.lanes[device.0 as usize] = Lane { fw, ..Lane::default() };
     }
 
     fn knows(&mut self, code: Sym) -> bool {
@@ -339,7 +381,7 @@ impl FirmwareErrors {
                 *weight = (*weight - share).max(0.0);
             }
         }
-        if let Some(cells) = &mut self.cells {
+        if let Some(cells) = &mut self.state.cells {
             cells.quiet.clear();
         }
     }
@@ -351,7 +393,7 @@ impl FirmwareErrors {
         let mut kinds: BTreeMap<Like, Vec<(usize, Rate)>> = BTreeMap::new();
         for (lane, lock) in lanes.iter_mut().zip(locks) {
             let awake = now.ms() - lock.heard_ms < SILENT_MS && lock.labels.fw != Sym::NONE;
-            let old = now.ms() - lane.since_ms >= self.watch_ms;
+            let old = now.ms() - lane.since_ms >= self.params.watch_ms;
             if lane.role != Role::Settled && old {
                 lane.role = Role::Settled;
             }
@@ -387,12 +429,12 @@ impl FirmwareErrors {
     }
 
     fn sort_groups(&mut self, now: EngineTime, locks: &[Lock]) {
-        let State { lanes, codes, rates, groups, weights, .. } = &mut self.state;
+        let State { lanes, codes, rates, groups, weights, cells, .. } = &mut self.state;
         let mut numbers: BTreeMap<Group, u32> = BTreeMap::new();
         let mut kinds: BTreeMap<Like, Vec<f64>> = BTreeMap::new();
         let mut sums: Vec<(Sym, Vec<f64>)> = codes.iter().map(|&code| (code, Vec::new())).collect();
         groups.clear();
-        self.cells = None;
+        *cells = None;
         for (lane, lock) in lanes.iter_mut().zip(locks) {
             lane.group = None;
             let awake = now.ms() - lock.heard_ms < SILENT_MS && lane.fw != Sym::NONE && !lock.maintenance;
@@ -469,20 +511,20 @@ impl FirmwareErrors {
     fn judge(&mut self, fw: Sym, code: Sym, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
         let dispersion = self.state.dispersion.get(&code).copied().unwrap_or(1.0).max(1.0);
         let Some(case) = self.state.cases.get_mut(&(fw, code)) else { return };
-        if case.all.most().max(case.within.most()) < self.limit {
+        if case.all.most().max(case.within.most()) < self.params.limit {
             return;
         }
         let all = case.all.log_evidence();
         let within = case.within.log_evidence();
-        if all.max(within) < self.limit {
+        if all.max(within) < self.params.limit {
             return;
         }
-        let robust = case.without_loudest(dispersion) >= ROBUST_SHARE * self.limit;
+        let robust = case.without_loudest(dispersion) >= ROBUST_SHARE * self.params.limit;
         let ratio = case.ratio();
-        let found = within >= self.limit || (all >= self.limit && robust);
-        let refused = if case.locks.len() < self.min_locks {
+        let found = within >= self.params.limit || (all >= self.params.limit && robust);
+        let refused = if case.locks.len() < self.params.min_locks {
             Some((DecisionReason::TooFewMatched, "too few locks report the code"))
-        } else if ratio < self.min_ratio {
+        } else if ratio < self.params.min_ratio {
             Some((DecisionReason::BelowEffect, "the rate is above its peers' by less than the least effect"))
         } else if !found {
             Some((DecisionReason::Unconfirmed, "one site or a few locks make most of the difference"))
@@ -498,12 +540,14 @@ impl FirmwareErrors {
         if let Some((reason, why)) = refused {
             if !core::mem::replace(&mut case.noted, true) {
                 let why = format!("{}: {why}", fleet.word(code).unwrap_or("unknown"));
-                let noted = Noted { reason, value: ratio, threshold: self.min_ratio, unit: "ratio", why };
+                let noted = Noted { reason, value: ratio, threshold: self.params.min_ratio, unit: "ratio", why };
                 findings.decisions.push(report::decision(&self.rule, scope, noted, now));
             }
             return;
         }
-        let due = case.alarm.is_none_or(|(at, before)| now.ms() - at >= REPEAT_MS && all.max(within) > before);
+        // Reported again while it grows.
+        let has_grown = case.alarm.is_none_or(|(_, before)| all.max(within) > before);
+        let due = has_grown && report::is_due(case.alarm.map(|(at_ms, _)| at_ms), now, REPEAT_MS);
         if due {
             case.alarm = Some((now.ms(), all.max(within)));
             case.named = Some(board);
@@ -515,21 +559,22 @@ impl FirmwareErrors {
         let Some(case) = self.state.cases.get(&key) else { return };
         let code = fleet.word(key.1).unwrap_or("unknown");
         let of = |(&device, &(_, record)): (&DeviceIx, &(u32, RecordRef))| report::evidence(device, fleet, [record]);
-        let evidence: Vec<Evidence> = case.locks.iter().take(MAX_EVIDENCE).flat_map(of).collect();
+        let evidence: Vec<Evidence> = case.locks.iter().take(EVIDENCE_MAX).flat_map(of).collect();
         let window_ms = now.ms() - case.started_ms;
         let days = case.lock_days.max(case.locks.len() as f64 * window_ms as f64 / DAY_MS as f64);
         let value = case.events / days;
         let ratio = case.ratio();
         let baseline = value / ratio;
         let dispersion = self.state.dispersion.get(&key.1).copied().unwrap_or(1.0).max(1.0);
-        let threshold = baseline * case.least_ratio(self.limit, dispersion).max(self.min_ratio).min(ratio);
+        let threshold =
+            baseline * case.least_ratio(self.params.limit, dispersion).max(self.params.min_ratio).min(ratio);
         let evidence_log = case.all.log_evidence().max(case.within.log_evidence());
         let why = format!(
             "{code} on firmware {}: {value:.3} a lock-day against {baseline:.3} expected of like locks on other versions at the same time \
              ({ratio:.2} times), {} locks; evidence e^{evidence_log:.1}, limit e^{:.1}",
             scope.value,
             case.locks.len(),
-            self.limit,
+            self.params.limit,
         );
         let seen = Seen {
             value,
@@ -537,7 +582,7 @@ impl FirmwareErrors {
             threshold,
             unit: &format!("{code}/lock-day"),
             since_ms: case.started_ms,
-            confidence: report::confidence(evidence_log, self.limit),
+            confidence: report::confidence(evidence_log, self.params.limit),
             why,
         };
         let of = Shared { scope, domain: self.rule.domain, component: self.rule.component };

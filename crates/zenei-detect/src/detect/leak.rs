@@ -2,38 +2,83 @@
 //!
 //! Within one boot the free memory may fall; what a firmware fills once (caches) it fills in its first hours, so these are passed over. The finding is not the fall
 //! but what follows: at the present rate the memory is used up before a fix could be rolled out. Must not know incidents or stores. Called by the engine.
-use super::Glance;
 use super::lanes::{Suspects, forget, lane};
-use super::report::{self, Seen};
+use super::report::{self, REPEAT_MS, Seen};
+use super::running::{Detect, Glance, Running, Spec, Window};
 use super::trail::Trail;
 use crate::anomaly::Findings;
 use crate::estimate::fall::Fall;
-use crate::fleet::{DeviceIx, Fleet};
-use crate::lock::Lock;
-use crate::rules::Rule;
+use crate::fleet::DeviceIx;
+use crate::kind::{DetectorKind, Parameter};
+use crate::rule::{MissingParameter, Rule};
+use crate::symptom::Symptom;
+use crate::time::{DAY_MS, HOUR_MS};
 use serde::{Deserialize, Serialize};
-use zenei_wire::{Body, EngineTime};
+use zenei_wire::{Body, EventKind};
 
-const DAY_MS: i64 = 86_400_000;
 /// Allocators hand out steps of 8 bytes and more.
 const STEP_B: f64 = 8.0;
-/// An alarm is repeated after so long, while it lasts.
-const REPEAT_MS: i64 = 7 * DAY_MS;
 
-/// The detector of one rule.
-pub struct Leak {
-    rule: Rule,
+/// The detector as rules and the engine know it.
+pub const SPEC: Spec = Spec {
+    kind: DetectorKind {
+        word: "memory_leak",
+        symptom: Symptom::Memory,
+        looks_at: "how far free memory has fallen within one boot, once the start is over, and when it would be used \
+                   up",
+        parameters: &[
+            Parameter {
+                name: "settle_hours",
+                unit: "h",
+                range: 0.0..=720.0,
+                meaning: "how long after a start memory is still being taken for use",
+            },
+            Parameter {
+                name: "share_per_day",
+                unit: "1/d",
+                range: 0.0..=1.0,
+                meaning: "what of the free memory a healthy lock may lose a day",
+            },
+            Parameter {
+                name: "share_min",
+                unit: "1",
+                range: 0.001..=1.0,
+                meaning: "the least loss beyond that which is a finding",
+            },
+            Parameter {
+                name: "sigmas",
+                unit: "sigma",
+                range: 1.0..=100.0,
+                meaning: "how many standard deviations of its noise a departure must have",
+            },
+            Parameter {
+                name: "horizon_days",
+                unit: "d",
+                range: 1.0..=365.0,
+                meaning: "memory that lasts longer than this at its present rate is no finding",
+            },
+        ],
+    },
+    reset_by: &[EventKind::Installed],
+    every_ms: 2 * HOUR_MS,
+    counts_late_errors: false,
+    counts_unreadable: false,
+    make: |spec, rule| Leak::start(spec, rule, Params::of(rule)),
+};
+
+type Leak = Running<Params, State>;
+
+struct Params {
     settle_ms: i64,
     share_per_day: f64,
     share_min: f64,
     sigmas: f64,
     horizon_days: f64,
-    state: State,
 }
 
 /// What a snapshot keeps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct State {
+struct State {
     lanes: Vec<Lane>,
     suspects: Suspects,
 }
@@ -49,42 +94,26 @@ struct Lane {
     alarm_ms: Option<i64>,
 }
 
-impl Leak {
-    /// The detector of this rule, without history.
-    pub fn new(rule: &Rule) -> Self {
-        Self {
-            rule: rule.clone(),
-            settle_ms: (rule.parameter("settle_hours") * 3_600_000.0) as i64,
-            share_per_day: rule.parameter("share_per_day"),
-            share_min: rule.parameter("share_min"),
-            sigmas: rule.parameter("sigmas"),
-            horizon_days: rule.parameter("horizon_days"),
-            state: State::default(),
-        }
+impl Params {
+    fn of(rule: &Rule) -> Result<Self, MissingParameter> {
+        Ok(Self {
+            settle_ms: (rule.parameter("settle_hours")? * HOUR_MS as f64) as i64,
+            share_per_day: rule.parameter("share_per_day")?,
+            share_min: rule.parameter("share_min")?,
+            sigmas: rule.parameter("sigmas")?,
+            horizon_days: rule.parameter("horizon_days")?,
+        })
     }
+}
 
-    /// The rule it runs.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    /// What a snapshot keeps.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Goes on from a snapshot.
-    pub fn restore(&mut self, state: State) {
-        self.state = state;
-    }
-
+impl Detect for Leak {
     /// Another lock stands behind the id.
-    pub fn reset(&mut self, device: DeviceIx) {
+    fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
 
     /// Takes a heartbeat.
-    pub fn row(&mut self, glance: &Glance<'_>) {
+    fn row(&mut self, glance: &Glance<'_>) {
         let Body::State(state) = &glance.row.body else { return };
         let Some(heap) = state.free_heap_b else { return };
         let lane = lane(&mut self.state.lanes, glance.device);
@@ -95,17 +124,17 @@ impl Leak {
             *lane =
                 Lane { started: true, boot: glance.row.boot, booted_ms: now_ms - up_ms, alarm_ms, ..Lane::default() };
         }
-        if now_ms - lane.booted_ms < self.settle_ms {
+        if now_ms - lane.booted_ms < self.params.settle_ms {
             return;
         }
         if lane.heap.count() == 0 {
             lane.first_b = heap.0 as f32;
         }
-        let allowed = self.share_per_day * f64::from(lane.first_b);
+        let allowed = self.params.share_per_day * f64::from(lane.first_b);
         lane.heap.add(f64::from(heap.0), now_ms, allowed, STEP_B);
         if lane.heap.depth() > 2.0 * lane.heap.noise_of_depth() {
             lane.trail.add(glance.record, now_ms);
-            if lane.heap.depth() >= self.share_min * f64::from(lane.first_b) {
+            if lane.heap.depth() >= self.params.share_min * f64::from(lane.first_b) {
                 self.state.suspects.add(glance.device);
             }
         } else if lane.heap.depth() <= 0.0 {
@@ -114,22 +143,24 @@ impl Leak {
     }
 
     /// Judges the locks whose last heartbeat was low; called every few hours.
-    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+    fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
+        let Window { now, locks, fleet } = window;
         for device in self.state.suspects.take() {
             let (lane, lock) = (&mut self.state.lanes[device.0 as usize], &locks[device.0 as usize]);
             if lock.maintenance {
                 continue;
             }
             let depth_b = lane.heap.depth();
-            let limit_b = (self.share_min * f64::from(lane.first_b)).max(self.sigmas * lane.heap.noise_of_depth());
+            let limit_b =
+                (self.params.share_min * f64::from(lane.first_b)).max(self.params.sigmas * lane.heap.noise_of_depth());
             if lane.heap.count() <= 10 || depth_b < limit_b {
                 continue;
             }
             let (value, since_ms) = (lane.heap.value(), lane.heap.since_ms());
             let days = ((now.ms() - since_ms) as f64 / DAY_MS as f64).max(0.1);
-            let per_day = depth_b / days + self.share_per_day * f64::from(lane.first_b);
+            let per_day = depth_b / days + self.params.share_per_day * f64::from(lane.first_b);
             let left_days = value / per_day;
-            if left_days > self.horizon_days || lane.alarm_ms.is_some_and(|at_ms| now.ms() - at_ms < REPEAT_MS) {
+            if left_days > self.params.horizon_days || !report::is_due(lane.alarm_ms, now, REPEAT_MS) {
                 continue;
             }
             lane.alarm_ms = Some(now.ms());

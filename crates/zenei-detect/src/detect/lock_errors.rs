@@ -3,22 +3,24 @@
 //! A code counts once an hour. What all locks of the model report, by now or lately, is the measure, drawn towards the lock's own past; a code that the fleet hardly
 //! knows needs few reports, one that everybody reports needs many. An hour in which many locks report a code is their common matter and counts for none. The domain of
 //! the finding is the catalogue's first guess of the code. Must not know incidents or stores. Called by the engine.
-use super::Glance;
 use super::lanes::{Suspects, forget, lane};
-use super::report::{self, Seen};
+use super::report::{self, REPEAT_MS, Seen};
+use super::running::{Detect, Glance, Running, Spec, Window};
 use super::trail::Trail;
 use crate::anomaly::Findings;
 use crate::anomaly::{Component, Domain};
 use crate::estimate::excess::Excess;
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
+use crate::kind::{DetectorKind, Parameter};
+use crate::lock::RecordRef;
+use crate::rule::{MissingParameter, Rule};
+use crate::symptom::Symptom;
+use crate::time::{DAY_MS, HOUR_MS};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
-use zenei_wire::{Body, EngineTime};
+use zenei_wire::{Body, EngineTime, EventKind};
 
-const DAY_MS: i64 = 86_400_000;
 /// The most codes of one lock; of those that matter a lock reports a few.
 const MAX_CODES: usize = 12;
 /// Imagined lock-days at the prior rate in a model's.
@@ -30,22 +32,59 @@ const LATELY: f64 = 0.3;
 /// So many times the expected number of locks in one hour, and so many more, are no chance: what they report is common to them.
 const COMMON: f64 = 4.0;
 const COMMON_MIN: f64 = 5.0;
-/// An alarm is repeated after so long, while it lasts.
-const REPEAT_MS: i64 = 7 * DAY_MS;
 
-/// The detector of one rule.
-pub struct LockErrors {
-    rule: Rule,
+/// The detector as rules and the engine know it.
+pub const SPEC: Spec = Spec {
+    kind: DetectorKind {
+        word: "lock_errors",
+        symptom: Symptom::Errors,
+        looks_at: "how often one lock reports an error code, against its own past and the locks like it",
+        parameters: &[
+            Parameter {
+                name: "prior_per_day",
+                unit: "1/d",
+                range: 1e-6..=10.0,
+                meaning: "the rate that is normal before the fleet has taught it",
+            },
+            Parameter {
+                name: "limit",
+                unit: "nat",
+                range: 1.0..=100.0,
+                meaning: "how much evidence (the natural logarithm of a likelihood ratio) is a finding",
+            },
+            Parameter {
+                name: "count_min",
+                unit: "1",
+                range: 1.0..=1_000.0,
+                meaning: "how many events a finding has at least",
+            },
+            Parameter {
+                name: "ratio_min",
+                unit: "1",
+                range: 1.0..=1_000.0,
+                meaning: "the least rate that is a finding, as a multiple of what is normal",
+            },
+        ],
+    },
+    reset_by: &[EventKind::Installed],
+    every_ms: HOUR_MS,
+    counts_late_errors: false,
+    counts_unreadable: false,
+    make: |spec, rule| LockErrors::start(spec, rule, Params::of(rule)),
+};
+
+type LockErrors = Running<Params, State>;
+
+struct Params {
     prior_per_day: f64,
     limit: f64,
     count_min: u32,
     ratio_min: f64,
-    state: State,
 }
 
 /// What a snapshot keeps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct State {
+struct State {
     lanes: Vec<Lane>,
     /// By model and code.
     rates: BTreeMap<(Sym, Sym), Rate>,
@@ -90,41 +129,25 @@ struct Count {
     alarm_ms: Option<i64>,
 }
 
-impl LockErrors {
-    /// The detector of this rule, without history.
-    pub fn new(rule: &Rule) -> Self {
-        Self {
-            rule: rule.clone(),
-            prior_per_day: rule.parameter("prior_per_day"),
-            limit: rule.parameter("limit"),
-            count_min: rule.parameter("count_min") as u32,
-            ratio_min: rule.parameter("ratio_min"),
-            state: State::default(),
-        }
+impl Params {
+    fn of(rule: &Rule) -> Result<Self, MissingParameter> {
+        Ok(Self {
+            prior_per_day: rule.parameter("prior_per_day")?,
+            limit: rule.parameter("limit")?,
+            count_min: rule.parameter("count_min")? as u32,
+            ratio_min: rule.parameter("ratio_min")?,
+        })
     }
+}
 
-    /// The rule it runs.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    /// What a snapshot keeps.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Goes on from a snapshot.
-    pub fn restore(&mut self, state: State) {
-        self.state = state;
-    }
-
+impl Detect for LockErrors {
     /// Another lock stands behind the id.
-    pub fn reset(&mut self, device: DeviceIx) {
+    fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
 
     /// Takes an error report.
-    pub fn row(&mut self, glance: &Glance<'_>) {
+    fn row(&mut self, glance: &Glance<'_>) {
         let Body::Error(error) = &glance.row.body else { return };
         if glance.code == Sym::NONE || is_notice(&error.code) || glance.lock.maintenance {
             return;
@@ -146,7 +169,8 @@ impl LockErrors {
     }
 
     /// Ends the hour: what many report is common; then judges each lock that reported something.
-    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+    fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
+        let Window { now, locks, fleet } = window;
         let spoke = self.state.reporters.take();
         let mut reporters: BTreeMap<(Sym, Sym), f64> = BTreeMap::new();
         for &device in &spoke {
@@ -174,8 +198,8 @@ impl LockErrors {
                 }
                 self.weigh(at, slot, per_day, record, now);
                 let count = &self.state.lanes[at].codes[slot];
-                let due = count.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
-                if count.excess.evidence() >= self.limit && count.since >= self.count_min && due {
+                let due = report::is_due(count.alarm_ms, now, REPEAT_MS);
+                if count.excess.evidence() >= self.params.limit && count.since >= self.params.count_min && due {
                     self.report(at, slot, per_day, now, fleet, findings);
                 }
             }
@@ -183,7 +207,8 @@ impl LockErrors {
     }
 
     /// Ends the day: the locks that were heard have been watched for one more.
-    pub fn close_day(&mut self, now: EngineTime, locks: &[Lock]) {
+    fn close_day(&mut self, window: Window<'_>) {
+        let Window { now, locks, .. } = window;
         if self.state.lanes.len() < locks.len() {
             self.state.lanes.resize_with(locks.len(), Lane::default);
         }
@@ -203,6 +228,12 @@ impl LockErrors {
         }
     }
 
+    fn symptom_of(&self, component: Component) -> Option<Symptom> {
+        of_part(component)
+    }
+}
+
+impl LockErrors {
     fn weigh(&mut self, at: usize, slot: usize, per_day: f64, record: RecordRef, now: EngineTime) {
         let lane = &mut self.state.lanes[at];
         let (days, count) = (lane.days(), &mut lane.codes[slot]);
@@ -217,7 +248,7 @@ impl LockErrors {
             count.since += 1;
             count.trail.add(record, now.ms());
         }
-        if count.excess.evidence() < self.limit {
+        if count.excess.evidence() < self.params.limit {
             count.own += 1.0;
         }
     }
@@ -227,7 +258,7 @@ impl LockErrors {
     fn rate(&self, key: (Sym, Sym)) -> f64 {
         let rate = self.state.rates.get(&key).copied().unwrap_or_default();
         let days = self.state.watched.get(&key.0).map_or(0.0, |watched| watched.lock_days);
-        let ever = (rate.reports + MODEL_WEIGHT_DAYS * self.prior_per_day) / (days + MODEL_WEIGHT_DAYS);
+        let ever = (rate.reports + MODEL_WEIGHT_DAYS * self.params.prior_per_day) / (days + MODEL_WEIGHT_DAYS);
         ever.max(rate.reports / days.max(1.0)).max(rate.lately)
     }
 
@@ -246,18 +277,18 @@ impl LockErrors {
         let since_ms = count.trail.since_ms().unwrap_or(now.ms());
         let window_days = ((now.ms() - since_ms) as f64 / DAY_MS as f64).max(0.5);
         let value = f64::from(count.since) / window_days;
-        if value < self.ratio_min * normal {
+        if value < self.params.ratio_min * normal {
             return;
         }
         count.alarm_ms = Some(now.ms());
         let evidence = count.excess.evidence();
-        let threshold = (value * self.limit / evidence).max(self.ratio_min * normal).min(value);
+        let threshold = (value * self.params.limit / evidence).max(self.params.ratio_min * normal).min(value);
         let code = fleet.word(count.code).unwrap_or("unknown").to_owned();
         let why = format!(
             "{code}: {} reports in {window_days:.1} days, against {normal:.3} a day by its model and its own past; evidence e^{evidence:.1}, limit e^{:.1}",
-            count.since, self.limit
+            count.since, self.params.limit
         );
-        let sure = report::confidence(evidence, self.limit);
+        let sure = report::confidence(evidence, self.params.limit);
         let seen = Seen { value, baseline: normal, threshold, unit: "reports/day", since_ms, confidence: sure, why };
         let (device, records) = (DeviceIx(at as u32), count.trail.records());
         if let Some(mut anomaly) = report::anomaly(&self.rule, device, seen, records, now, fleet) {
@@ -290,6 +321,24 @@ fn suspected(normal: f64) -> [f64; 3] {
 /// A notice of what is known and planned for is no fault.
 fn is_notice(code: &str) -> bool {
     code == "low_battery"
+}
+
+/// What an error about this part is a symptom of: a code may name a part that other detectors watch.
+fn of_part(component: Component) -> Option<Symptom> {
+    match component {
+        Component::Motor | Component::Gear | Component::Thumbturn => Some(Symptom::Trouble),
+        Component::Battery | Component::PowerBoard => Some(Symptom::Drain),
+        Component::Sensor | Component::CommBoard => Some(Symptom::Part),
+        Component::Cover
+        | Component::BatteryBox
+        | Component::Holder
+        | Component::FwImage
+        | Component::BleLink
+        | Component::Gateway
+        | Component::App
+        | Component::Cloud
+        | Component::Unknown => None,
+    }
 }
 
 /// The first guess of the telemetry contract's catalogue; an unknown code is the firmware's.

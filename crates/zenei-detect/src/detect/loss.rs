@@ -4,21 +4,23 @@
 //! which several locks of one gateway have holes is the gateway's. A record that came and can't be read leaves a hole that is no loss. A hole counts once a heartbeat has
 //! come after it: where heartbeats stop and other records go on, they are no longer said, or go elsewhere. Records heard twice say nothing: brokers redeliver, and two
 //! gateways may hear one lock. Must not know incidents or stores. Called by the engine.
-use super::Glance;
 use super::lanes::{Suspects, forget, lane};
-use super::report::{self, Seen};
+use super::report::{self, REPEAT_MS, Seen};
+use super::running::{Detect, Glance, Running, Spec, Window};
 use super::trail::Trail;
 use crate::anomaly::Findings;
 use crate::estimate::excess::Excess;
 use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
+use crate::kind::{DetectorKind, Parameter};
+use crate::lock::RecordRef;
+use crate::rule::{MissingParameter, Rule};
+use crate::symptom::Symptom;
+use crate::time::HOUR_MS;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
-use zenei_wire::{Body, EngineTime};
+use zenei_wire::{Body, EngineTime, EventKind};
 
-const DAY_MS: i64 = 86_400_000;
 /// Imagined records at the prior share in the fleet's.
 const FLEET_WEIGHT: f64 = 20_000.0;
 /// Imagined records at the fleet's share in a lock's own.
@@ -28,24 +30,55 @@ const SHARE_MIN: f64 = 1e-4;
 /// So many locks of one gateway with holes in one hour: the gateway's matter.
 const TOGETHER: u32 = 3;
 /// So long after the last record that can't be read the holes of such may show: until the lock's next record, at the slowest heartbeat (6 h, telemetry contract).
-const REFUSED_MS: i64 = 7 * 3_600_000;
+const REFUSED_MS: i64 = 7 * HOUR_MS;
 /// Holes that wait for a heartbeat at most; of more the rest is not needed.
 const WAITS_MAX: usize = 8;
-/// An alarm is repeated after so long, while it lasts.
-const REPEAT_MS: i64 = 7 * DAY_MS;
 
-/// The detector of one rule.
-pub struct Loss {
-    rule: Rule,
+/// The detector as rules and the engine know it.
+pub const SPEC: Spec = Spec {
+    kind: DetectorKind {
+        word: "record_loss",
+        symptom: Symptom::Loss,
+        looks_at: "holes in a lock's numbers, against the fleet's share, where its gateway's other locks have none",
+        parameters: &[
+            Parameter {
+                name: "prior_share",
+                unit: "1",
+                range: 1e-6..=0.5,
+                meaning: "the share that is normal before the fleet has taught it",
+            },
+            Parameter {
+                name: "limit",
+                unit: "nat",
+                range: 1.0..=100.0,
+                meaning: "how much evidence (the natural logarithm of a likelihood ratio) is a finding",
+            },
+            Parameter {
+                name: "count_min",
+                unit: "1",
+                range: 1.0..=1_000.0,
+                meaning: "how many events a finding has at least",
+            },
+        ],
+    },
+    reset_by: &[EventKind::Installed],
+    every_ms: HOUR_MS,
+    counts_late_errors: false,
+    counts_unreadable: true,
+    make: |spec, rule| Loss::start(spec, rule, Params::of(rule)),
+};
+
+type Loss = Running<Params, State>;
+
+struct Params {
     prior_share: f64,
     limit: f64,
     count_min: u32,
-    state: State,
 }
 
 /// What a snapshot keeps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct State {
+struct State {
     lanes: Vec<Lane>,
     bad: f64,
     records: f64,
@@ -90,40 +123,24 @@ impl Lane {
     }
 }
 
-impl Loss {
-    /// The detector of this rule, without history.
-    pub fn new(rule: &Rule) -> Self {
-        Self {
-            rule: rule.clone(),
-            prior_share: rule.parameter("prior_share"),
-            limit: rule.parameter("limit"),
-            count_min: rule.parameter("count_min") as u32,
-            state: State::default(),
-        }
+impl Params {
+    fn of(rule: &Rule) -> Result<Self, MissingParameter> {
+        Ok(Self {
+            prior_share: rule.parameter("prior_share")?,
+            limit: rule.parameter("limit")?,
+            count_min: rule.parameter("count_min")? as u32,
+        })
     }
+}
 
-    /// The rule it runs.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    /// What a snapshot keeps.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Goes on from a snapshot.
-    pub fn restore(&mut self, state: State) {
-        self.state = state;
-    }
-
+impl Detect for Loss {
     /// Another lock stands behind the id.
-    pub fn reset(&mut self, device: DeviceIx) {
+    fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
 
     /// Takes a record of any kind that has a sequence; `glance.missing` says how many before it are missing.
-    pub fn row(&mut self, glance: &Glance<'_>) {
+    fn row(&mut self, glance: &Glance<'_>) {
         if glance.row.seq.is_none() {
             return;
         }
@@ -142,7 +159,7 @@ impl Loss {
     }
 
     /// A record came that can't be read: the hole that it leaves is no loss. It may be a heartbeat, so it shows as much of a hole before it as one that can be read.
-    pub fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
+    fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
             lane.forget_refused(now.ms());
             lane.refused = lane.refused.saturating_add(1);
@@ -153,7 +170,8 @@ impl Loss {
 
     /// Ends the hour: tells a gateway's trouble from a lock's, then judges. Only locks with holes are looked at: a sum of log likelihood ratios that restarts at 0
     /// comes to the same when records without a hole are added together.
-    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+    fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
+        let Window { now, locks, fleet } = window;
         let suspects = self.state.suspects.take();
         let mut behind: BTreeMap<Sym, u32> = BTreeMap::new();
         for device in &suspects {
@@ -181,9 +199,11 @@ impl Loss {
             }
         }
     }
+}
 
+impl Loss {
     fn share(&self) -> f64 {
-        (self.state.bad + FLEET_WEIGHT * self.prior_share) / (self.state.records + FLEET_WEIGHT)
+        (self.state.bad + FLEET_WEIGHT * self.params.prior_share) / (self.state.records + FLEET_WEIGHT)
     }
 
     fn weigh(&mut self, at: usize, now: EngineTime) {
@@ -211,7 +231,7 @@ impl Loss {
             lane.since_records += records as u32;
         }
         lane.excess.add(bad, normal * bad, suspected(bad));
-        if lane.excess.evidence() < self.limit {
+        if lane.excess.evidence() < self.params.limit {
             self.state.bad += bad;
         }
         lane.holes += holes.len() as u32;
@@ -222,20 +242,20 @@ impl Loss {
         let share = self.share();
         let lane = &mut self.state.lanes[at];
         let evidence = lane.excess.evidence();
-        let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
-        if evidence < self.limit || lane.holes < self.count_min || !due {
+        let due = report::is_due(lane.alarm_ms, now, REPEAT_MS);
+        if evidence < self.params.limit || lane.holes < self.params.count_min || !due {
             return;
         }
         lane.alarm_ms = Some(now.ms());
         let value = 100.0 * f64::from(lane.holes) / f64::from(lane.since_records.max(1));
         let baseline = 100.0 * share;
-        let threshold = (value * self.limit / evidence).max(baseline);
+        let threshold = (value * self.params.limit / evidence).max(baseline);
         let since_ms = lane.trail.since_ms().unwrap_or(now.ms());
         let why = format!(
             "{} holes in its last {} records, against {baseline:.3} % in the fleet; evidence e^{evidence:.1}, limit e^{:.1}",
-            lane.holes, lane.since_records, self.limit
+            lane.holes, lane.since_records, self.params.limit
         );
-        let sure = report::confidence(evidence, self.limit);
+        let sure = report::confidence(evidence, self.params.limit);
         let seen = Seen { value, baseline, threshold, unit: "percent", since_ms, confidence: sure, why };
         let (device, records) = (DeviceIx(at as u32), lane.trail.records());
         findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));

@@ -2,39 +2,71 @@
 //!
 //! A restart that somebody asked for (an update, a new battery) or that the supply forced (brown-out: the battery's matter) does not count. The rate is compared
 //! with that of the lock's model, whatever its firmware. Must not know incidents or stores. Called by the engine.
-use super::Glance;
 use super::lanes::{Suspects, forget, lane};
-use super::report::{self, Seen};
+use super::report::{self, REPEAT_MS, Seen};
+use super::running::{Detect, Glance, Running, Spec, Window};
 use super::trail::Trail;
 use crate::anomaly::Findings;
 use crate::estimate::excess::Excess;
-use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::lock::Lock;
-use crate::rules::Rule;
+use crate::fleet::{DeviceIx, Sym};
+use crate::kind::{DetectorKind, Parameter};
+use crate::rule::{MissingParameter, Rule};
+use crate::symptom::Symptom;
+use crate::time::{DAY_MS, HOUR_MS};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use zenei_wire::{Body, EngineTime, ResetReason};
+use zenei_wire::{Body, EventKind, ResetReason};
 
-const DAY_MS: i64 = 86_400_000;
 /// Imagined lock-days at the prior rate.
 const MODEL_WEIGHT_DAYS: f64 = 500.0;
 /// Restarts counted of one hole in the boot counter: a counter that jumps must not speak for itself.
 const JUMP_MAX: u32 = 3;
-/// An alarm is repeated after so long, while it lasts.
-const REPEAT_MS: i64 = 7 * DAY_MS;
 
-/// The detector of one rule.
-pub struct Reboots {
-    rule: Rule,
+/// The detector as rules and the engine know it.
+pub const SPEC: Spec = Spec {
+    kind: DetectorKind {
+        word: "reboots",
+        symptom: Symptom::Errors,
+        looks_at: "how often a lock restarts unasked, against its own past and its model",
+        parameters: &[
+            Parameter {
+                name: "prior_per_day",
+                unit: "1/d",
+                range: 1e-6..=10.0,
+                meaning: "the rate that is normal before the fleet has taught it",
+            },
+            Parameter {
+                name: "limit",
+                unit: "nat",
+                range: 1.0..=100.0,
+                meaning: "how much evidence (the natural logarithm of a likelihood ratio) is a finding",
+            },
+            Parameter {
+                name: "count_min",
+                unit: "1",
+                range: 1.0..=1_000.0,
+                meaning: "how many events a finding has at least",
+            },
+        ],
+    },
+    reset_by: &[EventKind::Installed],
+    every_ms: HOUR_MS,
+    counts_late_errors: false,
+    counts_unreadable: false,
+    make: |spec, rule| Reboots::start(spec, rule, Params::of(rule)),
+};
+
+type Reboots = Running<Params, State>;
+
+struct Params {
     prior_per_day: f64,
     limit: f64,
     count_min: u32,
-    state: State,
 }
 
 /// What a snapshot keeps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct State {
+struct State {
     lanes: Vec<Lane>,
     models: BTreeMap<Sym, Rate>,
     suspects: Suspects,
@@ -56,40 +88,24 @@ struct Lane {
     alarm_ms: Option<i64>,
 }
 
-impl Reboots {
-    /// The detector of this rule, without history.
-    pub fn new(rule: &Rule) -> Self {
-        Self {
-            rule: rule.clone(),
-            prior_per_day: rule.parameter("prior_per_day"),
-            limit: rule.parameter("limit"),
-            count_min: rule.parameter("count_min") as u32,
-            state: State::default(),
-        }
+impl Params {
+    fn of(rule: &Rule) -> Result<Self, MissingParameter> {
+        Ok(Self {
+            prior_per_day: rule.parameter("prior_per_day")?,
+            limit: rule.parameter("limit")?,
+            count_min: rule.parameter("count_min")? as u32,
+        })
     }
+}
 
-    /// The rule it runs.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    /// What a snapshot keeps.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Goes on from a snapshot.
-    pub fn restore(&mut self, state: State) {
-        self.state = state;
-    }
-
+impl Detect for Reboots {
     /// Another lock stands behind the id.
-    pub fn reset(&mut self, device: DeviceIx) {
+    fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
 
     /// Takes a heartbeat: it says why the lock started anew.
-    pub fn row(&mut self, glance: &Glance<'_>) {
+    fn row(&mut self, glance: &Glance<'_>) {
         let (Body::State(state), Some(boot)) = (&glance.row.body, glance.row.boot) else { return };
         let lane = lane(&mut self.state.lanes, glance.device);
         let now_ms = glance.now_ms;
@@ -107,7 +123,7 @@ impl Reboots {
         }
         let restarts = (boot - before).min(JUMP_MAX);
         let model = self.state.models.entry(glance.lock.labels.model).or_default();
-        let per_day = model.per_day(self.prior_per_day);
+        let per_day = model.per_day(self.params.prior_per_day);
         let days = (now_ms - settled_ms).max(0) as f64 / DAY_MS as f64;
         lane.settled_ms = Some(now_ms);
         let expected = (per_day * days).max(1e-6);
@@ -116,7 +132,7 @@ impl Reboots {
             lane.restarts = 0;
             lane.trail.clear();
         }
-        if lane.excess.evidence() < self.limit {
+        if lane.excess.evidence() < self.params.limit {
             model.restarts += f64::from(restarts);
             model.days += days;
         }
@@ -126,11 +142,12 @@ impl Reboots {
     }
 
     /// Ends the day: the time since its last restart speaks for a lock.
-    pub fn close_day(&mut self, locks: &[Lock]) {
+    fn close_day(&mut self, window: Window<'_>) {
+        let locks = window.locks;
         for (lane, lock) in self.state.lanes.iter_mut().zip(locks) {
             let Some(settled_ms) = lane.settled_ms else { continue };
             let model = self.state.models.entry(lock.labels.model).or_default();
-            let per_day = model.per_day(self.prior_per_day);
+            let per_day = model.per_day(self.params.prior_per_day);
             // While it is not heard nobody knows whether it restarts.
             let days = (lock.heard_ms - settled_ms).max(0) as f64 / DAY_MS as f64;
             if days < 1.0 {
@@ -148,27 +165,28 @@ impl Reboots {
     }
 
     /// Judges the locks that restarted.
-    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+    fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
+        let Window { now, locks, fleet } = window;
         for device in self.state.suspects.take() {
             let at = device.0 as usize;
             let (lane, lock) = (&mut self.state.lanes[at], &locks[at]);
             let model = self.state.models.get(&lock.labels.model).copied().unwrap_or_default();
-            let per_day = model.per_day(self.prior_per_day);
+            let per_day = model.per_day(self.params.prior_per_day);
             let evidence = lane.excess.evidence();
-            let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
-            if evidence < self.limit || lane.restarts < self.count_min || !due {
+            let due = report::is_due(lane.alarm_ms, now, REPEAT_MS);
+            if evidence < self.params.limit || lane.restarts < self.params.count_min || !due {
                 continue;
             }
             lane.alarm_ms = Some(now.ms());
             let since_ms = lane.trail.since_ms().unwrap_or(now.ms());
             let days = ((now.ms() - since_ms) as f64 / DAY_MS as f64).max(0.25);
             let value = f64::from(lane.restarts) / days;
-            let threshold = (value * self.limit / evidence).max(per_day);
+            let threshold = (value * self.params.limit / evidence).max(per_day);
             let why = format!(
                 "{} restarts that nobody asked for in {days:.1} days, against {per_day:.3} a day on locks of its model; evidence e^{evidence:.1}, limit e^{:.1}",
-                lane.restarts, self.limit
+                lane.restarts, self.params.limit
             );
-            let sure = report::confidence(evidence, self.limit);
+            let sure = report::confidence(evidence, self.params.limit);
             let seen =
                 Seen { value, baseline: per_day, threshold, unit: "restarts/day", since_ms, confidence: sure, why };
             let records = lane.trail.records();

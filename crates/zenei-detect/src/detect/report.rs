@@ -3,8 +3,17 @@
 use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind, finite};
 use crate::fleet::{DeviceIx, Fleet};
 use crate::lock::RecordRef;
-use crate::rules::Rule;
+use crate::rule::Rule;
+use crate::time::DAY_MS;
 use zenei_wire::EngineTime;
+
+/// A finding that lasts is reported again after so long, ms.
+pub const REPEAT_MS: i64 = 7 * DAY_MS;
+
+/// Whether something that was last reported at `last_ms` is to be reported now, where it is repeated `every_ms`.
+pub fn is_due(last_ms: Option<i64>, now: EngineTime, every_ms: i64) -> bool {
+    last_ms.is_none_or(|last_ms| now.ms() - last_ms >= every_ms)
+}
 
 /// What was seen of a lock, or of several.
 pub struct Seen<'a> {

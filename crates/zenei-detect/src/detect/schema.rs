@@ -2,21 +2,22 @@
 //!
 //! A lock whose heartbeats stop while its other records go on is not silent and its link is not bad: what it says can't be read any more, or it no longer says it. A
 //! field counts once it stood in a row of heartbeats. Must not know incidents or stores. Called by the engine.
-use super::Glance;
 use super::lanes::{forget, lane};
 use super::report::{self, Seen};
+use super::running::{Detect, Glance, Running, Spec, Window};
 use super::trail::Trail;
 use crate::anomaly::Findings;
 use crate::condition::possible;
 use crate::estimate::high::High;
-use crate::fleet::{DeviceIx, Fleet};
-use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
+use crate::fleet::DeviceIx;
+use crate::kind::{DetectorKind, Parameter};
+use crate::lock::RecordRef;
+use crate::rule::{MissingParameter, Rule};
+use crate::symptom::Symptom;
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};
-use zenei_wire::{Body, EngineTime, State as Heartbeat};
+use zenei_wire::{Body, EngineTime, EventKind, State as Heartbeat};
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// Heartbeats in a row that make a field, and heartbeats themselves, expected.
 const STEADY: u8 = 12;
 /// The fields of a heartbeat that are watched.
@@ -24,20 +25,66 @@ const WATCHED: [&str; 6] = ["battery_mv", "battery_pct", "temp_c", "rssi_dbm", "
 /// An alarm is repeated daily while it lasts: after half a day few other records may have come, too few to open an incident; a day later there are more.
 const REPEAT_MS: i64 = DAY_MS;
 
-/// The detector of one rule.
-pub struct Schema {
-    rule: Rule,
+/// The detector as rules and the engine know it.
+pub const SPEC: Spec = Spec {
+    kind: DetectorKind {
+        word: "schema_drift",
+        symptom: Symptom::Schema,
+        looks_at: "heartbeats, or fields of them, that always came and come no more or can't be right, while the \
+                   lock says other things",
+        parameters: &[
+            Parameter {
+                name: "missing_min",
+                unit: "1",
+                range: 1.0..=255.0,
+                meaning: "in how many heartbeats in a row a field must be missing",
+            },
+            Parameter {
+                name: "overdue_hours",
+                unit: "h",
+                range: 1.0..=8_760.0,
+                meaning: "for how long no heartbeat could be read",
+            },
+            Parameter {
+                name: "multiple",
+                unit: "1",
+                range: 1.0..=100.0,
+                meaning: "how many times its longest usual interval a lock must be silent",
+            },
+            Parameter {
+                name: "others_min",
+                unit: "1",
+                range: 1.0..=10_000.0,
+                meaning: "how many other records must have come meanwhile",
+            },
+            Parameter {
+                name: "refused_min",
+                unit: "1",
+                range: 1.0..=10_000.0,
+                meaning: "or how many that can't be read",
+            },
+        ],
+    },
+    reset_by: &[EventKind::Installed],
+    every_ms: 2 * HOUR_MS,
+    counts_late_errors: false,
+    counts_unreadable: true,
+    make: |spec, rule| Schema::start(spec, rule, Params::of(rule)),
+};
+
+type Schema = Running<Params, State>;
+
+struct Params {
     missing_min: u8,
     overdue_ms: i64,
     multiple: f64,
     others_min: u32,
     refused_min: u32,
-    state: State,
 }
 
 /// What a snapshot keeps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct State {
+struct State {
     lanes: Vec<Lane>,
 }
 
@@ -62,42 +109,26 @@ struct Lane {
     alarm_ms: Option<i64>,
 }
 
-impl Schema {
-    /// The detector of this rule, without history.
-    pub fn new(rule: &Rule) -> Self {
-        Self {
-            rule: rule.clone(),
-            missing_min: rule.parameter("missing_min") as u8,
-            overdue_ms: (rule.parameter("overdue_hours") * HOUR_MS as f64) as i64,
-            multiple: rule.parameter("multiple"),
-            others_min: rule.parameter("others_min") as u32,
-            refused_min: rule.parameter("refused_min") as u32,
-            state: State::default(),
-        }
+impl Params {
+    fn of(rule: &Rule) -> Result<Self, MissingParameter> {
+        Ok(Self {
+            missing_min: rule.parameter("missing_min")? as u8,
+            overdue_ms: (rule.parameter("overdue_hours")? * HOUR_MS as f64) as i64,
+            multiple: rule.parameter("multiple")?,
+            others_min: rule.parameter("others_min")? as u32,
+            refused_min: rule.parameter("refused_min")? as u32,
+        })
     }
+}
 
-    /// The rule it runs.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    /// What a snapshot keeps.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Goes on from a snapshot.
-    pub fn restore(&mut self, state: State) {
-        self.state = state;
-    }
-
+impl Detect for Schema {
     /// Another lock stands behind the id.
-    pub fn reset(&mut self, device: DeviceIx) {
+    fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
 
     /// Takes a record of any kind but an advertisement.
-    pub fn row(&mut self, glance: &Glance<'_>) {
+    fn row(&mut self, glance: &Glance<'_>) {
         // An advertisement comes another way, and says nothing of the one that heartbeats take.
         if matches!(glance.row.body, Body::Adv(_)) {
             return;
@@ -114,7 +145,7 @@ impl Schema {
             }
             return;
         };
-        if lane.beats > 0 && now_ms - lane.beat_ms > 60_000 {
+        if lane.beats > 0 && now_ms - lane.beat_ms > MINUTE_MS {
             lane.usual.add((now_ms - lane.beat_ms) as f64);
         }
         (lane.beats, lane.beat_ms) = (lane.beats.saturating_add(1), now_ms);
@@ -138,7 +169,7 @@ impl Schema {
     }
 
     /// A record came that can't be read.
-    pub fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
+    fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
             lane.spoke_ms = lane.spoke_ms.max(now.ms());
             lane.refused = lane.refused.saturating_add(1);
@@ -146,19 +177,21 @@ impl Schema {
     }
 
     /// Judges each lock.
-    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+    fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
+        let Window { now, locks, fleet } = window;
         for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
             let lane = &mut self.state.lanes[at];
-            let field = lane.missing.iter().position(|&missing| missing >= self.missing_min);
+            let field = lane.missing.iter().position(|&missing| missing >= self.params.missing_min);
             let silent_ms = lane.spoke_ms - lane.beat_ms;
-            let speaks = lane.others >= self.others_min || lane.refused >= self.refused_min;
-            let limit_ms = || self.overdue_ms.max((self.multiple * lane.usual.get()) as i64);
-            let overdue = lane.beats >= STEADY && speaks && silent_ms >= self.overdue_ms && silent_ms >= limit_ms();
+            let speaks = lane.others >= self.params.others_min || lane.refused >= self.params.refused_min;
+            let limit_ms = || self.params.overdue_ms.max((self.params.multiple * lane.usual.get()) as i64);
+            let overdue =
+                lane.beats >= STEADY && speaks && silent_ms >= self.params.overdue_ms && silent_ms >= limit_ms();
             if field.is_none() && !overdue {
                 lane.alarm_ms = None;
                 continue;
             }
-            let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
+            let due = report::is_due(lane.alarm_ms, now, REPEAT_MS);
             if !due || lock.maintenance || (now.ms() - lock.heard_ms >= DAY_MS && lane.refused == 0) {
                 continue;
             }
@@ -167,7 +200,7 @@ impl Schema {
                 Some(field) => Seen {
                     value: f64::from(lane.missing[field]),
                     baseline: 0.0,
-                    threshold: f64::from(self.missing_min),
+                    threshold: f64::from(self.params.missing_min),
                     unit: "heartbeats",
                     since_ms: lane.lacking.since_ms().unwrap_or(lane.beat_ms),
                     confidence: 0.9,

@@ -3,28 +3,27 @@
 //! Each lock is measured by its own longest usual interval, and by how long locks of the fleet are silent and come back: what happens to all now and then is no
 //! fault of one. Behind a gateway most of whose locks are late at once, the gateway is the finding and its locks are not, until two days after its return. Silence
 //! opens; it never closes. Must not know incidents or stores. Called by the engine.
-use super::Glance;
 use super::lanes::{forget, lane};
-use super::report::{self, Seen, Shared};
-use crate::anomaly::{Component, Decision, DecisionReason, Domain, Findings, Scope, ScopeKind};
+use super::report::{self, REPEAT_MS, Seen, Shared};
+use super::running::{Detect, Glance, Running, Spec, Window};
+use crate::anomaly::{Component, Decision, DecisionReason, Domain, EVIDENCE_MAX, Findings, Scope, ScopeKind};
 use crate::estimate::high::High;
 use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::kind::{DetectorKind, Parameter};
 use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
+use crate::rule::{MissingParameter, Rule};
+use crate::symptom::Symptom;
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use zenei_wire::EngineTime;
+use zenei_wire::{EngineTime, EventKind};
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// Intervals that fix what is usual for a lock.
 const KNOWN: u32 = 20;
 /// Silences beyond so many hours that ended are counted, each limit twice the one before.
 const TAILS_H: [i64; 6] = [12, 24, 48, 96, 192, 384];
 /// Imagined lock-years without a long silence.
 const TAIL_WEIGHT_YEARS: f64 = 20.0;
-/// Most records of a gateway's evidence, one a lock.
-const MAX_EVIDENCE: usize = 64;
 /// A lock is late after so many times its longest usual interval (the 99th percentile). That most locks of a gateway are late at one time by chance is
 /// a hundredth to the power of their number.
 const LATE: f64 = 1.25;
@@ -32,23 +31,68 @@ const LATE: f64 = 1.25;
 const LATE_MIN_MS: i64 = 2 * HOUR_MS;
 /// Locks come back within so long after their gateway, or are silent for a reason of their own. A guess: radios search for a hub again within hours.
 const RETURN_MS: i64 = 2 * DAY_MS;
-/// An alarm is repeated after so long, while it lasts.
-const REPEAT_MS: i64 = 7 * DAY_MS;
 
-/// The detector of one rule.
-pub struct Silence {
-    rule: Rule,
+/// The detector as rules and the engine know it.
+pub const SPEC: Spec = Spec {
+    kind: DetectorKind {
+        word: "silence",
+        symptom: Symptom::Silence,
+        looks_at: "for how long nothing was heard of a lock, against its own longest usual interval and against the \
+                   silences of the fleet that ended by themselves; a gateway behind which most locks are late at once \
+                   is the finding, and its locks are not",
+        parameters: &[
+            Parameter {
+                name: "silent_hours",
+                unit: "h",
+                range: 1.0..=8_760.0,
+                meaning: "the shortest silence that is a finding",
+            },
+            Parameter {
+                name: "multiple",
+                unit: "1",
+                range: 1.0..=100.0,
+                meaning: "how many times its longest usual interval a lock must be silent",
+            },
+            Parameter {
+                name: "ended_per_year",
+                unit: "1/a",
+                range: 1e-6..=100.0,
+                meaning: "silences of a length that end by themselves more often than this, per lock, are no finding",
+            },
+            Parameter {
+                name: "gateway_locks",
+                unit: "1",
+                range: 2.0..=1e6,
+                meaning: "how many locks behind a gateway must be late for it to be the finding",
+            },
+            Parameter {
+                name: "gateway_share",
+                unit: "1",
+                range: 0.1..=1.0,
+                meaning: "which share of the locks behind a gateway must be late for it to be the finding",
+            },
+        ],
+    },
+    reset_by: &[EventKind::Installed],
+    every_ms: HOUR_MS,
+    counts_late_errors: false,
+    counts_unreadable: true,
+    make: |spec, rule| Silence::start(spec, rule, Params::of(rule)),
+};
+
+type Silence = Running<Params, State>;
+
+struct Params {
     silent_min_ms: i64,
     multiple: f64,
     ended_per_year: f64,
     gateway_locks: u32,
     gateway_share: f64,
-    state: State,
 }
 
 /// What a snapshot keeps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct State {
+struct State {
     lanes: Vec<Lane>,
     ended: [f64; TAILS_H.len()],
     lock_hours: f64,
@@ -92,42 +136,26 @@ impl Lane {
     }
 }
 
-impl Silence {
-    /// The detector of this rule, without history.
-    pub fn new(rule: &Rule) -> Self {
-        Self {
-            rule: rule.clone(),
-            silent_min_ms: (rule.parameter("silent_hours") * HOUR_MS as f64) as i64,
-            multiple: rule.parameter("multiple"),
-            ended_per_year: rule.parameter("ended_per_year"),
-            gateway_locks: rule.parameter("gateway_locks") as u32,
-            gateway_share: rule.parameter("gateway_share"),
-            state: State::default(),
-        }
+impl Params {
+    fn of(rule: &Rule) -> Result<Self, MissingParameter> {
+        Ok(Self {
+            silent_min_ms: (rule.parameter("silent_hours")? * HOUR_MS as f64) as i64,
+            multiple: rule.parameter("multiple")?,
+            ended_per_year: rule.parameter("ended_per_year")?,
+            gateway_locks: rule.parameter("gateway_locks")? as u32,
+            gateway_share: rule.parameter("gateway_share")?,
+        })
     }
+}
 
-    /// The rule it runs.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    /// What a snapshot keeps.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Goes on from a snapshot.
-    pub fn restore(&mut self, state: State) {
-        self.state = state;
-    }
-
+impl Detect for Silence {
     /// Another lock stands behind the id.
-    pub fn reset(&mut self, device: DeviceIx) {
+    fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
 
     /// Takes a record of any kind.
-    pub fn row(&mut self, glance: &Glance<'_>) {
+    fn row(&mut self, glance: &Glance<'_>) {
         let lane = lane(&mut self.state.lanes, glance.device);
         let now_ms = glance.now_ms;
         // What its gateway kept from being heard is no silence of the lock.
@@ -140,8 +168,8 @@ impl Silence {
                     TAILS_H.iter().zip(&mut self.state.ended).filter(|(hours, _)| interval_ms > **hours * HOUR_MS);
                 longer.for_each(|(_, ended)| *ended += 1.0);
             }
-            // Records of one moment (an operation and its error) are no interval.
-            if interval_ms > 60_000 && lane.alarm_ms.is_none() {
+            // Records of one window (an operation and its error) are no interval.
+            if interval_ms > MINUTE_MS && lane.alarm_ms.is_none() {
                 lane.usual.add(interval_ms as f64);
             }
         }
@@ -152,25 +180,26 @@ impl Silence {
     }
 
     /// A record came that can't be read: the lock is not silent.
-    pub fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
+    fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize).filter(|lane| lane.heard_ms > 0) {
             lane.heard_ms = lane.heard_ms.max(now.ms());
         }
     }
 
     /// Judges gateways, then locks.
-    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+    fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
+        let Window { now, locks, fleet } = window;
         self.state.lock_hours += self.state.lanes.len() as f64;
         self.close_gateways(now, locks, fleet, findings);
-        let least_ms = self.silent_min_ms.max(self.usual_of_fleet_ms());
+        let least_ms = self.params.silent_min_ms.max(self.usual_of_fleet_ms());
         for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
             let lane = &mut self.state.lanes[at];
             let silent_ms = now.ms() - lane.heard_ms;
             if silent_ms < least_ms {
                 continue;
             }
-            let limit_ms = least_ms.max((self.multiple * lane.usual.get()) as i64);
-            let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
+            let limit_ms = least_ms.max((self.params.multiple * lane.usual.get()) as i64);
+            let due = report::is_due(lane.alarm_ms, now, REPEAT_MS);
             if lane.heard_ms == 0 || !lane.known() || silent_ms < limit_ms || !due || lock.maintenance {
                 continue;
             }
@@ -204,11 +233,13 @@ impl Silence {
             findings.anomalies.push(anomaly);
         }
     }
+}
 
+impl Silence {
     /// From how long a silence on hardly any lock comes back by itself, ms: the rate of longer ones that ended is at most the rule's.
     fn usual_of_fleet_ms(&self) -> i64 {
         let years = self.state.lock_hours / 8_766.0 + TAIL_WEIGHT_YEARS;
-        let rare = |ended: &f64| *ended / years <= self.ended_per_year;
+        let rare = |ended: &f64| *ended / years <= self.params.ended_per_year;
         let at = self.state.ended.iter().position(rare).unwrap_or(TAILS_H.len() - 1);
         TAILS_H[at] * HOUR_MS
     }
@@ -233,7 +264,7 @@ impl Silence {
         }
         let share = |gw: &Sym| behind.get(gw).map_or(0.0, |&(all, late)| f64::from(late) / f64::from(all.max(1)));
         self.state.gateways.retain(|gw, down| {
-            if share(gw) >= 0.5 * self.gateway_share {
+            if share(gw) >= 0.5 * self.params.gateway_share {
                 down.last_ms = now.ms();
             } else {
                 down.told_ms = None;
@@ -241,11 +272,11 @@ impl Silence {
             now.ms() - down.last_ms < RETURN_MS
         });
         for (&gw, &(all, late)) in &behind {
-            if late < self.gateway_locks || share(&gw) < self.gateway_share {
+            if late < self.params.gateway_locks || share(&gw) < self.params.gateway_share {
                 continue;
             }
             let told_ms = self.state.gateways.get(&gw).and_then(|down| down.told_ms);
-            if told_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS) {
+            if report::is_due(told_ms, now, REPEAT_MS) {
                 self.state.gateways.insert(gw, Down { told_ms: Some(now.ms()), last_ms: now.ms() });
                 self.report_gateway(gw, (all, late), now, locks, fleet, findings);
             }
@@ -266,7 +297,7 @@ impl Silence {
         });
         let last = silent.clone().map(|(_, (lane, _))| lane.heard_ms).max().unwrap_or(now.ms());
         let evidence: Vec<_> = silent
-            .take(MAX_EVIDENCE)
+            .take(EVIDENCE_MAX)
             .flat_map(|(at, (lane, _))| report::evidence(DeviceIx(at as u32), fleet, [lane.last]))
             .collect();
         let Some(name) = fleet.word(gw) else { return };
@@ -276,7 +307,7 @@ impl Silence {
         let seen = Seen {
             value: share,
             baseline: 0.0,
-            threshold: 100.0 * self.gateway_share,
+            threshold: 100.0 * self.params.gateway_share,
             unit: "percent",
             since_ms: last,
             confidence: share / 100.0,

@@ -5,20 +5,21 @@
 //! Their share is compared with that of the lock's own past drawn to its model's, the less the more locks of the model differ. A lock that is used often has more
 //! occasions for chance, and needs more evidence. A lock's first operations are learned, not judged: what it does from the start is normal for it. Must not know
 //! incidents or stores. Called by the engine.
-use super::Glance;
 use super::lanes::{Suspects, forget, lane};
-use super::report::{self, Seen};
+use super::report::{self, REPEAT_MS, Seen};
+use super::running::{Detect, Glance, Running, Spec, Window};
 use super::trail::Trail;
 use crate::anomaly::Findings;
 use crate::estimate::excess::{ALTERNATIVES, Excess};
-use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::lock::Lock;
-use crate::rules::Rule;
+use crate::fleet::{DeviceIx, Sym};
+use crate::kind::{DetectorKind, Parameter};
+use crate::rule::{MissingParameter, Rule};
+use crate::symptom::Symptom;
+use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use zenei_wire::{Body, EngineTime, OpKind, OpResult};
+use zenei_wire::{Body, EngineTime, EventKind, OpKind, OpResult};
 
-const DAY_MS: i64 = 86_400_000;
 /// Operations that fix how long the motor runs on a lock and way.
 const FIRST: f32 = 8.0;
 /// Weight of a new operation in the mean and the noise of the time on.
@@ -41,28 +42,90 @@ const OWN_WEIGHT: f64 = 200.0;
 const ALIKE: f64 = 50.0;
 /// Imagined operations at the prior share in a model's.
 const MODEL_WEIGHT: f64 = 2_000.0;
-/// An alarm is repeated after so long, while it lasts.
-const REPEAT_MS: i64 = 7 * DAY_MS;
 /// What a lock that is used e times as often needs more of evidence, nat. Where troubles are independent, as many more are found by chance: 1. Where they come
 /// together, on a bad day of door or weather, three of one day come by chance as many times more often cubed: 3. A guess between; measured: in one fleet
 /// of three times the usual use, 15 were found by chance where ten usual ones had 13, that is 2.2.
 const LIMIT_BY_USE: f64 = 2.0;
 
-/// The detector of one rule.
-pub struct Trouble {
-    rule: Rule,
+/// The detector as rules and the engine know it.
+pub const SPEC: Spec = Spec {
+    kind: DetectorKind {
+        word: "operation_trouble",
+        symptom: Symptom::Trouble,
+        looks_at: "how many operations end in a jam, stall or timeout, or take so much longer that a second attempt \
+                   was needed, against the lock's own share and its model's",
+        parameters: &[
+            Parameter {
+                name: "prior_share",
+                unit: "1",
+                range: 1e-6..=0.5,
+                meaning: "the share that is normal before the fleet has taught it",
+            },
+            Parameter {
+                name: "longer",
+                unit: "1",
+                range: 0.01..=10.0,
+                meaning: "how much longer than usual an operation is that needed a second attempt, as a share",
+            },
+            Parameter {
+                name: "longer_idle",
+                unit: "1",
+                range: 0.01..=10.0,
+                meaning: "the same of an operation that took no more current than usual, as a share",
+            },
+            Parameter {
+                name: "sigmas",
+                unit: "sigma",
+                range: 1.0..=100.0,
+                meaning: "how many standard deviations of its noise a departure must have",
+            },
+            Parameter {
+                name: "debounce_minutes",
+                unit: "min",
+                range: 0.0..=1_440.0,
+                meaning: "troubles within so long are one",
+            },
+            Parameter {
+                name: "usual_per_day",
+                unit: "1/d",
+                range: 0.1..=10_000.0,
+                meaning: "operations a day beyond which a lock needs more evidence",
+            },
+            Parameter {
+                name: "limit",
+                unit: "nat",
+                range: 1.0..=100.0,
+                meaning: "how much evidence (the natural logarithm of a likelihood ratio) is a finding",
+            },
+            Parameter {
+                name: "count_min",
+                unit: "1",
+                range: 1.0..=1_000.0,
+                meaning: "how many events a finding has at least",
+            },
+        ],
+    },
+    reset_by: &[EventKind::Installed, EventKind::Moved],
+    every_ms: HOUR_MS,
+    counts_late_errors: false,
+    counts_unreadable: false,
+    make: |spec, rule| Trouble::start(spec, rule, Params::of(rule)),
+};
+
+type Trouble = Running<Params, State>;
+
+struct Params {
     prior_share: f64,
     longer: Longer,
     debounce_ms: i64,
     usual_per_day: f64,
     limit: f64,
     count_min: u32,
-    state: State,
 }
 
 /// What a snapshot keeps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct State {
+struct State {
     lanes: Vec<Lane>,
     models: BTreeMap<Sym, Model>,
     suspects: Suspects,
@@ -183,47 +246,31 @@ impl Way {
     }
 }
 
-impl Trouble {
-    /// The detector of this rule, without history.
-    pub fn new(rule: &Rule) -> Self {
-        Self {
-            rule: rule.clone(),
-            prior_share: rule.parameter("prior_share"),
+impl Params {
+    fn of(rule: &Rule) -> Result<Self, MissingParameter> {
+        Ok(Self {
+            prior_share: rule.parameter("prior_share")?,
             longer: Longer {
-                far: libm::log(1.0 + rule.parameter("longer")) as f32,
-                idle: libm::log(1.0 + rule.parameter("longer_idle")) as f32,
-                sigmas: rule.parameter("sigmas") as f32,
+                far: libm::log(1.0 + rule.parameter("longer")?) as f32,
+                idle: libm::log(1.0 + rule.parameter("longer_idle")?) as f32,
+                sigmas: rule.parameter("sigmas")? as f32,
             },
-            debounce_ms: (rule.parameter("debounce_minutes") * 60_000.0) as i64,
-            usual_per_day: rule.parameter("usual_per_day"),
-            limit: rule.parameter("limit"),
-            count_min: rule.parameter("count_min") as u32,
-            state: State::default(),
-        }
+            debounce_ms: (rule.parameter("debounce_minutes")? * MINUTE_MS as f64) as i64,
+            usual_per_day: rule.parameter("usual_per_day")?,
+            limit: rule.parameter("limit")?,
+            count_min: rule.parameter("count_min")? as u32,
+        })
     }
+}
 
-    /// The rule it runs.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    /// What a snapshot keeps.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Goes on from a snapshot.
-    pub fn restore(&mut self, state: State) {
-        self.state = state;
-    }
-
+impl Detect for Trouble {
     /// Another lock, another door.
-    pub fn reset(&mut self, device: DeviceIx) {
+    fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
 
     /// Takes an operation.
-    pub fn row(&mut self, glance: &Glance<'_>) {
+    fn row(&mut self, glance: &Glance<'_>) {
         let Body::Op(op) = &glance.row.body else { return };
         let way = match op.op {
             OpKind::Lock => 0,
@@ -234,14 +281,14 @@ impl Trouble {
         let troubled = match op.result {
             OpResult::Ok => op.duration_ms.is_some_and(|duration| {
                 let mean_ma = op.mean_ma.map(|mean| f64::from(mean.0));
-                lane.ways[way].add(f64::from(duration), mean_ma, self.longer)
+                lane.ways[way].add(f64::from(duration), mean_ma, self.params.longer)
             }),
             OpResult::Jam | OpResult::Stall | OpResult::Timeout => true,
             // Not the motor's doing: a refused request, a supply that gave way.
             OpResult::Rejected | OpResult::Aborted => return,
         };
         let now_ms = glance.now_ms;
-        let again = lane.last_ms.is_some_and(|last_ms| now_ms - last_ms < self.debounce_ms);
+        let again = lane.last_ms.is_some_and(|last_ms| now_ms - last_ms < self.params.debounce_ms);
         if troubled {
             lane.last_ms = Some(now_ms);
         }
@@ -249,14 +296,14 @@ impl Trouble {
             return;
         }
         let model = self.state.models.entry(glance.lock.labels.model).or_default();
-        let share = model.share(self.prior_share);
+        let share = model.share(self.params.prior_share);
         if lane.operations >= LEARNED {
             let weight = model.own_weight(share);
             let own = (f64::from(lane.troubled) + weight * share) / (f64::from(lane.operations) + weight);
             let normal = own.max(share);
             lane.excess.add(f64::from(u8::from(troubled)), normal, suspected(normal));
         }
-        if lane.excess.evidence() < self.limit {
+        if lane.excess.evidence() < self.params.limit {
             // What is found is not learned as normal; what is only suspected is, or the normal share would fall below the truth.
             if lane.operations == 0.0 {
                 lane.first_ms = now_ms;
@@ -281,28 +328,30 @@ impl Trouble {
                 (lane.days_troubled, lane.day_ms) = (lane.days_troubled + 1, now_ms);
             }
             lane.trail.add(glance.record, now_ms);
-            if lane.excess.evidence() >= self.limit {
+            if lane.excess.evidence() >= self.params.limit {
                 self.state.suspects.add(glance.device);
             }
         }
     }
 
     /// Judges the locks whose last trouble was beyond the limit.
-    pub fn close(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+    fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
+        let Window { now, locks, fleet } = window;
         for device in self.state.suspects.take() {
             let at = device.0 as usize;
             let (lane, lock) = (&mut self.state.lanes[at], &locks[at]);
             let evidence = lane.excess.evidence();
-            let limit = self.limit + LIMIT_BY_USE * libm::log((lane.per_day(now) / self.usual_per_day).max(1.0));
-            let due = lane.alarm_ms.is_none_or(|at_ms| now.ms() - at_ms >= REPEAT_MS);
+            let limit =
+                self.params.limit + LIMIT_BY_USE * libm::log((lane.per_day(now) / self.params.usual_per_day).max(1.0));
+            let due = report::is_due(lane.alarm_ms, now, REPEAT_MS);
             // One bad day may be a parcel in the door; far beyond the limit it is not.
             let lasts = lane.days_troubled >= 2 || evidence >= 2.0 * limit;
-            if evidence < limit || lane.since_troubled < self.count_min || !lasts || !due {
+            if evidence < limit || lane.since_troubled < self.params.count_min || !lasts || !due {
                 continue;
             }
             lane.alarm_ms = Some(now.ms());
             let model = self.state.models.get(&lock.labels.model).copied().unwrap_or_default();
-            let share = model.share(self.prior_share);
+            let share = model.share(self.params.prior_share);
             let operations = f64::from(lane.since_operations.max(1));
             let value = 100.0 * f64::from(lane.since_troubled) / operations;
             let baseline = 100.0 * share;

@@ -30,7 +30,7 @@ struct OneLock {
 /// Of records heard within a minute of the first one the freshest, with the time of the first; for longer, where eight moments would not reach back to what the rule
 /// wants to have observed.
 fn moments(rule: &Rule, told: &[Told]) -> Vec<Told> {
-    let observed_ms = (rule.parameter("observed_minutes") * 60_000.0) as i64;
+    let observed_ms = (rule.parameter("observed_minutes").unwrap() * 60_000.0) as i64;
     let mut moments: Vec<Told> = Vec::new();
     for of in told {
         let seventh_last = moments.len().checked_sub(7).filter(|&at| at > 0).map(|at| moments[at]);
@@ -47,7 +47,7 @@ fn moments(rule: &Rule, told: &[Told]) -> Vec<Told> {
 
 /// The error that the last eight moments agree upon.
 fn error(rule: &Rule, moments: &[Told]) -> Option<i64> {
-    let ms = |name: &str| (rule.parameter(name) * 60_000.0) as i64;
+    let ms = |name: &'static str| (rule.parameter(name).unwrap() * 60_000.0) as i64;
     let last = &moments[moments.len().checked_sub(8)?..];
     let behind = || last.iter().map(|moment| moment.behind_ms);
     let (least, most) = (behind().min()?, behind().max()?);
@@ -79,12 +79,12 @@ fn judge(rule: &Rule, lock: &mut OneLock, now: &Lock, now_ms: i64) -> Option<(i6
     let last = &moments[moments.len() - 8..];
     let observed_ms = last[7].heard_ms - last[0].heard_ms;
     let is_due = lock.alarm_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
-    let is_long = observed_ms as f64 >= rule.parameter("observed_minutes") * 60_000.0;
+    let is_long = observed_ms as f64 >= rule.parameter("observed_minutes").unwrap() * 60_000.0;
     if !is_due || !is_long || now.maintenance {
         return None;
     }
     lock.alarm_ms = Some(now_ms);
-    let numbers = [error_ms.abs() as f64 / 1_000.0, 0.0, rule.parameter("error_minutes") * 60.0];
+    let numbers = [error_ms.abs() as f64 / 1_000.0, 0.0, rule.parameter("error_minutes").unwrap() * 60.0];
     Some((last[0].heard_ms, numbers, last.iter().map(|moment| moment.record).collect()))
 }
 

@@ -44,26 +44,27 @@ struct Slow<'a> {
 impl OneLock {
     fn voltage(&self, rule: &Rule) -> Fallen {
         let readings: Vec<(f64, i64)> = self.readings.iter().map(|reading| (reading.mv, reading.at_ms)).collect();
-        fall_by_list(&readings, rule.parameter("mv_per_day"), 3.5)
+        fall_by_list(&readings, rule.parameter("mv_per_day").unwrap(), 3.5)
     }
 
     /// And how many readings there were.
     fn percent(&self, rule: &Rule) -> (Fallen, usize) {
         let told = self.readings.iter().filter_map(|reading| Some((reading.percent?, reading.at_ms)));
         let readings: Vec<(f64, i64)> = told.collect();
-        (fall_by_list(&readings, rule.parameter("percent_per_day"), 1.0), readings.len())
+        (fall_by_list(&readings, rule.parameter("percent_per_day").unwrap(), 1.0), readings.len())
     }
 
     /// Whether it has fallen far enough beside others that fell by so much.
     fn passes(&self, rule: &Rule, [percent_common, mv_common]: [f64; 2]) -> bool {
-        let (voltage, sigmas) = (self.voltage(rule), rule.parameter("sigmas"));
+        let (voltage, sigmas) = (self.voltage(rule), rule.parameter("sigmas").unwrap());
         let mv = voltage.depth() - mv_common;
         let Some(percent) = self.known_percent(rule) else {
-            let least = rule.parameter("mv_alone").max(sigmas * voltage.noise_of_depth());
+            let least = rule.parameter("mv_alone").unwrap().max(sigmas * voltage.noise_of_depth());
             return self.readings.len() > 10 && mv >= least;
         };
-        percent.depth() - percent_common >= rule.parameter("percent_min").max(sigmas * percent.noise_of_depth())
-            && mv >= rule.parameter("mv_min").max(0.5 * sigmas * voltage.noise_of_depth())
+        percent.depth() - percent_common
+            >= rule.parameter("percent_min").unwrap().max(sigmas * percent.noise_of_depth())
+            && mv >= rule.parameter("mv_min").unwrap().max(0.5 * sigmas * voltage.noise_of_depth())
     }
 
     /// The fall of the percentage, where that is a measure.
@@ -162,8 +163,8 @@ impl Slow<'_> {
             all.filter(|(lock, _)| lock.readings.len() > 10)
         };
         let fall = |lock: &OneLock| {
-            lock.percent(self.rule).0.depth() / self.rule.parameter("percent_min")
-                + lock.voltage(self.rule).depth() / self.rule.parameter("mv_alone")
+            lock.percent(self.rule).0.depth() / self.rule.parameter("percent_min").unwrap()
+                + lock.voltage(self.rule).depth() / self.rule.parameter("mv_alone").unwrap()
         };
         let updated = || known().filter(|(_, now)| now.labels.fw == fw && now.updated_ms.is_some());
         let inside: Vec<f64> = updated().map(|(lock, _)| fall(lock)).collect();
@@ -179,7 +180,7 @@ impl Slow<'_> {
             return;
         }
         self.versions.insert(fw, now_ms);
-        let percent_min = self.rule.parameter("percent_min");
+        let percent_min = self.rule.parameter("percent_min").unwrap();
         let is_affected = |(device, lock): &(&DeviceIx, &OneLock)| {
             let now = &locks[device.0 as usize];
             let depth = lock.percent(self.rule).0.depth();
@@ -209,10 +210,10 @@ impl Slow<'_> {
         let low = lock.low();
         let Some(first) = low.first() else { return };
         let (fallen, least) = match lock.known_percent(self.rule) {
-            Some(percent) => (percent, self.rule.parameter("percent_min")),
-            None => (lock.voltage(self.rule), self.rule.parameter("mv_alone")),
+            Some(percent) => (percent, self.rule.parameter("percent_min").unwrap()),
+            None => (lock.voltage(self.rule), self.rule.parameter("mv_alone").unwrap()),
         };
-        let limit = least.max(self.rule.parameter("sigmas") * fallen.noise_of_depth());
+        let limit = least.max(self.rule.parameter("sigmas").unwrap() * fallen.noise_of_depth());
         let numbers = [fallen.value, fallen.reference, fallen.reference - limit];
         let records: Vec<RecordRef> = low.iter().map(|reading| reading.record).collect();
         self.found.push(Found::of(self.stream, device, now_ms, first.at_ms, numbers, &shown(&records)));

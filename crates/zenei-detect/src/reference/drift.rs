@@ -130,8 +130,8 @@ impl Slow<'_> {
             let lock = &locks[device.0 as usize];
             if !lane.learned {
                 let age_ms = lane.started_ms.map_or(0, |started_ms| now_ms - started_ms) as f64;
-                let enough = lane.squares.len() as f64 >= self.rule.parameter("min_operations");
-                lane.learned = enough && age_ms >= self.rule.parameter("baseline_days") * DAY_MS as f64;
+                let enough = lane.squares.len() as f64 >= self.rule.parameter("min_operations").unwrap();
+                lane.learned = enough && age_ms >= self.rule.parameter("baseline_days").unwrap() * DAY_MS as f64;
             } else if lock.maintenance {
                 lane.today.clear();
             } else if !lane.today.is_empty() {
@@ -139,7 +139,7 @@ impl Slow<'_> {
             }
         }
         let sites = common(&days);
-        let min_level = (1.0 + self.rule.parameter("min_effect")).ln();
+        let min_level = (1.0 + self.rule.parameter("min_effect").unwrap()).ln();
         for (&site, &rise) in sites.iter().filter(|(_, rise)| **rise >= min_level / 2.0) {
             let scope = stream.fleet.word(site).unwrap_or_default().to_owned();
             let reason = DecisionReason::CohortMoved;
@@ -155,8 +155,8 @@ impl Slow<'_> {
     }
 
     fn judge(&mut self, stream: &Stream, device: DeviceIx, residual: f64, now_ms: i64, lock: &Lock) {
-        let (slack, limit) = (self.rule.parameter("slack"), self.rule.parameter("limit"));
-        let min_level = (1.0 + self.rule.parameter("min_effect")).ln();
+        let (slack, limit) = (self.rule.parameter("slack").unwrap(), self.rule.parameter("limit").unwrap());
+        let min_level = (1.0 + self.rule.parameter("min_effect").unwrap()).ln();
         let (Some(lane), Some(model)) = (self.lanes.get_mut(&device), self.models.get_mut(&lock.labels.model)) else {
             return;
         };
@@ -209,7 +209,7 @@ impl Slow<'_> {
 }
 
 fn drift(rule: &Rule, stream: &Stream, voids: EventKind, read: fn(&Operation) -> Option<Reading>) -> Vec<Found> {
-    let prior = [rule.parameter("slope_temperature"), rule.parameter("slope_supply")];
+    let prior = [rule.parameter("slope_temperature").unwrap(), rule.parameter("slope_supply").unwrap()];
     let mut slow = Slow { rule, prior, lanes: BTreeMap::new(), models: BTreeMap::new(), found: Vec::new() };
     for moment in &stream.moments {
         match moment {

@@ -103,7 +103,7 @@ fn mean(values: Option<&Vec<f64>>) -> f64 {
 
 impl Slow<'_> {
     fn heard(&mut self, device: DeviceIx, fw: Sym, now_ms: i64) {
-        let history_days = self.rule.parameter("history_days");
+        let history_days = self.rule.parameter("history_days").unwrap();
         let lock = self.locks.entry(device).or_default();
         if fw == lock.fw {
             return;
@@ -176,8 +176,9 @@ impl Slow<'_> {
     }
 
     fn judge(&mut self, fw: Sym, code: Sym, now_ms: i64) {
-        let limit = (2.0 / self.rule.parameter("false_alarm")).ln();
-        let (min_locks, min_ratio) = (self.rule.parameter("min_locks"), self.rule.parameter("min_ratio"));
+        let limit = (2.0 / self.rule.parameter("false_alarm").unwrap()).ln();
+        let (min_locks, min_ratio) =
+            (self.rule.parameter("min_locks").unwrap(), self.rule.parameter("min_ratio").unwrap());
         let dispersion = self.dispersion(code);
         let Some(case) = self.cases.get_mut(&(fw, code)) else { return };
         let [all, within] = case.evidence();
@@ -259,7 +260,7 @@ impl Slow<'_> {
 
     /// Each settled lock that was heard tells what is usual: for its like, and for itself.
     fn learn(&mut self, now_ms: i64, locks: &[Lock]) {
-        let watch_ms = (self.rule.parameter("watch_days") * DAY_MS as f64) as i64;
+        let watch_ms = (self.rule.parameter("watch_days").unwrap() * DAY_MS as f64) as i64;
         let mut of_day: BTreeMap<Sym, Vec<f64>> = BTreeMap::new();
         for (device, lock) in &mut self.locks {
             let now = &locks[device.0 as usize];

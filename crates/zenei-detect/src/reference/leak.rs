@@ -34,7 +34,7 @@ struct Heap {
 impl Boot {
     fn fallen(&self, rule: &Rule) -> Fallen {
         let readings: Vec<(f64, i64)> = self.heaps.iter().map(|heap| (heap.bytes, heap.at_ms)).collect();
-        fall_by_list(&readings, rule.parameter("share_per_day") * self.first(), 8.0)
+        fall_by_list(&readings, rule.parameter("share_per_day").unwrap() * self.first(), 8.0)
     }
 
     fn first(&self) -> f64 {
@@ -57,7 +57,7 @@ fn heartbeat(rule: &Rule, lock: &mut OneLock, said: &Said) {
         lock.boot = Some(Boot { number, began_ms, heaps: Vec::new() });
     }
     let Some(boot) = &mut lock.boot else { return };
-    if ((said.now_ms - boot.began_ms) as f64) < rule.parameter("settle_hours") * 3_600_000.0 {
+    if ((said.now_ms - boot.began_ms) as f64) < rule.parameter("settle_hours").unwrap() * 3_600_000.0 {
         return;
     }
     let (at_ms, bytes) = (said.now_ms, f64::from(heap.0));
@@ -72,13 +72,13 @@ fn heartbeat(rule: &Rule, lock: &mut OneLock, said: &Said) {
 fn judge(rule: &Rule, lock: &mut OneLock, since_ms: i64, now_ms: i64) -> Option<(i64, [f64; 3], Vec<RecordRef>)> {
     let boot = lock.boot.as_ref()?;
     let (fallen, low) = (boot.fallen(rule), boot.low());
-    let least = rule.parameter("share_min") * boot.first();
-    let limit = least.max(rule.parameter("sigmas") * fallen.noise_of_depth());
+    let least = rule.parameter("share_min").unwrap() * boot.first();
+    let limit = least.max(rule.parameter("sigmas").unwrap() * fallen.noise_of_depth());
     let is_suspect = low.iter().any(|heap| heap.at_ms >= since_ms && heap.depth >= least);
     let is_due = lock.alarms.iter().all(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
     let days = ((now_ms - fallen.since_ms) as f64 / DAY_MS as f64).max(0.1);
-    let per_day = fallen.depth() / days + rule.parameter("share_per_day") * boot.first();
-    let is_soon = fallen.value / per_day <= rule.parameter("horizon_days");
+    let per_day = fallen.depth() / days + rule.parameter("share_per_day").unwrap() * boot.first();
+    let is_soon = fallen.value / per_day <= rule.parameter("horizon_days").unwrap();
     if !is_suspect || !is_due || !is_soon || boot.heaps.len() <= 10 || fallen.depth() < limit {
         return None;
     }

@@ -106,7 +106,7 @@ impl Slow<'_> {
         let reports: f64 = self.hours.get(&key).into_iter().flatten().map(|(_, count)| count).sum();
         let days: f64 = self.models.get(&key.0).map_or(0.0, |model| model.whole.iter().sum());
         let lately = self.lately.get(&key).into_iter().flatten().fold(0.0, |rate, day| rate + 0.3 * (day - rate));
-        let ever = (reports + 1_000.0 * self.rule.parameter("prior_per_day")) / (days + 1_000.0);
+        let ever = (reports + 1_000.0 * self.rule.parameter("prior_per_day").unwrap()) / (days + 1_000.0);
         ever.max(reports / days.max(1.0)).max(lately)
     }
 
@@ -165,7 +165,7 @@ impl Slow<'_> {
 }
 
 fn weigh(rule: &Rule, code: &mut Code, per_day: f64, days: f64, record: RecordRef, now_ms: i64) {
-    let normal = code.normal(per_day, days, rule.parameter("limit"));
+    let normal = code.normal(per_day, days, rule.parameter("limit").unwrap());
     let passed = ((now_ms - code.settled_ms()) as f64 / DAY_MS as f64).max(1.0 / 24.0);
     let step = (1.0, normal * passed, [5.0 * normal, 1.0, 6.0].map(|rate| rate * passed));
     code.weighed.push(Weighed { at_ms: now_ms, record, step, evidence: 0.0 });
@@ -177,13 +177,14 @@ fn weigh(rule: &Rule, code: &mut Code, per_day: f64, days: f64, record: RecordRe
 
 /// Since when, and the finding's numbers.
 fn judge(rule: &Rule, code: &mut Code, per_day: f64, days: f64, now_ms: i64) -> Option<(i64, [f64; 3])> {
-    let (limit, ratio_min) = (rule.parameter("limit"), rule.parameter("ratio_min"));
+    let (limit, ratio_min) = (rule.parameter("limit").unwrap(), rule.parameter("ratio_min").unwrap());
     let departure = code.departure();
     let (count, since_ms) = (departure.len() as f64, departure.first()?.at_ms);
     let is_due = code.alarms.iter().all(|&at_ms| at_ms < since_ms || now_ms - at_ms >= 7 * DAY_MS);
     let normal = code.normal(per_day, days, limit);
     let value = count / ((now_ms - since_ms) as f64 / DAY_MS as f64).max(0.5);
-    if code.evidence() < limit || count < rule.parameter("count_min") || !is_due || value < ratio_min * normal {
+    if code.evidence() < limit || count < rule.parameter("count_min").unwrap() || !is_due || value < ratio_min * normal
+    {
         return None;
     }
     code.alarms.push(now_ms);

@@ -118,7 +118,8 @@ impl Slow<'_> {
     }
 
     fn share(&self) -> f64 {
-        (self.holes.iter().sum::<f64>() + 20_000.0 * self.rule.parameter("prior_share")) / (self.records + 20_000.0)
+        (self.holes.iter().sum::<f64>() + 20_000.0 * self.rule.parameter("prior_share").unwrap())
+            / (self.records + 20_000.0)
     }
 
     fn close(&mut self, stream: &Stream, now_ms: i64, locks: &[Lock]) {
@@ -159,7 +160,7 @@ impl Slow<'_> {
     }
 
     fn judge(&mut self, stream: &Stream, device: DeviceIx, baseline: f64, now_ms: i64) {
-        let limit = self.rule.parameter("limit");
+        let limit = self.rule.parameter("limit").unwrap();
         let Some(lock) = self.locks.get_mut(&device) else { return };
         let (is_new, departure) = lock.departure();
         let holes: Vec<RecordRef> = departure.iter().flat_map(|weighed| weighed.holes.iter().copied()).collect();
@@ -168,7 +169,7 @@ impl Slow<'_> {
         let records = departure.iter().map(|weighed| weighed.records).sum::<f64>() - before;
         let since_ms = departure[0].at_ms;
         let is_due = lock.alarms.iter().all(|&at_ms| (is_new && at_ms < since_ms) || now_ms - at_ms >= 7 * DAY_MS);
-        if lock.evidence() < limit || (holes.len() as f64) < self.rule.parameter("count_min") || !is_due {
+        if lock.evidence() < limit || (holes.len() as f64) < self.rule.parameter("count_min").unwrap() || !is_due {
             return;
         }
         let value = 100.0 * holes.len() as f64 / records;
@@ -180,7 +181,7 @@ impl Slow<'_> {
 
 /// Weighs what came since the last time; gives the holes that the fleet learns of.
 fn weigh(rule: &Rule, lock: &mut OneLock, share: f64, now_ms: i64) -> f64 {
-    let limit = rule.parameter("limit");
+    let limit = rule.parameter("limit").unwrap();
     let holes: Vec<RecordRef> = lock.waits.drain(..).map(|hole| hole.record).collect();
     let records = (lock.rows.len() - lock.weighed.last().map_or(0, |last| last.rows)) as f64;
     let (own_holes, own_records) = lock.learned();

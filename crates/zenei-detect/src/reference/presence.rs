@@ -83,19 +83,19 @@ impl Slow<'_> {
         let years = self.lock_hours / 8_766.0 + 20.0;
         let lengths = [12, 24, 48, 96, 192, 384].map(|hours| hours * HOUR_MS);
         let rate = |length: i64| self.ended.iter().filter(|&&ended| ended > length).count() as f64 / years;
-        let allowed = self.rule.parameter("ended_per_year");
+        let allowed = self.rule.parameter("ended_per_year").unwrap();
         lengths.into_iter().find(|&length| rate(length) <= allowed).unwrap_or(lengths[5])
     }
 
     fn close(&mut self, now_ms: i64, locks: &[Lock]) {
         self.lock_hours += self.locks.len() as f64;
         self.close_gateways(now_ms, locks);
-        let silent_ms = (self.rule.parameter("silent_hours") * HOUR_MS as f64) as i64;
+        let silent_ms = (self.rule.parameter("silent_hours").unwrap() * HOUR_MS as f64) as i64;
         let least_ms = silent_ms.max(self.usual_of_fleet_ms());
         for (&device, heard) in &mut self.locks {
             let lock = &locks[device.0 as usize];
             let usual_ms = heard.usual_ms();
-            let limit_ms = least_ms.max((self.rule.parameter("multiple") * usual_ms) as i64);
+            let limit_ms = least_ms.max((self.rule.parameter("multiple").unwrap() * usual_ms) as i64);
             let is_due = heard.alarm_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
             let is_silent = heard.is_known() && now_ms - heard.latest_ms() >= limit_ms && !lock.maintenance;
             if !is_silent || !is_due {
@@ -119,7 +119,7 @@ impl Slow<'_> {
 
     fn close_gateways(&mut self, now_ms: i64, locks: &[Lock]) {
         let all: BTreeSet<Sym> = locks.iter().map(|lock| lock.labels.gw).chain(self.gateways.keys().copied()).collect();
-        let share_min = self.rule.parameter("gateway_share");
+        let share_min = self.rule.parameter("gateway_share").unwrap();
         for gw in all {
             let of_it = self.locks.iter().filter(|(device, heard)| {
                 let lock = &locks[device.0 as usize];
@@ -142,7 +142,7 @@ impl Slow<'_> {
             self.gateways.retain(|&other, (_, last_ms)| other != gw || now_ms - *last_ms < 2 * DAY_MS);
             let told_ms = self.gateways.get(&gw).and_then(|&(told_ms, _)| told_ms);
             let is_due = told_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
-            if (late as f64) < self.rule.parameter("gateway_locks") || share < share_min || !is_due {
+            if (late as f64) < self.rule.parameter("gateway_locks").unwrap() || share < share_min || !is_due {
                 continue;
             }
             self.gateways.insert(gw, (Some(now_ms), now_ms));

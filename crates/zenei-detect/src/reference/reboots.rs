@@ -74,7 +74,7 @@ impl Slow<'_> {
     fn per_day(&self, model: Sym) -> f64 {
         let spans = || self.models.get(&model).into_iter().flatten();
         let (restarts, days) = (spans().map(|span| span.0).sum::<f64>(), spans().map(|span| span.1).sum::<f64>());
-        (restarts + 500.0 * self.rule.parameter("prior_per_day")) / (days + 500.0)
+        (restarts + 500.0 * self.rule.parameter("prior_per_day").unwrap()) / (days + 500.0)
     }
 
     fn heartbeat(&mut self, said: &Said) {
@@ -97,7 +97,7 @@ impl Slow<'_> {
         let restarts = f64::from((boot - before).min(3));
         let days = (now_ms - settled_ms) as f64 / DAY_MS as f64;
         lock.watched(now_ms, now_ms, Some((restarts, said.record)), days.max(1e-6 / per_day), per_day);
-        if lock.evidence() < self.rule.parameter("limit") {
+        if lock.evidence() < self.rule.parameter("limit").unwrap() {
             self.models.entry(model).or_default().push((restarts, days));
         }
     }
@@ -117,7 +117,7 @@ impl Slow<'_> {
     }
 
     fn close(&mut self, stream: &Stream, now_ms: i64, locks: &[Lock]) {
-        let limit = self.rule.parameter("limit");
+        let limit = self.rule.parameter("limit").unwrap();
         let rates: BTreeMap<Sym, f64> =
             locks.iter().map(|lock| (lock.labels.model, self.per_day(lock.labels.model))).collect();
         for (&device, lock) in &mut self.locks {
@@ -125,7 +125,8 @@ impl Slow<'_> {
             let restarts: f64 = departure.iter().map(|restart| restart.1).sum();
             let restarted = departure.last().is_some_and(|restart| restart.0 >= self.hour_ms);
             let is_due = lock.last_alarm().is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
-            if !restarted || !is_due || lock.evidence() < limit || restarts < self.rule.parameter("count_min") {
+            if !restarted || !is_due || lock.evidence() < limit || restarts < self.rule.parameter("count_min").unwrap()
+            {
                 continue;
             }
             lock.alarms.push(now_ms);

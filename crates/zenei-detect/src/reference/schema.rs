@@ -81,15 +81,16 @@ impl OneLock {
 
     /// Since when, the numbers and the records.
     fn judge(&mut self, rule: &Rule, lock: &Lock, now_ms: i64) -> Option<(i64, [f64; 3], Vec<RecordRef>)> {
-        let missing_min = rule.parameter("missing_min").floor();
+        let missing_min = rule.parameter("missing_min").unwrap().floor();
         let lacks = (0..6).map(|field| missing(&self.beats, field) as f64).find(|missing| *missing >= missing_min);
         let usual_ms = self.usual_ms();
-        let limit_ms =
-            (rule.parameter("overdue_hours") * HOUR_MS as f64).max((rule.parameter("multiple") * usual_ms).floor());
+        let limit_ms = (rule.parameter("overdue_hours").unwrap() * HOUR_MS as f64)
+            .max((rule.parameter("multiple").unwrap() * usual_ms).floor());
         let beat_ms = self.beats.last().map_or(0, |beat| beat.at_ms);
         let silent_ms = (self.spoke_ms - beat_ms) as f64;
         let others = self.others.len() as f64;
-        let speaks = others >= rule.parameter("others_min") || self.refused >= rule.parameter("refused_min");
+        let speaks =
+            others >= rule.parameter("others_min").unwrap() || self.refused >= rule.parameter("refused_min").unwrap();
         let is_overdue = self.beats.len() >= 12 && silent_ms >= limit_ms && speaks;
         if lacks.is_none() && !is_overdue {
             self.alarm_ms = None;

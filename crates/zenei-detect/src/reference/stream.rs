@@ -4,9 +4,10 @@ use super::locks::{Plan, stream};
 use crate::anomaly::Findings;
 use crate::anomaly::{Anomaly, Decision, DecisionReason, Evidence};
 use crate::batch::Row;
-use crate::detect::{Detector, Glance};
+use crate::detect::running::{Glance, Window};
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::{Lock, Operation, RecordRef};
+use crate::rules::catalogue;
 use crate::rules::{Rule, Rules};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
@@ -174,7 +175,8 @@ fn in_order(mut found: Vec<Found>) -> Vec<Found> {
 }
 
 fn fast(rule: &Rule, stream: &Stream) -> Vec<Found> {
-    let (mut detector, mut findings) = (Detector::new(rule), Findings::default());
+    let new = || catalogue::find(rule.detector.word).unwrap().start(rule).unwrap();
+    let (mut detector, mut findings) = (new(), Findings::default());
     for (at, moment) in stream.moments.iter().enumerate() {
         match moment {
             Moment::Said(said) => detector.row(&Glance {
@@ -187,14 +189,17 @@ fn fast(rule: &Rule, stream: &Stream) -> Vec<Found> {
                 record: said.record,
                 now_ms: said.now_ms,
             }),
-            Moment::Happened(event, device) => detector.event(*event, *device),
+            Moment::Happened(event, device) => detector.happened(*event, *device),
             Moment::LateError(device, code, record, now_ms) => detector.late_error(*device, *code, *record, *now_ms),
             Moment::Refused(device, now) => detector.unreadable(*device, *now),
-            Moment::Close(now, locks) => detector.close(*now, locks, &stream.fleet, &mut findings),
+            Moment::Close(now, locks) => {
+                let window = Window { now: *now, locks, fleet: &stream.fleet };
+                detector.end_hour(window, &mut findings);
+            }
         }
         if at % RESTARTED_EVERY == 0 {
             let bytes = detector.state().unwrap();
-            detector = Detector::new(rule);
+            detector = new();
             detector.restore(&bytes).unwrap();
         }
     }

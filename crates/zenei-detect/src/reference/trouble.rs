@@ -48,8 +48,8 @@ struct Slow<'a> {
 
 /// Whether the last of these is beyond what the lock needs.
 fn is_longer(rule: &Rule, runs: &[Run]) -> bool {
-    let beyond = |name: &str| (1.0 + rule.parameter(name)).ln();
-    let (far, idle, sigmas) = (beyond("longer"), beyond("longer_idle"), rule.parameter("sigmas"));
+    let beyond = |name: &'static str| (1.0 + rule.parameter(name).unwrap()).ln();
+    let (far, idle, sigmas) = (beyond("longer"), beyond("longer_idle"), rule.parameter("sigmas").unwrap());
     let (mut mean_ms, mut mean_ma, mut noise, mut is_beyond) = (0.0, None, 0.05_f64, false);
     for (before, &(ms, ma)) in runs.iter().enumerate() {
         if before < 8 {
@@ -92,7 +92,11 @@ impl OneLock {
 
 impl Slow<'_> {
     fn share_of_model(&self, model: Sym) -> f64 {
-        share(self.models.get(&model).into_iter().flatten().copied(), self.rule.parameter("prior_share"), 2_000.0)
+        share(
+            self.models.get(&model).into_iter().flatten().copied(),
+            self.rule.parameter("prior_share").unwrap(),
+            2_000.0,
+        )
     }
 
     /// How many operations at the model's share a lock's own are worth: of a beta distribution, by the mean and variance of the locks' first shares and of 50 imagined
@@ -125,7 +129,7 @@ impl Slow<'_> {
             OpResult::Jam | OpResult::Stall | OpResult::Timeout => true,
             OpResult::Rejected | OpResult::Aborted => return,
         };
-        let debounce_ms = (self.rule.parameter("debounce_minutes") * 60_000.0) as i64;
+        let debounce_ms = (self.rule.parameter("debounce_minutes").unwrap() * 60_000.0) as i64;
         let again = lock.troubles_ms.last().is_some_and(|last_ms| said.now_ms - last_ms < debounce_ms);
         if troubled {
             lock.troubles_ms.push(said.now_ms);
@@ -145,7 +149,7 @@ impl Slow<'_> {
             self.models.entry(said.lock.labels.model).or_default().push(troubled);
             return;
         }
-        let limit = self.rule.parameter("limit");
+        let limit = self.rule.parameter("limit").unwrap();
         let weight = self.own_weight(said.lock.labels.model, of_model);
         let lock = self.locks.entry(said.device).or_default();
         let judged = lock.weighed.iter().filter(|weighed| weighed.evidence < limit).map(|weighed| weighed.troubled);
@@ -160,7 +164,7 @@ impl Slow<'_> {
     }
 
     fn close(&mut self, stream: &Stream, now_ms: i64, locks: &[Lock]) {
-        let limit = self.rule.parameter("limit");
+        let limit = self.rule.parameter("limit").unwrap();
         for (&device, lock) in &self.locks {
             let of_hour = lock.weighed.iter().filter(|weighed| weighed.at_ms >= self.hour_ms);
             let is_suspect = of_hour.clone().any(|weighed| weighed.troubled && weighed.evidence >= limit);
@@ -170,13 +174,13 @@ impl Slow<'_> {
             let departure = lock.departure();
             let counted = lock.first.len() + lock.weighed.iter().filter(|weighed| weighed.evidence < limit).count();
             let per_day = counted as f64 * DAY_MS as f64 / ((now_ms - lock.first_ms) as f64).max(DAY_MS as f64);
-            let limit = limit + 2.0 * (per_day / self.rule.parameter("usual_per_day")).max(1.0).ln();
+            let limit = limit + 2.0 * (per_day / self.rule.parameter("usual_per_day").unwrap()).max(1.0).ln();
             let troubled: Vec<&Weighed> = departure.iter().filter(|weighed| weighed.troubled).collect();
             let (Some(first), Some(last)) = (troubled.first(), troubled.last()) else { continue };
             let lasts = last.at_ms - first.at_ms >= DAY_MS / 2 || lock.evidence() >= 2.0 * limit;
             let is_due = lock.alarms.iter().all(|&at_ms| at_ms < departure[0].at_ms || now_ms - at_ms >= 7 * DAY_MS);
             if lock.evidence() < limit
-                || (troubled.len() as f64) < self.rule.parameter("count_min")
+                || (troubled.len() as f64) < self.rule.parameter("count_min").unwrap()
                 || !lasts
                 || !is_due
             {

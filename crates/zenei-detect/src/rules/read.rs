@@ -1,8 +1,10 @@
 //! What a rule file may say, and everything that is wrong with one: file, line, key, what was found and what is allowed.
 //! Knows no detector's inside. Called by [`super::Rules`].
+use super::catalogue;
 use super::{BUDGET_PER_DEVICE_YEAR, Canary, Origin, Rule, RuleError, RuleState};
 use crate::anomaly::{Component, Domain, Urgency};
-use crate::detect::{DetectorKind, ParameterSpec};
+use crate::detect::running::Spec;
+use crate::kind::{DetectorKind, Parameter};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -131,27 +133,28 @@ impl Place<'_> {
         let components = Component::ALL.iter().map(|word| word.as_str());
         let urgencies = Urgency::ALL.iter().map(|word| word.as_str());
         let states = RuleState::ALL.into_iter().map(RuleState::as_str);
-        let detectors = DetectorKind::ALL.into_iter().map(DetectorKind::as_str);
+        let detectors = catalogue::ALL.iter().map(|spec| spec.kind.word);
         let domain = self.word("domain", &parsed.domain, Domain::parse, domains);
         let component = self.word("component", &parsed.component, Component::parse, components);
         let urgency = self.word("urgency", &parsed.urgency, Urgency::parse, urgencies);
         let state = self.word("state", &parsed.state, RuleState::parse, states);
-        let detector = self.word("detector", &parsed.detector, DetectorKind::parse, detectors);
+        let detector = self.word("detector", &parsed.detector, catalogue::find, detectors);
         let title = self.text("title", &parsed.title);
         let owner = self.text("owner", &parsed.owner);
         let runbook = self.text("runbook", &parsed.runbook);
         let canary = self.canary(state, &parsed.state.span(), parsed.canary.as_ref());
         let budget_per_device_year = self.budget(parsed.budget.as_ref());
-        let (parameters, sources) = self.parameters(detector?, &parsed.parameter, &parsed.detector.span());
+        let (parameters, sources) = self.parameters(&detector?.kind, &parsed.parameter, &parsed.detector.span());
         let origin = Origin { file: self.file.to_owned(), state_line: self.line(&parsed.state.span()) };
-        Some(Rule {
+        let detector_span = parsed.detector.span();
+        let rule = Rule {
             id: parsed.id.into_inner(),
             version: parsed.version.into_inner(),
             domain: domain?,
             component: component?,
             urgency: urgency?,
             state: state?,
-            detector: detector?,
+            detector: &detector?.kind,
             title,
             owner,
             runbook,
@@ -160,7 +163,17 @@ impl Place<'_> {
             canary,
             budget_per_device_year,
             origin,
-        })
+        };
+        self.starts(detector?, &rule, &detector_span);
+        Some(rule)
+    }
+
+    /// Makes sure that the detector finds each parameter that it reads; what the rule lacks by the detector's own list was reported before.
+    fn starts(&mut self, detector: &'static Spec, rule: &Rule, detector_span: &Range<usize>) {
+        let Err(missing) = detector.start(rule) else { return };
+        if detector.kind.parameters.iter().all(|parameter| parameter.name != missing.name) {
+            self.tell(detector_span, &format!("parameter.{}", missing.name), missing.to_string());
+        }
     }
 
     /// A canary says where, and nothing else does.
@@ -205,17 +218,17 @@ impl Place<'_> {
 
     fn parameters(
         &mut self,
-        detector: DetectorKind,
+        detector: &DetectorKind,
         found: &BTreeMap<Spanned<String>, Spanned<ParameterFile>>,
         rule_span: &Range<usize>,
     ) -> (BTreeMap<String, f64>, BTreeMap<String, String>) {
-        let wanted = detector.parameters();
+        let wanted = detector.parameters;
         let names = wanted.iter().map(|parameter| parameter.name).collect::<Vec<_>>().join(", ");
         let (mut parameters, mut sources) = (BTreeMap::new(), BTreeMap::new());
         for (name, parameter) in found {
             let key = format!("parameter.{}", name.get_ref());
             let Some(spec) = wanted.iter().find(|spec| spec.name == name.get_ref()) else {
-                let problem = format!("the detector {} has no such parameter; it has {names}", detector.as_str());
+                let problem = format!("the detector {} has no such parameter; it has {names}", detector.word);
                 self.tell(&name.span(), &key, problem);
                 continue;
             };
@@ -224,27 +237,21 @@ impl Place<'_> {
             sources.insert(name.get_ref().clone(), source);
         }
         for missing in wanted.iter().filter(|spec| !parameters.contains_key(spec.name)) {
-            let problem = format!("is missing; the detector {} needs {names}", detector.as_str());
+            let problem = format!("is missing; the detector {} needs {names}", detector.word);
             self.tell(rule_span, &format!("parameter.{}", missing.name), problem);
         }
         (parameters, sources)
     }
 
     /// A parameter's number and source. One that lacks a part, or has a wrong one, is told, and gives what it has.
-    fn parameter(
-        &mut self,
-        key: &str,
-        span: &Range<usize>,
-        found: &ParameterFile,
-        spec: &ParameterSpec,
-    ) -> (f64, String) {
+    fn parameter(&mut self, key: &str, span: &Range<usize>, found: &ParameterFile, spec: &Parameter) -> (f64, String) {
         let value = match &found.value {
-            Some(value) => self.number(&format!("{key}.value"), value, (spec.min, spec.max)),
+            Some(value) => self.number(&format!("{key}.value"), value, (*spec.range.start(), *spec.range.end())),
             None => {
                 self.tell(
                     span,
                     &format!("{key}.value"),
-                    format!("is missing; allowed is {} to {}", spec.min, spec.max),
+                    format!("is missing; allowed is {} to {}", spec.range.start(), spec.range.end()),
                 );
                 f64::NAN
             }

@@ -62,6 +62,6 @@ fn to_json(rule: &Rule) -> serde_json::Value {
     json!({
         "rule": rule.id, "rule_version": rule.version, "title": rule.title, "state": rule.state.as_str(),
         "domain": rule.domain, "component": rule.component, "urgency": rule.urgency, "owner": rule.owner,
-        "runbook": rule.runbook, "detector": rule.detector.as_str(), "parameters": rule.parameters,
+        "runbook": rule.runbook, "detector": rule.detector.word, "parameters": rule.parameters,
     })
 }

@@ -7,7 +7,7 @@ use crate::exit::Failure;
 use crate::output::{Output, table};
 use serde_json::{Map, Value, json};
 use zenei_detect::rules::card::Card;
-use zenei_detect::rules::{Canary, shipped, words};
+use zenei_detect::rules::{Canary, shipped};
 use zenei_detect::{Rule, Rules};
 
 /// Runs `rules explain`.
@@ -51,22 +51,22 @@ fn find_embedded(rule: &Rule) -> Result<Option<Card>, Failure> {
 
 fn tell(rule: &Rule, card: Option<&Card>, out: &mut Output<'_>) -> Result<(), Failure> {
     out.line(format!("{} version {}: {}", rule.id, rule.version, rule.title))?;
-    out.line(format!("  looks at   {}", words::looks_at(rule.detector)))?;
+    out.line(format!("  looks at   {}", rule.detector.looks_at))?;
     out.line(format!("  says       {}, {}, urgency {}", rule.domain, rule.component, rule.urgency))?;
     out.line(format!("  state      {}", state(rule)))?;
     out.line(format!("  owner      {}", rule.owner))?;
     out.line(format!("  runbook    {}", rule.runbook))?;
-    out.line(format!("  detector   {}, with", rule.detector.as_str()))?;
-    let row = |spec: &zenei_detect::detect::ParameterSpec| {
+    out.line(format!("  detector   {}, with", rule.detector.word))?;
+    let row = |spec: &zenei_detect::Parameter| {
         let source = rule.sources.get(spec.name).cloned().unwrap_or_default();
         vec![
             format!("    {}", spec.name),
-            rule.parameter(spec.name).to_string(),
+            rule.parameters.get(spec.name).map(f64::to_string).unwrap_or_default(),
             spec.unit.to_owned(),
-            format!("{}; source: {source}", words::meaning(rule.detector, spec.name)),
+            format!("{}; source: {source}", spec.meaning),
         ]
     };
-    let rows: Vec<Vec<String>> = rule.detector.parameters().iter().map(row).collect();
+    let rows: Vec<Vec<String>> = rule.detector.parameters.iter().map(row).collect();
     table(&["    parameter", "value", "unit", "meaning"], &rows).iter().try_for_each(|line| out.line(line))?;
     match card {
         Some(card) => tell_card(rule, card, out),
@@ -113,18 +113,18 @@ fn tell_card(rule: &Rule, card: &Card, out: &mut Output<'_>) -> Result<(), Failu
 }
 
 fn json(rule: &Rule, card: Option<&Card>) -> Value {
-    let parameter = |spec: &zenei_detect::detect::ParameterSpec| {
+    let parameter = |spec: &zenei_detect::Parameter| {
         let of = json!({
-            "value": rule.parameter(spec.name), "unit": spec.unit, "min": spec.min, "max": spec.max,
-            "meaning": words::meaning(rule.detector, spec.name), "source": rule.sources.get(spec.name),
+            "value": rule.parameters.get(spec.name), "unit": spec.unit, "min": spec.range.start(), "max": spec.range.end(),
+            "meaning": spec.meaning, "source": rule.sources.get(spec.name),
         });
         (spec.name.to_owned(), of)
     };
     let mut whole = to_json(rule);
     let more = json!({
-        "version": 1, "looks_at": words::looks_at(rule.detector), "digest": rule.digest(),
+        "version": 1, "looks_at": rule.detector.looks_at, "digest": rule.digest(),
         "budget_per_device_year": rule.budget_per_device_year, "canary": rule.canary.as_ref().map(canary),
-        "parameters": rule.detector.parameters().iter().map(parameter).collect::<Map<_, _>>(),
+        "parameters": rule.detector.parameters.iter().map(parameter).collect::<Map<_, _>>(),
         "card": card.map(|card| card_json(rule, card)),
     });
     if let (Value::Object(whole), Value::Object(more)) = (&mut whole, more) {

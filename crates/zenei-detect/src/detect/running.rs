@@ -1,0 +1,182 @@
+//! What makes a detector: what it says of itself ([`Spec`]), what it does with what it is shown ([`Detect`]), and what all of them have in common
+//! ([`Running`]: rule, parameters, state). Knows no detector. Detectors are written against it; the engine drives them through [`Detector`].
+use crate::anomaly::{Component, Findings};
+use crate::batch::Row;
+use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::kind::DetectorKind;
+use crate::lock::{Lock, Operation, RecordRef};
+use crate::rule::{MissingParameter, Rule};
+use crate::symptom::Symptom;
+use crate::time::DAY_MS;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zenei_wire::{EngineTime, EventKind};
+
+/// What a detector says of itself.
+pub struct Spec {
+    /// What rules know of it.
+    pub kind: DetectorKind,
+    /// Which events make void what it learned of a lock (telemetry contract).
+    pub reset_by: &'static [EventKind],
+    /// How often it judges, ms: a number of whole hours by which a day can be divided.
+    pub every_ms: i64,
+    /// Whether error reports that come late count.
+    pub counts_late_errors: bool,
+    /// Whether records that can't be read count.
+    pub counts_unreadable: bool,
+    /// Starts it; see [`Spec::start`].
+    pub(crate) make: fn(&'static Spec, &Rule) -> Started,
+}
+
+impl Spec {
+    /// The detector of a rule, without history.
+    ///
+    /// # Errors
+    /// The rule lacks a parameter that the detector reads.
+    pub fn start(&'static self, rule: &Rule) -> Started {
+        (self.make)(self, rule)
+    }
+}
+
+/// A detector that has started, or the parameter that it lacks.
+pub type Started = Result<Box<dyn Detector>, MissingParameter>;
+
+/// One record as the detectors see it, with what is known of its lock by now.
+pub struct Glance<'a> {
+    /// The lock.
+    pub device: DeviceIx,
+    /// What is known of it, this record included.
+    pub lock: &'a Lock,
+    /// The record.
+    pub row: &'a Row,
+    /// The completed motor operation, where the record is one and its conditions are known.
+    pub operation: Option<&'a Operation>,
+    /// The error code, where the record reports one.
+    pub code: Sym,
+    /// How many records before it are missing.
+    pub missing: u32,
+    /// Its reference.
+    pub record: RecordRef,
+    /// The engine's time, ms.
+    pub now_ms: i64,
+}
+
+/// The fleet at the end of a window.
+#[derive(Clone, Copy)]
+pub struct Window<'a> {
+    /// The end of the window.
+    pub now: EngineTime,
+    /// All locks, by number.
+    pub locks: &'a [Lock],
+    /// Their names.
+    pub fleet: &'a Fleet,
+}
+
+/// What a detector does with what it is shown. What it does not do it leaves out.
+pub trait Detect {
+    /// Takes a record that is not late.
+    fn row(&mut self, glance: &Glance<'_>);
+
+    /// Takes an error report that came late; a detector counts it where only the number counts.
+    fn late_error(&mut self, _device: DeviceIx, _code: Sym, _record: RecordRef, _now_ms: i64) {}
+
+    /// Takes note of a record of this lock that can't be read: it is there, and nothing was lost.
+    fn unreadable(&mut self, _device: DeviceIx, _now: EngineTime) {}
+
+    /// Forgets what it learned of a lock.
+    fn reset(&mut self, device: DeviceIx);
+
+    /// Judges the window that ends.
+    fn close(&mut self, _moment: Window<'_>, _findings: &mut Findings) {}
+
+    /// Ends a day, after the day's last window.
+    fn close_day(&mut self, _moment: Window<'_>) {}
+
+    /// What a finding about this part is a symptom of, where it is not [`DetectorKind::symptom`]: an error code may name a part.
+    fn symptom_of(&self, _component: Component) -> Option<Symptom> {
+        None
+    }
+}
+
+/// A detector with its rule, its parameters and its state.
+pub struct Running<P, S> {
+    spec: &'static Spec,
+    pub(crate) rule: Rule,
+    pub(crate) params: P,
+    pub(crate) state: S,
+}
+
+impl<P, S> Running<P, S>
+where
+    P: Send + Sync + 'static,
+    S: Default + Serialize + DeserializeOwned + Send + Sync + 'static,
+    Self: Detect,
+{
+    /// The detector of a rule, without history.
+    pub(crate) fn start(spec: &'static Spec, rule: &Rule, params: Result<P, MissingParameter>) -> Started {
+        Ok(Box::new(Self { spec, rule: rule.clone(), params: params?, state: S::default() }))
+    }
+}
+
+/// A detector as the engine drives it.
+pub trait Detector: Detect + Send + Sync {
+    /// What it says of itself.
+    fn spec(&self) -> &'static Spec;
+
+    /// The rule that it runs.
+    fn rule(&self) -> &Rule;
+
+    /// Its state as bytes; equal states give equal bytes.
+    ///
+    /// # Errors
+    /// None that is known: a state is plain numbers and texts.
+    fn state(&self) -> Result<Vec<u8>, postcard::Error>;
+
+    /// Goes on from a state of the same rule.
+    ///
+    /// # Errors
+    /// Bytes that are no state of this detector.
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), postcard::Error>;
+
+    /// What happened to a lock makes void what was learned of it, where the detector says so.
+    fn happened(&mut self, event: EventKind, device: DeviceIx) {
+        if self.spec().reset_by.contains(&event) {
+            self.reset(device);
+        }
+    }
+
+    /// Ends an hour, and a day where it is one.
+    fn end_hour(&mut self, window: Window<'_>, findings: &mut Findings) {
+        let ends = |every_ms: i64| window.now.ms().rem_euclid(every_ms) == 0;
+        if ends(self.spec().every_ms) {
+            self.close(window, findings);
+        }
+        if ends(DAY_MS) {
+            self.close_day(window);
+        }
+    }
+}
+
+impl<P, S> Detector for Running<P, S>
+where
+    P: Send + Sync,
+    S: Serialize + DeserializeOwned + Send + Sync,
+    Self: Detect,
+{
+    fn spec(&self) -> &'static Spec {
+        self.spec
+    }
+
+    fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    fn state(&self) -> Result<Vec<u8>, postcard::Error> {
+        postcard::to_stdvec(&self.state)
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), postcard::Error> {
+        self.state = postcard::from_bytes(bytes)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! What a rule has to know of its detector: the detector's word, what it looks at, and which parameters it takes.
+//! Knows no detector. Detectors describe themselves in these words; rule files are checked against them.
+use crate::symptom::Symptom;
+use std::ops::RangeInclusive;
+
+/// A number that a rule gives its detector.
+#[derive(Debug)]
+pub struct Parameter {
+    /// Its name in a rule file.
+    pub name: &'static str,
+    /// Its unit; `1` for a pure number.
+    pub unit: &'static str,
+    /// The values that a rule may give, in `unit`.
+    pub range: RangeInclusive<f64>,
+    /// What it means, in words for people.
+    pub meaning: &'static str,
+}
+
+/// A detector as rules see it.
+#[derive(Debug)]
+pub struct DetectorKind {
+    /// The word in a rule file.
+    pub word: &'static str,
+    /// What its findings are a symptom of.
+    pub symptom: Symptom,
+    /// What it looks at, and when it reports, in words for people.
+    pub looks_at: &'static str,
+    /// The parameters that a rule gives, each of them once.
+    pub parameters: &'static [Parameter],
+}
+
+impl PartialEq for DetectorKind {
+    /// Two kinds are one where their words are.
+    fn eq(&self, other: &Self) -> bool {
+        self.word == other.word
+    }
+}

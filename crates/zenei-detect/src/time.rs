@@ -1,0 +1,8 @@
+//! Lengths of time in milliseconds, which all windows and limits of this crate are made of. Knows nothing else.
+
+/// A minute, ms.
+pub const MINUTE_MS: i64 = 60_000;
+/// An hour, ms.
+pub const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// A day, ms.
+pub const DAY_MS: i64 = 24 * HOUR_MS;
