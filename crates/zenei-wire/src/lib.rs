@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod bthome;
+pub mod calendar;
 pub mod cbor;
 mod decode;
 pub mod digest;
