@@ -1,32 +1,7 @@
 //! An anomaly: what departed from what, by which rule, with the records behind it; and a decision not to open.
 //! Field names are those of the interface contract. Called by the engine (which makes them), by incidents, stores and `replay`.
-use serde::{Deserialize, Serialize};
-use zenei_wire::{EngineTime, Id};
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $name { $(#[doc = concat!("`", $text, "`")] #[serde(rename = $text)] $variant),+ }
-        impl $name {
-            /// Every value.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-            /// The contract's word.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
-            }
-            /// The value of this word.
-            pub fn parse(text: &str) -> Option<Self> {
-                match text { $($text => Some(Self::$variant),)+ _ => None }
-            }
-        }
-        impl core::fmt::Display for $name {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
+use serde::{Deserialize, Serialize, Serializer};
+use zenei_wire::{EngineTime, Id, words};
 
 words!(
     /// Where the cause lies.

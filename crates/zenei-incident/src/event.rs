@@ -1,6 +1,7 @@
-//! The events of an incident's life: the only truth about it. Kinds that this program does not know are kept as they are.
-//! Knows nothing of how events are kept or of what follows from them ([`crate::incident`] folds them). Called by the casebook, which makes
-//! them, and by the desk, which stores [`Event::kind_word`] and [`Event::body`] and reads them back with [`Event::read`].
+//! The events of an incident's life: the only truth about it. Kinds that this program does not know are kept as they
+//! are. Knows nothing of how events are kept or of what follows from them ([`crate::incident`] folds them). Called by
+//! the casebook, which makes them, and by the desk, which stores [`Event::kind_word`] and [`Event::body`] and reads
+//! them back with [`Event::read`].
 use serde::{Deserialize, Serialize};
 use zenei_detect::{Anomaly, Component, Domain, Urgency};
 use zenei_wire::{EngineTime, Id};
@@ -18,20 +19,20 @@ pub struct Event {
     pub what: What,
 }
 
-/// How far the work on an incident is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Found; nobody has looked yet.
-    Detected,
-    /// Somebody looks for the cause.
-    Investigating,
-    /// The cause is known, the fix is under way.
-    Fixing,
-    /// Fixed for now. Takes no new evidence.
-    Resolved,
-    /// Complete (完了). Takes no new evidence.
-    Close,
+zenei_wire::words! {
+    /// How far the work on an incident is. Ordered as the work goes.
+    Status {
+        /// Found; nobody has looked yet.
+        Detected = "detected",
+        /// Somebody looks for the cause.
+        Investigating = "investigating",
+        /// The cause is known, the fix is under way.
+        Fixing = "fixing",
+        /// Fixed for now. Takes no new evidence.
+        Resolved = "resolved",
+        /// Complete (完了). Takes no new evidence.
+        Close = "close",
+    }
 }
 
 /// What people found an incident to have been.
@@ -252,37 +253,12 @@ impl Event {
 }
 
 impl Status {
-    /// Every status, in the order of work.
-    pub const ALL: &'static [Self] = &[Self::Detected, Self::Investigating, Self::Fixing, Self::Resolved, Self::Close];
-
-    /// The contract's word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Detected => "detected",
-            Self::Investigating => "investigating",
-            Self::Fixing => "fixing",
-            Self::Resolved => "resolved",
-            Self::Close => "close",
-        }
-    }
-
-    /// The status of this word.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|status| status.as_str() == text)
-    }
-
     /// Whether an incident of this status takes new evidence.
     pub const fn is_open(self) -> bool {
         match self {
             Self::Detected | Self::Investigating | Self::Fixing => true,
             Self::Resolved | Self::Close => false,
         }
-    }
-}
-
-impl core::fmt::Display for Status {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -26,6 +26,7 @@ pub mod time;
 pub mod topic;
 pub mod units;
 mod value;
+mod words;
 
 pub use decode::{Decoded, MAX_DEPTH, MAX_PAYLOAD_BYTES, MAX_RECORDS, MAX_TEXT_BYTES, Records, decode, event_identity};
 pub use digest::Id;

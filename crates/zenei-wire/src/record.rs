@@ -11,37 +11,7 @@ pub type Text<'a> = Cow<'a, str>;
 /// The most samples of a motor current profile (telemetry contract).
 pub const MAX_PROFILE_SAMPLES: usize = 64;
 
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $name { $($(#[$vdoc])* #[doc = concat!("`", $text, "`")] $variant),+ }
-        impl $name {
-            /// Every value.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-            /// The contract's words, in the order of `ALL`.
-            pub const WORDS: &'static [&'static str] = &[$($text),+];
-            /// Its place in `ALL`.
-            pub const fn place(self) -> u8 {
-                self as u8
-            }
-            /// The value at a place of `ALL`; `None` beyond the last.
-            pub fn at(place: u8) -> Option<Self> {
-                Self::ALL.get(usize::from(place)).copied()
-            }
-            /// The contract's word.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
-            }
-            /// The value of this word; `None` where the contract has no such word.
-            pub fn parse(text: &str) -> Option<Self> {
-                match text { $($text => Some(Self::$variant),)+ _ => None }
-            }
-        }
-    };
-}
-
-words!(
+crate::words!(
     /// The kind of a record: the last level of its topic, but for `adv`.
     Kind {
         State = "state", Op = "op", Error = "error", Event = "event", Gateway = "gateway",
@@ -49,35 +19,35 @@ words!(
         Adv = "adv",
     }
 );
-words!(
+crate::words!(
     /// Where the bolt is.
     LockState { Locked = "locked", Unlocked = "unlocked", Jammed = "jammed", Moving = "moving", Unknown = "unknown" }
 );
-words!(
+crate::words!(
     /// Why the firmware started anew.
     ResetReason {
         PowerOn = "power_on", Watchdog = "watchdog", Brownout = "brownout", HardFault = "hard_fault",
         Software = "software", Ota = "ota", Unknown = "unknown",
     }
 );
-words!(
+crate::words!(
     /// What the motor was asked to do.
     OpKind { Lock = "lock", Unlock = "unlock", Calibrate = "calibrate" }
 );
-words!(
+crate::words!(
     /// Who asked for an operation.
     OpSource {
         App = "app", Remote = "remote", Keypad = "keypad", Nfc = "nfc", Auto = "auto", Manual = "manual",
         Schedule = "schedule",
     }
 );
-words!(
+crate::words!(
     /// How an operation ended.
     OpResult {
         Ok = "ok", Jam = "jam", Stall = "stall", Timeout = "timeout", Aborted = "aborted", Rejected = "rejected",
     }
 );
-words!(
+crate::words!(
     /// What happened to a lock.
     EventKind {
         Installed = "installed", BatteryReplaced = "battery_replaced", OtaStarted = "ota_started", OtaDone = "ota_done",

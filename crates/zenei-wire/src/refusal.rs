@@ -1,65 +1,40 @@
-//! Why a message or a record is refused. The list of reasons is closed: it stands in the telemetry contract, in `/metrics` and in the dead letters.
+//! Why a message or a record is refused. The list of reasons is closed: it stands in the telemetry contract, in
+//! `/metrics` and in the dead letters.
 use alloc::string::String;
-use core::fmt;
-use serde::{Deserialize, Serialize};
 
-macro_rules! reasons {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal),+ $(,)?) => {
-        /// A dead letter's reason.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum Reason { $($(#[$doc])* $variant),+ }
-        impl Reason {
-            /// Every reason, in the contract's order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-            /// The contract's word.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
-            }
-            /// The reason of this word.
-            pub fn parse(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
-            }
-        }
-    };
-}
-
-reasons! {
-    /// Over 64 KiB.
-    TooLarge = "too_large",
-    /// JSON that is no UTF-8.
-    BadUtf8 = "bad_utf8",
-    /// JSON that does not parse.
-    BadJson = "bad_json",
-    /// CBOR that does not parse.
-    BadCbor = "bad_cbor",
-    /// Nested deeper than 4.
-    TooDeep = "too_deep",
-    /// An array of more than 1,000 records.
-    TooManyRecords = "too_many_records",
-    /// Wrong number of levels, bad site or bad id.
-    BadTopic = "bad_topic",
-    /// The payload names another device than the topic.
-    IdentityMismatch = "identity_mismatch",
-    /// A required field is absent.
-    MissingField = "missing_field",
-    /// A field of another type than the contract's.
-    WrongType = "wrong_type",
-    /// Unknown enum value, NaN, or a number outside its type.
-    OutOfRange = "out_of_range",
-    /// A bad code, a string over 256 bytes or with control characters.
-    BadString = "bad_string",
-    /// The topic's last level is no known kind.
-    UnknownKind = "unknown_kind",
-    /// The sender may not speak for this device.
-    Unauthenticated = "unauthenticated",
-    /// The store refused this row alone.
-    RefusedByStore = "refused_by_store",
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+crate::words! {
+    /// A dead letter's reason.
+    Reason {
+        /// Over 64 KiB.
+        TooLarge = "too_large",
+        /// JSON that is no UTF-8.
+        BadUtf8 = "bad_utf8",
+        /// JSON that does not parse.
+        BadJson = "bad_json",
+        /// CBOR that does not parse.
+        BadCbor = "bad_cbor",
+        /// Nested deeper than 4.
+        TooDeep = "too_deep",
+        /// An array of more than 1,000 records.
+        TooManyRecords = "too_many_records",
+        /// Wrong number of levels, bad site or bad id.
+        BadTopic = "bad_topic",
+        /// The payload names another device than the topic.
+        IdentityMismatch = "identity_mismatch",
+        /// A required field is absent.
+        MissingField = "missing_field",
+        /// A field of another type than the contract's.
+        WrongType = "wrong_type",
+        /// Unknown enum value, NaN, or a number outside its type.
+        OutOfRange = "out_of_range",
+        /// A bad code, a string over 256 bytes or with control characters.
+        BadString = "bad_string",
+        /// The topic's last level is no known kind.
+        UnknownKind = "unknown_kind",
+        /// The sender may not speak for this device.
+        Unauthenticated = "unauthenticated",
+        /// The store refused this row alone.
+        RefusedByStore = "refused_by_store",
     }
 }
 
