@@ -153,13 +153,13 @@ fn keep(control: &mut Control, incidents: &Incidents, findings: &Findings) -> Re
     let book = incidents.read();
     let mut draft = book.draft();
     let txn = control.begin()?;
-    let found = draft.take(findings, |anomaly| Ok::<bool, TakeError>(txn.insert_anomaly(&finite(anomaly))?))?;
+    let found = draft.take(findings, |anomaly| Ok::<bool, TakeError>(txn.insert_anomaly(anomaly)?))?;
     for event in &found.events {
         append(&txn, event)?;
     }
     let mut decisions = 0;
     for decision in &found.decisions {
-        decisions += u64::from(txn.insert_decision(&finite_decision(decision))?);
+        decisions += u64::from(txn.insert_decision(decision)?);
     }
     txn.commit()?;
     let Consequences { anomalies, repeated, events, .. } = &found;

@@ -72,10 +72,13 @@ pub struct Anomaly {
     /// The likely part.
     pub component: Component,
     /// What was observed, in `unit`.
+    #[serde(serialize_with = "write_finite")]
     pub value: f64,
     /// What was normal, in `unit`.
+    #[serde(serialize_with = "write_finite")]
     pub baseline: f64,
     /// Where the rule draws the line, in `unit`.
+    #[serde(serialize_with = "write_finite")]
     pub threshold: f64,
     /// Unit of the three.
     pub unit: String,
@@ -88,6 +91,7 @@ pub struct Anomaly {
     /// How soon somebody must act, by the rule.
     pub urgency: Urgency,
     /// How sure, 0 to 1.
+    #[serde(serialize_with = "write_finite")]
     pub confidence: f64,
     /// One sentence for people: what was seen against what was normal.
     pub why: String,
@@ -107,19 +111,33 @@ pub fn finite(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) }
 }
 
+/// Writes a number as [`finite`] makes it: JSON would write any other as null, and what is written must be readable.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_finite<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(finite(*value))
+}
+
 impl Anomaly {
     /// The same finding as a decision not to open.
-    pub fn refused(self, reason: DecisionReason) -> Decision {
+    pub fn refused(mut self, reason: DecisionReason) -> Decision {
+        let why = core::mem::take(&mut self.why);
+        self.decision(reason, why)
+    }
+
+    /// The decision not to open for this finding; `why` is one sentence for people.
+    pub fn decision(&self, reason: DecisionReason, why: String) -> Decision {
         Decision {
             at: self.at,
-            rule: self.rule,
+            rule: self.rule.clone(),
             rule_version: self.rule_version,
-            scope: self.scope,
+            scope: self.scope.clone(),
             reason,
             value: self.value,
             threshold: self.threshold,
-            unit: self.unit,
-            why: self.why,
+            unit: self.unit.clone(),
+            why,
         }
     }
 
@@ -162,8 +180,10 @@ pub struct Decision {
     /// Why nothing was opened.
     pub reason: DecisionReason,
     /// What was observed.
+    #[serde(serialize_with = "write_finite")]
     pub value: f64,
     /// Where the rule draws the line.
+    #[serde(serialize_with = "write_finite")]
     pub threshold: f64,
     /// Unit of both.
     pub unit: String,

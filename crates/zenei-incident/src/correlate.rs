@@ -1,11 +1,11 @@
-//! Which incident does a finding belong to: it opens one, joins an open one, joins a wider one, or neither; always with the reason.
-//! Knows neither stores nor clocks. A [`Draft`] decides, the caller stores what follows ([`crate::take`]), and only then the casebook absorbs
-//! the draft's [`Changes`]; so a failed store leaves the casebook as it was. Called by [`crate::take`] for findings, and by the desk.
+//! Which incident does a finding belong to: it opens one, joins an open one, joins a wider one, or neither; always with
+//! the reason. Knows neither stores nor clocks. A [`Draft`] decides, the caller stores what follows ([`crate::take`]),
+//! and only then the casebook absorbs the draft's [`Changes`]; so a failed store leaves the casebook as it was. Called
+//! by [`crate::take`] for findings, and by the desk.
 //!
 //! No timer closes an incident, and there is no event for silence.
 use crate::event::{Event, EvidenceAdded, Opened, UrgencyChanged, What};
 use crate::fingerprint;
-use crate::finite::finite;
 use crate::incident::{ApplyError, Incident, Refused, refuse};
 use crate::opening::Opening;
 use crate::urgency::{Impact, assess};
@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use zenei_detect::{Anomaly, Component, Decision, DecisionReason, ScopeKind};
 use zenei_wire::{EngineTime, Id};
 
-/// Every incident, as its events left it. Holds all of them: they are as many as people can work on, not as many as records.
+/// Every incident, as its events left it. Holds all of them: they are as many as people can work on, not as many as
+/// records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Casebook {
     incidents: BTreeMap<Id, Incident>,
@@ -127,7 +128,6 @@ impl Draft<'_> {
     /// # Errors
     /// Where the log would break one of its rules: a fault of this program.
     pub(crate) fn decide(&mut self, anomaly: &Anomaly) -> Result<Outcome, ApplyError> {
-        let anomaly = &finite(anomaly);
         let fingerprint = fingerprint::of(anomaly);
         let latest = self.latest(fingerprint).map(|incident| (incident.id, incident.is_open()));
         if let Some((open, true)) = latest {
@@ -173,9 +173,10 @@ impl Draft<'_> {
         self.incident(*id)
     }
 
-    /// The open wider incident that a finding about one lock is part of: its lock has evidence there, and both are about the same, that is found by
-    /// the same rule, or of the same domain and part of the lock: a client has many faults. What a gateway explains of its locks the detector knows, and for how long.
-    /// The one that was opened first, where there are several.
+    /// The open wider incident that a finding about one lock is part of: its lock has evidence there, and both are
+    /// about the same, that is found by the same rule, or of the same domain and part of the lock: a client has many
+    /// faults. What a gateway explains of its locks the detector knows, and for how long. The one that was opened
+    /// first, where there are several.
     fn wider(&self, anomaly: &Anomaly) -> Option<&Incident> {
         let lock = anomaly.device_id.as_ref().filter(|_| anomaly.scope.kind == ScopeKind::Device)?;
         let fits = |incident: &&Incident| {
@@ -193,7 +194,7 @@ impl Draft<'_> {
         if let Some(raised) = self.incident(id).and_then(raised) {
             events.push(self.add(id, anomaly.at, raised)?);
         }
-        Ok(Outcome { events, decisions: vec![decision(anomaly, reason, why)] })
+        Ok(Outcome { events, decisions: vec![anomaly.decision(reason, why)] })
     }
 
     fn open(&mut self, anomaly: &Anomaly, fingerprint: Id, recurs_of: Option<Id>) -> Result<Outcome, ApplyError> {
@@ -258,21 +259,7 @@ fn raised(incident: &Incident) -> Option<UrgencyChanged> {
 }
 
 fn unopened(anomaly: &Anomaly, why: String) -> Outcome {
-    Outcome { events: Vec::new(), decisions: vec![decision(anomaly, DecisionReason::Unconfirmed, why)] }
-}
-
-fn decision(anomaly: &Anomaly, reason: DecisionReason, why: String) -> Decision {
-    Decision {
-        at: anomaly.at,
-        rule: anomaly.rule.clone(),
-        rule_version: anomaly.rule_version,
-        scope: anomaly.scope.clone(),
-        reason,
-        value: anomaly.value,
-        threshold: anomaly.threshold,
-        unit: anomaly.unit.clone(),
-        why,
-    }
+    Outcome { events: Vec::new(), decisions: vec![anomaly.decision(DecisionReason::Unconfirmed, why)] }
 }
 
 #[cfg(test)]

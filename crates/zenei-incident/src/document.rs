@@ -1,15 +1,17 @@
-//! How findings, incidents and decisions are written: one line of JSON each, by the interface contract. Equal input gives equal bytes; nothing is
-//! null or empty but what the contract names. Knows no file. Called by `replay`, by `incident list` and by the API.
-use crate::finite::{finite, finite_decision};
+//! How findings, incidents and decisions are written: one line of JSON each, by the interface contract. Equal input
+//! gives equal bytes; nothing is null or empty but what the contract names. Knows no file. Called by `replay`, by
+//! `incident list` and by the API.
 use crate::incident::Incident;
 use crate::inquiry::{Inquiries, first_inquiry};
 use serde::Serialize;
+use zenei_detect::anomaly::write_finite;
 use zenei_detect::{Anomaly, Component, Decision, Domain, Evidence, Scope, Urgency};
 use zenei_wire::Id;
 
 use crate::event::Status;
 
-/// A line of `incidents.ndjson`, in the contract's order of fields.
+/// A line of `incidents.ndjson`: the contract's fields in its order, then who owns it and what to do first, where a
+/// rule or a person said so.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the contract's field names")]
 pub struct IncidentLine<'a> {
@@ -41,8 +43,11 @@ struct AnomalyLine<'a> {
     rule_version: u32,
     domain: Domain,
     component: Component,
+    #[serde(serialize_with = "write_finite")]
     value: f64,
+    #[serde(serialize_with = "write_finite")]
     baseline: f64,
+    #[serde(serialize_with = "write_finite")]
     threshold: f64,
     unit: &'a str,
     window_ms: i64,
@@ -83,13 +88,11 @@ pub fn incident_line(incident: &Incident, inquiries: &Inquiries) -> Result<Strin
     serde_json::to_string(&IncidentLine::of(incident, inquiries))
 }
 
-/// A line of `anomalies.ndjson`, without the line end. Numbers that JSON has not are written as the casebook takes them: no number as 0,
-/// infinity as the largest number.
+/// A line of `anomalies.ndjson`, without the line end.
 ///
 /// # Errors
 /// None that a value of these types can cause.
 pub fn anomaly_line(anomaly: &Anomaly) -> Result<String, serde_json::Error> {
-    let anomaly = &finite(anomaly);
     serde_json::to_string(&AnomalyLine {
         id: anomaly.id,
         at_ms: anomaly.at.ms(),
@@ -108,12 +111,12 @@ pub fn anomaly_line(anomaly: &Anomaly) -> Result<String, serde_json::Error> {
     })
 }
 
-/// A line of `decisions.ndjson`, without the line end: every field of [`Decision`] in its order; numbers as [`anomaly_line`] has them.
+/// A line of `decisions.ndjson`, without the line end: every field of [`Decision`] in its order.
 ///
 /// # Errors
 /// None that a value of these types can cause.
 pub fn decision_line(decision: &Decision) -> Result<String, serde_json::Error> {
-    serde_json::to_string(&finite_decision(decision))
+    serde_json::to_string(decision)
 }
 
 #[cfg(test)]

@@ -230,7 +230,7 @@ impl Event {
     /// Its body as JSON.
     ///
     /// # Errors
-    /// Where a number is not finite, which the casebook rules out.
+    /// None that a value of these types can cause.
     pub fn body(&self) -> Result<String, ReadError> {
         self.what.body().map_err(|source| ReadError {
             incident: self.incident,

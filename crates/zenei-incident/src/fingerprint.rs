@@ -1,15 +1,16 @@
-//! Which incident is it: the fingerprint that joins findings about one fault, and the id of an incident. Both can be computed again by
-//! anybody from the documented encoding. Knows nothing of the casebook, which calls it.
+//! Which incident is it: the fingerprint that joins findings about one fault, and the id of an incident. Both can be
+//! computed again by anybody from the documented encoding. Knows nothing of the casebook, which calls it.
 //!
-//! Encoding of both: [`Id::of`], that is the first 16 bytes of SHA-256 over each part's length (4 bytes, big endian) and bytes.
+//! Encoding of both: [`Id::of`], that is the first 16 bytes of SHA-256 over each part's length (4 bytes, big endian)
+//! and bytes.
 use zenei_detect::{Anomaly, Component, Evidence, Scope};
 use zenei_wire::Id;
 
 /// Part of every fingerprint. A new way of grouping gets a new tag, so that it never regroups what is already open.
 pub const VERSION: &str = "zenei-fingerprint-1";
 
-/// The symptom class: the component's word, so that two rules about one part of one lock meet in one incident; the rule's id where the
-/// component is unknown, because "unknown" would join faults that have nothing in common.
+/// The symptom class: the component's word, so that two rules about one part of one lock meet in one incident; the
+/// rule's id where the component is unknown, because "unknown" would join faults that have nothing in common.
 pub fn symptom_class(component: Component, rule: &str) -> &str {
     if component == Component::Unknown { rule } else { component.as_str() }
 }
@@ -25,8 +26,8 @@ pub fn of(anomaly: &Anomaly) -> Id {
     ])
 }
 
-/// The id of an incident: fingerprint (its 32 hex digits), scope kind, scope value, and the first evidence (device id, boot, seq, ts in
-/// decimal).
+/// The id of an incident: fingerprint (its 32 hex digits), scope kind, scope value, and the first evidence (device id,
+/// boot, seq, ts in decimal).
 pub fn incident_id(fingerprint: Id, scope: &Scope, first: &Evidence) -> Id {
     Id::of(&[
         fingerprint.to_string().as_bytes(),

@@ -309,7 +309,7 @@ impl Incident {
     fn take_evidence(&mut self, anomaly: &Anomaly) {
         self.findings += 1;
         self.hint = self.hint.max(anomaly.urgency);
-        self.confidence = self.confidence.max(anomaly.confidence);
+        self.confidence = self.confidence.max(anomaly.confidence).min(1.0);
         self.recovered = None;
         for record in &anomaly.evidence {
             self.records += 1;

@@ -1,9 +1,10 @@
-//! Which findings of a call are decided on, in which order, and what follows from them: the rule that the desk and the benchmark share.
-//! Knows no store: the caller says whether an anomaly is new. Called by the desk, which stores the result, and by the lab, which counts it.
+//! Which findings of a call are decided on, in which order, and what follows from them: the rule that the desk and the
+//! benchmark share. Knows no store: the caller says whether an anomaly is new. Called by the desk, which stores the
+//! result, and by the lab, which counts it.
 //!
-//! The order is the time of the findings; of equal times the engine's decisions come first. An anomaly whose id is known is skipped where
-//! there is an incident for it. Where there is none it is decided on again: an anomaly that lasts is found again with more evidence, and may
-//! be confirmed by now.
+//! The order is the time of the findings; of equal times the engine's decisions come first. An anomaly whose id is
+//! known is skipped where there is an incident for it. Where there is none it is decided on again: an anomaly that
+//! lasts is found again with more evidence, and may be confirmed by now.
 use crate::correlate::{Draft, Outcome};
 use crate::event::{Event, What};
 use crate::incident::ApplyError;
@@ -11,7 +12,8 @@ use std::borrow::Cow;
 use zenei_detect::{Anomaly, Decision, Findings};
 use zenei_wire::Id;
 
-/// What follows from the findings of one call. The caller keeps all of it in one transaction, together with the new anomalies.
+/// What follows from the findings of one call. The caller keeps all of it in one transaction, together with the new
+/// anomalies.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Consequences<'f> {
     /// How many anomalies were new.
@@ -37,11 +39,13 @@ enum Candidate<'f> {
 }
 
 impl Draft<'_> {
-    /// What follows from these findings; the draft then stands as if it had been stored. `is_new` is asked once for each anomaly, in order,
-    /// and says whether its id was unknown until now; a store keeps the anomaly with that answer.
+    /// What follows from these findings; the draft then stands as if it had been stored. `is_new` is asked once for
+    /// each anomaly, in order, and says whether its id was unknown until now; a store keeps the anomaly with that
+    /// answer.
     ///
     /// # Errors
-    /// What `is_new` returns, and [`ApplyError`] where the log would break one of its rules: a fault of this program. The draft is then void.
+    /// What `is_new` returns, and [`ApplyError`] where the log would break one of its rules: a fault of this program.
+    /// The draft is then void.
     pub fn take<'f, E: From<ApplyError>>(
         &mut self,
         findings: &'f Findings,
@@ -84,7 +88,6 @@ fn in_order(findings: &Findings) -> Vec<Candidate<'_>> {
 mod tests {
     use super::*;
     use crate::correlate::Casebook;
-
     use std::collections::HashSet;
     use zenei_detect::DecisionReason;
     use zenei_kit::anomaly;

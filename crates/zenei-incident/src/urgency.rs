@@ -1,7 +1,9 @@
-//! How soon somebody must act, and why (根拠). One table for the detector and, later, for people who triage an inquiry. Pure arithmetic over
-//! the rule's hint and the impact; knows nothing of incidents. Called by the casebook when it opens and whenever evidence is added.
+//! How soon somebody must act, and why (根拠). One table for the detector and, later, for people who triage an inquiry.
+//! Pure arithmetic over the rule's hint and the impact; knows nothing of incidents. Called by the casebook when it
+//! opens and whenever evidence is added.
 //!
-//! The table is our default, and its figures are guesses: no maker has published theirs. The level is the highest of what the lines give:
+//! The table is our default, and its figures are guesses: no maker has published theirs. The level is the highest of
+//! what the lines give:
 //!
 //! | line | level |
 //! |---|---|
