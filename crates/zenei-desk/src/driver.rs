@@ -1,11 +1,14 @@
-//! What becomes of what the engine found: the casebook says what follows from it, and all of it is kept in one transaction; only
-//! after that the casebook in memory goes on. Synchronous; time comes with the call. Knows no record and no socket. Called by `run`, `demo` and `replay`.
+//! What becomes of what the engine found: the casebook says what follows from it, and all of it is kept in one
+//! transaction; only after that the casebook in memory goes on. Synchronous; time comes with the call. Knows no record
+//! and no socket. Called by `run`, `demo` and `replay`.
 //!
-//! A finding that is handed over again, after a crash or by a replay, is known by its id and changes nothing. An error leaves memory and store as they were.
+//! A finding that is handed over again, after a crash or by a replay, is known by its id and changes nothing. An error
+//! leaves memory and store as they were.
 use crate::Incidents;
+use crate::log::{IncidentLog, OpenError};
 use zenei_detect::Findings;
 use zenei_incident::opening::Opening;
-use zenei_incident::{ApplyError, Casebook, Changes, Consequences, Event, ReadError, What, finite, finite_decision};
+use zenei_incident::{ApplyError, Changes, Consequences, Event, ReadError, What};
 use zenei_store::control::{Control, ControlError, EventRow, Txn};
 use zenei_wire::{EngineTime, Id};
 
@@ -30,20 +33,6 @@ pub struct Taken {
     pub decisions: u64,
     /// Incidents that were opened, in order.
     pub opened: Vec<Id>,
-}
-
-/// Why the incidents can't be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The control database.
-    #[error("the incidents can't be loaded")]
-    Control(#[from] ControlError),
-    /// An event that can't be read.
-    #[error("the incidents can't be loaded")]
-    Read(#[from] ReadError),
-    /// A log that breaks its own rules.
-    #[error("the incidents' log is damaged")]
-    Log(#[from] ApplyError),
 }
 
 /// Why findings were not taken; then none of the call was.
@@ -75,12 +64,12 @@ impl DeskDriver {
     /// Where the log can't be read or breaks its own rules, see [`OpenError`].
     pub fn open(control: Control) -> Result<Self, OpenError> {
         let opening = Opening::default();
-        let casebook = load(&control, opening)?;
-        Ok(Self { control, incidents: Incidents::new(casebook), opening })
+        let IncidentLog { book, events: _ } = IncidentLog::read(&control, opening)?;
+        Ok(Self { control, incidents: Incidents::new(book), opening })
     }
 
-    /// Keeps what the engine found and what follows from it; durable on return. `now` is how far time has gone; what is kept has the times of the
-    /// findings alone, so that it does not depend on how records were split into calls.
+    /// Keeps what the engine found and what follows from it; durable on return. `now` is how far time has gone; what is
+    /// kept has the times of the findings alone, so that it does not depend on how records were split into calls.
     ///
     /// # Errors
     /// [`TakeError`]; then nothing of this call was kept, and the same findings may be handed over again.
@@ -97,7 +86,8 @@ impl DeskDriver {
     /// Keeps one event of another origin: an operator's, or a recovery.
     ///
     /// # Errors
-    /// [`TakeError::Log`] where there is no such incident or its rules refuse the event; nothing was kept then, nor after any other error.
+    /// [`TakeError::Log`] where there is no such incident or its rules refuse the event; nothing was kept then, nor
+    /// after any other error.
     pub fn add(&mut self, incident: Id, at: EngineTime, what: impl Into<What>) -> Result<Event, TakeError> {
         let changes = {
             let book = self.incidents.read();
@@ -135,18 +125,6 @@ impl DeskDriver {
             tracing::warn!(incident = %incident.id, urgency, domain, title = incident.title, lag_ms, "incident opened");
         }
     }
-}
-
-/// The casebook of a control database; for commands that only read.
-///
-/// # Errors
-/// Where the log can't be read or breaks its own rules, see [`OpenError`].
-pub fn load(control: &Control, opening: Opening) -> Result<Casebook, OpenError> {
-    let mut events = Vec::new();
-    for row in control.events()? {
-        events.push(Event::read(row.incident, row.seq, EngineTime(row.at_ms), &row.kind, &row.body)?);
-    }
-    Ok(Casebook::fold(opening, &events)?)
 }
 
 fn keep(control: &mut Control, incidents: &Incidents, findings: &Findings) -> Result<(Taken, Changes), TakeError> {
@@ -265,7 +243,7 @@ mod tests {
         assert!(matches!(driver.add(first, NOW, resolve()), Err(TakeError::Log(_))));
         assert!(matches!(driver.add(Id(1), NOW, resolve()), Err(TakeError::Log(_))));
         let second = driver.take(NOW, &found(&[anomaly("motor-effort", "A", 2)])).unwrap().opened[0];
-        let book = load(driver.control(), driver.opening()).unwrap();
+        let book = IncidentLog::read(driver.control(), driver.opening()).unwrap().book;
         assert_eq!(book.incident(second).and_then(|incident| incident.recurs_of), Some(first));
         assert_eq!(book, *driver.incidents().read());
     }

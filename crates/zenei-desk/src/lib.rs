@@ -7,9 +7,11 @@
 pub mod driver;
 pub mod http;
 pub mod incidents;
+pub mod log;
 pub mod tail;
 
-pub use driver::{DeskDriver, OpenError, TakeError, Taken};
+pub use driver::{DeskDriver, TakeError, Taken};
 pub use http::{Figure, Figures, Handles, ServeError, Value, serve};
 pub use incidents::Incidents;
+pub use log::{IncidentLog, OpenError};
 pub use tail::{Tail, TailConfig, TailError};

@@ -1,17 +1,16 @@
-//! `zenei incident`: which incidents there are and what is behind one. Reads the control database, also beside a running daemon; writes nothing.
-//! Called by `cmd`.
+//! `zenei incident`: which incidents there are and what is behind one. Reads the control database, also beside a
+//! running daemon; writes nothing. Called by `cmd`.
 use crate::cli::{Incident as Command, IncidentShow, WithConfig};
 use crate::config;
 use crate::daemon::control;
 use crate::exit::Failure;
 use crate::output::{Colour, Output, escaped, table, time};
 use serde_json::{Value as Json, json};
-use zenei_desk::OpenError;
+use zenei_desk::IncidentLog;
 use zenei_detect::Urgency;
 use zenei_incident::document::IncidentLine;
 use zenei_incident::opening::Opening;
-use zenei_incident::{Casebook, Event, Incident, Inquiries};
-use zenei_wire::EngineTime;
+use zenei_incident::{Event, Incident, Inquiries};
 
 /// Runs `incident list` or `show`.
 ///
@@ -24,23 +23,10 @@ pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure>
     }
 }
 
-/// What the log of a state directory tells.
-struct Log {
-    events: Vec<Event>,
-    book: Casebook,
-}
-
-fn read(arguments: &WithConfig) -> Result<Log, Failure> {
+fn read(arguments: &WithConfig) -> Result<IncidentLog, Failure> {
     let loaded = config::load(&arguments.file.config, &config::variables()).map_err(Failure::Config)?;
     let control = control::open(&loaded.config.state_dir)?;
-    let unread = |error| Failure::broken("can't read the incidents", error);
-    let mut events = Vec::new();
-    for row in control.events().map_err(|error| unread(OpenError::from(error)))? {
-        let event = Event::read(row.incident, row.seq, EngineTime(row.at_ms), &row.kind, &row.body);
-        events.push(event.map_err(|error| unread(error.into()))?);
-    }
-    let book = Casebook::fold(Opening::default(), &events).map_err(|error| unread(error.into()))?;
-    Ok(Log { events, book })
+    IncidentLog::read(&control, Opening::default()).map_err(|error| Failure::broken("can't read the incidents", error))
 }
 
 fn list(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
@@ -145,6 +131,7 @@ fn to_json<'a>(incident: &Incident, events: impl Iterator<Item = &'a Event>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zenei_wire::EngineTime;
 
     #[test]
     fn a_time_is_told_in_utc_and_never_fails() {

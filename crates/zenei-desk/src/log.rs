@@ -1,0 +1,44 @@
+//! The incidents' log as the control database keeps it: its events, and how the incidents stand after them. Reads only;
+//! knows no finding. Called by the desk's driver at start, and by commands that show incidents beside a running daemon.
+use zenei_incident::opening::Opening;
+use zenei_incident::{ApplyError, Casebook, Event, ReadError};
+use zenei_store::control::{Control, ControlError};
+use zenei_wire::EngineTime;
+
+/// Why the incidents can't be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The control database.
+    #[error("the incidents can't be loaded")]
+    Control(#[from] ControlError),
+    /// An event that can't be read.
+    #[error("the incidents can't be loaded")]
+    Read(#[from] ReadError),
+    /// A log that breaks its own rules.
+    #[error("the incidents' log is damaged")]
+    Log(#[from] ApplyError),
+}
+
+/// A log that was read to its end.
+#[derive(Clone, Debug)]
+pub struct IncidentLog {
+    /// Every event, in the order in which it was kept.
+    pub events: Vec<Event>,
+    /// The incidents after these events.
+    pub book: Casebook,
+}
+
+impl IncidentLog {
+    /// The log of a control database; `opening` are the conditions under which its casebook goes on.
+    ///
+    /// # Errors
+    /// Where the log can't be read or breaks its own rules, see [`OpenError`].
+    pub fn read(control: &Control, opening: Opening) -> Result<Self, OpenError> {
+        let mut events = Vec::new();
+        for row in control.events()? {
+            events.push(Event::read(row.incident, row.seq, EngineTime(row.at_ms), &row.kind, &row.body)?);
+        }
+        let book = Casebook::fold(opening, &events)?;
+        Ok(Self { events, book })
+    }
+}
