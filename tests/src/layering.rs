@@ -59,7 +59,19 @@ const PURE: &[(&str, &[&str])] = &[
     ("zenei-detect", &["hashbrown", "libm", "postcard", "serde", "smallvec", "thiserror", "toml"]),
     (
         "zenei-incident",
-        &["hashbrown", "jiff", "libm", "minijinja", "serde", "serde_json", "sha2", "smallvec", "thiserror", "toml"],
+        &[
+            "csv",
+            "hashbrown",
+            "jiff",
+            "libm",
+            "minijinja",
+            "serde",
+            "serde_json",
+            "sha2",
+            "smallvec",
+            "thiserror",
+            "toml",
+        ],
     ),
 ];
 

@@ -1,11 +1,12 @@
-//! Customers' inquiries, and which of them is the first about an incident: the clock against which early warning is measured.
-//! Reads the contract's CSV text; knows no file. Called by the documents and by `replay`. What an inquiry says is untrusted.
-use crate::csv;
+//! Customers' inquiries, and which of them is the first about an incident: the clock against which early warning is
+//! measured. Reads the contract's CSV text; knows no file. Called by the documents and by `replay`. What an inquiry
+//! says is untrusted.
 use crate::incident::Incident;
 use std::collections::BTreeMap;
 use zenei_detect::Urgency;
 
-/// An inquiry further than this from the opening, before or after it, is about something else (interface contract: 30 days).
+/// An inquiry further than this from the opening, before or after it, is about something else (interface contract: 30
+/// days).
 pub const LINK_WINDOW_MS: i64 = 30 * 86_400_000;
 
 /// One inquiry.
@@ -47,21 +48,32 @@ pub struct RefusedRow {
 const COLUMNS: [&str; 6] = ["id", "received_at", "customer", "device_id", "urgency", "text"];
 
 impl Inquiries {
-    /// The inquiries of a CSV text whose first row names the columns `id,received_at,customer,device_id,urgency,text` in any order.
-    /// Rows that can't be used are in [`Inquiries::refused`]; an id that comes again replaces the row before it.
+    /// The inquiries of a CSV text whose first row names the columns `id,received_at,customer,device_id,urgency,text`
+    /// in any order. Rows that can't be used are in [`Inquiries::refused`]; an id that comes again replaces the row
+    /// before it.
     pub fn parse(text: &str) -> Self {
-        let mut rows = csv::rows(text).into_iter();
-        let header = rows.next().map(|(_, fields)| fields).unwrap_or_default();
+        let mut rows = rows(text);
+        let header = match rows.next() {
+            Some((_, Ok(header))) => header,
+            Some((_, Err(_))) | None => csv::StringRecord::new(),
+        };
         let mut by_id: BTreeMap<String, Inquiry> = BTreeMap::new();
         let mut refused = Vec::new();
-        let places = COLUMNS.map(|name| header.iter().position(|column| column.trim() == name));
+        let places = COLUMNS.map(|name| header.iter().position(|column| column == name));
         if places[1].is_none() || places[3].is_none() {
             let reason = format!("the columns {COLUMNS:?} are wanted; received_at and device_id must be there");
             return Self { refused: vec![RefusedRow { line: 1, reason }], ..Self::default() };
         }
         for (line, fields) in rows {
+            let fields = match fields {
+                Ok(fields) => fields,
+                Err(error) => {
+                    refused.push(RefusedRow { line, reason: error.to_string() });
+                    continue;
+                }
+            };
             let [id, received_at, customer, device_id, urgency, text] =
-                places.map(|place| place.and_then(|place| fields.get(place)).map_or("", |field| field.trim()));
+                places.map(|place| place.and_then(|place| fields.get(place)).unwrap_or(""));
             match inquiry([id, received_at, customer, device_id, urgency, text]) {
                 Ok(inquiry) if inquiry.id.is_empty() => _ = by_id.insert(format!("line-{line}"), inquiry),
                 Ok(inquiry) => _ = by_id.insert(inquiry.id.clone(), inquiry),
@@ -95,7 +107,8 @@ impl Inquiries {
     }
 }
 
-/// When the first inquiry about this incident came: the earliest within [`LINK_WINDOW_MS`] of its opening on one of its locks, or linked to it.
+/// When the first inquiry about this incident came: the earliest within [`LINK_WINDOW_MS`] of its opening on one of its
+/// locks, or linked to it.
 pub fn first_inquiry(incident: &Incident, inquiries: &Inquiries) -> Option<i64> {
     let opened = incident.opened.ms();
     let earliest_near = |times: &Vec<i64>| {
@@ -104,6 +117,29 @@ pub fn first_inquiry(incident: &Incident, inquiries: &Inquiries) -> Option<i64> 
     };
     let on_locks = incident.devices.iter().filter_map(|lock| inquiries.by_lock.get(lock)).filter_map(earliest_near);
     on_locks.chain(incident.inquiries.values().copied()).min()
+}
+
+/// Every row that is not blank, with the line on which it begins, from 1. As in a registry, spaces around a field are
+/// no part of it and a byte order mark is passed over; a row may have fewer or more fields than the first one.
+fn rows(text: &str) -> impl Iterator<Item = (usize, Result<csv::StringRecord, csv::Error>)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = csv::ReaderBuilder::new();
+    let reader = reader.has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let (mut counted, mut line) = (0, 1);
+    let located = reader.into_records().map(move |row| {
+        // The reader places a row before the line ends that it passes over, so lines are counted here.
+        let begins = match &row {
+            Ok(row) => row.position(),
+            Err(error) => error.position(),
+        };
+        let before = begins.and_then(|at| usize::try_from(at.byte()).ok()).unwrap_or(counted);
+        let passed = text.get(before..).unwrap_or("");
+        let begins = before + passed.len() - passed.trim_start_matches(['\r', '\n']).len();
+        line += text.get(counted..begins).unwrap_or("").matches('\n').count();
+        counted = begins;
+        (line, row)
+    });
+    located.filter(|(_, row)| row.as_ref().map_or(true, |row| row.iter().any(|field| !field.is_empty())))
 }
 
 fn inquiry([id, received_at, customer, device_id, urgency, text]: [&str; 6]) -> Result<Inquiry, String> {
@@ -206,5 +242,29 @@ mod tests {
         let inquiries = Inquiries::parse(text);
         assert_eq!(inquiries.rows().len(), 1);
         assert_eq!(inquiries.rows()[0].urgency, Some(Urgency::High));
+    }
+
+    /// Lines and fields of the rows.
+    fn check(text: &str, expected: &[(usize, &[&str])]) {
+        let found: Vec<(usize, csv::StringRecord)> = rows(text).map(|(line, row)| (line, row.unwrap())).collect();
+        let found: Vec<(usize, Vec<&str>)> = found.iter().map(|(line, row)| (*line, row.iter().collect())).collect();
+        let expected: Vec<(usize, Vec<&str>)> = expected.iter().map(|(line, row)| (*line, row.to_vec())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn rows_end_at_either_line_end_and_at_the_end_of_the_text() {
+        check("a,b\r\nc,\n\nd,e", &[(1, &["a", "b"]), (2, &["c", ""]), (4, &["d", "e"])]);
+        check("\r\n\r\na\r\n,\r\nb\n\nc\n", &[(3, &["a"]), (5, &["b"]), (7, &["c"])]);
+    }
+
+    #[test]
+    fn a_quoted_field_holds_commas_quotes_and_line_ends() {
+        check("1,\"a, \"\"b\"\"\nc\",x\n2,y,z", &[(1, &["1", "a, \"b\"\nc", "x"]), (3, &["2", "y", "z"])]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_an_open_quote_lose_nothing() {
+        check("\u{feff}id\n\"open, end", &[(1, &["id"]), (2, &["open, end"])]);
     }
 }

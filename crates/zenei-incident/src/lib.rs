@@ -6,7 +6,6 @@
 //! and `replay` alike.
 
 pub mod correlate;
-mod csv;
 pub mod document;
 pub mod event;
 pub mod fingerprint;
