@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use zenei_detect::{Component, Domain, Evidence, Scope, Urgency};
 use zenei_kit::anomaly;
 
-/// A finding from one line: `at_s rule scope=value domain/component urgency locks`, for example `60 motor device=A hardware/motor high A`.
+/// A finding from one line: `at_s rule scope=value domain/component urgency locks`, for example `60 motor device=A
+/// hardware/motor high A`.
 fn finding(line: &str) -> Anomaly {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [at_s, rule, scope, cause, urgency, locks] = words[..] else { panic!("six words, not {line:?}") };
@@ -19,6 +20,7 @@ fn finding(line: &str) -> Anomaly {
     found.domain = Domain::parse(domain).unwrap();
     found.component = Component::parse(component).unwrap();
     found.urgency = Urgency::parse(urgency).unwrap();
+    found.title = format!("Title of {rule}");
     let record = |lock: &str, seq| Evidence { device_id: lock.into(), boot: 1, seq, ts_ms: found.at.ms() };
     found.evidence = locks.split(',').flat_map(|lock| [record(lock, 0), record(lock, 1)]).collect();
     found.id = Anomaly::identify(rule, 1, &found.scope, &found.evidence[0]);
@@ -96,12 +98,12 @@ fn a_finding_opens_and_its_like_joins() {
          95 motor_duration device=A hardware/motor high A
          99 motor_effort device=B hardware/motor high B",
         expect![[r#"
-            60 #1.0 opened high Motor effort above normal on lock A
+            60 #1.0 opened high Title of motor_effort: lock A
             90 #1.1 evidence_added 1 locks
             90 not opened: already_open
             95 #1.2 evidence_added 1 locks
             95 not opened: already_open
-            99 #2.0 opened high Motor effort above normal on lock B
+            99 #2.0 opened high Title of motor_effort: lock B
         "#]],
     );
 }
@@ -116,12 +118,12 @@ fn a_resolved_incident_swallows_nothing() {
          96 !complete
          97 motor_effort device=A hardware/motor high A",
         expect![[r#"
-            60 #1.0 opened high Motor effort above normal on lock A
+            60 #1.0 opened high Title of motor_effort: lock A
             70 #1.1 status_changed
-            90 #2.0 opened high Motor effort above normal on lock A, recurs of #1
+            90 #2.0 opened high Title of motor_effort: lock A, recurs of #1
             95 #2.1 verdict
             96 #2.2 completed
-            97 #3.0 opened high Motor effort above normal on lock A, recurs of #2
+            97 #3.0 opened high Title of motor_effort: lock A, recurs of #2
         "#]],
     );
 }
@@ -133,7 +135,7 @@ fn recovery_closes_nothing() {
          70 !recover
          90 motor_effort device=A hardware/motor high A",
         expect![[r#"
-            60 #1.0 opened high Motor effort above normal on lock A
+            60 #1.0 opened high Title of motor_effort: lock A
             70 #1.1 telemetry_recovered
             90 #1.2 evidence_added 1 locks
             90 not opened: already_open
@@ -151,14 +153,14 @@ fn one_lock_of_a_wider_incident_joins_it_where_both_are_about_the_same() {
          73 reboot device=D firmware/fw_image high D
          74 reboot site=S firmware/fw_image high A,B",
         expect![[r#"
-            60 #1.0 opened high Reboot above normal on firmware 3.3.0
+            60 #1.0 opened high Title of reboot: firmware 3.3.0
             70 #1.1 evidence_added 3 locks
             70 not opened: part_of_wider
             71 #1.2 evidence_added 3 locks
             71 not opened: part_of_wider
-            72 #2.0 opened high Motor effort above normal on lock C
-            73 #3.0 opened high Reboot above normal on lock D
-            74 #4.0 opened high Reboot above normal on site S
+            72 #2.0 opened high Title of motor_effort: lock C
+            73 #3.0 opened high Title of reboot: lock D
+            74 #4.0 opened high Title of reboot: site S
         "#]],
     );
 }
@@ -170,10 +172,10 @@ fn another_fault_of_a_lock_does_not_join_what_its_client_has() {
          70 schema device=A software/app high A
          71 clock device=A software/app high A",
         expect![[r#"
-            60 #1.0 opened high Schema above normal on client version 4.1
+            60 #1.0 opened high Title of schema: client version 4.1
             70 #1.1 evidence_added 3 locks
             70 not opened: part_of_wider
-            71 #2.0 opened high Clock above normal on lock A
+            71 #2.0 opened high Title of clock: lock A
         "#]],
     );
 }
@@ -184,8 +186,8 @@ fn a_lock_that_stays_silent_when_its_gateway_is_back_is_no_part_of_it() {
         "60 silence gateway=G software/gateway high A,B,C
          70 silence device=B software/ble_link high B",
         expect![[r#"
-            60 #1.0 opened high Silence above normal on gateway G
-            70 #2.0 opened high Silence above normal on lock B
+            60 #1.0 opened high Title of silence: gateway G
+            70 #2.0 opened high Title of silence: lock B
         "#]],
     );
 }
@@ -197,9 +199,9 @@ fn a_resolved_wider_incident_takes_no_part() {
          65 !resolve
          70 reboot device=B firmware/fw_image high B",
         expect![[r#"
-            60 #1.0 opened high Reboot above normal on firmware 3.3.0
+            60 #1.0 opened high Title of reboot: firmware 3.3.0
             65 #1.1 status_changed
-            70 #2.0 opened high Reboot above normal on lock B
+            70 #2.0 opened high Title of reboot: lock B
         "#]],
     );
 }
@@ -213,7 +215,7 @@ fn more_locks_raise_the_urgency_and_a_lowered_one_stays_low_until_it_grows() {
          80 reboot fw=3.3.0 firmware/fw_image medium A,K
          90 reboot fw=3.3.0 firmware/fw_image high A",
         expect![[r#"
-            60 #1.0 opened medium Reboot above normal on firmware 3.3.0
+            60 #1.0 opened medium Title of reboot: firmware 3.3.0
             70 #1.1 evidence_added 10 locks
             70 #1.2 urgency_changed high 10 locks affected, 10 or more: one level above medium
             70 not opened: already_open

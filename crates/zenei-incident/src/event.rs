@@ -101,11 +101,11 @@ kinds! {
         urgency: Urgency,
         /// Why that level (根拠).
         urgency_reason: String,
-        /// A line for people.
+        /// A line for people: the rule's title, and where.
         title: String,
         /// Rule, observed value, baseline, threshold, window and unit, for people.
         why: String,
-        /// What opened it.
+        /// What opened it, with the rule's owner and runbook.
         anomaly: Anomaly,
     }
     /// Another finding about the same fault.

@@ -1,16 +1,18 @@
-//! How an incident stands: the fold of its events, and the rules that every event must keep. Equal logs give equal incidents.
-//! Knows one incident at a time; which finding belongs to which incident is the casebook's matter ([`crate::correlate`]), which calls it.
+//! How an incident stands: the fold of its events, and the rules that every event must keep. Equal logs give equal
+//! incidents. Knows one incident at a time; which finding belongs to which incident is the casebook's matter
+//! ([`crate::correlate`]), which calls it.
 //!
-//! Kept here: numbers have no holes; a resolved or complete incident takes no evidence; the urgency falls by a person's word alone; complete means
-//! that the temporary fix is done and a postmortem with two roles was held, unless the finding was no fault of its own. No event says
-//! "silence", and none closes by itself.
+//! Kept here: numbers have no holes; a resolved or complete incident takes no evidence; the urgency falls by a person's
+//! word alone; complete means that the temporary fix is done and a postmortem with two roles was held, unless the
+//! finding was no fault of its own. No event says "silence", and none closes by itself.
 use crate::event::{Event, Opened, Status, UrgencyChanged, Verdict, What};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use zenei_detect::{Anomaly, Component, Domain, Evidence, Scope, ScopeKind, Urgency};
 use zenei_wire::{EngineTime, Id};
 
-/// How many of the first records, and how many of the latest, an incident shows; all are counted. A guess: what fits on one page.
+/// How many of the first records, and how many of the latest, an incident shows; all are counted. A guess: what fits on
+/// one page.
 pub const EVIDENCE_SHOWN: usize = 32;
 
 /// How many roles a postmortem needs: the people who made it and somebody who speaks for those who live with it.
@@ -53,7 +55,7 @@ pub struct Incident {
     pub rule: String,
     /// That rule's version.
     pub rule_version: u32,
-    /// A line for people.
+    /// A line for people: the title of the rule that opened it, and where.
     pub title: String,
     /// Why it was opened, for people.
     pub why: String,
@@ -69,8 +71,11 @@ pub struct Incident {
     pub evidence_latest: VecDeque<Evidence>,
     /// Who has seen it first.
     pub acknowledged_by: Option<String>,
-    /// Who owns it.
+    /// Who owns it: whoever answers for the rule that opened it, until a person assigns another. `None` where that rule
+    /// named nobody, as in logs from before rules named an owner.
     pub owner: Option<String>,
+    /// What to do first, by the rule that opened it; `None` as the owner is.
+    pub runbook: Option<String>,
     /// Whether the temporary fix is done.
     pub is_temp_fixed: bool,
     /// Who took part in the postmortem.
@@ -203,7 +208,8 @@ impl Incident {
             evidence_first: Vec::new(),
             evidence_latest: VecDeque::new(),
             acknowledged_by: None,
-            owner: None,
+            owner: said(&anomaly.owner),
+            runbook: said(&anomaly.runbook),
             is_temp_fixed: false,
             postmortem_roles: BTreeSet::new(),
             verdict: None,
@@ -328,6 +334,11 @@ impl Incident {
     }
 }
 
+/// A rule's words, where it has any.
+fn said(words: &str) -> Option<String> {
+    (!words.is_empty()).then(|| words.to_owned())
+}
+
 pub(crate) fn refuse(event: &Event, reason: Refused) -> ApplyError {
     ApplyError { incident: event.incident, seq: event.seq, kind: event.kind_word().into(), reason }
 }
@@ -336,13 +347,18 @@ pub(crate) fn refuse(event: &Event, reason: Refused) -> ApplyError {
 mod tests {
     use super::*;
     use crate::event::{
-        Completed, EvidenceAdded, Judged, Note, PostmortemHeld, StatusChanged, TelemetryRecovered, TempFixDone,
+        Completed, EvidenceAdded, Judged, Note, OwnerAssigned, PostmortemHeld, StatusChanged, TelemetryRecovered,
+        TempFixDone,
     };
     use zenei_kit::anomaly;
 
     const AT: EngineTime = EngineTime(1_000);
 
     fn opened() -> Incident {
+        Incident::open(&opened_event()).unwrap()
+    }
+
+    fn opened_event() -> Event {
         let what = Opened {
             fingerprint: Id(1),
             recurs_of: None,
@@ -352,7 +368,7 @@ mod tests {
             why: "w".into(),
             anomaly: anomaly("motor_effort", "A", 1),
         };
-        Incident::open(&Event { incident: Id(9), seq: 0, at: AT, what: what.into() }).unwrap()
+        Event { incident: Id(9), seq: 0, at: AT, what: what.into() }
     }
 
     fn then(incident: &mut Incident, what: impl Into<What>) -> Result<(), Refused> {
@@ -425,6 +441,32 @@ mod tests {
         let mut incident = opened();
         then(&mut incident, Judged { verdict: Verdict::FalsePositive, by: "sato".into() }).unwrap();
         then(&mut incident, Completed { by: "sato".into() }).unwrap();
+    }
+
+    #[test]
+    fn the_words_of_the_rule_that_opened_it_stand_until_a_person_says_otherwise() {
+        let mut incident = opened();
+        let words = |incident: &Incident| (incident.title.clone(), incident.owner.clone(), incident.runbook.clone());
+        let before = ("t".to_owned(), Some("hardware".to_owned()), Some("Look at the gear.".to_owned()));
+        assert_eq!(words(&incident), before);
+        let mut other = anomaly("battery_drain", "A", 2);
+        (other.title, other.owner, other.runbook) = ("Drain".into(), "firmware".into(), "Wait.".into());
+        then(&mut incident, EvidenceAdded { anomaly: other }).unwrap();
+        assert_eq!(words(&incident), before);
+        then(&mut incident, OwnerAssigned { owner: "sato".into(), by: "mori".into() }).unwrap();
+        assert_eq!(words(&incident), (before.0, Some("sato".into()), before.2));
+    }
+
+    #[test]
+    fn a_log_from_before_rules_had_words_folds_without_an_owner() {
+        let body = opened_event().body().unwrap();
+        let mut old: serde_json::Value = serde_json::from_str(&body).unwrap();
+        for name in ["title", "owner", "runbook"] {
+            assert!(old["anomaly"].as_object_mut().unwrap().remove(name).is_some());
+        }
+        let event = Event::read(Id(9), 0, AT, "opened", &old.to_string()).unwrap();
+        let incident = Incident::open(&event).unwrap();
+        assert_eq!((incident.title.as_str(), incident.owner, incident.runbook), ("t", None, None));
     }
 
     #[test]

@@ -1,19 +1,12 @@
-//! What people read of a finding: its title and why. Made from the finding alone; the same finding gives the same bytes.
-//! Knows nothing of incidents. Called by the casebook. Texts are plain: whoever shows them escapes them.
+//! What people read of a finding: its title and why. Made from the finding alone; the same finding gives the same
+//! bytes. Knows nothing of incidents. Called by the casebook. Texts are plain: whoever shows them escapes them.
 use zenei_detect::{Anomaly, Scope, ScopeKind};
 
-/// A line that names the finding: `Motor effort above normal on lock BL0000123`.
+/// A line that names the finding, from the rule's title and the scope: `Motor effort is rising: lock BL0000123`. The
+/// place alone where the finding has no title, as one that was stored before rules had their say.
 pub(crate) fn title(anomaly: &Anomaly) -> String {
-    let mut rule: String = anomaly.rule.replace(['_', '-', '.'], " ");
-    if let Some(first) = rule.get(..1) {
-        rule = first.to_uppercase() + rule.get(1..).unwrap_or("");
-    }
-    let direction = match anomaly.value.partial_cmp(&anomaly.baseline) {
-        Some(core::cmp::Ordering::Less) => "below normal",
-        Some(core::cmp::Ordering::Greater) => "above normal",
-        Some(core::cmp::Ordering::Equal) | None => "not normal",
-    };
-    format!("{rule} {direction} on {}", place(&anomaly.scope))
+    let place = place(&anomaly.scope);
+    if anomaly.title.is_empty() { place } else { format!("{}: {place}", anomaly.title) }
 }
 
 /// The whole reason: the engine's sentence, then rule, observed value, baseline, threshold, window and records.
@@ -93,8 +86,13 @@ mod tests {
     use zenei_kit::anomaly;
 
     #[test]
-    fn the_title_names_what_which_way_and_where() {
-        assert_eq!(title(&anomaly("motor_effort", "BL0000123", 5)), "Motor effort above normal on lock BL0000123");
+    fn the_title_is_the_rules_own_and_says_where() {
+        let mut found = anomaly("motor_effort", "BL0000123", 5);
+        assert_eq!(title(&found), "The motor's effort rises: lock BL0000123");
+        found.scope = Scope { kind: ScopeKind::FwHw, value: "3.2.1+C2".into() };
+        assert_eq!(title(&found), "The motor's effort rises: firmware and board revision 3.2.1+C2");
+        found.title.clear();
+        assert_eq!(title(&found), "firmware and board revision 3.2.1+C2");
     }
 
     #[test]
@@ -113,10 +111,5 @@ mod tests {
             assert_eq!(number(value), text);
         }
         assert_eq!((length(1_500), length(5_400_000)), ("1500 ms".to_owned(), "90 min".to_owned()));
-    }
-
-    #[test]
-    fn a_rule_that_does_not_begin_with_ascii_is_no_trouble() {
-        assert_eq!(title(&anomaly("電池", "A", 5)), "電池 above normal on lock A");
     }
 }

@@ -34,7 +34,6 @@ struct Shown<'a> {
     #[serde(flatten)]
     line: IncidentLine<'a>,
     urgency_reason: &'a str,
-    owner: Option<&'a str>,
     acknowledged_by: Option<&'a str>,
     findings: u64,
     records: u64,
@@ -74,7 +73,6 @@ async fn show(State(incidents): State<Incidents>, Path(id): Path<String>) -> Res
     axum::Json(Shown {
         line: IncidentLine::of(incident, &Inquiries::default()),
         urgency_reason: &incident.urgency_reason,
-        owner: incident.owner.as_deref(),
         acknowledged_by: incident.acknowledged_by.as_deref(),
         findings: incident.findings,
         records: incident.records,

@@ -166,6 +166,8 @@ async fn an_incident_is_shown_with_its_evidence_by_either_form_of_its_id() {
         assert_eq!((found["devices"][0].as_str(), found["records"].as_u64()), (Some("A"), Some(2)));
         assert_eq!(found["evidence"][1]["ts_ms"].as_i64(), Some(1_001));
         assert_eq!(found["urgency_reason"].as_str(), Some("the rule says high; 1 lock affected"));
+        assert_eq!(found["title"].as_str(), Some("The motor's effort rises: lock A"));
+        assert_eq!((found["owner"].as_str(), found["runbook"].as_str()), (Some("hardware"), Some("Look at the gear.")));
     }
 }
 

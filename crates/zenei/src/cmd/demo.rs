@@ -151,13 +151,19 @@ impl Show {
         for incident in new {
             self.seen.insert(incident.id);
             if self.json {
-                out.json(&json!({"version": 1, "opened": {"id": incident.id, "at_ms": incident.opened, "scope": incident.scope,
-                    "domain": incident.domain, "urgency": incident.urgency, "title": incident.title, "why": incident.why}}))?;
+                out.json(&json!({"version": 1, "opened": {
+                    "id": incident.id, "at_ms": incident.opened, "scope": incident.scope, "domain": incident.domain,
+                    "urgency": incident.urgency, "title": incident.title, "why": incident.why,
+                    "owner": incident.owner, "runbook": incident.runbook,
+                }}))?;
                 continue;
             }
             let urgency = out.paint(Colour::Yellow, incident.urgency.as_str());
             let title = escaped(&incident.title);
             out.line(format!("{}  incident  {urgency}  {}  {title}", time(incident.opened), incident.domain))?;
+            if let (Some(owner), Some(runbook)) = (&incident.owner, &incident.runbook) {
+                out.line(format!("    for {}: {}", escaped(owner), escaped(runbook)))?;
+            }
         }
         out.flush()
     }

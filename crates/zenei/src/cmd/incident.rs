@@ -48,12 +48,18 @@ fn list(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
             incident.urgency.as_str().to_owned(),
             incident.domain.as_str().to_owned(),
             escaped(&format!("{} {}", incident.scope.kind, incident.scope.value)),
+            said(incident.owner.as_deref()),
             escaped(&incident.title),
         ]
     };
     let rows: Vec<Vec<String>> = incidents.iter().map(row).collect();
-    let head = ["incident", "opened", "status", "urgency", "domain", "scope", "title"];
+    let head = ["incident", "opened", "status", "urgency", "domain", "scope", "owner", "title"];
     table(&head, &rows).iter().try_for_each(|line| out.line(line))
+}
+
+/// What somebody said, or a dash.
+fn said(words: Option<&str>) -> String {
+    words.map_or_else(|| "-".to_owned(), |words| escaped(words))
 }
 
 /// How many digits of an id a list shows: enough to tell a few million incidents apart, and `show` takes them.
@@ -92,6 +98,8 @@ fn show(arguments: &IncidentShow, out: &mut Output<'_>) -> Result<(), Failure> {
         ("cause", format!("{}, {} (confidence {:.2})", incident.domain, incident.component, incident.confidence)),
         ("scope", escaped(&format!("{} {}", incident.scope.kind, incident.scope.value))),
         ("why", escaped(&incident.why)),
+        ("owner", said(incident.owner.as_deref())),
+        ("runbook", said(incident.runbook.as_deref())),
         ("opened", time(incident.opened)),
         ("updated", time(incident.updated)),
         (
