@@ -42,6 +42,18 @@ pub struct Truth {
     pub end_ms: i64,
 }
 
+impl Truth {
+    /// Whether a scope of this kind and value is the fault's own.
+    pub fn is_scope(&self, kind: &str, value: &str) -> bool {
+        self.scope.kind == kind && self.scope.value == value
+    }
+
+    /// Whether this is the fault's domain; a control has none.
+    pub fn is_domain(&self, domain: &str) -> bool {
+        self.domain.as_deref() == Some(domain)
+    }
+}
+
 /// What affected locks share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {

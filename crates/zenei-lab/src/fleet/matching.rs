@@ -1,19 +1,26 @@
-//! Which true fault is an incident about? By scope and time, strictly: what can't be about a fault is false. Pure. Called by `fleet`.
+//! Which true fault is an incident about? By scope and time, strictly: what can't be about a fault is false. Pure.
+//! Called by `fleet`.
 //!
 //! An incident is about a fault where
 //! - it was opened between the fault's onset and its end, or within [`AFTER_END_MS`] of the end; and
-//! - its scope is the fault's; or, of a fault that many locks share, it is about one of them, about a version whose one revision has it, or about
-//!   another group of which more than half are among them, and it names the fault's domain or a part in which the fault shows. The last condition
-//!   matters: a shared fault touches thousands of locks for months, and without it would excuse whatever else is said of them; or
+//! - its scope is the fault's; or, of a fault that many locks share, it is about one of them, about a version whose one
+//!   revision has it, or about another group of which more than half are among them, and it names the fault's domain or
+//!   a part in which the fault shows. The last condition matters: a shared fault touches thousands of locks for months,
+//!   and without it would excuse whatever else is said of them; or
 //! - of a fault of one lock, its evidence is of this lock alone, whatever scope it names.
 //!
-//! An incident is about one fault at most: the one whose scope it names, before one whose domain it names, before the one that began last.
+//! `zenei demo` asks more: there an incident that names another scope or domain is about no fault. Here both are
+//! measured by themselves.
+//!
+//! An incident is about one fault at most: the one whose scope it names, before one whose domain it names, before the
+//! one that began last.
 use crate::opened::Opened;
 use firmware_sim::Truth;
 use std::cmp::Reverse;
 use zenei_detect::{Component, ScopeKind};
 
-/// What ended is still found when the day in which it ended is over: the longest window on which detection closes. A guess.
+/// What ended is still found when the day in which it ended is over: the longest window on which detection closes. A
+/// guess.
 pub const AFTER_END_MS: i64 = 86_400_000;
 
 /// One fault and the incidents about it, in order of opening.
@@ -84,11 +91,11 @@ fn fit(truth: &Truth, incident: &Opened) -> Option<(bool, bool, Reverse<i64>)> {
 }
 
 fn names_scope(truth: &Truth, incident: &Opened) -> bool {
-    incident.scope.kind.as_str() == truth.scope.kind && incident.scope.value == truth.scope.value
+    truth.is_scope(incident.scope.kind.as_str(), &incident.scope.value)
 }
 
 fn names_domain(truth: &Truth, incident: &Opened) -> bool {
-    truth.domain.as_deref() == Some(incident.domain.as_str())
+    truth.is_domain(incident.domain.as_str())
 }
 
 fn is_of_this_lock(truth: &Truth, incident: &Opened) -> bool {
@@ -107,8 +114,8 @@ fn is_part(truth: &Truth, incident: &Opened) -> bool {
     is_inside && (names_domain(truth, incident) || shows_in(&truth.family).contains(&incident.component))
 }
 
-/// The parts in which a shared fault shows beside those of its own domain: a version that drains does it through the battery, one that restarts or
-/// leaks through the boards.
+/// The parts in which a shared fault shows beside those of its own domain: a version that drains does it through the
+/// battery, one that restarts or leaks through the boards.
 fn shows_in(family: &str) -> &'static [Component] {
     match family {
         "F1" => &[Component::Battery, Component::BatteryBox, Component::PowerBoard],
