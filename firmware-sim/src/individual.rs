@@ -3,7 +3,7 @@
 use crate::identity::Kinds;
 use crate::motor::SEGMENTS;
 use crate::rng::{Draws, Purpose};
-use crate::scenario::Scenario;
+use crate::scenario::{Model, Scenario};
 
 /// More than this is no sound link; where the fault of lost records begins.
 const LOSS_MAX: f64 = 0.01;
@@ -56,11 +56,16 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize, kinds: &Kinds) -
     let spread = &scenario.spread;
     let (model, lot) = (&scenario.model[kinds.model], &scenario.lot[kinds.lot]);
     let mut draws = Draws::new(seed, lock, Purpose::Body, 0);
+    let friction = lot.friction * draws.factor(spread.friction);
+    // The latch's spring helps one way and hinders the other; guess.
+    let unlock = 0.9 * draws.factor(0.06);
+    let shape = shape(&mut draws);
     Individual {
-        friction: lot.friction * draws.factor(spread.friction),
-        // The latch's spring helps one way and hinders the other; guess.
-        unlock: 0.9 * draws.factor(0.06),
-        shape: shape(&mut draws),
+        friction: scenario.drive_reserve.map_or(friction, |reserve| {
+            friction.min(friction_max(model, scenario.control.jam_ma / reserve, unlock, &shape))
+        }),
+        unlock,
+        shape,
         motor_ohm: model.motor_ohm * draws.factor(spread.motor_ohm),
         battery_ohm: lot.battery_ohm * draws.factor(spread.battery_ohm),
         charge: draws.between(spread.soc_min, spread.soc_max),
@@ -81,6 +86,12 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize, kinds: &Kinds) -
     }
 }
 
+/// The friction with which neither way takes more than `current_ma` at 20 °C.
+fn friction_max(model: &Model, current_ma: f64, unlock: f64, shape: &[f64; SEGMENTS]) -> f64 {
+    let highest = shape.iter().copied().fold(1.0, f64::max);
+    current_ma / (model.gear_ma + model.bolt_ma * unlock.max(1.0) * highest)
+}
+
 /// Friction along the travel: an even part, a ripple, and the strike that the bolt meets late in its travel. Widths and heights are guesses.
 fn shape(draws: &mut Draws) -> [f64; SEGMENTS] {
     let strike_at = draws.between(0.6, 0.85);
@@ -94,4 +105,42 @@ fn shape(draws: &mut Draws) -> [f64; SEGMENTS] {
     }
     let mean = shape.iter().sum::<f64>() / SEGMENTS as f64;
     shape.map(|value| value / mean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::motor::{self, Load, Outcome};
+
+    /// How many of the demo's locks, over eight seeds, need a second attempt though nothing ails them: on a day of 12 °C somebody leans on the door, and
+    /// the operation is two standard deviations from the mean.
+    fn second_attempts(scenario: &Scenario) -> usize {
+        let spread = &scenario.spread;
+        let locks = (1..=8).flat_map(|seed| (0..scenario.locks).map(move |lock| (seed, lock)));
+        let needs_second = |&(seed, lock): &(u64, usize)| {
+            let (_, kinds) = crate::identity::draw(scenario, seed, lock);
+            let one = draw(scenario, seed, lock, &kinds);
+            let load = Load {
+                emf_mv: 2900.0,
+                battery_ohm: 0.4,
+                motor_ohm: one.motor_ohm,
+                temp_c: 12.0,
+                gear: one.friction,
+                bolt: one.friction * (1.0 + spread.lean_friction) * (1.0 + 2.0 * spread.op_friction),
+                shape: &one.shape,
+                obstacle: None,
+            };
+            let model = &scenario.model[kinds.model];
+            motor::drive(model, &scenario.control, &load).outcome != Outcome::Done
+        };
+        locks.filter(needs_second).count()
+    }
+
+    #[test]
+    fn a_lock_of_the_demo_is_sound_as_it_is_installed() {
+        let mut demo = Scenario::demo().unwrap();
+        assert_eq!(second_attempts(&demo), 0);
+        demo.drive_reserve = None;
+        assert!(second_attempts(&demo) > 5);
+    }
 }

@@ -64,6 +64,10 @@ pub struct Scenario {
     pub days: f64,
     /// How many locks.
     pub locks: usize,
+    /// The least ratio of the current limit to the highest running current of a lock as it is installed, at 20 °C, 1 to 10: a door that needs more
+    /// current is adjusted. Absent: friction has no bound.
+    #[serde(default)]
+    pub drive_reserve: Option<f64>,
     /// Climates.
     pub region: Vec<Region>,
     /// Places with their gateways.

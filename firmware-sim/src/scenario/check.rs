@@ -52,7 +52,8 @@ fn run(scenario: &Scenario) -> Result<(), ScenarioError> {
     within("report.profile_share", scenario.report.profile_share, 0.0, 1.0, "0 to 1")?;
     within("control.retries", scenario.control.retries as f64, 0.0, 3.0, "0 to 3")?;
     within("noise.step_mv", scenario.noise.step_mv, 0.01, 100.0, "0.01 to 100")?;
-    within("noise.step_c", scenario.noise.step_c, 0.01, 5.0, "0.01 to 5")
+    within("noise.step_c", scenario.noise.step_c, 0.01, 5.0, "0.01 to 5")?;
+    within("drive_reserve", scenario.drive_reserve.unwrap_or(1.0), 1.0, 10.0, "1 to 10")
 }
 
 fn failures(scenario: &Scenario) -> Result<(), ScenarioError> {
