@@ -14,6 +14,9 @@ use crate::world::World;
 use zenei_wire::{LockState, ResetReason};
 
 mod acts;
+mod at;
+
+use at::{At, HEAP_LEAST_B};
 
 /// One lock.
 #[derive(Debug)]
@@ -132,7 +135,7 @@ impl Lock {
     /// Does its next thing.
     pub(crate) fn step<L: Listener>(&mut self, world: &World, identity: &Identity, listener: &mut L) {
         let (at_ms, due) = self.due();
-        let mut at = acts::At { world, identity, at_ms, listener };
+        let mut at = At { world, identity, at_ms, listener };
         match due {
             Due::Offline => (self.away, self.speech.offline) = (true, true),
             Due::Online => {
@@ -198,7 +201,7 @@ impl Lock {
     /// When a leak has used up the heap, from this boot on.
     fn find_heap_out(&mut self, world: &World) {
         let (b_per_day, _) = self.ailments.heap(world, self.version);
-        let free_b = self.fresh_heap_b(world) - acts::HEAP_LEAST_B;
+        let free_b = self.fresh_heap_b(world) - HEAP_LEAST_B;
         let days = free_b.max(0.0) / b_per_day;
         self.heap_out_ms = if days < 1e6 { self.speech.booted_ms + (days * DAY_MS as f64) as i64 } else { i64::MAX };
     }

@@ -1,5 +1,5 @@
 //! `firmware-sim run`: from a scenario to a broker and files. Called by `main` alone.
-use crate::{RunArgs, Speed};
+use crate::args::{RunArgs, Speed};
 use firmware_sim::publish::{PublishError, Publishers};
 use firmware_sim::{Disturbance, Fleet, Message, Recorder, Scenario, ScenarioError};
 use serde::Serialize;

@@ -528,14 +528,6 @@ impl Scenario {
         Self::from_toml(FLEET_TOML)
     }
 
-    /// Checks names and ranges; [`crate::Fleet::new`] does it too, for scenarios that were changed in memory.
-    ///
-    /// # Errors
-    /// See [`ScenarioError`].
-    pub fn check(&self) -> Result<(), ScenarioError> {
-        check::check(self)
-    }
-
     pub(crate) fn first_day(&self) -> i64 {
         calendar::parse_date(&self.start).unwrap_or(0)
     }

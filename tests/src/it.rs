@@ -2,6 +2,7 @@
 mod between;
 mod ble;
 mod broker;
+mod circles;
 mod clickhouse;
 mod contract;
 mod daemon;
@@ -19,6 +20,7 @@ mod output_contract;
 mod program;
 mod replay;
 mod repository;
+mod rust_text;
 mod ship_forget;
 mod ship_kills;
 mod ship_list;

@@ -1,6 +1,7 @@
 //! What is kept tidy in every file: lengths, leftovers, clocks, panics, the opening words. Reads text, not syntax: each check is a function over
 //! a path and its text, and is itself checked against a text that breaks the rule.
 use crate::repository::{top, tracked_files};
+use crate::rust_text::{test_files, without_tests};
 use std::collections::BTreeSet;
 
 /// The most lines of a source file.
@@ -65,7 +66,7 @@ fn panics(path: &str, text: &str) -> Vec<String> {
     if is_beside_the_product(path) {
         return Vec::new();
     }
-    lines_with(path, &without_test_modules(text), &[".unwrap()".into(), ".expect(".into()])
+    lines_with(path, &without_tests(text), &[".unwrap()".into(), ".expect(".into()])
 }
 
 /// The lines of a Rust file, comments left out, that hold one of these words.
@@ -76,59 +77,6 @@ fn lines_with(path: &str, text: &str, words: &[String]) -> Vec<String> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("///"));
     let holds = |line: &str| words.iter().find(|word| line.contains(word.as_str())).cloned();
     lines.filter_map(|(at, line)| holds(line).map(|word| format!("{path}:{} holds {word}", at + 1))).collect()
-}
-
-/// The text with the lines of its test modules (and other items for tests) emptied. Relies on rustfmt: an item ends with a brace, or a semicolon,
-/// as deep as its attribute.
-fn without_test_modules(text: &str) -> String {
-    let mut kept = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if line.trim() != "#[cfg(test)]" {
-            kept.push_str(line);
-            kept.push('\n');
-            continue;
-        }
-        kept.push('\n');
-        let indent = &line[..line.len() - line.trim_start().len()];
-        let close = format!("{indent}}}");
-        let mut in_attributes = true;
-        for inner in lines.by_ref() {
-            kept.push('\n');
-            in_attributes &= inner.trim_start().starts_with("#[");
-            let is_statement = !in_attributes
-                && inner.ends_with(';')
-                && !inner.get(indent.len()..).is_some_and(|rest| rest.starts_with(' '));
-            if is_statement || inner == close {
-                break;
-            }
-        }
-    }
-    kept
-}
-
-/// The paths that `#[cfg(test)] mod name;` in this file may mean, or that its `#[path]` does mean.
-fn test_files(path: &str, text: &str) -> Vec<String> {
-    let (here, file) = path.rsplit_once('/').unwrap_or(("", path));
-    let stem = file.trim_end_matches(".rs");
-    let below = if matches!(stem, "lib" | "main" | "mod") { here.to_owned() } else { format!("{here}/{stem}") };
-    let mut found = Vec::new();
-    let mut lines = text.lines().map(str::trim);
-    while let Some(line) = lines.next() {
-        if line != "#[cfg(test)]" {
-            continue;
-        }
-        let mut item = lines.by_ref().skip_while(|line| line.starts_with("#[") && !line.starts_with("#[path"));
-        let Some(item) = item.next() else {
-            break;
-        };
-        if let Some(file) = item.strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]")) {
-            found.push(format!("{here}/{file}"));
-        } else if let Some((_, name)) = item.strip_suffix(';').and_then(|item| item.rsplit_once("mod ")) {
-            found.extend([format!("{below}/{name}.rs"), format!("{below}/{name}/mod.rs")]);
-        }
-    }
-    found
 }
 
 fn check_each_file(check: fn(&str, &str) -> Vec<String>, except: &BTreeSet<String>) {
@@ -234,13 +182,4 @@ fn panics_are_found_outside_test_modules() {
     assert_eq!(panics("crates/a/src/lib.rs", inner), ["crates/a/src/lib.rs:8 holds .unwrap()"]);
     assert_eq!(panics("crates/a/src/lib.rs", "/// x.unwrap()\n").len(), 0);
     assert_eq!(panics("tests/src/chaos.rs", text).len(), 0);
-}
-
-#[test]
-fn files_of_test_modules_are_found() {
-    let text = "#[cfg(test)]\nmod tests;\nmod other;\n";
-    assert_eq!(test_files("crates/a/src/lib.rs", text), ["crates/a/src/tests.rs", "crates/a/src/tests/mod.rs"]);
-    assert_eq!(test_files("crates/a/src/b.rs", text), ["crates/a/src/b/tests.rs", "crates/a/src/b/tests/mod.rs"]);
-    let elsewhere = "#[cfg(test)]\n#[path = \"b_tests.rs\"]\nmod tests;\n";
-    assert_eq!(test_files("crates/a/src/b.rs", elsewhere), ["crates/a/src/b_tests.rs"]);
 }

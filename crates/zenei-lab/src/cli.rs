@@ -1,11 +1,6 @@
-//! The lab's command line, for `zenei` and for its own binary.
-#[cfg(feature = "backtest")]
-use crate::backtest;
-use crate::error::LabError;
-use crate::fleet;
-use crate::nab;
+//! The lab's command line, for `zenei` and for its own binary: which arguments there are. Must not know what they do.
+use crate::nab::stream::Alarm;
 use clap::{Args, Subcommand};
-use std::io::Write;
 use std::path::PathBuf;
 
 /// A command of the lab.
@@ -97,7 +92,7 @@ pub struct Nab {
     #[arg(long, value_name = "CSV")]
     pub out: PathBuf,
     /// From which score on it is an alarm.
-    #[arg(long, value_name = "T", default_value_t = nab::stream::Alarm::SCORE)]
+    #[arg(long, value_name = "T", default_value_t = Alarm::SCORE)]
     pub threshold: f64,
     /// Folds of the cross-validation; 0: none.
     #[arg(long, value_name = "K", default_value_t = 5)]
@@ -147,17 +142,4 @@ pub struct Fleet {
     /// Writes all figures, every fault and every false incident as JSON too.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-}
-
-/// Runs a command; its result goes to `out`.
-///
-/// # Errors
-/// See [`LabError`].
-pub fn run(command: &Command, out: &mut impl Write) -> Result<(), LabError> {
-    match command {
-        Command::Bench(Bench::Fleet(arguments)) => fleet::bench(arguments, out),
-        Command::Bench(Bench::Nab(arguments)) => nab::bench(arguments, out),
-        #[cfg(feature = "backtest")]
-        Command::Backtest(arguments) => backtest::run(arguments, out),
-    }
 }

@@ -15,7 +15,8 @@ pub mod interval;
 pub mod kept;
 pub mod nab;
 pub mod opened;
+mod run;
 mod table;
 
-pub use cli::run;
 pub use error::LabError;
+pub use run::run;

@@ -5,6 +5,7 @@
 //! `listener` keeps. Called by the gateway, by `scan`, by `replay` and by simulators; firmware can use it.
 mod address;
 mod cipher;
+mod format;
 mod keyring;
 pub mod listener;
 mod object;
@@ -13,6 +14,7 @@ mod spooled;
 
 pub use address::{Address, AddressError};
 pub use cipher::{BindKey, BindKeyError};
+pub use format::{LEGACY_BYTES, MAX_SERVICE_DATA_BYTES, OpenError, Payload, SERVICE_UUID};
 pub use keyring::{Advertised, Keyring, Lock, NotAdvertised};
 pub use listener::{Half, Listener, Merged, Verdict};
 pub use object::{Object, Objects, length_of};
@@ -20,27 +22,15 @@ pub use reading::{Firmware, Reading, Set};
 pub use spooled::{Advertisement, SpooledError};
 
 use alloc::vec::Vec;
+use format::VERSION;
 use smallvec::SmallVec;
-
-/// The service's UUID of 16 bits, which the BTHome project has of the Bluetooth SIG.
-pub const SERVICE_UUID: u16 = 0xFCD2;
-/// The most bytes of service data: what one element of an extended advertisement holds (Bluetooth Core 5.4, vol. 3 part C, 11: a length of one byte,
-/// less type and UUID). Legacy ones have at most 31 bytes in all.
-pub const MAX_SERVICE_DATA_BYTES: usize = 252;
-/// The most bytes of a legacy advertisement (Bluetooth Core 5.4, vol. 6 part B, 2.3.1.1).
-pub const LEGACY_BYTES: usize = 31;
 
 /// Bit 0 of the first byte: what follows is encrypted.
 const ENCRYPTED: u8 = 1;
 /// Bit 1: the sender's address follows, in reversed order.
 const HAS_ADDRESS: u8 = 1 << 1;
-/// Bits 5 to 7: the version.
-const VERSION: u8 = 2;
 /// Length of the counter before the MIC.
 const COUNTER_BYTES: usize = 4;
-
-/// The objects of an advertisement in the clear.
-pub type Payload = SmallVec<[u8; LEGACY_BYTES]>;
 
 /// An advertisement that could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,43 +39,6 @@ pub struct Opened {
     pub counter: Option<u32>,
     /// What it says.
     pub reading: Reading,
-}
-
-/// Why service data can't be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// Too short for what its first byte promises, or longer than any advertisement.
-    #[error("the service data has {found} bytes; {least} to {MAX_SERVICE_DATA_BYTES} are allowed")]
-    Length {
-        /// How many it has.
-        found: usize,
-        /// How many it needs.
-        least: usize,
-    },
-    /// Another version of the format.
-    #[error("the service data is of BTHome version {found}; version {VERSION} is allowed")]
-    Version {
-        /// Which one.
-        found: u8,
-    },
-    /// It is encrypted, and nobody has given a key.
-    #[error("the advertisement is encrypted, and the lock's bind key is not known")]
-    NoKey,
-    /// Its MIC is another one than the key gives: forged, damaged, or encrypted with another key.
-    #[error("the advertisement's MIC is not that of the lock's bind key")]
-    Forged,
-    /// An object goes on beyond the end.
-    #[error("object 0x{id:02x} at byte {at} has {found} bytes; it needs {needed}")]
-    Cut {
-        /// Its id.
-        id: u8,
-        /// Where its id stands among the objects.
-        at: usize,
-        /// How many bytes are left for its value.
-        found: usize,
-        /// How many its value needs.
-        needed: usize,
-    },
 }
 
 /// Reads service data: decrypts it where it is encrypted, then reads its objects. `heard_from` is the address that the radio names; a sender that puts its

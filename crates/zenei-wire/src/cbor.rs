@@ -2,10 +2,11 @@
 //! refusals as in JSON. Knows no transport. Called through [`decode`](crate::decode()), and by whoever makes records.
 mod cursor;
 
-use crate::decode::{Decoded, MAX_DEPTH, MAX_RECORDS, Records};
+use crate::decoded::{Decoded, Records};
 use crate::draft::Draft;
 use crate::encode::{Sink, write};
 use crate::fault::Fault;
+use crate::limits::{MAX_DEPTH, MAX_RECORDS};
 use crate::record::Record;
 use crate::refusal::{Reason, Refusal};
 use crate::topic::Topic;

@@ -1,35 +1,14 @@
 //! From a topic and its payload to records: the one door that JSON and CBOR share. Must not know who sent the message, or when.
 //! Called by the gateway's driver, by `replay`, and by everything that tests a writer.
+use crate::decoded::Records;
 use crate::digest::Id;
 use crate::ids::Name;
-use crate::record::Record;
+use crate::limits::MAX_PAYLOAD_BYTES;
 use crate::refusal::{Reason, Refusal};
 use crate::time::DeviceTime;
 use crate::topic::Topic;
 use crate::{cbor, json};
 use alloc::format;
-use smallvec::SmallVec;
-
-/// The largest payload, in bytes (telemetry contract).
-pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
-/// The most records of one array (telemetry contract).
-pub const MAX_RECORDS: usize = 1_000;
-/// The deepest nesting (telemetry contract): an object is level 1, an array of objects makes them level 2.
-pub const MAX_DEPTH: usize = 4;
-/// The longest text, in bytes (telemetry contract).
-pub const MAX_TEXT_BYTES: usize = 256;
-
-/// One element of a message: the record, or why it was refused, with its own bytes of the payload.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Decoded<'a> {
-    /// The record, or why it was refused.
-    pub record: Result<Record<'a>, Refusal>,
-    /// The bytes of this record alone.
-    pub raw: &'a [u8],
-}
-
-/// The records of one message, in its order; one is held inline.
-pub type Records<'a> = SmallVec<[Decoded<'a>; 1]>;
 
 /// Decodes one message: one record, or an array of up to 1,000. Never empty.
 ///

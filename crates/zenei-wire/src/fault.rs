@@ -1,6 +1,6 @@
 //! Why a message can't be read as a whole. Small and copied, so that the way without faults stays cheap; the words come at the end.
 //! Called by both codecs and by recordings.
-use crate::decode::MAX_RECORDS;
+use crate::limits::MAX_RECORDS;
 use crate::refusal::{Reason, Refusal};
 use alloc::format;
 

@@ -11,6 +11,7 @@ pub mod bthome;
 pub mod calendar;
 pub mod cbor;
 mod decode;
+mod decoded;
 pub mod digest;
 mod draft;
 mod encode;
@@ -18,6 +19,7 @@ mod fault;
 pub mod fields;
 pub mod ids;
 pub mod json;
+mod limits;
 pub mod record;
 pub mod recording;
 pub mod refusal;
@@ -28,9 +30,11 @@ pub mod units;
 mod value;
 mod words;
 
-pub use decode::{Decoded, MAX_DEPTH, MAX_PAYLOAD_BYTES, MAX_RECORDS, MAX_TEXT_BYTES, Records, decode, event_identity};
+pub use decode::{decode, event_identity};
+pub use decoded::{Decoded, Records};
 pub use digest::Id;
 pub use ids::{DeviceId, Name, NameError, SiteId};
+pub use limits::{MAX_DEPTH, MAX_PAYLOAD_BYTES, MAX_RECORDS, MAX_TEXT_BYTES};
 pub use record::{
     Adv, Body, ErrorReport, Event, EventKind, GatewayReport, Kind, LockState, Op, OpKind, OpResult, OpSource, Profile,
     Record, ResetReason, State, Text,

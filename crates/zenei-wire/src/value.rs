@@ -1,6 +1,6 @@
 //! One field's value as JSON and CBOR both have it, and its way into the contract's types.
 //! Knows neither syntax. Called by both codecs (which make values) and by `draft` (which asks for a type).
-use crate::decode::MAX_TEXT_BYTES;
+use crate::limits::MAX_TEXT_BYTES;
 use crate::record::{Profile, Text};
 use crate::refusal::{Reason, Refusal};
 use crate::rfc3339::{self, TimeError};

@@ -1,16 +1,15 @@
 //! What a lock does and says: operations, heartbeats, errors, restarts, updates, a new battery.
 //! Called by `Lock::step` when the thing is due.
 use super::Lock;
+use super::at::At;
 use crate::ailment::Remote;
 use crate::battery::{self, Pack};
 use crate::calendar::{DAY_MS, HOUR_MS, MINUTE_MS};
-use crate::identity::Identity;
 use crate::message::{Beat, Labels, Listener};
 use crate::motor::Outcome;
 use crate::operation::{self, Conditions, Observed};
 use crate::rng::{Draws, Purpose};
 use crate::scenario::Single;
-use crate::world::World;
 use zenei_wire::{
     Body, Bytes, CentiCelsius, DbMilliwatts, ErrorReport, Event, EventKind, LockState, OpSource, Percent, ResetReason,
     State,
@@ -22,17 +21,6 @@ const OTA_MS: i64 = 3 * MINUTE_MS;
 const STATE_JITTER: f64 = 0.01;
 /// Current of a radio burst, mA (nRF52832 at +4 dBm with its converter, and the board around it).
 const RADIO_MA: f64 = 15.0;
-
-/// Free heap at which an allocation fails, bytes; guess.
-pub(super) const HEAP_LEAST_B: f64 = 1024.0;
-
-/// When and for whom something is done.
-pub(super) struct At<'a, L: Listener> {
-    pub(super) world: &'a World,
-    pub(super) identity: &'a Identity,
-    pub(super) at_ms: i64,
-    pub(super) listener: &'a mut L,
-}
 
 impl Lock {
     pub(super) fn operate<L: Listener>(&mut self, at: &mut At<'_, L>) {

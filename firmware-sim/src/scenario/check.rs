@@ -6,7 +6,17 @@ use zenei_wire::Name;
 /// Keys whose numbers may be below zero: temperatures, signal strengths, the time zone; a strength has its own check.
 const SIGNED: [&str; 6] = ["mean_c", "rssi_dbm", "utc_offset_h", "indoor_c", "mv_per_k", "strength"];
 
-pub(super) fn check(scenario: &Scenario) -> Result<(), ScenarioError> {
+impl Scenario {
+    /// Checks names and ranges; [`crate::Fleet::new`] does it too, for scenarios that were changed in memory.
+    ///
+    /// # Errors
+    /// See [`ScenarioError`].
+    pub fn check(&self) -> Result<(), ScenarioError> {
+        check(self)
+    }
+}
+
+fn check(scenario: &Scenario) -> Result<(), ScenarioError> {
     let every =
         toml::Table::try_from(scenario).map_err(|error| out_of_range("the scenario", error, "what TOML can write"))?;
     numbers("", "", &toml::Value::Table(every))?;

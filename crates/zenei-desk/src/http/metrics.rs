@@ -1,6 +1,6 @@
 //! `/metrics` in OpenMetrics text: the ledger's counters and the open incidents, read at each scrape, so that nothing is counted twice and a restart
 //! goes on where the checkpoint was. The names are a contract. Called by the router.
-use super::Handles;
+use super::handles::Handles;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;

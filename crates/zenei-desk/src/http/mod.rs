@@ -1,12 +1,13 @@
 //! What the desk shows over HTTP: health, metrics, and incidents as JSON. Reads only; whoever may open the socket may read it, so that it belongs on
-//! loopback or behind a proxy that knows its users. Knows no store: all it shows comes by the [`Handles`]. Called by the binary.
+//! loopback or behind a proxy that knows its users. Opens no store: all it shows comes by the [`Handles`]. Called by the binary.
 mod api;
 mod figures;
+mod handles;
 mod metrics;
 
 pub use figures::{Figure, Figures, Value};
+pub use handles::Handles;
 
-use crate::Incidents;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,27 +15,6 @@ use axum::routing::get;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use zenei_store::Ledger;
-use zenei_store::clickhouse::Shipped;
-use zenei_store::control::TailProgress;
-
-/// What the server shows.
-#[derive(Clone, Debug)]
-pub struct Handles {
-    /// Where the records have gone.
-    pub ledger: watch::Receiver<Ledger>,
-    /// What a remote store has of them; `None` where there is none.
-    pub shipped: Option<watch::Receiver<Shipped>>,
-    /// What the radio counts, asked at each scrape; `None` where there is none.
-    pub radio: Option<Figures>,
-    /// How far a desk over many gateways has taken what they shipped; `None` where there is none.
-    pub tail: Option<watch::Receiver<TailProgress>>,
-    /// The incidents.
-    pub incidents: Incidents,
-    /// Whether records are heard and kept.
-    pub ready: watch::Receiver<bool>,
-}
 
 /// Why the server can't start.
 #[derive(Debug, thiserror::Error)]

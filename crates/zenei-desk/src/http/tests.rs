@@ -1,12 +1,17 @@
 //! The server as a client sees it: bytes in, bytes out, over a socket.
 use super::*;
 use crate::DeskDriver;
+use crate::Incidents;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::sync::watch;
 use zenei_detect::Findings;
 use zenei_kit::anomaly;
+use zenei_store::Ledger;
+use zenei_store::clickhouse::Shipped;
 use zenei_store::control::Control;
+use zenei_store::control::TailProgress;
 use zenei_store::{DropReason, Source};
 use zenei_wire::{EngineTime, Reason};
 

@@ -1,6 +1,7 @@
 //! What follows from what was heard? One thread reads the spool in order, decodes, lets intake and engine run, hands the findings to the desk and seals what
 //! is due. Deterministic: the same spool from the same checkpoint gives the same rows, anomalies and files. Must not read a clock for what it writes: time
 //! is what the appender shows; how old unsealed rows are is measured. Called by the gateway, which gives it a thread.
+mod error;
 mod recover;
 mod seal;
 mod seal_limits;
@@ -8,9 +9,9 @@ mod seal_limits;
 #[cfg(test)]
 mod tests;
 
+pub use error::{DriverError, SealError};
 pub use recover::RecoverError;
 pub(crate) use recover::{Parts, Saved};
-pub use seal::SealError;
 pub use seal_limits::SealLimits;
 
 use crate::source::ble::RadioCounters;
@@ -20,13 +21,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
-use zenei_detect::{Batch, Desk, DeskError, Findings, Pipeline};
+use zenei_detect::{Batch, Desk, Findings, Pipeline};
 use zenei_store::clock::Elapsed;
 use zenei_store::disk::Disk;
 use zenei_store::spool::BySource;
 use zenei_store::{
-    Control, DeadLetter, Decoded, DropReason, Ledger, ParquetStore, SealPlan, Source, SpoolError, SpoolReader,
-    StoredMessage, decode,
+    Control, DeadLetter, Decoded, DropReason, Ledger, ParquetStore, SealPlan, Source, SpoolReader, StoredMessage,
+    decode,
 };
 use zenei_wire::EngineTime;
 use zenei_wire::bthome::Keyring;
@@ -46,28 +47,6 @@ pub struct Progress {
     /// How far time has gone.
     pub now: EngineTime,
     pub(crate) seal_wishes: u64,
-}
-
-/// Why the driver can't go on. What is durable stays so; the next start goes on from the checkpoint.
-#[derive(Debug, thiserror::Error)]
-pub enum DriverError {
-    /// The spool can't be read.
-    #[error("the spool can't be read")]
-    Spool(#[from] SpoolError),
-    /// The desk could not take findings.
-    #[error("the findings could not be handed over")]
-    Desk(#[source] DeskError),
-    /// The store did not take a range.
-    #[error("the range {from} to {to} could not be sealed")]
-    Seal {
-        /// First offset.
-        from: u64,
-        /// Offset behind the last one.
-        to: u64,
-        /// What failed.
-        #[source]
-        source: SealError,
-    },
 }
 
 /// What has been processed since the last seal.

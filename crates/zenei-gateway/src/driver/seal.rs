@@ -1,48 +1,9 @@
 //! How does what was processed get into the store, once? In steps that a crash may cut anywhere: the range is planned, its files are written, the state is
 //! written, and one transaction makes all of it true. Only then may the spool forget. Must not know what is in a row. Called by the driver.
-use super::{Driver, DriverError, Open};
+use super::error::{DriverError, SealError};
+use super::{Driver, Open};
 use std::time::Duration;
-use zenei_detect::RestoreError;
-use zenei_store::parquet;
-use zenei_store::snapshot::{self, SnapshotError};
-use zenei_store::{Checkpoint, ControlError, SealPlan, Sealed};
-
-/// Why a range is not sealed.
-#[derive(Debug, thiserror::Error)]
-pub enum SealError {
-    /// The control database.
-    #[error("the plan or the checkpoint could not be committed")]
-    Control(#[from] ControlError),
-    /// The files of the range.
-    #[error("the files could not be written")]
-    Store(#[from] parquet::SealError),
-    /// The state of intake and engine, as bytes.
-    #[error("the state could not be put into bytes")]
-    State(#[from] RestoreError),
-    /// The state's file.
-    #[error("the state could not be written")]
-    Snapshot(#[from] SnapshotError),
-}
-
-impl SealError {
-    /// Whether the same may succeed later: a disk that is full or gone for a while, but not rows that make no file.
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Control(ControlError::Sqlite(_))
-            | Self::Store(parquet::SealError::Disk { .. })
-            | Self::Snapshot(SnapshotError::Disk { .. }) => true,
-            Self::Control(
-                ControlError::Newer { .. }
-                | ControlError::Foreign { .. }
-                | ControlError::BadRow { .. }
-                | ControlError::TooLarge { .. },
-            )
-            | Self::Store(parquet::SealError::Parquet(_) | parquet::SealError::Columns(_))
-            | Self::Snapshot(SnapshotError::Damaged { .. })
-            | Self::State(_) => false,
-        }
-    }
-}
+use zenei_store::{Checkpoint, SealPlan, Sealed, snapshot};
 
 /// How long to wait before the same range is tried again. A guess: soon after somebody has made room.
 const RETRY: Duration = Duration::from_secs(1);

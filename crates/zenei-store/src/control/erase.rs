@@ -95,7 +95,7 @@ impl Txn<'_> {
     /// [`ControlError::TooLarge`], [`ControlError::Sqlite`].
     pub fn end_erasure(&self, number: u64, now_ms: i64, counts: &str) -> Result<(), ControlError> {
         let sql = "UPDATE erasure SET ended_at_ms = ?2, counts = ?3 WHERE number = ?1";
-        self.inner.execute(sql, params![super::signed("erasure", number)?, now_ms, counts])?;
+        self.inner.execute(sql, params![super::error::signed("erasure", number)?, now_ms, counts])?;
         Ok(())
     }
 

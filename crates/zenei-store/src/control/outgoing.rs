@@ -1,6 +1,7 @@
 //! What a desk ships of what it found and was told: rows by their numbers, each beyond the last one shipped. Called by the shipper of findings.
+use super::error::signed;
 use super::read::parse;
-use super::{Control, ControlError, EventRow, InquiryRow, RegisteredSpan, signed};
+use super::{Control, ControlError, EventRow, InquiryRow, RegisteredSpan};
 use rusqlite::Row;
 use zenei_detect::{Anomaly, Decision};
 use zenei_wire::Id;

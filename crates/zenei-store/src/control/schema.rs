@@ -1,5 +1,5 @@
 //! The tables of the control database, and how an older database becomes a newer one. Called when a database is opened.
-use super::ControlError;
+use super::error::ControlError;
 use rusqlite::Connection;
 use std::path::Path;
 

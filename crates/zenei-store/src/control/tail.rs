@@ -99,7 +99,7 @@ impl Txn<'_> {
     /// # Errors
     /// [`ControlError::TooLarge`], [`ControlError::Sqlite`], also where the number is taken: two processes tail into one state directory.
     pub fn plan_tail_step(&self, number: u64, step: &TailStep) -> Result<(), ControlError> {
-        let number = super::signed("tail_step", number)?;
+        let number = super::error::signed("tail_step", number)?;
         let body = super::txn::json("tail_step", step)?;
         self.inner.prepare_cached("INSERT INTO tail_step VALUES (?1, ?2)")?.execute(params![number, body])?;
         Ok(())

@@ -1,7 +1,10 @@
 //! What the control database promises.
 use super::*;
+use crate::ledger::Ledger;
+use crate::registry::Registration;
 use crate::spool::Source;
 use zenei_detect::{Anomaly, Decision, DecisionReason, Scope, ScopeKind};
+use zenei_wire::{EngineTime, Id};
 
 fn found() -> Anomaly {
     zenei_kit::anomaly("motor_wear", "BL1", 7)

@@ -1,5 +1,6 @@
 //! Everything that is ever written to the control database. Each write may be repeated after a crash and changes nothing the second time.
-use super::{Checkpoint, ControlError, EventRow, Imported, InquiryRow, OutboxRow, Outcome, SealPlan, signed};
+use super::error::{ControlError, signed};
+use super::rows::{Checkpoint, EventRow, Imported, InquiryRow, OutboxRow, Outcome, SealPlan};
 use crate::registry::Registration;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use std::collections::BTreeSet;

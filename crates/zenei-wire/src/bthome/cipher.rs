@@ -1,7 +1,7 @@
 //! AES-128-CCM with a MIC of 4 bytes, as BTHome v2 uses it: the nonce is address, UUID, first byte and counter; nothing else is authenticated beside it.
 //! Knows no object. Called by `open` and `sealed` only.
-use super::address::hex;
-use super::{Address, SERVICE_UUID};
+use super::address::{Address, hex};
+use super::format::SERVICE_UUID;
 use aes::Aes128;
 use ccm::aead::array::Array;
 use ccm::consts::{U4, U13};

@@ -1,7 +1,7 @@
 //! What the objects of an advertisement say of a lock, by the names of the telemetry contract, and the two sets in which a lock says it. Knows no key and no
 //! counter. Called by `open` and by whoever sends.
+use super::format::{OpenError, Payload};
 use super::object::Objects;
-use super::{OpenError, Payload};
 use crate::record::{Adv, LockState};
 use crate::units::{CentiCelsius, Milliamps, Millivolts, Percent};
 use core::fmt;

@@ -1,22 +1,20 @@
 //! `zenei doctor`: what would keep zenei from running here, and what to do about it. Looks, and changes nothing but a file that it takes away again.
 //! Opens sockets to what the configuration names, and only to that. Called by `cmd`.
 mod bluetooth;
+mod look;
 
 use crate::cli::WithConfig;
 use crate::config::{self, Config, Loaded, Problems, StoreKind};
 use crate::daemon::contents;
 use crate::exit::Failure;
 use crate::output::{Colour, Output, escaped};
+use look::{Look, PATIENCE, Verdict};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use zenei_store::disk::RealDisk;
 use zenei_store::layout::Layout;
 use zenei_store::{Control, SpoolReader};
-
-/// How long a server may take to answer; a guess, far above a round trip on any network that is good enough for telemetry.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Below this much free space, records of a day or more may not fit. A guess: a fleet of 10,000 locks sends some 300 MB a day.
 const ROOM_BYTES: u64 = 1 << 30;
@@ -25,46 +23,6 @@ const ROOM_BYTES: u64 = 1 << 30;
 const USUAL_PLACES: &str = "the usual places";
 const USUAL: &str = "state_dir = 'zenei-state'\n[mqtt]\nurl = 'mqtt://127.0.0.1:1883'\n[ingress]\nlisten = '127.0.0.1:1884'\n[ble]\n\
     [store.clickhouse]\nurl = 'http://127.0.0.1:8123'\n[http]\nlisten = '127.0.0.1:8080'\n";
-
-/// How one look ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Ok,
-    Warn,
-    Fail,
-}
-
-impl Verdict {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// One look.
-struct Look {
-    what: &'static str,
-    verdict: Verdict,
-    found: String,
-    remedy: String,
-}
-
-impl Look {
-    fn ok(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Ok, found: found.into(), remedy: String::new() }
-    }
-
-    fn warn(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Warn, found: found.into(), remedy: remedy.into() }
-    }
-
-    fn fail(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Fail, found: found.into(), remedy: remedy.into() }
-    }
-}
 
 /// Runs `doctor`.
 ///

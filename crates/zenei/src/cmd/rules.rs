@@ -9,6 +9,7 @@ use crate::cli::{Rules as Command, RulesIn};
 use crate::daemon::contents;
 use crate::exit::Failure;
 use crate::output::{Colour, Output, table};
+use explain::to_json;
 use serde_json::json;
 use zenei_detect::Rule;
 
@@ -56,12 +57,4 @@ fn check(arguments: &RulesIn, out: &mut Output<'_>) -> Result<(), Failure> {
     }
     let ok = out.paint(Colour::Green, "ok");
     out.line(format!("{ok}: {count} rules, digest {digest}"))
-}
-
-fn to_json(rule: &Rule) -> serde_json::Value {
-    json!({
-        "rule": rule.id, "rule_version": rule.version, "title": rule.title, "state": rule.state.as_str(),
-        "domain": rule.domain, "component": rule.component, "urgency": rule.urgency, "owner": rule.owner,
-        "runbook": rule.runbook, "detector": rule.detector.word, "parameters": rule.parameters,
-    })
 }

@@ -2,28 +2,25 @@
 //! flags with the same engine as the daemon. Called by `cmd`.
 mod lines;
 mod live;
+mod ongoing;
 mod seen;
 mod source;
+mod spooled;
 mod table;
 mod terminal;
 mod watch;
 
 use crate::cli::Scan;
 use crate::daemon::contents::{self, Registry};
-use crate::daemon::signals::{self, Asked};
+use crate::daemon::signals;
 use crate::daemon::start::runtime;
 use crate::exit::Failure;
 use crate::output::Output;
 use lines::Lines;
+use ongoing::{Ongoing, Recorder};
 use seen::Unread;
 use source::Source;
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
 use watch::Watch;
-use zenei_store::StoredMessage;
-use zenei_wire::bthome::Advertisement;
-use zenei_wire::recording::write_advertisement;
 
 /// Runs `scan`.
 ///
@@ -64,85 +61,10 @@ async fn scan(arguments: &Scan, registry: Registry, out: &mut Output<'_>) -> Res
     shown.and(recorded)
 }
 
-/// What happened to one message.
-pub(crate) struct Step<'a> {
-    /// As it was heard.
-    message: &'a StoredMessage,
-    /// How it was read; `None` where it was not.
-    read: Option<watch::Read>,
-}
-
-/// A scan under way.
-pub(crate) struct Ongoing {
-    source: Source,
-    watch: Watch,
-    recorder: Option<Recorder>,
-    asked: Asked,
-}
-
-impl Ongoing {
-    /// Hears until the source ends, somebody asks for the end, or `each` fails.
-    async fn follow(&mut self, mut each: impl FnMut(Step<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
-        while let Some(message) = self.next().await? {
-            let read = self.take(&message)?;
-            each(Step { message: &message, read })?;
-        }
-        Ok(())
-    }
-
-    /// The next message; `None` at the end. Safe to cancel.
-    async fn next(&mut self) -> Result<Option<StoredMessage>, Failure> {
-        let mut asked = self.asked.clone();
-        tokio::select! {
-            biased;
-            () = asked.wait() => Ok(None),
-            message = self.source.next() => message,
-        }
-    }
-
-    /// Records it, and lets the engine see it.
-    fn take(&mut self, message: &StoredMessage) -> Result<Option<watch::Read>, Failure> {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.write(message)?;
-        }
-        Ok(self.watch.take(message))
-    }
-}
-
 /// What could not be read: counted, not printed.
 fn tell(unread: &Unread) {
     let Unread { no_key, forged, broken, .. } = *unread;
     if no_key + forged + broken > 0 {
         tracing::warn!(no_key, forged, broken, "some advertisements could not be read");
     }
-}
-
-/// A recording that is being written.
-pub(crate) struct Recorder {
-    path: PathBuf,
-    file: BufWriter<File>,
-    line: String,
-}
-
-impl Recorder {
-    fn create(path: &Path) -> Result<Self, Failure> {
-        let file = File::create(path).map_err(|error| unwritten(path, error))?;
-        Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file), line: String::new() })
-    }
-
-    fn write(&mut self, message: &StoredMessage) -> Result<(), Failure> {
-        let Ok(heard) = Advertisement::read(&message.topic, &message.payload) else { return Ok(()) };
-        self.line.clear();
-        let address = heard.address.to_string();
-        write_advertisement(&address, message.heard_at, heard.rssi_dbm, heard.service_data, &mut self.line);
-        self.file.write_all(self.line.as_bytes()).map_err(|error| unwritten(&self.path, error))
-    }
-
-    fn finish(mut self) -> Result<(), Failure> {
-        self.file.flush().map_err(|error| unwritten(&self.path, error))
-    }
-}
-
-fn unwritten(path: &Path, error: std::io::Error) -> Failure {
-    Failure::broken(format!("can't write the recording {}", path.display()), error)
 }

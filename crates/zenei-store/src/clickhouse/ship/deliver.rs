@@ -1,9 +1,10 @@
 //! Getting a shipment's batches into the server's tables: again in the same bytes while nobody knows, and around the rows that it refuses. Called by the
 //! shipper.
 use super::backoff::Jitter;
+use super::error::ShipError;
 use super::load::{Loaded, Part};
+use super::options::Go;
 use super::shipment::Shipment;
-use super::{Go, ShipError};
 use crate::clickhouse::columns::{self, Target};
 use crate::clickhouse::server::Server;
 use crate::clickhouse::shard::shard_of;

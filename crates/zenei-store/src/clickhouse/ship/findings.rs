@@ -1,7 +1,7 @@
 //! What a desk found, decided, was told and knows of its locks, from the control database to ClickHouse: each row once, however often either side fails.
 //! Few rows, so that text will do. Which rows go together is written down before they go, and the token names them. Called by the thread that ships.
 use super::backoff::Jitter;
-use super::{Ended, Go};
+use super::options::{Ended, Go};
 use crate::clickhouse::server::Server;
 use crate::clickhouse::trouble::Verdict;
 use crate::control::{Control, ControlError, EventRow, InquiryRow, Outgoing, RegisteredSpan};

@@ -1,7 +1,8 @@
 //! Sealed ranges as what is sent: a batch of columns per table, rows sorted by the table's key. The same ranges give the same batches. Called by the
 //! shipper.
+use super::error::ShipError;
+use super::options::ShipOptions;
 use super::voltages::RestVoltages;
-use super::{ShipError, ShipOptions};
 use crate::clickhouse::columns::{self, Outgoing, Target};
 use crate::clickhouse::shard::shard_of;
 use crate::control::Sealed;

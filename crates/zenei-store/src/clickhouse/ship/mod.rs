@@ -6,8 +6,10 @@
 //! again in the same bytes until the server has said what it did. Then one transaction moves the cursor on; only then may the files go.
 mod backoff;
 mod deliver;
+mod error;
 pub mod findings;
 mod load;
+mod options;
 mod shipment;
 mod voltages;
 
@@ -16,15 +18,15 @@ mod tests;
 
 pub use backoff::{FIRST_WAIT, LONGEST_WAIT};
 pub use deliver::MAX_REFUSED_ROWS;
+pub use error::ShipError;
+pub use options::{Ended, Go, ShipOptions, Shipped};
 
 use super::server::Server;
 use crate::control::{Control, ControlError, Sealed};
-use crate::parquet::{ParquetStore, ReadError, SealError, SealedRange};
+use crate::parquet::{ParquetStore, ReadError, SealedRange};
 use crate::schema::Form;
-use crate::snapshot::{self, SnapshotError};
-use arrow_schema::ArrowError;
+use crate::snapshot;
 use shipment::Shipment;
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::watch;
 use voltages::RestVoltages;
@@ -34,86 +36,6 @@ use zenei_wire::EngineTime;
 const CURSOR_PREFIX: &str = "ship/";
 /// How far back a new shipper reads for the batteries at rest: as long as a voltage counts.
 const WARM_MS: i64 = zenei_detect::condition::AGE_MS_MAX;
-
-/// Whether to go on after a wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Go {
-    /// Yes.
-    On,
-    /// No: the process ends.
-    Stop,
-}
-
-/// How a round of shipping ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Everything that is sealed is shipped.
-    Done,
-    /// A wait was answered with [`Go::Stop`]; the next round goes on.
-    Stopped,
-}
-
-/// Why a round of shipping ended early. Nothing is lost by it; the next round goes on with the same range.
-#[derive(Debug, thiserror::Error)]
-pub enum ShipError {
-    /// The control database.
-    #[error("how far was shipped can't be read or kept")]
-    Control(#[from] ControlError),
-    /// A sealed file can't be read now.
-    #[error("a sealed range can't be read")]
-    Read(#[from] ReadError),
-    /// Rows that make no columns: a fault in this program.
-    #[error("the rows can't be made into columns")]
-    Columns(#[from] ArrowError),
-    /// Files of shipped ranges could not be removed.
-    #[error("shipped files could not be removed")]
-    LetGo(#[from] SealError),
-    /// The number of shards changed while a range was on its way: its rows would go to other shards, and those that were taken would double.
-    #[error(
-        "a range is on its way to {found} shards, and there are {given} now; ship it with the former ones first, and change them while nothing waits \
-         (zenei_ship_lag_records is 0)"
-    )]
-    Shards {
-        /// As the range was begun.
-        found: u64,
-        /// Now.
-        given: usize,
-    },
-    /// What a restart needs could not be kept.
-    #[error("the batteries at rest can't be kept")]
-    Memory(#[from] SnapshotError),
-    /// What a restart needs can't be made into bytes: a fault in this program.
-    #[error("the batteries at rest can't be written as bytes")]
-    Bytes(#[from] postcard::Error),
-}
-
-/// How far shipping has come, and what it counted, since the state directory was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shipped {
-    /// Everything sealed up to here is shipped.
-    pub to: Sealed,
-    /// Records that ClickHouse took.
-    pub records: u64,
-    /// Records that it refused for what stands in them; each is a dead letter `refused_by_store` there.
-    pub refused: u64,
-    /// Ranges that were passed over because their files are damaged; the files stay.
-    pub damaged_ranges: u64,
-}
-
-/// What a shipper is told.
-#[derive(Clone, Debug)]
-pub struct ShipOptions {
-    /// The gateway whose records these are. It must stay the same while anything is unshipped: it is part of every token.
-    pub gateway_id: String,
-    /// How long shipped files stay, by the time up to which they were sealed, ms.
-    pub keep_ms: i64,
-    /// The most records that go together where several ranges wait.
-    pub max_rows: usize,
-    /// Directory for what a restart would else read from all that was shipped last; `None`: it does.
-    pub memory: Option<PathBuf>,
-    /// Whether rows also go to the feed, for a desk that detects on what many gateways shipped.
-    pub feed: bool,
-}
 
 /// Ships the sealed ranges of one state directory.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Which ranges go out together? One alone while the server keeps up; after it was away, as many as wait, up to the size of a full range: a server wants
 //! few large inserts, and memory stays that of one range. What goes together is written down before it goes, so that a restart sends the same. Knows no
 //! row. Called by the shipper.
-use super::ShipError;
+use super::error::ShipError;
 use crate::control::{Control, ControlError, Sealed};
 use crate::parquet::{ParquetStore, ReadError, SealedRange};
 use std::collections::VecDeque;

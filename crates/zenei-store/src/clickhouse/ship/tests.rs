@@ -6,6 +6,7 @@ use crate::control::{Checkpoint, SealPlan};
 use crate::disk::{Disk, SimDisk};
 use crate::schema::Retention;
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use zenei_detect::{DeviceIx, Fleet, Labels, Row, Sym};
 use zenei_wire::{Body, DeviceTime, GatewayTime, Milliamps, Millivolts, Op, OpKind, OpResult, Profile, State};

@@ -1,6 +1,6 @@
 //! The radio: whether BlueZ and the adapter are there, and what a zenei that runs has had to do to keep hearing. Changes nothing: no scan is started, no power is
 //! switched. Called by `doctor`.
-use super::{Look, PATIENCE};
+use super::look::{Look, PATIENCE};
 use crate::config::Ble;
 use crate::daemon::radio::{SCANNING, STEPS};
 use crate::daemon::start::runtime;

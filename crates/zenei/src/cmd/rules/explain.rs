@@ -1,6 +1,5 @@
 //! `zenei rules explain`: one rule for people, and for programs: what it looks at, its numbers with unit and source, how far it may go, and what it was
 //! measured to do. Called by `rules`.
-use super::to_json;
 use crate::cli::RulesExplain;
 use crate::daemon::contents;
 use crate::exit::Failure;
@@ -148,5 +147,14 @@ fn card_json(rule: &Rule, card: &Card) -> Value {
         "false_incidents": card.false_incidents, "per_device_year": card.per_device_year(),
         "per_device_year_bound": card.per_device_year_bound, "lead_days": card.lead_days, "delay_hours": card.delay_hours,
         "found": found.collect::<Map<_, _>>(),
+    })
+}
+
+/// A rule for programs.
+pub(super) fn to_json(rule: &Rule) -> Value {
+    json!({
+        "rule": rule.id, "rule_version": rule.version, "title": rule.title, "state": rule.state.as_str(),
+        "domain": rule.domain, "component": rule.component, "urgency": rule.urgency, "owner": rule.owner,
+        "runbook": rule.runbook, "detector": rule.detector.word, "parameters": rule.parameters,
     })
 }

@@ -1,5 +1,5 @@
 //! The radio, as a scan hears it. How the system is spoken to is the gateway's matter. Called by `source`.
-use super::source::spooled;
+use super::spooled::spooled;
 use crate::daemon::contents::Registry;
 use crate::exit::Failure;
 use std::time::Duration;

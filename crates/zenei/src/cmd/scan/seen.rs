@@ -1,5 +1,4 @@
 //! What a scan remembers of one sender: its newest values, its strength lately, how often it is heard, its raw bytes. Bounded; no clock. Called by `watch` and shown by `table`.
-use super::watch::Read;
 use std::collections::VecDeque;
 use zenei_store::StoredMessage;
 use zenei_wire::bthome::{Address, Firmware, Set};
@@ -25,6 +24,16 @@ pub(crate) struct Unread {
     pub(crate) broken: u64,
     /// Old ones, sent again by somebody.
     pub(crate) replayed: u64,
+}
+
+/// One advertisement, as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    pub(super) address: Address,
+    pub(super) device: String,
+    pub(super) is_trusted: bool,
+    pub(super) adv: Adv,
+    pub(super) firmware: Option<Firmware>,
 }
 
 /// How an advertisement was read.

@@ -1,6 +1,7 @@
 //! Where a scan hears: the radio, a recording, or simulated locks. Each gives messages as the spool would hold them. Called by `scan`.
 use super::super::replay::{Played, Recording};
 use super::live::Live;
+use super::spooled::spooled;
 use crate::cli::Scan;
 use crate::daemon::contents::Registry;
 use crate::exit::Failure;
@@ -224,18 +225,6 @@ fn advertisement(sent: &Sent, offset: u64) -> StoredMessage {
     let heard =
         Advertisement { address: sent.address, rssi_dbm: Some(sent.rssi_dbm), service_data: &sent.service_data };
     spooled(&heard, GatewayTime(sent.at_ms), offset)
-}
-
-/// An advertisement as the spool would hold it.
-pub(super) fn spooled(heard: &Advertisement<'_>, heard_at: GatewayTime, offset: u64) -> StoredMessage {
-    StoredMessage {
-        offset,
-        heard_at,
-        source: zenei_store::Source::Ble,
-        authenticated: false,
-        topic: heard.topic(),
-        payload: heard.payload().into(),
-    }
 }
 
 /// Seconds of an argument in ms.

@@ -1,5 +1,5 @@
 //! The table on a terminal: draws it a few times a second, and does what keys ask for. Knows no radio. Called by `scan` where a person watches.
-use super::Ongoing;
+use super::ongoing::Ongoing;
 use super::table::{self, View};
 use crate::exit::Failure;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};

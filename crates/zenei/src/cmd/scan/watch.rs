@@ -1,26 +1,16 @@
 //! What a scan makes of its messages: who said what, and what the engine finds. It decodes with the daemon's decoder and drives the daemon's pipeline,
 //! unreadable records included. It must not know clocks or terminals. Called by `scan`.
-use super::seen::{Heard, Seen, Unread};
+use super::seen::{Heard, Read, Seen, Unread};
 use crate::daemon::contents::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use zenei_detect::{Batch, Findings, Pipeline, Rules};
 use zenei_store::{DeadLetter, Decoded, Source, StoredMessage, decode};
-use zenei_wire::bthome::{Address, Advertisement, Firmware, Keyring, NotAdvertised};
-use zenei_wire::{Adv, Body, GatewayTime, Reason};
+use zenei_wire::bthome::{Address, Advertisement, Keyring, NotAdvertised};
+use zenei_wire::{Body, GatewayTime, Reason};
 
 /// The most senders that are shown; of more the one that was heard longest ago goes. A guess: more than any place has, and a screen shows fifty.
 pub(super) const MAX_SENDERS: usize = 4_096;
-
-/// One advertisement, as it was read.
-#[derive(Clone, Debug)]
-pub(crate) struct Read {
-    pub(super) address: Address,
-    pub(super) device: String,
-    pub(super) is_trusted: bool,
-    pub(super) adv: Adv,
-    pub(super) firmware: Option<Firmware>,
-}
 
 /// Everything heard so far.
 pub(crate) struct Watch {

@@ -1,0 +1,51 @@
+//! Why did the control database not do what it was asked? Called by all its files.
+use std::path::PathBuf;
+
+/// Why the control database did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// A newer program made it.
+    #[error("{path} has version {found}; this program reads up to {allowed}: use the program that wrote it")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest that is read.
+        allowed: i64,
+    },
+    /// Another program's database.
+    #[error("{path} is another program's database (application id {found:#x}, not {allowed:#x})")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Its application id.
+        found: i64,
+        /// Ours.
+        allowed: i64,
+    },
+    /// A row that this program can't have written.
+    #[error("the {table} row of the control database can't be read: {found}")]
+    BadRow {
+        /// The table.
+        table: &'static str,
+        /// What is wrong.
+        found: String,
+    },
+    /// A number beyond what SQLite keeps.
+    #[error("{what} is {found}; at most {allowed} is kept", allowed = i64::MAX)]
+    TooLarge {
+        /// Which number.
+        what: &'static str,
+        /// Its value.
+        found: u64,
+    },
+    /// What SQLite said.
+    #[error("the control database failed")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// SQLite keeps signed numbers.
+pub(super) fn signed(what: &'static str, found: u64) -> Result<i64, ControlError> {
+    i64::try_from(found).map_err(|_| ControlError::TooLarge { what, found })
+}

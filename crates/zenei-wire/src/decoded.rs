@@ -1,0 +1,16 @@
+//! What does one message give? Its records, each read or refused alone. Must not know in which bytes they stood. Called by both codecs and by who decodes.
+use crate::record::Record;
+use crate::refusal::Refusal;
+use smallvec::SmallVec;
+
+/// One element of a message: the record, or why it was refused, with its own bytes of the payload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded<'a> {
+    /// The record, or why it was refused.
+    pub record: Result<Record<'a>, Refusal>,
+    /// The bytes of this record alone.
+    pub raw: &'a [u8],
+}
+
+/// The records of one message, in its order; one is held inline.
+pub type Records<'a> = SmallVec<[Decoded<'a>; 1]>;

@@ -1,0 +1,10 @@
+//! How large may a message be? The limits of the telemetry contract. Called by both codecs, and by whoever takes messages in.
+
+/// The largest payload, in bytes (telemetry contract).
+pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
+/// The most records of one array (telemetry contract).
+pub const MAX_RECORDS: usize = 1_000;
+/// The deepest nesting (telemetry contract): an object is level 1, an array of objects makes them level 2.
+pub const MAX_DEPTH: usize = 4;
+/// The longest text, in bytes (telemetry contract).
+pub const MAX_TEXT_BYTES: usize = 256;

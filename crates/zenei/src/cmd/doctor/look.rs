@@ -1,0 +1,45 @@
+//! One look of `doctor`: what was looked at, how it stands, what to do. Must not know how it was looked. Called by all looks.
+use std::time::Duration;
+
+/// How long a server may take to answer; a guess, far above a round trip on any network that is good enough for telemetry.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How one look ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl Verdict {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One look.
+pub(super) struct Look {
+    pub(super) what: &'static str,
+    pub(super) verdict: Verdict,
+    pub(super) found: String,
+    pub(super) remedy: String,
+}
+
+impl Look {
+    pub(super) fn ok(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Ok, found: found.into(), remedy: String::new() }
+    }
+
+    pub(super) fn warn(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Warn, found: found.into(), remedy: remedy.into() }
+    }
+
+    pub(super) fn fail(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Fail, found: found.into(), remedy: remedy.into() }
+    }
+}
