@@ -235,7 +235,7 @@ impl Hub {
                 look_again();
                 continue;
             }
-            let mut answer = Some(client.next()?);
+            let mut answer = Some(client.receive()?);
             while let Some(packet) = answer {
                 self.hear(&packet);
                 answer = client.take();

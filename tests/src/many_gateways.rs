@@ -71,7 +71,7 @@ fn publish(address: SocketAddr, name: &str, messages: &[&Said]) {
         });
         client.send(next).expect("the gateway takes messages");
         sent = until;
-        let mut answer = Some(client.next().expect("the gateway answers"));
+        let mut answer = Some(client.receive().expect("the gateway answers"));
         while let Some(packet) = answer {
             assert_eq!(packet, Packet::PubAck { id: id(acked) });
             acked += 1;

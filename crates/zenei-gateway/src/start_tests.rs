@@ -1,7 +1,7 @@
 //! A whole gateway in this process: what goes in at the socket comes out of the store, over restarts.
 use super::{start as start_gateway, start_on};
 use crate::source::mqtt::MqttConfig;
-use crate::testing::{BOUND, HeldDisk, RawClient, publish};
+use crate::testing::{BOUND, HeldDisk};
 use crate::{GatewayConfig, GatewayError, Running, StartError};
 use std::future::Future;
 use std::path::Path;
@@ -9,19 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::runtime::Runtime;
 use zenei_detect::{Desk, DeskError, Findings, Pipeline};
+use zenei_kit::QuietDesk;
+use zenei_kit::mqtt::{Raw, publish};
 use zenei_store::clock::Clock;
 use zenei_store::disk::RealDisk;
 use zenei_store::layout::LockError;
 use zenei_store::{Layout, Ledger, ParquetStore};
 use zenei_wire::{EngineTime, GatewayTime};
-
-struct Quiet;
-
-impl Desk for Quiet {
-    fn take(&mut self, _: EngineTime, _: &Findings, _: &Pipeline) -> Result<(), DeskError> {
-        Ok(())
-    }
-}
 
 struct Failing;
 
@@ -53,17 +47,17 @@ fn config(state_dir: &Path) -> GatewayConfig {
 
 fn start(runtime: &Runtime, state_dir: &Path) -> Running {
     let _within = runtime.enter();
-    start_gateway(config(state_dir), Quiet).unwrap()
+    start_gateway(config(state_dir), QuietDesk).unwrap()
 }
 
-fn client(running: &Running) -> RawClient {
-    let mut client = RawClient::connect(running.ingress_addr().unwrap());
+fn client(running: &Running) -> Raw {
+    let mut client = Raw::connect(running.ingress_addr().unwrap());
     client.greet("hub");
     client
 }
 
 /// Publishes records of one lock and waits for their acknowledgements.
-fn tell(client: &mut RawClient, seqs: std::ops::Range<u16>) {
+fn tell(client: &mut Raw, seqs: std::ops::Range<u16>) {
     for seq in seqs.clone() {
         let body = format!(r#"{{"ts":{seq},"boot":1,"seq":{seq}}}"#);
         client.send(&publish("bitlock/v1/tokyo-01/BL1/state", Some(seq + 1), body.as_bytes()));
@@ -133,7 +127,7 @@ fn a_gateway_that_is_dropped_loses_nothing_acknowledged() {
     let started = zenei_store::clock::Elapsed::start();
     let running = loop {
         let _within = runtime.enter();
-        match start_gateway(config(folder.path()), Quiet) {
+        match start_gateway(config(folder.path()), QuietDesk) {
             Ok(running) => break running,
             Err(StartError::Lock(LockError::Taken { .. })) => assert!(started.so_far() < BOUND),
             Err(error) => panic!("{error}"),
@@ -148,7 +142,7 @@ fn two_gateways_never_share_a_state_directory() {
     let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
     let running = start(&runtime, folder.path());
     let within_runtime = runtime.enter();
-    let error = start_gateway(config(folder.path()), Quiet).err().unwrap();
+    let error = start_gateway(config(folder.path()), QuietDesk).err().unwrap();
     assert!(matches!(error, StartError::Lock(LockError::Taken { .. })), "{error}");
     drop(within_runtime);
     within(&runtime, running.stop()).unwrap();
@@ -174,7 +168,7 @@ fn a_desk_that_fails_stops_the_gateway_and_nothing_acknowledged_is_lost() {
 #[test]
 fn outside_of_a_runtime_it_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(start_gateway(config(folder.path()), Quiet), Err(StartError::NoRuntime)));
+    assert!(matches!(start_gateway(config(folder.path()), QuietDesk), Err(StartError::NoRuntime)));
 }
 
 /// A broker that a test speaks for, byte by byte.
@@ -182,9 +176,9 @@ struct Broker(std::net::TcpListener);
 
 impl Broker {
     /// The next connection of the gateway, its CONNECT answered, its SUBSCRIBE answered where one must come.
-    fn accept(&self, session_present: bool, subscribes: bool) -> RawClient {
+    fn accept(&self, session_present: bool, subscribes: bool) -> Raw {
         let (socket, _) = self.0.accept().unwrap();
-        let mut gateway = RawClient::from_socket(socket);
+        let mut gateway = Raw::from_socket(socket);
         let connect = gateway.read_packet();
         assert_eq!((connect[0], connect[7 + 2] & 0x02), (0x10, 0), "a persistent session");
         gateway.send(&[0x20, 2, u8::from(session_present), 0]);
@@ -212,7 +206,7 @@ fn the_broker_hears_acknowledgements_in_order_after_durability_and_never_on_anot
     let running = {
         let _within = runtime.enter();
         let config = GatewayConfig { mqtt, ingress: None, ..config(folder.path()) };
-        start_on(config, Quiet, Arc::new(disk.clone())).unwrap()
+        start_on(config, QuietDesk, Arc::new(disk.clone())).unwrap()
     };
     let mut first = broker.accept(false, true);
     first.send(&[record(1), record(2)].concat());

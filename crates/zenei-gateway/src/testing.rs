@@ -3,8 +3,8 @@ use crate::source::ingress::sessions::Sessions;
 use crate::source::ingress::{Ingress, IngressLimits};
 use crate::source::{Counters, Stop};
 use crate::spool::{AckPolicy, Appender, DurableUpTo, Ignored, Inlet, Stamp, queue};
-use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use zenei_kit::mqtt::Raw;
 use zenei_store::clock::Clock;
 use zenei_store::disk::{Disk, DiskFile, SimDisk};
 use zenei_store::{Spool, SpoolOptions, SpoolReader, StoredMessage};
@@ -19,8 +20,6 @@ use zenei_wire::GatewayTime;
 
 /// The longest that a test waits for anything.
 pub(crate) const BOUND: Duration = Duration::from_secs(20);
-/// Long enough for an answer that must not come to come, if it came.
-const NOTHING_WITHIN: Duration = Duration::from_millis(60);
 
 /// A disk whose syncs wait while it is held.
 #[derive(Clone, Debug)]
@@ -178,8 +177,8 @@ impl Bench {
         Self { disk, address, inlet, durable, ignored, counters, runtime, stop, appender, ingress, _folder: folder }
     }
 
-    pub(crate) fn client(&self) -> RawClient {
-        RawClient::connect(self.address)
+    pub(crate) fn client(&self) -> Raw {
+        Raw::connect(self.address)
     }
 
     /// Stops everything and returns what is durable.
@@ -199,103 +198,4 @@ pub(crate) fn stored(disk: &HeldDisk) -> Vec<StoredMessage> {
     let mut messages = Vec::new();
     reader.read_from(0, end, usize::MAX, &mut messages).unwrap();
     messages
-}
-
-/// A client that writes bytes as it is told.
-pub(crate) struct RawClient(TcpStream);
-
-impl RawClient {
-    pub(crate) fn connect(address: SocketAddr) -> Self {
-        Self::from_socket(TcpStream::connect(address).unwrap())
-    }
-
-    pub(crate) fn from_socket(socket: TcpStream) -> Self {
-        socket.set_read_timeout(Some(BOUND)).unwrap();
-        Self(socket)
-    }
-
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.0.write_all(bytes).unwrap();
-    }
-
-    /// Exactly so many bytes of answer.
-    pub(crate) fn read(&mut self, count: usize) -> Vec<u8> {
-        let mut bytes = vec![0; count];
-        self.0.read_exact(&mut bytes).unwrap();
-        bytes
-    }
-
-    /// A packet of less than 128 bytes.
-    pub(crate) fn read_packet(&mut self) -> Vec<u8> {
-        let mut packet = self.read(2);
-        assert!(packet[1] < 0x80);
-        packet.extend(self.read(usize::from(packet[1])));
-        packet
-    }
-
-    /// Whatever comes until the server closes.
-    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        match self.0.read_to_end(&mut bytes) {
-            Ok(_) => {}
-            // Closed with bytes of ours unread.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
-            Err(error) => panic!("the server did not close: {error}"),
-        }
-        bytes
-    }
-
-    /// Up to so many bytes, fewer where the server closes before.
-    pub(crate) fn read_to_end_or(&mut self, count: u64) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        if let Err(error) = (&mut self.0).take(count).read_to_end(&mut bytes) {
-            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        }
-        bytes
-    }
-
-    pub(crate) fn assert_silent(&mut self) {
-        self.0.set_read_timeout(Some(NOTHING_WITHIN)).unwrap();
-        let mut byte = [0];
-        let read = self.0.read(&mut byte);
-        assert!(read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock), "{read:?}");
-        self.0.set_read_timeout(Some(BOUND)).unwrap();
-    }
-
-    /// CONNECT with a clean session, and its CONNACK.
-    pub(crate) fn greet(&mut self, client_id: &str) {
-        self.send(&connect(client_id, 2, 60));
-        assert_eq!(self.read(4), [0x20, 2, 0, 0]);
-    }
-}
-
-pub(crate) fn connect(client_id: &str, flags: u8, keep_alive_s: u16) -> Vec<u8> {
-    let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, flags];
-    body.extend_from_slice(&keep_alive_s.to_be_bytes());
-    body.extend_from_slice(&u16::try_from(client_id.len()).unwrap().to_be_bytes());
-    body.extend_from_slice(client_id.as_bytes());
-    packet(0x10, &body)
-}
-
-pub(crate) fn publish(topic: &str, id: Option<u16>, payload: &[u8]) -> Vec<u8> {
-    let mut body = u16::try_from(topic.len()).unwrap().to_be_bytes().to_vec();
-    body.extend_from_slice(topic.as_bytes());
-    body.extend(id.into_iter().flat_map(u16::to_be_bytes));
-    body.extend_from_slice(payload);
-    packet(if id.is_some() { 0x32 } else { 0x30 }, &body)
-}
-
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut packet = vec![first];
-    let mut length = body.len();
-    loop {
-        let byte = u8::try_from(length & 0x7f).unwrap();
-        length >>= 7;
-        packet.push(if length > 0 { byte | 0x80 } else { byte });
-        if length == 0 {
-            break;
-        }
-    }
-    packet.extend_from_slice(body);
-    packet
 }

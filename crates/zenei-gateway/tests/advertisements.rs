@@ -2,29 +2,20 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are tests")]
 use std::path::Path;
 use std::sync::Arc;
-use zenei_detect::{Desk, DeskError, Findings, Pipeline};
+use zenei_detect::Pipeline;
 use zenei_gateway::GatewayConfig;
+use zenei_kit::QuietDesk;
 use zenei_store::disk::RealDisk;
 use zenei_store::{
     Clock, DropReason, Layout, Ledger, ParquetStore, Source, Spool, SpoolMessage, SpoolOptions, StoredRecord,
 };
 use zenei_wire::bthome::{self, Address, Advertisement, BindKey, Reading, Set};
 use zenei_wire::bthome::{Keyring, Lock};
-use zenei_wire::{
-    Adv, Body, CentiCelsius, DbMilliwatts, DeviceId, EngineTime, GatewayTime, Millivolts, Reason, SiteId,
-};
+use zenei_wire::{Adv, Body, CentiCelsius, DbMilliwatts, DeviceId, GatewayTime, Millivolts, Reason, SiteId};
 
 const LOCK: Address = Address([0xC0, 0xFF, 0xEE, 0, 0, 1]);
 const STRANGER: Address = Address([0xAA, 0, 0, 0, 0, 2]);
 const START_MS: i64 = 1_777_626_000_000;
-
-struct Quiet;
-
-impl Desk for Quiet {
-    fn take(&mut self, _: EngineTime, _: &Findings, _: &Pipeline) -> Result<(), DeskError> {
-        Ok(())
-    }
-}
 
 fn key() -> BindKey {
     BindKey::new([7; 16])
@@ -63,7 +54,7 @@ async fn live(state: &Path, at_s: i64) -> Ledger {
     });
     let clock = Clock::simulated(GatewayTime(START_MS + at_s * 1000));
     let config = GatewayConfig { keys: Arc::new(keys), clock, ..GatewayConfig::new(state, "gw-1", pipeline) };
-    let gateway = zenei_gateway::start(config, Quiet).unwrap();
+    let gateway = zenei_gateway::start(config, QuietDesk).unwrap();
     gateway.seal().await.unwrap();
     let ledger = gateway.ledger().borrow().clone();
     gateway.stop().await.unwrap();

@@ -8,11 +8,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use zenei_detect::{Desk, DeskError, Findings, Pipeline};
+use zenei_detect::Pipeline;
 use zenei_gateway::{AckPolicy, GatewayConfig, Running, SealLimits};
+use zenei_kit::{QuietDesk, mqtt};
 use zenei_store::disk::RealDisk;
 use zenei_store::{Clock, Layout, ParquetStore, SpoolOptions};
-use zenei_wire::{EngineTime, GatewayTime};
+use zenei_wire::GatewayTime;
 
 const BOUND: Duration = Duration::from_secs(30);
 /// Where the child keeps its state; only the child has it.
@@ -20,14 +21,6 @@ const STATE_VARIABLE: &str = "ZENEI_KILL_TEST_STATE";
 
 /// What the child says before its address.
 const LISTENS: &str = "listens on ";
-
-struct Quiet;
-
-impl Desk for Quiet {
-    fn take(&mut self, _: EngineTime, _: &Findings, _: &Pipeline) -> Result<(), DeskError> {
-        Ok(())
-    }
-}
 
 fn start(state_dir: &Path, ack: AckPolicy) -> Running {
     let pipeline = Box::new(|bytes: Option<&[u8]>| match bytes {
@@ -43,7 +36,7 @@ fn start(state_dir: &Path, ack: AckPolicy) -> Running {
         ack,
         ..GatewayConfig::new(state_dir, "gw", pipeline)
     };
-    zenei_gateway::start(config, Quiet).unwrap()
+    zenei_gateway::start(config, QuietDesk).unwrap()
 }
 
 /// The process that is killed; nothing to see when it is run by itself.
@@ -81,7 +74,7 @@ fn publish_and_kill(state_dir: &Path, policy: AckPolicy, seq: u32, acks: usize, 
     let (mut child, address) = spawn(state_dir, policy);
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(BOUND)).unwrap();
-    socket.write_all(&[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 1, b'h']).unwrap();
+    socket.write_all(&mqtt::connect("h", mqtt::CLEAN_SESSION, 60)).unwrap();
     let mut connack = [0; 4];
     socket.read_exact(&mut connack).unwrap();
     let writer = std::thread::spawn({
@@ -118,20 +111,8 @@ fn publish_and_kill(state_dir: &Path, policy: AckPolicy, seq: u32, acks: usize, 
 }
 
 fn packet(id: u16, seq: u32, filler: usize) -> Vec<u8> {
-    let topic = "bitlock/v1/tokyo-01/BL1/state";
     let body = format!(r#"{{"ts":{seq},"boot":1,"seq":{seq}}}{}"#, " ".repeat(filler));
-    let mut packet = vec![0x32];
-    let mut length = 2 + topic.len() + 2 + body.len();
-    while length > 0x7f {
-        packet.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
-        length >>= 7;
-    }
-    packet.push(u8::try_from(length).unwrap());
-    packet.extend_from_slice(&u16::try_from(topic.len()).unwrap().to_be_bytes());
-    packet.extend_from_slice(topic.as_bytes());
-    packet.extend_from_slice(&id.to_be_bytes());
-    packet.extend_from_slice(body.as_bytes());
-    packet
+    mqtt::publish("bitlock/v1/tokyo-01/BL1/state", Some(id), body.as_bytes())
 }
 
 /// How often each `seq` is in the store, after everything that the kills left was processed.

@@ -165,6 +165,7 @@ fn system_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zenei_kit::Dice;
 
     const YEAR_2099_MS: i64 = 4_070_908_800_000;
 
@@ -234,18 +235,12 @@ mod tests {
 
     #[test]
     fn the_short_list_agrees_with_a_map_of_the_whole_fleet() {
-        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut next = |below: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % below
-        };
+        let mut dice = Dice(1);
         let clock = Clock::follow_records();
         let mut highest: std::collections::BTreeMap<u64, i64> = std::collections::BTreeMap::new();
         let mut expected = 0;
         for step in 0..20_000_i64 {
-            let (device, ts) = (next(40), step / 4 + i64::try_from(next(200)).unwrap());
+            let (device, ts) = (dice.below(40), step / 4 + i64::try_from(dice.below(200)).unwrap());
             clock.observe(&device.to_string(), DeviceTime(ts));
             let known = highest.entry(device).or_insert(ts);
             *known = (*known).max(ts);

@@ -3,12 +3,16 @@
 //! This crate answers: which random numbers, which MQTT bytes, which finding and which way to run a program do tests
 //! use? It must not know what is tested, and no product code may depend on it. Called by tests alone.
 pub mod bound;
+#[cfg(feature = "detect")]
+mod desk;
 mod dice;
-#[cfg(feature = "finding")]
+#[cfg(feature = "detect")]
 mod finding;
 pub mod mqtt;
 pub mod program;
 
+#[cfg(feature = "detect")]
+pub use desk::QuietDesk;
 pub use dice::{Dice, scattered};
-#[cfg(feature = "finding")]
+#[cfg(feature = "detect")]
 pub use finding::anomaly;

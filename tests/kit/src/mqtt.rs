@@ -1,6 +1,10 @@
 //! A publisher of MQTT 3.1.1 in the fewest lines, so that a test sees every packet itself: nothing is resent and nothing
 //! is acknowledged behind its back. Must not know what a payload says. Called by the tests of the gateway and by the
 //! end-to-end tests.
+mod raw;
+
+pub use raw::Raw;
+
 use std::io::{self, Error, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -62,7 +66,7 @@ impl Client {
         stream.set_nodelay(true)?;
         let mut client = Self { stream, inbox: Vec::new() };
         client.stream.write_all(&connect(client_id, CLEAN_SESSION, 60))?;
-        let answer = client.next()?;
+        let answer = client.receive()?;
         if answer == (Packet::ConnAck { code: 0 }) {
             return Ok(client);
         }
@@ -92,7 +96,7 @@ impl Client {
 
     fn put(&mut self, message: Publish<'_>) -> io::Result<()> {
         self.send([message])?;
-        let answer = self.next()?;
+        let answer = self.receive()?;
         if answer == (Packet::PubAck { id: message.id }) {
             return Ok(());
         }
@@ -105,17 +109,17 @@ impl Client {
         put_text(&mut body, filter);
         body.push(1);
         self.stream.write_all(&packet(0x82, &body))?;
-        self.next()
+        self.receive()
     }
 
     /// Asks whether the other side is there; gives the answer.
     pub fn ping(&mut self) -> io::Result<Packet> {
         self.stream.write_all(&[0xc0, 0])?;
-        self.next()
+        self.receive()
     }
 
     /// The next packet, waited for.
-    pub fn next(&mut self) -> io::Result<Packet> {
+    pub fn receive(&mut self) -> io::Result<Packet> {
         loop {
             if let Some(packet) = self.take() {
                 return Ok(packet);

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use zenei_detect::{
     Anomaly, Batch, Desk, DeskError, Findings, Fleet, Heard, Pipeline, Portion, Row, Rules, Unreadable,
 };
+use zenei_kit::scattered;
 use zenei_store::clickhouse::{EachHeard, Feed, Past, RecordsError, Told, Trouble};
 use zenei_store::control::{TailProgress, TailStep, Tailed};
 use zenei_store::disk::SimDisk;
@@ -22,21 +23,16 @@ const LOCKS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const HOUR_MS: i64 = 3_600_000;
 const DAYS: i64 = 40;
 
-fn drawn(seed: u64) -> u64 {
-    let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x1234_5678_9abc_def1);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 33
-}
-
 /// What a gateway hears in forty days: three locks of its own, and the other one's last lock a moment later. One lock rubs harder each day. Some records
 /// stand before their turn, and some are never heard here.
 fn heard_by(gateway: &str) -> Vec<Heard<'static>> {
     let locks = if gateway == "gw-a" { 0..3 } else { 2..6 };
     let mut heard = Vec::new();
     for (hour, at) in (0..DAYS * 24).flat_map(|hour| locks.clone().map(move |at| (hour, at))) {
-        let noise = drawn(hour as u64 * 7 + at as u64 * 3);
+        let noise = scattered(hour as u64 * 7 + at as u64 * 3);
         let seq = hour as u32;
-        let is_here = at != 2 || !drawn(noise + gateway.len() as u64 + u64::from(gateway == "gw-b")).is_multiple_of(9);
+        let is_here =
+            at != 2 || !scattered(noise + gateway.len() as u64 + u64::from(gateway == "gw-b")).is_multiple_of(9);
         if !is_here {
             continue;
         }
@@ -172,7 +168,7 @@ impl FakeFeed {
 
     /// What has come in before the step with this number: of one gateway always a bit more, of the other as `other` says.
     fn reveal(&self, step: u64, other: impl Fn(u64) -> u64) {
-        self.come[0].fetch_max(1 + step * 3 + drawn(step) % 5, Ordering::SeqCst);
+        self.come[0].fetch_max(1 + step * 3 + scattered(step) % 5, Ordering::SeqCst);
         self.come[1].fetch_max(other(step), Ordering::SeqCst);
     }
 }
@@ -394,8 +390,8 @@ fn kills_anywhere_change_neither_anomalies_nor_state_also_where_a_gateway_comes_
         let undisturbed = Machine::new().run(other, &[]);
         assert!(undisturbed.anomalies.len() > 2);
         let machine = Machine::new();
-        *machine.feed.fails.lock().unwrap() = (0..8).map(|number| number * 5 + drawn(number) % 4).collect();
-        let kills: Vec<u64> = (0..8).map(|number| number * 4 + drawn(number) % 4).collect();
+        *machine.feed.fails.lock().unwrap() = (0..8).map(|number| number * 5 + scattered(number) % 4).collect();
+        let kills: Vec<u64> = (0..8).map(|number| number * 4 + scattered(number) % 4).collect();
         let disturbed = machine.run(other, &kills);
         assert_eq!(disturbed.anomalies, undisturbed.anomalies);
         assert!(disturbed.state == undisturbed.state, "the states differ");

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use zenei_detect::{Desk, DeskError, Findings, Pipeline};
+use zenei_detect::Pipeline;
+use zenei_kit::QuietDesk;
 use zenei_store::disk::{Loss, SimDisk};
 use zenei_store::parquet::StoredRecord;
 use zenei_store::{
@@ -17,14 +18,6 @@ use zenei_wire::{EngineTime, GatewayTime};
 
 /// Messages between two seals.
 const PORTION: u64 = 36;
-
-struct Quiet;
-
-impl Desk for Quiet {
-    fn take(&mut self, _: EngineTime, _: &Findings, _: &Pipeline) -> Result<(), DeskError> {
-        Ok(())
-    }
-}
 
 /// What was heard: when, on which topic, what.
 fn heard() -> Vec<(i64, String, String)> {
@@ -117,7 +110,7 @@ impl World {
             disk: Arc::new(self.disk.clone()),
             layout: self.layout(),
             control,
-            desk: Box::new(Quiet),
+            desk: Box::new(QuietDesk),
             radio: Arc::default(),
             durable,
             inlet,

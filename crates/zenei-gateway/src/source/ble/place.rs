@@ -55,6 +55,7 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zenei_kit::Dice;
     use zenei_wire::GatewayTime;
 
     fn advertisement(sender: u64, number: u32) -> Advertisement {
@@ -100,17 +101,15 @@ mod tests {
     #[test]
     fn what_is_put_is_taken_or_dropped() {
         let mut place = Place::default();
-        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        let mut dice = Dice(1);
         let (mut put, mut dropped, mut taken) = (0, 0, 0);
         for _ in 0..50_000 {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            if random.is_multiple_of(3) {
+            if dice.below(3) == 0 {
                 taken += u64::from(place.take().is_some());
             } else {
                 put += 1;
-                dropped += place.put(advertisement(random % 300, 0), random % 300 < 3);
+                let number = dice.below(300);
+                dropped += place.put(advertisement(number, 0), number < 3);
             }
         }
         taken += std::iter::from_fn(|| place.take()).count() as u64;

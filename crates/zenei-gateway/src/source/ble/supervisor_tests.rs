@@ -1,6 +1,7 @@
 //! The supervisor in virtual time, over a made-up radio: what is wrong with it goes in, the timeline of orders comes out.
 use super::*;
 use std::fmt::Write as _;
+use zenei_kit::Dice;
 
 const WATCHED: Ladder = Ladder { watch: true, power_cycle: true, exit: true };
 
@@ -297,27 +298,21 @@ fn a_restart_that_fails_goes_on_with_a_new_connection() {
 
 #[test]
 fn any_order_of_events_keeps_the_bounds() {
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = |below: u64| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % below
-    };
+    let mut dice = Dice(1);
     for _ in 0..300 {
         let mut at = 0;
         let events: Vec<(u64, Event)> = (0..20)
             .map(|_| {
-                at += next(400);
-                let event = match next(8) {
+                at += dice.below(400);
+                let event = match dice.below(8) {
                     0 => Event::Deaf(Heals::Scan),
                     1 => Event::Deaf(Heals::Nothing),
-                    2 => Event::Fail(u32::try_from(next(4)).unwrap()),
+                    2 => Event::Fail(u32::try_from(dice.below(4)).unwrap()),
                     3 => Event::Hang(true),
                     4 => Event::Hang(false),
                     5 => Event::Lost,
-                    6 => Event::Powered(next(2) == 0),
-                    _ => Event::Locks(next(2) == 0),
+                    6 => Event::Powered(dice.below(2) == 0),
+                    _ => Event::Locks(dice.below(2) == 0),
                 };
                 (at, event)
             })

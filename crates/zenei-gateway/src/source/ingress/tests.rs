@@ -1,9 +1,10 @@
 //! The ingress, by the bytes that clients send and get.
 use super::IngressLimits;
 use crate::spool::AckPolicy;
-use crate::testing::{BOUND, Bench, RawClient, Setup, connect, publish};
+use crate::testing::{BOUND, Bench, Setup};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use zenei_kit::mqtt::{Raw, connect, publish};
 
 const TOPIC: &str = "bitlock/v1/tokyo-01/BL1/state";
 /// No byte before the end of the connection.
@@ -243,7 +244,7 @@ fn beyond_the_cap_connections_are_refused_until_one_ends() {
     let waited = zenei_store::clock::Elapsed::start();
     // The place is free a moment after the socket is.
     loop {
-        let mut next = RawClient::connect(bench.address);
+        let mut next = Raw::connect(bench.address);
         next.send(&connect("next", 2, 60));
         if next.read_to_end_or(4) == [0x20, 2, 0, 0] {
             break;
@@ -266,7 +267,7 @@ fn while_the_queue_is_full_reading_stops_and_nothing_is_lost() {
         let bytes: Vec<u8> =
             (1..=count).flat_map(|n| publish(TOPIC, Some(u16::try_from(n).unwrap()), &payload)).collect();
         move || {
-            let mut client = RawClient::connect(address);
+            let mut client = Raw::connect(address);
             client.greet("other hub");
             client.send(&bytes);
             client.read(4 * count).chunks(4).map(|ack| u16::from_be_bytes([ack[2], ack[3]])).collect::<Vec<_>>()
