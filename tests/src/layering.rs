@@ -33,6 +33,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("zenei-bluez", &[]),
     // Tools of tests: no product crate may depend on it.
     ("zenei-kit", &["zenei-detect", "zenei-wire"]),
+    ("zenei-fuzz", ANY),
     ("zenei-tests", ANY),
     ("zenei-benches", ANY),
 ];

@@ -19,7 +19,8 @@ fn is_rust(path: &str) -> bool {
 
 /// Whether a whole file is test, benchmark or example code.
 fn is_beside_the_product(path: &str) -> bool {
-    path.starts_with("tests/") || path.starts_with("benches/") || has_folder(path, &["tests", "benches", "examples"])
+    ["tests/", "benches/", "fuzz/"].iter().any(|top| path.starts_with(top))
+        || has_folder(path, &["tests", "benches", "examples"])
 }
 
 fn has_folder(path: &str, names: &[&str]) -> bool {

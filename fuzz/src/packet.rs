@@ -1,0 +1,116 @@
+//! Any bytes as what a client sends to the ingress: taken or refused, never a panic; the same packets however the bytes
+//! are cut into reads; a packet that was taken is taken again from what it would be written as; an answer has the length
+//! that it says. Called by libFuzzer and by `smoke`.
+use bytes::{Buf as _, BytesMut};
+use zenei_gateway::source::ingress::packet::{self, Connect, Malformed, Packet, Publish};
+use zenei_kit::mqtt;
+
+/// The reader that is checked; the product's own is [`packet::take`].
+type Take = fn(&mut BytesMut) -> Result<Option<Packet>, Malformed>;
+
+/// Checks one connection's bytes. The first byte says in which pieces they come.
+///
+/// # Panics
+/// Where a promise is broken.
+pub fn check(input: &[u8]) {
+    check_with(input, packet::take);
+}
+
+fn check_with(input: &[u8], take: Take) {
+    let Some((&piece, stream)) = input.split_first() else { return };
+    let whole = packets(stream, stream.len().max(1), take);
+    let pieces = packets(stream, usize::from(piece).max(1), take);
+    assert_eq!(whole, pieces, "packets do not depend on how they arrive");
+    for packet in &whole.taken {
+        check_again(packet, take);
+        check_answer(packet);
+    }
+}
+
+/// What a stream holds: its packets, the refusal that ends it, and how many bytes are left.
+#[derive(Debug, PartialEq)]
+struct Held {
+    taken: Vec<Packet>,
+    refused: Option<Malformed>,
+    left: usize,
+}
+
+fn packets(stream: &[u8], piece: usize, take: Take) -> Held {
+    let (mut read, mut taken) = (BytesMut::new(), Vec::new());
+    for bytes in stream.chunks(piece) {
+        read.extend_from_slice(bytes);
+        loop {
+            let before = read.len();
+            match take(&mut read) {
+                Ok(Some(packet)) => {
+                    assert!(read.len() + 2 <= before, "a packet has two bytes at least");
+                    taken.push(packet);
+                }
+                Ok(None) => {
+                    assert_eq!(read.len(), before, "what is not all there yet stays");
+                    break;
+                }
+                // What comes after it is read by nobody.
+                Err(refused) => return Held { taken, refused: Some(refused), left: 0 },
+            }
+        }
+    }
+    Held { taken, refused: None, left: read.len() }
+}
+
+/// A packet that was taken is taken from its own bytes.
+fn check_again(packet: &Packet, take: Take) {
+    let mut bytes = BytesMut::from(&written(packet)[..]);
+    assert_eq!(take(&mut bytes).as_ref(), Ok(&Some(packet.clone())), "what is taken can be written and taken again");
+    assert!(bytes.is_empty(), "it is one packet");
+}
+
+/// The bytes of a packet: what is checked and not kept (will, user name, filters) is left out or made up.
+fn written(packet: &Packet) -> Vec<u8> {
+    match packet {
+        Packet::Connect(Connect { client_id, clean_session, keep_alive_s }) => {
+            mqtt::connect(client_id, if *clean_session { mqtt::CLEAN_SESSION } else { 0 }, *keep_alive_s)
+        }
+        Packet::Publish(Publish { topic, payload, id }) => mqtt::publish(topic.as_str(), *id, payload),
+        Packet::Subscribe { id, filters } => {
+            mqtt::packet(0x82, &[&id.to_be_bytes()[..], &[0, 1, b'a', 0].repeat(*filters)].concat())
+        }
+        Packet::Unsubscribe { id } => mqtt::packet(0xa2, &[&id.to_be_bytes()[..], &[0, 1, b'a']].concat()),
+        Packet::PingReq => vec![0xc0, 0],
+        Packet::Disconnect => vec![0xe0, 0],
+    }
+}
+
+/// The refusal of a subscription has a code for each filter, and as many bytes as it says.
+fn check_answer(packet: &Packet) {
+    let Packet::Subscribe { id, filters } = packet else { return };
+    let mut answer = BytesMut::new();
+    packet::put_suback_refused(&mut answer, *id, *filters);
+    let expected = mqtt::packet(0x90, &[&id.to_be_bytes()[..], &vec![0x80; *filters]].concat());
+    assert_eq!(answer.chunk(), expected, "a SUBACK is as the standard writes it");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::smoke::{find, smoke};
+
+    #[test]
+    fn the_promises_hold_over_corpus_and_mutations() {
+        smoke("packet", check);
+    }
+
+    /// Takes a byte of the next packet along where it is there already.
+    fn greedy(read: &mut BytesMut) -> Result<Option<Packet>, Malformed> {
+        let taken = packet::take(read)?;
+        if taken.is_some() && !read.is_empty() {
+            read.advance(1);
+        }
+        Ok(taken)
+    }
+
+    #[test]
+    fn a_reader_that_takes_too_much_is_caught() {
+        assert!(find("packet", |input| check_with(input, greedy)).is_some());
+    }
+}

@@ -1,0 +1,3 @@
+//! The target `cbor` under libFuzzer. Called by cargo-fuzz.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|input: &[u8]| zenei_fuzz::cbor::check(input));
