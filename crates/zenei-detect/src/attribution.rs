@@ -1,8 +1,10 @@
 //! What the affected locks share: one finding about a version, a gateway or a lot instead of one for each of its locks.
 //!
-//! Findings about single locks come here with their symptom. Where locks with one value of a dimension (firmware, gateway, …) show a symptom far more often than all
-//! other locks do in the same days, the value is the finding and its locks are part of it. A finding that has a reason to expect company (its lock was updated
-//! lately, or its symptom is one that locks share as a rule) waits some hours for it. Must not know detectors' insides or incidents. Called by the engine.
+//! Findings about single locks come here with their symptom. Where locks with one value of a dimension (firmware,
+//! gateway, …) show a symptom far more often than all other locks do in the same days, the value is the finding and its
+//! locks are part of it. A finding that has a reason to expect company (its lock was updated lately, or its symptom is
+//! one that locks share as a rule) waits some hours for it. Must not know detectors' insides or incidents. Called by
+//! the engine.
 use crate::anomaly::{
     Anomaly, Component, Decision, DecisionReason, Domain, EVIDENCE_MAX, Evidence, Findings, Scope, ScopeKind,
 };
@@ -21,20 +23,24 @@ use zenei_wire::EngineTime;
 const WINDOW_MS: i64 = 7 * DAY_MS;
 /// How long a finding waits for company. A guess: what a gateway or a client does shows on several locks within hours.
 const HOLD_MS: i64 = 6 * HOUR_MS;
-/// How long it waits on a lock that was updated lately. A guess: of a rollout's locks the third shows within a day of the first.
+/// How long it waits on a lock that was updated lately. A guess: of a rollout's locks the third shows within a day of
+/// the first.
 const HOLD_UPDATED_MS: i64 = DAY_MS;
 /// An update is the likeliest reason that locks have in common for so long. A guess, the watch of a rollout.
 const UPDATED_MS: i64 = 30 * DAY_MS;
-/// And makes company worth waiting for so long. A guess: what a version does to all its locks shows on the first of them within days.
+/// And makes company worth waiting for so long. A guess: what a version does to all its locks shows on the first of
+/// them within days.
 const COMPANY_MS: i64 = 10 * DAY_MS;
 /// The fewest locks that share a cause.
 const LOCKS_MIN: usize = 3;
-/// Probability of so many by chance, below which a value is the finding. Some thousand values of seven dimensions, looked at a few times a day, make this one in some
-/// hundred years.
+/// Probability of so many by chance, below which a value is the finding. Some thousand values of seven dimensions,
+/// looked at a few times a day, make this one in some hundred years.
 const CHANCE_MAX: f64 = 1e-7;
-/// The same of a version that most of its locks came to run lately: a rollout is the likeliest reason that locks have in common. A guess.
+/// The same of a version that most of its locks came to run lately: a rollout is the likeliest reason that locks have
+/// in common. A guess.
 const CHANCE_UPDATED_MAX: f64 = 1e-5;
-/// Probability that all locks of a version that show it have one board by chance, below which the board is part of the cause. A guess.
+/// Probability that all locks of a version that show it have one board by chance, below which the board is part of the
+/// cause. A guess.
 const BOARD_CHANCE_MAX: f64 = 1e-3;
 /// A shared cause stays for so long after its last finding.
 const LASTS_MS: i64 = 21 * DAY_MS;
@@ -183,7 +189,8 @@ impl Attribution {
     }
 
     fn part_of(&self, symptom: Symptom, device: DeviceIx, lock: &Lock) -> Option<Cause> {
-        // What empties batteries early raises their resistance early; one that is not nearly empty yet has another reason.
+        // What empties batteries early raises their resistance early; one that is not nearly empty yet has another
+        // reason.
         let covers = |cause: Symptom| {
             cause == symptom || ((cause, symptom) == (Symptom::Drain, Symptom::Resistance) && lock.is_low())
         };
@@ -361,7 +368,8 @@ impl Cause {
 fn expects_company(symptom: Symptom, lock: &Lock, now: EngineTime) -> Option<i64> {
     let updated = lock.updated_ms.is_some_and(|at_ms| now.ms() - at_ms < COMPANY_MS);
     match symptom {
-        // A gateway's silence is found before that of its locks, and its losses are told from a lock's; a version's come over days.
+        // A gateway's silence is found before that of its locks, and its losses are told from a lock's; a version's
+        // come over days.
         Symptom::Silence | Symptom::Loss => None,
         Symptom::Memory | Symptom::Errors | Symptom::Part | Symptom::Clock | Symptom::Schema => {
             Some(if updated { HOLD_UPDATED_MS } else { HOLD_MS })
@@ -372,7 +380,8 @@ fn expects_company(symptom: Symptom, lock: &Lock, now: EngineTime) -> Option<i64
     }
 }
 
-/// Where the cause lies when it is what these locks share; the lock's own finding says it where the dimension is of the hardware.
+/// Where the cause lies when it is what these locks share; the lock's own finding says it where the dimension is of the
+/// hardware.
 fn domain(cause: Cause, anomaly: &Anomaly) -> (Domain, Component) {
     match cause.kind {
         // What is said differently is a matter of the interface, whichever side changed it.
@@ -386,7 +395,8 @@ fn domain(cause: Cause, anomaly: &Anomaly) -> (Domain, Component) {
     }
 }
 
-/// A version on one board revision alone is the cause only where the version's other boards had the occasion to show it: else the version is.
+/// A version on one board revision alone is the cause only where the version's other boards had the occasion to show
+/// it: else the version is.
 fn widen(cause: Cause, affected: &BTreeSet<DeviceIx>, lock: &Lock, window: Window<'_>) -> Cause {
     if cause.kind != ScopeKind::FwHw {
         return cause;

@@ -1,7 +1,8 @@
 //! The engine: released rows in, anomalies and decisions out, on windows of an hour and a day of its own time.
 //!
-//! Answers when each detector sees what, and what becomes of its findings: what another finding explains is noted, what locks share is told once. It must not know where
-//! rows come from or what an incident is. Late rows and rows of sources that may not speak for a lock never reach a detector's state. Called by `line`.
+//! Answers when each detector sees what, and what becomes of its findings: what another finding explains is noted, what
+//! locks share is told once. It must not know where rows come from or what an incident is. Late rows and rows of
+//! sources that may not speak for a lock never reach a detector's state. Called by `line`.
 use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Findings};
 use crate::attribution::Attribution;
 use crate::batch::{Row, UnreadableRow};
@@ -15,16 +16,19 @@ use crate::time::{DAY_MS, HOUR_MS};
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, EngineTime, EventKind, Id};
 
-/// A failing battery explains what the motor does, and a silence, for so long after its last finding; findings that last are repeated weekly.
+/// A failing battery explains what the motor does, and a silence, for so long after its last finding; findings that
+/// last are repeated weekly.
 const EXPLAINS_MS: i64 = 15 * DAY_MS;
 /// Findings about one drive keep the part that the first one named for so long after the last.
 const KEEPS_MS: i64 = 45 * DAY_MS;
 
-/// How much more charge an operation may take because of a failing battery. At three quarters of its voltage a motor that loses 0.3 of it in its winding runs at
-/// (0.75 - 0.3) / (1 - 0.3) of its speed at the same current, so 1.56 times as long; what the detector takes out for speed comes on top.
+/// How much more charge an operation may take because of a failing battery. At three quarters of its voltage a motor
+/// that loses 0.3 of it in its winding runs at (0.75 - 0.3) / (1 - 0.3) of its speed at the same current, so 1.56 times
+/// as long; what the detector takes out for speed comes on top.
 const BATTERY_EFFORT_MAX: f64 = 1.6;
-/// How much more unlike its template a current profile may be because of a failing battery. A guess: a slow motor spends its travel's time elsewhere, and in the
-/// fleet benchmark empty batteries made no more than three times the usual distance.
+/// How much more unlike its template a current profile may be because of a failing battery. A guess: a slow motor
+/// spends its travel's time elsewhere, and in the fleet benchmark empty batteries made no more than three times the
+/// usual distance.
 const BATTERY_SHAPE_MAX: f64 = 4.0;
 
 /// All locks and all detectors.
@@ -81,7 +85,8 @@ impl Engine {
         }
     }
 
-    /// Takes released rows in order, each at its own `released_at`, and what can't be read, each at its own time; then time goes on to `now`.
+    /// Takes released rows in order, each at its own `released_at`, and what can't be read, each at its own time; then
+    /// time goes on to `now`.
     pub fn ingest(
         &mut self,
         rows: &[Row],
@@ -140,9 +145,9 @@ impl Engine {
     }
 
     pub(crate) fn state(&self) -> Result<EngineState, postcard::Error> {
-        let of = |detector: &Box<dyn Detector>| Ok((detector.rule().digest(), detector.state()?));
+        let detectors = self.detectors.iter().map(|detector| Ok((detector.rule().digest(), detector.state()?)));
         Ok(EngineState {
-            detectors: self.detectors.iter().map(of).collect::<Result<_, _>>()?,
+            detectors: detectors.collect::<Result<_, _>>()?,
             profiles: self.profiles.clone(),
             locks: self.locks.clone(),
             findings: self.findings.clone(),
@@ -221,7 +226,8 @@ impl Engine {
             known.power_ms = Some(now_ms);
         } else if failing && explained_by_battery(symptom, &anomaly, self.locks.get(at).map_or(1.0, Lock::slowness)) {
             if symptom == Symptom::Silence {
-                // A lock that is dead says nothing more of its battery; its silence stays explained for as long as it lasts.
+                // A lock that is dead says nothing more of its battery; its silence stays explained for as long as it
+                // lasts.
                 known.power_ms = Some(now_ms);
             }
             let why = "the lock's battery is failing, which explains it".to_owned();
@@ -316,7 +322,8 @@ impl Engine {
     }
 }
 
-/// Whether a battery that fails can be why: it silences a lock, jams its bolt, and slows its motor, but only so much; `slowness` is how many times as long a travel takes.
+/// Whether a battery that fails can be why: it silences a lock, jams its bolt, and slows its motor, but only so much;
+/// `slowness` is how many times as long a travel takes.
 fn explained_by_battery(symptom: Symptom, anomaly: &Anomaly, slowness: f64) -> bool {
     match symptom {
         Symptom::Silence | Symptom::Trouble => true,

@@ -1,27 +1,26 @@
 //! Intake: each record once, in order within its lock, stamped with what describes the lock.
 //!
-//! Answers: was this heard before, does it continue its lock's sequence, how long does a hole wait, what is missing for good.
-//! The only room that relates the times of lock, gateway and engine. Must not know detectors or stores. Called by `line`.
+//! Answers: was this heard before, does it continue its lock's sequence, how long does a hole wait, what is missing for
+//! good. The only room that relates the times of lock, gateway and engine. Must not know detectors or stores. Called by
+//! `pipeline`.
+mod sequence;
+
 use crate::batch::{Batch, Gap, Heard, Labels, Registered, Row};
 use crate::fleet::{DeviceIx, Fleet};
+use sequence::{Lane, Place};
+pub use sequence::{MAX_BOOTS, MAX_MISSING, MAX_RECENT};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use zenei_wire::{EngineTime, Record, Text};
 
 /// How long a hole is waited for, in ms of hearing (telemetry contract).
 pub const HOLE_WAIT_MS: i64 = 120_000;
-/// The most records of one lock that wait; beyond it the oldest hole is given up at once. Two full backlogs (1,000 records each).
+/// The most records of one lock that wait; beyond it the oldest hole is given up at once. Two full backlogs (1,000
+/// records each).
 pub const MAX_HELD_PER_LOCK: usize = 2_000;
-/// The most records of all locks that wait; beyond it the hole that waits longest is given up at once. About 80 MB; a guess.
+/// The most records of all locks that wait; beyond it the hole that waits longest is given up at once. About 80 MB; a
+/// guess.
 pub const MAX_HELD: u64 = 200_000;
-/// The most holes remembered of one boot, so that a late record is told from one heard before. Beyond it the oldest are merged into a mark below which only
-/// the memory of identities tells. A guess: a boot with 256 open holes has lost more than its order.
-pub const MAX_MISSING: usize = 256;
-/// The most boots remembered of one lock, newest first; of older ones only the memory of identities tells. A guess: backlogs span a boot or two.
-pub const MAX_BOOTS: usize = 8;
-/// How many identities are remembered of a lock, of records that no sequence tells apart: two full backlogs (1,000 records each).
-pub const MAX_RECENT: usize = 2_000;
-
 /// The state of all locks' sequences.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Intake {
@@ -30,52 +29,6 @@ pub struct Intake {
     deadlines: BTreeSet<(EngineTime, DeviceIx)>,
     held: u64,
     missing: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Place {
-    boot: u32,
-    seq: u32,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Lane {
-    said: Labels,
-    registered: Labels,
-    newest: Option<Place>,
-    /// What was released of each boot, ascending.
-    boots: Vec<Boot>,
-    held: Vec<(Place, Row)>,
-    waits_since: EngineTime,
-    recent: Recent,
-    /// Of sources that may not speak for the lock: they must not touch anything above.
-    untrusted: Recent,
-}
-
-/// The newest identities, as a ring.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Recent {
-    identities: Vec<u64>,
-    next: u32,
-}
-
-/// What was released of one boot.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Boot {
-    boot: u32,
-    /// Of the newest boot it may lag behind the lane's `newest`.
-    highest: u32,
-    missing: Vec<Missing>,
-    /// Below it holes were forgotten.
-    unsure_below: u32,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Missing {
-    from: u32,
-    to: u32,
-    /// Between heard records of one boot: a loss. Before the first one of a boot nobody knows.
-    counted: bool,
 }
 
 impl Intake {
@@ -92,7 +45,8 @@ impl Intake {
         self.take_last(now, batch);
     }
 
-    /// Takes the last row of the batch, which is not released yet, as [`Intake::take`]. Where it continues its lock's sequence it stays where it is, as nearly all rows do.
+    /// Takes the last row of the batch, which is not released yet, as [`Intake::take`]. Where it continues its lock's
+    /// sequence it stays where it is, as nearly all rows do.
     fn take_last(&mut self, now: EngineTime, batch: &mut Batch) {
         self.now = self.now.max(now);
         let Some(row) = batch.rows.last_mut() else { return };
@@ -181,7 +135,8 @@ impl Intake {
         };
     }
 
-    /// A record of a source that may not speak for the lock is kept, but neither its place nor what it says of the lock counts for others.
+    /// A record of a source that may not speak for the lock is kept, but neither its place nor what it says of the lock
+    /// counts for others.
     fn take_untrusted(&mut self, mut row: Row, batch: &mut Batch) {
         let lane = &mut self.lanes[row.device.0 as usize];
         if !lane.untrusted.remember(identity(&row)) {
@@ -223,7 +178,8 @@ impl Intake {
         }
     }
 
-    /// A record behind the newest one released: it fills a hole that was given up, it stands where nothing was heard, or it was heard before.
+    /// A record behind the newest one released: it fills a hole that was given up, it stands where nothing was heard,
+    /// or it was heard before.
     fn take_behind(&mut self, place: Place, mut row: Row, batch: &mut Batch) {
         let lane = &mut self.lanes[row.device.0 as usize];
         let missing_before = lane.missing();
@@ -321,7 +277,8 @@ impl Intake {
             let (device, to_seq) = (row.device, place.seq - 1);
             batch.gaps.push(Gap { device, boot: place.boot, from_seq, to_seq, at: self.now });
         }
-        // What only goes on by one is in `newest` already: a boot's own memory is far away, and this is what nearly all records do.
+        // What only goes on by one is in `newest` already: a boot's own memory is far away, and this is what nearly all
+        // records do.
         if from != Some(place.seq) {
             lane.catch_up(before);
             lane.reach(place);
@@ -332,144 +289,11 @@ impl Intake {
     }
 }
 
-impl Boot {
-    /// Goes on to `seq`, beyond everything released of this boot.
-    fn reach(&mut self, seq: u32) {
-        if seq > self.highest + 1 {
-            self.missing.push(Missing { from: self.highest + 1, to: seq - 1, counted: true });
-            self.bound();
-        }
-        self.highest = seq;
-    }
-
-    /// Merges the oldest holes where there are too many.
-    fn bound(&mut self) {
-        while self.missing.len() > MAX_MISSING {
-            let oldest = self.missing.remove(0);
-            self.unsure_below = self.unsure_below.max(oldest.to + 1);
-        }
-    }
-
-    /// Takes `seq` out of the hole that it stands in; false where it stands in none.
-    fn fill(&mut self, seq: u32) -> bool {
-        let Some(at) = self.missing.iter().position(|hole| (hole.from..=hole.to).contains(&seq)) else { return false };
-        let hole = self.missing.remove(at);
-        if hole.to > seq {
-            self.missing.insert(at, Missing { from: seq + 1, counted: true, ..hole });
-        }
-        if hole.from < seq {
-            self.missing.insert(at, Missing { to: seq - 1, ..hole });
-        }
-        self.bound();
-        true
-    }
-}
-
-impl Recent {
-    /// Notes an identity; false where it was noted before.
-    fn remember(&mut self, identity: u64) -> bool {
-        if self.identities.contains(&identity) {
-            return false;
-        }
-        if self.identities.len() < MAX_RECENT {
-            self.identities.push(identity);
-        } else {
-            self.identities[self.next as usize] = identity;
-            self.next = (self.next + 1) % MAX_RECENT as u32;
-        }
-        true
-    }
-}
-
 /// What tells a record apart within its lock where no sequence does: 64 bits of its identity, or its place.
 fn identity(row: &Row) -> u64 {
     match (row.boot, row.seq) {
         (Some(boot), Some(seq)) => u64::from(boot) << 32 | u64::from(seq),
         (None, _) | (_, None) => row.identity as u64,
-    }
-}
-
-impl Lane {
-    /// Whether a row is the very next one of the newest boot, and nothing waits.
-    fn is_continued_by(&self, row: &Row) -> bool {
-        let next = self.newest.and_then(|Place { boot, seq }| Some((boot, seq.checked_add(1)?)));
-        next.is_some() && row.boot.zip(row.seq) == next && self.held.is_empty()
-    }
-
-    /// Notes how far the newest boot has come, before something else than the next `seq` is noted.
-    fn catch_up(&mut self, newest: Option<Place>) {
-        let known =
-            newest.and_then(|Place { boot, seq }| Some((self.boots.iter_mut().find(|of| of.boot == boot)?, seq)));
-        if let Some((known, seq)) = known {
-            known.highest = known.highest.max(seq);
-        }
-    }
-
-    /// Notes a place as released, beyond all of its boot.
-    fn reach(&mut self, place: Place) {
-        match self.boots.iter_mut().find(|boot| boot.boot == place.boot) {
-            Some(boot) => boot.reach(place.seq),
-            None => self.begin(place),
-        }
-    }
-
-    /// Notes the first place heard of a boot. What is before it may still come, but nobody knows whether it was.
-    fn begin(&mut self, place: Place) {
-        let Place { boot, seq } = place;
-        let hole = (seq > 0).then(|| Missing { from: 0, to: seq.wrapping_sub(1), counted: false });
-        let at = self.boots.partition_point(|other| other.boot < boot);
-        self.boots.insert(at, Boot { boot, highest: seq, missing: hole.into_iter().collect(), unsure_below: 0 });
-        if self.boots.len() > MAX_BOOTS {
-            self.boots.remove(0);
-        }
-    }
-
-    /// Whether a place behind the newest one is new; notes it.
-    fn take_behind(&mut self, place: Place) -> bool {
-        self.catch_up(self.newest);
-        let Place { boot, seq } = place;
-        let is_full = self.boots.len() >= MAX_BOOTS;
-        let oldest = self.boots.first().map_or(0, |boot| boot.boot);
-        let Some(known) = self.boots.iter_mut().find(|known| known.boot == boot) else {
-            if is_full && boot < oldest {
-                return self.recent.remember(u64::from(boot) << 32 | u64::from(seq));
-            }
-            self.begin(place);
-            return true;
-        };
-        if seq > known.highest {
-            known.reach(seq);
-            return true;
-        }
-        known.fill(seq) || (seq < known.unsure_below && self.recent.remember(u64::from(boot) << 32 | u64::from(seq)))
-    }
-
-    /// How many `seq` numbers are missing between heard ones of one boot.
-    fn missing(&self) -> u64 {
-        let holes = self.boots.iter().flat_map(|boot| &boot.missing).filter(|hole| hole.counted);
-        holes.map(|hole| u64::from(hole.to - hole.from) + 1).sum()
-    }
-
-    /// Fills the row's labels: its own, else what the lock last said, else the registry's.
-    fn stamp(&mut self, row: &mut Row) {
-        let labels = &mut row.labels;
-        for (own, said, registered) in [
-            (&mut labels.model, &mut self.said.model, self.registered.model),
-            (&mut labels.hw_rev, &mut self.said.hw_rev, self.registered.hw_rev),
-            (&mut labels.lot, &mut self.said.lot, self.registered.lot),
-            (&mut labels.fw, &mut self.said.fw, self.registered.fw),
-            (&mut labels.service, &mut self.said.service, self.registered.service),
-            (&mut labels.gw, &mut self.said.gw, self.registered.gw),
-            (&mut labels.client_version, &mut self.said.client_version, self.registered.client_version),
-        ] {
-            if own.0 != 0 {
-                *said = *own;
-            } else if said.0 != 0 {
-                *own = *said;
-            } else {
-                *own = registered;
-            }
-        }
     }
 }
 

@@ -1,34 +1,52 @@
-//! What every detector wants to know of a lock when it moves: how warm it is, what its battery gives at rest and under load.
-//! Called by the engine; knows no rule.
+//! What every detector wants to know of a lock when it moves: how warm it is, what its battery gives at rest and under
+//! load. Called by the engine; knows no rule.
 use crate::batch::{Labels, Row};
 use crate::condition::{Condition, RestVoltage};
 use crate::fleet::Sym;
+use crate::time::HOUR_MS;
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Adv, Op, OpKind, OpResult, Percent, State};
 
-/// Below this peak current a sag is lost in the resolution of the voltage (1 mV of a few mV): 50 mA over 0.3 ohm are 15 mV.
+/// Below this peak current a sag is lost in the resolution of the voltage (1 mV of a few mV): 50 mA over 0.3 ohm are 15
+/// mV.
 const PEAK_MA_MIN: f64 = 50.0;
 /// Weight of a new operation in the running resistance: the last five or so count.
 const RESISTANCE_SHARE: f32 = 0.2;
-/// Weight of a new operation in the lock's usual current: slow, so that a change of effort does not pass for a change of voltage.
+/// Weight of a new operation in the lock's usual current: slow, so that a change of effort does not pass for a change
+/// of voltage.
 const CURRENT_SHARE: f32 = 0.01;
 
-/// The used share of a battery from which it explains other findings. A guess: resistance and voltage change little before.
+/// The used share of a battery from which it explains other findings. A guess: resistance and voltage change little
+/// before.
 const LOW_USED: f64 = 0.6;
-/// The share of its usual voltage under load below which a battery is low, whatever its firmware says of it, or where no heartbeat says anything any more. A guess: lithium
-/// cells and alkaline pairs lose a tenth of it over the first three fifths of their charge.
+/// The share of its usual voltage under load below which a battery is low, whatever its firmware says of it, or where
+/// no heartbeat says anything any more. A guess: lithium cells and alkaline pairs lose a tenth of it over the first
+/// three fifths of their charge.
 const LOW_LOAD: f32 = 0.9;
 /// Client versions remembered of a lock: the hub's and those of the phones of a household. A guess.
 const CLIENTS: usize = 4;
-/// How long after an update or a new battery a restart belongs to it. A guess: an update that fails is tried again within the hour.
-const VISIT_MS: i64 = 2 * 3_600_000;
+/// How long after an update or a new battery a restart belongs to it. A guess: an update that fails is tried again
+/// within the hour.
+const VISIT_MS: i64 = 2 * HOUR_MS;
 /// Operations whose mean load voltage becomes the lock's reference, then stands.
 const REFERENCE_COUNT: f32 = 30.0;
-/// The share of its voltage that a loaded motor loses in its own winding: small brushed gear motors are run at a quarter to a third of their stall
-/// current, and lose that share.
+/// The share of its voltage that a loaded motor loses in its own winding: small brushed gear motors are run at a
+/// quarter to a third of their stall current, and lose that share.
 const WINDING_SHARE: f64 = 0.3;
 /// The most that a lock's own share may be: beyond, a soft start or a door that blocks made the peak. A guess.
 const WINDING_SHARE_MAX: f64 = 0.6;
+
+/// The directions in which a motor drives its bolt; each has its own friction.
+pub const DIRECTIONS: usize = 2;
+
+/// In which direction an operation drives the bolt: 0 to lock, 1 to unlock; `None` where it drives in both.
+pub fn direction(op: OpKind) -> Option<usize> {
+    match op {
+        OpKind::Lock => Some(0),
+        OpKind::Unlock => Some(1),
+        OpKind::Calibrate => None,
+    }
+}
 
 /// A lock as the detectors share it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -84,23 +102,27 @@ impl RecordRef {
 pub struct Operation {
     /// Board temperature, °C.
     pub temp_c: f64,
-    /// How far the battery is discharged, squared, 0 to 1: by the firmware's own estimate; 0 where there is none. Pulse resistance rises with it slowly, then steeply.
+    /// How far the battery is discharged, squared, 0 to 1: by the firmware's own estimate; 0 where there is none. Pulse
+    /// resistance rises with it slowly, then steeply.
     pub discharged: f64,
-    /// Logarithm of the speed that the battery gives the motor, relative to the lock's own first operations: what is left of the voltage under the lock's usual
-    /// current, less the winding's share. Independent of how hard this operation went.
+    /// Logarithm of the speed that the battery gives the motor, relative to the lock's own first operations: what is
+    /// left of the voltage under the lock's usual current, less the winding's share. Independent of how hard this
+    /// operation went.
     pub log_speed: f64,
     /// Charge that the motor took, mC (mean current × time on); `None` where not measured.
     pub charge_mc: Option<f64>,
     /// Internal resistance of the battery, ohm (sag / peak current); `None` where not measured.
     pub resistance_ohm: Option<f64>,
-    /// Logarithm of how unlike the lock's own its current profile is, over what is usual; `None` where there is no profile, or no template yet.
+    /// Logarithm of how unlike the lock's own its current profile is, over what is usual; `None` where there is no
+    /// profile, or no template yet.
     pub shape: Option<f64>,
-    /// 0 to lock, 1 to unlock: both directions have their own friction.
+    /// In which direction it drove the bolt, below [`DIRECTIONS`].
     pub direction: usize,
 }
 
 impl Lock {
-    /// Takes any record that is not late: what describes the lock, and its place. Says how many records before it are missing.
+    /// Takes any record that is not late: what describes the lock, and its place. Says how many records before it are
+    /// missing.
     pub fn heard(&mut self, row: &Row) -> u32 {
         let now_ms = row.released_at.ms();
         if self.labels.fw != Sym::NONE && row.labels.fw != self.labels.fw {
@@ -120,7 +142,8 @@ impl Lock {
         before.map_or(0, |(_, last)| seq.saturating_sub(last).saturating_sub(1))
     }
 
-    /// Whether its battery is so far used up, by the firmware's own estimate or by its voltage under load, that it explains what the motor does and a silence.
+    /// Whether its battery is so far used up, by the firmware's own estimate or by its voltage under load, that it
+    /// explains what the motor does and a silence.
     pub fn is_low(&self) -> bool {
         self.discharged >= LOW_USED * LOW_USED || self.load_v < LOW_LOAD * self.load_ref_v
     }
@@ -130,8 +153,9 @@ impl Lock {
         if self.load_ref_count == 0.0 {
             return 1.0;
         }
-        // A motor that starts stands: its peak is what its voltage drives through the winding, so its mean against that is the share that it loses there. What a soft
-        // start or a sagging battery take from the peak makes the share a little too large.
+        // A motor that starts stands: its peak is what its voltage drives through the winding, so its mean against that
+        // is the share that it loses there. What a soft start or a sagging battery take from the peak makes the share a
+        // little too large.
         let own = f64::from(self.winding).clamp(WINDING_SHARE, WINDING_SHARE_MAX);
         speed(f64::from(self.load_v / self.load_ref_v), own).min(1.0).recip()
     }
@@ -190,19 +214,16 @@ impl Lock {
         self.load_v = self.load_ref_v;
     }
 
-    /// Takes an operation; gives it with its conditions where it ran to its end. Without a voltage at rest it tells no resistance.
+    /// Takes an operation; gives it with its conditions where it ran to its end. Without a voltage at rest it tells no
+    /// resistance.
     pub fn operation(&mut self, op: &Op, ts: i64) -> Option<Operation> {
-        let direction = match op.op {
-            OpKind::Lock => 0,
-            OpKind::Unlock => 1,
-            OpKind::Calibrate => return None,
-        };
+        let direction = direction(op.op)?;
         if op.result != OpResult::Ok {
             return None;
         }
         let rest_mv = self.rest.at(ts).map(|rest| f64::from(rest.0));
-        // A lock that never told a temperature is judged without one. Where heartbeats stop, or can't be read, the last one told stands in: what weather does meanwhile
-        // is a few percent of effort.
+        // A lock that never told a temperature is judged without one. Where heartbeats stop, or can't be read, the last
+        // one told stands in: what weather does meanwhile is a few percent of effort.
         let temp_c = self.temp_c.at(ts).or(self.temp_c.last()).unwrap_or(0.0);
         let peak = op.peak_ma.map(|peak| f64::from(peak.0)).filter(|&peak| peak >= PEAK_MA_MIN);
         let low_mv = op.battery_min_mv.map(|low| f64::from(low.0));
@@ -240,7 +261,8 @@ impl Lock {
 }
 
 impl Lock {
-    /// The battery's voltage under the lock's usual current: from its voltage at rest, or from the lowest one of this operation at its peak current.
+    /// The battery's voltage under the lock's usual current: from its voltage at rest, or from the lowest one of this
+    /// operation at its peak current.
     fn load_mv(&self, rest_mv: Option<f64>, peak_and_low: Option<(f64, f64)>) -> Option<f64> {
         let (current, resistance) = (f64::from(self.current_ma), f64::from(self.resistance_ohm));
         let from_low = || peak_and_low.filter(|_| resistance > 0.0).map(|(peak, low)| low + peak * resistance);
@@ -258,8 +280,8 @@ impl Lock {
     }
 }
 
-/// A motor's speed at this share of its usual voltage, relative to its usual one, where it loses so much of that in its winding. Below a twentieth of its speed a motor
-/// stands; the logarithm must not run away.
+/// A motor's speed at this share of its usual voltage, relative to its usual one, where it loses so much of that in its
+/// winding. Below a twentieth of its speed a motor stands; the logarithm must not run away.
 fn speed(voltage_share: f64, winding: f64) -> f64 {
     ((voltage_share - winding) / (1.0 - winding)).max(0.05)
 }

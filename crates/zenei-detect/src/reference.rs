@@ -1,5 +1,6 @@
-//! Slow and plain: each estimator and detector a second time, by its definition, over all that it ever saw, in lists and in double precision; and random
-//! streams on which the fast one must say the same. For tests alone. Where both are wrong alike, a rule's cases and the fleet benchmark must tell.
+//! Slow and plain: each estimator and detector a second time, by its definition, over all that it ever saw, in lists
+//! and in double precision; and random streams on which the fast one must say the same. For tests alone. Where both are
+//! wrong alike, a rule's cases and the fleet benchmark must tell.
 #[cfg(test)]
 mod clock;
 #[cfg(test)]

@@ -1,12 +1,14 @@
-//! One rule: which detector it drives with which parameters, where each number comes from, how far its findings may go, and what it says to people.
-//! Knows no detector and no rule file. Detectors read their parameters here; `rules` reads rules from files.
+//! One rule: which detector it drives with which parameters, where each number comes from, how far its findings may go,
+//! and what it says to people. Knows no detector and no rule file. Detectors read their parameters here; `rules` reads
+//! rules from files.
 use crate::anomaly::{Component, Domain, Urgency};
 use crate::kind::DetectorKind;
 use crate::rules::canary::Canary;
 use std::collections::BTreeMap;
 use zenei_wire::Id;
 
-/// False alarms per device-year that a rule may have where it does not say: a quarter of the goal for all rules together, 0.004. A guess.
+/// False alarms per device-year that a rule may have where it does not say: a quarter of the goal for all rules
+/// together, 0.004. A guess.
 pub const BUDGET_PER_DEVICE_YEAR: f64 = 0.001;
 
 /// How far a rule may go.

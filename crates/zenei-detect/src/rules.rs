@@ -1,6 +1,7 @@
-//! The rules in use: a set of rules that were read from files and can each drive a detector; and where a finding goes by its rule's state.
-//! A rule is a TOML file; some are embedded. `read` says what a file may contain, `catalogue` which detectors there are.
-//! Knows no detector's inside: each detector names its parameters. Called by the engine and by whoever shows or checks rules.
+//! The rules in use: a set of rules that were read from files and can each drive a detector; and where a finding goes
+//! by its rule's state. A rule is a TOML file; some are embedded. `read` says what a file may contain, `catalogue`
+//! which detectors there are. Knows no detector's inside: each detector names its parameters. Called by the engine and
+//! by whoever shows or checks rules.
 pub(crate) mod canary;
 pub mod card;
 pub mod catalogue;
@@ -108,7 +109,8 @@ impl Rules {
         self
     }
 
-    /// Puts a finding where its rule's state lets it: among the anomalies, or among the decisions not to open. `site_of` says a lock's site.
+    /// Puts a finding where its rule's state lets it: among the anomalies, or among the decisions not to open.
+    /// `site_of` says a lock's site.
     pub(crate) fn admit<'f>(
         &self,
         anomaly: Anomaly,

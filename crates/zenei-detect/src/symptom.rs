@@ -1,7 +1,8 @@
-//! What a finding is a symptom of, so that what several detectors see of one fault counts together. Knows no detector. Detectors name
-//! theirs; the engine and attribution ask for it.
+//! What a finding is a symptom of, so that what several detectors see of one fault counts together. Knows no detector.
+//! Detectors name theirs; the engine and attribution ask for it.
 
-/// What several detectors see of one fault: findings of one symptom count together when it is asked what the affected locks share.
+/// What several detectors see of one fault: findings of one symptom count together when it is asked what the affected
+/// locks share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Symptom {
     /// A battery's resistance.

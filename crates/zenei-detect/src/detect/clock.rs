@@ -1,8 +1,9 @@
 //! A lock whose clock is wrong by minutes or more: a step, or a drift that has added up.
 //!
-//! What a record's time and its hearing differ by is delay plus the clock's error. A delay is never negative and varies; an error is the same in each record.
-//! Records heard at one moment (a backlog) count by the freshest of them; of a lock that speaks often the moments are as far apart as it takes to have observed it for
-//! long enough. Must not know incidents or stores. Called by the engine.
+//! What a record's time and its hearing differ by is delay plus the clock's error. A delay is never negative and
+//! varies; an error is the same in each record. Records heard at one moment (a backlog) count by the freshest of them;
+//! of a lock that speaks often the moments are as far apart as it takes to have observed it for long enough. Must not
+//! know incidents or stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
@@ -154,9 +155,10 @@ impl Detect for Clock {
             lane.alarm_ms = Some(now.ms());
             let value = (behind_ms as f64 / 1_000.0).abs();
             let threshold = self.params.error_min_ms as f64 / 1_000.0;
-            let way = if behind_ms > 0 { "behind" } else { "ahead" };
+            let side = if behind_ms > 0 { "behind" } else { "ahead" };
             let why = format!(
-                "the lock's clock is {} {way} in each of its last {MOMENTS} moments of hearing; what varies less than {} is no delay",
+                "the lock's clock is {} {side} in each of its last {MOMENTS} moments of hearing; what varies less \
+                 than {} is no delay",
                 text(behind_ms.abs()),
                 text(self.params.spread_max_ms)
             );

@@ -1,8 +1,10 @@
-//! A battery that empties faster than a lock empties it: moisture that leaks, a radio that never sleeps, a cell that collapses.
+//! A battery that empties faster than a lock empties it: moisture that leaks, a radio that never sleeps, a cell that
+//! collapses.
 //!
-//! The firmware's own estimate (percent) is nearly linear in the charge whatever the chemistry, so a day's loss of it means the same at each state of charge; the
-//! voltage at rest confirms it, and stands alone where no estimate is reported. Both are taken as a fall below what a healthy lock may lose. Temperature is taken out
-//! of the voltage by a slope pooled over the model. Must not know simulators, incidents or stores. Called by the engine.
+//! The firmware's own estimate (percent) is nearly linear in the charge whatever the chemistry, so a day's loss of it
+//! means the same at each state of charge; the voltage at rest confirms it, and stands alone where no estimate is
+//! reported. Both are taken as a fall below what a healthy lock may lose. Temperature is taken out of the voltage by a
+//! slope pooled over the model. Must not know simulators, incidents or stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen, Shared};
 use super::running::{Detect, Glance, Running, Spec, Window};
@@ -23,8 +25,9 @@ use zenei_wire::{Body, EngineTime, EventKind};
 
 /// Resolution of the voltage, mV: 10 bits over 3.6 V, which small microcontrollers have.
 const VOLTAGE_STEP_MV: f64 = 3.5;
-/// A lock advertises many times an hour, also while its battery recovers from an operation. It is read that way at most every half hour, and not where a heartbeat has
-/// just told of the battery; locks with heartbeats tell every 15 min to 6 h. A guess.
+/// A lock advertises many times an hour, also while its battery recovers from an operation. It is read that way at most
+/// every half hour, and not where a heartbeat has just told of the battery; locks with heartbeats tell every 15 min to
+/// 6 h. A guess.
 const ADV_PAUSE_MS: i64 = 30 * MINUTE_MS;
 /// Resolution of the percentage: its unit.
 const PERCENT_STEP: f64 = 1.0;
@@ -32,9 +35,11 @@ const PERCENT_STEP: f64 = 1.0;
 const PERCENT_NOISE_MAX: f64 = 4.0;
 /// Weight of the prior slope over temperature, K² of summed squares: a hundred readings at a spread of 5 K. A guess.
 const PRIOR_WEIGHT_K2: f64 = 2_500.0;
-/// The prior slope, mV per K: the open-circuit voltage of lithium manganese dioxide and of alkaline pairs falls by half to one millivolt a kelvin of cooling.
+/// The prior slope, mV per K: the open-circuit voltage of lithium manganese dioxide and of alkaline pairs falls by half
+/// to one millivolt a kelvin of cooling.
 const PRIOR_MV_PER_K: f64 = 0.8;
-/// A version drains when the median of its updated locks has fallen by so much of what is wanted of one lock. A guess: the median of many is far less noisy than one.
+/// A version drains when the median of its updated locks has fallen by so much of what is wanted of one lock. A guess:
+/// the median of many is far less noisy than one.
 const VERSION_SHARE: f64 = 0.4;
 /// Peers of one site below which their median says little.
 const PEERS_MIN: usize = 5;
@@ -234,7 +239,8 @@ impl Detect for Drain {
             if !depth.passes {
                 continue;
             }
-            // What all locks of a version lose is the version's: told once, and of the lock again only when it stands out from them.
+            // What all locks of a version lose is the version's: told once, and of the lock again only when it stands
+            // out from them.
             let fw = locks[at].labels.fw;
             let since_ms = *versions.entry(fw).or_insert_with(|| self.version_drains(fw, locks));
             match since_ms {
@@ -293,7 +299,8 @@ impl Drain {
         let of = Shared { scope, domain: Domain::Firmware, component: Component::FwImage };
         let threshold = VERSION_SHARE * self.params.percent_min;
         let why = format!(
-            "{count} locks that were updated to firmware {name} lost {value:.0} points more than a healthy lock may ({:.1} a day) since; locks of other versions did \
+            "{count} locks that were updated to firmware {name} lost {value:.0} points more than a healthy lock may \
+             ({:.1} a day) since; locks of other versions did \
              not",
             self.params.percent_per_day
         );
@@ -339,7 +346,8 @@ impl Drain {
                 let life =
                     remaining(value, percent + self.params.percent_per_day * days, lane.percent.noise_of_depth(), days);
                 let why = format!(
-                    "the battery lost {percent:.0} points more in {days:.1} days than the {:.1} a day that a healthy lock may, and {:.0} mV at rest more than \
+                    "the battery lost {percent:.0} points more in {days:.1} days than the {:.1} a day that a healthy \
+                     lock may, and {:.0} mV at rest more than \
                      it should: {value:.0} % against {baseline:.0} %; {life}",
                     self.params.percent_per_day, depth.mv
                 );
@@ -350,7 +358,8 @@ impl Drain {
                 let (value, baseline) = (lane.voltage.value(), lane.voltage.reference());
                 let limit_mv = self.params.mv_alone.max(self.params.sigmas * lane.voltage.noise_of_depth());
                 let why = format!(
-                    "the battery at rest fell {:.0} mV below what a healthy lock may lose ({:.1} mV a day) in {days:.1} days: {value:.0} mV against \
+                    "the battery at rest fell {:.0} mV below what a healthy lock may lose ({:.1} mV a day) in \
+                     {days:.1} days: {value:.0} mV against \
                      {baseline:.0} mV, referred to 20 degC",
                     depth.mv, self.params.mv_per_day
                 );

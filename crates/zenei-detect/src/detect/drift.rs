@@ -1,39 +1,38 @@
 //! Drift of a lock against its own past: the battery's internal resistance, the motor's effort.
 //!
-//! Each operation is compared, as a logarithm, with the lock's own mean; temperature and voltage are taken out by slopes pooled over its model, what its
-//! site and its firmware version have in common by their medians. The day's mean residual, in standard deviations, goes into a cumulative sum.
-//! Must not know simulators, incidents or stores. Called by the engine.
-use super::lanes::{forget, lane};
+//! Each operation is compared, as a logarithm, with the lock's own mean; temperature and voltage are taken out by
+//! slopes pooled over its model, what its site and its firmware version have in common by their medians. The day's mean
+//! residual, in standard deviations, goes into a cumulative sum. Must not know simulators, incidents or stores. Called
+//! by the engine.
+mod lane;
+mod measure;
+
+use super::lanes::{self, forget};
 use super::report::{self, Noted, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
 use crate::anomaly::{DecisionReason, Findings, Scope, ScopeKind};
-use crate::estimate::{cusum::Cusum, median::common, slopes::Slopes};
+use crate::estimate::median::common;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::kind::{DetectorKind, Parameter};
-use crate::lock::{Lock, Operation, RecordRef};
+use crate::lock::Lock;
 use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
 use crate::time::DAY_MS;
+use lane::{Lane, Model, Today};
+use measure::Measure;
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use zenei_wire::{EngineTime, EventKind};
 
-/// Observations that a prior slope is worth, at the spread of the covariates within a lock that a temperate week shows (5 K, 5 %). A guess.
-const PRIOR_WEIGHT: [f64; 2] = [50.0 * 25.0, 50.0 * 0.0025];
-/// How unlike locks of one model are in their slopes: standard deviation as a share of the slope. A guess: grease and cells vary by a quarter or so.
+/// How unlike locks of one model are in their slopes: standard deviation as a share of the slope. A guess: grease and
+/// cells vary by a quarter or so.
 const SLOPE_SPREAD: f64 = 0.3;
 /// Imagined members at 0 in a site's or version's median.
 const COMMON_WEIGHT: f64 = 4.0;
-/// Imagined operations at the model's variance in a lock's own.
-const VARIANCE_WEIGHT: f64 = 20.0;
-/// Standard deviation of one operation before any was seen, natural logarithm: a fifth. A guess that the data replace.
-const SPREAD_FIRST: f64 = 0.2;
-/// Least standard deviation of a day's mean, natural logarithm: 1 %, the resolution of a few mV and mA.
-const DAY_SPREAD_MIN: f64 = 0.01;
 /// One operation counts at most this many standard deviations around the lock's level.
 const CLIP: f64 = 4.0;
-/// One day counts at most this many standard deviations: less than the limits, so that a single odd day can't open an incident.
+/// One day counts at most this many standard deviations: less than the limits, so that a single odd day can't open an
+/// incident.
 const DAY_CLIP: f64 = 6.0;
 /// Weight of a new day in the level.
 const LEVEL_SHARE: f32 = 0.6;
@@ -133,54 +132,6 @@ pub const SHAPE: Spec = Spec {
     make: |spec, rule| Drift::start(spec, rule, Params::of(rule, Measure::Shape)),
 };
 
-/// What is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Measure {
-    /// Internal resistance of the battery, mΩ.
-    Resistance,
-    /// Charge of one operation, mC.
-    Effort,
-    /// Distance of the current profile from the lock's own, percent of the usual one.
-    Shape,
-}
-
-impl Measure {
-    fn unit(self) -> &'static str {
-        match self {
-            Self::Resistance => "mohm",
-            Self::Effort => "mC",
-            Self::Shape => "percent",
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Resistance => "internal resistance",
-            Self::Effort => "charge per operation",
-            Self::Shape => "the current profile is unlike its own template:",
-        }
-    }
-
-    /// The logarithm watched, its covariates (°C, and the square of the discharge or the logarithm of a speed) and the channel that has a mean of its own.
-    fn read(self, operation: &Operation) -> Option<(f64, [f64; 2], usize)> {
-        match self {
-            Self::Resistance => {
-                let value = libm::log(operation.resistance_ohm? * 1000.0);
-                Some((value, [operation.temp_c, operation.discharged], 0))
-            }
-            Self::Effort => {
-                let value = libm::log(operation.charge_mc?);
-                Some((value, [operation.temp_c, operation.log_speed], operation.direction))
-            }
-            Self::Shape => Some((
-                operation.shape? + libm::log(100.0),
-                [operation.temp_c, operation.log_speed],
-                operation.direction,
-            )),
-        }
-    }
-}
-
 /// What a rule gives it.
 struct Params {
     measure: Measure,
@@ -215,82 +166,6 @@ struct State {
     models: BTreeMap<Sym, Model>,
 }
 
-/// One lock.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Lane {
-    means: [Mean; 2],
-    squares: f32,
-    operations: f32,
-    started_ms: Option<i64>,
-    learned: bool,
-    today: Today,
-    sum: Cusum,
-    level: f32,
-    since: Option<(i64, RecordRef)>,
-    recent: SmallVec<[RecordRef; 7]>,
-    alarm: Option<(i64, f32)>,
-    noted: Option<DecisionReason>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Mean {
-    count: f32,
-    value: f64,
-    covariates: [f64; 2],
-}
-
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Today {
-    count: u32,
-    sum: f64,
-    shift: [f64; 2],
-    first: Option<RecordRef>,
-}
-
-/// What the locks of one model share.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Model {
-    slopes: Slopes,
-    squares: f64,
-    operations: f64,
-    excess: f64,
-    days: f64,
-}
-
-impl Model {
-    fn variance(&self) -> f64 {
-        let first = SPREAD_FIRST * SPREAD_FIRST;
-        (self.squares + VARIANCE_WEIGHT * first) / (self.operations + VARIANCE_WEIGHT)
-    }
-
-    /// Variance from day to day that operations don't explain.
-    fn day_variance(&self) -> f64 {
-        (self.excess / self.days.max(1.0)).max(DAY_SPREAD_MIN * DAY_SPREAD_MIN)
-    }
-}
-
-impl Mean {
-    fn add(&mut self, value: f64, covariates: [f64; 2]) {
-        self.count += 1.0;
-        let share = 1.0 / f64::from(self.count);
-        self.value += share * (value - self.value);
-        self.covariates[0] += share * (covariates[0] - self.covariates[0]);
-        self.covariates[1] += share * (covariates[1] - self.covariates[1]);
-    }
-}
-
-impl Lane {
-    fn variance(&self, model: &Model) -> f64 {
-        let (own, pooled) = (f64::from(self.squares), VARIANCE_WEIGHT * model.variance());
-        (own + pooled) / (f64::from(self.operations) + VARIANCE_WEIGHT)
-    }
-
-    fn main_mean(&self) -> &Mean {
-        let [a, b] = &self.means;
-        if b.count > a.count { b } else { a }
-    }
-}
-
 /// A lock's day, ready to be judged.
 struct Day {
     at: usize,
@@ -313,14 +188,8 @@ impl Detect for Drift {
             return;
         };
         let prior = self.params.prior;
-        let model = self.state.models.entry(glance.lock.labels.model).or_insert_with(|| Model {
-            slopes: Slopes::new(prior, PRIOR_WEIGHT),
-            squares: 0.0,
-            operations: 0.0,
-            excess: 0.0,
-            days: 0.0,
-        });
-        let lane = lane(&mut self.state.lanes, glance.device);
+        let model = self.state.models.entry(glance.lock.labels.model).or_insert_with(|| Model::new(prior));
+        let lane = lanes::lane(&mut self.state.lanes, glance.device);
         lane.started_ms.get_or_insert(glance.now_ms);
         let mean = lane.means[direction];
         if mean.count < 3.0 {
@@ -331,7 +200,8 @@ impl Detect for Drift {
         let slopes = model.slopes.get();
         let explained = slopes[0] * shift[0] + slopes[1] * shift[1];
         let reach = CLIP * libm::sqrt(lane.variance(model));
-        // Around the level that the lock has by now: a fault's size is not clipped away, and it does not bend the slopes.
+        // Around the level that the lock has by now: a fault's size is not clipped away, and it does not bend the
+        // slopes.
         let level = if lane.learned { f64::from(lane.level) } else { 0.0 };
         let around = (value - mean.value - explained - level).clamp(-reach, reach);
         let residual = level + around;
@@ -439,7 +309,8 @@ impl Drift {
             lane.level += LEVEL_SHARE * (residual as f32 - lane.level);
         }
         if f64::from(lane.sum.down) >= limit {
-            // Better than before for days: repaired or given another battery without a word. What was learned no longer holds.
+            // Better than before for days: repaired or given another battery without a word. What was learned no longer
+            // holds.
             *lane = Lane::default();
             return Verdict::Quiet;
         }
@@ -470,7 +341,8 @@ impl Drift {
         let threshold = baseline * libm::exp(min_level.max(slack * spread));
         let (unit, name) = (self.params.measure.unit(), self.params.measure.name());
         let why = format!(
-            "{name} {value:.0} {unit} against this lock's own {baseline:.0} {unit} ({:+.0} %), after temperature, voltage and what its site \
+            "{name} {value:.0} {unit} against this lock's own {baseline:.0} {unit} ({:+.0} %), after temperature, \
+             voltage and what its site \
              and firmware have in common are taken out; cumulative sum {:.1} of {limit} standard deviations",
             100.0 * (libm::exp(level) - 1.0),
             lane.sum.up,

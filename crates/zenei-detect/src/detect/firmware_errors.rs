@@ -1,39 +1,41 @@
-//! Does a firmware version make more errors? Locks that were updated to it against like locks (model, board) on other versions, at the same time.
+//! Does a firmware version make more errors? Locks that were updated to it against like locks (model, board) on other
+//! versions, at the same time.
 //!
-//! What a lock reported before its update weighs it, so that locks that always complained don't accuse their new version; a code counts once per lock and
-//! hour, so that a burst is one event. Two tests run side by side: against all like locks, and within each site; the first must also stand without the
-//! site and the locks that speak loudest. Must not know simulators, incidents or stores. Called by the engine.
+//! What a lock reported before its update weighs it, so that locks that always complained don't accuse their new
+//! version; a code counts once per lock and hour, so that a burst is one event. Two tests run side by side: against all
+//! like locks, and within each site; the first must also stand without the site and the locks that speak loudest. Must
+//! not know simulators, incidents or stores. Called by the engine.
+mod case;
 mod cells;
+mod groups;
 
 use super::lanes::lane;
 use super::report::{self, Noted, REPEAT_MS, Seen, Shared};
 use super::running::{Detect, Glance, Running, Spec, Window};
 use crate::anomaly::{DecisionReason, EVIDENCE_MAX, Evidence, Findings, Scope, ScopeKind};
-use crate::estimate::eprocess::RateRatio;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::kind::{DetectorKind, Parameter};
 use crate::lock::{Lock, RecordRef};
 use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
 use crate::time::{DAY_MS, HOUR_MS};
+use case::Case;
 use cells::{Cells, Hour, Quiet, Split, Version};
+use groups::{CodeCount, Group, Lane, Like, Rate, Role, rates_of};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use zenei_wire::{Body, EngineTime, EventKind};
 
-/// The most error codes compared: three times the catalogue of the contract. Where they are used up, those that one lock alone reports make room at the end
-/// of the day; until then further ones are left to the stores.
+/// The most error codes compared: three times the catalogue of the contract. Where they are used up, those that one
+/// lock alone reports make room at the end of the day; until then further ones are left to the stores.
 const MAX_CODES: usize = 72;
-/// Imagined events in a lock's own history, at its peers' rate: one, so that a lock without history is like its peers.
-const HISTORY_WEIGHT: f64 = 1.0;
-/// A code counts at most so often per lock and day, or four times what is expected of the lock: one broken lock must not speak for its version.
+/// A code counts at most so often per lock and day, or four times what is expected of the lock: one broken lock must
+/// not speak for its version.
 const DAY_CAP: f64 = 2.0;
 /// A lock not heard for so long is not exposed.
 const SILENT_MS: i64 = DAY_MS;
 /// Locks of one case remembered by name; beyond it they count without a name. Evidence names at most [`EVIDENCE_MAX`].
 const MAX_LOCKS: usize = 1_024;
-/// The share of all excess errors that one board revision must have to be named. A guess.
-const BOARD_SHARE: f64 = 0.8;
 /// How much of its evidence a finding must keep without the loudest site and locks. A guess.
 const ROBUST_SHARE: f64 = 0.5;
 
@@ -126,96 +128,6 @@ struct State {
     /// What the groups are to each other; `None` where they were sorted anew. Found again after a restart.
     #[serde(skip)]
     cells: Option<Cells>,
-}
-
-/// Locks that may be compared: one model, one board.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Like {
-    model: Sym,
-    hw_rev: Sym,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-enum Role {
-    /// On its version since before it was watched, or for long.
-    #[default]
-    Settled,
-    /// Updated while watched: its version is under test.
-    Updated,
-    /// Updated, but too little is known of it from before.
-    Unknown,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Lane {
-    fw: Sym,
-    role: Role,
-    since_ms: i64,
-    history_days: f32,
-    group: Option<u32>,
-    codes: Vec<CodeCount>,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct CodeCount {
-    code: Sym,
-    history: f32,
-    today: u16,
-    hour: i64,
-}
-
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Rate {
-    events: f64,
-    lock_days: f64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Group {
-    like: Like,
-    site: Sym,
-    fw: Sym,
-    updated: bool,
-}
-
-/// One version and code under test.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Case {
-    all: RateRatio,
-    within: RateRatio,
-    started_ms: i64,
-    lock_days: f64,
-    events: f64,
-    weight: f64,
-    others: f64,
-    others_weight: f64,
-    sites: BTreeMap<Sym, (f64, f64)>,
-    /// Events and what is expected of them by the others' rate, for each board revision.
-    boards: BTreeMap<Sym, (f64, f64)>,
-    /// The board revision that was named when it was first reported: a finding keeps its scope.
-    named: Option<Option<Sym>>,
-    locks: BTreeMap<DeviceIx, (u32, RecordRef)>,
-    alarm: Option<(i64, f64)>,
-    noted: bool,
-}
-
-impl Lane {
-    /// Events expected of this lock relative to its peers: its own history, drawn to 1.
-    fn propensity(&self, own: Option<&CodeCount>, rate: f64) -> f64 {
-        let own = own.map_or(0.0, |count| f64::from(count.history));
-        (own + HISTORY_WEIGHT) / (rate * f64::from(self.history_days) + HISTORY_WEIGHT)
-    }
-
-    /// What it reported of this code.
-    fn own(&self, code: Sym) -> Option<&CodeCount> {
-        self.codes.iter().find(|count| count.code == code)
-    }
-}
-
-impl Rate {
-    fn per_day(&self) -> f64 {
-        if self.lock_days > 0.0 { self.events / self.lock_days } else { 0.0 }
-    }
 }
 
 impl Detect for FirmwareErrors {
@@ -490,22 +402,8 @@ impl FirmwareErrors {
             let weights = &hour.quiet.weights;
             of_site.iter().for_each(|&(_, at)| *site = (site.0 + hour.events[at], site.1 + weights[at]));
         }
-        for (Split { tested, others }, (_, hw_rev)) in all.into_iter().zip(&version.likes) {
-            if others.weight > 0.0 {
-                let board = case.boards.entry(*hw_rev).or_default();
-                *board = (board.0 + tested.events, board.1 + tested.weight);
-            }
-            if tested.weight > 0.0 && others.weight > 0.0 {
-                case.all.add(tested.events, tested.weight, others.events, others.weight, dispersion);
-                case.events += tested.events;
-                case.weight += tested.weight;
-                case.others += others.events;
-                case.others_weight += others.weight;
-            }
-        }
-        for Split { tested, others } in within.into_values() {
-            case.within.add(tested.events, tested.weight, others.events, others.weight, dispersion);
-        }
+        let kinds = all.into_iter().zip(version.likes.iter().map(|&(_, hw_rev)| hw_rev));
+        case.add(kinds, within.into_values(), dispersion);
     }
 
     fn judge(&mut self, fw: Sym, code: Sym, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
@@ -570,7 +468,8 @@ impl FirmwareErrors {
             baseline * case.least_ratio(self.params.limit, dispersion).max(self.params.min_ratio).min(ratio);
         let evidence_log = case.all.log_evidence().max(case.within.log_evidence());
         let why = format!(
-            "{code} on firmware {}: {value:.3} a lock-day against {baseline:.3} expected of like locks on other versions at the same time \
+            "{code} on firmware {}: {value:.3} a lock-day against {baseline:.3} expected of like locks on other \
+             versions at the same time \
              ({ratio:.2} times), {} locks; evidence e^{evidence_log:.1}, limit e^{:.1}",
             scope.value,
             case.locks.len(),
@@ -587,75 +486,5 @@ impl FirmwareErrors {
         };
         let of = Shared { scope, domain: self.rule.domain, component: self.rule.component };
         findings.anomalies.extend(report::shared(&self.rule, of, seen, evidence, now));
-    }
-}
-
-/// The rates of a kind by their places in `codes`, so that a day goes through them in a row; each code that was ever heard gets one.
-fn rates_of(
-    like: Like,
-    heard: &[Sym],
-    rates: &mut BTreeMap<(Like, Sym), Rate>,
-    codes: &[(Sym, f64, f64)],
-) -> Vec<(usize, Rate)> {
-    heard.iter().for_each(|&code| _ = rates.entry((like, code)).or_default());
-    let of_kind = rates.range((like, Sym::NONE)..=(like, Sym(u32::MAX)));
-    let place = |code: Sym| codes.partition_point(|&(other, ..)| other < code);
-    of_kind.map(|(&(_, code), &rate)| (place(code), rate)).collect()
-}
-
-impl Case {
-    /// How many times the rate of the others.
-    fn ratio(&self) -> f64 {
-        // Half an event more among the others, so that none there is no division by zero.
-        (self.events / self.weight.max(1e-9)) / ((self.others + 0.5) / self.others_weight.max(1e-9))
-    }
-
-    /// The one board revision on which the version makes more errors, where there are others on which it does not.
-    fn board(&self) -> Option<Sym> {
-        let rate = self.others / self.others_weight.max(1e-9);
-        let excess = |&(events, weight): &(f64, f64)| events - weight * rate;
-        let known = || self.boards.iter().filter(|(board, (_, weight))| **board != Sym::NONE && *weight > 0.0);
-        let (&worst, of_worst) = known().max_by(|(_, a), (_, b)| excess(a).total_cmp(&excess(b)))?;
-        let rest = known().filter(|(board, _)| **board != worst);
-        let (events, weight) = rest.fold((0.0, 0.0), |sum, (_, of)| (sum.0 + of.0, sum.1 + of.1));
-        let expected = weight * rate;
-        // Two standard deviations of a Poisson count: the others must have had the occasion, and not taken it.
-        let others_are_sound = expected >= 2.0 && events <= expected + 2.0 * libm::sqrt(expected);
-        (others_are_sound && excess(of_worst) >= BOARD_SHARE * (excess(of_worst) + (events - expected).max(0.0)))
-            .then_some(worst)
-    }
-
-    /// Evidence left without the site of the largest excess and the loudest locks (a twentieth, at least one). With one site alone none is left: the
-    /// test within sites decides there.
-    fn without_loudest(&self, dispersion: f64) -> f64 {
-        let excess = |&&(events, weight): &&(f64, f64)| events - weight;
-        let Some(&(events, weight)) = self.sites.values().max_by(|a, b| excess(a).total_cmp(&excess(b))) else {
-            return 0.0;
-        };
-        if self.sites.values().filter(|(_, weight)| *weight > 0.0).count() < 2 {
-            return 0.0;
-        }
-        let mut loud: Vec<u32> = self.locks.values().map(|&(count, _)| count).collect();
-        loud.sort_unstable_by(|a, b| b.cmp(a));
-        let loudest: u32 = loud.iter().take(loud.len().div_ceil(20)).sum();
-        let rest = (self.events - events - f64::from(loudest)).max(0.0);
-        let mut process = RateRatio::default();
-        process.add(rest, (self.weight - weight).max(0.0), self.others, self.others_weight, dispersion);
-        process.log_evidence()
-    }
-
-    /// The least ratio that would reach `limit` over what was seen so far, to 1 %.
-    fn least_ratio(&self, limit: f64, dispersion: f64) -> f64 {
-        let expected = self.weight * self.others / self.others_weight.max(1e-9);
-        let mut ratio = 1.0;
-        while ratio < 100.0 {
-            let mut process = RateRatio::default();
-            process.add(ratio * expected, self.weight, self.others, self.others_weight, dispersion);
-            if process.log_evidence() >= limit {
-                break;
-            }
-            ratio *= 1.01;
-        }
-        ratio
     }
 }

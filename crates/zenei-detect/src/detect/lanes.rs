@@ -1,4 +1,5 @@
-//! A lane for each lock, grown as locks appear, and a list of those that a window has to look at: most locks have nothing to say in an hour. Called by the detectors.
+//! A lane for each lock, grown as locks appear, and a list of those that a window has to look at: most locks have
+//! nothing to say in an hour. Called by the detectors.
 use crate::fleet::DeviceIx;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,8 @@
 //! Free memory that shrinks while the firmware runs, and how soon it is used up.
 //!
-//! Within one boot the free memory may fall; what a firmware fills once (caches) it fills in its first hours, so these are passed over. The finding is not the fall
-//! but what follows: at the present rate the memory is used up before a fix could be rolled out. Must not know incidents or stores. Called by the engine.
+//! Within one boot the free memory may fall; what a firmware fills once (caches) it fills in its first hours, so these
+//! are passed over. The finding is not the fall but what follows: at the present rate the memory is used up before a
+//! fix could be rolled out. Must not know incidents or stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
@@ -166,7 +167,8 @@ impl Detect for Leak {
             lane.alarm_ms = Some(now.ms());
             let baseline = lane.heap.reference();
             let why = format!(
-                "free memory falls by {per_day:.0} bytes a day since {days:.1} days in one boot: {value:.0} of {baseline:.0} bytes are left, used up in \
+                "free memory falls by {per_day:.0} bytes a day since {days:.1} days in one boot: {value:.0} of \
+                 {baseline:.0} bytes are left, used up in \
                  {left_days:.1} days"
             );
             let sure = report::confidence(depth_b, limit_b);

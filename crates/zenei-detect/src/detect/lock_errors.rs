@@ -1,8 +1,9 @@
 //! One lock that reports an error code far more often than its like, and than it did itself.
 //!
-//! A code counts once an hour. What all locks of the model report, by now or lately, is the measure, drawn towards the lock's own past; a code that the fleet hardly
-//! knows needs few reports, one that everybody reports needs many. An hour in which many locks report a code is their common matter and counts for none. The domain of
-//! the finding is the catalogue's first guess of the code. Must not know incidents or stores. Called by the engine.
+//! A code counts once an hour. What all locks of the model report, by now or lately, is the measure, drawn towards the
+//! lock's own past; a code that the fleet hardly knows needs few reports, one that everybody reports needs many. An
+//! hour in which many locks report a code is their common matter and counts for none. The domain of the finding is the
+//! catalogue's first guess of the code. Must not know incidents or stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
@@ -29,7 +30,8 @@ const MODEL_WEIGHT_DAYS: f64 = 1_000.0;
 const OWN_WEIGHT: f64 = 2.0;
 /// Weight of a new day in the model's rate of late: three days or so count.
 const LATELY: f64 = 0.3;
-/// So many times the expected number of locks in one hour, and so many more, are no chance: what they report is common to them.
+/// So many times the expected number of locks in one hour, and so many more, are no chance: what they report is common
+/// to them.
 const COMMON: f64 = 4.0;
 const COMMON_MIN: f64 = 5.0;
 
@@ -253,8 +255,9 @@ impl LockErrors {
         }
     }
 
-    /// Reports a lock and day: over all time or lately, whichever is more. The prior may raise what the locks of a model have shown so far, never lower it:
-    /// a code that they report often is no rare one for having been watched for a few days only.
+    /// Reports a lock and day: over all time or lately, whichever is more. The prior may raise what the locks of a
+    /// model have shown so far, never lower it: a code that they report often is no rare one for having been watched
+    /// for a few days only.
     fn rate(&self, key: (Sym, Sym)) -> f64 {
         let rate = self.state.rates.get(&key).copied().unwrap_or_default();
         let days = self.state.watched.get(&key.0).map_or(0.0, |watched| watched.lock_days);
@@ -285,7 +288,8 @@ impl LockErrors {
         let threshold = (value * self.params.limit / evidence).max(self.params.ratio_min * normal).min(value);
         let code = fleet.word(count.code).unwrap_or("unknown").to_owned();
         let why = format!(
-            "{code}: {} reports in {window_days:.1} days, against {normal:.3} a day by its model and its own past; evidence e^{evidence:.1}, limit e^{:.1}",
+            "{code}: {} reports in {window_days:.1} days, against {normal:.3} a day by its model and its own past; \
+             evidence e^{evidence:.1}, limit e^{:.1}",
             count.since, self.params.limit
         );
         let sure = report::confidence(evidence, self.params.limit);

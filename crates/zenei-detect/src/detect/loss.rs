@@ -1,9 +1,11 @@
 //! Records of one lock that never came, while its neighbours' did.
 //!
-//! A hole in the lock's sequence is one loss however wide it is, and an hour holds at most one. The rate is compared with the lock's own and the fleet's; an hour in
-//! which several locks of one gateway have holes is the gateway's. A record that came and can't be read leaves a hole that is no loss. A hole counts once a heartbeat has
-//! come after it: where heartbeats stop and other records go on, they are no longer said, or go elsewhere. Records heard twice say nothing: brokers redeliver, and two
-//! gateways may hear one lock. Must not know incidents or stores. Called by the engine.
+//! A hole in the lock's sequence is one loss however wide it is, and an hour holds at most one. The rate is compared
+//! with the lock's own and the fleet's; an hour in which several locks of one gateway have holes is the gateway's. A
+//! record that came and can't be read leaves a hole that is no loss. A hole counts once a heartbeat has come after it:
+//! where heartbeats stop and other records go on, they are no longer said, or go elsewhere. Records heard twice say
+//! nothing: brokers redeliver, and two gateways may hear one lock. Must not know incidents or stores. Called by the
+//! engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
@@ -29,7 +31,8 @@ const OWN_WEIGHT: f64 = 300.0;
 const SHARE_MIN: f64 = 1e-4;
 /// So many locks of one gateway with holes in one hour: the gateway's matter.
 const TOGETHER: u32 = 3;
-/// So long after the last record that can't be read the holes of such may show: until the lock's next record, at the slowest heartbeat (6 h, telemetry contract).
+/// So long after the last record that can't be read the holes of such may show: until the lock's next record, at the
+/// slowest heartbeat (6 h, telemetry contract).
 const REFUSED_MS: i64 = 7 * HOUR_MS;
 /// Holes that wait for a heartbeat at most; of more the rest is not needed.
 const WAITS_MAX: usize = 8;
@@ -158,7 +161,8 @@ impl Detect for Loss {
         }
     }
 
-    /// A record came that can't be read: the hole that it leaves is no loss. It may be a heartbeat, so it shows as much of a hole before it as one that can be read.
+    /// A record came that can't be read: the hole that it leaves is no loss. It may be a heartbeat, so it shows as much
+    /// of a hole before it as one that can be read.
     fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
             lane.forget_refused(now.ms());
@@ -168,8 +172,8 @@ impl Detect for Loss {
         }
     }
 
-    /// Ends the hour: tells a gateway's trouble from a lock's, then judges. Only locks with holes are looked at: a sum of log likelihood ratios that restarts at 0
-    /// comes to the same when records without a hole are added together.
+    /// Ends the hour: tells a gateway's trouble from a lock's, then judges. Only locks with holes are looked at: a sum
+    /// of log likelihood ratios that restarts at 0 comes to the same when records without a hole are added together.
     fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
         let Window { now, locks, fleet } = window;
         let suspects = self.state.suspects.take();
@@ -219,7 +223,8 @@ impl Loss {
         let well = (records - bad).max(0.0);
         lane.excess.add(0.0, normal * well, suspected(well));
         if lane.excess.evidence() <= 0.0 {
-            // A departure is learned as normal when it is over without an alarm: earlier it would dilute its own evidence.
+            // A departure is learned as normal when it is over without an alarm: earlier it would dilute its own
+            // evidence.
             if lane.alarm_ms.is_none() {
                 lane.own_bad += lane.holes as f32;
                 lane.own_records += lane.since_records as f32 + well as f32;
@@ -252,7 +257,8 @@ impl Loss {
         let threshold = (value * self.params.limit / evidence).max(baseline);
         let since_ms = lane.trail.since_ms().unwrap_or(now.ms());
         let why = format!(
-            "{} holes in its last {} records, against {baseline:.3} % in the fleet; evidence e^{evidence:.1}, limit e^{:.1}",
+            "{} holes in its last {} records, against {baseline:.3} % in the fleet; evidence e^{evidence:.1}, limit \
+             e^{:.1}",
             lane.holes, lane.since_records, self.params.limit
         );
         let sure = report::confidence(evidence, self.params.limit);

@@ -1,5 +1,5 @@
-//! The detectors, a file each: its parameters, what resets it, how often it judges, its state. `running` holds what they have in common;
-//! `rules::catalogue` lists them. They must not know the engine, incidents or stores.
+//! The detectors, a file each: its parameters, what resets it, how often it judges, its state. `running` holds what
+//! they have in common; `rules::catalogue` lists them. They must not know the engine, incidents or stores.
 pub mod clock;
 pub mod drain;
 pub mod drift;

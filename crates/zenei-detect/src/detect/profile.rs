@@ -1,24 +1,28 @@
 //! How unlike a motor current profile is the lock's own: gear wear shows as bumps before the mean moves.
 //!
-//! A profile is read at evenly spaced points of the travel's time and divided by its mean, so that weather, voltage and friction, which scale it, cancel. What is left
-//! of them is the contrast (where the bolt's friction falls beside the gear's, all bumps become lower together) and what the inrush leaves at the start (which changes
-//! with the run's time); both are fitted and taken out. The first ones of each way make the template, the next ones tell how unlike it a sound profile is; then it
-//! stands. A profile that is sampled in other steps is compared with those of its steps. What comes out is a logarithm, for the drift detector. Called by the engine;
-//! knows no rule.
+//! A profile is read at evenly spaced points of the travel's time and divided by its mean, so that weather, voltage and
+//! friction, which scale it, cancel. What is left of them is the contrast (where the bolt's friction falls beside the
+//! gear's, all bumps become lower together) and what the inrush leaves at the start (which changes with the run's
+//! time); both are fitted and taken out. The first ones of each direction make the template, the next ones tell how
+//! unlike it a sound profile is; then it stands. A profile that is sampled in other steps is compared with those of its
+//! steps. What comes out is a logarithm, for the drift detector. Called by the engine; knows no rule.
 use super::lanes::{forget, lane};
 use crate::fleet::DeviceIx;
+use crate::lock::{DIRECTIONS, direction};
 use serde::{Deserialize, Serialize};
-use zenei_wire::{Op, OpKind, OpResult};
+use zenei_wire::{Op, OpResult};
 
 /// Points of a template.
 const POINTS: usize = 16;
-/// The share of the time at the start that is left out: the inrush decays within one mechanical time constant (tens of ms) and hides the load.
+/// The share of the time at the start that is left out: the inrush decays within one mechanical time constant (tens of
+/// ms) and hides the load.
 const START: f64 = 0.15;
 /// Profiles that make a template.
 const FIRST: f32 = 6.0;
 /// Profiles that make a template and tell its usual distance.
 const KNOWN: f32 = 10.0;
-/// Sampling steps that are told apart: a firmware that fills a fixed number of samples changes it when the lock slows down.
+/// Sampling steps that are told apart: a firmware that fills a fixed number of samples changes it when the lock slows
+/// down.
 const STEPS: usize = 2;
 /// Weight of a new profile in a template that stands: seasons and a battery's life are followed, wear of weeks is not.
 const FOLLOW: f32 = 0.02;
@@ -31,10 +35,12 @@ const DISTANCE_MIN: f64 = 0.005;
 
 /// A template's contrast is moved by so much at most, up or down: seasons change friction by tens of percent. A guess.
 const CONTRAST: f64 = 0.6;
-/// A template that is flatter than this (root mean square) has no contrast to fit: twice what a current sense scatters in a sample. A guess.
+/// A template that is flatter than this (root mean square) has no contrast to fit: twice what a current sense scatters
+/// in a sample. A guess.
 const FLAT: f64 = 0.02;
-/// What is left of the inrush after the start, falling by a third from point to point (about 60 ms of a run of 600), less its mean: a slow motor's reaches further in.
-/// The rate is a guess; the mode takes what falls faster or slower too, but for a rest.
+/// What is left of the inrush after the start, falling by a third from point to point (about 60 ms of a run of 600),
+/// less its mean: a slow motor's reaches further in. The rate is a guess; the mode takes what falls faster or slower
+/// too, but for a rest.
 const INRUSH: [f64; POINTS] = {
     let (mut mode, mut sum, mut at) = ([1.0; POINTS], 1.0, 1);
     while at < POINTS {
@@ -53,7 +59,7 @@ const DECAY: f64 = 0.65;
 /// The templates of all locks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Profiles {
-    lanes: Vec<[[Template; STEPS]; 2]>,
+    lanes: Vec<[[Template; STEPS]; DIRECTIONS]>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -66,19 +72,16 @@ struct Template {
 }
 
 impl Profiles {
-    /// Takes an operation; gives the logarithm of its distance (root mean square) over the usual one, where it has a profile and a template stands.
+    /// Takes an operation; gives the logarithm of its distance (root mean square) over the usual one, where it has a
+    /// profile and a template stands.
     pub fn take(&mut self, device: DeviceIx, op: &Op) -> Option<f64> {
-        let way = match op.op {
-            OpKind::Lock => 0,
-            OpKind::Unlock => 1,
-            OpKind::Calibrate => return None,
-        };
+        let direction = direction(op.op)?;
         if op.result != OpResult::Ok {
             return None;
         }
         let points = shape(op)?;
         let step_ms = op.sample_ms?;
-        let templates = &mut lane(&mut self.lanes, device)[way];
+        let templates = &mut lane(&mut self.lanes, device)[direction];
         let at = templates.iter().position(|template| template.step_ms == step_ms).unwrap_or_else(|| {
             // The one with fewer profiles makes room.
             let at = usize::from(templates[1].count < templates[0].count);
@@ -173,7 +176,7 @@ fn shape(op: &Op) -> Option<[f32; POINTS]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zenei_wire::Profile;
+    use zenei_wire::{OpKind, Profile};
 
     fn op(scale: f64, bump: f64) -> Op {
         let samples: Vec<u16> = (0..18)

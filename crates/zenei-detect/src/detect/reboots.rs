@@ -1,7 +1,8 @@
 //! A lock that restarts on its own again and again.
 //!
-//! A restart that somebody asked for (an update, a new battery) or that the supply forced (brown-out: the battery's matter) does not count. The rate is compared
-//! with that of the lock's model, whatever its firmware. Must not know incidents or stores. Called by the engine.
+//! A restart that somebody asked for (an update, a new battery) or that the supply forced (brown-out: the battery's
+//! matter) does not count. The rate is compared with that of the lock's model, whatever its firmware. Must not know
+//! incidents or stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
@@ -183,7 +184,8 @@ impl Detect for Reboots {
             let value = f64::from(lane.restarts) / days;
             let threshold = (value * self.params.limit / evidence).max(per_day);
             let why = format!(
-                "{} restarts that nobody asked for in {days:.1} days, against {per_day:.3} a day on locks of its model; evidence e^{evidence:.1}, limit e^{:.1}",
+                "{} restarts that nobody asked for in {days:.1} days, against {per_day:.3} a day on locks of its \
+                 model; evidence e^{evidence:.1}, limit e^{:.1}",
                 lane.restarts, self.params.limit
             );
             let sure = report::confidence(evidence, self.params.limit);

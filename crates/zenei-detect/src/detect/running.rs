@@ -1,5 +1,6 @@
-//! What makes a detector: what it says of itself ([`Spec`]), what it does with what it is shown ([`Detect`]), and what all of them have in common
-//! ([`Running`]: rule, parameters, state). Knows no detector. Detectors are written against it; the engine drives them through [`Detector`].
+//! What makes a detector: what it says of itself ([`Spec`]), what it does with what it is shown ([`Detect`]), and what
+//! all of them have in common ([`Running`]: rule, parameters, state). Knows no detector. Detectors are written against
+//! it; the engine drives them through [`Detector`].
 use crate::anomaly::{Component, Findings};
 use crate::batch::Row;
 use crate::fleet::{DeviceIx, Fleet, Sym};
@@ -92,7 +93,8 @@ pub trait Detect {
     /// Ends a day, after the day's last window.
     fn close_day(&mut self, _moment: Window<'_>) {}
 
-    /// What a finding about this part is a symptom of, where it is not [`DetectorKind::symptom`]: an error code may name a part.
+    /// What a finding about this part is a symptom of, where it is not [`DetectorKind::symptom`]: an error code may
+    /// name a part.
     fn symptom_of(&self, _component: Component) -> Option<Symptom> {
         None
     }

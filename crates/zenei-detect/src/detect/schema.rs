@@ -1,7 +1,9 @@
-//! What a lock no longer tells: a kind of record or a field that always came and comes no more, or that is no longer possible.
+//! What a lock no longer tells: a kind of record or a field that always came and comes no more, or that is no longer
+//! possible.
 //!
-//! A lock whose heartbeats stop while its other records go on is not silent and its link is not bad: what it says can't be read any more, or it no longer says it. A
-//! field counts once it stood in a row of heartbeats. Must not know incidents or stores. Called by the engine.
+//! A lock whose heartbeats stop while its other records go on is not silent and its link is not bad: what it says can't
+//! be read any more, or it no longer says it. A field counts once it stood in a row of heartbeats. Must not know
+//! incidents or stores. Called by the engine.
 use super::lanes::{forget, lane};
 use super::report::{self, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
@@ -22,7 +24,8 @@ use zenei_wire::{Body, EngineTime, EventKind, State as Heartbeat};
 const STEADY: u8 = 12;
 /// The fields of a heartbeat that are watched.
 const WATCHED: [&str; 6] = ["battery_mv", "battery_pct", "temp_c", "rssi_dbm", "lock_state", "free_heap_b"];
-/// An alarm is repeated daily while it lasts: after half a day few other records may have come, too few to open an incident; a day later there are more.
+/// An alarm is repeated daily while it lasts: after half a day few other records may have come, too few to open an
+/// incident; a day later there are more.
 const REPEAT_MS: i64 = DAY_MS;
 
 /// The detector as rules and the engine know it.
@@ -217,7 +220,8 @@ impl Detect for Schema {
                     since_ms: lane.beat_ms,
                     confidence: 0.9,
                     why: format!(
-                        "no heartbeat that can be read for {:.1} h, while {} other records and {} that can't be read came; the longest usual interval is {:.1} h",
+                        "no heartbeat that can be read for {:.1} h, while {} other records and {} that can't be read \
+                         came; the longest usual interval is {:.1} h",
                         silent_ms as f64 / HOUR_MS as f64,
                         lane.others,
                         lane.refused,

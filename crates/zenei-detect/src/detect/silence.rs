@@ -1,8 +1,9 @@
 //! A lock that is no longer heard, and a gateway behind which none is.
 //!
-//! Each lock is measured by its own longest usual interval, and by how long locks of the fleet are silent and come back: what happens to all now and then is no
-//! fault of one. Behind a gateway most of whose locks are late at once, the gateway is the finding and its locks are not, until two days after its return. Silence
-//! opens; it never closes. Must not know incidents or stores. Called by the engine.
+//! Each lock is measured by its own longest usual interval, and by how long locks of the fleet are silent and come
+//! back: what happens to all now and then is no fault of one. Behind a gateway most of whose locks are late at once,
+//! the gateway is the finding and its locks are not, until two days after its return. Silence opens; it never closes.
+//! Must not know incidents or stores. Called by the engine.
 use super::lanes::{forget, lane};
 use super::report::{self, REPEAT_MS, Seen, Shared};
 use super::running::{Detect, Glance, Running, Spec, Window};
@@ -24,12 +25,13 @@ const KNOWN: u32 = 20;
 const TAILS_H: [i64; 6] = [12, 24, 48, 96, 192, 384];
 /// Imagined lock-years without a long silence.
 const TAIL_WEIGHT_YEARS: f64 = 20.0;
-/// A lock is late after so many times its longest usual interval (the 99th percentile). That most locks of a gateway are late at one time by chance is
-/// a hundredth to the power of their number.
+/// A lock is late after so many times its longest usual interval (the 99th percentile). That most locks of a gateway
+/// are late at one time by chance is a hundredth to the power of their number.
 const LATE: f64 = 1.25;
 /// And not before so long: a restart of a hub or a router takes minutes, an update an hour or so. A guess.
 const LATE_MIN_MS: i64 = 2 * HOUR_MS;
-/// Locks come back within so long after their gateway, or are silent for a reason of their own. A guess: radios search for a hub again within hours.
+/// Locks come back within so long after their gateway, or are silent for a reason of their own. A guess: radios search
+/// for a hub again within hours.
 const RETURN_MS: i64 = 2 * DAY_MS;
 
 /// The detector as rules and the engine know it.
@@ -213,7 +215,8 @@ impl Detect for Silence {
                 since_ms: lane.heard_ms,
                 confidence: report::confidence(hours(silent_ms), hours(limit_ms)),
                 why: format!(
-                    "not heard for {:.1} h; its longest usual interval is {:.1} h, and hardly a lock of the fleet comes back after {:.0} h",
+                    "not heard for {:.1} h; its longest usual interval is {:.1} h, and hardly a lock of the fleet \
+                     comes back after {:.0} h",
                     hours(silent_ms),
                     lane.usual.get() / HOUR_MS as f64,
                     hours(least_ms)
@@ -236,7 +239,8 @@ impl Detect for Silence {
 }
 
 impl Silence {
-    /// From how long a silence on hardly any lock comes back by itself, ms: the rate of longer ones that ended is at most the rule's.
+    /// From how long a silence on hardly any lock comes back by itself, ms: the rate of longer ones that ended is at
+    /// most the rule's.
     fn usual_of_fleet_ms(&self) -> i64 {
         let years = self.state.lock_hours / 8_766.0 + TAIL_WEIGHT_YEARS;
         let rare = |ended: &f64| *ended / years <= self.params.ended_per_year;

@@ -1,10 +1,13 @@
-//! Operations that end badly, or that needed more than one attempt, more often than they should: a brush without contact, a bolt that meets something.
+//! Operations that end badly, or that needed more than one attempt, more often than they should: a brush without
+//! contact, a bolt that meets something.
 //!
-//! An operation is troubled when it ends in a jam, a stall or a timeout, when the motor ran far longer than it does on this lock and way, or when it ran longer though
-//! it took no more current: friction costs both, an attempt that went nowhere costs time alone. Troubled operations of a few minutes are one: a person tries again.
-//! Their share is compared with that of the lock's own past drawn to its model's, the less the more locks of the model differ. A lock that is used often has more
-//! occasions for chance, and needs more evidence. A lock's first operations are learned, not judged: what it does from the start is normal for it. Must not know
-//! incidents or stores. Called by the engine.
+//! An operation is troubled when it ends in a jam, a stall or a timeout, when the motor ran far longer than it does in
+//! this direction of the lock, or when it ran longer though it took no more current: friction costs both, an attempt
+//! that went nowhere costs time alone. Troubled operations of a few minutes are one: a person tries again. Their share
+//! is compared with that of the lock's own past drawn to its model's, the less the more locks of the model differ. A
+//! lock that is used often has more occasions for chance, and needs more evidence. A lock's first operations are
+//! learned, not judged: what it does from the start is normal for it. Must not know incidents or stores. Called by the
+//! engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
@@ -13,14 +16,15 @@ use crate::anomaly::Findings;
 use crate::estimate::excess::{ALTERNATIVES, Excess};
 use crate::fleet::{DeviceIx, Sym};
 use crate::kind::{DetectorKind, Parameter};
+use crate::lock::{DIRECTIONS, direction};
 use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use zenei_wire::{Body, EngineTime, EventKind, OpKind, OpResult};
+use zenei_wire::{Body, EngineTime, EventKind, OpResult};
 
-/// Operations that fix how long the motor runs on a lock and way.
+/// Operations that fix how long the motor runs on a lock in one direction.
 const FIRST: f32 = 8.0;
 /// Weight of a new operation in the mean and the noise of the time on.
 const SHARE: f32 = 0.03;
@@ -28,7 +32,8 @@ const SHARE: f32 = 0.03;
 const NOISE_MIN: f32 = 0.012;
 /// First relative noise. A guess that the lock's own operations replace.
 const NOISE_FIRST: f32 = 0.05;
-/// A current that is higher by less than this (logarithm) is no higher: the resolution of a current sense and the scatter of a mean.
+/// A current that is higher by less than this (logarithm) is no higher: the resolution of a current sense and the
+/// scatter of a mean.
 const IDLE_MA: f32 = 0.04;
 /// Standard deviations of the time on that are out of the ordinary where the current is no higher.
 const IDLE_SIGMAS: f32 = 4.0;
@@ -36,15 +41,17 @@ const IDLE_SIGMAS: f32 = 4.0;
 const CLIP: f32 = 3.0;
 /// Operations of a lock that are learned, not judged: three days of use. A guess.
 const LEARNED: f32 = 20.0;
-/// Imagined operations at the model's share in a lock's own, where locks differ no more than by chance; a guess: a month of use.
+/// Imagined operations at the model's share in a lock's own, where locks differ no more than by chance; a guess: a
+/// month of use.
 const OWN_WEIGHT: f64 = 200.0;
 /// Imagined locks that differ so little, until the model's own have shown how they differ. A guess.
 const ALIKE: f64 = 50.0;
 /// Imagined operations at the prior share in a model's.
 const MODEL_WEIGHT: f64 = 2_000.0;
-/// What a lock that is used e times as often needs more of evidence, nat. Where troubles are independent, as many more are found by chance: 1. Where they come
-/// together, on a bad day of door or weather, three of one day come by chance as many times more often cubed: 3. A guess between; measured: in one fleet
-/// of three times the usual use, 15 were found by chance where ten usual ones had 13, that is 2.2.
+/// What a lock that is used e times as often needs more of evidence, nat. Where troubles are independent, as many more
+/// are found by chance: 1. Where they come together, on a bad day of door or weather, three of one day come by chance
+/// as many times more often cubed: 3. A guess between; measured: in one fleet of three times the usual use, 15 were
+/// found by chance where ten usual ones had 13, that is 2.2.
 const LIMIT_BY_USE: f64 = 2.0;
 
 /// The detector as rules and the engine know it.
@@ -144,7 +151,7 @@ struct Model {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Lane {
-    ways: [Way; 2],
+    directions: [Drive; DIRECTIONS],
     troubled: f32,
     operations: f32,
     /// When the first of them was.
@@ -161,7 +168,7 @@ struct Lane {
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Way {
+struct Drive {
     log_ms: f32,
     /// 0 until an operation has told a current.
     log_ma: f32,
@@ -174,7 +181,8 @@ impl Model {
         (self.troubled + MODEL_WEIGHT * prior) / (self.operations + MODEL_WEIGHT)
     }
 
-    /// Takes a lock's first operations. Of a binomial count k of n, k (k - 1) / (n (n - 1)) is the square of the share without bias.
+    /// Takes a lock's first operations. Of a binomial count k of n, k (k - 1) / (n (n - 1)) is the square of the share
+    /// without bias.
     fn learn(&mut self, troubled: f64) {
         let operations = f64::from(LEARNED);
         self.locks += 1.0;
@@ -182,8 +190,8 @@ impl Model {
         self.squares += troubled * (troubled - 1.0) / (operations * (operations - 1.0));
     }
 
-    /// How many operations at the model's share a lock's own are worth: the sum of a beta distribution's parameters with the mean and variance that the locks'
-    /// shares have.
+    /// How many operations at the model's share a lock's own are worth: the sum of a beta distribution's parameters
+    /// with the mean and variance that the locks' shares have.
     fn own_weight(&self, share: f64) -> f64 {
         let alike = share * share + share * (1.0 - share) / (OWN_WEIGHT + 1.0);
         let locks = self.locks + ALIKE;
@@ -213,7 +221,7 @@ struct Longer {
     sigmas: f32,
 }
 
-impl Way {
+impl Drive {
     /// Takes the time on and the mean current; says whether it is beyond what the lock needs.
     fn add(&mut self, duration_ms: f64, mean_ma: Option<f64>, longer: Longer) -> bool {
         let log = |value: f64| libm::log(value.max(1.0)) as f32;
@@ -272,16 +280,12 @@ impl Detect for Trouble {
     /// Takes an operation.
     fn row(&mut self, glance: &Glance<'_>) {
         let Body::Op(op) = &glance.row.body else { return };
-        let way = match op.op {
-            OpKind::Lock => 0,
-            OpKind::Unlock => 1,
-            OpKind::Calibrate => return,
-        };
+        let Some(direction) = direction(op.op) else { return };
         let lane = lane(&mut self.state.lanes, glance.device);
         let troubled = match op.result {
             OpResult::Ok => op.duration_ms.is_some_and(|duration| {
                 let mean_ma = op.mean_ma.map(|mean| f64::from(mean.0));
-                lane.ways[way].add(f64::from(duration), mean_ma, self.params.longer)
+                lane.directions[direction].add(f64::from(duration), mean_ma, self.params.longer)
             }),
             OpResult::Jam | OpResult::Stall | OpResult::Timeout => true,
             // Not the motor's doing: a refused request, a supply that gave way.
@@ -304,7 +308,8 @@ impl Detect for Trouble {
             lane.excess.add(f64::from(u8::from(troubled)), normal, suspected(normal));
         }
         if lane.excess.evidence() < self.params.limit {
-            // What is found is not learned as normal; what is only suspected is, or the normal share would fall below the truth.
+            // What is found is not learned as normal; what is only suspected is, or the normal share would fall below
+            // the truth.
             if lane.operations == 0.0 {
                 lane.first_ms = now_ms;
             }
@@ -358,7 +363,8 @@ impl Detect for Trouble {
             let threshold = (value * limit / evidence).max(baseline);
             let since_ms = lane.trail.since_ms().unwrap_or(now.ms());
             let why = format!(
-                "{} of {} operations jammed, stalled or needed more than one attempt, against {baseline:.2} % on locks of its model; evidence e^{evidence:.1}, \
+                "{} of {} operations jammed, stalled or needed more than one attempt, against {baseline:.2} % on \
+                 locks of its model; evidence e^{evidence:.1}, \
                  limit e^{limit:.1}",
                 lane.since_troubled, lane.since_operations
             );

@@ -11,7 +11,8 @@ pub struct Cusum {
 }
 
 impl Cusum {
-    /// Adds one residual `z` (in standard deviations); `slack` is what each step forgives, half of the smallest shift worth finding.
+    /// Adds one residual `z` (in standard deviations); `slack` is what each step forgives, half of the smallest shift
+    /// worth finding.
     pub fn add(&mut self, z: f64, slack: f64) {
         self.up = (f64::from(self.up) + z - slack).max(0.0) as f32;
         self.down = (f64::from(self.down) - z - slack).max(0.0) as f32;

@@ -1,10 +1,13 @@
-//! Do two groups share one event rate? A test that may be looked at after every window without spoiling its error (Howard et al. 2021; Ville 1939).
+//! Do two groups share one event rate? A test that may be looked at after every window without spoiling its error
+//! (Howard et al. 2021; Ville 1939).
 //!
-//! Given how many events both groups had together, how many fell into the first is binomial under the null hypothesis, with a share that is known from the
-//! expected counts: what both groups have in common (weather, a cloud outage) cancels. The process is a mixture of likelihood ratios over rate ratios.
+//! Given how many events both groups had together, how many fell into the first is binomial under the null hypothesis,
+//! with a share that is known from the expected counts: what both groups have in common (weather, a cloud outage)
+//! cancels. The process is a mixture of likelihood ratios over rate ratios.
 use serde::{Deserialize, Serialize};
 
-/// The rate ratios of the mixture: from the smallest worth finding to the grossest; in between, each is at most 1.7 times the one before.
+/// The rate ratios of the mixture: from the smallest worth finding to the grossest; in between, each is at most 1.7
+/// times the one before.
 pub const RATIOS: [f64; 6] = [1.2, 1.5, 2.0, 3.0, 5.0, 8.0];
 
 /// Their natural logarithms, which each window needs.
@@ -24,8 +27,9 @@ pub struct RateRatio {
 }
 
 impl RateRatio {
-    /// Adds one window: `events` in the group under test of expected weight `weight`, against `others` of expected weight `others_weight`.
-    /// `dispersion` (≥ 1) is how much more than Poisson the counts vary; the likelihood is tempered by it.
+    /// Adds one window: `events` in the group under test of expected weight `weight`, against `others` of expected
+    /// weight `others_weight`. `dispersion` (≥ 1) is how much more than Poisson the counts vary; the likelihood is
+    /// tempered by it.
     pub fn add(&mut self, events: f64, weight: f64, others: f64, others_weight: f64, dispersion: f64) {
         // Without an event on either side each likelihood ratio is 1.
         if weight <= 0.0 || others_weight <= 0.0 || events + others <= 0.0 {
@@ -50,12 +54,14 @@ impl RateRatio {
         rest
     }
 
-    /// What the evidence is at most: that of the rate ratio which fits best. Costs nothing, where most processes are far from any limit.
+    /// What the evidence is at most: that of the rate ratio which fits best. Costs nothing, where most processes are
+    /// far from any limit.
     pub fn most(&self) -> f64 {
         self.log.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// Natural logarithm of the mixture: evidence against one shared rate. Under the null hypothesis it ever exceeds `ln(1/a)` with probability at most `a`.
+    /// Natural logarithm of the mixture: evidence against one shared rate. Under the null hypothesis it ever exceeds
+    /// `ln(1/a)` with probability at most `a`.
     pub fn log_evidence(&self) -> f64 {
         let top = self.most();
         let sum: f64 = self.log.iter().map(|log| libm::exp(log - top)).sum();

@@ -1,7 +1,9 @@
-//! Does something happen more often than it should? Cumulative sums of log likelihood ratios, each restarting at 0 (Page 1954), for a few alternatives at once.
+//! Does something happen more often than it should? Cumulative sums of log likelihood ratios, each restarting at 0
+//! (Page 1954), for a few alternatives at once.
 //!
-//! Counts are Poisson: `events` where `expected` should be. A restarting sum of log likelihood ratios exceeds `h` on average only after e^h steps or more while nothing
-//! is wrong (Lorden 1971); the limit thus states the rate of false alarms.
+//! Counts are Poisson: `events` where `expected` should be. A restarting sum of log likelihood ratios exceeds `h` on
+//! average only after e^h steps or more while nothing is wrong (Lorden 1971); the limit thus states the rate of false
+//! alarms.
 use serde::{Deserialize, Serialize};
 
 /// How many alternatives are watched.
@@ -14,8 +16,8 @@ pub struct Excess {
 }
 
 impl Excess {
-    /// Adds a step of a process in which `events` were seen, `expected` of them by nature; `suspected` are what a fault would make of the expectation.
-    /// An alternative at or below the expectation is passed over.
+    /// Adds a step of a process in which `events` were seen, `expected` of them by nature; `suspected` are what a fault
+    /// would make of the expectation. An alternative at or below the expectation is passed over.
     pub fn add(&mut self, events: f64, expected: f64, suspected: [f64; ALTERNATIVES]) {
         for (sum, suspected) in self.sums.iter_mut().zip(suspected) {
             if suspected <= expected || expected <= 0.0 {

@@ -1,7 +1,8 @@
 //! How far a quantity has fallen below what it is allowed to lose: rest voltage, charge, free memory.
 //!
-//! A reference follows every rise at once and gives way at the allowed rate; the fall is what is missing to it. With readings one step apart this is Page's
-//! cumulative sum of the decrements less the allowance, but its noise stays that of two readings, because the sum telescopes.
+//! A reference follows every rise at once and gives way at the allowed rate; the fall is what is missing to it. With
+//! readings one step apart this is Page's cumulative sum of the decrements less the allowance, but its noise stays that
+//! of two readings, because the sum telescopes.
 use serde::{Deserialize, Serialize};
 
 /// Weight of a new reading in the smoothed value: the last eight or so count (2 / (n + 1)).
@@ -28,7 +29,8 @@ pub struct Fall {
 }
 
 impl Fall {
-    /// Takes a reading at a time; the reference gives way by `allowed_per_day`. `noise_least`: the resolution of the reading.
+    /// Takes a reading at a time; the reference gives way by `allowed_per_day`. `noise_least`: the resolution of the
+    /// reading.
     pub fn add(&mut self, value: f64, at_ms: i64, allowed_per_day: f64, noise_least: f64) {
         let value = value as f32;
         if self.count == 0 {

@@ -1,7 +1,8 @@
 //! A high quantile of a positive quantity that never stops coming: how long the longest usual interval is.
 //!
-//! Stochastic approximation (Robbins and Monro 1951) on the logarithm: each value above pushes the estimate up, each one below draws it down a little, in the ratio
-//! that balances at the quantile. Eight bytes, whatever the distribution.
+//! Stochastic approximation (Robbins and Monro 1951) on the logarithm: each value above pushes the estimate up, each
+//! one below draws it down a little, in the ratio that balances at the quantile. Eight bytes, whatever the
+//! distribution.
 use serde::{Deserialize, Serialize};
 
 /// The quantile that is followed.

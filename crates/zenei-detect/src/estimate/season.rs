@@ -28,7 +28,8 @@ impl Season {
         Self { rate, parts: [Part::default(); PARTS], last: PARTS }
     }
 
-    /// How far a value is from what is normal at this time, and how far values usually are; `None` before this time of day has come before.
+    /// How far a value is from what is normal at this time, and how far values usually are; `None` before this time of
+    /// day has come before.
     pub fn deviation(&self, value: f64, at_ms: i64) -> Option<(f64, f64)> {
         let part = &self.parts[place(at_ms)];
         (part.visits >= KNOWN_VISITS).then(|| ((value - part.mean).abs(), part.deviation))

@@ -1,5 +1,6 @@
-//! How much of an observation two covariates explain: a regression pooled over many locks, each taken around its own mean, so that what locks differ
-//! in does not pass for an effect. A prior from physics stands until the data outweigh it.
+//! How much of an observation two covariates explain: a regression pooled over many locks, each taken around its own
+//! mean, so that what locks differ in does not pass for an effect. A prior from physics stands until the data outweigh
+//! it.
 use serde::{Deserialize, Serialize};
 
 /// Two slopes with their prior.
@@ -17,7 +18,8 @@ impl Slopes {
         Self { squares: [0.0; 3], products: [0.0; 2], prior, weight }
     }
 
-    /// Adds one deviation `dy` at covariate deviations `dx`, all from the lock's own means; `share` = n/(n+1) of the n that made the means (Welford).
+    /// Adds one deviation `dy` at covariate deviations `dx`, all from the lock's own means; `share` = n/(n+1) of the n
+    /// that made the means (Welford).
     pub fn add(&mut self, dx: [f64; 2], dy: f64, share: f64) {
         self.squares[0] += share * dx[0] * dx[0];
         self.squares[1] += share * dx[0] * dx[1];

@@ -1,4 +1,5 @@
-//! How far a stream strays: a mean of deviations in which an outlier counts only so much, so that one fault does not hide the next.
+//! How far a stream strays: a mean of deviations in which an outlier counts only so much, so that one fault does not
+//! hide the next.
 use super::level::Level;
 
 /// From so many observations on outliers are cut: before that nobody knows what is one. A guess.

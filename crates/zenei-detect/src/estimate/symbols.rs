@@ -1,4 +1,5 @@
-//! How often values of about this size have been seen: a histogram over the sign and the logarithm of a deviation. What was seen before is forgiven.
+//! How often values of about this size have been seen: a histogram over the sign and the logarithm of a deviation. What
+//! was seen before is forgiven.
 
 /// Symbols: signs and sizes.
 const SYMBOLS: usize = 64;
@@ -23,8 +24,8 @@ impl Default for Symbols {
 }
 
 impl Symbols {
-    /// How surprising a deviation (in units of the usual one) is, in nats: minus the logarithm of its share, to which neighbours count half.
-    /// `None` while too little was seen.
+    /// How surprising a deviation (in units of the usual one) is, in nats: minus the logarithm of its share, to which
+    /// neighbours count half. `None` while too little was seen.
     pub fn surprise(&self, deviation: f64) -> Option<f64> {
         if self.sum <= KNOWN {
             return None;

@@ -1,8 +1,10 @@
-//! How rare is a surprise in this stream? A tail that is learned as it comes, so that every stream has its own and their alarms can be compared.
+//! How rare is a surprise in this stream? A tail that is learned as it comes, so that every stream has its own and
+//! their alarms can be compared.
 //!
-//! The threshold that a small share of the surprises exceeds follows by stochastic approximation (Robbins, Monro 1951); what exceeds it decays
-//! exponentially, with a mean that a prior holds until the stream has shown its own. Given logarithms of sizes, that is Hill's estimator of a
-//! Pareto tail (Hill 1975), the heavy-tailed case of SPOT (Siffer et al. 2017).
+//! The threshold that a small share of the surprises exceeds follows by stochastic approximation (Robbins, Monro 1951);
+//! what exceeds it decays exponentially, with a mean that a prior holds until the stream has shown its own. Given
+//! logarithms of sizes, that is Hill's estimator of a Pareto tail (Hill 1975), the heavy-tailed case of SPOT (Siffer et
+//! al. 2017).
 
 /// The fastest that the threshold ever moves, in means of the excess. Found to follow within some ten observations.
 const STEP: f64 = 8.0;
@@ -42,8 +44,8 @@ impl Tail {
         Self { prior, seen: 0.0, threshold: 0.0, excesses: 0.0, sum: 0.0 }
     }
 
-    /// Adds a surprise and says how rare it is by what came before it: minus the decimal logarithm of the share of surprises that are as large;
-    /// 0 for whatever is not beyond the threshold.
+    /// Adds a surprise and says how rare it is by what came before it: minus the decimal logarithm of the share of
+    /// surprises that are as large; 0 for whatever is not beyond the threshold.
     pub fn add(&mut self, surprise: f64) -> f64 {
         if self.seen == 0.0 {
             (self.seen, self.threshold) = (1.0, surprise);

@@ -27,8 +27,8 @@ struct OneLock {
     alarm_ms: Option<i64>,
 }
 
-/// Of records heard within a minute of the first one the freshest, with the time of the first; for longer, where eight moments would not reach back to what the rule
-/// wants to have observed.
+/// Of records heard within a minute of the first one the freshest, with the time of the first; for longer, where eight
+/// moments would not reach back to what the rule wants to have observed.
 fn moments(rule: &Rule, told: &[Told]) -> Vec<Told> {
     let observed_ms = (rule.parameter("observed_minutes").unwrap() * 60_000.0) as i64;
     let mut moments: Vec<Told> = Vec::new();

@@ -1,4 +1,5 @@
-//! Batteries that empty too fast, over all readings: both falls, the slope over temperature and the medians of locks are found again from whole lists.
+//! Batteries that empty too fast, over all readings: both falls, the slope over temperature and the medians of locks
+//! are found again from whole lists.
 use super::estimators::{Fallen, fall_by_list, median_by_sorting};
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Said, Stream, agree_on, embedded, shown};

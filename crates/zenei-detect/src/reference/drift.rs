@@ -1,4 +1,5 @@
-//! Drift over lists: every operation of a lock and of its model is kept; means, variances and slopes are computed from the lists each time.
+//! Drift over lists: every operation of a lock and of its model is kept; means, variances and slopes are computed from
+//! the lists each time.
 use super::estimators::{Observation, median_by_sorting, slopes_by_elimination};
 use super::stream::{Found, Moment, Said, Stream, agree};
 use crate::anomaly::DecisionReason;

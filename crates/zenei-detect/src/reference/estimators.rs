@@ -1,4 +1,5 @@
-//! The estimators by their definitions: sums over the whole history, sorted lists, an elimination over every observation.
+//! The estimators by their definitions: sums over the whole history, sorted lists, an elimination over every
+//! observation.
 use crate::estimate::cusum::Cusum;
 use crate::estimate::eprocess::{RATIOS, RateRatio};
 use crate::estimate::excess::{ALTERNATIVES, Excess};
@@ -65,7 +66,8 @@ pub(super) fn evidence_by_summation(windows: &[Window]) -> f64 {
 /// Events, how many are expected by nature, and what faults would make of that.
 pub(super) type Step = (f64, f64, [f64; ALTERNATIVES]);
 
-/// The logarithm of the evidence against the normal rate: the largest Poisson log likelihood ratio of any run of steps that ends at the last one.
+/// The logarithm of the evidence against the normal rate: the largest Poisson log likelihood ratio of any run of steps
+/// that ends at the last one.
 pub(super) fn excess_by_tails(steps: &[Step]) -> f64 {
     let of = |at: usize| {
         let counts = steps.iter().filter(|(_, expected, faulty)| *expected > 0.0 && faulty[at] > *expected);
@@ -116,7 +118,8 @@ impl Fallen {
     }
 }
 
-/// A fall over all readings (value, ms): the reference is the highest of the smoothed values from the tenth reading on, each less what might be lost since.
+/// A fall over all readings (value, ms): the reference is the highest of the smoothed values from the tenth reading on,
+/// each less what might be lost since.
 pub(super) fn fall_by_list(readings: &[(f64, i64)], allowed_per_day: f64, noise_least: f64) -> Fallen {
     let Some(&(first, _)) = readings.first() else { return Fallen::default() };
     let (mut smooth, mut noise) = (vec![first], noise_least);

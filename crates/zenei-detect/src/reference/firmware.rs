@@ -1,5 +1,5 @@
-//! A version's errors against those of like locks on other versions, over all reports and lock-days: what is expected of a group is added up from its locks at each
-//! hour's end, a case from all its hours.
+//! A version's errors against those of like locks on other versions, over all reports and lock-days: what is expected
+//! of a group is added up from its locks at each hour's end, a case from all its hours.
 mod case;
 
 use super::locks::Plan;

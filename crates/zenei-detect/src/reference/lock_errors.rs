@@ -101,7 +101,8 @@ impl Slow<'_> {
         }
     }
 
-    /// Reports a lock and day: over all time, with a thousand lock-days of the prior or without, or lately, whichever is most.
+    /// Reports a lock and day: over all time, with a thousand lock-days of the prior or without, or lately, whichever
+    /// is most.
     fn per_day(&self, key: Key) -> f64 {
         let reports: f64 = self.hours.get(&key).into_iter().flatten().map(|(_, count)| count).sum();
         let days: f64 = self.models.get(&key.0).map_or(0.0, |model| model.whole.iter().sum());

@@ -1,5 +1,6 @@
-//! Random locks, each with troubles of its own, and what an engine would show of them: records with what is known of their lock by then, resets, what came late or
-//! can't be read, hours that end. Numbers are drawn, not simulated: what matters here is that fast and slow see the same. Called by `stream`; knows no detector.
+//! Random locks, each with troubles of its own, and what an engine would show of them: records with what is known of
+//! their lock by then, resets, what came late or can't be read, hours that end. Numbers are drawn, not simulated: what
+//! matters here is that fast and slow see the same. Called by `stream`; knows no detector.
 mod character;
 
 use super::stream::{Moment, Said, Stream};

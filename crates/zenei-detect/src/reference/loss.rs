@@ -1,4 +1,5 @@
-//! Records that never came, over all records: each hour's holes are found again from a lock's rows, the evidence from every time that it was weighed.
+//! Records that never came, over all records: each hour's holes are found again from a lock's rows, the evidence from
+//! every time that it was weighed.
 use super::estimators::{Step, excess_by_tails};
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
 use crate::fleet::{DeviceIx, Sym};

@@ -1,4 +1,5 @@
-//! How unlike a lock's own a current profile is, over all profiles: the template and the usual distance are found again from the whole list at each operation.
+//! How unlike a lock's own a current profile is, over all profiles: the template and the usual distance are found again
+//! from the whole list at each operation.
 use super::locks::Plan;
 use super::stream::{Moment, Stream, streams};
 use crate::fleet::DeviceIx;
@@ -31,7 +32,8 @@ fn shape(op: &Op) -> Option<Vec<f64>> {
     (mean > 0.0).then(|| points.iter().map(|point| point / mean).collect())
 }
 
-/// What a decay at the start explains is taken out of the template and of the shape; then the template's contrast is fitted (drawn to its own where it is flat).
+/// What a decay at the start explains is taken out of the template and of the shape; then the template's contrast is
+/// fitted (drawn to its own where it is flat).
 fn log_distance(template: &[f64], shape: &[f64]) -> f64 {
     let start: Vec<f64> = (0..16).map(|at| 0.65_f64.powi(at)).collect();
     let without_start = |row: Vec<f64>| -> Vec<f64> {
@@ -65,7 +67,8 @@ fn beyond(shapes: &[Vec<f64>]) -> Option<f64> {
     beyond
 }
 
-/// Takes an operation; of two kinds of steps the one with fewer profiles makes room for a third, of which no more than ten count.
+/// Takes an operation; of two kinds of steps the one with fewer profiles makes room for a third, of which no more than
+/// ten count.
 fn take(sampled: &mut Vec<Sampled>, op: &Op) -> Option<f64> {
     let (shape, step_ms) = (shape(op)?, op.sample_ms?);
     let at = sampled.iter().position(|of| of.step_ms == step_ms).unwrap_or_else(|| {

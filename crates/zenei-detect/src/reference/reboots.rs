@@ -1,4 +1,5 @@
-//! Restarts that nobody asked for, over every span between two looks at a lock: what a model restarts and what speaks against a lock is added up from all of them.
+//! Restarts that nobody asked for, over every span between two looks at a lock: what a model restarts and what speaks
+//! against a lock is added up from all of them.
 use super::estimators::{Step, excess_by_tails};
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
 use crate::fleet::{DeviceIx, Sym};

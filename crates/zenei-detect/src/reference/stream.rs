@@ -1,5 +1,6 @@
-//! A stream of records as the engine shows it to a detector, and what the fast detectors say of it: they must say what the slow ones say, and go on from their own
-//! snapshots now and then, as after a restart. Called by each reference; knows none of them.
+//! A stream of records as the engine shows it to a detector, and what the fast detectors say of it: they must say what
+//! the slow ones say, and go on from their own snapshots now and then, as after a restart. Called by each reference;
+//! knows none of them.
 use super::locks::{Plan, stream};
 use crate::anomaly::Findings;
 use crate::anomaly::{Anomaly, Decision, DecisionReason, Evidence};
@@ -128,8 +129,9 @@ pub(super) fn embedded(rule: &str) -> Rule {
     Rules::embedded().unwrap().get(rule).unwrap().clone()
 }
 
-/// On random streams of this plan, the fast detector of this rule must say what the slow one says; and in every third of the streams there must be something to say.
-/// Gives how many findings there were, and how many that were only noted.
+/// On random streams of this plan, the fast detector of this rule must say what the slow one says; and in every third
+/// of the streams there must be something to say. Gives how many findings there were, and how many that were only
+/// noted.
 pub(super) fn agree_on(
     rule: &Rule,
     plan: Plan,

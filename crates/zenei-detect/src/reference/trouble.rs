@@ -1,5 +1,5 @@
-//! Operations that end badly or take longer, over all operations: how long the motor runs on a lock and way is found again from the whole list at each operation, the
-//! evidence from all of them.
+//! Operations that end badly or take longer, over all operations: how long the motor runs on a lock and way is found
+//! again from the whole list at each operation, the evidence from all of them.
 use super::estimators::{Step, excess_by_tails};
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Said, Stream, agree, agree_on, embedded, shown};
@@ -99,8 +99,8 @@ impl Slow<'_> {
         )
     }
 
-    /// How many operations at the model's share a lock's own are worth: of a beta distribution, by the mean and variance of the locks' first shares and of 50 imagined
-    /// locks that are worth 200.
+    /// How many operations at the model's share a lock's own are worth: of a beta distribution, by the mean and
+    /// variance of the locks' first shares and of 50 imagined locks that are worth 200.
     fn own_weight(&self, model: Sym, of_model: f64) -> f64 {
         let firsts: Vec<f64> = self.firsts.get(&model).into_iter().flatten().copied().collect();
         let locks = firsts.len() as f64 + 50.0;

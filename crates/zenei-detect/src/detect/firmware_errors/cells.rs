@@ -1,6 +1,7 @@
-//! Which groups of locks stand where in the comparison of firmware versions, and what is expected of each version in an hour in which nothing happens: found
-//! once a day, so that an hour costs only what happened in it. Knows no state that lasts. Called by `firmware_errors`.
-use super::{Group, Like};
+//! Which groups of locks stand where in the comparison of firmware versions, and what is expected of each version in an
+//! hour in which nothing happens: found once a day, so that an hour costs only what happened in it. Knows no state that
+//! lasts. Called by `firmware_errors`.
+use super::groups::{Group, Like};
 use crate::fleet::Sym;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -101,7 +101,8 @@ impl Case {
         (is_sound && share >= 0.8).then_some(*worst)
     }
 
-    /// The evidence of what is left without the site of the largest excess and a twentieth of the locks, those that speak loudest.
+    /// The evidence of what is left without the site of the largest excess and a twentieth of the locks, those that
+    /// speak loudest.
     pub(super) fn without_loudest(&self, mut reports: Vec<f64>, dispersion: f64) -> f64 {
         let sites: Vec<Sums> = self.by(|hour| &hour.sites).into_values().collect();
         if sites.iter().filter(|sums| sums.1 > 0.0).count() < 2 {
@@ -140,7 +141,8 @@ impl Case {
     }
 }
 
-/// What the groups' sums of an hour say of a version: all of its locks are taken out of the others, those under test are compared.
+/// What the groups' sums of an hour say of a version: all of its locks are taken out of the others, those under test
+/// are compared.
 pub(super) fn hour(sums: &[(Group, Sums)], fw: Sym, dispersion: f64) -> Hour {
     let mut hour = Hour::default();
     let tests = |group: &Group| group.tested && group.fw == fw;

@@ -1,0 +1,115 @@
+//! One firmware version and error code under test: what was observed of the version's locks and of the others, and what
+//! follows from it. Called by `firmware_errors`; knows no rule.
+use super::cells::Split;
+use crate::estimate::eprocess::RateRatio;
+use crate::fleet::{DeviceIx, Sym};
+use crate::lock::RecordRef;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The share of all excess errors that one board revision must have to be named. A guess.
+const BOARD_SHARE: f64 = 0.8;
+
+/// One version and code under test.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Case {
+    pub(super) all: RateRatio,
+    pub(super) within: RateRatio,
+    pub(super) started_ms: i64,
+    pub(super) lock_days: f64,
+    pub(super) events: f64,
+    pub(super) weight: f64,
+    pub(super) others: f64,
+    pub(super) others_weight: f64,
+    pub(super) sites: BTreeMap<Sym, (f64, f64)>,
+    /// Events and what is expected of them by the others' rate, for each board revision.
+    pub(super) boards: BTreeMap<Sym, (f64, f64)>,
+    /// The board revision that was named when it was first reported: a finding keeps its scope.
+    pub(super) named: Option<Option<Sym>>,
+    pub(super) locks: BTreeMap<DeviceIx, (u32, RecordRef)>,
+    pub(super) alarm: Option<(i64, f64)>,
+    pub(super) noted: bool,
+}
+
+impl Case {
+    /// Adds an hour of the version against the others: on each kind of lock, with its board revision, and in each place
+    /// that had an event.
+    pub(super) fn add(
+        &mut self,
+        kinds: impl Iterator<Item = (Split, Sym)>,
+        places: impl Iterator<Item = Split>,
+        dispersion: f64,
+    ) {
+        for (Split { tested, others }, hw_rev) in kinds {
+            if others.weight > 0.0 {
+                let board = self.boards.entry(hw_rev).or_default();
+                *board = (board.0 + tested.events, board.1 + tested.weight);
+            }
+            if tested.weight > 0.0 && others.weight > 0.0 {
+                self.all.add(tested.events, tested.weight, others.events, others.weight, dispersion);
+                self.events += tested.events;
+                self.weight += tested.weight;
+                self.others += others.events;
+                self.others_weight += others.weight;
+            }
+        }
+        for Split { tested, others } in places {
+            self.within.add(tested.events, tested.weight, others.events, others.weight, dispersion);
+        }
+    }
+
+    /// How many times the rate of the others.
+    pub(super) fn ratio(&self) -> f64 {
+        // Half an event more among the others, so that none there is no division by zero.
+        (self.events / self.weight.max(1e-9)) / ((self.others + 0.5) / self.others_weight.max(1e-9))
+    }
+
+    /// The one board revision on which the version makes more errors, where there are others on which it does not.
+    pub(super) fn board(&self) -> Option<Sym> {
+        let rate = self.others / self.others_weight.max(1e-9);
+        let excess = |&(events, weight): &(f64, f64)| events - weight * rate;
+        let known = || self.boards.iter().filter(|(board, (_, weight))| **board != Sym::NONE && *weight > 0.0);
+        let (&worst, of_worst) = known().max_by(|(_, a), (_, b)| excess(a).total_cmp(&excess(b)))?;
+        let rest = known().filter(|(board, _)| **board != worst);
+        let (events, weight) = rest.fold((0.0, 0.0), |sum, (_, of)| (sum.0 + of.0, sum.1 + of.1));
+        let expected = weight * rate;
+        // Two standard deviations of a Poisson count: the others must have had the occasion, and not taken it.
+        let others_are_sound = expected >= 2.0 && events <= expected + 2.0 * libm::sqrt(expected);
+        (others_are_sound && excess(of_worst) >= BOARD_SHARE * (excess(of_worst) + (events - expected).max(0.0)))
+            .then_some(worst)
+    }
+
+    /// Evidence left without the site of the largest excess and the loudest locks (a twentieth, at least one). With one
+    /// site alone none is left: the test within sites decides there.
+    pub(super) fn without_loudest(&self, dispersion: f64) -> f64 {
+        let excess = |&&(events, weight): &&(f64, f64)| events - weight;
+        let Some(&(events, weight)) = self.sites.values().max_by(|a, b| excess(a).total_cmp(&excess(b))) else {
+            return 0.0;
+        };
+        if self.sites.values().filter(|(_, weight)| *weight > 0.0).count() < 2 {
+            return 0.0;
+        }
+        let mut loud: Vec<u32> = self.locks.values().map(|&(count, _)| count).collect();
+        loud.sort_unstable_by(|a, b| b.cmp(a));
+        let loudest: u32 = loud.iter().take(loud.len().div_ceil(20)).sum();
+        let rest = (self.events - events - f64::from(loudest)).max(0.0);
+        let mut process = RateRatio::default();
+        process.add(rest, (self.weight - weight).max(0.0), self.others, self.others_weight, dispersion);
+        process.log_evidence()
+    }
+
+    /// The least ratio that would reach `limit` over what was seen so far, to 1 %.
+    pub(super) fn least_ratio(&self, limit: f64, dispersion: f64) -> f64 {
+        let expected = self.weight * self.others / self.others_weight.max(1e-9);
+        let mut ratio = 1.0;
+        while ratio < 100.0 {
+            let mut process = RateRatio::default();
+            process.add(ratio * expected, self.weight, self.others, self.others_weight, dispersion);
+            if process.log_evidence() >= limit {
+                break;
+            }
+            ratio *= 1.01;
+        }
+        ratio
+    }
+}
