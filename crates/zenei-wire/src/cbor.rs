@@ -1,5 +1,6 @@
-//! Records in CBOR: the reader, strict and without allocation for texts of definite length, and the writer. The same names, types and
-//! refusals as in JSON. Knows no transport. Called through [`decode`](crate::decode()), and by whoever makes records.
+//! Records in CBOR: the reader, strict and without allocation for texts of definite length, and the writer. The same
+//! names, types and refusals as in JSON. Knows no transport. Called through [`decode`](crate::decode()), and by whoever
+//! makes records.
 mod cursor;
 
 use crate::decoded::{Decoded, Records};
@@ -14,8 +15,8 @@ use crate::value::Samples;
 use alloc::vec::Vec;
 use cursor::{ARRAY, Cursor, Head, MAP};
 
-/// Adds a record to `out` as one CBOR map of definite length, `ts` as an integer. The topic is the one that it will be sent to, of the
-/// record's kind; what stands there is not said again. `unknown_fields` is a count, and not written.
+/// Adds a record to `out` as one CBOR map of definite length, `ts` as an integer. The topic is the one that it will be
+/// sent to, of the record's kind; what stands there is not said again. `unknown_fields` is a count, and not written.
 pub fn encode(topic: &Topic<'_>, record: &Record<'_>, out: &mut Vec<u8>) {
     debug_assert_eq!(topic.kind, record.body.kind(), "the topic is of another kind than the record");
     let mut count = Count(0);
@@ -155,7 +156,8 @@ impl Sink for CborSink<'_> {
         head(major, argument, self.out);
     }
 
-    /// An integer where it is one; else a float of 32 bits, whose error (2e-5 at the ends of the range) is far below half a hundredth.
+    /// An integer where it is one; else a float of 32 bits, whose error (2e-5 at the ends of the range) is far below
+    /// half a hundredth.
     fn hundredths(&mut self, name: &str, value: i16) {
         if value % 100 == 0 {
             return self.integer(name, i64::from(value / 100));

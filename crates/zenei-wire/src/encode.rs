@@ -1,5 +1,5 @@
-//! Which fields of a record are written, in which order and under which names: once, for JSON and CBOR both. What is `None` is left out.
-//! Knows neither syntax. Called by both codecs.
+//! Which fields of a record are written, in which order and under which names: once, for JSON and CBOR both. What is
+//! `None` is left out. Knows neither syntax. Called by both codecs.
 use crate::fields::{self, Form};
 use crate::record::{Body, Record, Text};
 

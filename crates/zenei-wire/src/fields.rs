@@ -1,6 +1,6 @@
-//! The fields of a record's own part (what its kind says, beyond what every record has): one list with each field's name, unit, range, form and
-//! place in the record. Knows neither syntax, nor any store. Both codecs walk it, the store makes its columns from it, and rule cases ask it
-//! for a field's decimals.
+//! The fields of a record's own part (what its kind says, beyond what every record has): one list with each field's
+//! name, unit, range, form and place in the record. Knows neither syntax, nor any store. Both codecs walk it, the store
+//! makes its columns from it, and rule cases ask it for a field's decimals.
 //!
 //! A new field is a line here and a place in its kind's type in `record`.
 use crate::record::{
@@ -154,7 +154,8 @@ impl Form {
     }
 }
 
-/// The field of this name, which is one field also where several kinds of record have it; `None` where the contract has none.
+/// The field of this name, which is one field also where several kinds of record have it; `None` where the contract has
+/// none.
 pub fn find(name: &str) -> Option<&'static Field> {
     FIELDS.iter().find(|field| field.name == name)
 }

@@ -1,5 +1,6 @@
-//! Records in JSON: a hand-written reader that goes straight from bytes to the record (texts borrowed, no allocation for a field without
-//! escapes), and the writer. Knows no transport. Called through [`decode`](crate::decode()), and by whoever makes records.
+//! Records in JSON: a hand-written reader that goes straight from bytes to the record (texts borrowed, no allocation
+//! for a field without escapes), and the writer. Knows no transport. Called through [`decode`](crate::decode()), and by
+//! whoever makes records.
 pub(crate) mod cursor;
 
 use crate::decoded::{Decoded, Records};
@@ -14,8 +15,8 @@ use crate::value::Samples;
 use alloc::vec::Vec;
 use cursor::Cursor;
 
-/// Adds a record to `out` as one JSON object, `ts` as an integer. The topic is the one that it will be sent to, of the record's kind;
-/// what stands there is not said again. `unknown_fields` is a count, and not written.
+/// Adds a record to `out` as one JSON object, `ts` as an integer. The topic is the one that it will be sent to, of the
+/// record's kind; what stands there is not said again. `unknown_fields` is a count, and not written.
 pub fn encode(topic: &Topic<'_>, record: &Record<'_>, out: &mut Vec<u8>) {
     debug_assert_eq!(topic.kind, record.body.kind(), "the topic is of another kind than the record");
     let mut sink = JsonSink { out, first: true };

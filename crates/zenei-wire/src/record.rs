@@ -5,7 +5,8 @@ use crate::units::{Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, Milliamps, M
 use alloc::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
-/// A text of a record: borrowed from the payload unless the payload had it escaped. At most 256 bytes, no control characters.
+/// A text of a record: borrowed from the payload unless the payload had it escaped. At most 256 bytes, no control
+/// characters.
 pub type Text<'a> = Cow<'a, str>;
 
 /// The most samples of a motor current profile (telemetry contract).

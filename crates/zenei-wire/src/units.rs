@@ -1,4 +1,5 @@
-//! Units of measure as types, so that millivolts can't be added to milliamps. Called wherever a number crosses a boundary.
+//! Units of measure as types, so that millivolts can't be added to milliamps. Called wherever a number crosses a
+//! boundary.
 use serde::{Deserialize, Serialize};
 
 macro_rules! unit {
@@ -44,8 +45,8 @@ unit!(
     /// Received signal strength, 1 dBm, -128 to 127.
     DbMilliwatts(i8), "dBm");
 unit!(
-    /// Temperature in hundredths of a degree Celsius, -327.68 °C to 327.67 °C. Fixed point: a hundredth is what BTHome sends, finer than a
-    /// board's sensor, and integers compress better than floats.
+    /// Temperature in hundredths of a degree Celsius, -327.68 °C to 327.67 °C. Fixed point: a hundredth is what BTHome
+    /// sends, finer than a board's sensor, and integers compress better than floats.
     CentiCelsius(i16), "c°C");
 unit!(
     /// An angle in hundredths of a degree, -327.68° to 327.67°.

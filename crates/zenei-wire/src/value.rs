@@ -18,7 +18,8 @@ pub(crate) enum Value<'a> {
     Bool,
     /// An integer that fits 64 bits.
     Int(i64),
-    /// Every other number: JSON's with a fraction, an exponent or too many digits, rounded to the nearest double, so that both codecs round alike.
+    /// Every other number: JSON's with a fraction, an exponent or too many digits, rounded to the nearest double, so
+    /// that both codecs round alike.
     Float(f64),
     /// A text, its escapes resolved.
     Text(Cow<'a, str>),
@@ -30,7 +31,8 @@ pub(crate) enum Value<'a> {
     Foreign,
 }
 
-/// The elements of the array read last, as far as they are a motor current profile. Reused, so that an array costs no allocation.
+/// The elements of the array read last, as far as they are a motor current profile. Reused, so that an array costs no
+/// allocation.
 #[derive(Debug)]
 pub(crate) struct Samples {
     profile: Profile,
@@ -208,7 +210,8 @@ pub(crate) fn code<'a>(name: &str, value: Value<'a>) -> Result<Option<Text<'a>>,
     }
 }
 
-/// A time: an RFC 3339 text, or an integer of milliseconds since 1970. A text of another shape is `wrong_type`, one that names no time `out_of_range`.
+/// A time: an RFC 3339 text, or an integer of milliseconds since 1970. A text of another shape is `wrong_type`, one
+/// that names no time `out_of_range`.
 pub(crate) fn time(name: &str, value: Value<'_>) -> Result<Option<DeviceTime>, Refusal> {
     const ALLOWED: &str = "an RFC 3339 text or an integer of milliseconds since 1970";
     match value {

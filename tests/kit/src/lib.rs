@@ -2,6 +2,8 @@
 //!
 //! This crate answers: which random numbers, which MQTT bytes, which finding and which way to run a program do tests
 //! use? It must not know what is tested, and no product code may depend on it. Called by tests alone.
+#[cfg(feature = "body")]
+mod body;
 pub mod bound;
 #[cfg(feature = "detect")]
 mod desk;
@@ -11,6 +13,8 @@ mod finding;
 pub mod mqtt;
 pub mod program;
 
+#[cfg(feature = "body")]
+pub use body::body;
 #[cfg(feature = "detect")]
 pub use desk::QuietDesk;
 pub use dice::{Dice, scattered};
