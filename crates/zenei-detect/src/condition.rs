@@ -1,11 +1,12 @@
-//! What a lock told of its conditions, and for how long that counts: its battery's voltage at rest, its temperature. Knows no rule and no row.
-//! Called by `lock`, and by the shipper of `zenei-store`, so that a row in ClickHouse and a detector say the same of one operation.
+//! What a lock told of its conditions, and for how long that counts: its battery's voltage at rest, its temperature.
+//! Knows no rule and no row. Called by `lock`, and by the shipper of `zenei-store`, so that a row in ClickHouse and a
+//! detector say the same of one operation.
 use core::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use zenei_wire::Millivolts;
 
-/// How old a heartbeat's temperature and rest voltage may be for an operation, by the lock's own clock, ms: the contract's slowest heartbeat is
-/// 6 h, and one may be lost.
+/// How old a heartbeat's temperature and rest voltage may be for an operation, by the lock's own clock, ms: the
+/// contract's slowest heartbeat is 6 h, and one may be lost.
 pub const AGE_MS_MAX: i64 = 12 * 3_600_000;
 /// From one lithium cell nearly empty to four in series full, mV: what no lock's battery leaves.
 const BATTERY_MV: RangeInclusive<u16> = 500..=18_000;
@@ -61,8 +62,8 @@ impl Condition {
         }
     }
 
-    /// What held at `ts` of the lock's clock, where that is not too long ago. An advertisement counts where both clocks tell about the same time:
-    /// it may have been received after an operation that was reported late.
+    /// What held at `ts` of the lock's clock, where that is not too long ago. An advertisement counts where both clocks
+    /// tell about the same time: it may have been received after an operation that was reported late.
     pub(crate) fn at(&self, ts: i64) -> Option<f64> {
         let age = |at: i64| ts.saturating_sub(at);
         let heartbeat = self.heartbeat.filter(|&(_, at)| (0..=AGE_MS_MAX).contains(&age(at)));
