@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const STAY: &[(&str, &str)] = &[
     ("crates/zenei-detect/src/detect/firmware_errors.rs", "its cells have their types from it"),
     ("crates/zenei-detect/src/rules/read.rs", "the reader has the rule's types from its folder's own file"),
-    ("crates/zenei-store/src/parquet/mod.rs", "rows are still read by what lists the columns"),
 ];
 
 /// A file, as the module that it is.

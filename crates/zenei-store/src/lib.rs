@@ -1,12 +1,14 @@
 //! What is kept, and how it survives.
 //!
-//! This crate answers: which bytes were acknowledged (the spool), what of them is in a store (Parquet, checkpoint), what was found and decided
-//! (the control database), and what is still there after the power went. It must not know where records come from, how anomalies are found, or
-//! how people are told. Called by the gateway's and the desk's drivers, and by the commands that read a state directory.
+//! This crate answers: which bytes were acknowledged (the spool), what of them is in a store (Parquet, checkpoint),
+//! what was found and decided (the control database), and what is still there after the power went. It must not know
+//! where records come from, how anomalies are found, or how people are told. Called by the gateway's and the desk's
+//! drivers, and by the commands that read a state directory.
 
 mod causes;
 pub mod clickhouse;
 pub mod clock;
+mod columns;
 pub mod control;
 pub mod dead_letter;
 pub mod decode;

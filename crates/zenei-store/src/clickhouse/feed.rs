@@ -1,5 +1,7 @@
-//! What many gateways shipped, as one desk reads it: which shipments are new, and the records of a slice of time in the order of hearing. The feed is
-//! sorted by that time, so that reading costs what is new, however much the tables hold. Knows no engine. Called by the tail.
+//! What many gateways shipped, as one desk reads it: which shipments are new, and the records of a slice of time in the
+//! order of hearing. The feed is sorted by that time, so that reading costs what is new, however much the tables hold.
+//! Knows no engine. Called by the tail.
+use super::query;
 use super::reader::{
     EARLIEST_MS, EachHeard, FORM, LATEST_MS, RecordsError, each_batch, each_heard, heard_between, unreadable,
 };
@@ -14,8 +16,8 @@ use std::fmt::Write as _;
 use zenei_detect::Unreadable;
 use zenei_wire::{EngineTime, GatewayTime, Name};
 
-const QUERY: &str = include_str!("feed.sql");
-/// Of a shipment that comes late only the time of its first record is known: so long before that its letters are looked for. The slowest heartbeat (6 h, telemetry contract).
+/// Of a shipment that comes late only the time of its first record is known: so long before that its letters are looked
+/// for. The slowest heartbeat (6 h, telemetry contract).
 const LETTERS_BEFORE_MS: i64 = 6 * 3_600_000;
 
 /// What a gateway says that it has shipped.
@@ -31,7 +33,8 @@ pub struct Told {
     pub heard_from: GatewayTime,
 }
 
-/// Records of many gateways, to be read in one order. Each call blocks and may fail for as long as the server is away; nothing is taken by it.
+/// Records of many gateways, to be read in one order. Each call blocks and may fail for as long as the server is away;
+/// nothing is taken by it.
 pub trait Feed {
     /// What the gateways have told beyond `known`, by gateway and place, at most `limit`.
     ///
@@ -39,8 +42,8 @@ pub trait Feed {
     /// See [`RecordsError`].
     fn told(&self, known: &BTreeMap<String, Sealed>, limit: u64) -> Result<Vec<Told>, RecordsError>;
 
-    /// When the record was heard that is number `rows` of those heard after `after` and up to `up_to`; `None` where there are fewer. Of shipments beyond
-    /// `known` none counts.
+    /// When the record was heard that is number `rows` of those heard after `after` and up to `up_to`; `None` where
+    /// there are fewer. Of shipments beyond `known` none counts.
     ///
     /// # Errors
     /// See [`RecordsError`].
@@ -69,8 +72,9 @@ pub trait Feed {
     /// See [`RecordsError`].
     fn unreadable(&self, before: &Tailed, step: &TailStep) -> Result<Vec<Unreadable>, RecordsError>;
 
-    /// Hands over what was heard after `after` and is older than the feed, in the order of hearing: what a desk that starts, or was away for long, reads
-    /// first; with each batch, what could not be read until its last record was heard. Gives the time up to which that is everything; `None` where nothing is older.
+    /// Hands over what was heard after `after` and is older than the feed, in the order of hearing: what a desk that
+    /// starts, or was away for long, reads first; with each batch, what could not be read until its last record was
+    /// heard. Gives the time up to which that is everything; `None` where nothing is older.
     ///
     /// # Errors
     /// As [`Feed::rows`].
@@ -186,7 +190,7 @@ impl Feed for ClickHouseFeed {
         if wanted.is_empty() || after.gateways.is_empty() {
             return Ok(());
         }
-        let select = QUERY.replace("{feed}", &self.form.table("feed")).replace("{wanted}", &wanted.join(" OR "));
+        let select = query::of_feed(&self.form, &wanted.join(" OR "));
         let sql =
             format!("{select}ORDER BY heard_at, heard_by, offset, index\n{FORM}, select_sequential_consistency = 1");
         each_batch(&self.server, &sql, &[], each)

@@ -4,6 +4,7 @@ mod erase;
 #[cfg(test)]
 mod fake;
 mod feed;
+mod query;
 mod reader;
 mod self_test;
 mod server;

@@ -1,5 +1,6 @@
-//! The records that ClickHouse holds, each once, as the Parquet store gives them: the query makes the columns of a sealed file, so that one decoder reads
-//! both. Called by `record list`.
+//! The records that ClickHouse holds, each once, as the Parquet store gives them: the query makes the columns of a
+//! sealed file, so that one decoder reads both. Called by `record list`.
+use super::query;
 use super::server::Server;
 use super::trouble::Trouble;
 use crate::parquet::{ReadError, StoredBatch, StoredRecord};
@@ -28,7 +29,6 @@ pub enum RecordsError {
     Columns(#[from] ReadError),
 }
 
-const QUERY: &str = include_str!("records.sql");
 /// Each record once, as the Parquet store would list it.
 const ONCE: &str = "\
 ORDER BY device_id, boot NULLS FIRST, seq NULLS FIRST, ts, identity_text, offset, index
@@ -44,8 +44,8 @@ const DAY_MS: i64 = 24 * 3_600_000;
 pub(super) const EARLIEST_MS: i64 = -2_208_988_800_000;
 pub(super) const LATEST_MS: i64 = 10_413_791_999_999;
 
-/// Hands over every record, or those of one lock, by device id, boot, `seq`, time; of records with the same identity the one that the Parquet store
-/// would give. One batch at a time is in memory.
+/// Hands over every record, or those of one lock, by device id, boot, `seq`, time; of records with the same identity
+/// the one that the Parquet store would give. One batch at a time is in memory.
 ///
 /// # Errors
 /// See [`RecordsError`]; `each` has then had a part.
@@ -91,12 +91,14 @@ pub(super) fn unreadable(server: &Server, form: &Form, wanted: &str) -> Result<V
     Ok(letters.into_iter().filter_map(of_lock).collect())
 }
 
-/// Who takes records in the order of hearing: what could not be read until the last record of a batch was heard, and the batch; after the last one, none.
+/// Who takes records in the order of hearing: what could not be read until the last record of a batch was heard, and
+/// the batch; after the last one, none.
 pub type EachHeard<'a> = dyn FnMut(&[Unreadable], Option<&StoredBatch>) -> Result<(), ReadError> + 'a;
 
-/// Hands over every record heard after `after` and up to `up_to`, in the order of hearing over all gateways; what two gateways heard comes twice. With each batch comes
-/// what could not be read until its last record was heard, and after the last batch the rest of it. A day is asked for at a time, which the server sorts; here one
-/// batch at a time is in memory.
+/// Hands over every record heard after `after` and up to `up_to`, in the order of hearing over all gateways; what two
+/// gateways heard comes twice. With each batch comes what could not be read until its last record was heard, and after
+/// the last batch the rest of it. A day is asked for at a time, which the server sorts; here one batch at a time is in
+/// memory.
 ///
 /// # Errors
 /// See [`RecordsError`], and what `each` says; it has then had a part.
@@ -112,7 +114,8 @@ pub fn each_heard(
     let Some((first, last)) = heard_between(server, form, after, up_to)? else { return Ok(()) };
     let (mut after_ms, mut letters) = (first.ms() - 1, Vec::new());
     while after_ms < last.ms() {
-        // To the end of a day: that much the server sorts at a time. A partition has seven, so each is read through seven times.
+        // To the end of a day: that much the server sorts at a time. A partition has seven, so each is read through
+        // seven times.
         let day_end_ms = ((after_ms + 1).div_euclid(DAY_MS) + 1) * DAY_MS - 1;
         let up_to_ms = day_end_ms.min(last.ms());
         let (from, to) = (after_ms.to_string(), up_to_ms.to_string());
@@ -185,11 +188,7 @@ pub fn dead_letters(server: &Server, form: &Form) -> Result<Vec<(Reason, u64)>, 
 }
 
 fn query(form: &Form, wanted: &str, order: &str) -> String {
-    let select = QUERY
-        .replace("{record}", &form.table("record"))
-        .replace("{operation}", &form.table("operation"))
-        .replace("{motor_profile}", &form.table("motor_profile"))
-        .replace("{wanted}", wanted);
+    let select = query::of_records(form, wanted);
     format!("{select}{order}\n{FORM}")
 }
 

@@ -1,8 +1,11 @@
-//! Taking a lock out of the store: each file that names it is written again without it, or goes where nothing is left. Safe to break off and to run again: a
-//! file is the old one or the new one. Nobody else may write to the store meanwhile. Called by `forget`.
-use super::batch::column;
+//! Taking a lock out of the store: each file that names it is written again without it, or goes where nothing is left.
+//! Safe to break off and to run again: a file is the old one or the new one. Nobody else may write to the store
+//! meanwhile. Called by `forget`.
+use super::error::{ReadError, SealError};
 use super::files::open_file;
-use super::{ENDING, ParquetStore, ReadError, SealError, Table, properties};
+use super::store::ParquetStore;
+use super::table::{ENDING, Table, properties};
+use super::value::column;
 use crate::disk::{UNFINISHED, write_whole};
 use ::parquet::arrow::ArrowWriter;
 use arrow_array::{BinaryArray, RecordBatch, StringArray};

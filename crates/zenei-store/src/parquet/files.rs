@@ -1,6 +1,7 @@
-//! From files to Arrow batches, file by file: records with each distinct text once, and what has no value in a file, or is not asked for, not decoded at all. Knows
-//! Parquet and Arrow, no row. Called by whatever reads the store.
-use super::{FORMAT, FORMAT_KEY, ReadError, Table};
+//! From files to Arrow batches, file by file: records with each distinct text once, and what has no value in a file, or
+//! is not asked for, not decoded at all. Knows Parquet and Arrow, no row. Called by whatever reads the store.
+use super::error::ReadError;
+use super::table::{FORMAT, FORMAT_KEY, Table};
 use crate::disk::{Disk, read_whole};
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{
@@ -18,7 +19,8 @@ use std::sync::Arc;
 const BATCH_ROWS: usize = 8192;
 /// Columns of texts that hardly ever come twice: a dictionary would not help to read them.
 const UNLIKE: [&str; 2] = ["identity", "detail"];
-/// Columns that no detector reads: where in the spool it stands, what release and sealing stamped on, and what gateways report of themselves.
+/// Columns that no detector reads: where in the spool it stands, what release and sealing stamped on, and what gateways
+/// report of themselves.
 pub(super) const NOT_DETECTED: [&str; 12] = [
     "offset",
     "index",
@@ -50,7 +52,8 @@ pub(super) struct Files {
 struct OpenFile {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
-    /// Columns without any value in this file, or that nobody will ask for, which are not decoded; as many nulls as a batch has at most.
+    /// Columns without any value in this file, or that nobody will ask for, which are not decoded; as many nulls as a
+    /// batch has at most.
     empty: Vec<(FieldRef, ArrayRef)>,
 }
 
@@ -107,7 +110,8 @@ impl OpenFile {
     }
 }
 
-/// Opens a file, to be read fast: each distinct text once, and of columns without a value, or that are not asked for, nothing.
+/// Opens a file, to be read fast: each distinct text once, and of columns without a value, or that are not asked for,
+/// nothing.
 fn open_words(disk: &dyn Disk, unread: &[&str], path: PathBuf) -> Result<OpenFile, ReadError> {
     let failed = |source| ReadError::Parquet { path: path.clone(), source };
     let (bytes, metadata) = load(disk, &path)?;

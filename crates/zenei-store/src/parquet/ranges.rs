@@ -1,6 +1,10 @@
-//! The store range by range, as a queue: what was sealed after a place, one range's rows, and letting a range go. Called by the shipper.
+//! The store range by range, as a queue: what was sealed after a place, one range's rows, and letting a range go.
+//! Called by the shipper.
+use super::error::{ReadError, SealError};
 use super::files::{Files, size_of_file};
-use super::{Batches, DeadLetters, Gaps, ParquetStore, ReadError, SealError, Table, range_of};
+use super::others::{DeadLetters, Gaps};
+use super::store::{Batches, ParquetStore};
+use super::table::{Table, range_of};
 use crate::control::Sealed;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

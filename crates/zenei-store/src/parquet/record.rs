@@ -1,5 +1,6 @@
-//! A record as the store keeps it: whole, with what was stamped on. Called by `record list` and by whoever asks for one lock's past.
-use super::batch::UNKNOWN_SITE;
+//! A record as the store keeps it: whole, with what was stamped on. Called by `record list` and by whoever asks for one
+//! lock's past.
+use super::value::UNKNOWN_SITE;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use zenei_detect::{Fleet, Heard, Row, Sym};
@@ -99,15 +100,16 @@ impl StoredRecord {
         })
     }
 
-    /// What the record is sorted by where a lock's records are listed: lock, boot, `seq`; those without the two by time.
+    /// What the record is sorted by where a lock's records are listed: lock, boot, `seq`; those without the two by
+    /// time.
     pub fn order(&self) -> (&str, Option<u32>, Option<u32>, i64, u64, u16) {
         let record = &self.record;
         (self.device_id.as_str(), record.boot, record.seq, record.ts.ms(), self.offset, self.index)
     }
 }
 
-/// A record as `record list` prints it: the contract's fields by their names, times in ms since 1970, and `device_id`, `site`, `kind`, `heard_at`. What
-/// is absent is left out.
+/// A record as `record list` prints it: the contract's fields by their names, times in ms since 1970, and `device_id`,
+/// `site`, `kind`, `heard_at`. What is absent is left out.
 pub fn to_json(stored: &StoredRecord) -> Map<String, Value> {
     let mut bytes = Vec::new();
     if let Ok(Heard { site, device, .. }) = stored.heard() {

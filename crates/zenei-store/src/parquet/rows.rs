@@ -1,7 +1,8 @@
-//! Rows as intake takes them, straight from columns: a replay of months costs what the detectors cost, not what names and texts cost. Knows Arrow and the
-//! fleet's index, no file. Called by `replay`.
-use super::ReadError;
-use super::batch::{StoredBatch, UNKNOWN_SITE, bad, name, value};
+//! Rows as intake takes them, straight from columns: a replay of months costs what the detectors cost, not what names
+//! and texts cost. Knows Arrow and the fleet's index, no file. Called by `replay`.
+use super::batch::StoredBatch;
+use super::error::ReadError;
+use super::value::{UNKNOWN_SITE, bad, name, value};
 use super::words::{Numbers, Words};
 use zenei_detect::{DeviceIx, Fleet, Labels, Row, Sym};
 use zenei_wire::{DeviceTime, EngineTime, GatewayTime};
@@ -59,7 +60,8 @@ impl Rows<'_> {
         heard_at.iter().copied().max().map(GatewayTime)
     }
 
-    /// The next row of the step, as intake is to take it: not released yet; `None` after the last. Names are numbered in the order in which intake would meet them.
+    /// The next row of the step, as intake is to take it: not released yet; `None` after the last. Names are numbered
+    /// in the order in which intake would meet them.
     ///
     /// # Errors
     /// As [`StoredBatch::heard`].

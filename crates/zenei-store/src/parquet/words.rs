@@ -1,7 +1,8 @@
-//! Texts of a stored column, each distinct one once where its file has a dictionary: then a word of the contract is read, and a name numbered, once and not
-//! row by row. Knows Arrow, no file and no column's meaning. Called by `batch` and `rows`.
-use super::ReadError;
-use super::batch::bad;
+//! Texts of a stored column, each distinct one once where its file has a dictionary: then a word of the contract is
+//! read, and a name numbered, once and not row by row. Knows Arrow, no file and no column's meaning. Called by `batch`
+//! and `rows`.
+use super::error::ReadError;
+use super::value::bad;
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, DictionaryArray, PrimitiveArray, RecordBatch, StringArray};
 use zenei_wire::Text;
@@ -23,7 +24,8 @@ pub(super) struct Coded<T> {
     known: Vec<Option<T>>,
 }
 
-/// The numbers that a fleet gave the texts of a column; `None` before it was asked. Batches of one file share their dictionary, and then these too.
+/// The numbers that a fleet gave the texts of a column; `None` before it was asked. Batches of one file share their
+/// dictionary, and then these too.
 #[derive(Debug)]
 pub(super) struct Numbers<T> {
     /// Kept, so that no other dictionary can stand in the same place of the memory.
@@ -111,7 +113,8 @@ impl<T: Copy> Numbers<T> {
         }
     }
 
-    /// The number of what the row says, asked for with `number` where it is not known; `None` where the row says nothing, or no number was given.
+    /// The number of what the row says, asked for with `number` where it is not known; `None` where the row says
+    /// nothing, or no number was given.
     pub(super) fn of<E>(
         &mut self,
         words: &Words,

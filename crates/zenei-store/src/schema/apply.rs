@@ -1,5 +1,6 @@
-//! Bringing a server's tables up to date: every missing migration once, in order; nothing where nothing is missing. Called by `zenei schema apply` and by
-//! whoever starts on an empty server. Safe to break off and to run again: each statement changes nothing where its table is there.
+//! Bringing a server's tables up to date: every missing migration once, in order; nothing where nothing is missing.
+//! Called by `zenei schema apply` and by whoever starts on an empty server. Safe to break off and to run again: each
+//! statement changes nothing where its table is there.
 use super::{ACCESS, Form, MIGRATIONS, Migration, RETENTION, digest, first_statements, statements};
 use crate::clickhouse::{Server, Trouble};
 use serde::Deserialize;
@@ -88,8 +89,8 @@ pub fn apply(server: &Server, form: &Form) -> Result<Applied, ApplyError> {
     }
     let mut applied = Applied::default();
     for migration in missing {
-        run(server, &statements(form, migration.text))?;
-        let Migration { version, name, text: _ } = *migration;
+        run(server, &statements(form, &migration.text()))?;
+        let Migration { version, name, .. } = *migration;
         keep(server, form, version, name, &digest(migration).to_string())?;
         applied.migrations.push(version);
     }

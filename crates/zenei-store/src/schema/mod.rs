@@ -1,47 +1,78 @@
-//! The tables of ClickHouse: numbered migrations, embedded as text, filled in for one server or for a cluster. Knows no row.
-//! Printed and applied by `zenei schema`; the shipper and the reader use the names.
+//! The tables of ClickHouse: numbered migrations, embedded as text, filled in for one server or for a cluster. Knows no
+//! row. Printed and applied by `zenei schema`; the shipper and the reader use the names.
 //!
-//! A migration's text has placeholders: `{local:T}` the table that rows go to (on a cluster `T_local`, with a `Distributed` table `T` above
-//! it), `{everywhere:T}` a table that every server has whole, `{engine:E}` and `{engine_everywhere:E}` their engines (replicated on a cluster),
-//! `{distributed:T:KEY}` the table above (nothing on one server), `{window}` how many inserts are remembered, `{on_cluster}`, `{db}`, `{days:T}`.
+//! A migration's text has placeholders: `{local:T}` the table that rows go to (on a cluster `T_local`, with a
+//! `Distributed` table `T` above it), `{everywhere:T}` a table that every server has whole, `{engine:E}` and
+//! `{engine_everywhere:E}` their engines (replicated on a cluster), `{distributed:T:KEY}` the table above (nothing on
+//! one server), `{window}` how many inserts are remembered, `{on_cluster}`, `{db}`, `{days:T}`.
+mod added;
 mod apply;
+mod target;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use added::sql_type;
 pub use apply::{Applied, ApplyError, apply};
+pub(crate) use target::Target;
 
+use std::borrow::Cow;
 use zenei_wire::Id;
 
-/// How many inserted blocks a table remembers, to take each once. A guess: a hundred gateways that seal every ten seconds make 600 blocks a minute,
-/// so a gateway may ask again for a quarter of an hour; the server keeps some 100 bytes for each.
+/// How many inserted blocks a table remembers, to take each once. A guess: a hundred gateways that seal every ten
+/// seconds make 600 blocks a minute, so a gateway may ask again for a quarter of an hour; the server keeps some 100
+/// bytes for each.
 pub const WINDOW_BLOCKS: u32 = 10_000;
 
-/// A step of the schema. A released one never changes: what is new is another one.
+/// A change of the tables. A released one never changes: what is new is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Migration {
     /// Its number, from 1.
     pub version: u32,
     /// What it is about.
     pub name: &'static str,
-    text: &'static str,
+    /// What it does.
+    pub step: Step,
 }
 
-/// All steps, in order.
+/// What a migration does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A text with placeholders.
+    Text(&'static str),
+    /// Adds the columns of these fields of the contract (`zenei_wire::fields`) to the tables that have them.
+    Fields(&'static [&'static str]),
+}
+
+impl Migration {
+    /// Its text, before anything is filled in.
+    fn text(&self) -> Cow<'static, str> {
+        match self.step {
+            Step::Text(text) => Cow::Borrowed(text),
+            Step::Fields(names) => Cow::Owned(added::columns(names)),
+        }
+    }
+}
+
+/// All migrations, in order.
 pub const MIGRATIONS: [Migration; 5] = [
-    Migration { version: 1, name: "records", text: include_str!("../../migrations/0001_records.sql") },
-    Migration { version: 2, name: "findings", text: include_str!("../../migrations/0002_findings.sql") },
-    Migration { version: 3, name: "cohorts", text: include_str!("../../migrations/0003_cohorts.sql") },
-    Migration { version: 4, name: "feed", text: include_str!("../../migrations/0004_feed.sql") },
-    Migration { version: 5, name: "advertisements", text: include_str!("../../migrations/0005_advertisements.sql") },
+    Migration { version: 1, name: "records", step: Step::Text(include_str!("../../migrations/0001_records.sql")) },
+    Migration { version: 2, name: "findings", step: Step::Text(include_str!("../../migrations/0002_findings.sql")) },
+    Migration { version: 3, name: "cohorts", step: Step::Text(include_str!("../../migrations/0003_cohorts.sql")) },
+    Migration { version: 4, name: "feed", step: Step::Text(include_str!("../../migrations/0004_feed.sql")) },
+    Migration {
+        version: 5,
+        name: "advertisements",
+        step: Step::Text(include_str!("../../migrations/0005_advertisements.sql")),
+    },
 ];
 
 const RETENTION: &str = include_str!("../../migrations/retention.sql");
 const ACCESS: &str = include_str!("../../migrations/access.sql");
 
-/// How long rows stay, in days. Guesses: a year and a month compare a season with the last one; who opened which door is kept no longer than a complaint
-/// takes to come in; a profile is looked at while its incident is open;
-/// a desk that was away for longer than a week reads its past from the other tables.
+/// How long rows stay, in days. Guesses: a year and a month compare a season with the last one; who opened which door
+/// is kept no longer than a complaint takes to come in; a profile is looked at while its incident is open; a desk that
+/// was away for longer than a week reads its past from the other tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the tables' names")]
 pub struct Retention {
@@ -204,15 +235,15 @@ impl Form {
 
 /// What a migration is recognised by: its text as it was released, before anything is filled in.
 pub fn digest(migration: &Migration) -> Id {
-    Id::of(&[migration.text.as_bytes()])
+    Id::of(&[migration.text().as_bytes()])
 }
 
 /// Everything that `apply` would run on an empty server, in order, as one script.
 pub fn print(form: &Form) -> String {
     let heads = [("the database and the list of migrations".to_owned(), first_statements(form))];
     let migrations = MIGRATIONS.iter().map(|migration| {
-        let Migration { version, name, text } = migration;
-        (format!("migration {version}: {name} (digest {})", digest(migration)), statements(form, text))
+        let Migration { version, name, .. } = migration;
+        (format!("migration {version}: {name} (digest {})", digest(migration)), statements(form, &migration.text()))
     });
     let tails = [
         ("how long rows stay".to_owned(), statements(form, RETENTION)),

@@ -1,17 +1,19 @@
-//! Getting a shipment's batches into the server's tables: again in the same bytes while nobody knows, and around the rows that it refuses. Called by the
-//! shipper.
+//! Getting a shipment's batches into the server's tables: again in the same bytes while nobody knows, and around the
+//! rows that it refuses. Called by the shipper.
 use super::backoff::Jitter;
 use super::error::ShipError;
 use super::load::{Loaded, Part};
 use super::options::Go;
 use super::shipment::Shipment;
-use crate::clickhouse::columns::{self, Target};
+use crate::clickhouse::columns;
 use crate::clickhouse::server::Server;
 use crate::clickhouse::shard::shard_of;
 use crate::clickhouse::trouble::{Trouble, Verdict};
+use crate::columns::Dialect;
 use crate::dead_letter::DeadLetter;
 use crate::parquet::{StoredRecord, to_json};
 use crate::schema::Form;
+use crate::schema::Target;
 use arrow_array::RecordBatch;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::ArrowError;
@@ -19,8 +21,8 @@ use bytes::Bytes;
 use std::time::Duration;
 use zenei_wire::{GatewayTime, Reason, Refusal};
 
-/// The most rows of one range and table that may be refused for what stands in them. Beyond it the table is at fault, not the rows: nothing more is given
-/// up, and the same row is tried until somebody has mended the table. A guess.
+/// The most rows of one range and table that may be refused for what stands in them. Beyond it the table is at fault,
+/// not the rows: nothing more is given up, and the same row is tried until somebody has mended the table. A guess.
 pub const MAX_REFUSED_ROWS: usize = 100;
 
 /// What became of a shipment's records.
@@ -70,7 +72,7 @@ impl Delivery<'_> {
         if letters.is_empty() {
             return Ok(Some(counted));
         }
-        let rows = columns::of_dead_letters(&letters, self.gateway_id)?;
+        let rows = crate::columns::of_dead_letters(&letters, self.gateway_id, Dialect::ClickHouse)?;
         let token = format!("{}:refused", self.token(Target::DeadLetter));
         match self.insert(Target::DeadLetter, self.own_shard(), &rows, &token, true)? {
             Outcome::Taken | Outcome::Refused(_) => Ok(Some(counted)),
@@ -91,10 +93,12 @@ impl Delivery<'_> {
         shard_of(self.gateway_id, self.servers.len())
     }
 
-    /// Delivers one table's rows: whole, or, where something in them is refused, all but the rows at fault. `None` where it was stopped.
+    /// Delivers one table's rows: whole, or, where something in them is refused, all but the rows at fault. `None`
+    /// where it was stopped.
     fn part(&mut self, part: &Part) -> Result<Option<Refused>, ShipError> {
         let mut refused = Refused::new();
-        // Halves that wait, the first on top. Their tokens name them, so that a restart on the way sends the same halves.
+        // Halves that wait, the first on top. Their tokens name them, so that a restart on the way sends the same
+        // halves.
         let mut waiting = Vec::new();
         waiting.push(0..part.rows.num_rows());
         while let Some(rows) = waiting.pop() {

@@ -1,13 +1,15 @@
-//! Sealed ranges as what is sent: a batch of columns per table, rows sorted by the table's key. The same ranges give the same batches. Called by the
-//! shipper.
+//! Sealed ranges as what is sent: a batch of columns per table, rows sorted by the table's key. The same ranges give
+//! the same batches. Called by the shipper.
 use super::error::ShipError;
 use super::options::ShipOptions;
 use super::voltages::RestVoltages;
-use crate::clickhouse::columns::{self, Outgoing, Target};
+use crate::clickhouse::columns::{self, Outgoing};
 use crate::clickhouse::shard::shard_of;
+use crate::columns::{Dialect, NamedGap};
 use crate::control::Sealed;
 use crate::dead_letter::DeadLetter;
 use crate::parquet::{ParquetStore, ReadError, SealedRange, StoredBatch, StoredGap, StoredRecord};
+use crate::schema::Target;
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use zenei_wire::GatewayTime;
@@ -60,7 +62,8 @@ impl Read {
     }
 }
 
-/// Makes what was read into what is sent over so many shards: the rows of a lock to the shard of the lock, what is the gateway's own to that of the gateway.
+/// Makes what was read into what is sent over so many shards: the rows of a lock to the shard of the lock, what is the
+/// gateway's own to that of the gateway.
 pub(super) fn loaded(
     read: Read,
     to: Sealed,
@@ -87,15 +90,16 @@ pub(super) fn loaded(
         {
             parts.extend(part(target, shard, &rows, gateway_id)?);
         }
-        let gaps: Vec<&StoredGap> = gaps.iter().filter(|gap| shard_of(&gap.device_id, shards) == shard).collect();
+        let here = gaps.iter().filter(|gap| shard_of(&gap.device_id, shards) == shard);
+        let gaps: Vec<NamedGap<'_>> = here.map(named).collect();
         if !gaps.is_empty() {
-            let rows = columns::of_gaps(&gaps, gateway_id)?;
+            let rows = crate::columns::of_gaps(&gaps, gateway_id)?;
             parts.push(Part { target: Target::Gap, shard, rows, places: Vec::new() });
         }
     }
     let shard = shard_of(gateway_id, shards);
     if !dead.is_empty() {
-        let rows = columns::of_dead_letters(&dead, gateway_id)?;
+        let rows = crate::columns::of_dead_letters(&dead, gateway_id, Dialect::ClickHouse)?;
         parts.push(Part { target: Target::DeadLetter, shard, rows, places: Vec::new() });
     }
     if options.feed {
@@ -105,24 +109,22 @@ pub(super) fn loaded(
     Ok(Loaded { batches, parts })
 }
 
+fn named(gap: &StoredGap) -> NamedGap<'_> {
+    (&gap.device_id, [gap.boot, gap.from_seq, gap.to_seq], gap.at)
+}
+
 /// What one table of records gets; `None` where that is nothing.
 fn part(target: Target, shard: usize, rows: &[&Placed<'_>], gateway_id: &str) -> Result<Option<Part>, ArrowError> {
     if rows.is_empty() {
         return Ok(None);
     }
     let (rows, places): (Vec<&Outgoing<'_>>, Vec<_>) = rows.iter().map(|(row, place)| (row, *place)).unzip();
-    let rows = match target {
-        Target::Operation => columns::of_operations(&rows, gateway_id),
-        Target::MotorProfile => columns::of_profiles(&rows, gateway_id),
-        Target::Record | Target::DeadLetter | Target::Gap | Target::Feed | Target::Shipment => {
-            columns::of_records(&rows, gateway_id)
-        }
-    }?;
+    let rows = columns::of_records(target, &rows, gateway_id)?;
     Ok(Some(Part { target, shard, rows, places }))
 }
 
-/// What the feed gets: all rows in the order of hearing, then the word that they are whole. Every row of it stands in another part as well, which has
-/// its place.
+/// What the feed gets: all rows in the order of hearing, then the word that they are whole. Every row of it stands in
+/// another part as well, which has its place.
 fn fed(rows: &[Placed<'_>], to: Sealed, shard: usize, gateway_id: &str) -> Result<Vec<Part>, ArrowError> {
     let mut heard: Vec<&Outgoing<'_>> = rows.iter().map(|(row, _)| row).collect();
     heard.sort_by_key(|row| row.hearing());

@@ -1,9 +1,11 @@
-//! From the local store to ClickHouse: every sealed range once, in order, however often either side fails. The sealed files are the queue: what
-//! is sealed is durable, so hearing, acknowledging and detecting never wait for a server, and memory stays flat however long it is away.
-//! Must not know how records are heard or what is found in them. Called by a thread of the gateway's process, which gives it its waits.
+//! From the local store to ClickHouse: every sealed range once, in order, however often either side fails. The sealed
+//! files are the queue: what is sealed is durable, so hearing, acknowledging and detecting never wait for a server, and
+//! memory stays flat however long it is away. Must not know how records are heard or what is found in them. Called by a
+//! thread of the gateway's process, which gives it its waits.
 //!
-//! What goes together is written down, read, made into one batch of columns per table, sent under a token that names table, gateway and range, and sent
-//! again in the same bytes until the server has said what it did. Then one transaction moves the cursor on; only then may the files go.
+//! What goes together is written down, read, made into one batch of columns per table, sent under a token that names
+//! table, gateway and range, and sent again in the same bytes until the server has said what it did. Then one
+//! transaction moves the cursor on; only then may the files go.
 mod backoff;
 mod deliver;
 mod error;
@@ -64,8 +66,9 @@ impl Shipper {
         Self { store, control, servers, form, options, rest: None, attempts, shown, has_let_go: false, told: None }
     }
 
-    /// Ships to the shards of a cluster, one server of each in the order in which the cluster numbers them, in place of the one server. The number must
-    /// stay the same while a range is on its way: a row belongs to the shard of its lock's hash.
+    /// Ships to the shards of a cluster, one server of each in the order in which the cluster numbers them, in place of
+    /// the one server. The number must stay the same while a range is on its way: a row belongs to the shard of its
+    /// lock's hash.
     #[must_use]
     pub fn over_shards(self, servers: Vec<Server>) -> Self {
         if servers.is_empty() { self } else { Self { servers, ..self } }
@@ -90,8 +93,9 @@ impl Shipper {
         shipped(&self.control)
     }
 
-    /// Ships everything that is sealed by now, back to back, then lets go of what was kept long enough. While the server does not take a range,
-    /// `wait` is called with how long to wait; it returns when that has passed, or earlier to stop.
+    /// Ships everything that is sealed by now, back to back, then lets go of what was kept long enough. While the
+    /// server does not take a range, `wait` is called with how long to wait; it returns when that has passed, or
+    /// earlier to stop.
     ///
     /// # Errors
     /// See [`ShipError`].
@@ -182,8 +186,8 @@ impl Shipper {
         Ok(snapshot::write(self.store.disk(), dir, &memory_name(to), &rest.to_bytes()?)?)
     }
 
-    /// The batteries at rest at the place up to which everything is shipped, so that a restart sends what it would have sent: as they were remembered
-    /// there, else by what was shipped last.
+    /// The batteries at rest at the place up to which everything is shipped, so that a restart sends what it would have
+    /// sent: as they were remembered there, else by what was shipped last.
     fn warm(&self, shipped_to: Sealed) -> Result<RestVoltages, ShipError> {
         if let Some(dir) = &self.options.memory {
             let read = snapshot::read(self.store.disk(), dir, &memory_name(shipped_to));

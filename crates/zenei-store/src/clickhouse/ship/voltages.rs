@@ -1,15 +1,17 @@
-//! Each lock's battery at rest, as its heartbeats and authenticated advertisements told it last: by the detector's own rules ([`RestVoltage`]), so
-//! that `rest_mv` in ClickHouse is what the detectors judged by. With the lowest voltage under load it gives sag and resistance, which the server's
-//! views can't find out themselves: they see one inserted block. Called while a range is loaded.
+//! Each lock's battery at rest, as its heartbeats and authenticated advertisements told it last: by the detector's own
+//! rules ([`RestVoltage`]), so that `rest_mv` in ClickHouse is what the detectors judged by. With the lowest voltage
+//! under load it gives sag and resistance, which the server's views can't find out themselves: they see one inserted
+//! block. Called while a range is loaded.
 use crate::parquet::{ReadError, StoredBatch};
 use std::collections::HashMap;
 use zenei_detect::{Heard, RestVoltage};
 use zenei_wire::{Body, EventKind, Millivolts};
 
-/// The most locks that are remembered; those beyond have no sag. A guess: one gateway has some ten thousand; about 150 bytes each.
+/// The most locks that are remembered; those beyond have no sag. A guess: one gateway has some ten thousand; about 150
+/// bytes each.
 const MAX_LOCKS: usize = 1 << 20;
-/// What a kept list begins with. The former form began with the length of a lock's id, which is not 0, and kept no times: it is not read, and the list
-/// is learned again from the sealed files.
+/// What a kept list begins with. The former form began with the length of a lock's id, which is not 0, and kept no
+/// times: it is not read, and the list is learned again from the sealed files.
 const FORM: [u8; 2] = [0, 2];
 
 /// Each lock's voltage at rest.

@@ -1,7 +1,8 @@
-//! Reading the two small tables: dead letters and gaps. Called by commands that show what was refused and what is missing.
-use super::ReadError;
-use super::batch::column;
+//! Reading the two small tables: dead letters and gaps. Called by commands that show what was refused and what is
+//! missing.
+use super::error::ReadError;
 use super::files::Files;
+use super::value::column;
 use crate::dead_letter::DeadLetter;
 use arrow_array::types::{TimestampMillisecondType, UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{BinaryArray, BooleanArray, PrimitiveArray, RecordBatch, StringArray};
