@@ -33,6 +33,7 @@ pub mod rule;
 pub mod rules;
 pub mod symptom;
 mod time;
+pub mod toml_place;
 
 pub use anomaly::{
     Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Findings, Scope, ScopeKind, Urgency,

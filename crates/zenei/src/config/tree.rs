@@ -1,8 +1,10 @@
-//! A TOML text as a tree whose every value knows where it stands, with the environment's overrides put in. Knows no key; `walk` does.
+//! A TOML text as a tree whose every value knows where it stands, with the environment's overrides put in. Must not know
+//! which keys there are. Called by `config::load`, which hands the tree to `walk`.
 use super::problem::{Place, Problem};
 use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use zenei_detect::toml_place::{Lines, Position};
 
 /// The prefix of environment variables that override keys: `ZENEI__MQTT__URL` is `mqtt.url`.
 pub(crate) const OVERRIDE_PREFIX: &str = "ZENEI__";
@@ -73,7 +75,7 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
     let problem = |error: &toml::de::Error| {
         let start = error.span().map_or(0, |span| span.start);
         let key = key_near(text, start).map(|key| format!(" at `{key}`")).unwrap_or_default();
-        Problem { place: lines.place(start), text: format!("no TOML{key}: {}", error.message().trim()) }
+        Problem { place: place(&lines, start), text: format!("no TOML{key}: {}", error.message().trim()) }
     };
     Err(errors.iter().map(problem).collect())
 }
@@ -81,7 +83,7 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
 /// The place behind the last character of a text that is whole.
 pub(crate) fn end_of(text: &[u8]) -> Place {
     let text = String::from_utf8_lossy(text);
-    Lines::of(&text).place(text.len())
+    place(&Lines::of(&text), text.len())
 }
 
 /// The key or section of the line around this offset, where one can be made out.
@@ -138,9 +140,14 @@ fn override_value(text: &str, wanted: Option<&str>, place: &Place) -> Value {
     }
 }
 
+fn place(lines: &Lines<'_>, offset: usize) -> Place {
+    let Position { line, column } = lines.position(offset);
+    Place::File { line, column }
+}
+
 fn entries(table: DeTable<'_>, lines: &Lines<'_>) -> BTreeMap<String, Entry> {
     let entry = |(key, value): (Spanned<std::borrow::Cow<'_, str>>, Spanned<DeValue<'_>>)| {
-        let key_place = lines.place(key.span().start);
+        let key_place = place(lines, key.span().start);
         let node = node(value, lines, &key_place);
         (key.into_inner().into_owned(), Entry { key_place, node })
     };
@@ -148,7 +155,7 @@ fn entries(table: DeTable<'_>, lines: &Lines<'_>) -> BTreeMap<String, Entry> {
 }
 
 fn node(value: Spanned<DeValue<'_>>, lines: &Lines<'_>, key_place: &Place) -> Node {
-    let place = lines.place(value.span().start);
+    let place = place(lines, value.span().start);
     let value = match value.into_inner() {
         DeValue::String(text) => Value::String(text.into_owned()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
@@ -162,25 +169,6 @@ fn node(value: Spanned<DeValue<'_>>, lines: &Lines<'_>, key_place: &Place) -> No
         }
     };
     Node { value, place }
-}
-
-/// Where each line of a text begins.
-struct Lines<'a> {
-    text: &'a str,
-    starts: Vec<usize>,
-}
-
-impl<'a> Lines<'a> {
-    fn of(text: &'a str) -> Self {
-        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { text, starts }
-    }
-
-    fn place(&self, offset: usize) -> Place {
-        let line = self.starts.partition_point(|&start| start <= offset).max(1);
-        let before = self.text.get(self.starts[line - 1]..offset).unwrap_or("");
-        Place::File { line, column: before.chars().count() + 1 }
-    }
 }
 
 #[cfg(test)]
