@@ -1,4 +1,5 @@
 //! `zenei`, the one binary: reads the command line, runs one command, ends with its exit code. Everything else is in the rooms below.
+mod cases;
 mod cli;
 mod cmd;
 mod config;
@@ -6,6 +7,7 @@ mod daemon;
 mod exit;
 mod log;
 mod output;
+mod replay;
 
 use clap::Parser as _;
 use exit::{Exit, Failure};

@@ -1,5 +1,6 @@
-//! Formulas of a rule's test case: numbers, names, `+ - * / ^`, brackets and a few functions. Knows neither rules nor locks: what a name stands for, and
-//! where randomness comes from, is asked of the [`Scope`]. Called by `case`, which reads formulas, and by `stream`, which evaluates them.
+//! Formulas of a rule's test case: numbers, names, `+ - * / ^`, brackets and a few functions. Must not know rules or
+//! locks: the [`Scope`] says what a name stands for and where randomness comes from. Called by `read`, which reads
+//! formulas, and by `records`, which evaluates them.
 
 /// The functions with how many arguments each takes.
 const FUNCTIONS: [(&str, Function, usize); 13] = [
@@ -80,6 +81,46 @@ pub(crate) enum Function {
     Chance,
 }
 
+/// Why a text is no formula.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FormulaError {
+    /// A character, or the end, where something else is allowed.
+    #[error("found {} at character {at}; {allowed} is allowed", found.map_or("the end".to_owned(), |found| format!("{found:?}")))]
+    Unexpected {
+        /// The character; `None` at the end.
+        found: Option<char>,
+        /// Its place, from 1.
+        at: usize,
+        /// What is allowed there.
+        allowed: &'static str,
+    },
+    /// Too many brackets or signs within each other.
+    #[error("is nested deeper than {MAX_DEPTH} brackets")]
+    TooDeep,
+    /// Digits that make no number.
+    #[error("found {found:?}, which is no number")]
+    NoNumber {
+        /// The digits.
+        found: String,
+    },
+    /// A function that there is not.
+    #[error("found the function {found:?}; allowed are {}", FUNCTIONS.map(|(known, ..)| known).join(", "))]
+    UnknownFunction {
+        /// Its name.
+        found: String,
+    },
+    /// More or fewer arguments than the function takes.
+    #[error("{function} has {found} arguments; it takes {allowed}")]
+    Arguments {
+        /// The function.
+        function: String,
+        /// How many it has.
+        found: usize,
+        /// How many it takes.
+        allowed: usize,
+    },
+}
+
 /// What a formula is evaluated in.
 pub(crate) trait Scope {
     /// What the name stands for; `None` where it stands for nothing.
@@ -100,12 +141,12 @@ impl Formula {
     ///
     /// # Errors
     /// What was found where, and what was allowed.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, FormulaError> {
         let mut reader = Reader { text, at: 0, depth: 0 };
         let formula = reader.sum()?;
         match reader.peek() {
             None => Ok(formula),
-            Some(found) => Err(reader.wanted(Some(found), "an operator or the end")),
+            Some(found) => Err(reader.unexpected(Some(found), "an operator or the end")),
         }
     }
 
@@ -178,12 +219,11 @@ impl Reader<'_> {
         Some(found)
     }
 
-    fn wanted(&self, found: Option<char>, wanted: &str) -> String {
-        let found = found.map_or("the end".to_owned(), |found| format!("{found:?}"));
-        format!("found {found} at character {}; {wanted} is allowed", self.text[..self.at].chars().count() + 1)
+    fn unexpected(&self, found: Option<char>, allowed: &'static str) -> FormulaError {
+        FormulaError::Unexpected { found, at: self.text[..self.at].chars().count() + 1, allowed }
     }
 
-    fn sum(&mut self) -> Result<Formula, String> {
+    fn sum(&mut self) -> Result<Formula, FormulaError> {
         let mut formula = self.product()?;
         while let Some(operator) = self.take("+-") {
             let operator = if operator == '+' { Operator::Plus } else { Operator::Minus };
@@ -192,7 +232,7 @@ impl Reader<'_> {
         Ok(formula)
     }
 
-    fn product(&mut self) -> Result<Formula, String> {
+    fn product(&mut self) -> Result<Formula, FormulaError> {
         let mut formula = self.power()?;
         while let Some(operator) = self.take("*/") {
             let operator = if operator == '*' { Operator::Times } else { Operator::Over };
@@ -201,10 +241,10 @@ impl Reader<'_> {
         Ok(formula)
     }
 
-    fn power(&mut self) -> Result<Formula, String> {
+    fn power(&mut self) -> Result<Formula, FormulaError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(format!("is nested deeper than {MAX_DEPTH} brackets"));
+            return Err(FormulaError::TooDeep);
         }
         let formula = if self.take("-").is_some() {
             Formula::Join(Operator::Minus, Box::new([Formula::Number(0.0), self.power()?]))
@@ -219,7 +259,7 @@ impl Reader<'_> {
         Ok(formula)
     }
 
-    fn atom(&mut self) -> Result<Formula, String> {
+    fn atom(&mut self) -> Result<Formula, FormulaError> {
         let found = self.peek();
         match found {
             Some('(') => {
@@ -230,13 +270,13 @@ impl Reader<'_> {
             }
             Some(digit) if digit.is_ascii_digit() || digit == '.' => self.number(),
             Some(letter) if letter.is_ascii_alphabetic() => self.name(),
-            _ => Err(self.wanted(found, "a number, a name, a function or a bracket")),
+            _ => Err(self.unexpected(found, "a number, a name, a function or a bracket")),
         }
     }
 
-    fn close(&mut self) -> Result<(), String> {
+    fn close(&mut self) -> Result<(), FormulaError> {
         let found = self.peek();
-        if self.take(")").is_some() { Ok(()) } else { Err(self.wanted(found, "')'")) }
+        if self.take(")").is_some() { Ok(()) } else { Err(self.unexpected(found, "')'")) }
     }
 
     fn span(&mut self, belongs: impl Fn(char) -> bool) -> &str {
@@ -246,20 +286,19 @@ impl Reader<'_> {
         &self.text[start..self.at]
     }
 
-    fn number(&mut self) -> Result<Formula, String> {
+    fn number(&mut self) -> Result<Formula, FormulaError> {
         let text = self.span(|letter| letter.is_ascii_digit() || letter == '.' || letter == '_').replace('_', "");
-        text.parse().map(Formula::Number).map_err(|_| format!("found {text:?}, which is no number"))
+        text.parse().map(Formula::Number).map_err(|_| FormulaError::NoNumber { found: text })
     }
 
-    fn name(&mut self) -> Result<Formula, String> {
+    fn name(&mut self) -> Result<Formula, FormulaError> {
         let place = self.at;
         let name = self.span(|letter| letter.is_ascii_alphanumeric() || letter == '_').to_owned();
         if self.take("(").is_none() {
             return Ok(Formula::Name(name));
         }
         let Some(&(_, function, count)) = FUNCTIONS.iter().find(|(known, ..)| *known == name) else {
-            let known = FUNCTIONS.map(|(known, ..)| known).join(", ");
-            return Err(format!("found the function {name:?}; allowed are {known}"));
+            return Err(FormulaError::UnknownFunction { found: name });
         };
         let mut arguments = vec![self.sum()?];
         while self.take(",").is_some() {
@@ -267,7 +306,7 @@ impl Reader<'_> {
         }
         self.close()?;
         if arguments.len() != count {
-            return Err(format!("{name} has {} arguments; it takes {count}", arguments.len()));
+            return Err(FormulaError::Arguments { function: name, found: arguments.len(), allowed: count });
         }
         Ok(Formula::Call(function, arguments, place))
     }
@@ -324,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_bad_formula_says_what_and_where() {
-        let problem = |text: &str| Formula::parse(text).unwrap_err();
+        let problem = |text: &str| Formula::parse(text).unwrap_err().to_string();
         assert_eq!(
             problem("1 + "),
             "found the end at character 5; a number, a name, a function or a bracket is allowed"

@@ -1,12 +1,13 @@
-//! The records of a test case, made: each lock on its own, with random numbers that depend on the case's seed and on the lock alone, so that another lock
-//! more or less changes nothing for the others. Plain arithmetic of the case's formulas; knows no rule, no detector and no lock's physics.
-//! Called by `test`.
+//! The messages of a test case's stream. Each lock is made on its own, with random numbers that depend on the case's seed
+//! and on the lock alone, so that one lock more or less changes nothing for the others. Plain arithmetic of the case's
+//! formulas; must not know a rule, a detector or a lock's physics. Called by `cases`.
 use super::case::{Case, GapKind, Input, LABELS, RecordKind, Stream, When, Words, lock_name};
 use super::formula::{Formula, Scope, gauss};
 use bytes::Bytes;
 use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
 use zenei_store::{Source, StoredMessage};
+use zenei_wire::fields::{self, Field};
 use zenei_wire::{GatewayTime, Id};
 
 /// The first moment: Monday 2026-01-05 00:00 UTC, so that day 5 is a Saturday.
@@ -14,12 +15,10 @@ pub(crate) const START_MS: i64 = 1_767_571_200_000;
 const DAY_MS: f64 = 86_400_000.0;
 /// Time goes on in these steps; a record stands anywhere in one.
 const STEP_MS: f64 = 900_000.0;
-/// From a lock's mouth to the gateway's ear.
+/// From the moment when a lock sends until the gateway receives. A guess.
 const WAY_MS: i64 = 300;
-/// Until it is heard again, where it is heard twice.
+/// Until a message that arrives twice arrives again. A guess.
 const AGAIN_MS: i64 = 5_000;
-/// Fields that keep two decimals; all others are whole numbers by the contract.
-const DECIMAL: [&str; 2] = ["temp_c", "angle_err_deg"];
 /// How deep signals may name signals; a circle ends here as no number.
 const MAX_NESTED: usize = 32;
 
@@ -302,10 +301,13 @@ fn number(name: &str, value: f64) -> Option<Value> {
     if !value.is_finite() {
         return None;
     }
-    if DECIMAL.contains(&name) {
-        return Number::from_f64((value * 100.0).round() / 100.0).map(Value::Number);
+    match fields::find(name).map_or(0, Field::decimals) {
+        0 => Some(Value::from(value.round() as i64)),
+        decimals => {
+            let steps = 10_f64.powi(decimals.into());
+            Number::from_f64((value * steps).round() / steps).map(Value::Number)
+        }
     }
-    Some(Value::from(value.round() as i64))
 }
 
 /// A lock at one moment: each signal has one value in it.

@@ -1,9 +1,5 @@
 //! `zenei replay`: a recording, the Parquet store's folder, or the tables of ClickHouse, through intake, detection and desk in virtual time; writes what it would have led to.
 //! Resolves and closes nothing. Called by `cmd`.
-mod course;
-mod gzip;
-mod header;
-mod recording;
 mod tables;
 mod usage;
 
@@ -12,8 +8,7 @@ use crate::config;
 use crate::daemon::contents;
 use crate::exit::Failure;
 use crate::output::Output;
-pub(super) use course::Course;
-pub(super) use recording::{Played, Recording};
+use crate::replay::{Course, PlayError, Recording};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,12 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use zenei_incident::{Inquiries, document};
 use zenei_store::disk::RealDisk;
-use zenei_store::{Layout, Numbering, ParquetStore, StoredMessage};
-
-/// How much is taken in one step: enough that steps cost nothing, little enough that memory stays flat. How records are split changes no result.
-const STEP_MESSAGES: usize = 1024;
-/// The same limit in bytes.
-const STEP_BYTES: usize = 1 << 20;
+use zenei_store::{Layout, Numbering, ParquetStore};
 
 /// Rows of a store that are taken in one step: few enough that they stay in the processor's cache from column to detector. Measured: 128 to 512 are alike,
 /// more cost 3 %.
@@ -129,28 +119,11 @@ fn inquiries(path: &Path) -> Result<Inquiries, Failure> {
 /// Plays a recording.
 fn messages(path: &Path, course: &mut Course) -> Result<(), Failure> {
     let mut recording = Recording::open(path).map_err(Failure::Failed)?;
-    let (mut step, mut bytes): (Vec<StoredMessage>, usize) = (Vec::new(), 0);
-    let take = |step: &mut Vec<StoredMessage>, course: &mut Course| {
-        let taken = course.messages(step).map_err(|error| Failure::broken("the replay can't go on", error));
-        step.clear();
-        taken
-    };
-    while let Some(played) = recording.next().map_err(Failure::Failed)? {
-        match played {
-            Played::Message(message) => {
-                bytes += message.payload.len();
-                step.push(message);
-            }
-            Played::Refused { topic, reason } => course.refused(&topic, recording.heard_at(), reason),
-        }
-        if step.len() >= STEP_MESSAGES || bytes >= STEP_BYTES {
-            take(&mut step, course)?;
-            bytes = 0;
-        }
-    }
-    take(&mut step, course)?;
-    // A recording may end with what is no message; time went on with it all the same.
-    course.take(&[], Some(recording.heard_at())).map_err(|error| Failure::broken("the replay can't go on", error))
+    let played = recording.play(course).map_err(|error| match error {
+        PlayError::Recording(what) => Failure::Failed(what),
+        PlayError::Course(error) => Failure::broken("the replay can't go on", error),
+    });
+    played.map(|_start| ())
 }
 
 /// Plays a store's folder, or that of the state directory around it.

@@ -1,8 +1,5 @@
 //! `zenei rules`: which rules there are, and whether rule files are good. Called by `cmd`.
-mod case;
 mod explain;
-mod formula;
-mod stream;
 mod test;
 
 use crate::cli::{Rules as Command, RulesIn};

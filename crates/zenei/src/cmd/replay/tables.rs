@@ -1,8 +1,8 @@
 //! Playing what a ClickHouse holds: the records of all gateways in the order of hearing. Called by `replay`.
-use super::course::Course;
 use crate::config::Loaded;
 use crate::daemon::clickhouse;
 use crate::exit::Failure;
+use crate::replay::Course;
 use zenei_store::clickhouse::{RecordsError, Trouble, dead_letters, each_heard};
 use zenei_wire::GatewayTime;
 

@@ -1,10 +1,10 @@
 //! Where a scan hears: the radio, a recording, or simulated locks. Each gives messages as the spool would hold them. Called by `scan`.
-use super::super::replay::{Played, Recording};
 use super::live::Live;
 use super::spooled::spooled;
 use crate::cli::Scan;
 use crate::daemon::contents::Registry;
 use crate::exit::Failure;
+use crate::replay::{Played, Recording};
 use firmware_sim::{Beacons, Fleet, Message, Scenario, Secrecy, Sent};
 use std::collections::VecDeque;
 use std::sync::Arc;
