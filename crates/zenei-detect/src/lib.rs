@@ -44,4 +44,5 @@ pub use desk::{Desk, DeskError};
 pub use fleet::{DeviceIx, FORGOTTEN, Fleet, Sym};
 pub use kind::{DetectorKind, Parameter};
 pub use pipeline::{Deadline, Pipeline, RestoreError};
-pub use rules::{Rule, RuleError, Rules};
+pub use rules::{Rule, Rules};
+pub use toml_place::TomlError;

@@ -12,6 +12,7 @@ pub mod shipped;
 use crate::anomaly::{Anomaly, DecisionReason, Findings};
 use crate::detect::running::Detector;
 pub use crate::rule::{BUDGET_PER_DEVICE_YEAR, MissingParameter, Origin, Rule, RuleState};
+use crate::toml_place::TomlError;
 pub use canary::Canary;
 use zenei_wire::Id;
 
@@ -22,26 +23,12 @@ pub struct Rules {
     digest: Id,
 }
 
-/// What is wrong with a rule file.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {key}: {problem}")]
-pub struct RuleError {
-    /// The file.
-    pub file: String,
-    /// The line, from 1.
-    pub line: usize,
-    /// The key, dotted.
-    pub key: String,
-    /// What was found and what is allowed.
-    pub problem: String,
-}
-
 impl Rules {
     /// The embedded rules.
     ///
     /// # Errors
     /// None in a released program: a test reads them all.
-    pub fn embedded() -> Result<Self, RuleError> {
+    pub fn embedded() -> Result<Self, TomlError> {
         Self::parse(shipped::rules())
     }
 
@@ -49,7 +36,7 @@ impl Rules {
     ///
     /// # Errors
     /// The first thing wrong, with file, line and key.
-    pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, RuleError> {
+    pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, TomlError> {
         Self::check(files).map_err(|mut errors| errors.swap_remove(0))
     }
 
@@ -57,15 +44,21 @@ impl Rules {
     ///
     /// # Errors
     /// Everything that is wrong, by file and line; at least one.
-    pub fn check<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Vec<RuleError>> {
-        let (mut rules, mut errors): (Vec<Rule>, Vec<RuleError>) = (Vec::new(), Vec::new());
+    pub fn check<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Vec<TomlError>> {
+        let (mut rules, mut errors): (Vec<Rule>, Vec<TomlError>) = (Vec::new(), Vec::new());
         let mut texts: Vec<(&str, &str)> = files.into_iter().collect();
         texts.sort_unstable();
         for (file, text) in &texts {
-            let Some(rule) = read::rule(file, text, &mut errors) else { continue };
+            let rule = match read::rule(file, text) {
+                Ok(rule) => rule,
+                Err(found) => {
+                    errors.extend(found);
+                    continue;
+                }
+            };
             if let Some(other) = rules.iter().find(|other| other.id == rule.id) {
                 let problem = format!("{} already has the rule {:?}; an id stands once", other.origin.file, rule.id);
-                errors.push(RuleError { file: (*file).to_owned(), line: 1, key: "id".to_owned(), problem });
+                errors.push(TomlError { file: (*file).to_owned(), line: 1, key: "id".to_owned(), problem });
             }
             rules.push(rule);
         }

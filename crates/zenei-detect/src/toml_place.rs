@@ -19,6 +19,11 @@ pub struct TomlError {
     pub problem: String,
 }
 
+/// The errors for people, one a line.
+pub fn shown(errors: &[TomlError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 /// Where a byte stands in a text; both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -125,12 +130,17 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// The value that was read.
+    /// The value that was read; there is none only where something is wrong.
     ///
     /// # Errors
-    /// Everything that is wrong, in the order in which it was found, or nothing where there is no value.
+    /// See [`Reader::errors`].
     pub fn finish<T>(self, value: Option<T>) -> Result<T, Vec<TomlError>> {
         value.filter(|_| self.errors.is_empty()).ok_or(self.errors)
+    }
+
+    /// Everything that is wrong, in the order in which it was found.
+    pub fn errors(self) -> Vec<TomlError> {
+        self.errors
     }
 }
 
@@ -153,7 +163,7 @@ mod tests {
             reader.words("word", &file.word);
             reader.number("share", &file.share, (0.0, 1.0));
         });
-        reader.finish(value).map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        reader.finish(value).map_err(|errors| shown(&errors))
     }
 
     #[test]

@@ -4,7 +4,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use zenei_detect::rules::folder::{Part, piece, without_rule};
-use zenei_detect::{RuleError, Rules};
+use zenei_detect::toml_place::shown;
+use zenei_detect::{Rules, TomlError};
 
 /// The largest file, in bytes; a guess: the largest rule has some 3,000.
 const MAX_BYTES: u64 = 1 << 20;
@@ -63,8 +64,8 @@ pub enum RuleFolderError {
         folder: PathBuf,
     },
     /// Rules that are bad: everything that is wrong, by file and line; at least one.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Bad(Vec<RuleError>),
+    #[error("{}", shown(.0))]
+    Bad(Vec<TomlError>),
 }
 
 impl RuleFolder {
@@ -111,7 +112,7 @@ impl RuleFolder {
         let pairs: Vec<(String, String)> = texts.iter().map(of).collect();
         let rules = Rules::check(pairs.iter().map(|(file, text)| (file.as_str(), text.as_str())))
             .map_err(RuleFolderError::Bad)?;
-        let misnamed: Vec<RuleError> = texts.iter().filter_map(|text| misnamed(&rules, text)).collect();
+        let misnamed: Vec<TomlError> = texts.iter().filter_map(|text| misnamed(&rules, text)).collect();
         if misnamed.is_empty() { Ok(rules) } else { Err(RuleFolderError::Bad(misnamed)) }
     }
 
@@ -143,13 +144,13 @@ impl RuleFolder {
 }
 
 /// What is wrong where a rule's folder has another name than the rule.
-fn misnamed(rules: &Rules, text: &RuleText) -> Option<RuleError> {
+fn misnamed(rules: &Rules, text: &RuleText) -> Option<TomlError> {
     let rule = rules.iter().find(|rule| rule.origin.file == text.file)?;
     if text.name != "rule" || rule.id == text.rule {
         return None;
     }
     let problem = format!("found {:?}; the rule's folder is named {:?}, and both are one name", rule.id, text.rule);
-    Some(RuleError { file: text.file.clone(), line: 1, key: "id".to_owned(), problem })
+    Some(TomlError { file: text.file.clone(), line: 1, key: "id".to_owned(), problem })
 }
 
 /// What a folder holds: name and path.

@@ -1,7 +1,9 @@
-//! A rule's promotion card: what the rule was measured to do, on which fleets, as which rule. Only a measured run writes one; a live rule needs one that is
-//! of this very rule and within its budget. Answers what a card says and why it is not enough. Called by `rules check` and `rules explain`, which read
-//! cards, and by the fleet benchmark, which writes them.
-use super::{Rule, RuleError, RuleState, Rules};
+//! A rule's promotion card: what the rule was measured to do, on which fleets, as which rule. Only a measured run writes
+//! one; a live rule needs one that is of this very rule and within its budget. Answers what a card says and why it is not
+//! enough. Must not know where cards lie. Called by `rules check`, `rules explain` and `run`, which read cards, and by the
+//! fleet benchmark, which writes them.
+use super::{Rule, RuleState, Rules};
+use crate::toml_place::{Reader, TomlError};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -51,7 +53,7 @@ pub struct Hits {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CardFile {
-    rule: Spanned<String>,
+    rule: String,
     rule_version: u32,
     rule_digest: Spanned<String>,
     measured_by: String,
@@ -79,7 +81,8 @@ struct FalselyFile {
 }
 
 /// A card as read, with the places that a judgement names.
-struct Read {
+struct Read<'a> {
+    toml: Reader<'a>,
     card: Card,
     digest_span: Range<usize>,
     bound_span: Range<usize>,
@@ -90,7 +93,7 @@ impl Card {
     ///
     /// # Errors
     /// What is wrong with it, with file, line and key.
-    pub fn parse(file: &str, text: &str) -> Result<Self, RuleError> {
+    pub fn parse(file: &str, text: &str) -> Result<Self, Vec<TomlError>> {
         read(file, text).map(|read| read.card)
     }
 
@@ -126,26 +129,26 @@ impl Card {
     }
 }
 
-/// What keeps live rules from being live: a card that is missing, of another rule, or over budget. `cards` are file and text; `is_excused` says of which
-/// rules no card is wanted here.
+/// What keeps live rules from being live: a card that is missing, of another rule, or over budget. `cards` are file and
+/// text; `is_excused` says which rules need no card here.
 pub fn judge<'a>(
     rules: &Rules,
     cards: impl IntoIterator<Item = (&'a str, &'a str)>,
     is_excused: impl Fn(&Rule) -> bool,
-) -> Vec<RuleError> {
+) -> Vec<TomlError> {
     let mut errors = Vec::new();
-    let mut known: BTreeMap<String, (&str, &str, Read)> = BTreeMap::new();
+    let mut known: BTreeMap<String, Read<'_>> = BTreeMap::new();
     for (file, text) in cards {
         match read(file, text) {
-            Ok(read) => _ = known.insert(read.card.rule.clone(), (file, text, read)),
-            Err(error) => errors.push(error),
+            Ok(read) => _ = known.insert(read.card.rule.clone(), read),
+            Err(found) => errors.extend(found),
         }
     }
     for rule in rules.iter().filter(|rule| rule.state == RuleState::Live) {
-        match known.get(&rule.id) {
-            Some((file, text, read)) => errors.extend(fault(file, text, read, rule)),
+        match known.get_mut(&rule.id) {
+            Some(read) => read.compare(rule),
             None if is_excused(rule) => {}
-            None => errors.push(RuleError {
+            None => errors.push(TomlError {
                 file: rule.origin.file.clone(),
                 line: rule.origin.state_line,
                 key: "state".to_owned(),
@@ -157,73 +160,87 @@ pub fn judge<'a>(
             }),
         }
     }
+    errors.extend(known.into_values().flat_map(|read| read.toml.errors()));
     errors.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     errors
 }
 
-fn fault(file: &str, text: &str, read: &Read, rule: &Rule) -> Option<RuleError> {
-    let card = &read.card;
-    if card.rule_digest != rule.digest() || card.rule_version != rule.version {
-        let problem = format!(
-            "was measured of {} version {} with the digest {}; the rule in {} has version {} and {}: measure anew, or let the rule be shadow or canary",
-            card.rule,
-            card.rule_version,
-            card.rule_digest,
-            rule.origin.file,
-            rule.version,
-            rule.digest()
-        );
-        return Some(error(file, text, &read.digest_span, "rule_digest", problem));
+impl Read<'_> {
+    /// Adds what keeps this card from being enough for its rule.
+    fn compare(&mut self, rule: &Rule) {
+        let card = &self.card;
+        if card.rule_digest != rule.digest() || card.rule_version != rule.version {
+            let problem = format!(
+                "was measured of {} version {} with the digest {}; the rule in {} has version {} and {}: measure anew, or \
+                 let the rule be shadow or canary",
+                card.rule,
+                card.rule_version,
+                card.rule_digest,
+                rule.origin.file,
+                rule.version,
+                rule.digest()
+            );
+            self.toml.error(&self.digest_span, "rule_digest", problem);
+        } else if card.per_device_year_bound > rule.budget_per_device_year {
+            let problem = format!(
+                "found {} (95 % bound, {} false incidents in {:.0} device-years); the budget of the rule allows {}: a live \
+                 rule stays within it",
+                card.per_device_year_bound, card.false_incidents, card.device_years, rule.budget_per_device_year
+            );
+            self.toml.error(&self.bound_span, "falsely.per_device_year_bound", problem);
+        }
     }
-    if card.per_device_year_bound > rule.budget_per_device_year {
-        let problem = format!(
-            "found {} (95 % bound, {} false incidents in {:.0} device-years); the budget of the rule allows {}: a live rule stays within it",
-            card.per_device_year_bound, card.false_incidents, card.device_years, rule.budget_per_device_year
-        );
-        return Some(error(file, text, &read.bound_span, "falsely.per_device_year_bound", problem));
-    }
-    None
 }
 
-fn read(file: &str, text: &str) -> Result<Read, RuleError> {
-    let parsed: CardFile = toml::from_str(text)
-        .map_err(|found| error(file, text, &found.span().unwrap_or(0..0), "card", found.message().to_owned()))?;
-    let id = |key: &str, found: &Spanned<String>| {
-        let wrong = || format!("found {:?}; 32 lower-case hex digits are allowed", found.get_ref());
-        Id::parse(found.get_ref()).ok_or_else(|| error(file, text, &found.span(), key, wrong()))
-    };
+fn read<'a>(file: &'a str, text: &'a str) -> Result<Read<'a>, Vec<TomlError>> {
+    let mut toml = Reader::new(file, text);
+    let Some(parsed) = toml.parse::<CardFile>("card") else { return Err(toml.errors()) };
+    let (digest_span, bound_span) = (parsed.rule_digest.span(), parsed.falsely.per_device_year_bound.span());
+    match card(&mut toml, parsed) {
+        Some(card) => Ok(Read { toml, card, digest_span, bound_span }),
+        None => Err(toml.errors()),
+    }
+}
+
+/// The card, or the first thing that is wrong with it.
+fn card(toml: &mut Reader<'_>, parsed: CardFile) -> Option<Card> {
     let years = &parsed.corpus.device_years;
     if !(*years.get_ref() > 0.0 && years.get_ref().is_finite()) {
         let problem = format!("found {}; more than 0 is allowed", years.get_ref());
-        return Err(error(file, text, &years.span(), "corpus.device_years", problem));
+        toml.error(&years.span(), "corpus.device_years", problem);
+        return None;
     }
     let bound = &parsed.falsely.per_device_year_bound;
     let rate = parsed.falsely.incidents as f64 / years.get_ref();
     // A bound at or below the rate that it bounds was not measured.
     if !(*bound.get_ref() > rate && bound.get_ref().is_finite()) {
         let problem = format!("found {}; a bound above the rate {rate} is allowed", bound.get_ref());
-        return Err(error(file, text, &bound.span(), "falsely.per_device_year_bound", problem));
+        toml.error(&bound.span(), "falsely.per_device_year_bound", problem);
+        return None;
     }
-    let card = Card {
-        rule_digest: id("rule_digest", &parsed.rule_digest)?,
-        corpus_digest: id("corpus.digest", &parsed.corpus.digest)?,
-        rule: parsed.rule.get_ref().clone(),
+    Some(Card {
+        rule_digest: id(toml, "rule_digest", &parsed.rule_digest)?,
+        corpus_digest: id(toml, "corpus.digest", &parsed.corpus.digest)?,
+        device_years: *years.get_ref(),
+        per_device_year_bound: *bound.get_ref(),
+        rule: parsed.rule,
         rule_version: parsed.rule_version,
         measured_by: parsed.measured_by,
         corpus: parsed.corpus.name,
-        device_years: *years.get_ref(),
         false_incidents: parsed.falsely.incidents,
-        per_device_year_bound: *bound.get_ref(),
         found: parsed.found,
         lead_days: parsed.lead_days,
         delay_hours: parsed.delay_hours,
-    };
-    Ok(Read { card, digest_span: parsed.rule_digest.span(), bound_span: bound.span() })
+    })
 }
 
-fn error(file: &str, text: &str, span: &Range<usize>, key: &str, problem: String) -> RuleError {
-    let line = 1 + text.bytes().take(span.start).filter(|&byte| byte == b'\n').count();
-    RuleError { file: file.to_owned(), line, key: key.to_owned(), problem }
+fn id(toml: &mut Reader<'_>, key: &str, found: &Spanned<String>) -> Option<Id> {
+    let id = Id::parse(found.get_ref());
+    if id.is_none() {
+        let problem = format!("found {:?}; 32 lower-case hex digits are allowed", found.get_ref());
+        toml.error(&found.span(), key, problem);
+    }
+    id
 }
 
 #[cfg(test)]

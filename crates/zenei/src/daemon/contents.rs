@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use zenei_detect::rules::folder::piece;
 use zenei_detect::rules::{card, shipped};
-use zenei_detect::{Rule, Rules};
+use zenei_detect::{Rule, Rules, toml_place};
 use zenei_store::{Registration, RuleFolder, RuleFolderError, RuleText};
 use zenei_wire::bthome::Keyring;
 use zenei_wire::{Name, SiteId};
@@ -85,7 +85,7 @@ pub(crate) fn live_rules(folder: Option<&Path>) -> Result<Rules, String> {
     if errors.is_empty() {
         return Ok(rules);
     }
-    Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    Err(toml_place::shown(&errors))
 }
 
 /// The promotion cards of a folder of rules; without a folder none, though the program has some.

@@ -7,6 +7,7 @@ use crate::output::{Output, table};
 use serde_json::{Map, Value, json};
 use zenei_detect::rules::card::Card;
 use zenei_detect::rules::{Canary, shipped};
+use zenei_detect::toml_place::shown;
 use zenei_detect::{Rule, Rules};
 
 /// Runs `rules explain`.
@@ -31,7 +32,7 @@ pub(crate) fn run(arguments: &RulesExplain, out: &mut Output<'_>) -> Result<(), 
 
 fn find<'a>(rule: &Rule, cards: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Option<Card>, Failure> {
     for (file, text) in cards {
-        let card = Card::parse(file, text).map_err(|error| Failure::Rules(error.to_string()))?;
+        let card = Card::parse(file, text).map_err(|errors| Failure::Rules(shown(&errors)))?;
         if card.rule == rule.id {
             return Ok(Some(card));
         }

@@ -6,6 +6,7 @@ use crate::exit::Failure;
 use crate::output::{Colour, Output};
 use serde_json::json;
 use zenei_detect::rules::folder::{KINDS, kind};
+use zenei_detect::toml_place::shown;
 use zenei_store::RuleText;
 
 /// Runs `rules test`.
@@ -29,9 +30,7 @@ pub(crate) fn run(arguments: &RulesTest, out: &mut Output<'_>) -> Result<(), Fai
     for rule in rules.iter().filter(|rule| is_chosen(&rule.id)) {
         let cases: Vec<&RuleText> = files.iter().filter(|file| file.rule == rule.id).collect();
         for file in &cases {
-            let case = read(&file.file, &file.text).map_err(|errors| {
-                Failure::Rules(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-            })?;
+            let case = read(&file.file, &file.text).map_err(|errors| Failure::Rules(shown(&errors)))?;
             let outcome = check(&rules, &rule.id, file, &case)?;
             (run, failed) = (run + 1, failed + usize::from(!outcome.is_good()));
             tell(file, &case, &outcome, arguments.json, out)?;
