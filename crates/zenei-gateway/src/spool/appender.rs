@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use zenei_store::spool::BySource;
+use zenei_store::spool::{BySource, Dropped};
 use zenei_store::{Source, Spool, SpoolError, SpoolMessage};
 use zenei_wire::Heading;
 
@@ -107,6 +107,7 @@ impl Appender {
                 }
             }
             self.append(&mut taken);
+            self.log_dropped();
             self.move_durable();
             if !self.refused {
                 for mark in taken.marks.drain(..) {
@@ -198,6 +199,20 @@ impl Appender {
         taken.cost_bytes = 0;
         if std::mem::take(&mut self.refused) {
             tracing::info!("the spool takes messages again");
+        }
+    }
+
+    /// Says which messages a full spool has dropped; the driver counts them where it meets the hole.
+    fn log_dropped(&mut self) {
+        if let Some(Dropped { offsets, segments, messages }) = self.spool.take_dropped() {
+            let (from, to) = (offsets.start, offsets.end);
+            tracing::error!(
+                from,
+                to,
+                segments,
+                messages,
+                "the spool was full: its oldest routine messages were dropped"
+            );
         }
     }
 

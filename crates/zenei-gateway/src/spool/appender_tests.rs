@@ -1,12 +1,15 @@
 //! The appender: what it stamps, what it leaves out, what it does without room.
 use crate::source::topic::TopicName;
-use crate::spool::{AckPolicy, Message};
+use crate::spool::{AckPolicy, Appender, DurableUpTo, Message, Stamp, queue};
 use crate::testing::{BOUND, Bench, Setup};
 use bytes::Bytes;
 use std::future::Future;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use zenei_store::clock::Clock;
+use zenei_store::disk::SimDisk;
 use zenei_store::spool::FullPolicy;
-use zenei_store::{Source, SpoolOptions};
+use zenei_store::{Source, Spool, SpoolOptions};
 use zenei_wire::GatewayTime;
 
 fn message(topic: &'static str, payload: &str) -> Message {
@@ -86,4 +89,53 @@ fn without_room_nothing_is_acknowledged_until_there_is_room_again() {
     bench.block_on(waiting.durable()).unwrap();
     assert_eq!(bench.block_on(bench.inlet.mark()), Ok(kept + 1));
     bench.finish();
+}
+
+/// Keeps the fields of each event, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl tracing::field::Visit for Log {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.lock().unwrap().push(format!("{field}={value:?}"));
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn what_a_full_spool_drops_is_logged_with_its_offsets() {
+    let options = SpoolOptions { segment_bytes: 4 << 10, max_bytes: Some(16 << 10), ..SpoolOptions::default() };
+    let (spool, _) = Spool::open(Arc::new(SimDisk::new(1)), Path::new("/spool"), options).unwrap();
+    let (inlet, commands) = queue();
+    let stamp = Stamp::new(Clock::simulated(GatewayTime(1_000)), GatewayTime(0));
+    let durable = Arc::new(DurableUpTo::new(0, GatewayTime(0)));
+    let appender = Appender::new(spool, stamp, AckPolicy::AfterDurable, durable, Arc::default());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let publisher = runtime.spawn(async move {
+        for _ in 0..20 {
+            let large = message("bitlock/v1/s/d/state", &"x".repeat(1_500));
+            inlet.put(Source::Mqtt, true, vec![large]).await.unwrap().durable().await.unwrap();
+        }
+        inlet.close();
+    });
+    let log = Log::default();
+    tracing::subscriber::with_default(log.clone(), || appender.run(&commands));
+    runtime.block_on(publisher).unwrap();
+    let log = log.0.lock().unwrap();
+    assert!(log.windows(4).any(|fields| fields == ["from=0", "to=2", "segments=1", "messages=2"]), "{log:?}");
 }

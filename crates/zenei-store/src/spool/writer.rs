@@ -1,5 +1,5 @@
 //! Writing the spool: a group of messages becomes durable, or the process ends. Knows offsets and room, not what a message means.
-//! There is one writer per directory; the gateway's driver holds it.
+//! There is one writer per directory; the gateway's appender holds it.
 use super::frame::{self, ENTRY_BYTES, Header, Place, frame_bytes, push_entry};
 use super::recovery::{Ends, Recovered, inspect, repair};
 use super::segment::{self, Segment};
@@ -14,12 +14,14 @@ use zenei_wire::GatewayTime;
 /// The most bytes of one group in one lane: what is held in memory twice while it is written. A guess, far above what one sync gathers.
 const MAX_GROUP_BYTES: usize = 256 << 20;
 
-/// A routine segment that made room in a full spool.
+/// Routine segments that made room in a full spool, the oldest first, so that one range has room for any number of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
-    /// The offsets among which its messages were; those of the priority lane between them are still there.
+    /// The offsets among which their messages were; those of the priority lane between them are still there.
     pub offsets: Range<u64>,
-    /// How many messages it had.
+    /// How many segments.
+    pub segments: u64,
+    /// How many messages they had.
     pub messages: u64,
 }
 
@@ -34,7 +36,7 @@ pub struct Spool {
     /// How far a frame on the disk says that everything is durable.
     witnessed: u64,
     last_heard: GatewayTime,
-    dropped: Vec<Dropped>,
+    dropped: Option<Dropped>,
     ended: bool,
 }
 
@@ -84,7 +86,7 @@ impl Spool {
             next,
             witnessed: 0,
             last_heard: last_heard.unwrap_or(GatewayTime(i64::MIN)),
-            dropped: Vec::new(),
+            dropped: None,
             ended: false,
         };
         Ok((spool, Recovered { next, torn_bytes, damaged }))
@@ -174,8 +176,8 @@ impl Spool {
     }
 
     /// What was dropped since this was last asked. For the log; the ledger counts the holes that the reader meets, so that a restart counts each once.
-    pub fn take_dropped(&mut self) -> Vec<Dropped> {
-        std::mem::take(&mut self.dropped)
+    pub fn take_dropped(&mut self) -> Option<Dropped> {
+        self.dropped.take()
     }
 
     fn check_usable(&self) -> Result<(), SpoolError> {
@@ -268,7 +270,12 @@ impl Spool {
         let messages = opened.and_then(|segment| segment.count()).map_err(SpoolError::disk("read", &path))?;
         self.remove_oldest(Lane::Routine)?;
         self.sync_dir()?;
-        self.dropped.push(Dropped { offsets: first..end, messages });
+        let before = self.dropped.take();
+        self.dropped = Some(Dropped {
+            offsets: before.as_ref().map_or(first, |before| before.offsets.start)..end,
+            segments: before.as_ref().map_or(0, |before| before.segments) + 1,
+            messages: before.as_ref().map_or(0, |before| before.messages) + messages,
+        });
         Ok(())
     }
 
