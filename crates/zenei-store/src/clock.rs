@@ -1,5 +1,5 @@
-//! What time is it? The only file of the workspace that reads the machine's time; everywhere else `now` is an argument.
-//! Must not know what the time is used for. Called by the appender (which stamps what is heard), the driver and the binary.
+//! What time is it? The only product file that asks the machine for it; everywhere else `now` is an argument. (Clocks of CPU time, and the stopwatches of tests
+//! and benches, say how much something took.) Must not know what the time is used for. Called by the appender, the driver, the tail and the binary.
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -1,6 +1,6 @@
 //! One line of a recording: a message or an advertisement with the time of its hearing. The bytes of a payload come back exactly as they
-//! were heard, so that a replay refuses what the daemon refused. Knows neither files nor gzip, and does not read the payload.
-//! Called by `tap` and by simulators (which write) and by `replay` (which reads).
+//! were heard, so that a replay refuses what the daemon refused. Must not know files or gzip, nor what a payload says.
+//! Called by `scan --record` and by simulators (which write) and by `replay` (which reads).
 use crate::fault::Fault;
 use crate::json::cursor::Cursor;
 use crate::json::quoted;

@@ -126,15 +126,6 @@ impl Control {
         Ok(self.all("SELECT value FROM cursor WHERE name = ?1", [name], |row| unsigned(row, 0))?.pop())
     }
 
-    /// All names that begin with `prefix`, with their numbers, by name.
-    ///
-    /// # Errors
-    /// [`ControlError::Sqlite`].
-    pub fn cursors(&self, prefix: &str) -> Result<Vec<(String, u64)>, ControlError> {
-        let sql = "SELECT name, value FROM cursor WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name";
-        self.all(sql, [prefix], |row| Ok((row.get(0)?, unsigned(row, 1)?)))
-    }
-
     /// The registry as it stands, by device id.
     ///
     /// # Errors
