@@ -27,8 +27,6 @@ pub mod lock;
 pub mod pipeline;
 #[cfg(test)]
 mod pipeline_tests;
-#[cfg(test)]
-mod reference;
 pub mod rule;
 pub mod rules;
 pub mod symptom;

@@ -2,10 +2,10 @@
 //! every time that it was weighed.
 use super::estimators::{Step, excess_by_tails};
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
-use crate::fleet::{DeviceIx, Sym};
-use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
 use std::collections::BTreeMap;
+use zenei_detect::fleet::{DeviceIx, Sym};
+use zenei_detect::lock::{Lock, RecordRef};
+use zenei_detect::rules::Rule;
 use zenei_wire::{Body, EventKind};
 
 const HOUR_MS: i64 = 3_600_000;

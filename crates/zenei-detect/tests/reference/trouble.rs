@@ -3,10 +3,10 @@
 use super::estimators::{Step, excess_by_tails};
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Said, Stream, agree, agree_on, embedded, shown};
-use crate::fleet::{DeviceIx, Sym};
-use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
 use std::collections::BTreeMap;
+use zenei_detect::fleet::{DeviceIx, Sym};
+use zenei_detect::lock::{Lock, RecordRef};
+use zenei_detect::rules::Rule;
 use zenei_wire::{Body, EventKind, OpKind, OpResult};
 
 const DAY_MS: i64 = 86_400_000;

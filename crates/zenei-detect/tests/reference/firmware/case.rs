@@ -1,9 +1,9 @@
 //! One version and code under test, as a list of hours. Called by the slow `firmware` alone.
 use super::{Group, Like};
-use crate::estimate::eprocess::RATIOS;
-use crate::fleet::Sym;
-use crate::reference::estimators::evidence_by_summation;
+use crate::estimators::evidence_by_summation;
 use std::collections::{BTreeMap, BTreeSet};
+use zenei_detect::estimate::eprocess::RATIOS;
+use zenei_detect::fleet::Sym;
 
 /// Events, and how many are expected.
 #[derive(Clone, Copy, Default)]

@@ -1,10 +1,10 @@
 //! Memory that shrinks, over all heartbeats of a boot: the fall is found again from the whole list each time.
 use super::estimators::{Fallen, fall_by_list};
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
-use crate::fleet::DeviceIx;
-use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
 use std::collections::BTreeMap;
+use zenei_detect::fleet::DeviceIx;
+use zenei_detect::lock::{Lock, RecordRef};
+use zenei_detect::rules::Rule;
 use zenei_wire::{Body, EventKind};
 
 const DAY_MS: i64 = 86_400_000;

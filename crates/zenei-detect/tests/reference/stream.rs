@@ -2,16 +2,16 @@
 //! the slow ones say, and go on from their own snapshots now and then, as after a restart. Called by each reference;
 //! knows none of them.
 use super::locks::{Plan, stream};
-use crate::anomaly::Findings;
-use crate::anomaly::{Anomaly, Decision, DecisionReason, Evidence};
-use crate::batch::Row;
-use crate::detect::running::{Glance, Window};
-use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::lock::{Lock, Operation, RecordRef};
-use crate::rules::catalogue;
-use crate::rules::{Rule, Rules};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
+use zenei_detect::anomaly::Findings;
+use zenei_detect::anomaly::{Anomaly, Decision, DecisionReason, Evidence};
+use zenei_detect::batch::Row;
+use zenei_detect::detect::running::{Detector, Glance, Window};
+use zenei_detect::fleet::{DeviceIx, Fleet, Sym};
+use zenei_detect::lock::{Lock, Operation, RecordRef};
+use zenei_detect::rules::catalogue;
+use zenei_detect::rules::{Rule, Rules};
 use zenei_wire::{EngineTime, EventKind};
 
 /// Streams of each comparison.
@@ -177,34 +177,45 @@ fn in_order(mut found: Vec<Found>) -> Vec<Found> {
 }
 
 fn fast(rule: &Rule, stream: &Stream) -> Vec<Found> {
-    let new = || catalogue::find(rule.detector.word).unwrap().start(rule).unwrap();
-    let (mut detector, mut findings) = (new(), Findings::default());
+    let (mut detector, mut findings) = (start(rule), Findings::default());
     for (at, moment) in stream.moments.iter().enumerate() {
-        match moment {
-            Moment::Said(said) => detector.row(&Glance {
-                device: said.device,
-                lock: &said.lock,
-                row: &said.row,
-                operation: said.operation.as_ref(),
-                code: said.code,
-                missing: said.missing,
-                record: said.record,
-                now_ms: said.now_ms,
-            }),
-            Moment::Happened(event, device) => detector.happened(*event, *device),
-            Moment::LateError(device, code, record, now_ms) => detector.late_error(*device, *code, *record, *now_ms),
-            Moment::Refused(device, now) => detector.unreadable(*device, *now),
-            Moment::Close(now, locks) => {
-                let window = Window { now: *now, locks, fleet: &stream.fleet };
-                detector.end_hour(window, &mut findings);
-            }
-        }
+        show(&mut *detector, moment, &stream.fleet, &mut findings);
         if at % RESTARTED_EVERY == 0 {
-            let bytes = detector.state().unwrap();
-            detector = new();
-            detector.restore(&bytes).unwrap();
+            detector = restarted(&*detector);
         }
     }
     let found = findings.anomalies.iter().map(Found::fast);
     in_order(found.chain(findings.decisions.iter().map(Found::fast_noted)).collect())
+}
+
+/// The detector of a rule, without history.
+pub(super) fn start(rule: &Rule) -> Box<dyn Detector> {
+    catalogue::find(rule.detector.word).unwrap().start(rule).unwrap()
+}
+
+/// The detector after a restart.
+pub(super) fn restarted(detector: &dyn Detector) -> Box<dyn Detector> {
+    let mut again = start(detector.rule());
+    again.restore(&detector.state().unwrap()).unwrap();
+    again
+}
+
+/// Shows a moment to a detector as the engine does.
+pub(super) fn show(detector: &mut dyn Detector, moment: &Moment, fleet: &Fleet, findings: &mut Findings) {
+    match moment {
+        Moment::Said(said) => detector.row(&Glance {
+            device: said.device,
+            lock: &said.lock,
+            row: &said.row,
+            operation: said.operation.as_ref(),
+            code: said.code,
+            missing: said.missing,
+            record: said.record,
+            now_ms: said.now_ms,
+        }),
+        Moment::Happened(event, device) => detector.happened(*event, *device),
+        Moment::LateError(device, code, record, now_ms) => detector.late_error(*device, *code, *record, *now_ms),
+        Moment::Refused(device, now) => detector.unreadable(*device, *now),
+        Moment::Close(now, locks) => detector.end_hour(Window { now: *now, locks, fleet }, findings),
+    }
 }

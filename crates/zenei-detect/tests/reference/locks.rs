@@ -4,12 +4,12 @@
 mod character;
 
 use super::stream::{Moment, Said, Stream};
-use crate::batch::{Labels, Row};
-use crate::detect::profile::Profiles;
-use crate::fleet::{DeviceIx, Fleet, Sym};
-use crate::lock::{Lock, Operation, RecordRef};
 use character::{Character, Common, comes_and_goes};
 use std::borrow::Cow;
+use zenei_detect::batch::{Labels, Row};
+use zenei_detect::detect::profile::Profiles;
+use zenei_detect::fleet::{DeviceIx, Fleet, Sym};
+use zenei_detect::lock::{Lock, Operation, RecordRef};
 use zenei_kit::Dice;
 use zenei_wire::{
     Adv, Body, Bytes, CentiCelsius, DbMilliwatts, DeviceTime, EngineTime, ErrorReport, Event, EventKind, GatewayTime,
@@ -17,8 +17,28 @@ use zenei_wire::{
 };
 
 const HOUR_MS: i64 = 3_600_000;
-/// Every stream begins on a day's border, far from 0.
+/// The first stream begins on a day's border, far from 0.
 const START_MS: i64 = 20_000 * 24 * HOUR_MS;
+
+/// Which locks a stream is of, and when it begins.
+#[derive(Clone, Copy)]
+pub(super) struct Life {
+    start_ms: i64,
+    /// What each lock's id begins with.
+    ids: char,
+    /// What model, board, firmware, gateway and site end with.
+    mark: &'static str,
+}
+
+impl Life {
+    /// The locks' first life.
+    pub(super) const FIRST: Self = Self { start_ms: START_MS, ids: 'L', mark: "" };
+
+    /// What follows a first life of this plan: other locks, of other models, at other sites, behind ids that begin so.
+    pub(super) fn after(plan: Plan, ids: char) -> Self {
+        Self { start_ms: START_MS + plan.days * 24 * HOUR_MS, ids, mark: "-2" }
+    }
+}
 
 /// How large a stream is.
 #[derive(Clone, Copy)]
@@ -38,25 +58,31 @@ impl Plan {
     pub(super) const MANY: Self = Self { locks: 40, days: 30, beats: 0.15, operations: 0.0 };
 }
 
-/// A stream.
+/// A stream of locks in their first life.
 pub(super) fn stream(seed: u64, plan: Plan) -> Stream {
+    stream_of(seed, plan, Life::FIRST, Fleet::new())
+}
+
+/// A stream of locks in this life, of a fleet that has these names.
+pub(super) fn stream_of(seed: u64, plan: Plan, life: Life, fleet: Fleet) -> Stream {
     let mut dice = Dice(seed);
     let common = Common::draw(&mut dice);
-    let mut made = Making::default();
-    let mut locks: Vec<OneLock> = (0..plan.locks).map(|at| OneLock::new(at, common, &mut dice)).collect();
+    let mut made = Making::new(life, fleet);
+    let mut locks: Vec<OneLock> = (0..plan.locks).map(|at| OneLock::new(at, life, common, &mut dice)).collect();
     for hour in 0..plan.days * 24 {
         // Something that every lock meets in this hour, a cloud that is away.
         let together = dice.is(0.004) || common.is_cloud_away(hour as f64 / 24.0);
         for lock in &mut locks {
             lock.hour(hour, plan, together, &mut dice, &mut made);
         }
-        made.close(EngineTime(START_MS + (hour + 1) * HOUR_MS));
+        made.close(EngineTime(life.start_ms + (hour + 1) * HOUR_MS));
     }
     Stream { fleet: made.fleet, moments: made.moments }
 }
 
 struct OneLock {
     at: usize,
+    life: Life,
     common: Common,
     of: Character,
     boot: u32,
@@ -73,10 +99,23 @@ struct OneLock {
 }
 
 impl OneLock {
-    fn new(at: usize, common: Common, dice: &mut Dice) -> Self {
+    fn new(at: usize, life: Life, common: Common, dice: &mut Dice) -> Self {
         let of = Character::draw(dice);
         let (boot, seq, boot_hour, reset) = (1, 0, -100, ResetReason::PowerOn);
-        Self { at, common, of, boot, seq, boot_hour, reset, moved: 0, worked_on: None, late: None, backlog: false }
+        Self {
+            at,
+            life,
+            common,
+            of,
+            boot,
+            seq,
+            boot_hour,
+            reset,
+            moved: 0,
+            worked_on: None,
+            late: None,
+            backlog: false,
+        }
     }
 
     fn hour(&mut self, hour: i64, plan: Plan, together: bool, dice: &mut Dice, made: &mut Making) {
@@ -274,17 +313,16 @@ impl OneLock {
             - delay_ms
             - if day >= self.of.clock { self.of.clock_ms } else { 0 };
         let device = made.fleet.number(&self.name());
-        let word = |fleet: &mut Fleet, all: &[&str], at: usize| fleet.intern(all[at % all.len()]);
         let labels = Labels {
-            model: word(&mut made.fleet, &["mini", "mini", "mini", "pro"], self.at),
-            hw_rev: made.fleet.intern(self.hw_rev()),
-            fw: made.fleet.intern(self.of.fw(day)),
-            gw: word(&mut made.fleet, &["gw-1", "gw-2"], self.at),
+            model: made.word(["mini", "mini", "mini", "pro"][self.at % 4]),
+            hw_rev: made.word(self.hw_rev()),
+            fw: made.word(self.of.fw(day)),
+            gw: made.word(["gw-1", "gw-2"][self.at % 2]),
             ..Labels::default()
         };
         let row = Row {
             device,
-            site: word(&mut made.fleet, &["north", "south"], self.at + self.moved),
+            site: made.word(["north", "south"][(self.at + self.moved) % 2]),
             boot: numbered.then_some(self.boot),
             seq: numbered.then_some(self.seq),
             identity: 0,
@@ -309,7 +347,7 @@ impl OneLock {
     }
 
     fn name(&self) -> String {
-        format!("L{:02}", self.at)
+        format!("{}{:02}", self.life.ids, self.at)
     }
 
     fn hw_rev(&self) -> &'static str {
@@ -317,7 +355,7 @@ impl OneLock {
     }
 
     fn at_ms(&self, hour: i64, minute: i64) -> i64 {
-        START_MS + hour * HOUR_MS + minute * 60_000 + self.at as i64 * 1_000
+        self.life.start_ms + hour * HOUR_MS + minute * 60_000 + self.at as i64 * 1_000
     }
 }
 
@@ -326,8 +364,8 @@ fn error(code: String) -> Body<'static> {
 }
 
 /// What the engine keeps between records.
-#[derive(Default)]
 struct Making {
+    life: Life,
     fleet: Fleet,
     profiles: Profiles,
     locks: Vec<Lock>,
@@ -337,6 +375,16 @@ struct Making {
 }
 
 impl Making {
+    fn new(life: Life, fleet: Fleet) -> Self {
+        let (profiles, locks, moments) = (Profiles::default(), Vec::new(), Vec::new());
+        Self { life, fleet, profiles, locks, moments, moved: false }
+    }
+
+    /// A word of this life.
+    fn word(&mut self, word: &str) -> Sym {
+        self.fleet.intern(&format!("{word}{}", self.life.mark))
+    }
+
     /// What the engine does with a record before it shows it to the detectors.
     fn take(&mut self, row: Row, now_ms: i64) {
         let (device, record) = (row.device, RecordRef::of(&row));

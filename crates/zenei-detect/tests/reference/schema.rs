@@ -2,10 +2,10 @@
 //! last one.
 use super::estimators::high_by_list;
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
-use crate::fleet::DeviceIx;
-use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
 use std::collections::BTreeMap;
+use zenei_detect::fleet::DeviceIx;
+use zenei_detect::lock::{Lock, RecordRef};
+use zenei_detect::rules::Rule;
 use zenei_wire::{Body, EventKind, State};
 
 const HOUR_MS: i64 = 3_600_000;

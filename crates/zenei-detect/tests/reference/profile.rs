@@ -2,8 +2,8 @@
 //! from the whole list at each operation.
 use super::locks::Plan;
 use super::stream::{Moment, Stream, streams};
-use crate::fleet::DeviceIx;
 use std::collections::BTreeMap;
+use zenei_detect::fleet::DeviceIx;
 use zenei_wire::{Body, EventKind, Op, OpKind, OpResult};
 
 /// The profiles of one way that were sampled in steps of so many ms.

@@ -2,11 +2,11 @@
 //! the lists each time.
 use super::estimators::{Observation, median_by_sorting, slopes_by_elimination};
 use super::stream::{Found, Moment, Said, Stream, agree};
-use crate::anomaly::DecisionReason;
-use crate::fleet::{DeviceIx, Sym};
-use crate::lock::{Lock, Operation, RecordRef};
-use crate::rules::Rule;
 use std::collections::BTreeMap;
+use zenei_detect::anomaly::DecisionReason;
+use zenei_detect::fleet::{DeviceIx, Sym};
+use zenei_detect::lock::{Lock, Operation, RecordRef};
+use zenei_detect::rules::Rule;
 use zenei_wire::EventKind;
 
 const DAY_MS: i64 = 86_400_000;

@@ -1,10 +1,10 @@
 //! Errors of clocks over all records: moments are found again from the whole list at each record.
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Said, Stream, agree, agree_on, embedded};
-use crate::fleet::DeviceIx;
-use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
 use std::collections::BTreeMap;
+use zenei_detect::fleet::DeviceIx;
+use zenei_detect::lock::{Lock, RecordRef};
+use zenei_detect::rules::Rule;
 use zenei_wire::{Body, EventKind};
 
 const DAY_MS: i64 = 86_400_000;

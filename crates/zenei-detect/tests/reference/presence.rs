@@ -2,11 +2,11 @@
 use super::estimators::high_by_list;
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Stream, agree, agree_on, embedded};
-use crate::anomaly::DecisionReason;
-use crate::fleet::{DeviceIx, Sym};
-use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
 use std::collections::{BTreeMap, BTreeSet};
+use zenei_detect::anomaly::DecisionReason;
+use zenei_detect::fleet::{DeviceIx, Sym};
+use zenei_detect::lock::{Lock, RecordRef};
+use zenei_detect::rules::Rule;
 use zenei_wire::EventKind;
 
 const HOUR_MS: i64 = 3_600_000;

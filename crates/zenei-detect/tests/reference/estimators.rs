@@ -1,13 +1,13 @@
 //! The estimators by their definitions: sums over the whole history, sorted lists, an elimination over every
 //! observation.
-use crate::estimate::cusum::Cusum;
-use crate::estimate::eprocess::{RATIOS, RateRatio};
-use crate::estimate::excess::{ALTERNATIVES, Excess};
-use crate::estimate::fall::Fall;
-use crate::estimate::high::High;
-use crate::estimate::median::{common, median};
-use crate::estimate::slopes::Slopes;
 use proptest::prelude::*;
+use zenei_detect::estimate::cusum::Cusum;
+use zenei_detect::estimate::eprocess::{RATIOS, RateRatio};
+use zenei_detect::estimate::excess::{ALTERNATIVES, Excess};
+use zenei_detect::estimate::fall::Fall;
+use zenei_detect::estimate::high::High;
+use zenei_detect::estimate::median::{common, median};
+use zenei_detect::estimate::slopes::Slopes;
 
 /// The largest sum of `gains` that ends at the last one; 0 where each is below.
 pub(super) fn largest_tail(gains: &[f64]) -> f64 {

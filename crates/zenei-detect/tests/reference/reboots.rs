@@ -2,10 +2,10 @@
 //! against a lock is added up from all of them.
 use super::estimators::{Step, excess_by_tails};
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
-use crate::fleet::{DeviceIx, Sym};
-use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
 use std::collections::BTreeMap;
+use zenei_detect::fleet::{DeviceIx, Sym};
+use zenei_detect::lock::{Lock, RecordRef};
+use zenei_detect::rules::Rule;
 use zenei_wire::{Body, EventKind, ResetReason};
 
 const DAY_MS: i64 = 86_400_000;

@@ -4,12 +4,12 @@ mod case;
 
 use super::locks::Plan;
 use super::stream::{DOUBLE, Found, Moment, Stream, agree_on, embedded};
-use crate::anomaly::DecisionReason;
-use crate::fleet::{DeviceIx, Sym};
-use crate::lock::{Lock, RecordRef};
-use crate::rules::Rule;
 use case::{Case, Sums, hour};
 use std::collections::{BTreeMap, BTreeSet};
+use zenei_detect::anomaly::DecisionReason;
+use zenei_detect::fleet::{DeviceIx, Sym};
+use zenei_detect::lock::{Lock, RecordRef};
+use zenei_detect::rules::Rule;
 use zenei_wire::{Body, EventKind};
 
 const HOUR_MS: i64 = 3_600_000;
