@@ -9,7 +9,7 @@ mod case;
 mod cells;
 mod groups;
 
-use super::lanes::lane;
+use super::lanes::{forget, lane};
 use super::report::{self, Noted, REPEAT_MS, Seen, Shared};
 use super::running::{Detect, Glance, Running, Spec, Window};
 use crate::anomaly::{DecisionReason, EVIDENCE_MAX, Evidence, Findings, Scope, ScopeKind};
@@ -143,15 +143,13 @@ impl Detect for FirmwareErrors {
         self.error(device, code, record, now_ms);
     }
 
-    /// Forgets a lock's habit: another lock stands behind the id.
+    /// Another lock stands behind the id: its habits are unknown, and the version that it runs is no update.
     fn reset(&mut self, device: DeviceIx) {
         let Some(lane) = self.state.lanes.get_mut(device.0 as usize) else { return };
-        let group = lane.group.take();
-        let fw = lane.fw;
-        if let Some(group) = group {
+        if let Some(group) = lane.group.take() {
             self.leave(device, group);
         }
-        self.state.lanes[device.0 as usize] = Lane { fw, ..Lane::default() };
+        forget(&mut self.state.lanes, device);
     }
 
     /// Judges the hour.

@@ -334,9 +334,7 @@ fn firmware(rule: &Rule, stream: &Stream) -> Vec<Found> {
             }
             Moment::LateError(device, code, record, now_ms) => slow.error(*device, *code, *record, *now_ms),
             Moment::Happened(EventKind::Installed, device) => {
-                if let Some(lock) = slow.locks.get_mut(device) {
-                    *lock = OneLock { fw: lock.fw, ..OneLock::default() };
-                }
+                slow.locks.entry(*device).and_modify(|lock| *lock = OneLock::default());
             }
             Moment::Close(now, locks) => {
                 slow.close_hour(now.ms());
