@@ -1,4 +1,5 @@
-//! The command line of `firmware-sim`: which arguments there are. Must not know what they do. Called by `main` and `run`.
+//! The command line of `firmware-sim`: which arguments there are. Must not know what they do. Called by `main` and
+//! `run`.
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -14,7 +15,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Simulate a fleet; publish and record what it says.
     Run(Box<RunArgs>),
-    /// Print an embedded file: the demo's scenario, the fleet benchmark's, or the physics that every scenario is laid over.
+    /// Print an embedded file: the demo's scenario, the fleet benchmark's, or the physics that every scenario is laid
+    /// over.
     Scenario { name: Embedded },
 }
 

@@ -1,6 +1,7 @@
-//! What a battery pack gives: open-circuit voltage, internal resistance, polarisation and what is left.
-//! A Thevenin model: EMF by charge and temperature, a resistance of contacts (constant) and cells (charge, temperature, ageing), one slow
-//! polarisation that a charge builds up and time takes away. Knows no motor and no noise. Called by `lock` and `operation`.
+//! What a battery pack gives: open-circuit voltage, internal resistance, polarisation and what is left. A Thevenin
+//! model: EMF by charge and temperature, a resistance of contacts (constant) and cells (charge, temperature, ageing),
+//! one slow polarisation that a charge builds up and time takes away. Knows no motor and no noise. Called by `lock` and
+//! `operation`.
 use crate::scenario::Battery;
 
 /// The universal gas constant, J/(mol·K) (CODATA 2018).

@@ -1,5 +1,6 @@
-//! What locks say over the air: two sets of BTHome objects in turn, every second or two, plain or encrypted, with what their own records last said. Also what a receiver
-//! makes of them: some are lost, and the strength varies. Knows nothing of who listens. Called by `zenei scan --sim` and by tests.
+//! What locks say over the air: two sets of BTHome objects in turn, every second or two, plain or encrypted, with what
+//! their own records last said. Also what a receiver makes of them: some are lost, and the strength varies. Knows
+//! nothing of who listens. Called by `zenei scan --sim` and by tests.
 use crate::identity::Identity;
 use crate::message::Message;
 use crate::rng::{Draws, Purpose};
@@ -9,14 +10,15 @@ use zenei_wire::bthome::{self, Address, BindKey, Reading, Set};
 use zenei_wire::recording::write_advertisement;
 use zenei_wire::{Body, DbMilliwatts, GatewayTime, Heading, LockState, OpKind, OpResult, Record, Topic};
 
-/// The mean time between two advertisements of a lock, ms. A guess: firmware trades battery against being found; Apple's guidelines list 1,022.5 ms among the intervals that are
-/// found well.
+/// The mean time between two advertisements of a lock, ms. A guess: firmware trades battery against being found;
+/// Apple's guidelines list 1,022.5 ms among the intervals that are found well.
 const INTERVAL_MS: i64 = 1_022;
 /// The most that a controller adds to each interval, ms (Bluetooth Core 5.4, vol. 6 part B, 4.4.2.2.1).
 const DELAY_MS: f64 = 10.0;
 /// The share of advertisements that a receiver misses: it listens on one of three channels at a time. A guess.
 const LOST_SHARE: f64 = 0.2;
-/// Strength of the nearest and of the farthest lock, dBm, and how it varies from one to the next. Guesses of a corridor with doors.
+/// Strength of the nearest and of the farthest lock, dBm, and how it varies from one to the next. Guesses of a corridor
+/// with doors.
 const RSSI_DBM: (f64, f64) = (-45.0, -90.0);
 const RSSI_SPREAD_DB: f64 = 3.0;
 
@@ -66,7 +68,8 @@ struct Beacon {
 }
 
 impl Beacons {
-    /// The radios of these locks, silent until `start_ms`. `secrecy` says of each lock how it advertises. The same seed gives the same advertisements, byte for byte.
+    /// The radios of these locks, silent until `start_ms`. `secrecy` says of each lock how it advertises. The same seed
+    /// gives the same advertisements, byte for byte.
     pub fn new(locks: &[Identity], seed: u64, start_ms: i64, secrecy: impl Fn(usize) -> Secrecy) -> Self {
         let beacons: Vec<Beacon> = locks
             .iter()
@@ -103,7 +106,8 @@ impl Beacons {
         self.beacons.get(lock).map(|beacon| beacon.address)
     }
 
-    /// Takes what locks said of themselves: their radios say the same. Messages of a lock in their order; what is no record changes nothing.
+    /// Takes what locks said of themselves: their radios say the same. Messages of a lock in their order; what is no
+    /// record changes nothing.
     pub fn hear(&mut self, messages: &[Message]) {
         for message in messages {
             let (Some(beacon), Ok(Heading::Record(topic))) =

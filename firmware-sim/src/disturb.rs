@@ -14,7 +14,8 @@ pub struct Disturbance {
 }
 
 impl Disturbance {
-    /// Every message is delayed by up to `shuffle_ms`, evenly; a `duplicate_share` (0 to 1) of them come a second time with a delay of its own.
+    /// Every message is delayed by up to `shuffle_ms`, evenly; a `duplicate_share` (0 to 1) of them come a second time
+    /// with a delay of its own.
     pub fn new(seed: u64, duplicate_share: f64, shuffle_ms: i64) -> Self {
         let draws = Draws::new(seed, FLEET, Purpose::Disturbance, 0);
         Self { draws, duplicate_share, shuffle_ms: shuffle_ms.max(0) as f64, held: BTreeMap::new(), count: 0 }

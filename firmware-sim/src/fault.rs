@@ -1,6 +1,6 @@
-//! What a concrete fault is: which lock, gateway, version or region has it, from when to when, and how strongly at a time.
-//! A fault acts through physics, rates or the link alone; nothing in a record names it. Knows no record and no random number. Made by
-//! `plan`, called by `lock`, `gateway` and `truth`.
+//! What a concrete fault is: which lock, gateway, version or region has it, from when to when, and how strongly at a
+//! time. A fault acts through physics, rates or the link alone; nothing in a record names it. Knows no record and no
+//! random number. Made by `plan`, called by `lock`, `gateway` and `truth`.
 use crate::scenario::{DriftField, DriftKind, Single};
 
 /// A growing quantity.

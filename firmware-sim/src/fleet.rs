@@ -1,5 +1,5 @@
-//! All locks of a run on one queue of what comes next: messages in order of time, whatever the steps in which they are asked for.
-//! Called by whoever needs a fleet: the binary, the demo, the lab, tests.
+//! All locks of a run on one queue of what comes next: messages in order of time, whatever the steps in which they are
+//! asked for. Called by whoever needs a fleet: the binary, the demo, the lab, tests.
 use crate::gateway::Gateway;
 use crate::identity::{self, Identity, Kinds};
 use crate::lock::Lock;
@@ -61,7 +61,8 @@ impl Fleet {
         &self.identities
     }
 
-    /// Adds every message sent after the last call's time and up to `to_ms`, in order of `at_ms`; nothing is sent after [`Fleet::end_ms`].
+    /// Adds every message sent after the last call's time and up to `to_ms`, in order of `at_ms`; nothing is sent after
+    /// [`Fleet::end_ms`].
     pub fn advance(&mut self, to_ms: i64, out: &mut Vec<Message>) {
         let to_ms = to_ms.min(self.world.end_ms);
         while let Some(mut next) = self.queue.peek_mut() {
@@ -84,8 +85,8 @@ impl Fleet {
         }
     }
 
-    /// What was really wrong, and when: one entry for each seeded fault and control that begins within the run. Each affected lock is
-    /// simulated twice more, so it may be asked at any time, and costs time.
+    /// What was really wrong, and when: one entry for each seeded fault and control that begins within the run. Each
+    /// affected lock is simulated twice more, so it may be asked at any time, and costs time.
     pub fn truth(&self) -> Vec<Truth> {
         truth::of(&self.world, &self.identities, &self.kinds)
     }

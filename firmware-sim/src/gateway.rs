@@ -1,5 +1,6 @@
-//! What a gateway says of itself: a report every so often, and `online` as a retained message, which its last will turns to 0 when it is lost.
-//! Knows of its locks only who was heard through it. Called by `fleet`, where a scenario wants it.
+//! What a gateway says of itself: a report every so often, and `online` as a retained message, which its last will
+//! turns to 0 when it is lost. Knows of its locks only who was heard through it. Called by `fleet`, where a scenario
+//! wants it.
 use crate::calendar::{DAY_MS, MINUTE_MS};
 use crate::fault::Effect;
 use crate::identity;
@@ -120,7 +121,8 @@ impl Gateway {
         let mut draws = Draws::new(world.seed, self.number, Purpose::Gateway, u64::from(self.interval));
         let api_errors = draws.poisson(reports.api_errors_per_day * reports.every_min / 1440.0) as u32;
         let api_ms = reports.api_ms * draws.factor(API_SIGMA) * if late { API_LATE } else { 1.0 };
-        // What waits in a late gateway is what its locks want to say; a few messages a quarter of an hour each, as a guess.
+        // What waits in a late gateway is what its locks want to say; a few messages a quarter of an hour each, as a
+        // guess.
         self.waiting = if late { self.waiting + 1 + draws.below(8) as u32 } else { 0 };
         let body = Body::Gateway(GatewayReport {
             gateway_id: Some(Text::Borrowed(&self.name)),

@@ -92,7 +92,8 @@ fn friction_max(model: &Model, current_ma: f64, unlock: f64, shape: &[f64; SEGME
     current_ma / (model.gear_ma + model.bolt_ma * unlock.max(1.0) * highest)
 }
 
-/// Friction along the travel: an even part, a ripple, and the strike that the bolt meets late in its travel. Widths and heights are guesses.
+/// Friction along the travel: an even part, a ripple, and the strike that the bolt meets late in its travel. Widths and
+/// heights are guesses.
 fn shape(draws: &mut Draws) -> [f64; SEGMENTS] {
     let strike_at = draws.between(0.6, 0.85);
     let strike = draws.between(0.2, 0.5);
@@ -112,8 +113,8 @@ mod tests {
     use super::*;
     use crate::motor::{self, Load, Outcome};
 
-    /// How many of the demo's locks, over eight seeds, need a second attempt though nothing ails them: on a day of 12 °C somebody leans on the door, and
-    /// the operation is two standard deviations from the mean.
+    /// How many of the demo's locks, over eight seeds, need a second attempt though nothing ails them: on a day of 12
+    /// °C somebody leans on the door, and the operation is two standard deviations from the mean.
     fn second_attempts(scenario: &Scenario) -> usize {
         let spread = &scenario.spread;
         let locks = (1..=8).flat_map(|seed| (0..scenario.locks).map(move |lock| (seed, lock)));

@@ -1,9 +1,11 @@
-//! A world that is a little other than the one that we know: every physical parameter moved by chance, for tests of robustness.
+//! A world that is a little other than the one that we know: every physical parameter moved by chance, for tests of
+//! robustness.
 //!
-//! Moved are the numbers of climates, habits (operations a day), drives, batteries, error rates, motor firmware, radio, noise, spread and
-//! failures. Not moved: shares, names and versions, the shape of curves and of days, lots and revisions (they are factors near 1), the steps
-//! of converters, what the mechanics fix (travel, teeth), and the supply that the electronics need. A moved world in which a stiff lock no
-//! longer works in the cold is drawn again: sound locks work in every world. Called by whoever makes a scenario.
+//! Moved are the numbers of climates, habits (operations a day), drives, batteries, error rates, motor firmware, radio,
+//! noise, spread and failures. Not moved: shares, names and versions, the shape of curves and of days, lots and
+//! revisions (they are factors near 1), the steps of converters, what the mechanics fix (travel, teeth), and the supply
+//! that the electronics need. A moved world in which a stiff lock no longer works in the cold is drawn again: sound
+//! locks work in every world. Called by whoever makes a scenario.
 use crate::battery::Pack;
 use crate::motor::{self, Load, Outcome, SEGMENTS};
 use crate::rng::{Draws, FLEET, Purpose};
@@ -37,8 +39,8 @@ const FIXED: [&str; 19] = [
 ];
 /// How often a world is drawn before it is given up; half the draws of 30 % are good.
 const DRAWS_MAX: u64 = 200;
-/// The stiff lock: this many standard deviations of friction between locks; of ten thousand two are stiffer. At 2 sigma eighty of ten thousand jammed
-/// from their first day on in one world, which no factory would ship.
+/// The stiff lock: this many standard deviations of friction between locks; of ten thousand two are stiffer. At 2 sigma
+/// eighty of ten thousand jammed from their first day on in one world, which no factory would ship.
 const STIFF_SIGMAS: f64 = 3.5;
 /// And of operations.
 const HARD_SIGMAS: f64 = 2.0;
@@ -49,7 +51,8 @@ const COLD_C: f64 = 5.0;
 const NONE_WORKS: &str = "a share with which a sound lock works, found within 200 draws";
 
 impl Scenario {
-    /// This scenario with every physical parameter moved evenly by up to `share` (0 to 0.9) of it; the same seed moves them the same way.
+    /// This scenario with every physical parameter moved evenly by up to `share` (0 to 0.9) of it; the same seed moves
+    /// them the same way.
     ///
     /// # Errors
     /// Where the share is out of range, or no drawn world has locks that work.
@@ -93,7 +96,8 @@ fn shift(value: &mut Value, share: f64, draws: &mut Draws) {
     }
 }
 
-/// Whether a stiff but sound lock of every model, with the lowest charge at the start, does its work in the cold at the first attempt.
+/// Whether a stiff but sound lock of every model, with the lowest charge at the start, does its work in the cold at the
+/// first attempt.
 fn works(scenario: &Scenario) -> bool {
     let spread = &scenario.spread;
     scenario.model.iter().all(|model| {

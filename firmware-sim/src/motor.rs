@@ -1,7 +1,7 @@
-//! What one attempt of the motor looks like: how long, how much current, how low the supply falls, and whether the bolt arrives.
-//! A brushed DC motor at a battery: current follows the load torque (given here as the current that it takes), speed is what voltage is left
-//! over the back EMF, the start adds a decaying peak towards the blocked-rotor current. Knows no time of day, no noise, no retries.
-//! Called by `operation`.
+//! What one attempt of the motor looks like: how long, how much current, how low the supply falls, and whether the bolt
+//! arrives. A brushed DC motor at a battery: current follows the load torque (given here as the current that it takes),
+//! speed is what voltage is left over the back EMF, the start adds a decaying peak towards the blocked-rotor current.
+//! Knows no time of day, no noise, no retries. Called by `operation`.
 use crate::scenario::{Control, Model};
 
 /// Equal parts of the travel, each with its own friction.
@@ -119,7 +119,8 @@ pub(crate) fn drive(model: &Model, control: &Control, load: &Load<'_>) -> Attemp
     }
     let arrived = if attempt.outcome == Outcome::Done { attempt.reached } else { attempt.reached.saturating_sub(1) };
     attempt.missing_deg = (SEGMENTS - arrived) as f64 * segment_deg;
-    // The start lasts one time constant beyond the first load; its excess integrates to (start - load) times the constant.
+    // The start lasts one time constant beyond the first load; its excess integrates to (start - load) times the
+    // constant.
     let first_ma = attempt.load_ma[0].min(start_ma);
     charge_ma_ms += first_ma * model.start_ms + (start_ma - first_ma) * model.start_ms;
     attempt.mean_ma = charge_ma_ms / attempt.duration_ms;

@@ -1,6 +1,6 @@
-//! One operation: who asks, how the motor does, what the firmware measures of it.
-//! Every chance of the operation comes from its own stream, drawn in a fixed order before physics decides, so that the same operation of
-//! a faulty lock and of its sound twin differ by physics alone. Knows no calendar, no message. Called by `lock`.
+//! One operation: who asks, how the motor does, what the firmware measures of it. Every chance of the operation comes
+//! from its own stream, drawn in a fixed order before physics decides, so that the same operation of a faulty lock and
+//! of its sound twin differ by physics alone. Knows no calendar, no message. Called by `lock`.
 use crate::fault::Cloud;
 use crate::identity::Kinds;
 use crate::individual::Individual;
@@ -253,8 +253,8 @@ fn attempts(
     attempts
 }
 
-/// Friction along the travel with a rub at the strike and worn teeth: each a bump where the tooth climbs, then a dip where it drops into
-/// its neighbour's backlash, so that the mean stays.
+/// Friction along the travel with a rub at the strike and worn teeth: each a bump where the tooth climbs, then a dip
+/// where it drops into its neighbour's backlash, so that the mean stays.
 fn worn_shape(scenario: &Scenario, one: &Individual, drive: &Drive) -> [f64; SEGMENTS] {
     let (failure, mut shape) = (&scenario.failure, one.shape);
     let from = (failure.rub_from * SEGMENTS as f64) as usize;

@@ -1,5 +1,6 @@
-//! How messages reach a broker, or zenei's own ingress: MQTT 3.1.1 at QoS 1 over a blocking socket, pipelined, resent until acknowledged.
-//! A lock's messages stay on one connection, in order. Knows no simulation and no clock. Called by the binary, the demo, the benches.
+//! How messages reach a broker, or zenei's own ingress: MQTT 3.1.1 at QoS 1 over a blocking socket, pipelined, resent
+//! until acknowledged. A lock's messages stay on one connection, in order. Knows no simulation and no clock. Called by
+//! the binary, the demo, the benches.
 use crate::message::Message;
 use bytes::{Bytes, BytesMut};
 use rumqttc::mqttbytes::v4::{self, Connect, ConnectReturnCode, Packet, Publish};
@@ -9,7 +10,8 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
-/// How many messages may be unacknowledged by default: mosquitto's `max_inflight_messages` for QoS 1 is 20, its queue beyond it 1,000.
+/// How many messages may be unacknowledged by default: mosquitto's `max_inflight_messages` for QoS 1 is 20, its queue
+/// beyond it 1,000.
 const WINDOW: usize = 100;
 /// Keep-alive that is announced, seconds.
 const KEEP_ALIVE_S: u16 = 60;
@@ -103,7 +105,8 @@ impl Publisher {
         self
     }
 
-    /// Connects again up to so many times in a row when the connection breaks, and sends again, marked DUP, what has no PUBACK.
+    /// Connects again up to so many times in a row when the connection breaks, and sends again, marked DUP, what has no
+    /// PUBACK.
     #[must_use]
     pub fn with_reconnects(mut self, reconnects: u32) -> Self {
         self.reconnects = reconnects;

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-/// Simulated time between two publishes when nothing waits for the clock: enough messages to fill a window many times, few enough for memory.
+/// Simulated time between two publishes when nothing waits for the clock: enough messages to fill a window many times,
+/// few enough for memory.
 const FAST_STEP_MS: i64 = 2 * 3_600_000;
 /// Real time between two publishes at a given speed.
 const TICK: Duration = Duration::from_millis(100);
@@ -177,7 +178,8 @@ impl Outlets {
     }
 }
 
-/// A tick every [`TICK`], by a thread of its own, so that the time which publishing takes does not add up. Ticks missed for 100 s are lost.
+/// A tick every [`TICK`], by a thread of its own, so that the time which publishing takes does not add up. Ticks missed
+/// for 100 s are lost.
 fn ticks() -> Receiver<()> {
     let (tick, ticks) = mpsc::sync_channel(1000);
     std::thread::spawn(move || {

@@ -1,6 +1,6 @@
-//! What is simulated: the TOML of a scenario, typed, and the physics that it may override.
-//! A scenario file is laid over `scenarios/physics.toml` (tables are merged, lists replaced), so that a file says only what it changes and
-//! every physical parameter can be moved. Knows no random number and no time but the start. Called by whoever makes a fleet.
+//! What is simulated: the TOML of a scenario, typed, and the physics that it may override. A scenario file is laid over
+//! `scenarios/physics.toml` (tables are merged, lists replaced), so that a file says only what it changes and every
+//! physical parameter can be moved. Knows no random number and no time but the start. Called by whoever makes a fleet.
 use crate::calendar;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -64,8 +64,8 @@ pub struct Scenario {
     pub days: f64,
     /// How many locks.
     pub locks: usize,
-    /// The least ratio of the current limit to the highest running current of a lock as it is installed, at 20 °C, 1 to 10: a door that needs more
-    /// current is adjusted. Absent: friction has no bound.
+    /// The least ratio of the current limit to the highest running current of a lock as it is installed, at 20 °C, 1 to
+    /// 10: a door that needs more current is adjusted. Absent: friction has no bound.
     #[serde(default)]
     pub drive_reserve: Option<f64>,
     /// Climates.
@@ -503,7 +503,8 @@ impl Scenario {
     /// Reads a scenario: its TOML laid over the embedded physics.
     ///
     /// # Errors
-    /// Where it is no TOML, has unknown keys, names what is not there, or has a number out of range; see [`ScenarioError`].
+    /// Where it is no TOML, has unknown keys, names what is not there, or has a number out of range; see
+    /// [`ScenarioError`].
     pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
         let mut base: toml::Table = toml::from_str(PHYSICS_TOML)?;
         lay_over(&mut base, toml::from_str(text)?);

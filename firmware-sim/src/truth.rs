@@ -1,5 +1,5 @@
-//! What was really wrong, and when it could be known: the four true times of each fault.
-//! A faulty lock is simulated twice from the start, with the fault and without, by the same chances; the two runs are compared operation by
+//! What was really wrong, and when it could be known: the four true times of each fault. A faulty lock is simulated
+//! twice from the start, with the fault and without, by the same chances; the two runs are compared operation by
 //! operation. Knows no detector: "detectable" is a likelihood ratio on the scenario's stated noise. Called by `fleet`.
 use crate::fault::{Alterer, Bug, Cloud, Effect, Harm, Planned, Ramp};
 use crate::identity::{self, Identity, Kinds};
@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 mod evidence;
 
-/// Operations a day at which a code's base rate is turned into a probability per request; the services' habits lie around it.
+/// Operations a day at which a code's base rate is turned into a probability per request; the services' habits lie
+/// around it.
 const REQUESTS_PER_DAY: f64 = 7.0;
 /// The share of operations with somebody leaning on the door that fail at first; guess.
 const LEANING_FAILS: f64 = 0.1;
@@ -34,9 +35,11 @@ pub struct Truth {
     pub devices: Vec<String>,
     /// When the parameter first departs, ms since 1970.
     pub onset_ms: i64,
-    /// When ½ Σ(Δμ/σ)² reaches 9.2; for rates and probabilities the expected log likelihood ratio. Null where it never does.
+    /// When ½ Σ(Δμ/σ)² reaches 9.2; for rates and probabilities the expected log likelihood ratio. Null where it never
+    /// does.
     pub detectable_ms: Option<i64>,
-    /// When the first person notices: an operation that a person asked for fails or takes over 3 s, and would not have without this fault.
+    /// When the first person notices: an operation that a person asked for fails or takes over 3 s, and would not have
+    /// without this fault.
     pub customer_ms: Option<i64>,
     /// When it ends: repaired, or the end of the run.
     pub end_ms: i64,

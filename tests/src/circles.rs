@@ -1,5 +1,6 @@
-//! Which files of a crate know one another in a circle? None may: what two files share stands in a third one below both. Reads `mod` and `use` lines and
-//! paths in code, tests left out. A name that a file merely hands on (`pub use`) leads to the file that has it. Called by cargo's test runner.
+//! Which files of a crate know one another in a circle? None may: what two files share stands in a third one below
+//! both. Reads `mod` and `use` lines and paths in code, tests left out. A name that a file merely hands on (`pub use`)
+//! leads to the file that has it. Called by cargo's test runner.
 use crate::repository::{top, tracked_files};
 use crate::rust_text::{tokens, without_tests};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,7 +89,8 @@ impl Crate {
         targets.filter(|&target| target != at).collect()
     }
 
-    /// The file that has what a path names; `None` for another crate's, and for a module as such: what is taken from it counts.
+    /// The file that has what a path names; `None` for another crate's, and for a module as such: what is taken from it
+    /// counts.
     fn target(&self, at: usize, path: &[String], depth: usize) -> Option<usize> {
         let (mut here, mut rest) = (at, path);
         match path.first().map(String::as_str) {

@@ -1,11 +1,12 @@
-//! Who may depend on whom. Reads the workspace as cargo sees it; normal and build dependencies count, those of tests do not.
-//! A crate that is pure here has no clock, no file, no socket and no randomness, and so has what it depends on.
+//! Who may depend on whom. Reads the workspace as cargo sees it; normal and build dependencies count, those of tests do
+//! not. A crate that is pure here has no clock, no file, no socket and no randomness, and so has what it depends on.
 use crate::repository::top;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// Each crate of the workspace and those of the workspace that it may depend on. A crate that is not listed has no place yet.
+/// Each crate of the workspace and those of the workspace that it may depend on. A crate that is not listed has no
+/// place yet.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("zenei-wire", &[]),
     ("zenei-detect", &["zenei-wire"]),
@@ -116,7 +117,8 @@ fn way(graph: &Graph, from: &str, to: &str) -> Option<Vec<String>> {
     None
 }
 
-/// The workspace's crates, the graph of normal and build dependencies on the platform that tests run on, and the one that the crates declare.
+/// The workspace's crates, the graph of normal and build dependencies on the platform that tests run on, and the one
+/// that the crates declare.
 fn workspace() -> (BTreeSet<String>, Graph, Graph) {
     let cargo = std::env::var_os("CARGO").expect("cargo runs this test");
     let metadata = Command::new(cargo)

@@ -1,8 +1,9 @@
-//! What of a Rust file is the product's, and in which words? Takes tests out and splits the rest into tokens. Reads text, not syntax, and relies on rustfmt.
-//! Must not know what is looked for. Called by the checks of tidiness and of circles.
+//! What of a Rust file is the product's, and in which words? Takes tests out and splits the rest into tokens. Reads
+//! text, not syntax, and relies on rustfmt. Must not know what is looked for. Called by the checks of tidiness and of
+//! circles.
 
-/// The text with the lines of its test modules (and other items for tests) emptied. Relies on rustfmt: an item ends with a brace, or a semicolon,
-/// as deep as its attribute.
+/// The text with the lines of its test modules (and other items for tests) emptied. Relies on rustfmt: an item ends
+/// with a brace, or a semicolon, as deep as its attribute.
 pub(crate) fn without_tests(text: &str) -> String {
     let mut kept = String::new();
     let mut lines = text.lines();

@@ -1,5 +1,6 @@
-//! What does a gateway hear, where does it keep that, and how? Said by whoever starts one. Must not know how any of it is done. Called by the binary and by
-//! end-to-end tests, which fill it in, and by the start and the driver, which read it.
+//! What does a gateway hear, where does it keep that, and how? Said by whoever starts one. Must not know how any of it
+//! is done. Called by the binary and by end-to-end tests, which fill it in, and by the start and the driver, which read
+//! it.
 use crate::driver::SealLimits;
 use crate::source::ble::BleConfig;
 use crate::source::ingress::IngressLimits;
@@ -62,7 +63,8 @@ impl GatewayConfig {
         }
     }
 
-    /// The source by which most messages come in, by what is configured. Messages that the spool has lost no longer say theirs, and count as of this one.
+    /// The source by which most messages come in, by what is configured. Messages that the spool has lost no longer say
+    /// theirs, and count as of this one.
     pub(crate) fn main_source(&self) -> Source {
         match (self.mqtt.is_some(), self.ingress.is_some()) {
             (true, _) => Source::Mqtt,

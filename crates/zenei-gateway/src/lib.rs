@@ -1,7 +1,8 @@
 //! The edge that hears.
 //!
-//! This crate answers: how does what locks and hubs say reach the spool, the detector and the store, without losing what was acknowledged? It must not know
-//! what an incident is, or how people are told: findings go to a [`Desk`](zenei_detect::Desk) that the caller brings. Called by the binary and by the end-to-end tests.
+//! This crate answers: how does what locks and hubs say reach the spool, the detector and the store, without losing
+//! what was acknowledged? It must not know what an incident is, or how people are told: findings go to a
+//! [`Desk`](zenei_detect::Desk) that the caller brings. Called by the binary and by the end-to-end tests.
 mod config;
 mod driver;
 mod processing;

@@ -1,5 +1,6 @@
-//! The two threads behind the sources: the appender, which makes messages durable, and the driver, which processes them. Opens what the last run left, starts
-//! both, and lets neither wait for the other for ever. Must not know a source. Called by the start, and through the running gateway.
+//! The two threads behind the sources: the appender, which makes messages durable, and the driver, which processes
+//! them. Opens what the last run left, starts both, and lets neither wait for the other for ever. Must not know a
+//! source. Called by the start, and through the running gateway.
 use crate::config::GatewayConfig;
 use crate::driver::{Driver, DriverError, Parts, Progress, RecoverError, Saved};
 use crate::source::ble::RadioCounters;

@@ -1,5 +1,5 @@
-//! A running gateway as its owner sees it: what it shows, what it can be asked, how it is stopped. Must not know how it was put together. Called by the binary's
-//! `run` and `demo`, and by end-to-end tests.
+//! A running gateway as its owner sees it: what it shows, what it can be asked, how it is stopped. Must not know how it
+//! was put together. Called by the binary's `run` and `demo`, and by end-to-end tests.
 use crate::driver::{DriverError, Progress};
 use crate::processing::Processing;
 use crate::source::Counters;
@@ -72,7 +72,8 @@ impl Running {
         &self.clock
     }
 
-    /// Sets a simulated clock to `now` and lets time go on to what the clock shows, behind everything acknowledged so far.
+    /// Sets a simulated clock to `now` and lets time go on to what the clock shows, behind everything acknowledged so
+    /// far.
     ///
     /// # Errors
     /// Where the gateway has stopped.
@@ -115,7 +116,8 @@ impl Running {
         }
     }
 
-    /// Stops: the sources acknowledge what they have heard and close, the rest is processed and sealed, the checkpoint is committed, the threads end.
+    /// Stops: the sources acknowledge what they have heard and close, the rest is processed and sealed, the checkpoint
+    /// is committed, the threads end.
     ///
     /// # Errors
     /// Where processing failed; what was acknowledged is kept, and the next start goes on from the last checkpoint.

@@ -1,5 +1,5 @@
-//! How does a gateway start? Threads and sources, in the order in which each needs the next. Knows how they are connected and nothing of what they do. Called by
-//! the binary's `run` and `demo`, and by end-to-end tests.
+//! How does a gateway start? Threads and sources, in the order in which each needs the next. Knows how they are
+//! connected and nothing of what they do. Called by the binary's `run` and `demo`, and by end-to-end tests.
 use crate::config::GatewayConfig;
 use crate::processing::Processing;
 use crate::running::Running;
@@ -19,7 +19,8 @@ use zenei_detect::Desk;
 use zenei_store::Layout;
 use zenei_store::disk::{Disk, RealDisk};
 
-/// Starts a gateway; call it within a tokio runtime. On return the ingress listens, and what the last run left is being processed.
+/// Starts a gateway; call it within a tokio runtime. On return the ingress listens, and what the last run left is being
+/// processed.
 ///
 /// # Errors
 /// See [`StartError`].

@@ -1,4 +1,5 @@
-//! Advertisements in the spool become records in the store, also across restarts: both sets one record, a replay counted, each one in one place of the ledger.
+//! Advertisements in the spool become records in the store, also across restarts: both sets one record, a replay
+//! counted, each one in one place of the ledger.
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are tests")]
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What is heard through BlueZ, and how it comes back: a stand-in for `org.bluez` on a private D-Bus, killed, hung, switched off. Every wait is for a condition and
-//! has a bound.
+//! What is heard through BlueZ, and how it comes back: a stand-in for `org.bluez` on a private D-Bus, killed, hung,
+//! switched off. Every wait is for a condition and has a bound.
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::runtime::Runtime;

@@ -1,5 +1,5 @@
-//! Does an acknowledged message survive SIGKILL? A gateway in a process of its own is killed at arbitrary moments under load. The same harness must see loss
-//! where messages are acknowledged before they are written.
+//! Does an acknowledged message survive SIGKILL? A gateway in a process of its own is killed at arbitrary moments under
+//! load. The same harness must see loss where messages are acknowledged before they are written.
 #![expect(clippy::unwrap_used, reason = "a test")]
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -68,8 +68,8 @@ fn spawn(state_dir: &Path, policy: AckPolicy) -> (Child, SocketAddr) {
     (child, address.recv_timeout(BOUND).expect("the gateway starts"))
 }
 
-/// Publishes records from `seq` on until `acks` acknowledgements have come, kills the gateway, and returns the `seq`s that were acknowledged, however late,
-/// and the next one to use.
+/// Publishes records from `seq` on until `acks` acknowledgements have come, kills the gateway, and returns the `seq`s
+/// that were acknowledged, however late, and the next one to use.
 fn publish_and_kill(state_dir: &Path, policy: AckPolicy, seq: u32, acks: usize, filler: usize) -> (Vec<u32>, u32) {
     let (mut child, address) = spawn(state_dir, policy);
     let mut socket = TcpStream::connect(address).unwrap();

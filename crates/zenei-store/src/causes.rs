@@ -1,7 +1,9 @@
-//! How does an error read on one line? With each of its causes behind it. Called wherever an error goes to the log, or to a person.
+//! How does an error read on one line? With each of its causes behind it. Called wherever an error goes to the log, or
+//! to a person.
 use std::error::Error;
 
-/// The text of an error and of its causes, `: ` between them. A cause whose text stands in the line already is left out: some libraries repeat them.
+/// The text of an error and of its causes, `: ` between them. A cause whose text stands in the line already is left
+/// out: some libraries repeat them.
 pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,5 +1,6 @@
-//! What time is it? The only product file that asks the machine for it; everywhere else `now` is an argument. (Clocks of CPU time, and the stopwatches of tests
-//! and benches, say how much something took.) Must not know what the time is used for. Called by the appender, the driver, the tail and the binary.
+//! What time is it? The only product file that asks the machine for it; everywhere else `now` is an argument. (Clocks
+//! of CPU time, and the stopwatches of tests and benches, say how much something took.) Must not know what the time is
+//! used for. Called by the appender, the driver, the tail and the binary.
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -7,7 +8,8 @@ use zenei_wire::{DeviceTime, GatewayTime};
 
 /// How many locks must have reached a time before [`Clock::follow_records`] believes it (interface contract).
 pub const WITNESSES: usize = 8;
-/// The last millisecond of the year 9999, the last one that RFC 3339 can write: a `ts` beyond it is no time that any clock shows.
+/// The last millisecond of the year 9999, the last one that RFC 3339 can write: a `ts` beyond it is no time that any
+/// clock shows.
 const LAST_MS: i64 = 253_402_300_799_999;
 
 /// A source of gateway time. Clones share one time.
@@ -17,8 +19,9 @@ pub enum Clock {
     System,
     /// Set from outside, in lock-step with what is published.
     Simulated(SimulatedTime),
-    /// The highest `ts` that [`WITNESSES`] locks have reached; while fewer are heard, the one that all of them have reached. A lock that is heard alone
-    /// moves it no further than the machine's own time. A `ts` before 1970 or beyond the year 9999 counts for nothing.
+    /// The highest `ts` that [`WITNESSES`] locks have reached; while fewer are heard, the one that all of them have
+    /// reached. A lock that is heard alone moves it no further than the machine's own time. A `ts` before 1970 or
+    /// beyond the year 9999 counts for nothing.
     FollowRecords(RecordTime),
 }
 
@@ -50,7 +53,8 @@ impl Clock {
         }
     }
 
-    /// Lets a simulated clock, or one that follows the records, stand no earlier than `at`: where a restart goes on. The machine's own stays as it is.
+    /// Lets a simulated clock, or one that follows the records, stand no earlier than `at`: where a restart goes on.
+    /// The machine's own stays as it is.
     pub fn raise(&self, at: GatewayTime) {
         match self {
             Self::System => {}
@@ -86,13 +90,15 @@ impl Clock {
 
 impl RecordTime {
     fn lock(&self) -> std::sync::MutexGuard<'_, Leaders> {
-        // A panic while the lock was held leaves at worst one observation out; the order of the list holds after each step.
+        // A panic while the lock was held leaves at worst one observation out; the order of the list holds after each
+        // step.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The locks whose clocks are furthest, highest first, at most [`WITNESSES`]. A lock outside the list has never said more than the last one of it, and
-/// since a lock's highest `ts` only grows and the list's last only grows, the list alone is exact: no map of the whole fleet is needed.
+/// The locks whose clocks are furthest, highest first, at most [`WITNESSES`]. A lock outside the list has never said
+/// more than the last one of it, and since a lock's highest `ts` only grows and the list's last only grows, the list
+/// alone is exact: no map of the whole fleet is needed.
 #[derive(Debug)]
 struct Leaders {
     furthest: Vec<(i64, Box<str>)>,

@@ -1,5 +1,6 @@
-//! Taking a lock out of a state directory: out of the engine's states, the spool, the store's files and what was found. Nobody else may use the directory, and
-//! everything heard must be sealed. Each step may be broken off anywhere and run again. Must not know ClickHouse. Called by the command `forget`.
+//! Taking a lock out of a state directory: out of the engine's states, the spool, the store's files and what was found.
+//! Nobody else may use the directory, and everything heard must be sealed. Each step may be broken off anywhere and run
+//! again. Must not know ClickHouse. Called by the command `forget`.
 use crate::disk::{Disk, RealDisk};
 use crate::layout::StateLock;
 use crate::parquet::{EraseError, OfLock};
@@ -51,7 +52,8 @@ pub struct Forgotten {
     pub rows: u64,
 }
 
-/// Takes a lock out of a state directory. `pipeline` makes the gateway's pipeline, `tail` that of a desk over many gateways.
+/// Takes a lock out of a state directory. `pipeline` makes the gateway's pipeline, `tail` that of a desk over many
+/// gateways.
 ///
 /// # Errors
 /// See [`ForgetError`].

@@ -1,5 +1,5 @@
-//! Each family of faults: the faulty lock departs from its sound twin at the onset and not before, in the direction that its physics says, and
-//! its true times stand in order. Each control: nobody is served worse.
+//! Each family of faults: the faulty lock departs from its sound twin at the onset and not before, in the direction
+//! that its physics says, and its true times stand in order. Each control: nobody is served worse.
 use crate::fault::Effect;
 use crate::identity;
 use crate::lock::Lock;

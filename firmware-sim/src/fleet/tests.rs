@@ -214,7 +214,8 @@ fn a_faulty_version_drops_links_three_times_as_often_and_answers_late_only_after
     lock_days.insert(true, faulty_days);
     lock_days.insert(false, scenario.locks as f64 * scenario.days - faulty_days);
     let ratio = (drops[&true] / lock_days[&true]) / (drops[&false] / lock_days[&false]);
-    // Some 1,100 against 2,700 drops, and a spread of 0.4 between locks: five standard errors of the ratio are near 0.8.
+    // Some 1,100 against 2,700 drops, and a spread of 0.4 between locks: five standard errors of the ratio are near
+    // 0.8.
     assert!((2.2..3.8).contains(&ratio), "{ratio}");
     assert!(early_and_late[1] > 20 && early_and_late[0] * 10 < early_and_late[1], "{early_and_late:?}");
 }

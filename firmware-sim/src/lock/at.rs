@@ -1,4 +1,5 @@
-//! When and for whom does a lock do something, and what is the least heap it can do it with? What its life and its acts share.
+//! When and for whom does a lock do something, and what is the least heap it can do it with? What its life and its acts
+//! share.
 use crate::identity::Identity;
 use crate::message::Listener;
 use crate::world::World;

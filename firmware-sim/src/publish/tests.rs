@@ -14,8 +14,8 @@ fn messages(count: usize) -> Vec<Message> {
     (0..count).map(one).collect()
 }
 
-/// Serves `connections` one after another; hangs up on the first `hangups` of them after `patience` messages, the last of them unacknowledged.
-/// Returns what was published, in order, with its DUP flag.
+/// Serves `connections` one after another; hangs up on the first `hangups` of them after `patience` messages, the last
+/// of them unacknowledged. Returns what was published, in order, with its DUP flag.
 fn broker(connections: usize, hangups: usize, patience: usize) -> (String, JoinHandle<Vec<Publish>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();

@@ -1,6 +1,6 @@
-//! Which faults and controls a scenario seeds: one by one, and by a density over the fleet.
-//! Families are the fleet benchmark's: H hardware, F firmware, S software, C and H7 harmless. Days count from the start of the run.
-//! Knows no random number. Called by `scenario` (reading) and `plan` (drawing).
+//! Which faults and controls a scenario seeds: one by one, and by a density over the fleet. Families are the fleet
+//! benchmark's: H hardware, F firmware, S software, C and H7 harmless. Days count from the start of the run. Knows no
+//! random number. Called by `scenario` (reading) and `plan` (drawing).
 use serde::{Deserialize, Serialize};
 
 /// A seeded fault or control.
@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 pub enum Fault {
     /// Friction of gear and bolt grows by `strength`.
     H1(Growth),
-    /// The bolt rubs at the strike, `strength` times its friction more over the last part of the travel, and ends beside its place.
+    /// The bolt rubs at the strike, `strength` times its friction more over the last part of the travel, and ends
+    /// beside its place.
     H2(Growth),
     /// A brush of the motor loses contact in this share of attempts.
     H3(Growth),
-    /// A worn tooth: a bump and a dip in the current of `strength` times the bolt's friction, at the same places of each travel.
+    /// A worn tooth: a bump and a dip in the current of `strength` times the bolt's friction, at the same places of
+    /// each travel.
     H4(Growth),
     /// The cells' internal resistance grows by `strength`.
     H5(Growth),
@@ -33,7 +35,8 @@ pub enum Fault {
     F4(MemoryLeak),
     /// As F3, on one board revision only.
     F5(ErrorRate),
-    /// A gateway is away; with a `strength` above 0 it is there, but passes on what it hears only every so many minutes.
+    /// A gateway is away; with a `strength` above 0 it is there, but passes on what it hears only every so many
+    /// minutes.
     S1(Growth),
     /// Requests of one app or hub version meet errors in the cloud.
     S2(CloudErrors),
@@ -49,7 +52,8 @@ pub enum Fault {
     C1(Holiday),
     /// Control: batteries are replaced.
     C2(Replacement),
-    /// Control: the door is hung anew, with its event: friction differs by `strength`, a little rub at the strike and another signal too.
+    /// Control: the door is hung anew, with its event: friction differs by `strength`, a little rub at the strike and
+    /// another signal too.
     C3(Growth),
     /// Control: a lock out of reach keeps its records and sends them later, all in order.
     C5(Growth),
@@ -75,8 +79,8 @@ pub enum Single {
     C5,
 }
 
-/// A quantity of single locks that grows as `strength · x^power`, x from 0 at the onset to 1 at the end of the ramp. H1, H4 and H5 grow on
-/// beyond it, the others hold.
+/// A quantity of single locks that grows as `strength · x^power`, x from 0 at the onset to 1 at the end of the ramp.
+/// H1, H4 and H5 grow on beyond it, the others hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Growth {
@@ -270,7 +274,8 @@ pub struct Replacement {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Density {
-    /// Faults per lock-year, all families with a weight together. The default is a guess: of a hundred locks two fail in a year.
+    /// Faults per lock-year, all families with a weight together. The default is a guess: of a hundred locks two fail
+    /// in a year.
     #[serde(default = "two_percent")]
     pub rate: f64,
     /// Onsets are even over this part of the run, shares from 0 to 1.

@@ -1,5 +1,5 @@
-//! From two runs of a lock, with a fault and without, to when the fault could be known: likelihood ratios on the scenario's stated noise, and
-//! what a person noticed. Knows no detector. Called by `truth`.
+//! From two runs of a lock, with a fault and without, to when the fault could be known: likelihood ratios on the
+//! scenario's stated noise, and what a person noticed. Knows no detector. Called by `truth`.
 use crate::calendar::DAY_MS;
 use crate::fault::Ramp;
 use crate::message::{Beat, Fate, Listener, Message};
@@ -7,7 +7,8 @@ use crate::operation::Observed;
 
 /// Log likelihood ratio from which a fault is detectable: ln(10,000), as the fleet benchmark defines it.
 const DETECTABLE: f64 = 9.2;
-/// How many records must be missing where none should be: each is worth one unit of the expected log likelihood ratio (a Poisson rate gone to 0).
+/// How many records must be missing where none should be: each is worth one unit of the expected log likelihood ratio
+/// (a Poisson rate gone to 0).
 const MISSING: usize = 10;
 
 /// No link is taken to lose fewer records than one in a million.
@@ -88,7 +89,8 @@ fn shift([faulty, _]: [f64; 2], [sound, sigma]: [f64; 2]) -> f64 {
     0.5 * ((faulty - sound) / sigma).powi(2)
 }
 
-/// The same over a profile, as if it had one sample a segment; what all samples share is taken out, as it is the mean current's.
+/// The same over a profile, as if it had one sample a segment; what all samples share is taken out, as it is the mean
+/// current's.
 fn shape(faulty: &Observed, sound: &Observed) -> f64 {
     if !(faulty.profile && sound.profile) {
         return 0.0;
@@ -135,14 +137,15 @@ pub(super) fn customer(faulty: &Trace, sound: &Trace) -> Option<i64> {
     pairs(faulty, sound).find(noticed).map(|(faulty, _)| faulty.at_ms)
 }
 
-/// When a number that can't be right is first heard from a time on: a wrong clock, a field that drifted. Before that it is another fault's.
-/// A record that is held counts as heard when it was said: backlogs are short beside the days that matter here.
+/// When a number that can't be right is first heard from a time on: a wrong clock, a field that drifted. Before that it
+/// is another fault's. A record that is held counts as heard when it was said: backlogs are short beside the days that
+/// matter here.
 pub(super) fn first_altered(trace: &Trace, from_ms: i64) -> Option<i64> {
     trace.said.iter().find(|(at_ms, fate)| *at_ms >= from_ms && *fate == Fate::Altered).map(|(at_ms, _)| *at_ms)
 }
 
-/// The evidence of a link's records, where a sound link loses the share `sound`. What comes twice is no evidence: delivery is at least once, so brokers and gateways
-/// double records of sound locks too, as often as they please.
+/// The evidence of a link's records, where a sound link loses the share `sound`. What comes twice is no evidence:
+/// delivery is at least once, so brokers and gateways double records of sound locks too, as often as they please.
 pub(super) fn link(trace: &Trace, sound: f64, ramp: &Ramp) -> Vec<Evidence> {
     let sound = sound.max(LINK_BEST);
     let sent = trace.said.iter().filter(|(at_ms, _)| ramp.is_on(*at_ms));
@@ -163,8 +166,9 @@ pub(super) fn silent(mut missing: Vec<i64>) -> Option<i64> {
     missing.get(MISSING - 1).copied()
 }
 
-/// When the expected log likelihood ratio of the pooled counts reaches the bound: each lock adds `rate · (r ln r - r + 1)` a day from when it
-/// has the version, the Poisson counterpart of ½(Δμ/σ)². `since`: when each lock had it, with its factor of the rate.
+/// When the expected log likelihood ratio of the pooled counts reaches the bound: each lock adds `rate · (r ln r - r +
+/// 1)` a day from when it has the version, the Poisson counterpart of ½(Δμ/σ)². `since`: when each lock had it, with
+/// its factor of the rate.
 pub(super) fn rate(since: &[(i64, f64)], per_day: f64, factor: f64) -> Option<i64> {
     let mut since = since.to_vec();
     since.sort_by_key(|(since_ms, _)| *since_ms);

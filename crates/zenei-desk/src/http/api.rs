@@ -1,5 +1,5 @@
-//! `/api/v1/incidents`: incidents as JSON. Parameters that it does not know are refused, so that a filter never silently shows everything.
-//! Called by the router.
+//! `/api/v1/incidents`: incidents as JSON. Parameters that it does not know are refused, so that a filter never
+//! silently shows everything. Called by the router.
 use crate::Incidents;
 use axum::Router;
 use axum::extract::{Path, Query, State};

@@ -1,4 +1,5 @@
-//! Figures of a part that the desk does not know, for `/metrics`: names and numbers, asked when somebody looks. Called by the metrics; made by the binary.
+//! Figures of a part that the desk does not know, for `/metrics`: names and numbers, asked when somebody looks. Called
+//! by the metrics; made by the binary.
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;

@@ -1,4 +1,5 @@
-//! What may the server look at? Values that others keep up to date. Must not know how they are shown. Called by the binary, which fills it in.
+//! What may the server look at? Values that others keep up to date. Must not know how they are shown. Called by the
+//! binary, which fills it in.
 use super::figures::Figures;
 use crate::Incidents;
 use tokio::sync::watch;

@@ -1,5 +1,5 @@
-//! `/metrics` in OpenMetrics text: the ledger's counters and the open incidents, read at each scrape, so that nothing is counted twice and a restart
-//! goes on where the checkpoint was. The names are a contract. Called by the router.
+//! `/metrics` in OpenMetrics text: the ledger's counters and the open incidents, read at each scrape, so that nothing
+//! is counted twice and a restart goes on where the checkpoint was. The names are a contract. Called by the router.
 use super::handles::Handles;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -47,7 +47,8 @@ impl Collector for Shown {
     }
 }
 
-/// Counters that have a label; every value of it is shown, also at 0, so that the first one that happens is seen as a rise.
+/// Counters that have a label; every value of it is shown, also at 0, so that the first one that happens is seen as a
+/// rise.
 fn by_label(encoder: &mut DescriptorEncoder, ledger: &Ledger) -> fmt::Result {
     let received = Source::ALL.iter().map(|key| (key.as_str(), ledger.received.get(key)));
     family(encoder, "zenei_received", "Records received", "source", received)?;

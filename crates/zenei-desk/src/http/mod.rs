@@ -1,5 +1,6 @@
-//! What the desk shows over HTTP: health, metrics, and incidents as JSON. Reads only; whoever may open the socket may read it, so that it belongs on
-//! loopback or behind a proxy that knows its users. Opens no store: all it shows comes by the [`Handles`]. Called by the binary.
+//! What the desk shows over HTTP: health, metrics, and incidents as JSON. Reads only; whoever may open the socket may
+//! read it, so that it belongs on loopback or behind a proxy that knows its users. Opens no store: all it shows comes
+//! by the [`Handles`]. Called by the binary.
 mod api;
 mod figures;
 mod handles;
@@ -27,7 +28,8 @@ pub struct ServeError {
     pub source: std::io::Error,
 }
 
-/// Serves on a task of its own until `shutdown`; gives the address, which has the port where 0 was asked for. Open requests are answered to their end.
+/// Serves on a task of its own until `shutdown`; gives the address, which has the port where 0 was asked for. Open
+/// requests are answered to their end.
 ///
 /// # Errors
 /// Where the address can't be listened on.

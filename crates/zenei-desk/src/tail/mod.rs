@@ -1,6 +1,7 @@
-//! What follows from what many gateways have shipped? One thread reads the feed of ClickHouse in the order of hearing, lets intake and engine run, and hands
-//! the findings to the desk. Deterministic: each step is written down before it is taken, and the checkpoint names steps and state together, so that a
-//! restart takes the same rows in the same order. Knows no spool and no store of rows. Called by the binary, beside a gateway or without one.
+//! What follows from what many gateways have shipped? One thread reads the feed of ClickHouse in the order of hearing,
+//! lets intake and engine run, and hands the findings to the desk. Deterministic: each step is written down before it
+//! is taken, and the checkpoint names steps and state together, so that a restart takes the same rows in the same
+//! order. Knows no spool and no store of rows. Called by the binary, beside a gateway or without one.
 mod plan;
 mod recover;
 #[cfg(test)]
@@ -33,10 +34,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const STEP_ROWS: u64 = 50_000;
 /// Shipments that are told at once: those of an hour of thirty gateways. A guess.
 const TOLD_LIMIT: u64 = 10_000;
-/// When a checkpoint is due: records since the last one, which a restart takes again, or time. Guesses: at the engine's speed some seconds of work.
+/// When a checkpoint is due: records since the last one, which a restart takes again, or time. Guesses: at the engine's
+/// speed some seconds of work.
 const CHECKPOINT_ROWS: u64 = 500_000;
 const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
-/// How long an end waits for an answer that is on its way. Nothing is lost beyond it: the next start asks again. A guess.
+/// How long an end waits for an answer that is on its way. Nothing is lost beyond it: the next start asks again. A
+/// guess.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a tail is made of.
@@ -49,7 +52,8 @@ pub struct TailConfig {
     pub snapshots: PathBuf,
     /// Makes intake and engine, of a snapshot or without history.
     pub pipeline: PipelineMaker,
-    /// The digest of the engine's rules: where it is another one than the checkpoint's, the engine learns from the past anew.
+    /// The digest of the engine's rules: where it is another one than the checkpoint's, the engine learns from the past
+    /// anew.
     pub rules: Id,
     /// What the asset registry says.
     pub registry: Vec<Registration>,
@@ -114,7 +118,8 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Starts a thread that tails `feed`. What a former run left is gone on with there: a server that is away is waited for.
+    /// Starts a thread that tails `feed`. What a former run left is gone on with there: a server that is away is waited
+    /// for.
     ///
     /// # Errors
     /// [`TailError::Thread`].
@@ -161,7 +166,8 @@ impl Tail {
         self.ended.get().and_then(|ended| ended.as_ref().err().cloned())
     }
 
-    /// Asks for the end and waits for it, for a while: the step that is being taken is taken to its end, and a checkpoint is made.
+    /// Asks for the end and waits for it, for a while: the step that is being taken is taken to its end, and a
+    /// checkpoint is made.
     ///
     /// # Errors
     /// Why it had ended before.

@@ -1,23 +1,30 @@
-//! Which records may be taken next? Everything heard up to the time up to which each gateway has shipped everything, so that the order of hearing over all
-//! gateways is the order of taking, however their shipments come in. Pure: knows no server and no clock. Called by the tail before each step.
+//! Which records may be taken next? Everything heard up to the time up to which each gateway has shipped everything, so
+//! that the order of hearing over all gateways is the order of taking, however their shipments come in. Pure: knows no
+//! server and no clock. Called by the tail before each step.
 //!
-//! A gateway's shipment that ends at time T has every record that was heard up to T less [`HOLE_WAIT_MS`]: for so long one may have waited at a hole. The
-//! least of these times over all gateways is how far a step may go. A gateway that has told nothing for [`SILENT_AFTER`] no longer counts, nor does one that
-//! is further behind than what was taken: what such a one ships later is taken when it comes, as a lock's backlog is.
+//! A gateway's shipment that ends at time T has every record that was heard up to T less [`HOLE_WAIT_MS`]: for so long
+//! one may have waited at a hole. The least of these times over all gateways is how far a step may go. A gateway that
+//! has told nothing for [`SILENT_AFTER`] no longer counts, nor does one that is further behind than what was taken:
+//! what such a one ships later is taken when it comes, as a lock's backlog is.
 use std::collections::BTreeMap;
 use std::time::Duration;
 use zenei_detect::intake::HOLE_WAIT_MS;
-use zenei_store::clickhouse::Told;
+use zenei_store::clickhouse::GatewayProgress;
 use zenei_store::control::{Moved, TailStep, Tailed};
 use zenei_wire::EngineTime;
 
-/// How long the others wait for a gateway that tells nothing; one that hears nothing tells that every half minute. A guess: longer than a restart of a
-/// machine, short beside the hours by which an incident should precede a customer.
+/// How long the others wait for a gateway that tells nothing; one that hears nothing tells that every half minute. A
+/// guess: longer than a restart of a machine, short beside the hours by which an incident should precede a customer.
 pub const SILENT_AFTER: Duration = Duration::from_secs(300);
 
-/// The next step, before it is cut to a size: what is told by now, and how far that lets time go. `quiet` says for how long a gateway has told nothing;
-/// of what comes behind, not much more than `behind_rows` records are taken at once.
-pub(super) fn plan(tailed: &Tailed, told: &[Told], quiet: impl Fn(&str) -> Duration, behind_rows: u64) -> TailStep {
+/// The next step, before it is cut to a size: what is told by now, and how far that lets time go. `quiet` says for how
+/// long a gateway has told nothing; of what comes behind, not much more than `behind_rows` records are taken at once.
+pub(super) fn plan(
+    tailed: &Tailed,
+    told: &[GatewayProgress],
+    quiet: impl Fn(&str) -> Duration,
+    behind_rows: u64,
+) -> TailStep {
     let moved = moved(tailed, told, behind_rows);
     let mut after = tailed.clone();
     after.take(&TailStep { up_to: None, moved: moved.clone() });
@@ -43,10 +50,10 @@ pub(super) fn is_idle(step: &TailStep, tailed: &Tailed) -> bool {
     step.moved.is_empty() && step.up_to <= tailed.up_to
 }
 
-fn moved(tailed: &Tailed, told: &[Told], behind_rows: u64) -> BTreeMap<String, Moved> {
+fn moved(tailed: &Tailed, told: &[GatewayProgress], behind_rows: u64) -> BTreeMap<String, Moved> {
     let mut moved: BTreeMap<String, Moved> = BTreeMap::new();
     let (mut behind, mut full) = (0, Vec::new());
-    for Told { gateway, to, rows, heard_from } in told {
+    for GatewayProgress { gateway, to, rows, heard_from } in told {
         if full.contains(&gateway) {
             continue;
         }
@@ -76,9 +83,9 @@ mod tests {
         Sealed { offset, advanced_to: EngineTime(minute * MINUTE_MS) }
     }
 
-    fn told(gateway: &str, offset: u64, minute: i64, heard_minute: i64, rows: u64) -> Told {
+    fn told(gateway: &str, offset: u64, minute: i64, heard_minute: i64, rows: u64) -> GatewayProgress {
         let heard_from = GatewayTime(heard_minute * MINUTE_MS);
-        Told { gateway: gateway.into(), to: place(offset, minute), rows, heard_from }
+        GatewayProgress { gateway: gateway.into(), to: place(offset, minute), rows, heard_from }
     }
 
     fn tailed(up_to_minute: i64, gateways: &[(&str, i64)]) -> Tailed {

@@ -1,5 +1,6 @@
-//! Where does a tail go on? At its checkpoint: the state of then, and the steps begun since, exactly so. Without state, with other rules, or after longer
-//! than the feed reaches back, the past comes first, from the tables. Called when the tail's thread starts.
+//! Where does a tail go on? At its checkpoint: the state of then, and the steps begun since, exactly so. Without state,
+//! with other rules, or after longer than the feed reaches back, the past comes first, from the tables. Called when the
+//! tail's thread starts.
 use super::{Broken, Feed, Stopped, TailConfig, TailError, Worker, answered};
 use tokio::sync::watch;
 use zenei_detect::{Batch, Desk, Findings, Heard, Pipeline, Portion, RestoreError, Unreadable};
@@ -71,8 +72,8 @@ impl<F: Feed> Worker<F> {
         Ok(worker)
     }
 
-    /// Takes what is older than the feed. `told`: whether what is found in it goes to the desk; what other rules would have found in the past, the rules of
-    /// then were asked for.
+    /// Takes what is older than the feed. `told`: whether what is found in it goes to the desk; what other rules would
+    /// have found in the past, the rules of then were asked for.
     fn catch_up(&mut self, past: Past, told: bool, stopped: &Stopped) -> Result<(), Broken> {
         let before = self.at.clone();
         let mut failed = None;

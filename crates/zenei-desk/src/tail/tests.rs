@@ -1,4 +1,5 @@
-//! The tail against a pipeline that heard everything itself: the same state and the same anomalies, however shipments come in and wherever it is killed.
+//! The tail against a pipeline that heard everything itself: the same state and the same anomalies, however shipments
+//! come in and wherever it is killed.
 use super::{Stopped, TailConfig, Worker};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +10,7 @@ use zenei_detect::{
     Anomaly, Batch, Desk, DeskError, Findings, Fleet, Heard, Pipeline, Portion, Row, Rules, Unreadable,
 };
 use zenei_kit::scattered;
-use zenei_store::clickhouse::{EachHeard, Feed, Past, RecordsError, Told, Trouble};
+use zenei_store::clickhouse::{EachHeard, Feed, GatewayProgress, Past, RecordsError, Trouble};
 use zenei_store::control::{TailProgress, TailStep, Tailed};
 use zenei_store::disk::SimDisk;
 use zenei_store::parquet::ReadError;
@@ -23,8 +24,8 @@ const LOCKS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const HOUR_MS: i64 = 3_600_000;
 const DAYS: i64 = 40;
 
-/// What a gateway hears in forty days: three locks of its own, and the other one's last lock a moment later. One lock rubs harder each day. Some records
-/// stand before their turn, and some are never heard here.
+/// What a gateway hears in forty days: three locks of its own, and the other one's last lock a moment later. One lock
+/// rubs harder each day. Some records stand before their turn, and some are never heard here.
 fn heard_by(gateway: &str) -> Vec<Heard<'static>> {
     let locks = if gateway == "gw-a" { 0..3 } else { 2..6 };
     let mut heard = Vec::new();
@@ -166,7 +167,8 @@ impl FakeFeed {
         self.come().len() == self.ranges.len()
     }
 
-    /// What has come in before the step with this number: of one gateway always a bit more, of the other as `other` says.
+    /// What has come in before the step with this number: of one gateway always a bit more, of the other as `other`
+    /// says.
     fn reveal(&self, step: u64, other: impl Fn(u64) -> u64) {
         self.come[0].fetch_max(1 + step * 3 + scattered(step) % 5, Ordering::SeqCst);
         self.come[1].fetch_max(other(step), Ordering::SeqCst);
@@ -174,14 +176,14 @@ impl FakeFeed {
 }
 
 impl Feed for FakeFeed {
-    fn told(&self, known: &BTreeMap<String, Sealed>, limit: u64) -> Result<Vec<Told>, RecordsError> {
-        let mut told: Vec<Told> = Vec::new();
+    fn told(&self, known: &BTreeMap<String, Sealed>, limit: u64) -> Result<Vec<GatewayProgress>, RecordsError> {
+        let mut told: Vec<GatewayProgress> = Vec::new();
         for range in self.come() {
             if known.get(range.gateway).is_none_or(|known| range.to > *known) {
                 let first = range.rows.iter().map(|row| row.heard_at).min();
                 let heard_from = first.unwrap_or(GatewayTime(range.to.advanced_to.ms()));
                 let (gateway, rows) = (range.gateway.to_owned(), range.rows.len() as u64);
-                told.push(Told { gateway, to: range.to, rows, heard_from });
+                told.push(GatewayProgress { gateway, to: range.to, rows, heard_from });
             }
         }
         told.truncate(usize::try_from(limit).unwrap());
@@ -250,7 +252,8 @@ impl Feed for FakeFeed {
     }
 }
 
-/// Keeps each anomaly once, by id and time (one that lasts is told again later), and demands that one that comes again is the same.
+/// Keeps each anomaly once, by id and time (one that lasts is told again later), and demands that one that comes again
+/// is the same.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<(Vec<Anomaly>, u64)>>);
 

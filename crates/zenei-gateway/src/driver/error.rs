@@ -1,4 +1,5 @@
-//! Why does a driver stop? What failed at which step, and whether the same may succeed later. Called by the driver, and by whoever it tells.
+//! Why does a driver stop? What failed at which step, and whether the same may succeed later. Called by the driver, and
+//! by whoever it tells.
 use zenei_detect::{DeskError, RestoreError};
 use zenei_store::parquet;
 use zenei_store::snapshot::SnapshotError;

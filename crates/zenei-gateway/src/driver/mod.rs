@@ -1,6 +1,7 @@
-//! What follows from what was heard? One thread reads the spool in order, decodes, lets intake and engine run, hands the findings to the desk and seals what
-//! is due. Deterministic: the same spool from the same checkpoint gives the same rows, anomalies and files. Must not read a clock for what it writes: time
-//! is what the appender shows; how old unsealed rows are is measured. Called by the gateway, which gives it a thread.
+//! What follows from what was heard? One thread reads the spool in order, decodes, lets intake and engine run, hands
+//! the findings to the desk and seals what is due. Deterministic: the same spool from the same checkpoint gives the
+//! same rows, anomalies and files. Must not read a clock for what it writes: time is what the appender shows; how old
+//! unsealed rows are is measured. Called by the gateway, which gives it a thread.
 mod error;
 mod recover;
 mod seal;
@@ -32,7 +33,8 @@ use zenei_store::{
 use zenei_wire::EngineTime;
 use zenei_wire::bthome::Keyring;
 
-/// Bytes of messages per step: a few thousand messages, so that a step takes milliseconds and memory stays small. A guess.
+/// Bytes of messages per step: a few thousand messages, so that a step takes milliseconds and memory stays small. A
+/// guess.
 const STEP_BYTES: usize = 1 << 20;
 /// The longest wait for news; the limits of age are looked at this often. A guess.
 const LOOK: Duration = Duration::from_secs(1);
@@ -243,8 +245,9 @@ impl Driver {
         }
     }
 
-    /// Counts what the spool holds and nobody has read yet as received and pending: a message as one record. Only for show; the checkpoint counts what was
-    /// read. Which source a former run's messages came from is known once they are read; until then they stand under `lost_source`.
+    /// Counts what the spool holds and nobody has read yet as received and pending: a message as one record. Only for
+    /// show; the checkpoint counts what was read. Which source a former run's messages came from is known once they are
+    /// read; until then they stand under `lost_source`.
     fn count_unread(&self, view: View, shown: &mut Ledger) {
         let mut unread = view.end.saturating_sub(self.next);
         shown.pending += unread;

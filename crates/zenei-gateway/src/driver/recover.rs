@@ -1,5 +1,6 @@
-//! Where does a restart go on? At the checkpoint: the state of then is read back, and a range whose seal was under way is sealed again, exactly so. A store
-//! that holds more than that is another checkpoint's: it is refused, and nothing of it is touched. Called by the gateway before anything is heard.
+//! Where does a restart go on? At the checkpoint: the state of then is read back, and a range whose seal was under way
+//! is sealed again, exactly so. A store that holds more than that is another checkpoint's: it is refused, and nothing
+//! of it is touched. Called by the gateway before anything is heard.
 use super::{Driver, Open, Progress};
 use crate::config::GatewayConfig;
 use crate::source::ble::RadioCounters;
@@ -44,8 +45,9 @@ pub enum RecoverError {
     },
     /// A control database that is missing, older than the store, or another one's.
     #[error(
-        "{folder} holds {files} sealed files beyond the checkpoint, which stands at offset {offset} and {advanced_to_ms} ms, but may hold none: {control} is \
-         missing, older or another store's. Nothing was removed. Put back the control.db that belongs to this store, or move {folder} away"
+        "{folder} holds {files} sealed files beyond the checkpoint, which stands at offset {offset} and \
+         {advanced_to_ms} ms, but may hold none: {control} is missing, older or another store's. Nothing was removed. \
+         Put back the control.db that belongs to this store, or move {folder} away"
     )]
     Beyond {
         /// The folder of the store.
@@ -105,8 +107,9 @@ pub(crate) struct Parts {
     pub(crate) progress: watch::Sender<Progress>,
 }
 
-/// A crash between a file and its checkpoint leaves files of the planned range only. More than these were sealed under a later checkpoint: whoever went on
-/// from this one would seal them twice, or, where the spool has forgotten them, lose them.
+/// A crash between a file and its checkpoint leaves files of the planned range only. More than these were sealed under
+/// a later checkpoint: whoever went on from this one would seal them twice, or, where the spool has forgotten them,
+/// lose them.
 fn refuse_beyond(
     parquet: &ParquetStore,
     layout: &Layout,

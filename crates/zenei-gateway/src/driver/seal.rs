@@ -1,5 +1,6 @@
-//! How does what was processed get into the store, once? In steps that a crash may cut anywhere: the range is planned, its files are written, the state is
-//! written, and one transaction makes all of it true. Only then may the spool forget. Must not know what is in a row. Called by the driver.
+//! How does what was processed get into the store, once? In steps that a crash may cut anywhere: the range is planned,
+//! its files are written, the state is written, and one transaction makes all of it true. Only then may the spool
+//! forget. Must not know what is in a row. Called by the driver.
 use super::error::{DriverError, SealError};
 use super::{Driver, Open};
 use std::time::Duration;
@@ -20,7 +21,8 @@ impl Driver {
             return Ok(());
         }
         let plan = SealPlan { from: self.open.from, to: Sealed { offset: self.next, advanced_to: self.now } };
-        // Nothing more is processed meanwhile: a planned range must not grow, and memory neither. The spool goes on taking what is heard.
+        // Nothing more is processed meanwhile: a planned range must not grow, and memory neither. The spool goes on
+        // taking what is heard.
         while let Err(source) = self.seal_range(plan) {
             if !source.may_pass() || self.durable.view().closed {
                 return Err(DriverError::Seal { from: plan.from, to: plan.to.offset, source });

@@ -10,14 +10,14 @@ pub struct SealLimits {
     pub dead_letter_bytes: usize,
     /// Time since the first message that is not sealed yet, by the machine's clock.
     pub age: Duration,
-    /// How far time may go on, in ms of engine time, with nothing heard, until that is sealed as well; `None`: for ever. Whoever waits for this gateway's
-    /// records wants to know that there are none.
+    /// How far time may go on, in ms of engine time, with nothing heard, until that is sealed as well; `None`: for
+    /// ever. Whoever waits for this gateway's records wants to know that there are none.
     pub idle_ms: Option<i64>,
 }
 
 impl Default for SealLimits {
-    /// 50,000 rows, 16 MiB of dead letters, 10 s. Guesses: columns compress well from some ten thousand rows on, and a person who asks what the store holds
-    /// waits no longer than 10 s. Idle time is not sealed.
+    /// 50,000 rows, 16 MiB of dead letters, 10 s. Guesses: columns compress well from some ten thousand rows on, and a
+    /// person who asks what the store holds waits no longer than 10 s. Idle time is not sealed.
     fn default() -> Self {
         Self { rows: 50_000, dead_letter_bytes: 16 * 1024 * 1024, age: Duration::from_secs(10), idle_ms: None }
     }

@@ -121,7 +121,8 @@ impl World {
         Ok((Driver::recover(parts, saved)?, commands))
     }
 
-    /// One life of the process: recovers, processes everything in portions, seals after each. Says what failed where something did.
+    /// One life of the process: recovers, processes everything in portions, seals after each. Says what failed where
+    /// something did.
     fn live(&self) -> Result<Outcome, String> {
         let text = |error: &dyn std::error::Error| zenei_store::with_causes(error);
         let mut spool = {

@@ -1,5 +1,5 @@
-//! Where does what is heard come from? One file per way in; each hands messages to the appender and acknowledges them once they are durable. They know no
-//! record, no detector and no store.
+//! Where does what is heard come from? One file per way in; each hands messages to the appender and acknowledges them
+//! once they are durable. They know no record, no detector and no store.
 pub mod ble;
 pub mod ingress;
 pub mod mqtt;

@@ -1,6 +1,7 @@
-//! What does the configured broker have for this gateway? A subscriber that loses nothing that the broker still holds: persistent session, manual
-//! acknowledgements in order of receipt after durability, and one event loop per connection, thrown away on any error, so that an acknowledgement can
-//! never reach a connection that its message did not come from. Must not know what a payload means. Called by the gateway.
+//! What does the configured broker have for this gateway? A subscriber that loses nothing that the broker still holds:
+//! persistent session, manual acknowledgements in order of receipt after durability, and one event loop per connection,
+//! thrown away on any error, so that an acknowledgement can never reach a connection that its message did not come
+//! from. Must not know what a payload means. Called by the gateway.
 use crate::source::topic::TopicName;
 use crate::source::{Counters, Stop, count};
 use crate::spool::{Inlet, Message, Receipt};
@@ -24,10 +25,12 @@ const GOOD_AFTER: Duration = Duration::from_secs(10);
 const FAREWELL_WITHIN: Duration = Duration::from_secs(5);
 /// Keep alive promised to the broker. A guess: a dead link is noticed within a minute.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// Requests that wait for the event loop; acknowledgements beyond it wait in their own task, never in the one that polls.
+/// Requests that wait for the event loop; acknowledgements beyond it wait in their own task, never in the one that
+/// polls.
 const REQUESTS: usize = 1_024;
-/// The largest packet taken from the broker. Far above the contract: a packet that a subscriber refuses breaks the connection, and the broker would send it
-/// again on each next one, for ever. What is above the contract's 64 KiB becomes a dead letter. A broker that lets more pass is configured wrongly.
+/// The largest packet taken from the broker. Far above the contract: a packet that a subscriber refuses breaks the
+/// connection, and the broker would send it again on each next one, for ever. What is above the contract's 64 KiB
+/// becomes a dead letter. A broker that lets more pass is configured wrongly.
 const MAX_PACKET_BYTES: usize = 16 * 1024 * 1024;
 
 /// The broker and what to hear from it.
@@ -143,10 +146,12 @@ impl Subscriber {
     /// One connection: one event loop, one client, both gone at its end.
     async fn connection(&self, subscribed: &mut bool, mut stop: Stop) -> End {
         let (client, event_loop) = AsyncClient::new(self.config.options(), REQUESTS);
-        // Bounded by the protocol: a broker has at most 65,535 packet ids in flight. A bound here could stop the poll that the acknowledgements need.
+        // Bounded by the protocol: a broker has at most 65,535 packet ids in flight. A bound here could stop the poll
+        // that the acknowledgements need.
         let (unacked, queue) = mpsc::unbounded_channel();
         let mut acks = tokio::spawn(acknowledge(client.clone(), queue));
-        // Polled to its end or dropped as a whole, never one branch of a select around single polls, which would lose packets.
+        // Polled to its end or dropped as a whole, never one branch of a select around single polls, which would lose
+        // packets.
         let end = tokio::select! {
             end = self.poll(event_loop, &client, unacked, subscribed) => end,
             () = stop.wait() => End::Stopping,
@@ -224,8 +229,8 @@ fn accepted(codes: &[SubscribeReasonCode]) -> Result<(), End> {
     if refused { Err(End::Unsubscribed) } else { Ok(()) }
 }
 
-/// Acknowledges in order of receipt, each after its durability, through the client of the connection that it came from. On a connection that is gone
-/// nothing can be sent any more, and the broker will send the messages again.
+/// Acknowledges in order of receipt, each after its durability, through the client of the connection that it came from.
+/// On a connection that is gone nothing can be sent any more, and the broker will send the messages again.
 async fn acknowledge(client: AsyncClient, mut queue: mpsc::UnboundedReceiver<(Publish, Receipt)>) {
     while let Some((publish, receipt)) = queue.recv().await {
         if receipt.durable().await.is_err() || client.ack(&publish).await.is_err() {

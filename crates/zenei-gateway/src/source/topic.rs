@@ -1,5 +1,5 @@
-//! What is a topic name? Bytes that MQTT allows as one, checked once, where they come in. Must not know what a topic means: `zenei_wire` reads that. Called by
-//! every source, and by the appender, which takes them into the spool.
+//! What is a topic name? Bytes that MQTT allows as one, checked once, where they come in. Must not know what a topic
+//! means: `zenei_wire` reads that. Called by every source, and by the appender, which takes them into the spool.
 use bytes::Bytes;
 
 /// A topic name: a slice of what was read, never a copy.

@@ -1,6 +1,7 @@
-//! How does what is heard become durable? One thread owns the spool: it takes what all sources have queued, stamps it with the time, appends it as one
-//! group and only then tells the sources. Knows topics as far as telling records from what is none; knows no payload, except where the clock follows the
-//! records. Called by the sources (through the queue) and by the gateway.
+//! How does what is heard become durable? One thread owns the spool: it takes what all sources have queued, stamps it
+//! with the time, appends it as one group and only then tells the sources. Knows topics as far as telling records from
+//! what is none; knows no payload, except where the clock follows the records. Called by the sources (through the
+//! queue) and by the gateway.
 use super::durable::DurableUpTo;
 use super::queue::{AppenderQueue, Command, Parcel};
 use super::stamp::Stamp;
@@ -14,9 +15,11 @@ use zenei_store::spool::{BySource, Dropped};
 use zenei_store::{Source, Spool, SpoolError, SpoolMessage};
 use zenei_wire::Heading;
 
-/// Bytes of one group: some 20,000 messages share one sync of the disk; more would only make the first of them wait. A guess.
+/// Bytes of one group: some 20,000 messages share one sync of the disk; more would only make the first of them wait. A
+/// guess.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
-/// How long the appender waits for something to append before it lets time go on. A guess: half a second of the detection's delay at most.
+/// How long the appender waits for something to append before it lets time go on. A guess: half a second of the
+/// detection's delay at most.
 const TICK: Duration = Duration::from_millis(500);
 
 /// When a source is told that a message is safe.
@@ -25,13 +28,15 @@ pub enum AckPolicy {
     /// After the spool has made it durable.
     #[default]
     AfterDurable,
-    /// Before anything is written: loses acknowledged messages when the process is killed. It exists so that the tests of safety can prove that they see loss.
+    /// Before anything is written: loses acknowledged messages when the process is killed. It exists so that the tests
+    /// of safety can prove that they see loss.
     #[doc(hidden)]
     BeforeWrite,
 }
 
 impl AckPolicy {
-    /// The environment variable that asks for the unsafe policy, by the value `1`: for the tests that prove that they see the loss. Never for real locks.
+    /// The environment variable that asks for the unsafe policy, by the value `1`: for the tests that prove that they
+    /// see the loss. Never for real locks.
     #[doc(hidden)]
     pub const UNSAFE_VARIABLE: &'static str = "ZENEI_UNSAFE_ACK_BEFORE_WRITE";
 
@@ -225,7 +230,8 @@ impl Appender {
         }
     }
 
-    /// Shows the driver what is durable and how far time may go. The spool never stamps a later message with an earlier time than the one shown here.
+    /// Shows the driver what is durable and how far time may go. The spool never stamps a later message with an earlier
+    /// time than the one shown here.
     fn move_durable(&mut self) {
         let at = self.stamp.now();
         let (end, spool_bytes) = (self.spool.next_offset(), self.spool.bytes());
@@ -248,7 +254,8 @@ impl Appender {
     }
 }
 
-/// After a failed write or sync nobody knows what the disk holds; whoever goes on may acknowledge what is lost. The next start reads what is there.
+/// After a failed write or sync nobody knows what the disk holds; whoever goes on may acknowledge what is lost. The
+/// next start reads what is there.
 fn fail(what: &str, error: &SpoolError) -> ! {
     let causes = zenei_store::with_causes(error);
     tracing::error!(

@@ -1,5 +1,6 @@
-//! The gateway's side of the spool: the queue to it, the thread that fills it, the time that is stamped, and up to where it is durable. Must not know what a
-//! message says, except where the clock follows the records. Called by the sources, the driver and the start.
+//! The gateway's side of the spool: the queue to it, the thread that fills it, the time that is stamped, and up to
+//! where it is durable. Must not know what a message says, except where the clock follows the records. Called by the
+//! sources, the driver and the start.
 mod appender;
 mod durable;
 mod queue;

@@ -1,5 +1,6 @@
-//! How does what is heard reach the appender? Through one queue with room for so many bytes, whichever source they come from; a source waits while there is no
-//! room, and may wait until its messages are durable. Must not know the spool. Called by the sources (which put) and by the appender (which takes).
+//! How does what is heard reach the appender? Through one queue with room for so many bytes, whichever source they come
+//! from; a source waits while there is no room, and may wait until its messages are durable. Must not know the spool.
+//! Called by the sources (which put) and by the appender (which takes).
 use crate::source::topic::TopicName;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use zenei_store::Source;
 use zenei_wire::MAX_PAYLOAD_BYTES;
 
-/// Bytes that may wait for the spool, over all sources; beyond it they stop reading. A guess: four of the largest groups.
+/// Bytes that may wait for the spool, over all sources; beyond it they stop reading. A guess: four of the largest
+/// groups.
 pub(crate) const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// What a queued message costs besides its topic and payload, in bytes; roughly the size of the structures.
 const MESSAGE_OVERHEAD_BYTES: usize = 128;
@@ -21,7 +23,8 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// A message; of a payload larger than the contract allows only as much is kept as shows that it is too large, as a copy, so that the rest is free.
+    /// A message; of a payload larger than the contract allows only as much is kept as shows that it is too large, as a
+    /// copy, so that the rest is free.
     pub(crate) fn new(topic: TopicName, payload: Bytes) -> Self {
         match payload.get(..=MAX_PAYLOAD_BYTES) {
             Some(enough) => Self { topic, payload: Bytes::copy_from_slice(enough) },
@@ -101,7 +104,8 @@ impl Inlet {
         Ok(Receipt(receipt, false))
     }
 
-    /// Lets time go on to what the clock shows, after everything queued so far; answers with the end of what is durable then.
+    /// Lets time go on to what the clock shows, after everything queued so far; answers with the end of what is durable
+    /// then.
     pub(crate) async fn mark(&self) -> Result<u64, Closed> {
         let (answer, end) = oneshot::channel();
         self.commands.send(Command::Mark(answer)).map_err(|_| Closed)?;

@@ -22,7 +22,7 @@ const LETTERS_BEFORE_MS: i64 = 6 * 3_600_000;
 
 /// What a gateway says that it has shipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct GatewayProgress {
     /// The gateway.
     pub gateway: String,
     /// Up to where everything is shipped.
@@ -40,7 +40,7 @@ pub trait Feed {
     ///
     /// # Errors
     /// See [`RecordsError`].
-    fn told(&self, known: &BTreeMap<String, Sealed>, limit: u64) -> Result<Vec<Told>, RecordsError>;
+    fn told(&self, known: &BTreeMap<String, Sealed>, limit: u64) -> Result<Vec<GatewayProgress>, RecordsError>;
 
     /// When the record was heard that is number `rows` of those heard after `after` and up to `up_to`; `None` where
     /// there are fewer. Of shipments beyond `known` none counts.
@@ -134,7 +134,7 @@ impl ClickHouseFeed {
 const NUMBERS: &str = "SETTINGS output_format_json_quote_64bit_integers = 0, select_sequential_consistency = 1";
 
 impl Feed for ClickHouseFeed {
-    fn told(&self, known: &BTreeMap<String, Sealed>, limit: u64) -> Result<Vec<Told>, RecordsError> {
+    fn told(&self, known: &BTreeMap<String, Sealed>, limit: u64) -> Result<Vec<GatewayProgress>, RecordsError> {
         let table = self.form.table("shipment");
         let sql = format!(
             "SELECT gateway, sealed_offset AS offset, toUnixTimestamp64Milli(sealed_at) AS at_ms, max(rows) AS rows, \
@@ -150,7 +150,7 @@ impl Feed for ClickHouseFeed {
                 continue;
             }
             let to = Sealed { offset, advanced_to: EngineTime(at_ms) };
-            told.push(Told { gateway, to, rows, heard_from: GatewayTime(heard_from_ms) });
+            told.push(GatewayProgress { gateway, to, rows, heard_from: GatewayTime(heard_from_ms) });
         }
         Ok(told)
     }

@@ -13,7 +13,7 @@ pub mod ship;
 mod trouble;
 
 pub use erase::{count_naming, erase};
-pub use feed::{ClickHouseFeed, Feed, Past, Told};
+pub use feed::{ClickHouseFeed, Feed, GatewayProgress, Past};
 pub use reader::{EachHeard, RecordsError, dead_letters, each_heard, each_record};
 pub use self_test::{SelfTestError, self_test};
 pub use server::{Server, ServerAddress, Timeouts};

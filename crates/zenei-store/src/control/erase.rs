@@ -1,5 +1,5 @@
-//! Taking a lock out of what was found, decided and noted, and the log of who was taken out. Findings stay, under a name that says nothing: they are also
-//! about other locks, and about what people did. Called by `forget`.
+//! Taking a lock out of what was found, decided and noted, and the log of who was taken out. Findings stay, under a
+//! name that says nothing: they are also about other locks, and about what people did. Called by `forget`.
 use super::{Control, ControlError, Txn};
 use rusqlite::{OptionalExtension as _, params};
 use serde_json::Value;
@@ -99,8 +99,8 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Takes a lock's name, and the places and times of its records, out of findings, decisions, events and messages; its inquiries and its lines of the
-    /// registry go. Says how many rows that were.
+    /// Takes a lock's name, and the places and times of its records, out of findings, decisions, events and messages;
+    /// its inquiries and its lines of the registry go. Says how many rows that were.
     ///
     /// # Errors
     /// [`ControlError::BadRow`], [`ControlError::Sqlite`].

@@ -1,5 +1,6 @@
-//! The control database: how far everything is sealed, what was found and decided, what must still be sent. Small state with transactions.
-//! Knows no record and no rule; bodies are JSON of the rooms that own them. One writer: the driver of a state directory. Any number of readers.
+//! The control database: how far everything is sealed, what was found and decided, what must still be sent. Small state
+//! with transactions. Knows no record and no rule; bodies are JSON of the rooms that own them. One writer: the driver
+//! of a state directory. Any number of readers.
 mod erase;
 mod error;
 mod outgoing;

@@ -1,4 +1,5 @@
-//! What stands in the control database, as its callers see it. Must not know SQL. Called by all its files and by whoever keeps or reads something there.
+//! What stands in the control database, as its callers see it. Must not know SQL. Called by all its files and by
+//! whoever keeps or reads something there.
 use crate::ledger::Ledger;
 use crate::registry::Registration;
 use serde::{Deserialize, Serialize};
@@ -24,13 +25,14 @@ pub struct Checkpoint {
     pub ledger: Ledger,
 }
 
-/// A range that is about to be written to the store. Committed before the first byte is written, so that after a crash the same range is sealed again,
-/// to the same rows.
+/// A range that is about to be written to the store. Committed before the first byte is written, so that after a crash
+/// the same range is sealed again, to the same rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealPlan {
     /// First offset.
     pub from: u64,
-    /// Where the range ends, and up to which time intake was advanced with it. The range may be empty where time alone released rows.
+    /// Where the range ends, and up to which time intake was advanced with it. The range may be empty where time alone
+    /// released rows.
     pub to: Sealed,
 }
 

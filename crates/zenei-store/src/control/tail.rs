@@ -1,5 +1,6 @@
-//! How far a desk has taken what gateways shipped, and the steps in which it did: a step is written down before it is taken, so that after a crash the
-//! same rows are taken in the same order. Knows no row. Written by the tail, which alone does.
+//! How far a desk has taken what gateways shipped, and the steps in which it did: a step is written down before it is
+//! taken, so that after a crash the same rows are taken in the same order. Knows no row. Written by the tail, which
+//! alone does.
 use super::{Control, ControlError, Sealed, Txn};
 use rusqlite::{OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,8 @@ pub struct Tailed {
     pub gateways: BTreeMap<String, Sealed>,
 }
 
-/// What one step takes: the records heard after [`Tailed::up_to`] and up to `up_to`, and before them what newly known shipments bring that was heard earlier.
+/// What one step takes: the records heard after [`Tailed::up_to`] and up to `up_to`, and before them what newly known
+/// shipments bring that was heard earlier.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TailStep {
     /// Where the step ends; `None` where nothing was taken yet and this step takes nothing.
@@ -97,7 +99,8 @@ impl Txn<'_> {
     /// Writes down a step that is about to be taken.
     ///
     /// # Errors
-    /// [`ControlError::TooLarge`], [`ControlError::Sqlite`], also where the number is taken: two processes tail into one state directory.
+    /// [`ControlError::TooLarge`], [`ControlError::Sqlite`], also where the number is taken: two processes tail into
+    /// one state directory.
     pub fn plan_tail_step(&self, number: u64, step: &TailStep) -> Result<(), ControlError> {
         let number = super::error::signed("tail_step", number)?;
         let body = super::txn::json("tail_step", step)?;

@@ -1,4 +1,5 @@
-//! Everything that is ever written to the control database. Each write may be repeated after a crash and changes nothing the second time.
+//! Everything that is ever written to the control database. Each write may be repeated after a crash and changes
+//! nothing the second time.
 use super::error::{ControlError, signed};
 use super::rows::{Checkpoint, EventRow, Imported, InquiryRow, OutboxRow, Outcome, SealPlan};
 use crate::registry::Registration;
@@ -139,7 +140,8 @@ impl<'a> Txn<'a> {
         Ok(())
     }
 
-    /// Takes over a registry file as the whole truth from `at_ms` on: lines that changed or are gone stay with their dates.
+    /// Takes over a registry file as the whole truth from `at_ms` on: lines that changed or are gone stay with their
+    /// dates.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].

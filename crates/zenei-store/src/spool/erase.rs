@@ -1,12 +1,12 @@
-//! Taking everything out of a spool that was sealed whole: what was sealed stays in its segments until they are full, and a lock that is to be forgotten must
-//! not stay there. Called by `forget`, with nobody else at the spool.
+//! Taking everything out of a spool that was sealed whole: what was sealed stays in its segments until they are full,
+//! and a lock that is to be forgotten must not stay there. Called by `forget`, with nobody else at the spool.
 use super::segment::{list, name};
 use super::{Lane, SpoolError};
 use crate::disk::Disk;
 use std::path::Path;
 
-/// Removes every segment. Only where everything before `resume_at` is sealed and nothing lies beyond it; the spool goes on there when it is opened again
-/// with [`super::SpoolOptions::resume_at`]. Says how many files went.
+/// Removes every segment. Only where everything before `resume_at` is sealed and nothing lies beyond it; the spool goes
+/// on there when it is opened again with [`super::SpoolOptions::resume_at`]. Says how many files went.
 ///
 /// # Errors
 /// [`SpoolError::Foreign`], [`SpoolError::Disk`], [`SpoolError::SyncFailed`].

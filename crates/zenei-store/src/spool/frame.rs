@@ -1,9 +1,11 @@
-//! A frame: the bytes of one group in one lane. Knows the layout, no file. Called by the writer, the reader and recovery.
+//! A frame: the bytes of one group in one lane. Knows the layout, no file. Called by the writer, the reader and
+//! recovery.
 //!
-//! Header (40 bytes, little endian): magic `ZSG1`, lane letter and 3 zero bytes, body length u32, number of entries u32, first offset of the
-//! group u64, end of the group u64 (both over both lanes), CRC-32 of the body, CRC-32 of the header and of where it stands. Then the body, padded to 8 bytes.
-//! An entry: offset u64, heard_at i64 ms, source u8, flags u8 (bit 0: authenticated), topic length u16, payload length u32, topic, payload.
-//! A frame without entries whose group is empty is a mark: it only says how far everything is durable.
+//! Header (40 bytes, little endian): magic `ZSG1`, lane letter and 3 zero bytes, body length u32, number of entries
+//! u32, first offset of the group u64, end of the group u64 (both over both lanes), CRC-32 of the body, CRC-32 of the
+//! header and of where it stands. Then the body, padded to 8 bytes. An entry: offset u64, heard_at i64 ms, source u8,
+//! flags u8 (bit 0: authenticated), topic length u16, payload length u32, topic, payload. A frame without entries whose
+//! group is empty is a mark: it only says how far everything is durable.
 use super::{Lane, Source, SpoolMessage, StoredMessage};
 use bytes::Bytes;
 use std::ops::Range;
@@ -18,7 +20,8 @@ pub(crate) const ENTRY_BYTES: usize = 24;
 
 const MAGIC: [u8; 4] = *b"ZSG1";
 
-/// Where a frame stands. The header's checksum covers it: bytes of a payload that look like a frame, or a write that went astray, don't pass.
+/// Where a frame stands. The header's checksum covers it: bytes of a payload that look like a frame, or a write that
+/// went astray, don't pass.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     /// First offset of the segment, as its name says.
@@ -95,7 +98,8 @@ pub(crate) fn push_entry(body: &mut Vec<u8>, offset: u64, heard_at: GatewayTime,
     body.extend_from_slice(message.payload);
 }
 
-/// Calls `each` for the entries of a body whose checksum was right; false where the body does not hold what its header promises.
+/// Calls `each` for the entries of a body whose checksum was right; false where the body does not hold what its header
+/// promises.
 pub(crate) fn read_entries(body: &Bytes, count: u32, mut each: impl FnMut(StoredMessage)) -> bool {
     let mut at = 0;
     for _ in 0..count {

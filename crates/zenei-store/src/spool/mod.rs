@@ -1,10 +1,12 @@
-//! The spool: bytes of messages that were acknowledged, kept until a store has their records. What is in it, and in which order.
-//! Must not know records or JSON: a topic and a payload are bytes with an offset, and of a topic its last level alone is looked at, which names the lane.
-//! Written by the gateway's appender before anything is acknowledged; read by the gateway's driver and by `record list`.
+//! The spool: bytes of messages that were acknowledged, kept until a store has their records. What is in it, and in
+//! which order. Must not know records or JSON: a topic and a payload are bytes with an offset, and of a topic its last
+//! level alone is looked at, which names the lane. Written by the gateway's appender before anything is acknowledged;
+//! read by the gateway's driver and by `record list`.
 //!
-//! Two lanes (files `p-…` and `r-…`) share one sequence of offsets: a disk that runs full costs routine heartbeats, not a lock's errors. Each
-//! append writes one frame per touched lane, and each frame carries where its group began. All offsets before that were durable when the frame
-//! was written, so a frame that is missing or broken below the newest such mark was damaged later; above it, it was never acknowledged.
+//! Two lanes (files `p-…` and `r-…`) share one sequence of offsets: a disk that runs full costs routine heartbeats, not
+//! a lock's errors. Each append writes one frame per touched lane, and each frame carries where its group began. All
+//! offsets before that were durable when the frame was written, so a frame that is missing or broken below the newest
+//! such mark was damaged later; above it, it was never acknowledged.
 mod erase;
 mod frame;
 mod reader;
@@ -73,19 +75,21 @@ pub enum FullPolicy {
 /// How large the spool may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpoolOptions {
-    /// Room reserved for each segment, bytes; at most a quarter of `max_bytes`, so that there is one to drop. A group that is larger gets a
-    /// segment of its own size.
+    /// Room reserved for each segment, bytes; at most a quarter of `max_bytes`, so that there is one to drop. A group
+    /// that is larger gets a segment of its own size.
     pub segment_bytes: u64,
     /// The most bytes of all segments together; `None`: as many as the disk has.
     pub max_bytes: Option<u64>,
     /// What to do at that cap.
     pub when_full: FullPolicy,
-    /// No new message gets an offset below this one: the checkpoint's, so that a spool that was deleted by hand does not count from 0 again.
+    /// No new message gets an offset below this one: the checkpoint's, so that a spool that was deleted by hand does
+    /// not count from 0 again.
     pub resume_at: u64,
 }
 
 impl Default for SpoolOptions {
-    /// 64 MiB a segment: an hour of a gateway with 20,000 locks in a few files (a guess); no cap; oldest routine segment first.
+    /// 64 MiB a segment: an hour of a gateway with 20,000 locks in a few files (a guess); no cap; oldest routine
+    /// segment first.
     fn default() -> Self {
         Self { segment_bytes: 64 << 20, max_bytes: None, when_full: FullPolicy::DropOldestRoutine, resume_at: 0 }
     }
@@ -94,7 +98,8 @@ impl Default for SpoolOptions {
 /// Why the spool did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// A sync failed: nobody knows what is durable, and a second sync may lie. The caller must abort the process; the next start finds out.
+    /// A sync failed: nobody knows what is durable, and a second sync may lie. The caller must abort the process; the
+    /// next start finds out.
     #[error("the sync of {path} failed; what was written last may be lost, so the process must end")]
     SyncFailed {
         /// The file or directory.
@@ -115,7 +120,8 @@ pub enum SpoolError {
     /// An earlier call failed with one of the two above.
     #[error("an earlier write or sync failed; the spool takes nothing more until the process starts anew")]
     Ended,
-    /// No room, and nothing that may be dropped for it. Nothing was written; the caller keeps the messages unacknowledged and tries again later.
+    /// No room, and nothing that may be dropped for it. Nothing was written; the caller keeps the messages
+    /// unacknowledged and tries again later.
     #[error("the spool is full: {bytes} bytes of {allowed} are used and {wanted} more are wanted")]
     Full {
         /// Bytes in use.

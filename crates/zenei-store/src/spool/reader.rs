@@ -1,5 +1,5 @@
-//! Reading the spool: both lanes as one sequence, with the holes named. Knows no writer; it may run in another process on a living directory.
-//! Called by the gateway's driver (from the checkpoint on) and by `record list`.
+//! Reading the spool: both lanes as one sequence, with the holes named. Knows no writer; it may run in another process
+//! on a living directory. Called by the gateway's driver (from the checkpoint on) and by `record list`.
 use super::frame::read_entries;
 use super::recovery::inspect;
 use super::segment::{self, Segment};
@@ -13,7 +13,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How often a release may come between reading a directory and opening its segments. A guess: releases are seconds apart.
+/// How often a release may come between reading a directory and opening its segments. A guess: releases are seconds
+/// apart.
 const MAX_RACES: u32 = 8;
 
 /// Offsets that were given once and are not there any more.
@@ -21,8 +22,8 @@ const MAX_RACES: u32 = 8;
 pub struct Hole {
     /// The offsets; each was one message.
     pub offsets: Range<u64>,
-    /// Why they are gone. [`DropReason::SpoolFull`] where the routine lane begins after them (a reader that begins below its checkpoint meets
-    /// released ones so, too), else [`DropReason::CorruptSpool`].
+    /// Why they are gone. [`DropReason::SpoolFull`] where the routine lane begins after them (a reader that begins
+    /// below its checkpoint meets released ones so, too), else [`DropReason::CorruptSpool`].
     pub reason: DropReason,
 }
 
@@ -52,7 +53,8 @@ struct LaneReader {
     current: Option<Segment>,
     at: u64,
     queue: VecDeque<StoredMessage>,
-    /// Nothing stands behind `at`: looked for already in this call, and what this call may read was all written before it.
+    /// Nothing stands behind `at`: looked for already in this call, and what this call may read was all written before
+    /// it.
     searched: bool,
 }
 
@@ -74,7 +76,8 @@ impl SpoolReader {
         Ok(Self { disk, dir: dir.to_path_buf(), lanes, next: None })
     }
 
-    /// Up to where everything is durable, as far as the files show it; for a reader in another process than the writer's.
+    /// Up to where everything is durable, as far as the files show it; for a reader in another process than the
+    /// writer's.
     ///
     /// # Errors
     /// [`SpoolError::Foreign`], [`SpoolError::Disk`].
@@ -93,8 +96,9 @@ impl SpoolReader {
         }
     }
 
-    /// Adds the messages from `offset` on, in order of their offsets, to `out`: those below `up_to` (the writer's [`super::Spool::next_offset`], or
-    /// [`SpoolReader::durable_end`]), until topics and payloads have `max_bytes` (but at least one message where there is one).
+    /// Adds the messages from `offset` on, in order of their offsets, to `out`: those below `up_to` (the writer's
+    /// [`super::Spool::next_offset`], or [`SpoolReader::durable_end`]), until topics and payloads have `max_bytes` (but
+    /// at least one message where there is one).
     ///
     /// # Errors
     /// [`SpoolError::Foreign`], [`SpoolError::Disk`]; what was read until then stands in `out`.
@@ -168,7 +172,8 @@ impl SpoolReader {
         Ok(found)
     }
 
-    /// The next offset is in no frame that follows directly: looks for newer segments, and past damage. True where that found something.
+    /// The next offset is in no frame that follows directly: looks for newer segments, and past damage. True where that
+    /// found something.
     fn fill_deeply(&mut self, wanted: &Range<u64>) -> Result<bool, SpoolError> {
         self.refresh()?;
         self.fill(wanted, true)
@@ -233,8 +238,9 @@ impl LaneReader {
         Ok(false)
     }
 
-    /// Queues the messages from `wanted.start` on of the next frame that has any; false where there is none. Frames that begin at `wanted.end` or after
-    /// it stay unread: they may be half written. `deep`: also past damage in the newest segment.
+    /// Queues the messages from `wanted.start` on of the next frame that has any; false where there is none. Frames
+    /// that begin at `wanted.end` or after it stay unread: they may be half written. `deep`: also past damage in the
+    /// newest segment.
     fn fill(&mut self, disk: &dyn Disk, dir: &Path, wanted: &Range<u64>, deep: bool) -> Result<bool, SpoolError> {
         loop {
             let Some(current) = &self.current else {

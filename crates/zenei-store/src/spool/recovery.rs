@@ -1,5 +1,6 @@
-//! What a spool holds after whatever happened to it: where it ends, what at its end was never acknowledged, what below is damaged.
-//! Reads the newest segment of each lane that has a frame; damage in older ones shows as holes when they are read. Called when a spool is opened.
+//! What a spool holds after whatever happened to it: where it ends, what at its end was never acknowledged, what below
+//! is damaged. Reads the newest segment of each lane that has a frame; damage in older ones shows as holes when they
+//! are read. Called when a spool is opened.
 use super::frame::read_entries;
 use super::segment::{Segment, list};
 use super::{Lane, SpoolError};
@@ -13,10 +14,11 @@ use zenei_wire::GatewayTime;
 pub struct Recovered {
     /// The next message's offset; all before it are durable.
     pub next: u64,
-    /// Bytes at the ends of the lanes that belonged to no whole group; their messages were never acknowledged. Now zeros.
+    /// Bytes at the ends of the lanes that belonged to no whole group; their messages were never acknowledged. Now
+    /// zeros.
     pub torn_bytes: u64,
-    /// Offsets that were durable once and are damaged now, as far as the newest segments show it. Whoever reads past them is told again
-    /// ([`super::Hole`]); count them there, not here.
+    /// Offsets that were durable once and are damaged now, as far as the newest segments show it. Whoever reads past
+    /// them is told again ([`super::Hole`]); count them there, not here.
     pub damaged: Vec<Range<u64>>,
 }
 
@@ -133,8 +135,8 @@ fn holes(offsets: &[u64], range: Range<u64>) -> Vec<Range<u64>> {
     holes
 }
 
-/// Makes what [`inspect`] found true on the disk: unfinished groups become zeros, segments without a frame that lie ahead go.
-/// Where a lane goes on is then the end of its last frame.
+/// Makes what [`inspect`] found true on the disk: unfinished groups become zeros, segments without a frame that lie
+/// ahead go. Where a lane goes on is then the end of its last frame.
 ///
 /// # Errors
 /// [`SpoolError::Disk`], [`SpoolError::SyncFailed`].
@@ -161,8 +163,8 @@ pub(crate) fn repair(disk: &dyn Disk, dir: &Path, ends: &mut Ends) -> Result<u64
     Ok(torn_bytes)
 }
 
-/// Zeroes what follows the last frame, and makes all of the segment durable: after a mere kill its bytes may be in memory only, and the next
-/// group's mark will say that they are safe.
+/// Zeroes what follows the last frame, and makes all of the segment durable: after a mere kill its bytes may be in
+/// memory only, and the next group's mark will say that they are safe.
 fn blank_tail(dir: &Path, lane: &LaneEnd) -> Result<u64, SpoolError> {
     let path = dir.join(super::segment::name(lane.segment.lane, lane.segment.first));
     let tail = lane.steps.last().map_or(0, |step| step.end);

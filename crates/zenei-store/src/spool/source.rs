@@ -1,5 +1,5 @@
-//! By which ways do messages come in? The closed list, with the word and the number of each; the numbers stand in the spool's files. Called by all who count by
-//! source.
+//! By which ways do messages come in? The closed list, with the word and the number of each; the numbers stand in the
+//! spool's files. Called by all who count by source.
 use serde::{Deserialize, Serialize};
 use std::ops::{Index, IndexMut};
 

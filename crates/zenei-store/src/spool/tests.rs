@@ -445,7 +445,8 @@ fn a_payload_that_looks_like_a_frame_is_not_taken_for_one() {
     }
     let end = spool.next_offset();
     spool.close().unwrap();
-    // The header of the frame that carries the first forged one: the search for the next frame walks through the payload.
+    // The header of the frame that carries the first forged one: the search for the next frame walks through the
+    // payload.
     assert!(disk.flip_bit(&path, 8 * (frame::frame_bytes(24 + 20 + 64) + 17)));
     let (messages, holes) = read_all(&disk, 0, end);
     assert_eq!(holes.len(), 1);

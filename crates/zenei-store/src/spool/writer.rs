@@ -1,5 +1,5 @@
-//! Writing the spool: a group of messages becomes durable, or the process ends. Knows offsets and room, not what a message means.
-//! There is one writer per directory; the gateway's appender holds it.
+//! Writing the spool: a group of messages becomes durable, or the process ends. Knows offsets and room, not what a
+//! message means. There is one writer per directory; the gateway's appender holds it.
 use super::frame::{self, ENTRY_BYTES, Header, Place, frame_bytes, push_entry};
 use super::recovery::{Ends, Recovered, inspect, repair};
 use super::segment::{self, Segment};
@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zenei_wire::GatewayTime;
 
-/// The most bytes of one group in one lane: what is held in memory twice while it is written. A guess, far above what one sync gathers.
+/// The most bytes of one group in one lane: what is held in memory twice while it is written. A guess, far above what
+/// one sync gathers.
 const MAX_GROUP_BYTES: usize = 256 << 20;
 
-/// Routine segments that made room in a full spool, the oldest first, so that one range has room for any number of them.
+/// Routine segments that made room in a full spool, the oldest first, so that one range has room for any number of
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
     /// The offsets among which their messages were; those of the priority lane between them are still there.
@@ -53,7 +55,8 @@ struct LaneWriter {
 }
 
 impl Spool {
-    /// Opens the spool of a directory, and makes it where there is none. What was never acknowledged at its end is gone afterwards.
+    /// Opens the spool of a directory, and makes it where there is none. What was never acknowledged at its end is gone
+    /// afterwards.
     ///
     /// # Errors
     /// [`SpoolError::Foreign`], [`SpoolError::Disk`], [`SpoolError::SyncFailed`], [`SpoolError::WriteFailed`].
@@ -95,8 +98,9 @@ impl Spool {
     /// Keeps messages, in this order, and returns their offsets when they are durable: they may be acknowledged now.
     ///
     /// # Errors
-    /// After [`SpoolError::SyncFailed`] and [`SpoolError::WriteFailed`] the process must abort ([`SpoolError::is_fatal`]); every later call answers
-    /// [`SpoolError::Ended`]. After all others nothing was written and the call may be repeated.
+    /// After [`SpoolError::SyncFailed`] and [`SpoolError::WriteFailed`] the process must abort
+    /// ([`SpoolError::is_fatal`]); every later call answers [`SpoolError::Ended`]. After all others nothing was written
+    /// and the call may be repeated.
     pub fn append_group(&mut self, messages: &[SpoolMessage<'_>]) -> Result<Range<u64>, SpoolError> {
         self.check_usable()?;
         let group = self.next..self.next + messages.len() as u64;
@@ -115,8 +119,9 @@ impl Spool {
         Ok(group)
     }
 
-    /// Writes down how far everything is durable, where the last group has no such witness yet: without one, damage to the last group would look
-    /// like a write that never ended. For whoever has nothing to append for a while, and before a clean end.
+    /// Writes down how far everything is durable, where the last group has no such witness yet: without one, damage to
+    /// the last group would look like a write that never ended. For whoever has nothing to append for a while, and
+    /// before a clean end.
     ///
     /// # Errors
     /// As [`Spool::append_group`]; where there is no room, nothing happens.
@@ -175,7 +180,8 @@ impl Spool {
         self.lanes.iter().flat_map(|lane| &lane.segments).map(|&(_, len)| len).sum()
     }
 
-    /// What was dropped since this was last asked. For the log; the ledger counts the holes that the reader meets, so that a restart counts each once.
+    /// What was dropped since this was last asked. For the log; the ledger counts the holes that the reader meets, so
+    /// that a restart counts each once.
     pub fn take_dropped(&mut self) -> Option<Dropped> {
         self.dropped.take()
     }
@@ -248,8 +254,8 @@ impl Spool {
         Ok(())
     }
 
-    /// Drops the oldest routine segment for a segment of `lane`. The one that is being written goes only where the routine lane itself is at its
-    /// end and has no other.
+    /// Drops the oldest routine segment for a segment of `lane`. The one that is being written goes only where the
+    /// routine lane itself is at its end and has no other.
     fn drop_oldest(&mut self, lane: Lane, allowed: u64, wanted: u64) -> Result<(), SpoolError> {
         let routine = &self.lanes[Lane::Routine.at()];
         let kept = match lane {

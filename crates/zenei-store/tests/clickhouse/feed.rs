@@ -4,7 +4,7 @@ use super::rows::{DEVICES, fleet, op, state};
 use std::collections::BTreeMap;
 use zenei_detect::Row;
 use zenei_kit::scattered;
-use zenei_store::clickhouse::{ClickHouseFeed, Ended, Feed, Go, Past, Server, ServerAddress, Told};
+use zenei_store::clickhouse::{ClickHouseFeed, Ended, Feed, GatewayProgress, Go, Past, Server, ServerAddress};
 use zenei_store::control::{Moved, TailStep, Tailed};
 use zenei_store::{DeadLetter, Sealed, StoredRecord};
 use zenei_wire::{EngineTime, GatewayTime, OpResult, Reason, Refusal};
@@ -91,7 +91,7 @@ fn whatever_the_steps_each_row_of_each_gateway_comes_once_and_in_the_order_of_he
         }
         let told = feed.told(&tailed.gateways, 1 + scattered(number) % 4).unwrap();
         let mut moved: BTreeMap<String, Moved> = BTreeMap::new();
-        for Told { gateway, to, heard_from, .. } in told {
+        for GatewayProgress { gateway, to, heard_from, .. } in told {
             let heard_from = moved.get(&gateway).map_or(heard_from, |moved| moved.heard_from.min(heard_from));
             moved.insert(gateway, Moved { to, heard_from });
         }
@@ -103,7 +103,8 @@ fn whatever_the_steps_each_row_of_each_gateway_comes_once_and_in_the_order_of_he
     }
     for last in [None, Some(EngineTime(NOON_MS + 10_000_000))] {
         let told = feed.told(&tailed.gateways, 100).unwrap();
-        let as_moved = |told: &Told| (told.gateway.clone(), Moved { to: told.to, heard_from: GatewayTime(0) });
+        let as_moved =
+            |told: &GatewayProgress| (told.gateway.clone(), Moved { to: told.to, heard_from: GatewayTime(0) });
         let step = TailStep { up_to: tailed.up_to.max(last), moved: told.iter().map(as_moved).collect() };
         taken.push(rows(&feed, &tailed, &step));
         unreadable.push(feed.unreadable(&tailed, &step).unwrap());

@@ -1,5 +1,6 @@
-//! `zenei demo`: a simulated fleet through the real path. Its locks publish over MQTT to this process's own ingress; spool, intake, detection, desk and store
-//! are the daemon's, only the clock is simulated. At the end, what was opened is compared with what was seeded. Called by `cmd`.
+//! `zenei demo`: a simulated fleet through the real path. Its locks publish over MQTT to this process's own ingress;
+//! spool, intake, detection, desk and store are the daemon's, only the clock is simulated. At the end, what was opened
+//! is compared with what was seeded. Called by `cmd`.
 mod stage;
 mod verdict;
 
@@ -20,13 +21,15 @@ use zenei_wire::Id;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// How fast a demo to watch goes, in simulated hours a second: a month in two minutes. A guess at what people have patience for.
+/// How fast a demo to watch goes, in simulated hours a second: a month in two minutes. A guess at what people have
+/// patience for.
 const WATCHED_HOURS_PER_SECOND: f64 = 6.0;
 
 /// Runs `demo`.
 ///
 /// # Errors
-/// [`Failure::Failed`] where zenei did not find what was seeded, or found what was not; and where something breaks on the way.
+/// [`Failure::Failed`] where zenei did not find what was seeded, or found what was not; and where something breaks on
+/// the way.
 pub(crate) fn run(arguments: &Demo, out: &mut Output<'_>) -> Result<(), Failure> {
     let runtime = runtime()?;
     let ended = runtime.block_on(play(arguments, out));

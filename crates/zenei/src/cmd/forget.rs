@@ -1,5 +1,6 @@
-//! `zenei forget DEVICE`: takes a lock out of this machine's store, spool, states and findings, and out of ClickHouse; counts that nothing is left, and notes
-//! it in the log of erasures. May be broken off anywhere and run again. zenei must not run here meanwhile. Called by `cmd`.
+//! `zenei forget DEVICE`: takes a lock out of this machine's store, spool, states and findings, and out of ClickHouse;
+//! counts that nothing is left, and notes it in the log of erasures. May be broken off anywhere and run again. zenei
+//! must not run here meanwhile. Called by `cmd`.
 use crate::cli::Forget;
 use crate::config::{self, ClickHouse, Config};
 use crate::daemon::contents::{self, Contents};
@@ -20,7 +21,8 @@ use zenei_wire::Name;
 /// Runs `forget`.
 ///
 /// # Errors
-/// Where zenei runs here, something can't be read or written, ClickHouse does not answer, or something of the lock is left.
+/// Where zenei runs here, something can't be read or written, ClickHouse does not answer, or something of the lock is
+/// left.
 pub(crate) fn run(arguments: &Forget, out: &mut Output<'_>) -> Result<(), Failure> {
     let device = arguments.device.as_str();
     Name::new(device).map_err(|error| Failure::Usage(format!("the device id '{}' {error}", escaped(device))))?;

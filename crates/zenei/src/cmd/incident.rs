@@ -59,7 +59,7 @@ fn list(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
 
 /// What somebody said, or a dash.
 fn said(words: Option<&str>) -> String {
-    words.map_or_else(|| "-".to_owned(), |words| escaped(words))
+    words.map_or_else(|| "-".to_owned(), escaped)
 }
 
 /// How many digits of an id a list shows: enough to tell a few million incidents apart, and `show` takes them.

@@ -1,4 +1,5 @@
-//! `zenei run`, the daemon: puts gateway, desk and HTTP together as the configuration says, until somebody asks for the end. Called by `cmd`.
+//! `zenei run`, the daemon: puts gateway, desk and HTTP together as the configuration says, until somebody asks for the
+//! end. Called by `cmd`.
 use crate::cli::Run;
 use crate::config::{self, Config, StoreKind};
 use crate::daemon::contents::{self, Contents};
@@ -20,7 +21,8 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Runs `run`.
 ///
 /// # Errors
-/// Where the configuration is bad, asks for what this version does not do, or can't be put into effect; and where processing stops on its own.
+/// Where the configuration is bad, asks for what this version does not do, or can't be put into effect; and where
+/// processing stops on its own.
 pub(crate) fn run(arguments: &Run, out: &mut Output<'_>) -> Result<(), Failure> {
     let variables = config::variables();
     let loaded = config::load(&arguments.file.config, &variables).map_err(Failure::Config)?;

@@ -1,5 +1,5 @@
-//! The files that a configuration names, read: rules and registry. Called by `config check`, `run`, `replay` and `doctor`, so that a check
-//! and a start agree on what is good.
+//! The files that a configuration names, read: rules and registry. Called by `config check`, `run`, `replay` and
+//! `doctor`, so that a check and a start agree on what is good.
 use crate::config::{Loaded, Problems};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use zenei_store::{Registration, RuleFolder, RuleFolderError, RuleText};
 use zenei_wire::bthome::Keyring;
 use zenei_wire::{Name, SiteId};
 
-/// The largest file of either kind, in bytes; a guess: a registry line has some 100 bytes, so this is one of ten million locks.
+/// The largest file of either kind, in bytes; a guess: a registry line has some 100 bytes, so this is one of ten
+/// million locks.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// What the files hold.
@@ -116,7 +117,8 @@ fn of<T>(folder: &Path, read: fn(&RuleFolder) -> Result<T, RuleFolderError>) -> 
     RuleFolder::open(folder).and_then(|folder| read(&folder)).map_err(|error| zenei_store::with_causes(&error))
 }
 
-/// The registry in a file, with the keys that it names; empty without one. `site` is where a lock is that has none there.
+/// The registry in a file, with the keys that it names; empty without one. `site` is where a lock is that has none
+/// there.
 ///
 /// # Errors
 /// What is wrong, with file, line and column.

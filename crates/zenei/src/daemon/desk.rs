@@ -1,4 +1,5 @@
-//! The desk behind the gateway, and the pipeline in front of it: joins two rooms that do not know one another. Called by `run` and `demo`.
+//! The desk behind the gateway, and the pipeline in front of it: joins two rooms that do not know one another. Called
+//! by `run` and `demo`.
 use std::path::Path;
 use zenei_desk::{DeskDriver, Incidents};
 use zenei_detect::{Desk, DeskError, Findings, Pipeline, Rules};

@@ -1,5 +1,6 @@
-//! The thread that ships what is sealed to ClickHouse while the daemon runs. Nothing waits for it, and it waits for nothing but the server: while that is
-//! away or wrong, sealed files pile up on the disk and the thread asks again. Called by `run`.
+//! The thread that ships what is sealed to ClickHouse while the daemon runs. Nothing waits for it, and it waits for
+//! nothing but the server: while that is away or wrong, sealed files pile up on the disk and the thread asks again.
+//! Called by `run`.
 use super::{clickhouse, tailing};
 use crate::config::{ClickHouse, Config, StoreKind};
 use crate::exit::Failure;
@@ -17,9 +18,11 @@ use zenei_store::{Control, Layout, ParquetStore};
 const LOOK: Duration = Duration::from_secs(1);
 /// How long shipped files stay on this machine. A guess: a day's records can be replayed here without asking a server.
 const KEEP_MS: i64 = 24 * 3_600_000;
-/// Records that go together after the server was away: those of a full range by default, which memory has room for anyway.
+/// Records that go together after the server was away: those of a full range by default, which memory has room for
+/// anyway.
 const MAX_ROWS: usize = 50_000;
-/// How long an end waits for an insert that is on its way. Nothing is lost beyond it: the next start sends the same again. A guess.
+/// How long an end waits for an insert that is on its way. Nothing is lost beyond it: the next start sends the same
+/// again. A guess.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// The thread; asked to end with this value.
@@ -47,7 +50,8 @@ impl End {
 }
 
 impl Shipping {
-    /// The ClickHouse that this configuration ships to: records where it is the store, findings where the desk works on it.
+    /// The ClickHouse that this configuration ships to: records where it is the store, findings where the desk works on
+    /// it.
     pub(crate) fn wanted(config: &Config) -> Option<&ClickHouse> {
         let wanted = config.store.kind == StoreKind::ClickHouse || tailing::source(config).is_some();
         config.store.clickhouse.as_ref().filter(|_| wanted)

@@ -1,11 +1,12 @@
-//! When somebody wants the process to end: SIGINT (Ctrl-C) or SIGTERM asks, and a later one is obeyed at once. Called by `run` and `demo`.
+//! When somebody wants the process to end: SIGINT (Ctrl-C) or SIGTERM asks, and a later one is obeyed at once. Called
+//! by `run` and `demo`.
 use std::io;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Signals within this time are one wish: `timeout` and process managers signal the process and then its whole group. A guess, shorter than a second
-/// press of a key.
+/// Signals within this time are one wish: `timeout` and process managers signal the process and then its whole group. A
+/// guess, shorter than a second press of a key.
 const ONE_WISH: Duration = Duration::from_millis(300);
 
 /// Turns true once somebody asks for the end. Clones tell the same.

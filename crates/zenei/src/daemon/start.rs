@@ -1,4 +1,5 @@
-//! How does a configuration become a running gateway, with the desk where that detects here? Must not know what is done with it then. Called by `run` and `forget`.
+//! How does a configuration become a running gateway, with the desk where that detects here? Must not know what is done
+//! with it then. Called by `run` and `forget`.
 use super::contents::Contents;
 use super::desk::{DeskHere, pipeline_maker};
 use super::tailing;

@@ -1,4 +1,5 @@
-//! The desk that detects on what many gateways shipped: puts the feed of ClickHouse, the engine and the desk together. Called by `run`.
+//! The desk that detects on what many gateways shipped: puts the feed of ClickHouse, the engine and the desk together.
+//! Called by `run`.
 use super::clickhouse;
 use super::contents::Contents;
 use super::desk::{DeskHere, pipeline_maker};
@@ -18,7 +19,8 @@ pub(crate) fn source(config: &Config) -> Option<&ClickHouse> {
     config.store.clickhouse.as_ref().filter(|_| wanted)
 }
 
-/// Starts it, and gives the incidents. The gateway of this state directory must have been started: it keeps other processes out.
+/// Starts it, and gives the incidents. The gateway of this state directory must have been started: it keeps other
+/// processes out.
 ///
 /// # Errors
 /// What the configuration names can't be used, or the incidents can't be opened. A server that is away is none.

@@ -1,4 +1,5 @@
-//! What is heard over the air, whose it is, and how much of it: the values that all files of this folder share. Must not know a radio, a queue or a registry.
+//! What is heard over the air, whose it is, and how much of it: the values that all files of this folder share. Must
+//! not know a radio, a queue or a registry.
 use std::sync::atomic::AtomicU64;
 use zenei_wire::bthome::Address;
 use zenei_wire::{DbMilliwatts, GatewayTime};
@@ -39,7 +40,8 @@ impl Standing {
     }
 }
 
-/// Judges an advertisement as it is heard, for the watchdog and for the room that it gets; what is stored is judged again.
+/// Judges an advertisement as it is heard, for the watchdog and for the room that it gets; what is stored is judged
+/// again.
 pub type Judge = Box<dyn Fn(&Advertisement) -> Standing + Send + Sync>;
 
 /// What a radio counts, since it was first opened.

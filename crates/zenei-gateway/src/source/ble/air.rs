@@ -1,5 +1,6 @@
-//! What one radio hears, on its way from the task that reads the bus to whoever takes it. Counts, stamps, remembers when a valid advertisement was last heard,
-//! and never makes the reading task wait. Must not know a bus or a registry. Called by the radio (which puts) and by the listener (which takes).
+//! What one radio hears, on its way from the task that reads the bus to whoever takes it. Counts, stamps, remembers
+//! when a valid advertisement was last heard, and never makes the reading task wait. Must not know a bus or a registry.
+//! Called by the radio (which puts) and by the listener (which takes).
 use super::advertisement::{Advertisement, Judge, RadioCounters, Standing};
 use super::gate::{Gate, Passage};
 use super::place::Place;

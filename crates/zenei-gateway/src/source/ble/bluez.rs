@@ -1,6 +1,7 @@
-//! The radio on Linux: BlueZ over D-Bus. Reads its signals itself, because each says what was heard: nothing is asked back, so that what is heard costs one
-//! message whatever its rate. A queue of fixed length lies between the socket and the task that reads it; the task never waits, so that it stays short.
-//! Dropping a session closes its connection, and BlueZ then ends its scan. Must not decide when; `supervisor` does. Called by `tend`.
+//! The radio on Linux: BlueZ over D-Bus. Reads its signals itself, because each says what was heard: nothing is asked
+//! back, so that what is heard costs one message whatever its rate. A queue of fixed length lies between the socket and
+//! the task that reads it; the task never waits, so that it stays short. Dropping a session closes its connection, and
+//! BlueZ then ends its scan. Must not decide when; `supervisor` does. Called by `tend`.
 //!
 //! BlueZ's D-Bus API: doc/org.bluez.Adapter.rst and doc/org.bluez.Device.rst of its source.
 use super::air::Air;
@@ -22,18 +23,24 @@ const DEVICE1: &str = "org.bluez.Device1";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
 const DBUS: &str = "org.freedesktop.DBus";
-/// Where the system bus listens. The D-Bus specification says `/var/run/…`, which a small system may not have as a link to here.
+/// Where the system bus listens. The D-Bus specification says `/var/run/…`, which a small system may not have as a link
+/// to here.
 const SOCKET: &str = "/run/dbus/system_bus_socket";
 /// BTHome's UUID 0xFCD2, as BlueZ writes it.
 const BTHOME: &str = "0000fcd2-0000-1000-8000-00805f9b34fb";
 /// What is subscribed to: what was heard, what came and went, and whether BlueZ itself is there.
 const MATCHES: [&str; 4] = [
-    "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path_namespace='/org/bluez'",
-    "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.ObjectManager',member='InterfacesAdded'",
-    "type='signal',sender='org.bluez',interface='org.freedesktop.DBus.ObjectManager',member='InterfacesRemoved'",
-    "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.bluez'",
+    "type='signal',sender='org.bluez',\
+     interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path_namespace='/org/bluez'",
+    "type='signal',sender='org.bluez',\
+     interface='org.freedesktop.DBus.ObjectManager',member='InterfacesAdded'",
+    "type='signal',sender='org.bluez',\
+     interface='org.freedesktop.DBus.ObjectManager',member='InterfacesRemoved'",
+    "type='signal',sender='org.freedesktop.DBus',\
+     interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.bluez'",
 ];
-/// Messages between the socket and the reading task; beyond it the socket is not read. A guess: a few milliseconds of the fastest radio.
+/// Messages between the socket and the reading task; beyond it the socket is not read. A guess: a few milliseconds of
+/// the fastest radio.
 const QUEUE: usize = 256;
 
 type Properties = HashMap<String, OwnedValue>;
@@ -48,7 +55,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Connects, finds the adapter, powers it on and starts the scan. What BlueZ has heard before is no news and is left.
+    /// Connects, finds the adapter, powers it on and starts the scan. What BlueZ has heard before is no news and is
+    /// left.
     pub(crate) async fn open(station: Station, air: Arc<Air>) -> Result<(Self, mpsc::Receiver<Event>), RadioError> {
         let connection = connect(&station).await?;
         let stream = MessageStream::from(&connection);
@@ -253,7 +261,8 @@ impl Reader {
         }
     }
 
-    /// The address in a device's path, `/org/bluez/hci0/dev_AA_BB_CC_DD_EE_FF`; `None` for what is no device of this adapter.
+    /// The address in a device's path, `/org/bluez/hci0/dev_AA_BB_CC_DD_EE_FF`; `None` for what is no device of this
+    /// adapter.
     fn address(&self, path: &str) -> Option<Address> {
         let digits = path.strip_prefix(self.adapter.as_str())?.strip_prefix("/dev_")?;
         digits.replace('_', ":").parse().ok()

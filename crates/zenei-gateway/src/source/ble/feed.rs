@@ -1,6 +1,7 @@
-//! From the air into the spool: what was heard becomes messages like those of every other source, as bytes, by whomever they are. Nothing waits for an
-//! acknowledgement, since nobody was promised one; while the spool takes nothing, the newest of each sender wait and the others are dropped and counted.
-//! Must not know what an advertisement says. Called by the gateway.
+//! From the air into the spool: what was heard becomes messages like those of every other source, as bytes, by whomever
+//! they are. Nothing waits for an acknowledgement, since nobody was promised one; while the spool takes nothing, the
+//! newest of each sender wait and the others are dropped and counted. Must not know what an advertisement says. Called
+//! by the gateway.
 use super::advertisement::{Advertisement, Judge, RadioCounters, Standing};
 use super::listening::{ListenOptions, Listening, listen_and_count};
 use super::status::{Hearing, Status};
@@ -39,7 +40,8 @@ pub struct BleHandle {
 }
 
 impl BleHandle {
-    /// Returns when nothing has helped: the process should end, so that its service manager starts it anew. Safe to cancel.
+    /// Returns when nothing has helped: the process should end, so that its service manager starts it anew. Safe to
+    /// cancel.
     pub async fn given_up(&mut self) {
         let waited = self.status.wait_for(|status| status.hearing == Hearing::GivenUp).await;
         if waited.is_err() {

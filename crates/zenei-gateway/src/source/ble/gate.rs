@@ -1,21 +1,24 @@
-//! Which advertisements are worth handing on? A lock repeats each one for minutes, and anybody can send under any name: repetitions are let through now and then,
-//! and what nobody has vouched for at a bounded rate. Must not know what an advertisement says. Called by `air`, where the caller asks for it.
+//! Which advertisements are worth handing on? A lock repeats each one for minutes, and anybody can send under any name:
+//! repetitions are let through now and then, and what nobody has vouched for at a bounded rate. Must not know what an
+//! advertisement says. Called by `air`, where the caller asks for it.
 use super::advertisement::Standing;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 use zenei_wire::bthome::Address;
 
-/// How long repetitions of an advertisement are held back. A guess: half of the time that news of one set waits for the other, so that a repetition of the
-/// other comes in time; far below the 15 minutes after which an unchanged state is stored again.
+/// How long repetitions of an advertisement are held back. A guess: half of the time that news of one set waits for the
+/// other, so that a repetition of the other comes in time; far below the 15 minutes after which an unchanged state is
+/// stored again.
 pub(super) const REPEAT_EVERY: Duration = Duration::from_secs(30);
 /// Advertisements of one sender that are remembered: both of the sets that are on the air, and both of those before.
 const REMEMBERED: usize = 4;
-/// How many senders are remembered; beyond it those that are silent, and then all, are forgotten: their repetitions count as news once more. As many as may have
-/// something waiting.
+/// How many senders are remembered; beyond it those that are silent, and then all, are forgotten: their repetitions
+/// count as news once more. As many as may have something waiting.
 const SENDERS_MAX: usize = super::place::SENDERS_MAX;
-/// What may pass each second that is not vouched for by a key, on average. A guess: a building with a hundred sensors of others says ten new things a
-/// second, and at this rate a day of forgeries is some 500 MB of spool, of which nothing is kept for long.
+/// What may pass each second that is not vouched for by a key, on average. A guess: a building with a hundred sensors
+/// of others says ten new things a second, and at this rate a day of forgeries is some 500 MB of spool, of which
+/// nothing is kept for long.
 const UNVOUCHED_PER_S: u32 = 50;
 /// And at once.
 const UNVOUCHED_BURST: u32 = 1_000;

@@ -1,5 +1,5 @@
-//! A radio that is kept listening, as its users see it: how to start one, how to take what it hears, how to end it. Must not know what the bytes mean.
-//! Called by the feed (which spools) and by the binary's `scan` (which shows).
+//! A radio that is kept listening, as its users see it: how to start one, how to take what it hears, how to end it.
+//! Must not know what the bytes mean. Called by the feed (which spools) and by the binary's `scan` (which shows).
 use super::advertisement::{Advertisement, Judge, RadioCounters, Standing};
 use super::air::Air;
 use super::radio::{Adapter, RadioError, Station};
@@ -20,7 +20,8 @@ pub struct ListenOptions {
     pub bus: Option<String>,
     /// What to do when registered locks fall silent.
     pub ladder: Ladder,
-    /// Whether repetitions and floods of strangers are held back: for whoever keeps what is heard. An onlooker wants all of it.
+    /// Whether repetitions and floods of strangers are held back: for whoever keeps what is heard. An onlooker wants
+    /// all of it.
     pub news_only: bool,
     /// Whose an advertisement is. Called for each one that is heard: it must be quick and not wait.
     pub judge: Judge,
@@ -51,7 +52,8 @@ pub struct Listening {
     task: JoinHandle<()>,
 }
 
-/// Listens, within a tokio runtime; also where there is no adapter yet: then [`Listening::status`] says so, and it is tried again.
+/// Listens, within a tokio runtime; also where there is no adapter yet: then [`Listening::status`] says so, and it is
+/// tried again.
 pub fn listen(options: ListenOptions) -> Listening {
     listen_and_count(options, Arc::default())
 }
@@ -67,7 +69,8 @@ pub(crate) fn listen_and_count(options: ListenOptions, counters: Arc<RadioCounte
     Listening { air, status, stop, task }
 }
 
-/// Looks whether there is an adapter of this name, or any, and changes nothing. Within a tokio runtime; the caller sets the bound.
+/// Looks whether there is an adapter of this name, or any, and changes nothing. Within a tokio runtime; the caller sets
+/// the bound.
 ///
 /// # Errors
 /// What is missing.
@@ -76,7 +79,8 @@ pub async fn look(adapter: Option<&str>) -> Result<Adapter, RadioError> {
 }
 
 impl Listening {
-    /// The next advertisement; waits for one. Safe to cancel. Slow callers lose the oldest of each sender, counted in [`RadioCounters::dropped`].
+    /// The next advertisement; waits for one. Safe to cancel. Slow callers lose the oldest of each sender, counted in
+    /// [`RadioCounters::dropped`].
     pub async fn next(&mut self) -> Advertisement {
         self.air.next().await
     }

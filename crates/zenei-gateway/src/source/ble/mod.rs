@@ -1,6 +1,7 @@
-//! What does the air say? Listens to BTHome advertisements through the system's Bluetooth service, keeps the radio listening, and hands over what was heard:
-//! address, strength, bytes and time. Must not know what the bytes mean, nor who is registered: a judge that the caller brings says whose they are.
-//! Called by the gateway (which spools) and by the binary's `scan` (which shows).
+//! What does the air say? Listens to BTHome advertisements through the system's Bluetooth service, keeps the radio
+//! listening, and hands over what was heard: address, strength, bytes and time. Must not know what the bytes mean, nor
+//! who is registered: a judge that the caller brings says whose they are. Called by the gateway (which spools) and by
+//! the binary's `scan` (which shows).
 mod advertisement;
 mod air;
 #[cfg(target_os = "linux")]

@@ -1,14 +1,14 @@
-//! Where heard advertisements wait: a bounded place per sender, in which the newest win. Whoever hears never waits; whoever takes gets each sender its turn.
-//! Must not know what an advertisement says. Called by `air`.
+//! Where heard advertisements wait: a bounded place per sender, in which the newest win. Whoever hears never waits;
+//! whoever takes gets each sender its turn. Must not know what an advertisement says. Called by `air`.
 use super::advertisement::Advertisement;
 use std::collections::{HashMap, VecDeque};
 use zenei_wire::bthome::Address;
 
-/// How many advertisements of one sender wait; beyond it the oldest is dropped. A lock alternates between two sets of values, so that its newest state is
-/// within the last two; the rest is room for a taker that is late. A guess.
+/// How many advertisements of one sender wait; beyond it the oldest is dropped. A lock alternates between two sets of
+/// values, so that its newest state is within the last two; the rest is room for a taker that is late. A guess.
 pub(crate) const WAITING_PER_SENDER: usize = 8;
-/// How many senders have something waiting; beyond it strangers are dropped, so that whoever makes up addresses fills no memory. A guess: a hundred times
-/// what stands in a building. Registered locks always find room.
+/// How many senders have something waiting; beyond it strangers are dropped, so that whoever makes up addresses fills
+/// no memory. A guess: a hundred times what stands in a building. Registered locks always find room.
 pub(crate) const SENDERS_MAX: usize = 4_096;
 
 /// What waits.

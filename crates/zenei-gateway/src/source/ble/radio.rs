@@ -1,5 +1,5 @@
-//! The system's Bluetooth service as the supervisor sees it: which adapter, what may go wrong with it, and what it tells unasked. Must not know a bus: `service`
-//! names the platform's.
+//! The system's Bluetooth service as the supervisor sees it: which adapter, what may go wrong with it, and what it
+//! tells unasked. Must not know a bus: `service` names the platform's.
 use std::error::Error;
 
 /// Why the radio does not listen. The texts say what was found and what to do.

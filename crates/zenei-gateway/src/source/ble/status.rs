@@ -1,4 +1,5 @@
-//! How does a radio stand? Told by the task that tends it; shown by the listener, the gateway and `doctor`. Must not know a bus.
+//! How does a radio stand? Told by the task that tends it; shown by the listener, the gateway and `doctor`. Must not
+//! know a bus.
 use super::supervisor::Steps;
 
 /// Whether the radio listens.

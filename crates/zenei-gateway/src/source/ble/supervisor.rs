@@ -1,20 +1,26 @@
-//! When is the radio started anew, and how hard? A state machine without a clock, a task or a bus: the time and what happened go in, orders come out.
-//! Scans through BlueZ die without a word, after hours, and a lock that is silent is not told from a lock that is not heard. So a watchdog looks at the time
-//! since the last valid advertisement of a registered lock, and climbs a ladder: scan again, connect again, power cycle, end the process. Called by `tend`.
+//! When is the radio started anew, and how hard? A state machine without a clock, a task or a bus: the time and what
+//! happened go in, orders come out. Scans through BlueZ die without a word, after hours, and a lock that is silent is
+//! not told from a lock that is not heard. So a watchdog looks at the time since the last valid advertisement of a
+//! registered lock, and climbs a ladder: scan again, connect again, power cycle, end the process. Called by `tend`.
 use std::time::Duration;
 
-/// How long registered locks may stay silent that were heard before. Home Assistant's watchdog waits as long (its `SCANNER_WATCHDOG_TIMEOUT`); ours start
-/// a step each time it has passed, since a step needs that long to show whether it helped.
+/// How long registered locks may stay silent that were heard before. Home Assistant's watchdog waits as long (its
+/// `SCANNER_WATCHDOG_TIMEOUT`); ours start a step each time it has passed, since a step needs that long to show whether
+/// it helped.
 pub const SILENCE: Duration = Duration::from_secs(90);
-/// A lock that was heard this long ago still arms the watchdog; after that it has moved away or lost its battery. A guess.
+/// A lock that was heard this long ago still arms the watchdog; after that it has moved away or lost its battery. A
+/// guess.
 pub const LATELY: Duration = Duration::from_secs(3_600);
-/// No second ladder starts within this time of the first one's start: whatever keeps the locks silent then, it is not this radio.
+/// No second ladder starts within this time of the first one's start: whatever keeps the locks silent then, it is not
+/// this radio.
 pub const LADDER_EVERY: Duration = Duration::from_secs(600);
-/// How long connecting, finding the adapter and starting the scan may take. BlueZ answers within a second; a guess far above.
+/// How long connecting, finding the adapter and starting the scan may take. BlueZ answers within a second; a guess far
+/// above.
 pub const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// How long stopping and starting the scan may take. A guess as above.
 pub const RESTART_WITHIN: Duration = Duration::from_secs(10);
-/// How long switching the adapter off and on and starting the scan may take. A guess: firmware is loaded again, which takes seconds.
+/// How long switching the adapter off and on and starting the scan may take. A guess: firmware is loaded again, which
+/// takes seconds.
 pub const CYCLE_WITHIN: Duration = Duration::from_secs(30);
 /// The first wait after a failure; doubled for each one in a row. A guess.
 pub const BACK_OFF_MIN: Duration = Duration::from_secs(1);
@@ -35,7 +41,8 @@ pub struct Ladder {
 /// What is to be done now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Connect to the system's Bluetooth service, find the adapter, start the scan. What was open before is dropped first.
+    /// Connect to the system's Bluetooth service, find the adapter, start the scan. What was open before is dropped
+    /// first.
     Open,
     /// Stop the scan and start it.
     RestartScan,
@@ -203,7 +210,8 @@ impl Supervisor {
         self.phase == Phase::Scan && self.powered
     }
 
-    /// When the silence has lasted long enough for the next step; `None` while nobody is missed, or nothing more may be done.
+    /// When the silence has lasted long enough for the next step; `None` while nobody is missed, or nothing more may be
+    /// done.
     fn silence_ends(&self) -> Option<Duration> {
         let forgotten = self.valid_at? + LATELY;
         if !self.ladder.watch {

@@ -1,4 +1,5 @@
-//! The supervisor in virtual time, over a made-up radio: what is wrong with it goes in, the timeline of orders comes out.
+//! The supervisor in virtual time, over a made-up radio: what is wrong with it goes in, the timeline of orders comes
+//! out.
 use super::*;
 use std::fmt::Write as _;
 use zenei_kit::Dice;

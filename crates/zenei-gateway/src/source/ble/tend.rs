@@ -1,5 +1,5 @@
-//! Keeps a radio listening: carries out what the supervisor orders, one call at a time, each dropped when it takes too long, and tells it what happened.
-//! Must not decide anything. Called by `listen`, as a task of its own.
+//! Keeps a radio listening: carries out what the supervisor orders, one call at a time, each dropped when it takes too
+//! long, and tells it what happened. Must not decide anything. Called by `listen`, as a task of its own.
 use super::air::Air;
 use super::radio::{Event, RadioError, Station};
 use super::service::Session;
@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// Between two looks at the watchdog's clock while it is not armed. A guess: small beside the silence that it waits for.
+/// Between two looks at the watchdog's clock while it is not armed. A guess: small beside the silence that it waits
+/// for.
 const LOOK: Duration = Duration::from_secs(5);
 
 type Opened = (Arc<Session>, mpsc::Receiver<Event>);
@@ -102,7 +103,8 @@ impl Tended {
         match order {
             Order::Open => {
                 if self.session.is_some() {
-                    tracing::warn!(steps = ?self.supervisor.steps(), "the connection to the bluetooth service is made anew");
+                    let steps = self.supervisor.steps();
+                    tracing::warn!(?steps, "the connection to the bluetooth service is made anew");
                 }
                 (self.session, self.events) = (None, None);
                 let (station, air) = (self.station.clone(), Arc::clone(&self.air));

@@ -1,5 +1,6 @@
-//! Who publishes to this gateway directly? Hubs and bridges, over MQTT v3.1.1, publish only. A PUBACK leaves after its message is durable, in order of
-//! receipt, on the connection that it came from. Must not know what a payload means. Called by the gateway, which gives it the listener.
+//! Who publishes to this gateway directly? Hubs and bridges, over MQTT v3.1.1, publish only. A PUBACK leaves after its
+//! message is durable, in order of receipt, on the connection that it came from. Must not know what a payload means.
+//! Called by the gateway, which gives it the listener.
 pub mod packet;
 pub mod sessions;
 mod takeover;
@@ -42,12 +43,14 @@ pub struct IngressLimits {
     pub connections: usize,
     /// How long a connection may take to say CONNECT.
     pub connect_within: Duration,
-    /// How long a packet that has begun may take where the client promised no keep alive; also how long a client may take to read its answers.
+    /// How long a packet that has begun may take where the client promised no keep alive; also how long a client may
+    /// take to read its answers.
     pub packet_within: Duration,
 }
 
 impl Default for IngressLimits {
-    /// 1,024 connections (at most 200 MiB), 10 s, 30 s. Guesses: far more hubs than a site has, and many round trips of the worst mobile network.
+    /// 1,024 connections (at most 200 MiB), 10 s, 30 s. Guesses: far more hubs than a site has, and many round trips of
+    /// the worst mobile network.
     fn default() -> Self {
         let (connect_within, packet_within) = (Duration::from_secs(10), Duration::from_secs(30));
         Self { connections: 1_024, connect_within, packet_within }
@@ -214,7 +217,8 @@ impl Ingress {
     }
 }
 
-/// Whether what this peer says counts as said by the lock that it names. Without certificates only this machine itself is known.
+/// Whether what this peer says counts as said by the lock that it names. Without certificates only this machine itself
+/// is known.
 fn may_speak(peer: SocketAddr) -> bool {
     peer.ip().to_canonical().is_loopback()
 }
@@ -230,7 +234,8 @@ struct Reading {
 }
 
 impl Reading {
-    /// The next packet, read from the socket where none is there yet. Safe to cancel: what was read stays in the buffer.
+    /// The next packet, read from the socket where none is there yet. Safe to cancel: what was read stays in the
+    /// buffer.
     async fn next(&mut self) -> Result<Packet, End> {
         loop {
             if let Some(packet) = packet::take(&mut self.buffer)? {
@@ -241,7 +246,8 @@ impl Reading {
     }
 
     async fn read(&mut self) -> Result<(), End> {
-        // Messages that wait for durability are slices of this memory: small reads share it, so that what waits costs little more than its own bytes.
+        // Messages that wait for durability are slices of this memory: small reads share it, so that what waits costs
+        // little more than its own bytes.
         if self.buffer.capacity() - self.buffer.len() < LEAST_READ_BYTES {
             self.buffer.reserve(READ_BYTES);
         }
@@ -249,7 +255,8 @@ impl Reading {
         if read == 0 { Err(End::Closed) } else { Ok(()) }
     }
 
-    /// The next packet within the client's promise. A packet must be whole by then: bytes that trickle in don't extend it.
+    /// The next packet within the client's promise. A packet must be whole by then: bytes that trickle in don't extend
+    /// it.
     async fn next_within(&mut self, keep_alive: Option<Duration>, packet: Duration) -> Result<Packet, End> {
         if keep_alive.is_none() && self.buffer.is_empty() {
             self.read().await?;

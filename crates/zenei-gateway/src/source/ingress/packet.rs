@@ -1,10 +1,12 @@
-//! The bytes of MQTT v3.1.1 as a server that is only published to needs them. Strict: what the standard forbids is refused here, with what was found,
-//! so that no later room meets it. Topics and payloads are slices of what was read, never copies. Must not know a socket. Called by the ingress.
+//! The bytes of MQTT v3.1.1 as a server that is only published to needs them. Strict: what the standard forbids is
+//! refused here, with what was found, so that no later room meets it. Topics and payloads are slices of what was read,
+//! never copies. Must not know a socket. Called by the ingress.
 use crate::source::topic::{BadTopicName, TopicName};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// The largest packet, in bytes behind the fixed header: twice the largest payload of the telemetry contract, so that one that is somewhat too large can
-/// still be taken, acknowledged and kept as a dead letter instead of being sent again for ever.
+/// The largest packet, in bytes behind the fixed header: twice the largest payload of the telemetry contract, so that
+/// one that is somewhat too large can still be taken, acknowledged and kept as a dead letter instead of being sent
+/// again for ever.
 pub const MAX_PACKET_BYTES: usize = 128 * 1024;
 
 /// The longest client id taken, in bytes. The standard demands 23; a guess at what hubs use, with room.
@@ -57,7 +59,8 @@ pub struct Publish {
     pub id: Option<u16>,
 }
 
-/// Why a packet is refused; all but the two that CONNACK can say close the connection without a word, as the standard demands.
+/// Why a packet is refused; all but the two that CONNACK can say close the connection without a word, as the standard
+/// demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// More bytes than allowed.
@@ -161,7 +164,8 @@ pub fn take(read: &mut BytesMut) -> Result<Option<Packet>, Malformed> {
     parse(first >> 4, first & 0x0f, body).map(Some)
 }
 
-/// What the first byte alone forbids; looked at before the rest has come, so that a client of another protocol is not waited for.
+/// What the first byte alone forbids; looked at before the rest has come, so that a client of another protocol is not
+/// waited for.
 fn check_first(kind: u8, flags: u8) -> Result<(), Malformed> {
     let allowed = match kind {
         1 | 12 | 14 => 0,

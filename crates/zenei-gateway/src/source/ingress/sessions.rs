@@ -1,6 +1,7 @@
-//! Which clients of the ingress have a session? A server that is only published to keeps nothing else of one, but the answer matters: a publisher that
-//! asked for a session and hears that there is none may forget what it has sent and not yet heard acknowledged. So the answer survives a crash.
-//! Must not know what is published. Called by the ingress, once per connection.
+//! Which clients of the ingress have a session? A server that is only published to keeps nothing else of one, but the
+//! answer matters: a publisher that asked for a session and hears that there is none may forget what it has sent and
+//! not yet heard acknowledged. So the answer survives a crash. Must not know what is published. Called by the ingress,
+//! once per connection.
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use zenei_wire::Id;
 
-/// The most sessions remembered; a client beyond them is told that it has none. A guess: a site has some thousand hubs, and this many cost 4 MiB.
+/// The most sessions remembered; a client beyond them is told that it has none. A guess: a site has some thousand hubs,
+/// and this many cost 4 MiB.
 pub const MAX_SESSIONS: usize = 1 << 16;
 
 /// Bytes of one line: a sign, 32 hex digits, a line feed.
@@ -17,7 +19,8 @@ const LINE_BYTES: usize = 34;
 /// The file can be this many times longer than its sessions need before a start rewrites it; a guess.
 const SLACK: usize = 4;
 
-/// The sessions, in a file of one line per change: `+` or `-` and the [`Id`] of the client id (which may have any character).
+/// The sessions, in a file of one line per change: `+` or `-` and the [`Id`] of the client id (which may have any
+/// character).
 #[derive(Debug)]
 pub struct Sessions {
     inner: Mutex<Inner>,

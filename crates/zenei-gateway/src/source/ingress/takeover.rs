@@ -1,5 +1,5 @@
-//! Which connection speaks for a client id? The newest one: an older one with the same id is told to leave, as MQTT demands. Must not know packets.
-//! Called by the ingress.
+//! Which connection speaks for a client id? The newest one: an older one with the same id is told to leave, as MQTT
+//! demands. Must not know packets. Called by the ingress.
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -27,7 +27,8 @@ pub(crate) struct Holder {
 pub(crate) struct Leave(Option<oneshot::Receiver<()>>);
 
 impl ClientTakeover {
-    /// Takes over this client id and tells the connection that had it to leave. The empty id is nobody's, and everybody may use it.
+    /// Takes over this client id and tells the connection that had it to leave. The empty id is nobody's, and everybody
+    /// may use it.
     pub(crate) fn take(&self, client_id: &str) -> (Option<Holder>, Leave) {
         if client_id.is_empty() {
             return (None, Leave(None));

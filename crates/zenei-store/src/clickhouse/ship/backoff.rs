@@ -4,11 +4,12 @@ use zenei_wire::Id;
 
 /// The first wait, at most. A guess: a server that restarts is away for seconds.
 pub const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// The longest wait. A guess: a hundred gateways then knock some ten times a second at a server that is away, and after an outage what waited begins to
-/// come in within ten seconds.
+/// The longest wait. A guess: a hundred gateways then knock some ten times a second at a server that is away, and after
+/// an outage what waited begins to come in within ten seconds.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// Spreads the waits of many gateways, so that they don't come back to a server together. Each gateway has its own sequence, always the same.
+/// Spreads the waits of many gateways, so that they don't come back to a server together. Each gateway has its own
+/// sequence, always the same.
 #[derive(Clone, Debug)]
 pub(super) struct Jitter(u64);
 
@@ -18,7 +19,8 @@ impl Jitter {
         Self(Id::of(&[b"jitter", gateway_id.as_bytes()]).0 as u64 | 1)
     }
 
-    /// The wait after this many failed attempts (from 0): doubled each time up to the longest, then between its half and its whole.
+    /// The wait after this many failed attempts (from 0): doubled each time up to the longest, then between its half
+    /// and its whole.
     pub(super) fn wait(&mut self, failed: u32) -> Duration {
         let whole = FIRST_WAIT.saturating_mul(1 << failed.min(16)).min(LONGEST_WAIT);
         // Marsaglia's xorshift64.

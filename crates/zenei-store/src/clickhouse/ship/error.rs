@@ -19,7 +19,8 @@ pub enum ShipError {
     /// Files of shipped ranges could not be removed.
     #[error("shipped files could not be removed")]
     LetGo(#[from] SealError),
-    /// The number of shards changed while a range was on its way: its rows would go to other shards, and those that were taken would double.
+    /// The number of shards changed while a range was on its way: its rows would go to other shards, and those that
+    /// were taken would double.
     #[error(
         "a range is on its way to {found} shards, and there are {given} now; ship it with the former ones first, and change them while nothing waits \
          (zenei_ship_lag_records is 0)"

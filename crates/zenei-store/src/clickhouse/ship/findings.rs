@@ -1,5 +1,6 @@
-//! What a desk found, decided, was told and knows of its locks, from the control database to ClickHouse: each row once, however often either side fails.
-//! Few rows, so that text will do. Which rows go together is written down before they go, and the token names them. Called by the thread that ships.
+//! What a desk found, decided, was told and knows of its locks, from the control database to ClickHouse: each row once,
+//! however often either side fails. Few rows, so that text will do. Which rows go together is written down before they
+//! go, and the token names them. Called by the thread that ships.
 use super::backoff::Jitter;
 use super::options::{Ended, Go};
 use crate::clickhouse::server::Server;
@@ -145,7 +146,8 @@ fn epoch(control: &Control) -> Result<u64, ControlError> {
     Ok(control.cursor(&format!("{PREFIX}epoch"))?.unwrap_or(0))
 }
 
-/// Lets everything be shipped anew: after it was taken out of the server and rewritten here. Rows of the same key replace one another there.
+/// Lets everything be shipped anew: after it was taken out of the server and rewritten here. Rows of the same key
+/// replace one another there.
 ///
 /// # Errors
 /// [`ControlError::Sqlite`].

@@ -1,4 +1,5 @@
-//! What is a shipper told, and what does it say of itself? Must not know how it ships. Called by the thread that ships, by `/metrics`, and by all steps.
+//! What is a shipper told, and what does it say of itself? Must not know how it ships. Called by the thread that ships,
+//! by `/metrics`, and by all steps.
 use crate::control::Sealed;
 use std::path::PathBuf;
 
@@ -18,7 +19,8 @@ pub struct Shipped {
 /// What a shipper is told.
 #[derive(Clone, Debug)]
 pub struct ShipOptions {
-    /// The gateway whose records these are. It must stay the same while anything is unshipped: it is part of every token.
+    /// The gateway whose records these are. It must stay the same while anything is unshipped: it is part of every
+    /// token.
     pub gateway_id: String,
     /// How long shipped files stay, by the time up to which they were sealed, ms.
     pub keep_ms: i64,

@@ -1,6 +1,6 @@
-//! Which ranges go out together? One alone while the server keeps up; after it was away, as many as wait, up to the size of a full range: a server wants
-//! few large inserts, and memory stays that of one range. What goes together is written down before it goes, so that a restart sends the same. Knows no
-//! row. Called by the shipper.
+//! Which ranges go out together? One alone while the server keeps up; after it was away, as many as wait, up to the
+//! size of a full range: a server wants few large inserts, and memory stays that of one range. What goes together is
+//! written down before it goes, so that a restart sends the same. Knows no row. Called by the shipper.
 use super::error::ShipError;
 use crate::control::{Control, ControlError, Sealed};
 use crate::parquet::{ParquetStore, ReadError, SealedRange};
@@ -26,8 +26,8 @@ impl Shipment {
         Self { from: to.offset, to, ranges: Vec::new() }
     }
 
-    /// Takes from what waits what goes next, and writes that down; `None` where nothing waits. `max_rows`: of records, where several go
-    /// together.
+    /// Takes from what waits what goes next, and writes that down; `None` where nothing waits. `max_rows`: of records,
+    /// where several go together.
     pub(super) fn next(
         waiting: &mut VecDeque<SealedRange>,
         store: &ParquetStore,
@@ -51,7 +51,8 @@ impl Shipment {
         let ranges: Vec<SealedRange> = std::iter::once(first).chain(waiting.drain(..together)).collect();
         let to = ranges.last().map_or_else(Sealed::default, |range| range.to);
         if planned.is_none() {
-            // Also of one range alone: after a restart more may wait behind it, and nobody knows then whether it was taken.
+            // Also of one range alone: after a restart more may wait behind it, and nobody knows then whether it was
+            // taken.
             plan(control, to, shards)?;
         }
         Ok(Some(Self { from, to, ranges }))

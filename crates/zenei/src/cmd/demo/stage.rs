@@ -1,6 +1,6 @@
-//! The demo's stage: a fleet that publishes, a gateway on a simulated clock that hears it over loopback, a desk, HTTP, and a folder that goes away.
-//! Clock and fleet go in lock-step: the clock stands until every message of a tick is acknowledged, so that a run does not depend on the machine's speed.
-//! Called by `demo`.
+//! The demo's stage: a fleet that publishes, a gateway on a simulated clock that hears it over loopback, a desk, HTTP,
+//! and a folder that goes away. Clock and fleet go in lock-step: the clock stands until every message of a tick is
+//! acknowledged, so that a run does not depend on the machine's speed. Called by `demo`.
 use crate::daemon::desk::{DeskHere, pipeline_maker};
 use crate::daemon::signals::Asked;
 use crate::exit::Failure;
@@ -154,7 +154,8 @@ impl Stage {
         self.fleet.truth()
     }
 
-    /// Whether each record is accounted for, and none was refused: the fleet says nothing that the contract does not allow.
+    /// Whether each record is accounted for, and none was refused: the fleet says nothing that the contract does not
+    /// allow.
     pub(super) fn balance(&self) -> Result<(), String> {
         let ledger: Ledger = self.gateway.ledger().borrow().clone();
         ledger.balance().map_err(|imbalance| imbalance.to_string())?;
@@ -170,8 +171,8 @@ impl Stage {
     }
 }
 
-/// A folder for a demo's state: in memory where there is room, because a demo keeps nothing and waits for 43,200 syncs a month; else, and where `TMPDIR`
-/// says so, among the temporary files.
+/// A folder for a demo's state: in memory where there is room, because a demo keeps nothing and waits for 43,200 syncs
+/// a month; else, and where `TMPDIR` says so, among the temporary files.
 fn folder() -> std::io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("zenei-demo-");

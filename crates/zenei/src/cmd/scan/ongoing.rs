@@ -1,4 +1,5 @@
-//! A scan under way: each message that its source hears goes to the recording and to the engine, until the end. Called by `scan` and by the terminal.
+//! A scan under way: each message that its source hears goes to the recording and to the engine, until the end. Called
+//! by `scan` and by the terminal.
 use super::seen::Read;
 use super::source::Source;
 use super::watch::Watch;

@@ -1,4 +1,5 @@
-//! What a scan remembers of one sender: its newest values, its strength lately, how often it is heard, its raw bytes. Bounded; no clock. Called by `watch` and shown by `table`.
+//! What a scan remembers of one sender: its newest values, its strength lately, how often it is heard, its raw bytes.
+//! Bounded; no clock. Called by `watch` and shown by `table`.
 use std::collections::VecDeque;
 use zenei_store::StoredMessage;
 use zenei_wire::bthome::{Address, Firmware, Set};
@@ -6,7 +7,8 @@ use zenei_wire::{Adv, GatewayTime};
 
 /// How many strengths make a sparkline.
 pub(super) const STRENGTHS: usize = 32;
-/// Over how long advertisements a second are counted, ms. A guess: long enough for a lock that advertises every two seconds.
+/// Over how long advertisements a second are counted, ms. A guess: long enough for a lock that advertises every two
+/// seconds.
 pub(super) const RATE_OVER_MS: i64 = 10_000;
 /// The most times that are kept for it: 100 a second.
 const MAX_TIMES: usize = 1_000;

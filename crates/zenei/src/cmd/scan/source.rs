@@ -1,4 +1,5 @@
-//! Where a scan hears: the radio, a recording, or simulated locks. Each gives messages as the spool would hold them. Called by `scan`.
+//! Where a scan hears: the radio, a recording, or simulated locks. Each gives messages as the spool would hold them.
+//! Called by `scan`.
 use super::live::Live;
 use super::spooled::spooled;
 use crate::cli::Scan;
@@ -15,7 +16,8 @@ use zenei_wire::bthome::Advertisement;
 use zenei_wire::bthome::{Keyring, Lock};
 use zenei_wire::{DeviceId, GatewayTime, SiteId};
 
-/// How many locks `--sim` has, and how many days lie behind them when the scan begins: a corridor with a month's past, in which a fault has had time to show.
+/// How many locks `--sim` has, and how many days lie behind them when the scan begins: a corridor with a month's past,
+/// in which a fault has had time to show.
 const SIM_LOCKS: usize = 24;
 const SIM_DAYS: f64 = 28.0;
 const SIM_SEED: u64 = 1;

@@ -1,5 +1,5 @@
-//! The table of a scan: which columns at which width, what stands in a cell, and how it is drawn. Knows no terminal's ways and no radio. Called by `terminal`, and by `scan` where
-//! nobody watches.
+//! The table of a scan: which columns at which width, what stands in a cell, and how it is drawn. Knows no terminal's
+//! ways and no radio. Called by `terminal`, and by `scan` where nobody watches.
 use super::seen::Seen;
 use super::watch::Watch;
 use crate::output::{escaped, table as columns_of};
@@ -13,7 +13,8 @@ use zenei_wire::bthome::Address;
 
 /// Lines of the detail below the table.
 const DETAIL_LINES: u16 = 9;
-/// Strengths from the weakest bar to the highest, dBm: below the one nothing is received, above the other a lock lies on the receiver.
+/// Strengths from the weakest bar to the highest, dBm: below the one nothing is received, above the other a lock lies
+/// on the receiver.
 const WEAKEST_DBM: i32 = -100;
 const STRONGEST_DBM: i32 = -30;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -61,7 +62,8 @@ impl Order {
     }
 }
 
-/// A column: its head, its width, from which width of the screen on it stands there, whether its cells stand to the right.
+/// A column: its head, its width, from which width of the screen on it stands there, whether its cells stand to the
+/// right.
 struct Column {
     head: &'static str,
     width: u16,

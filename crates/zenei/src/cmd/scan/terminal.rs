@@ -1,4 +1,5 @@
-//! The table on a terminal: draws it a few times a second, and does what keys ask for. Knows no radio. Called by `scan` where a person watches.
+//! The table on a terminal: draws it a few times a second, and does what keys ask for. Knows no radio. Called by `scan`
+//! where a person watches.
 use super::ongoing::Ongoing;
 use super::table::{self, View};
 use crate::exit::Failure;

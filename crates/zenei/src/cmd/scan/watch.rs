@@ -1,5 +1,6 @@
-//! What a scan makes of its messages: who said what, and what the engine finds. It decodes with the daemon's decoder and drives the daemon's pipeline,
-//! unreadable records included. It must not know clocks or terminals. Called by `scan`.
+//! What a scan makes of its messages: who said what, and what the engine finds. It decodes with the daemon's decoder
+//! and drives the daemon's pipeline, unreadable records included. It must not know clocks or terminals. Called by
+//! `scan`.
 use super::seen::{Heard, Read, Seen, Unread};
 use crate::daemon::contents::Registry;
 use std::collections::BTreeMap;
@@ -9,7 +10,8 @@ use zenei_store::{DeadLetter, Decoded, Source, StoredMessage, decode};
 use zenei_wire::bthome::{Address, Advertisement, Keyring, NotAdvertised};
 use zenei_wire::{Body, GatewayTime, Reason};
 
-/// The most senders that are shown; of more the one that was heard longest ago goes. A guess: more than any place has, and a screen shows fifty.
+/// The most senders that are shown; of more the one that was heard longest ago goes. A guess: more than any place has,
+/// and a screen shows fifty.
 pub(super) const MAX_SENDERS: usize = 4_096;
 
 /// Everything heard so far.
@@ -139,8 +141,8 @@ mod tests {
 
     const HOUR_MS: i64 = 3_600_000;
 
-    /// Twenty days of five locks with a heartbeat and an error an hour. From the tenth day on every sixth heartbeat of one lock arrives as `broken`,
-    /// or not at all. Returns what the engine found on that lock.
+    /// Twenty days of five locks with a heartbeat and an error an hour. From the tenth day on every sixth heartbeat of
+    /// one lock arrives as `broken`, or not at all. Returns what the engine found on that lock.
     fn found(broken: Option<&str>) -> Vec<String> {
         let registry = Registry { lines: Vec::new(), keys: Arc::new(Keyring::default()) };
         let mut watch = Watch::new(Rules::embedded().unwrap(), &registry, &[]);
