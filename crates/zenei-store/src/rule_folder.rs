@@ -246,7 +246,8 @@ mod tests {
         );
         assert_eq!(
             told(&[("silent/rule.toml", rule)]),
-            "DIR/silent/rule.toml:1: id: found \"silence\"; the rule's folder is named \"silent\", and both are one name"
+            "DIR/silent/rule.toml:1: id: found \"silence\"; the rule's folder is named \"silent\", and both are one \
+             name"
         );
         let large = format!("{rule}#{}", " ".repeat(1 << 20));
         assert!(told(&[("silence.toml", &large)]).ends_with("bytes; 1048576 are allowed"));

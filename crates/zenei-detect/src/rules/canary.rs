@@ -1,5 +1,6 @@
-//! Where a rule on trial may open incidents: a share of the locks, or some sites. The same locks at every time and for every rule, so that people know
-//! who tries what is new. Knows no detector. Called by the rules, which admit findings.
+//! Where a rule on trial may open incidents: a share of the locks, or some sites. These are the same locks at every
+//! time and for every rule, so that people know who tries what is new. Must not know a detector. Called by the rules,
+//! which admit findings.
 use crate::anomaly::Anomaly;
 use zenei_wire::Id;
 
@@ -9,7 +10,8 @@ const VERSION: &str = "zenei-canary-1";
 /// Which part of the fleet a canary rule may open incidents for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Canary {
-    /// This share of the scopes, 0 to 1, by a hash of the scope's value: of a finding about one lock its device id, of one about a version the version.
+    /// This share of the scopes, 0 to 1, by a hash of the scope's value: of a finding about one lock its device id, of
+    /// one about a version the version.
     Share(f64),
     /// These sites: of a finding about more than one lock, every lock of its evidence must be there.
     Sites(Vec<String>),

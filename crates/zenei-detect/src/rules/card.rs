@@ -1,7 +1,7 @@
-//! A rule's promotion card: what the rule was measured to do, on which fleets, as which rule. Only a measured run writes
-//! one; a live rule needs one that is of this very rule and within its budget. Answers what a card says and why it is not
-//! enough. Must not know where cards lie. Called by `rules check`, `rules explain` and `run`, which read cards, and by the
-//! fleet benchmark, which writes them.
+//! A rule's promotion card: what the rule was measured to do, on which fleets, as which rule. Only a measured run
+//! writes one; a live rule needs one that is of this very rule and within its budget. Answers what a card says and why
+//! it is not enough. Must not know where cards lie. Called by `rules check`, `rules explain` and `run`, which read
+//! cards, and by the fleet benchmark, which writes them.
 use super::{Rule, RuleState, Rules};
 use crate::toml_place::{Reader, TomlError};
 use serde::Deserialize;
@@ -119,7 +119,8 @@ impl Card {
         }
         let _ = write!(
             text,
-            "\n[corpus]\nname = {:?}\ndigest = \"{}\"\ndevice_years = {:?}\n\n[falsely]\nincidents = {}\nper_device_year_bound = {:?}\n",
+            "\n[corpus]\nname = {:?}\ndigest = \"{}\"\ndevice_years = {:?}\n\n\
+             [falsely]\nincidents = {}\nper_device_year_bound = {:?}\n",
             self.corpus, self.corpus_digest, self.device_years, self.false_incidents, self.per_device_year_bound
         );
         for (family, hits) in &self.found {
@@ -153,8 +154,8 @@ pub fn judge<'a>(
                 line: rule.origin.state_line,
                 key: "state".to_owned(),
                 problem: format!(
-                    "is live, and the rule has no card; measure it (zenei bench fleet --rules DIR --cards DIR), or let it be \
-                     shadow or canary; the card belongs in {}/card.toml below the folder of rules",
+                    "is live, and the rule has no card; measure it (zenei bench fleet --rules DIR --cards DIR), or let \
+                     it be shadow or canary; the card belongs in {}/card.toml below the folder of rules",
                     rule.id
                 ),
             }),
@@ -171,8 +172,8 @@ impl Read<'_> {
         let card = &self.card;
         if card.rule_digest != rule.digest() || card.rule_version != rule.version {
             let problem = format!(
-                "was measured of {} version {} with the digest {}; the rule in {} has version {} and {}: measure anew, or \
-                 let the rule be shadow or canary",
+                "was measured of {} version {} with the digest {}; the rule in {} has version {} and {}: measure \
+                 anew, or let the rule be shadow or canary",
                 card.rule,
                 card.rule_version,
                 card.rule_digest,
@@ -183,8 +184,8 @@ impl Read<'_> {
             self.toml.error(&self.digest_span, "rule_digest", problem);
         } else if card.per_device_year_bound > rule.budget_per_device_year {
             let problem = format!(
-                "found {} (95 % bound, {} false incidents in {:.0} device-years); the budget of the rule allows {}: a live \
-                 rule stays within it",
+                "found {} (95 % bound, {} false incidents in {:.0} device-years); the budget of the rule allows {}: a \
+                 live rule stays within it",
                 card.per_device_year_bound, card.false_incidents, card.device_years, rule.budget_per_device_year
             );
             self.toml.error(&self.bound_span, "falsely.per_device_year_bound", problem);
@@ -313,10 +314,8 @@ mod tests {
         let rules = rules(&strict);
         assert_eq!(
             told(&rules, &card(&rules).to_toml()),
-            [
-                "cards/motor.toml:15: falsely.per_device_year_bound: found 0.000511 (95 % bound, 2 false incidents in 12320 device-years); \
-                 the budget of the rule allows 0.0005: a live rule stays within it"
-            ]
+            ["cards/motor.toml:15: falsely.per_device_year_bound: found 0.000511 (95 % bound, 2 false incidents in \
+                 12320 device-years); the budget of the rule allows 0.0005: a live rule stays within it"]
         );
     }
 

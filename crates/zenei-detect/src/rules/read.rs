@@ -1,5 +1,5 @@
-//! What a rule file may say, and everything that is wrong with one: file, line, key, what was found and what is allowed.
-//! Must not know a detector's inside. Called by [`super::Rules`].
+//! What a rule file may say, and everything that is wrong with one: file, line, key, what was found and what is
+//! allowed. Must not know a detector's inside. Called by [`super::Rules`].
 use super::catalogue;
 use super::{BUDGET_PER_DEVICE_YEAR, Canary, Origin, Rule, RuleState};
 use crate::anomaly::{Component, Domain, Urgency};

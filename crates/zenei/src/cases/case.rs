@@ -1,6 +1,6 @@
 //! A test case of a rule, as the runner needs it: a small stream of made-up records (or a recording), and the incidents
-//! that must result. Answers what a case is. Must not know a file, a rule or a detector. Made by `read`; `records` makes
-//! the messages of a stream, and `cases` runs the case.
+//! that must result. Answers what a case is. Must not know a file, a rule or a detector. Made by `read`; `records`
+//! makes the messages of a stream, and `cases` runs the case.
 use super::formula::Formula;
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -85,7 +85,7 @@ pub(crate) enum Function {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FormulaError {
     /// A character, or the end, where something else is allowed.
-    #[error("found {} at character {at}; {allowed} is allowed", found.map_or("the end".to_owned(), |found| format!("{found:?}")))]
+    #[error("found {} at character {at}; {allowed} is allowed", character(*found))]
     Unexpected {
         /// The character; `None` at the end.
         found: Option<char>,
@@ -119,6 +119,10 @@ pub(crate) enum FormulaError {
         /// How many it takes.
         allowed: usize,
     },
+}
+
+fn character(found: Option<char>) -> String {
+    found.map_or("the end".to_owned(), |found| format!("{found:?}"))
 }
 
 /// What a formula is evaluated in.

@@ -1,5 +1,5 @@
-//! What came of a case: the incidents that were expected and those that resulted, paired. Must not know how a case runs.
-//! Called by `cases`; `rules test` prints it.
+//! What came of a case: the incidents that were expected and those that resulted, paired. Must not know how a case
+//! runs. Called by `cases`; `rules test` prints it.
 use super::case::Expected;
 use serde_json::json;
 use std::fmt;
@@ -58,7 +58,10 @@ impl Found {
 
     pub(crate) fn json(&self) -> serde_json::Value {
         let day = (self.day * 100.0).round() / 100.0;
-        json!({"rule": self.rule, "scope": self.scope, "domain": self.domain, "component": self.component, "opened_day": day})
+        json!({
+            "rule": self.rule, "scope": self.scope, "domain": self.domain, "component": self.component,
+            "opened_day": day,
+        })
     }
 }
 

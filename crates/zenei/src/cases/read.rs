@@ -1,5 +1,5 @@
-//! What a case file may say, and everything that is wrong with one: file, line, key. Must not know a rule or a detector.
-//! Called by `rules test`.
+//! What a case file may say, and everything that is wrong with one: file, line, key. Must not know a rule or a
+//! detector. Called by `rules test`.
 use super::case::{
     Case, Change, Event, Expected, Gap, GapKind, Input, KNOWN, LABELS, Part, RecordKind, Restart, Stream, When, Words,
     lock_name,

@@ -1,4 +1,5 @@
-//! Which of the allowed words somebody meant. Knows no configuration. Called where an unknown word is reported.
+//! Which of the allowed words somebody meant. Must not know a configuration. Called by `walk`, where it reports an
+//! unknown word.
 
 /// The allowed word nearest to `found`, where one is near: at most a third of its letters (but two) differ.
 /// The share is a guess: it finds `urll`, `listne` and `regsitry`, and suggests nothing for `foo`.

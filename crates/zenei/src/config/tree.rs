@@ -1,5 +1,5 @@
-//! A TOML text as a tree whose every value knows where it stands, with the environment's overrides put in. Must not know
-//! which keys there are. Called by `config::load`, which hands the tree to `walk`.
+//! A TOML text as a tree whose every value knows where it stands, with the environment's overrides put in. Must not
+//! know which keys there are. Called by `config::load`, which hands the tree to `walk`.
 use super::problem::{Place, Problem};
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -106,7 +106,8 @@ fn key_near(text: &str, offset: usize) -> Option<String> {
     }
 }
 
-/// Puts one environment variable's value at its key: `name` is `ZENEI__SECTION__KEY`. The type follows from what the key may be (`wanted`, JSON Schema's word).
+/// Puts one environment variable's value at its key: `name` is `ZENEI__SECTION__KEY`. The type follows from what the
+/// key may be (`wanted`, JSON Schema's word).
 pub(crate) fn put_override(root: &mut Node, name: &str, text: &str, wanted: Option<&str>) {
     let place = Place::Environment(name.to_owned());
     let mut node = root;

@@ -1,9 +1,11 @@
-//! Whose line is it, where its payload can't be read: topic and `recv_ms` of a recording's line that is no UTF-8, nested too deep or too long. Goes over
-//! the bytes once in bounded memory, without calling itself; does not read the payload. Called by `recording`, for broken lines alone.
+//! Which topic and which `recv_ms` a line of a recording has whose payload can't be read: the line is no UTF-8, nested
+//! too deep or too long. Goes over the bytes once, in bounded memory and without recursion. Must not read the payload.
+//! Called by `recording`, for broken lines alone.
 use zenei_wire::GatewayTime;
 use zenei_wire::recording::{Line, parse_line};
 
-/// The longest value that is kept, in bytes: a topic has at most 65,535 (MQTT 3.1.1, 1.5.3), each written as six (`\u0001`) at most.
+/// The longest value that is kept, in bytes: a topic has at most 65,535 (MQTT 3.1.1, 1.5.3), each written as six
+/// (`\u0001`) at most.
 const MAX_VALUE_BYTES: usize = 6 * 65_535;
 
 /// What is known of a line so far.

@@ -1,5 +1,5 @@
-//! A recording as a stream of messages: NDJSON, plain or gzip, in bounded memory however long the file is. Knows no record and no detector.
-//! Called by `replay`.
+//! A recording as a stream of messages: NDJSON, plain or gzip, in bounded memory however long the file is. Must not
+//! know a record or a detector. Called by `replay`, by `scan` and by the test cases of rules.
 use super::gzip::Members;
 use super::header::Header;
 use bytes::Bytes;
@@ -12,8 +12,8 @@ use zenei_wire::bthome::{Address, Advertisement};
 use zenei_wire::recording::{Line, parse_line};
 use zenei_wire::{DbMilliwatts, GatewayTime, Reason};
 
-/// The longest line that is read, in bytes. A message has at most 64 KiB, which base64 makes 88 KiB; broken ones may be longer, and are heard up to
-/// the ingress's 128 KiB. A guess with room.
+/// The longest line that is read, in bytes. A message has at most 64 KiB, which base64 makes 88 KiB; broken ones may be
+/// longer, and are heard up to the ingress's 128 KiB. A guess with room.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// The first two bytes of gzip (RFC 1952, 2.3.1).
@@ -116,7 +116,8 @@ impl Recording {
         Ok(None)
     }
 
-    /// An advertisement as the spool keeps it. One whose address is none has no topic that can be read, and ends as a dead letter.
+    /// An advertisement as the spool keeps it. One whose address is none has no topic that can be read, and ends as a
+    /// dead letter.
     fn advertisement(&self, address: &str, rssi_dbm: Option<DbMilliwatts>, service_data: &[u8]) -> StoredMessage {
         let address: Option<Address> = address.parse().ok();
         let heard = Advertisement { address: address.unwrap_or(Address([0; 6])), rssi_dbm, service_data };

@@ -1,5 +1,5 @@
-//! `zenei rules explain`: one rule for people, and for programs: what it looks at, its numbers with unit and source, how far it may go, and what it was
-//! measured to do. Called by `rules`.
+//! `zenei rules explain`: one rule for people and for programs. Prints what it looks at, its numbers with unit and
+//! source, how far it may go, and what it was measured to do. Called by `rules`.
 use crate::cli::RulesExplain;
 use crate::daemon::contents;
 use crate::exit::Failure;
@@ -115,7 +115,8 @@ fn tell_card(rule: &Rule, card: &Card, out: &mut Output<'_>) -> Result<(), Failu
 fn json(rule: &Rule, card: Option<&Card>) -> Value {
     let parameter = |spec: &zenei_detect::Parameter| {
         let of = json!({
-            "value": rule.parameters.get(spec.name), "unit": spec.unit, "min": spec.range.start(), "max": spec.range.end(),
+            "value": rule.parameters.get(spec.name), "unit": spec.unit,
+            "min": spec.range.start(), "max": spec.range.end(),
             "meaning": spec.meaning, "source": rule.sources.get(spec.name),
         });
         (spec.name.to_owned(), of)
@@ -143,10 +144,12 @@ fn canary(canary: &Canary) -> Value {
 fn card_json(rule: &Rule, card: &Card) -> Value {
     let found = card.found.iter().map(|(family, hits)| (family.clone(), json!({"first": hits.first, "of": hits.of})));
     json!({
-        "is_of_this_rule": card.rule_digest == rule.digest(), "rule_digest": card.rule_digest, "measured_by": card.measured_by,
+        "is_of_this_rule": card.rule_digest == rule.digest(), "rule_digest": card.rule_digest,
+        "measured_by": card.measured_by,
         "corpus": card.corpus, "corpus_digest": card.corpus_digest, "device_years": card.device_years,
         "false_incidents": card.false_incidents, "per_device_year": card.per_device_year(),
-        "per_device_year_bound": card.per_device_year_bound, "lead_days": card.lead_days, "delay_hours": card.delay_hours,
+        "per_device_year_bound": card.per_device_year_bound, "lead_days": card.lead_days,
+        "delay_hours": card.delay_hours,
         "found": found.collect::<Map<_, _>>(),
     })
 }
