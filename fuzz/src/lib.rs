@@ -8,8 +8,10 @@ pub mod cbor;
 mod input;
 pub mod json;
 mod message;
+#[cfg(test)]
 mod mutate;
 pub mod packet;
-pub mod smoke;
+#[cfg(test)]
+mod smoke;
 pub mod spool;
 pub mod topic;

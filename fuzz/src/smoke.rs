@@ -15,7 +15,7 @@ const MAX_CORPUS_BYTES: usize = 200 * 1024;
 ///
 /// # Panics
 /// Where they do not, with the input, and where the corpus is missing or too large.
-pub fn smoke(target: &str, check: fn(&[u8])) {
+pub(crate) fn smoke(target: &str, check: fn(&[u8])) {
     if let Some(input) = find(target, check) {
         panic!("{target} breaks its promise for {} bytes: {}", input.len(), input.escape_ascii());
     }
@@ -25,7 +25,7 @@ pub fn smoke(target: &str, check: fn(&[u8])) {
 ///
 /// # Panics
 /// Where the corpus is missing or too large.
-pub fn find(target: &str, check: impl Fn(&[u8])) -> Option<Vec<u8>> {
+pub(crate) fn find(target: &str, check: impl Fn(&[u8])) -> Option<Vec<u8>> {
     let corpus = corpus(target);
     let mut dice = Dice(1);
     let near = std::iter::repeat_with(|| mutated(&mut dice, &corpus)).take(MUTATIONS);
