@@ -5,7 +5,7 @@
 //! codecs agree. The first refusal counts; the codec reads on, because the whole message must be well-formed. Texts of
 //! unknown fields are not checked for length or control characters: an unknown field is never an error. Called by both
 //! codecs.
-use crate::fields::{self, Absent, Field, Form, Text as TextField, TextRule};
+use crate::fields::{self, Field, Form, Text as TextField, TextRule};
 use crate::record::{Body, Record, Text};
 use crate::refusal::{Reason, Refusal};
 use crate::time::DeviceTime;
@@ -60,14 +60,22 @@ impl<'a> Draft<'a> {
         if self.refusal.is_some() {
             return;
         }
-        let set = match self.place(name) {
-            Some(at) => self.set_own(at, value, samples).map(|()| true),
-            None => self.set_common(name, value),
-        };
-        match set {
-            Ok(true) => {}
-            Ok(false) => self.record.unknown_fields = self.record.unknown_fields.saturating_add(1),
-            Err(refusal) => self.refusal = Some(refusal),
+        if let Err(refusal) = self.set(name, value, samples) {
+            self.refusal = Some(refusal);
+        }
+    }
+
+    fn set(&mut self, name: &str, value: Value<'a>, samples: &Samples) -> Result<(), Refusal> {
+        if self.fields.get(self.next).is_some_and(|field| field.name == name) {
+            return self.set_own(self.next, value, samples);
+        }
+        let Some(value) = self.set_common(name, value)? else { return Ok(()) };
+        match self.fields.iter().position(|field| field.name == name) {
+            Some(at) => self.set_own(at, value, samples),
+            None => {
+                self.record.unknown_fields = self.record.unknown_fields.saturating_add(1);
+                Ok(())
+            }
         }
     }
 
@@ -82,16 +90,17 @@ impl<'a> Draft<'a> {
         }
         let mut record = self.record;
         record.ts = self.ts.ok_or_else(|| missing("ts"))?;
-        for (at, field) in self.fields.iter().enumerate() {
-            if field.absent == Absent::Refused && self.given & (1 << at) == 0 {
-                return Err(missing(field.name));
-            }
+        let required = fields::required(self.topic.kind);
+        if self.given & required != required {
+            let lacks = |at: &usize| required & !self.given & (1 << at) != 0;
+            let first = (0..self.fields.len()).find(lacks).map_or("", |at| self.fields[at].name);
+            return Err(missing(first));
         }
         Ok(record)
     }
 
-    /// Sets a field that records of every kind have; false where the contract does not know it.
-    fn set_common(&mut self, name: &str, value: Value<'a>) -> Result<bool, Refusal> {
+    /// Sets a field that records of every kind have; gives the value back where this is none.
+    fn set_common(&mut self, name: &str, value: Value<'a>) -> Result<Option<Value<'a>>, Refusal> {
         let record = &mut self.record;
         match name {
             "ts" => self.ts = time(name, value)?,
@@ -109,22 +118,15 @@ impl<'a> Draft<'a> {
             "device_id" => {
                 self.named(name, value)?;
             }
-            _ => return Ok(false),
+            _ => return Ok(Some(value)),
         }
-        Ok(true)
-    }
-
-    /// Where a field of the record's own part stands in the list; `None` where its kind has none of this name.
-    #[inline]
-    fn place(&self, name: &str) -> Option<usize> {
-        let is_next = self.fields.get(self.next).is_some_and(|field| field.name == name);
-        if is_next { Some(self.next) } else { self.fields.iter().position(|field| field.name == name) }
+        Ok(None)
     }
 
     /// Sets a field of the record's own part.
     fn set_own(&mut self, at: usize, value: Value<'a>, samples: &Samples) -> Result<(), Refusal> {
         let field = self.fields[at];
-        let (name, is_given, body) = (field.name, value != Value::Null, &mut self.record.body);
+        let (name, is_given, body) = (field.name, !matches!(value, Value::Null), &mut self.record.body);
         match &field.form {
             Form::U8(slot) => (slot.set)(body, ranged(name, &value, field.range)?),
             Form::U16(slot) => (slot.set)(body, ranged(name, &value, field.range)?),

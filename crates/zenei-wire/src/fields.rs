@@ -178,6 +178,31 @@ pub fn of(kind: Kind) -> &'static [&'static Field] {
     }
 }
 
+/// Which of a kind's fields a record must have: a bit each, by their place in [`of`].
+pub(crate) fn required(kind: Kind) -> u32 {
+    static REQUIRED: [u32; Kind::ALL.len()] = [
+        bits_required(Kind::State),
+        bits_required(Kind::Op),
+        bits_required(Kind::Error),
+        bits_required(Kind::Event),
+        bits_required(Kind::Gateway),
+        bits_required(Kind::Adv),
+    ];
+    REQUIRED[kind as usize]
+}
+
+const fn bits_required(kind: Kind) -> u32 {
+    let (mut at, mut place, mut bits) = (0, 0, 0);
+    while at < FIELDS.len() {
+        if FIELDS[at].is_of(kind) {
+            bits |= (matches!(FIELDS[at].absent, Absent::Refused) as u32) << place;
+            place += 1;
+        }
+        at += 1;
+    }
+    bits
+}
+
 const fn bit(kind: Kind) -> u8 {
     1 << kind as u8
 }

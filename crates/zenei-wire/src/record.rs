@@ -244,6 +244,7 @@ pub struct Adv {
 
 impl Body<'_> {
     /// A body that says nothing yet: what its kind requires are placeholders.
+    #[inline]
     pub fn empty(kind: Kind) -> Self {
         match kind {
             Kind::State => Self::State(State::default()),

@@ -123,16 +123,19 @@ pub(crate) fn number32(name: &str, value: &Value<'_>) -> Result<Option<u32>, Ref
 }
 
 /// An integer from `least` to `most`, which its type can hold; `None` for null.
+#[inline]
 pub(crate) fn ranged<T: TryFrom<i64>>(
     name: &str,
     value: &Value<'_>,
     (least, most): (i64, i64),
 ) -> Result<Option<T>, Refusal> {
+    let number = match value {
+        Value::Null => return Ok(None),
+        Value::Int(number) => Ok(*number),
+        Value::Float(_) | Value::Bool | Value::Text(_) | Value::Array | Value::Map | Value::Foreign => whole(value),
+    };
     let refused = |reason| refuse(reason, name, value, &format!("an integer from {least} to {most}"));
-    if *value == Value::Null {
-        return Ok(None);
-    }
-    match whole(value) {
+    match number {
         Ok(number) if (least..=most).contains(&number) => {
             T::try_from(number).map(Some).map_err(|_| refused(Reason::OutOfRange))
         }
