@@ -205,7 +205,7 @@ impl Sent {
 mod tests {
     use super::*;
     use crate::{Fleet, Scenario};
-    use zenei_wire::bthome::{Half, Listener, Verdict};
+    use zenei_wire::bthome::{Freshness, Half, Listener};
 
     /// A small fleet that has told what it is, and its radios an hour later.
     fn beacons(secrecy: Secrecy) -> (Beacons, i64, Vec<Message>) {
@@ -262,8 +262,8 @@ mod tests {
                     let adv = zenei_wire::Adv { counter: opened.counter, ..opened.reading.adv };
                     let half = Half { adv, firmware: opened.reading.firmware, at: GatewayTime(sent.at_ms) };
                     let verdict = listeners[sent.lock].hear(half, |_| given += 1);
-                    assert_ne!(verdict, Verdict::Replayed);
-                    news += usize::from(verdict == Verdict::News);
+                    assert_ne!(verdict, Freshness::Replayed);
+                    news += usize::from(verdict == Freshness::News);
                 }
             }
             assert!(given > 20 * 20 && news > 40, "{given} {news}");

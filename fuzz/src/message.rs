@@ -59,7 +59,7 @@ fn check_record(kind: Kind, record: &Record<'_>, decode: Decode) {
 
 /// The bytes of an element say alone what they say within their message. An element that is no object has a meaning in
 /// an array only.
-fn check_alone(kind: Kind, element: &zenei_wire::Decoded<'_>, count: usize, decode: Decode) {
+fn check_alone(kind: Kind, element: &zenei_wire::DecodedRecord<'_>, count: usize, decode: Decode) {
     match decode(&topic(kind), element.raw) {
         Ok(alone) if alone.len() == 1 && alone[0].raw == element.raw => {
             assert_eq!(alone[0].record.is_ok(), element.record.is_ok(), "its own bytes say the same");

@@ -12,7 +12,7 @@ pub mod log;
 pub mod tail;
 
 pub use driver::{DeskDriver, TakeError, Taken};
-pub use http::{Figure, Figures, Handles, ServeError, Value, serve};
+pub use http::{Handles, Metric, MetricValue, OwnMetrics, ServeError, serve};
 pub use incidents::Incidents;
 pub use log::{IncidentLog, OpenError};
 pub use tail::{Tail, TailConfig, TailError};

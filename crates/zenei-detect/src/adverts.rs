@@ -5,7 +5,7 @@ use crate::batch::{Batch, Heard, Labels, Row};
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use zenei_wire::bthome::{Firmware, Half, Listener, Merged, Verdict};
+use zenei_wire::bthome::{Firmware, Freshness, Half, Listener, Merged};
 use zenei_wire::{Adv, Body, EngineTime, GatewayTime};
 
 /// The most devices that stand in no registry and are listened to. Anybody can send under any address, and each one costs memory for ever. A guess: a busy street has some hundred.
@@ -80,7 +80,7 @@ impl Adverts {
         let before = ear.place;
         let mut given = Vec::new();
         let verdict = ear.listener.hear(Half { adv, firmware, at: heard.heard_at }, |merged| given.push(merged));
-        if verdict == Verdict::News {
+        if verdict == Freshness::News {
             ear.place = place;
         }
         let waits = ear.listener.is_waiting();
@@ -91,8 +91,8 @@ impl Adverts {
             rows.push(row(&merged, speaker, site, if at == 0 { first } else { place }, fleet));
         }
         match verdict {
-            Verdict::Replayed => batch.replayed += 1,
-            Verdict::News | Verdict::Again => {
+            Freshness::Replayed => batch.replayed += 1,
+            Freshness::News | Freshness::Again => {
                 let elsewhere = row_count + i64::from(waits) - i64::from(waited);
                 batch.duplicates += u64::try_from(1 - elsewhere).unwrap_or(0);
             }

@@ -16,13 +16,13 @@ use zenei_store::{Control, Layout, Ledger, Spool, SpoolOptions};
 use zenei_wire::GatewayTime;
 
 /// How the driver ended; `None` while it runs.
-pub(crate) type Outcome = Option<Result<(), Arc<DriverError>>>;
+pub(crate) type DriverEnd = Option<Result<(), Arc<DriverError>>>;
 
 /// Appender and driver, running.
 pub(crate) struct Processing {
     pub(crate) ledger: watch::Receiver<Ledger>,
     pub(crate) progress: watch::Receiver<Progress>,
-    pub(crate) outcome: watch::Receiver<Outcome>,
+    pub(crate) outcome: watch::Receiver<DriverEnd>,
     pub(crate) inlet: Inlet,
     pub(crate) durable: Arc<DurableUpTo>,
     pub(crate) threads: Vec<JoinHandle<()>>,
@@ -85,7 +85,7 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
     std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(StartError::Thread)
 }
 
-fn drive<T>(mut driver: Driver, ended: &watch::Sender<Outcome>, held: T) {
+fn drive<T>(mut driver: Driver, ended: &watch::Sender<DriverEnd>, held: T) {
     let result = driver.run().map_err(Arc::new);
     if let Err(error) = &result {
         tracing::error!(

@@ -28,7 +28,7 @@ pub struct Casebook {
 
 /// What follows from one finding.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Outcome {
+pub(crate) struct Correlated {
     /// New events, in order.
     pub(crate) events: Vec<Event>,
     /// Why nothing was opened; empty where an incident was.
@@ -127,7 +127,7 @@ impl Draft<'_> {
     ///
     /// # Errors
     /// Where the log would break one of its rules: a fault of this program.
-    pub(crate) fn decide(&mut self, anomaly: &Anomaly) -> Result<Outcome, ApplyError> {
+    pub(crate) fn decide(&mut self, anomaly: &Anomaly) -> Result<Correlated, ApplyError> {
         let fingerprint = fingerprint::of(anomaly);
         let latest = self.latest(fingerprint).map(|incident| (incident.id, incident.is_open()));
         if let Some((open, true)) = latest {
@@ -189,15 +189,21 @@ impl Draft<'_> {
         kept.chain(self.changes.incidents.values()).filter(fits).min_by_key(|incident| (incident.opened, incident.id))
     }
 
-    fn join(&mut self, id: Id, anomaly: &Anomaly, reason: DecisionReason, why: String) -> Result<Outcome, ApplyError> {
+    fn join(
+        &mut self,
+        id: Id,
+        anomaly: &Anomaly,
+        reason: DecisionReason,
+        why: String,
+    ) -> Result<Correlated, ApplyError> {
         let mut events = vec![self.add(id, anomaly.at, EvidenceAdded { anomaly: anomaly.clone() })?];
         if let Some(raised) = self.incident(id).and_then(raised) {
             events.push(self.add(id, anomaly.at, raised)?);
         }
-        Ok(Outcome { events, decisions: vec![anomaly.decision(reason, why)] })
+        Ok(Correlated { events, decisions: vec![anomaly.decision(reason, why)] })
     }
 
-    fn open(&mut self, anomaly: &Anomaly, fingerprint: Id, recurs_of: Option<Id>) -> Result<Outcome, ApplyError> {
+    fn open(&mut self, anomaly: &Anomaly, fingerprint: Id, recurs_of: Option<Id>) -> Result<Correlated, ApplyError> {
         let locks = anomaly.evidence.iter().map(|record| &record.device_id).collect::<BTreeSet<_>>().len();
         let urgency = assess(Impact { hint: anomaly.urgency, scope: anomaly.scope.kind, locks });
         if let Err(why) = self.book.opening.check(anomaly, urgency.level) {
@@ -219,7 +225,7 @@ impl Draft<'_> {
         };
         let event = Event { incident: id, seq: 0, at: anomaly.at, what: opened.into() };
         self.apply(&event)?;
-        Ok(Outcome { events: vec![event], decisions: Vec::new() })
+        Ok(Correlated { events: vec![event], decisions: Vec::new() })
     }
 
     fn apply(&mut self, event: &Event) -> Result<(), ApplyError> {
@@ -258,8 +264,8 @@ fn raised(incident: &Incident) -> Option<UrgencyChanged> {
     is_higher.then_some(UrgencyChanged { to: found.level, reason: found.reason, by: None })
 }
 
-fn unopened(anomaly: &Anomaly, why: String) -> Outcome {
-    Outcome { events: Vec::new(), decisions: vec![anomaly.decision(DecisionReason::Unconfirmed, why)] }
+fn unopened(anomaly: &Anomaly, why: String) -> Correlated {
+    Correlated { events: Vec::new(), decisions: vec![anomaly.decision(DecisionReason::Unconfirmed, why)] }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ fn finding(line: &str) -> Anomaly {
 }
 
 /// One stored step, and the casebook after it.
-fn step(book: &mut Casebook, log: &mut Vec<Event>, line: &str) -> Outcome {
+fn step(book: &mut Casebook, log: &mut Vec<Event>, line: &str) -> Correlated {
     let mut draft = book.draft();
     let outcome = match line.split_once(" !") {
         Some((at_s, word)) => {
@@ -43,7 +43,7 @@ fn step(book: &mut Casebook, log: &mut Vec<Event>, line: &str) -> Outcome {
                 "recover" => TelemetryRecovered { why: "back at 300 mA".into() }.into(),
                 other => panic!("no such step: {other}"),
             };
-            Outcome { events: vec![draft.add(id, at, what).unwrap()], decisions: Vec::new() }
+            Correlated { events: vec![draft.add(id, at, what).unwrap()], decisions: Vec::new() }
         }
         None => draft.decide(&finding(line)).unwrap(),
     };
@@ -53,7 +53,7 @@ fn step(book: &mut Casebook, log: &mut Vec<Event>, line: &str) -> Outcome {
     outcome
 }
 
-fn print(book: &Casebook, names: &mut Vec<Id>, outcome: &Outcome) -> String {
+fn print(book: &Casebook, names: &mut Vec<Id>, outcome: &Correlated) -> String {
     let mut text = String::new();
     for event in &outcome.events {
         if !names.contains(&event.incident) {

@@ -5,7 +5,7 @@
 //! The order is the time of the findings; of equal times the engine's decisions come first. An anomaly whose id is
 //! known is skipped where there is an incident for it. Where there is none it is decided on again: an anomaly that
 //! lasts is found again with more evidence, and may be confirmed by now.
-use crate::correlate::{Draft, Outcome};
+use crate::correlate::{Correlated, Draft};
 use crate::event::{Event, What};
 use crate::incident::ApplyError;
 use std::borrow::Cow;
@@ -57,7 +57,7 @@ impl Draft<'_> {
                 Candidate::Decision(decision) => found.decisions.push(Cow::Borrowed(decision)),
                 Candidate::Anomaly(anomaly) if is_new(anomaly)? => {
                     found.anomalies += 1;
-                    let Outcome { events, decisions } = self.decide(anomaly)?;
+                    let Correlated { events, decisions } = self.decide(anomaly)?;
                     found.events.extend(events);
                     found.decisions.extend(decisions.into_iter().map(Cow::Owned));
                 }

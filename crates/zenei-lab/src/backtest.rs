@@ -1,5 +1,5 @@
 //! `backtest`: what rules would have opened on records that a store kept, how much of it was right, how early, and how much a day. Called by the lab's
-//! command line. Labels are true faults of a simulated fleet, or customers' inquiries; without any there is only how much.
+//! command line. KnownFaults are true faults of a simulated fleet, or customers' inquiries; without any there is only how much.
 mod frames;
 mod labels;
 mod plot;
@@ -10,7 +10,7 @@ use crate::error::LabError;
 use crate::fleet;
 use crate::table::table;
 use frames::{HeardDays, OfDay, OfLabel, OfRule};
-use labels::Labels;
+use labels::KnownFaults;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ const DAY_MS: i64 = 86_400_000;
 
 /// What a backtest found.
 #[derive(Debug, serde::Serialize)]
-struct Found {
+struct Backtested {
     records: u64,
     device_days: usize,
     incidents: usize,
@@ -41,7 +41,7 @@ struct Found {
 /// Where store, labels or rules can't be read, or a result can't be written.
 pub fn run(arguments: &Backtest, out: &mut impl Write) -> Result<(), LabError> {
     let rules = fleet::rules(arguments.rules.as_deref())?;
-    let labels = Labels::read(arguments.truth.as_deref(), arguments.inquiries.as_deref())?;
+    let labels = KnownFaults::read(arguments.truth.as_deref(), arguments.inquiries.as_deref())?;
     let registrations = arguments.registry.as_deref().map_or(Ok(Vec::new()), registrations)?;
     let mut course = Course::new(&rules, &registrations);
     let mut heard_days = HeardDays::default();
@@ -51,7 +51,7 @@ pub fn run(arguments: &Backtest, out: &mut impl Write) -> Result<(), LabError> {
     }
     let opened = course.opened();
     let (judged, sought) = labels.judge(&opened);
-    let found = Found {
+    let found = Backtested {
         records: course.cost().records,
         device_days: heard_days.device_days()?,
         incidents: opened.len(),
@@ -151,7 +151,7 @@ fn take(portion: Portion<'_>, course: &mut Course, heard_days: &mut HeardDays) -
     heard_days.add(days, locks().map(|heard| heard.device.as_str().to_owned()).collect())
 }
 
-fn write_files(found: &Found, folder: &Path) -> io::Result<()> {
+fn write_files(found: &Backtested, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     fs::write(folder.join("backtest.json"), format!("{}\n", serde_json::to_string_pretty(found)?))?;
     fs::write(folder.join("incidents_a_day.svg"), plot::incidents_a_day(&found.by_day, "incidents a day by rule"))?;
@@ -160,7 +160,7 @@ fn write_files(found: &Found, folder: &Path) -> io::Result<()> {
     fs::write(folder.join("incidents_a_day.csv"), csv)
 }
 
-fn tell(found: &Found, out: &mut impl Write) -> io::Result<()> {
+fn tell(found: &Backtested, out: &mut impl Write) -> io::Result<()> {
     let years = found.device_days as f64 / 365.25;
     writeln!(out, "{} records, {:.1} device-years heard, {} incidents", found.records, years, found.incidents)?;
     let days =

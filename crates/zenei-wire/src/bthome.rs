@@ -16,7 +16,7 @@ pub use address::{Address, AddressError};
 pub use cipher::{BindKey, BindKeyError};
 pub use format::{LEGACY_BYTES, MAX_SERVICE_DATA_BYTES, OpenError, Payload, SERVICE_UUID};
 pub use keyring::{Advertised, Keyring, Lock, NotAdvertised};
-pub use listener::{Half, Listener, Merged, Verdict};
+pub use listener::{Freshness, Half, Listener, Merged};
 pub use object::{Object, Objects, length_of};
 pub use reading::{Firmware, Reading, Set};
 pub use spooled::{Advertisement, SpooledError};

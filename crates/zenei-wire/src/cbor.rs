@@ -3,7 +3,7 @@
 //! makes records.
 mod cursor;
 
-use crate::decoded::{Decoded, Records};
+use crate::decoded::{DecodedRecord, Records};
 use crate::draft::Draft;
 use crate::encode::{Sink, write};
 use crate::fault::Fault;
@@ -62,7 +62,7 @@ fn message<'a>(topic: &Topic<'a>, payload: &'a [u8], records: &mut Records<'a>) 
     cursor.end()
 }
 
-fn element<'a>(cursor: &mut Cursor<'a>, topic: &Topic<'a>, samples: &mut Samples) -> Result<Decoded<'a>, Fault> {
+fn element<'a>(cursor: &mut Cursor<'a>, topic: &Topic<'a>, samples: &mut Samples) -> Result<DecodedRecord<'a>, Fault> {
     let start = cursor.at();
     let head = cursor.head()?;
     if head.major == MAP && !head.tagged {
@@ -70,7 +70,7 @@ fn element<'a>(cursor: &mut Cursor<'a>, topic: &Topic<'a>, samples: &mut Samples
     }
     cursor.rest(head, 1)?;
     let refusal = Refusal::new(Reason::WrongType, "an element of the array is no map; only maps are allowed");
-    Ok(Decoded { record: Err(refusal), raw: cursor.since(start) })
+    Ok(DecodedRecord { record: Err(refusal), raw: cursor.since(start) })
 }
 
 fn record<'a>(
@@ -80,7 +80,7 @@ fn record<'a>(
     head: Head,
     depth: usize,
     samples: &mut Samples,
-) -> Result<Decoded<'a>, Fault> {
+) -> Result<DecodedRecord<'a>, Fault> {
     let mut draft = Draft::new(topic);
     let mut items = cursor.open(head, depth)?;
     while cursor.more(&mut items) {
@@ -88,7 +88,7 @@ fn record<'a>(
         let value = cursor.value(depth, samples)?;
         draft.field(&name, value, samples);
     }
-    Ok(Decoded { record: draft.finish(), raw: cursor.since(start) })
+    Ok(DecodedRecord { record: draft.finish(), raw: cursor.since(start) })
 }
 
 /// Adds the head of an item, in its shortest form.

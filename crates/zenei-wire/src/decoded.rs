@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 /// One element of a message: the record, or why it was refused, with its own bytes of the payload.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Decoded<'a> {
+pub struct DecodedRecord<'a> {
     /// The record, or why it was refused.
     pub record: Result<Record<'a>, Refusal>,
     /// The bytes of this record alone.
@@ -13,4 +13,4 @@ pub struct Decoded<'a> {
 }
 
 /// The records of one message, in its order; one is held inline.
-pub type Records<'a> = SmallVec<[Decoded<'a>; 1]>;
+pub type Records<'a> = SmallVec<[DecodedRecord<'a>; 1]>;

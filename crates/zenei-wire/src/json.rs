@@ -3,7 +3,7 @@
 //! whoever makes records.
 pub(crate) mod cursor;
 
-use crate::decoded::{Decoded, Records};
+use crate::decoded::{DecodedRecord, Records};
 use crate::draft::Draft;
 use crate::encode::{Sink, write};
 use crate::fault::Fault;
@@ -71,14 +71,14 @@ fn message<'a>(topic: &Topic<'a>, text: &'a str, records: &mut Records<'a>) -> R
     cursor.end()
 }
 
-fn element<'a>(cursor: &mut Cursor<'a>, topic: &Topic<'a>, samples: &mut Samples) -> Result<Decoded<'a>, Fault> {
+fn element<'a>(cursor: &mut Cursor<'a>, topic: &Topic<'a>, samples: &mut Samples) -> Result<DecodedRecord<'a>, Fault> {
     if cursor.peek() == b'{' {
         return record(cursor, topic, 2, samples);
     }
     let start = cursor.at();
     cursor.skip(1)?;
     let refusal = Refusal::new(Reason::WrongType, "an element of the array is no object; only objects are allowed");
-    Ok(Decoded { record: Err(refusal), raw: cursor.since(start) })
+    Ok(DecodedRecord { record: Err(refusal), raw: cursor.since(start) })
 }
 
 fn record<'a>(
@@ -86,7 +86,7 @@ fn record<'a>(
     topic: &Topic<'a>,
     depth: usize,
     samples: &mut Samples,
-) -> Result<Decoded<'a>, Fault> {
+) -> Result<DecodedRecord<'a>, Fault> {
     let start = cursor.at();
     let mut draft = Draft::new(topic);
     let mut more = cursor.open(b'}', depth)?;
@@ -96,7 +96,7 @@ fn record<'a>(
         draft.field(&name, value, samples);
         more = cursor.more(b'}')?;
     }
-    Ok(Decoded { record: draft.finish(), raw: cursor.since(start) })
+    Ok(DecodedRecord { record: draft.finish(), raw: cursor.since(start) })
 }
 
 struct JsonSink<'o> {

@@ -31,7 +31,7 @@ mod value;
 mod words;
 
 pub use decode::{decode, event_identity};
-pub use decoded::{Decoded, Records};
+pub use decoded::{DecodedRecord, Records};
 pub use digest::Id;
 pub use ids::{DeviceId, Name, NameError, SiteId};
 pub use limits::{MAX_DEPTH, MAX_PAYLOAD_BYTES, MAX_RECORDS, MAX_TEXT_BYTES};

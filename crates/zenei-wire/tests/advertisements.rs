@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use zenei_wire::bthome::{self, Address, BindKey, Firmware, Half, Listener, OpenError, Reading, Set, Verdict};
+use zenei_wire::bthome::{self, Address, BindKey, Firmware, Freshness, Half, Listener, OpenError, Reading, Set};
 use zenei_wire::{Adv, CentiCelsius, GatewayTime, LockState, Milliamps, Millivolts, Percent};
 
 fn firmware() -> impl Strategy<Value = Firmware> {
@@ -105,9 +105,9 @@ proptest! {
                 assert!(merged.adv.battery_mv.is_some() || merged.adv.temp_c.is_some());
             });
             match verdict {
-                Verdict::News => news += 1,
-                Verdict::Again => again += 1,
-                Verdict::Replayed => {
+                Freshness::News => news += 1,
+                Freshness::Again => again += 1,
+                Freshness::Replayed => {
                     replayed += 1;
                     prop_assert_eq!((&listener, records), (&before, 0), "a replay changes nothing");
                     prop_assert!(newest.is_some_and(|newest| counter < newest));
@@ -116,7 +116,7 @@ proptest! {
             // At most what waited, and this one.
             prop_assert!(records <= 2);
             given += records;
-            if verdict == Verdict::News && !is_plain {
+            if verdict == Freshness::News && !is_plain {
                 newest = newest.max(Some(counter));
             }
         }

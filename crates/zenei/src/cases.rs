@@ -8,7 +8,7 @@ mod read;
 mod records;
 
 pub(crate) use case::{Case, Expected};
-pub(crate) use outcome::{Found, Outcome};
+pub(crate) use outcome::{Outcome, ResultingIncident};
 pub(crate) use read::read;
 
 use crate::daemon::contents::Registry;
@@ -62,12 +62,12 @@ fn play(path: &Path, course: &mut Course) -> Result<Option<i64>, Failure> {
     Ok(start.map(|start| start.ms()))
 }
 
-fn found(course: &Course, start_ms: i64) -> Vec<Found> {
+fn found(course: &Course, start_ms: i64) -> Vec<ResultingIncident> {
     let book = course.desk().incidents();
     let book = book.read();
     let mut incidents: Vec<_> = book.incidents().collect();
     incidents.sort_by_key(|incident| (incident.opened, incident.id));
-    let found = incidents.into_iter().map(|incident| Found {
+    let found = incidents.into_iter().map(|incident| ResultingIncident {
         rule: incident.rule.clone(),
         scope: incident.scope.clone(),
         domain: incident.domain,

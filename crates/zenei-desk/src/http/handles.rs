@@ -1,6 +1,6 @@
 //! What may the server look at? Values that others keep up to date. Must not know how they are shown. Called by the
 //! binary, which fills it in.
-use super::figures::Figures;
+use super::own_metrics::OwnMetrics;
 use crate::Incidents;
 use tokio::sync::watch;
 use zenei_store::Ledger;
@@ -15,7 +15,7 @@ pub struct Handles {
     /// What a remote store has of them; `None` where there is none.
     pub shipped: Option<watch::Receiver<Shipped>>,
     /// What the radio counts, asked at each scrape; `None` where there is none.
-    pub radio: Option<Figures>,
+    pub radio: Option<OwnMetrics>,
     /// How far a desk over many gateways has taken what they shipped; `None` where there is none.
     pub tail: Option<watch::Receiver<TailProgress>>,
     /// The incidents.

@@ -2,12 +2,12 @@
 //! read it, so that it belongs on loopback or behind a proxy that knows its users. Opens no store: all it shows comes
 //! by the [`Handles`]. Called by the binary.
 mod api;
-mod figures;
 mod handles;
 mod metrics;
+mod own_metrics;
 
-pub use figures::{Figure, Figures, Value};
 pub use handles::Handles;
+pub use own_metrics::{Metric, MetricValue, OwnMetrics};
 
 use axum::Router;
 use axum::http::{StatusCode, header};

@@ -34,10 +34,10 @@ async fn running() -> Running {
     let handles = Handles {
         ledger: ledger_seen,
         shipped: Some(shipped_seen),
-        radio: Some(Figures::new(|| {
-            let counts = Value::Counts { label: "kind", counts: vec![("a", 1), ("b", 2)] };
-            let level = Figure { name: "zenei_test_level", help: "A level", value: Value::Level(-3) };
-            vec![level, Figure { name: "zenei_test", help: "Counts", value: counts }]
+        radio: Some(OwnMetrics::new(|| {
+            let counts = MetricValue::Counts { label: "kind", counts: vec![("a", 1), ("b", 2)] };
+            let level = Metric { name: "zenei_test_level", help: "A level", value: MetricValue::Level(-3) };
+            vec![level, Metric { name: "zenei_test", help: "Counts", value: counts }]
         })),
         tail: Some(tail_seen),
         incidents: driver.incidents().clone(),

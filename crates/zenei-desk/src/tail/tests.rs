@@ -10,7 +10,7 @@ use zenei_detect::{
     Anomaly, Batch, Desk, DeskError, Findings, Fleet, Heard, Pipeline, Portion, Row, Rules, Unreadable,
 };
 use zenei_kit::scattered;
-use zenei_store::clickhouse::{EachHeard, Feed, GatewayProgress, Past, RecordsError, Trouble};
+use zenei_store::clickhouse::{EachHeard, Feed, GatewayProgress, Past, RecordsError, ServerError};
 use zenei_store::control::{TailProgress, TailStep, Tailed};
 use zenei_store::disk::SimDisk;
 use zenei_store::parquet::ReadError;
@@ -238,7 +238,7 @@ impl Feed for FakeFeed {
             each(&batch.unwrap())?;
         }
         if breaks {
-            return Err(RecordsError::Server(Trouble::Unknown { text: "it broke off".to_owned() }));
+            return Err(RecordsError::Server(ServerError::Unknown { text: "it broke off".to_owned() }));
         }
         Ok(())
     }

@@ -175,7 +175,7 @@ struct Day {
 }
 
 /// What a day says of a lock.
-enum Verdict {
+enum DayJudgement {
     Quiet,
     BelowEffect,
     Alarm { spread: f64 },
@@ -245,12 +245,12 @@ impl Detect for Drift {
             let common = versions.get(&day.version).map_or(0.0, |&(common, _)| common);
             let residual = day.residual - common;
             match self.judge(day.at, residual, now, &locks[day.at]) {
-                Verdict::Quiet => {}
-                Verdict::BelowEffect => {
+                DayJudgement::Quiet => {}
+                DayJudgement::BelowEffect => {
                     let why = "a lasting rise, less than the rule's least effect";
                     self.note(day.at, DecisionReason::BelowEffect, why, now, fleet, findings);
                 }
-                Verdict::Alarm { spread } => self.report(day.at, spread, now, fleet, findings),
+                DayJudgement::Alarm { spread } => self.report(day.at, spread, now, fleet, findings),
             }
         }
     }
@@ -276,10 +276,10 @@ impl Drift {
     }
 
     /// Adds a lock's day to its sum.
-    fn judge(&mut self, at: usize, residual: f64, now: EngineTime, lock: &Lock) -> Verdict {
+    fn judge(&mut self, at: usize, residual: f64, now: EngineTime, lock: &Lock) -> DayJudgement {
         let Params { slack, limit, min_level, .. } = self.params;
         let lane = &mut self.state.lanes[at];
-        let Some(model) = self.state.models.get_mut(&lock.labels.model) else { return Verdict::Quiet };
+        let Some(model) = self.state.models.get_mut(&lock.labels.model) else { return DayJudgement::Quiet };
         let today = core::mem::take(&mut lane.today);
         let count = f64::from(today.count);
         let slopes = model.slopes.get();
@@ -312,20 +312,20 @@ impl Drift {
             // Better than before for days: repaired or given another battery without a word. What was learned no longer
             // holds.
             *lane = Lane::default();
-            return Verdict::Quiet;
+            return DayJudgement::Quiet;
         }
         let level = f64::from(lane.level);
         if f64::from(lane.sum.up) < limit {
-            return Verdict::Quiet;
+            return DayJudgement::Quiet;
         }
         if level < min_level {
-            return Verdict::BelowEffect;
+            return DayJudgement::BelowEffect;
         }
         let has_grown = lane.alarm.is_some_and(|(_, before)| level >= f64::from(before) + libm::log(1.5));
         if has_grown || report::is_due(lane.alarm.map(|(at_ms, _)| at_ms), now, REPEAT_MS) {
-            return Verdict::Alarm { spread: libm::sqrt(variance) };
+            return DayJudgement::Alarm { spread: libm::sqrt(variance) };
         }
-        Verdict::Quiet
+        DayJudgement::Quiet
     }
 
     fn report(&mut self, at: usize, spread: f64, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {

@@ -15,7 +15,7 @@ const LINKED_MS: i64 = 30 * DAY_MS;
 
 /// What is known.
 #[derive(Debug, Default)]
-pub(crate) struct Labels {
+pub(crate) struct KnownFaults {
     truth: Vec<Truth>,
     inquiries: Inquiries,
     is_known: bool,
@@ -45,7 +45,7 @@ pub(crate) struct Sought {
     pub(crate) customer_ms: Option<i64>,
 }
 
-impl Labels {
+impl KnownFaults {
     /// Reads the true faults (as `firmware-sim run --truth` writes them) and the inquiries (CSV).
     ///
     /// # Errors
@@ -128,7 +128,7 @@ mod tests {
 
     const TRUTH: &str = r#"{"family":"H1","control":false,"domain":"hardware","component":"gear","scope":{"kind":"device","value":"A"},"devices":["A"],"onset_ms":864000000,"detectable_ms":null,"customer_ms":1728000000,"end_ms":2592000000}"#;
 
-    fn labels(truth: Option<&str>, inquiries: Option<&str>) -> Result<Labels, LabError> {
+    fn labels(truth: Option<&str>, inquiries: Option<&str>) -> Result<KnownFaults, LabError> {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: Option<&str>| {
             text.map(|text| {
@@ -136,7 +136,7 @@ mod tests {
                 folder.path().join(name)
             })
         };
-        Labels::read(write("t", truth).as_deref(), write("i", inquiries).as_deref())
+        KnownFaults::read(write("t", truth).as_deref(), write("i", inquiries).as_deref())
     }
 
     #[test]

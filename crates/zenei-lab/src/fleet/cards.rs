@@ -1,7 +1,7 @@
 //! Promotion cards: what each rule did on the fleets of a benchmark, for the files that a live rule needs beside it. Counts what `measure` and `falsely`
 //! count, by the rule that opened first. Pure but for [`write`]. Called by `fleet`.
 use super::falsely::Falsely;
-use super::matching::Case;
+use super::matching::JudgedFault;
 use super::measure::Run;
 use crate::error::LabError;
 use crate::interval::{median, poisson, quantile};
@@ -60,11 +60,11 @@ pub fn write(folder: &Path, cards: &[Card]) -> Result<(), LabError> {
     Ok(())
 }
 
-fn cases<'a, 'r>(runs: &'a [Run<'r>]) -> impl Iterator<Item = &'a Case<'r>> {
+fn cases<'a, 'r>(runs: &'a [Run<'r>]) -> impl Iterator<Item = &'a JudgedFault<'r>> {
     runs.iter().flat_map(|run| &run.matched.cases)
 }
 
-fn is_first(rule: &Rule, case: &Case<'_>) -> bool {
+fn is_first(rule: &Rule, case: &JudgedFault<'_>) -> bool {
     case.incidents.first().is_some_and(|incident| incident.rule == rule.id)
 }
 

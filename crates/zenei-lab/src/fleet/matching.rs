@@ -25,7 +25,7 @@ pub const AFTER_END_MS: i64 = 86_400_000;
 
 /// One fault and the incidents about it, in order of opening.
 #[derive(Clone, Debug)]
-pub struct Case<'a> {
+pub struct JudgedFault<'a> {
     /// What was really wrong.
     pub truth: &'a Truth,
     /// The incidents about it; the first one counts as its finding, the others only as incidents per cause.
@@ -36,7 +36,7 @@ pub struct Case<'a> {
 #[derive(Clone, Debug)]
 pub struct Matched<'a> {
     /// One for each true fault, controls left out, in the order of the truth.
-    pub cases: Vec<Case<'a>>,
+    pub cases: Vec<JudgedFault<'a>>,
     /// Incidents about no true fault: false ones.
     pub others: Vec<&'a Opened>,
 }
@@ -45,7 +45,8 @@ impl<'a> Matched<'a> {
     /// Matches; `incidents` in order of opening.
     pub fn of(truth: &'a [Truth], incidents: &'a [Opened]) -> Self {
         let faults = truth.iter().filter(|truth| !truth.control);
-        let mut cases: Vec<Case<'a>> = faults.map(|truth| Case { truth, incidents: Vec::new() }).collect();
+        let mut cases: Vec<JudgedFault<'a>> =
+            faults.map(|truth| JudgedFault { truth, incidents: Vec::new() }).collect();
         let mut others = Vec::new();
         for incident in incidents {
             let fits = cases.iter_mut().filter_map(|case| Some((fit(case.truth, incident)?, case)));
@@ -58,7 +59,7 @@ impl<'a> Matched<'a> {
     }
 }
 
-impl Case<'_> {
+impl JudgedFault<'_> {
     /// When it was found.
     pub fn opened_ms(&self) -> Option<i64> {
         self.incidents.first().map(|incident| incident.at_ms)

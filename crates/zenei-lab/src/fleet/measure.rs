@@ -5,7 +5,7 @@
 //! - within 48 h of detectable: raw is over every fault; of the detectable are those with a `detectable` at least 48 h before the end of the run.
 //!
 //! Delay, lead, lead share and attribution are of the faults that were found, by their first incident.
-use super::matching::{Case, Matched};
+use super::matching::{JudgedFault, Matched};
 use super::play::Played;
 use crate::interval::{Share, median, quantile};
 use serde::Serialize;
@@ -85,12 +85,15 @@ impl Measures {
         Self::measure(&cases)
     }
 
-    fn measure(cases: &[(&Case<'_>, i64)]) -> Self {
+    fn measure(cases: &[(&JudgedFault<'_>, i64)]) -> Self {
         let customers = || cases.iter().filter(|(case, _)| case.truth.customer_ms.is_some());
-        let told = |case: &Case<'_>| case.truth.detectable_ms.zip(case.truth.customer_ms).is_some_and(|(d, c)| d < c);
-        let in_time = |end_ms: i64, case: &Case<'_>| case.truth.detectable_ms.is_some_and(|d| d + SOON_MS <= end_ms);
-        let found: Vec<&Case<'_>> = cases.iter().map(|(case, _)| *case).filter(|c| c.opened_ms().is_some()).collect();
-        let of_found = |gap: fn(&Case<'_>, i64) -> Option<f64>| {
+        let told =
+            |case: &JudgedFault<'_>| case.truth.detectable_ms.zip(case.truth.customer_ms).is_some_and(|(d, c)| d < c);
+        let in_time =
+            |end_ms: i64, case: &JudgedFault<'_>| case.truth.detectable_ms.is_some_and(|d| d + SOON_MS <= end_ms);
+        let found: Vec<&JudgedFault<'_>> =
+            cases.iter().map(|(case, _)| *case).filter(|c| c.opened_ms().is_some()).collect();
+        let of_found = |gap: fn(&JudgedFault<'_>, i64) -> Option<f64>| {
             found.iter().filter_map(|case| gap(case, case.opened_ms()?)).collect::<Vec<f64>>()
         };
         let delays = of_found(|case, opened_ms| Some((opened_ms - case.truth.detectable_ms?) as f64 / HOUR_MS));
@@ -119,16 +122,16 @@ impl Measures {
 }
 
 /// Whether it was found before its customer noticed.
-pub fn is_before_customer(case: &Case<'_>) -> bool {
+pub fn is_before_customer(case: &JudgedFault<'_>) -> bool {
     case.opened_ms().zip(case.truth.customer_ms).is_some_and(|(opened, customer)| opened < customer)
 }
 
 /// Whether it was found within 48 h of detectable, or before.
-pub fn is_soon(case: &Case<'_>) -> bool {
+pub fn is_soon(case: &JudgedFault<'_>) -> bool {
     case.opened_ms().zip(case.truth.detectable_ms).is_some_and(|(opened, detectable)| opened <= detectable + SOON_MS)
 }
 
-fn lead_share(case: &Case<'_>, opened_ms: i64) -> Option<f64> {
+fn lead_share(case: &JudgedFault<'_>, opened_ms: i64) -> Option<f64> {
     let (detectable_ms, customer_ms) = case.truth.detectable_ms.zip(case.truth.customer_ms)?;
     (detectable_ms < customer_ms).then(|| (customer_ms - opened_ms) as f64 / (customer_ms - detectable_ms) as f64)
 }

@@ -1,6 +1,6 @@
 //! The benchmark's tables, and the same figures as JSON. Decides nothing. Called by `fleet`.
 use super::falsely::{Falsely, Rate, is_inside};
-use super::matching::Case;
+use super::matching::JudgedFault;
 use super::measure::{BEFORE_CUSTOMER, Measures, Run, SHARED, SOON, is_before_customer, is_soon};
 use super::play::{Cost, Played};
 use crate::interval::Share;
@@ -291,7 +291,7 @@ pub fn to_json(runs: &[Run<'_>], report: &Report) -> Json {
         json!({"id": incident.id, "at_ms": incident.at_ms, "rule": incident.rule, "domain": incident.domain,
             "component": incident.component, "scope": incident.scope, "devices": incident.devices.len(), "why": incident.why})
     };
-    let case = |run: &Run<'_>, case: &Case<'_>| {
+    let case = |run: &Run<'_>, case: &JudgedFault<'_>| {
         json!({"truth": {"family": case.truth.family, "scope": case.truth.scope, "domain": case.truth.domain,
                 "component": case.truth.component, "devices": case.truth.devices.len(), "onset_ms": case.truth.onset_ms,
                 "detectable_ms": case.truth.detectable_ms, "customer_ms": case.truth.customer_ms, "end_ms": case.truth.end_ms},
@@ -306,7 +306,7 @@ pub fn to_json(runs: &[Run<'_>], report: &Report) -> Json {
 }
 
 /// What a fault's finding lacks; `None` where it was found before the customer, or soon where no customer noticed.
-fn shortfall(run: &Run<'_>, case: &Case<'_>) -> Option<String> {
+fn shortfall(run: &Run<'_>, case: &JudgedFault<'_>) -> Option<String> {
     let truth = case.truth;
     let is_good = match truth.customer_ms {
         Some(_) if BEFORE_CUSTOMER.contains(&truth.family.as_str()) => is_before_customer(case),

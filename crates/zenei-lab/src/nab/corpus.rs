@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// Windows of true anomalies by file: first and last time, inclusive.
-pub(super) type Labels = BTreeMap<String, Vec<[String; 2]>>;
+pub(super) type TrueWindows = BTreeMap<String, Vec<[String; 2]>>;
 
 /// One file.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub struct Series {
 /// The first that can't be read, with file and line.
 pub fn read(data: &Path, labels: &Path, list: &Path) -> Result<Vec<Series>, LabError> {
     let text = |path: &Path| fs::read_to_string(path).map_err(|error| LabError::unread(path, error));
-    let windows: Labels = serde_json::from_str(&text(labels)?)
+    let windows: TrueWindows = serde_json::from_str(&text(labels)?)
         .map_err(|error| LabError::failed(format!("{} is no list of windows by file", labels.display()), error))?;
     let names = text(list)?;
     let names = names.lines().map(str::trim).filter(|name| !name.is_empty());

@@ -25,7 +25,7 @@ pub const PROFILES: [Profile; 3] = [
 
 /// What a detection at a row is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Row {
+enum DetectionAt {
     Probation,
     Inside { window: usize, worth: f64 },
     Outside { penalty: f64 },
@@ -34,7 +34,7 @@ enum Row {
 /// What detections in a file are worth.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Worth {
-    rows: Vec<Row>,
+    rows: Vec<DetectionAt>,
     windows: usize,
 }
 
@@ -49,16 +49,16 @@ impl Worth {
         let probation = probation(rows);
         let row = |at: usize| {
             if at < probation {
-                return Row::Probation;
+                return DetectionAt::Probation;
             }
             if let Some(window) = windows.iter().position(|(first, last)| (*first..=*last).contains(&at)) {
                 let (first, last) = windows[window];
                 let along = (last - at + 1) as f64 / (last - first + 1) as f64;
-                return Row::Inside { window, worth: sigmoid(-along) / sigmoid(-1.0) };
+                return DetectionAt::Inside { window, worth: sigmoid(-along) / sigmoid(-1.0) };
             }
             let before = windows.iter().rfind(|(_, last)| *last < at);
             let penalty = before.map_or(1.0, |(first, last)| -sigmoid((at - last) as f64 / (last - first) as f64));
-            Row::Outside { penalty }
+            DetectionAt::Outside { penalty }
         };
         let rows = (0..rows).map(row).collect();
         Self { rows, windows: windows.iter().filter(|(_, last)| *last >= probation).count() }
@@ -74,13 +74,13 @@ impl Worth {
         let (mut hit, mut sum, mut hits) = (None, 0.0, 0);
         for row in detections.into_iter().filter_map(|at| self.rows.get(at)) {
             match *row {
-                Row::Probation => {}
-                Row::Outside { penalty } => sum -= profile.false_positive * penalty,
+                DetectionAt::Probation => {}
+                DetectionAt::Outside { penalty } => sum -= profile.false_positive * penalty,
                 // Windows come in order and do not overlap: the first detection in a window is the earliest.
-                Row::Inside { window, worth } if hit != Some(window) => {
+                DetectionAt::Inside { window, worth } if hit != Some(window) => {
                     (hit, hits, sum) = (Some(window), hits + 1, sum + worth);
                 }
-                Row::Inside { .. } => {}
+                DetectionAt::Inside { .. } => {}
             }
         }
         sum - profile.missed * (self.windows - hits) as f64
@@ -106,9 +106,9 @@ pub fn best(files: &[(&Worth, &[f64])], profile: &Profile) -> (f64, f64) {
     let mut earliest: Vec<Vec<Option<(usize, f64)>>> = vec![Vec::new(); files.len()];
     for (at, &(score, file, row)) in steps.iter().enumerate() {
         match files[file].0.rows[row] {
-            Row::Probation => {}
-            Row::Outside { penalty } => sum -= profile.false_positive * penalty,
-            Row::Inside { window, worth } => {
+            DetectionAt::Probation => {}
+            DetectionAt::Outside { penalty } => sum -= profile.false_positive * penalty,
+            DetectionAt::Inside { window, worth } => {
                 let of_file = &mut earliest[file];
                 of_file.resize(of_file.len().max(window + 1), None);
                 match of_file[window] {

@@ -1,7 +1,7 @@
 //! Taking a lock out of ClickHouse: mutations that are waited for, on every table that names it, and the count that proves it. Knows the tables' names and
 //! which column names a lock. Called by `forget`.
 use super::server::Server;
-use super::trouble::Trouble;
+use super::server_error::ServerError;
 use crate::schema::Form;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ struct Count {
 ///
 /// # Errors
 /// What the server said.
-pub fn count_naming(server: &Server, form: &Form, device_id: &str) -> Result<BTreeMap<&'static str, u64>, Trouble> {
+pub fn count_naming(server: &Server, form: &Form, device_id: &str) -> Result<BTreeMap<&'static str, u64>, ServerError> {
     let mut found = BTreeMap::new();
     for Naming { table, condition, .. } in TABLES {
         let sql = format!(
@@ -72,7 +72,7 @@ pub fn count_naming(server: &Server, form: &Form, device_id: &str) -> Result<BTr
 ///
 /// # Errors
 /// What the server said; run again then.
-pub fn erase(server: &Server, form: &Form, device_id: &str) -> Result<(), Trouble> {
+pub fn erase(server: &Server, form: &Form, device_id: &str) -> Result<(), ServerError> {
     for Naming { table, everywhere, condition } in TABLES {
         let target = if everywhere { form.table(table) } else { form.local(table) };
         let sql =

@@ -6,7 +6,7 @@ use super::reader::{
     EARLIEST_MS, EachHeard, FORM, LATEST_MS, RecordsError, each_batch, each_heard, heard_between, unreadable,
 };
 use super::server::Server;
-use super::trouble::Trouble;
+use super::server_error::ServerError;
 use crate::control::{Moved, Sealed, TailStep, Tailed};
 use crate::parquet::{ReadError, StoredBatch};
 use crate::schema::Form;
@@ -124,7 +124,7 @@ impl ClickHouseFeed {
         &self.server
     }
 
-    fn at(&self, sql: &str) -> Result<Option<i64>, Trouble> {
+    fn at(&self, sql: &str) -> Result<Option<i64>, ServerError> {
         let rows: Vec<At> = self.server.lines(&format!("{sql} {NUMBERS}"), &[])?;
         Ok(rows.into_iter().next().and_then(|row| row.at_ms))
     }

@@ -2,7 +2,7 @@
 //! sealed file, so that one decoder reads both. Called by `record list`.
 use super::query;
 use super::server::Server;
-use super::trouble::Trouble;
+use super::server_error::ServerError;
 use crate::parquet::{ReadError, StoredBatch, StoredRecord};
 use crate::schema::Form;
 use arrow_array::builder::BooleanBufferBuilder;
@@ -20,7 +20,7 @@ use zenei_wire::{GatewayTime, Heading, Reason, Topic};
 pub enum RecordsError {
     /// The server.
     #[error("the records can't be asked for")]
-    Server(#[from] Trouble),
+    Server(#[from] ServerError),
     /// Its answer is no Arrow stream.
     #[error("the answer is no Arrow stream")]
     Stream(#[from] ArrowError),
@@ -73,7 +73,7 @@ struct Letter {
 }
 
 /// What could not be read, in the order of hearing, where this condition holds.
-pub(super) fn unreadable(server: &Server, form: &Form, wanted: &str) -> Result<Vec<Unreadable>, Trouble> {
+pub(super) fn unreadable(server: &Server, form: &Form, wanted: &str) -> Result<Vec<Unreadable>, ServerError> {
     let sql = format!(
         "SELECT topic, toUnixTimestamp64Milli(heard_at) AS at_ms FROM {} WHERE authenticated AND ({wanted}) \
          ORDER BY heard_at, gateway, spool_offset, spool_index \
@@ -148,7 +148,7 @@ pub fn heard_between(
     form: &Form,
     after: GatewayTime,
     up_to: GatewayTime,
-) -> Result<Option<(GatewayTime, GatewayTime)>, Trouble> {
+) -> Result<Option<(GatewayTime, GatewayTime)>, ServerError> {
     let between = |table: &str| {
         format!(
             "SELECT minOrNull(toUnixTimestamp64Milli(heard_at)) AS first, maxOrNull(toUnixTimestamp64Milli(heard_at)) AS last FROM {} \
@@ -178,7 +178,7 @@ struct OfReason {
 ///
 /// # Errors
 /// What the server said.
-pub fn dead_letters(server: &Server, form: &Form) -> Result<Vec<(Reason, u64)>, Trouble> {
+pub fn dead_letters(server: &Server, form: &Form) -> Result<Vec<(Reason, u64)>, ServerError> {
     let sql = format!(
         "SELECT reason, count() AS letters FROM {} GROUP BY reason ORDER BY reason SETTINGS output_format_json_quote_64bit_integers = 0",
         form.table("dead_letter")

@@ -1,6 +1,6 @@
 //! Does this server count a doubled insert once? Without that every retry would double rows, so a gateway asks before it ships. Called at start.
 use super::server::Server;
-use super::trouble::Trouble;
+use super::server_error::ServerError;
 use crate::schema::Form;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -21,7 +21,7 @@ pub enum SelfTestError {
     },
     /// The server did not do what the test needs.
     #[error("the server can't be tried; are its tables there (zenei schema apply)?")]
-    Server(#[from] Trouble),
+    Server(#[from] ServerError),
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,6 @@
 //! One ClickHouse server over HTTP, called from a plain thread: statements, inserts, streams of bytes. Knows no table.
 //! Called by the schema, the shipper and the reader. Every call blocks; none may be made from within an async runtime.
-use super::trouble::Trouble;
+use super::server_error::ServerError;
 use bytes::Bytes;
 use clickhouse::{Client, Compression};
 use std::fmt;
@@ -84,7 +84,7 @@ impl Server {
         Ok(Self { client, runtime, timeouts })
     }
 
-    fn wait_for<T>(&self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    fn wait_for<T>(&self, work: impl Future<Output = Result<T, ServerError>>) -> Result<T, ServerError> {
         match &self.runtime {
             Some(runtime) => runtime.block_on(work),
             None => unreachable!("a server that is dropped is asked nothing"),
@@ -95,7 +95,7 @@ impl Server {
     ///
     /// # Errors
     /// What the server said, or that nobody knows what it did.
-    pub fn execute(&self, sql: &str, params: &[(&str, &str)]) -> Result<(), Trouble> {
+    pub fn execute(&self, sql: &str, params: &[(&str, &str)]) -> Result<(), ServerError> {
         self.fetch(sql, params, "Null", &mut |_| {})
     }
 
@@ -109,14 +109,14 @@ impl Server {
         params: &[(&str, &str)],
         format: &str,
         each: &mut dyn FnMut(Bytes),
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), ServerError> {
         let query = self.client.query_raw(sql).with_setting("max_query_size", MAX_QUERY_BYTES.to_string());
         let query = params.iter().fold(query, |query, (name, value)| query.param(name, value));
         self.wait_for(async {
             let mut answer = query.fetch_bytes(format)?;
             loop {
                 let chunk = tokio::time::timeout(self.timeouts.answer, answer.next());
-                match chunk.await.map_err(|_| Trouble::silent(self.timeouts.answer))?? {
+                match chunk.await.map_err(|_| ServerError::silent(self.timeouts.answer))?? {
                     Some(chunk) => each(chunk),
                     None => return Ok(()),
                 }
@@ -127,20 +127,24 @@ impl Server {
     /// Runs a query whose answer is a JSON object a line.
     ///
     /// # Errors
-    /// As [`Server::fetch`]; [`Trouble::Answer`] where a line is not what `T` reads.
-    pub fn lines<T: serde::de::DeserializeOwned>(&self, sql: &str, params: &[(&str, &str)]) -> Result<Vec<T>, Trouble> {
+    /// As [`Server::fetch`]; [`ServerError::Answer`] where a line is not what `T` reads.
+    pub fn lines<T: serde::de::DeserializeOwned>(
+        &self,
+        sql: &str,
+        params: &[(&str, &str)],
+    ) -> Result<Vec<T>, ServerError> {
         let mut answer = Vec::new();
         self.fetch(sql, params, "JSONEachRow", &mut |chunk| answer.extend_from_slice(&chunk))?;
         let lines = answer.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         let read = lines.map(|line| serde_json::from_slice(line));
-        read.collect::<Result<_, _>>().map_err(|error| Trouble::Answer { found: error.to_string() })
+        read.collect::<Result<_, _>>().map_err(|error| ServerError::Answer { found: error.to_string() })
     }
 
     /// Inserts `body` whole. `sql` names table, columns and format; under an equal `token` the server takes it once, also where views feed on the table.
     ///
     /// # Errors
     /// What the server said, or that nobody knows whether it took it: then the same insert may be made again.
-    pub fn insert(&self, sql: &str, token: &str, body: &Bytes) -> Result<(), Trouble> {
+    pub fn insert(&self, sql: &str, token: &str, body: &Bytes) -> Result<(), ServerError> {
         let Timeouts { send, answer } = self.timeouts;
         let mut insert = self
             .client
@@ -155,7 +159,7 @@ impl Server {
             for from in (0..body.len()).step_by(SEND_BYTES) {
                 insert.send(body.slice(from..body.len().min(from + SEND_BYTES))).await?;
             }
-            insert.end().await.map_err(Trouble::from)
+            insert.end().await.map_err(ServerError::from)
         })
     }
 }

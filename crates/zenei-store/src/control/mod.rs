@@ -16,7 +16,7 @@ mod tests;
 pub use erase::Erasure;
 pub use error::ControlError;
 pub use outgoing::Outgoing;
-pub use rows::{Checkpoint, EventRow, Imported, InquiryRow, OutboxRow, Outcome, RegisteredSpan, SealPlan, Sealed};
+pub use rows::{Checkpoint, EventRow, Imported, InquiryRow, OutboxRow, RegisteredSpan, SealPlan, Sealed, SendEnd};
 pub use schema::VERSION;
 pub use tail::{Moved, TailCheckpoint, TailProgress, TailStep, Tailed};
 pub use txn::Txn;

@@ -72,7 +72,7 @@ pub struct OutboxRow {
 
 /// How an outbox row ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum SendEnd {
     /// The target has it.
     Delivered,
     /// The target refuses it for good, or it was tried for too long.

@@ -127,8 +127,8 @@ fn a_message_that_ended_is_not_sent_again_also_when_it_is_enqueued_again() {
     let ids = |control: &Control, now| control.due(now, 10).unwrap().iter().map(|row| row.id.0).collect::<Vec<_>>();
     assert_eq!((ids(&control, 9), ids(&control, 20), ids(&control, 99)), (vec![], vec![2, 3], vec![2, 3, 1]));
     let txn = control.begin().unwrap();
-    txn.end(Id(2), Outcome::Delivered, 21, "").unwrap();
-    txn.end(Id(3), Outcome::GivenUp, 21, "410 gone").unwrap();
+    txn.end(Id(2), SendEnd::Delivered, 21, "").unwrap();
+    txn.end(Id(3), SendEnd::GivenUp, 21, "410 gone").unwrap();
     txn.put_off(Id(1), 1, 80, "503").unwrap();
     txn.put_off(Id(2), 1, 80, "late answer").unwrap();
     assert!(!txn.enqueue(&outbox_row(2, 0)).unwrap());

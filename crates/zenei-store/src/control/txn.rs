@@ -1,7 +1,7 @@
 //! Everything that is ever written to the control database. Each write may be repeated after a crash and changes
 //! nothing the second time.
 use super::error::{ControlError, signed};
-use super::rows::{Checkpoint, EventRow, Imported, InquiryRow, OutboxRow, Outcome, SealPlan};
+use super::rows::{Checkpoint, EventRow, Imported, InquiryRow, OutboxRow, SealPlan, SendEnd};
 use crate::registry::Registration;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use std::collections::BTreeSet;
@@ -109,10 +109,10 @@ impl<'a> Txn<'a> {
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].
-    pub fn end(&self, id: Id, outcome: Outcome, at_ms: i64, remark: &str) -> Result<(), ControlError> {
+    pub fn end(&self, id: Id, outcome: SendEnd, at_ms: i64, remark: &str) -> Result<(), ControlError> {
         let outcome = match outcome {
-            Outcome::Delivered => "delivered",
-            Outcome::GivenUp => "given_up",
+            SendEnd::Delivered => "delivered",
+            SendEnd::GivenUp => "given_up",
         };
         let sql = "UPDATE outbox SET outcome = ?2, ended_at_ms = ?3, remark = ?4 WHERE id = ?1 AND ended_at_ms IS NULL";
         self.inner.prepare_cached(sql)?.execute(params![id.to_string(), outcome, at_ms, remark])?;

@@ -15,7 +15,7 @@ use zenei_wire::{Body, DeviceTime, EngineTime, GatewayTime, Kind, Record};
 pub struct StoredBatch {
     rows: usize,
     pub(super) heading: Heading,
-    pub(super) labels: Labels,
+    pub(super) labels: LabelColumns,
     own: OwnColumns,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Heading {
 }
 
 #[derive(Debug)]
-pub(super) struct Labels {
+pub(super) struct LabelColumns {
     pub(super) model: Words,
     pub(super) hw_rev: Words,
     pub(super) lot: Words,
@@ -53,7 +53,7 @@ impl StoredBatch {
         Ok(Self {
             rows: batch.num_rows(),
             heading: Heading::new(batch)?,
-            labels: Labels::new(batch)?,
+            labels: LabelColumns::new(batch)?,
             own: OwnColumns::new(batch)?,
         })
     }
@@ -172,7 +172,7 @@ impl Heading {
     }
 }
 
-impl Labels {
+impl LabelColumns {
     fn new(batch: &RecordBatch) -> Result<Self, ReadError> {
         Ok(Self {
             model: Words::new(batch, "model")?,

@@ -2,7 +2,7 @@
 //! Called by `zenei schema apply` and by whoever starts on an empty server. Safe to break off and to run again: each
 //! statement changes nothing where its table is there.
 use super::{ACCESS, Form, MIGRATIONS, Migration, RETENTION, digest, first_statements, statements};
-use crate::clickhouse::{Server, Trouble};
+use crate::clickhouse::{Server, ServerError};
 use serde::Deserialize;
 use zenei_wire::Id;
 
@@ -53,7 +53,7 @@ pub enum ApplyError {
         statement: String,
         /// What the server said.
         #[source]
-        source: Trouble,
+        source: ServerError,
     },
 }
 

@@ -23,7 +23,7 @@ const MAGIC: [u8; 4] = *b"ZSG1";
 /// Where a frame stands. The header's checksum covers it: bytes of a payload that look like a frame, or a write that
 /// went astray, don't pass.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct FrameAt {
     /// First offset of the segment, as its name says.
     pub(crate) segment: u64,
     /// Position in the segment, bytes.
@@ -42,7 +42,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    pub(crate) fn encode(&self, place: Place) -> [u8; HEADER_BYTES] {
+    pub(crate) fn encode(&self, place: FrameAt) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
         bytes[4] = self.lane.letter() as u8;
@@ -57,7 +57,7 @@ impl Header {
     }
 
     /// The header in these bytes; `None` where they are none, or none for this place.
-    pub(crate) fn decode(bytes: &[u8], lane: Lane, place: Place) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8], lane: Lane, place: FrameAt) -> Option<Self> {
         let bytes: &[u8; HEADER_BYTES] = bytes.get(..HEADER_BYTES)?.try_into().ok()?;
         if bytes[..4] != MAGIC || u32_at(bytes, 36)? != header_crc(bytes, place) || bytes[4] != lane.letter() as u8 {
             return None;
@@ -125,7 +125,7 @@ fn read_entry(body: &Bytes, at: usize) -> Option<(StoredMessage, usize)> {
     Some((StoredMessage { offset, heard_at, source, authenticated, topic, payload: body.slice(payload_at..end) }, end))
 }
 
-fn header_crc(bytes: &[u8; HEADER_BYTES], place: Place) -> u32 {
+fn header_crc(bytes: &[u8; HEADER_BYTES], place: FrameAt) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&bytes[..36]);
     crc.update(&place.segment.to_le_bytes());

@@ -1,6 +1,6 @@
 //! A segment: one file of one lane. Its name, and walking through its frames, whole or damaged.
 //! Knows one file at a time; which offsets ought to be there is the reader's and recovery's question.
-use super::frame::{ALIGNMENT, HEADER_BYTES, Header, Place};
+use super::frame::{ALIGNMENT, FrameAt, HEADER_BYTES, Header};
 use super::{Lane, SpoolError};
 use crate::disk::{Disk, DiskFile};
 use bytes::Bytes;
@@ -58,7 +58,7 @@ impl Segment {
         if self.file.read_at(at, &mut bytes)? < HEADER_BYTES {
             return Ok(None);
         }
-        Ok(Header::decode(&bytes, self.lane, Place { segment: self.first, at }))
+        Ok(Header::decode(&bytes, self.lane, FrameAt { segment: self.first, at }))
     }
 
     /// The body of the frame at `at`; `None` where it is damaged.
@@ -91,7 +91,7 @@ impl Segment {
                 return Ok(None);
             }
             for start in (0..=read - HEADER_BYTES).step_by(ALIGNMENT as usize) {
-                let place = Place { segment: self.first, at: at + start as u64 };
+                let place = FrameAt { segment: self.first, at: at + start as u64 };
                 if bytes[start] != 0 && Header::decode(&bytes[start..read], self.lane, place).is_some() {
                     return Ok(Some(place.at));
                 }

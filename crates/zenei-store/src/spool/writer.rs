@@ -1,6 +1,6 @@
 //! Writing the spool: a group of messages becomes durable, or the process ends. Knows offsets and room, not what a
 //! message means. There is one writer per directory; the gateway's appender holds it.
-use super::frame::{self, ENTRY_BYTES, Header, Place, frame_bytes, push_entry};
+use super::frame::{self, ENTRY_BYTES, FrameAt, Header, frame_bytes, push_entry};
 use super::recovery::{Ends, Recovered, inspect, repair};
 use super::segment::{self, Segment};
 use super::{FullPolicy, Lane, SpoolError, SpoolMessage, SpoolOptions};
@@ -334,7 +334,7 @@ impl LaneWriter {
             group,
             body_crc: crc32fast::hash(&self.body),
         };
-        let head = header.encode(Place { segment: active.first, at: self.at });
+        let head = header.encode(FrameAt { segment: active.first, at: self.at });
         let mut bytes = Vec::with_capacity(frame::HEADER_BYTES + self.body.len());
         bytes.extend_from_slice(&head);
         bytes.extend_from_slice(&self.body);

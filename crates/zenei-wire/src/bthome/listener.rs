@@ -42,7 +42,7 @@ pub struct Merged {
 
 /// What an advertisement is to a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Freshness {
     /// Never heard before.
     News,
     /// Heard before: a lock sends each one many times.
@@ -63,13 +63,13 @@ pub struct Listener {
 
 impl Listener {
     /// Takes an advertisement that was heard at `at`; gives what is to be stored to `give`: nothing, one record or two.
-    pub fn hear(&mut self, half: Half, mut give: impl FnMut(Merged)) -> Verdict {
+    pub fn hear(&mut self, half: Half, mut give: impl FnMut(Merged)) -> Freshness {
         let reading = half.reading();
         let set = reading.set();
         let verdict = self.judge(set, &half);
         match verdict {
-            Verdict::Replayed => {}
-            Verdict::Again => {
+            Freshness::Replayed => {}
+            Freshness::Again => {
                 let strength = half.adv.rssi_dbm;
                 if let Some(known) = self.half_mut(set) {
                     known.adv.rssi_dbm = strength;
@@ -81,7 +81,7 @@ impl Listener {
                     self.give(half.at, &mut give);
                 }
             }
-            Verdict::News => {
+            Freshness::News => {
                 if self.waits == Some(set) {
                     self.conclude(half.at, &mut give);
                 }
@@ -114,20 +114,20 @@ impl Listener {
         }
     }
 
-    fn judge(&self, set: Set, half: &Half) -> Verdict {
+    fn judge(&self, set: Set, half: &Half) -> Freshness {
         let (own, other) = (self.half(set), self.half(set.other()));
         let Some(counter) = half.adv.counter else {
-            return own.map_or(Verdict::News, |own| judge_plain(own, half));
+            return own.map_or(Freshness::News, |own| judge_plain(own, half));
         };
         let counter_of = |half: Option<&Half>| half.and_then(|half| half.adv.counter);
         let (own, other) = (counter_of(own), counter_of(other));
         let newest = own.max(other);
         match newest {
-            None => Verdict::News,
-            Some(newest) if counter > newest => Verdict::News,
-            Some(newest) if counter == newest || own == Some(counter) => Verdict::Again,
-            Some(newest) if other == Some(newest) && counter + 1 == newest && own < Some(counter) => Verdict::News,
-            Some(_) => Verdict::Replayed,
+            None => Freshness::News,
+            Some(newest) if counter > newest => Freshness::News,
+            Some(newest) if counter == newest || own == Some(counter) => Freshness::Again,
+            Some(newest) if other == Some(newest) && counter + 1 == newest && own < Some(counter) => Freshness::News,
+            Some(_) => Freshness::Replayed,
         }
     }
 
@@ -202,11 +202,11 @@ impl Listener {
 }
 
 /// A packet id wraps: heard again after a while it may mean something else.
-fn judge_plain(known: &Half, half: &Half) -> Verdict {
+fn judge_plain(known: &Half, half: &Half) -> Freshness {
     let same = known.reading().adv == half.reading().adv && known.firmware == half.firmware;
     let is_recent = half.at.ms().saturating_sub(known.at.ms()) < STORE_EVERY_MS;
     let same_id = half.adv.packet_id.is_some() && half.adv.packet_id == known.adv.packet_id;
-    if same || (same_id && is_recent) { Verdict::Again } else { Verdict::News }
+    if same || (same_id && is_recent) { Freshness::Again } else { Freshness::News }
 }
 
 impl Half {

@@ -7,7 +7,7 @@ use zenei_detect::{Component, Domain, Scope};
 
 /// An incident that resulted.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Found {
+pub(crate) struct ResultingIncident {
     pub(crate) rule: String,
     pub(crate) scope: Scope,
     pub(crate) domain: Domain,
@@ -20,16 +20,16 @@ pub(crate) struct Found {
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) expected: Vec<Expected>,
-    pub(crate) found: Vec<Found>,
+    pub(crate) found: Vec<ResultingIncident>,
     pub(crate) missing: Vec<Expected>,
-    pub(crate) unexpected: Vec<Found>,
+    pub(crate) unexpected: Vec<ResultingIncident>,
     /// What is wrong with the case itself.
     pub(crate) faults: Vec<String>,
 }
 
 impl Outcome {
     /// Pairs each expected incident with one that was found.
-    pub(crate) fn of(expected: &[Expected], found: Vec<Found>) -> Self {
+    pub(crate) fn of(expected: &[Expected], found: Vec<ResultingIncident>) -> Self {
         let mut unexpected = found.clone();
         let mut missing = Vec::new();
         for expected in expected {
@@ -46,7 +46,7 @@ impl Outcome {
     }
 }
 
-impl Found {
+impl ResultingIncident {
     fn is(&self, expected: &Expected) -> bool {
         self.rule == expected.rule
             && self.scope.kind == expected.scope_kind
@@ -65,7 +65,7 @@ impl Found {
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for ResultingIncident {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rule, scope, domain, component, day } = self;
         write!(f, "{rule}: {} {}, {domain}, {component}, opened on day {day:.2}", scope.kind, scope.value)

@@ -14,7 +14,7 @@ use serde_json::json;
 use stage::Stage;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use verdict::Verdict;
+use verdict::Scorecard;
 use zenei_store::clock::Elapsed;
 use zenei_wire::Id;
 
@@ -175,14 +175,14 @@ impl Show {
     fn compare(&self, stage: &Stage, seed: u64, out: &mut Output<'_>) -> Result<Vec<String>, Failure> {
         let truth = stage.truth();
         let book = stage.incidents().read();
-        let verdict = Verdict::of(&truth, book.incidents());
+        let verdict = Scorecard::of(&truth, book.incidents());
         let mut wrong = verdict.wrong();
         if let Err(imbalance) = stage.balance() {
             wrong.push(imbalance);
         }
         let seconds = self.elapsed.so_far().as_secs_f64();
         if self.json {
-            let cases: Vec<_> = verdict.cases.iter().map(verdict::Case::to_json).collect();
+            let cases: Vec<_> = verdict.cases.iter().map(verdict::SeededFault::to_json).collect();
             out.json(&json!({"version": 1, "result": {"seed": seed, "locks": stage.locks(), "messages": stage.messages(),
                 "records": stage.records(), "seconds": seconds, "good": wrong.is_empty(), "faults": cases, "wrong": wrong}}))?;
             return Ok(wrong);
@@ -198,10 +198,10 @@ impl Show {
 }
 
 /// The table of faults, and what each incident says of itself.
-fn faults(verdict: &Verdict<'_>, start_ms: i64, out: &mut Output<'_>) -> Result<(), Failure> {
+fn faults(verdict: &Scorecard<'_>, start_ms: i64, out: &mut Output<'_>) -> Result<(), Failure> {
     let days = |ms: i64| format!("day {:.1}", (ms - start_ms) as f64 / DAY_MS as f64);
     let never = |ms: Option<i64>| ms.map_or_else(|| "never".to_owned(), days);
-    let row = |case: &verdict::Case<'_>| {
+    let row = |case: &verdict::SeededFault<'_>| {
         let truth = case.truth;
         let opened = case.incidents.first().map(|incident| incident.opened.ms());
         vec![

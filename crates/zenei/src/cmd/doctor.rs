@@ -8,7 +8,7 @@ use crate::config::{self, Config, Loaded, Problems, StoreKind};
 use crate::daemon::contents;
 use crate::exit::Failure;
 use crate::output::{Colour, Output, escaped};
-use look::{Look, PATIENCE, Verdict};
+use look::{Judged, Look, PATIENCE};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Fa
     };
     let mut failed = 0;
     for look in std::iter::once(first).chain(looks(&loaded.config, loaded.file != USUAL_PLACES)) {
-        failed += usize::from(look.verdict == Verdict::Fail);
+        failed += usize::from(look.verdict == Judged::Fail);
         tell(&look, arguments.json, out)?;
         out.flush()?;
     }
@@ -57,9 +57,9 @@ fn tell(look: &Look, json: bool, out: &mut Output<'_>) -> Result<(), Failure> {
             "found": look.found, "remedy": look.remedy}));
     }
     let colour = match look.verdict {
-        Verdict::Ok => Colour::Green,
-        Verdict::Warn => Colour::Yellow,
-        Verdict::Fail => Colour::Red,
+        Judged::Ok => Colour::Green,
+        Judged::Warn => Colour::Yellow,
+        Judged::Fail => Colour::Red,
     };
     let verdict = out.paint(colour, &format!("{:<4}", look.verdict.as_str()));
     let remedy = if look.remedy.is_empty() { String::new() } else { format!("; {}", look.remedy) };

@@ -12,7 +12,7 @@ use crate::output::{Colour, Output, escaped};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use zenei_gateway::AckPolicy;
-use zenei_store::clickhouse::{Trouble, count_naming, erase, ship_findings_anew};
+use zenei_store::clickhouse::{ServerError, count_naming, erase, ship_findings_anew};
 use zenei_store::disk::RealDisk;
 use zenei_store::forget::{ForgetError, Forgotten, forget};
 use zenei_store::{Clock, Control, Layout, ParquetStore};
@@ -97,11 +97,11 @@ fn seal_the_rest(config: &Config, contents: Contents) -> Result<(), Failure> {
 
 fn of_clickhouse(section: &ClickHouse, control: &mut Control, device: &str) -> Result<Remote, Failure> {
     let (server, form) = (clickhouse::server(section)?, clickhouse::form(section, None)?);
-    let failed = |trouble: Trouble| match trouble {
-        trouble @ Trouble::Unknown { .. } => Failure::Unreachable(format!(
+    let failed = |trouble: ServerError| match trouble {
+        trouble @ ServerError::Unknown { .. } => Failure::Unreachable(format!(
             "{device} is forgotten on this machine, but not in ClickHouse; run this again when it answers: {trouble}"
         )),
-        trouble @ (Trouble::Refused { .. } | Trouble::Answer { .. }) => Failure::broken(
+        trouble @ (ServerError::Refused { .. } | ServerError::Answer { .. }) => Failure::broken(
             format!("{device} is forgotten on this machine, but not in ClickHouse; run this again"),
             trouble,
         ),

@@ -9,7 +9,7 @@ use crate::output::{Output, escaped, table, time};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 use zenei_detect::{Batch, Findings, Pipeline};
-use zenei_store::clickhouse::{RecordsError, Trouble, each_record};
+use zenei_store::clickhouse::{RecordsError, ServerError, each_record};
 use zenei_store::disk::{Disk, RealDisk};
 use zenei_store::parquet::to_json;
 use zenei_store::snapshot::{self, SnapshotError};
@@ -132,7 +132,7 @@ fn shipped(config: &Config, device: Option<&str>) -> Result<Vec<Listed>, Failure
     match (read, failed) {
         (Ok(()), None) => Ok(listed),
         (Ok(()), Some(error)) => Err(Failure::broken("can't read the records", error)),
-        (Err(RecordsError::Server(trouble @ Trouble::Unknown { .. })), _) => {
+        (Err(RecordsError::Server(trouble @ ServerError::Unknown { .. })), _) => {
             Err(Failure::Unreachable(trouble.to_string()))
         }
         (Err(error), _) => Err(Failure::broken("can't read the records of ClickHouse", error)),

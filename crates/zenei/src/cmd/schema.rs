@@ -6,7 +6,7 @@ use crate::exit::Failure;
 use crate::output::{Colour, Output};
 use serde_json::json;
 use std::path::Path;
-use zenei_store::clickhouse::Trouble;
+use zenei_store::clickhouse::ServerError;
 use zenei_store::schema::{self, Applied, ApplyError, Form, Retention};
 
 /// The database where no configuration names one; that of a configuration that leaves it out.
@@ -67,7 +67,7 @@ fn section(file: &Path) -> Result<ClickHouse, Failure> {
 
 fn failure(error: ApplyError) -> Failure {
     match error {
-        ApplyError::Statement { source: trouble @ Trouble::Unknown { .. }, .. } => {
+        ApplyError::Statement { source: trouble @ ServerError::Unknown { .. }, .. } => {
             Failure::Unreachable(trouble.to_string())
         }
         error @ (ApplyError::Statement { .. } | ApplyError::Changed { .. } | ApplyError::Newer { .. }) => {

@@ -1,6 +1,6 @@
 //! The radio's counters under the names that `/metrics` and `doctor` use. Called by `run` and `doctor`.
 use std::sync::atomic::Ordering;
-use zenei_desk::{Figure, Figures, Value};
+use zenei_desk::{Metric, MetricValue, OwnMetrics};
 use zenei_gateway::source::ble::{BleHandle, Hearing, Steps};
 
 /// Whether the scan runs.
@@ -9,8 +9,8 @@ pub(crate) const SCANNING: &str = "zenei_ble_scanning";
 pub(crate) const STEPS: &str = "zenei_ble_steps";
 
 /// The figures of a radio.
-pub(crate) fn figures(radio: BleHandle) -> Figures {
-    Figures::new(move || {
+pub(crate) fn figures(radio: BleHandle) -> OwnMetrics {
+    OwnMetrics::new(move || {
         let status = radio.status.borrow().clone();
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &radio.counters;
@@ -23,20 +23,20 @@ pub(crate) fn figures(radio: BleHandle) -> Figures {
         ];
         let steps = steps(&status.steps).to_vec();
         vec![
-            Figure {
+            Metric {
                 name: SCANNING,
                 help: "Whether the Bluetooth LE scan runs, as far as the system says",
-                value: Value::Level(i64::from(status.hearing == Hearing::Scanning)),
+                value: MetricValue::Level(i64::from(status.hearing == Hearing::Scanning)),
             },
-            Figure {
+            Metric {
                 name: "zenei_ble_heard",
                 help: "Bluetooth LE advertisements heard",
-                value: Value::Counts { label: "what", counts: heard },
+                value: MetricValue::Counts { label: "what", counts: heard },
             },
-            Figure {
+            Metric {
                 name: STEPS,
                 help: "What was done to keep the Bluetooth LE scan alive",
-                value: Value::Counts { label: "step", counts: steps },
+                value: MetricValue::Counts { label: "step", counts: steps },
             },
         ]
     })

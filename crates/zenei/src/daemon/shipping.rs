@@ -9,7 +9,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use zenei_store::clickhouse::ship::LONGEST_WAIT;
-use zenei_store::clickhouse::{Ended, FindingsShipper, Go, Server, ShipOptions, Shipped, Shipper, Trouble, self_test};
+use zenei_store::clickhouse::{
+    Ended, FindingsShipper, Go, Server, ServerError, ShipOptions, Shipped, Shipper, self_test,
+};
 use zenei_store::disk::RealDisk;
 use zenei_store::schema::{self, ApplyError, Form};
 use zenei_store::{Control, Layout, ParquetStore};
@@ -189,7 +191,7 @@ fn is_ready(servers: &[Server], form: &Form, gateway_id: &str) -> bool {
     let Some(any) = servers.first() else { return false };
     match schema::apply(any, form) {
         Ok(_) => {}
-        Err(ApplyError::Statement { source: trouble @ Trouble::Unknown { .. }, .. }) => {
+        Err(ApplyError::Statement { source: trouble @ ServerError::Unknown { .. }, .. }) => {
             tracing::warn!(%trouble, "nothing is shipped until ClickHouse answers");
             return false;
         }

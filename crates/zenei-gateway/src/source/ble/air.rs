@@ -3,7 +3,7 @@
 //! Called by the radio (which puts) and by the listener (which takes).
 use super::advertisement::{Advertisement, Judge, RadioCounters, Standing};
 use super::gate::{Gate, Passage};
-use super::place::Place;
+use super::place::Waiting;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,7 @@ const NEVER_HEARD: u64 = u64::MAX;
 
 /// The way in for a radio.
 pub(crate) struct Air {
-    place: Mutex<Place>,
+    place: Mutex<Waiting>,
     /// Where only what is new is wanted.
     gate: Option<Mutex<Gate>>,
     arrived: Notify,
@@ -32,7 +32,7 @@ pub(crate) struct Air {
 impl Air {
     pub(crate) fn new(judge: Judge, news_only: bool, clock: Clock, counters: Arc<RadioCounters>) -> Self {
         Self {
-            place: Mutex::new(Place::default()),
+            place: Mutex::new(Waiting::default()),
             gate: news_only.then(|| Mutex::new(Gate::new())),
             arrived: Notify::new(),
             judge,
@@ -109,7 +109,7 @@ impl Air {
         self.lock().take()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Place> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
         // Each put and take leaves a whole place; a panic elsewhere changes nothing of that.
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }

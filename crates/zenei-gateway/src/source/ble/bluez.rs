@@ -5,7 +5,7 @@
 //!
 //! BlueZ's D-Bus API: doc/org.bluez.Adapter.rst and doc/org.bluez.Device.rst of its source.
 use super::air::Air;
-use super::radio::{Adapter, EVENTS, Event, RadioError, Station};
+use super::radio::{Adapter, EVENTS, RadioError, RadioEvent, Station};
 use futures_util::StreamExt as _;
 use std::collections::HashMap;
 use std::path::Path;
@@ -57,7 +57,10 @@ pub(crate) struct Session {
 impl Session {
     /// Connects, finds the adapter, powers it on and starts the scan. What BlueZ has heard before is no news and is
     /// left.
-    pub(crate) async fn open(station: Station, air: Arc<Air>) -> Result<(Self, mpsc::Receiver<Event>), RadioError> {
+    pub(crate) async fn open(
+        station: Station,
+        air: Arc<Air>,
+    ) -> Result<(Self, mpsc::Receiver<RadioEvent>), RadioError> {
         let connection = connect(&station).await?;
         let stream = MessageStream::from(&connection);
         let bus = "/org/freedesktop/DBus";
@@ -201,7 +204,7 @@ fn refused(what: &'static str, error: &zbus::Error) -> RadioError {
 struct Reader {
     air: Arc<Air>,
     adapter: String,
-    told: mpsc::Sender<Event>,
+    told: mpsc::Sender<RadioEvent>,
 }
 
 impl Reader {
@@ -212,9 +215,9 @@ impl Reader {
                     Some(event) => event,
                     None => continue,
                 },
-                Some(Err(_)) | None => Event::Lost(RadioError::BusLost),
+                Some(Err(_)) | None => RadioEvent::Lost(RadioError::BusLost),
             };
-            let ends = matches!(lost, Event::Lost(_));
+            let ends = matches!(lost, RadioEvent::Lost(_));
             // Nobody listens any more where the session is gone.
             if self.told.send(lost).await.is_err() || ends {
                 return;
@@ -223,7 +226,7 @@ impl Reader {
     }
 
     /// What a message says; an advertisement is put down at once. What can't be read is none of ours.
-    fn signal(&self, message: &Message) -> Option<Event> {
+    fn signal(&self, message: &Message) -> Option<RadioEvent> {
         let header = message.header();
         let (path, body) = (header.path()?.as_str(), message.body());
         match header.member()?.as_str() {
@@ -235,7 +238,7 @@ impl Reader {
                     self.device(address, |name| changed.get(name));
                 } else if interface == ADAPTER1 && path == self.adapter {
                     let on = changed.get("Powered").and_then(|on| bool::try_from(on).ok())?;
-                    return Some(Event::Powered(on));
+                    return Some(RadioEvent::Powered(on));
                 }
                 None
             }
@@ -251,11 +254,11 @@ impl Reader {
                 let (path, interfaces): (OwnedObjectPath, Vec<String>) = body.deserialize().ok()?;
                 let is_ours = path.as_str() == self.adapter && interfaces.iter().any(|name| name == ADAPTER1);
                 let adapter = name(&self.adapter).to_owned();
-                is_ours.then_some(Event::Lost(RadioError::AdapterLost { adapter }))
+                is_ours.then_some(RadioEvent::Lost(RadioError::AdapterLost { adapter }))
             }
             "NameOwnerChanged" => {
                 let (name, _, owner): (String, String, String) = body.deserialize().ok()?;
-                (name == BLUEZ && owner.is_empty()).then_some(Event::Lost(RadioError::ServiceLost))
+                (name == BLUEZ && owner.is_empty()).then_some(RadioEvent::Lost(RadioError::ServiceLost))
             }
             _ => None,
         }

@@ -1,6 +1,6 @@
 //! A platform without an implementation: opening a radio fails. Called through `service`.
 use super::air::Air;
-use super::radio::{Adapter, Event, RadioError, Station};
+use super::radio::{Adapter, RadioError, RadioEvent, Station};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -11,7 +11,10 @@ pub(crate) async fn look(_station: &Station) -> Result<Adapter, RadioError> {
 }
 
 impl Session {
-    pub(crate) async fn open(_station: Station, _air: Arc<Air>) -> Result<(Self, mpsc::Receiver<Event>), RadioError> {
+    pub(crate) async fn open(
+        _station: Station,
+        _air: Arc<Air>,
+    ) -> Result<(Self, mpsc::Receiver<RadioEvent>), RadioError> {
         Err(RadioError::Unsupported)
     }
 

@@ -13,13 +13,13 @@ pub(crate) const SENDERS_MAX: usize = 4_096;
 
 /// What waits.
 #[derive(Debug, Default)]
-pub(crate) struct Place {
+pub(crate) struct Waiting {
     waiting: HashMap<Address, VecDeque<Advertisement>>,
     /// Senders that have something waiting, in turn.
     turns: VecDeque<Address>,
 }
 
-impl Place {
+impl Waiting {
     /// Puts an advertisement down; gives how many were dropped for it, itself included.
     pub(crate) fn put(&mut self, advertisement: Advertisement, is_registered: bool) -> u64 {
         if let Some(waiting) = self.waiting.get_mut(&advertisement.address) {
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn of_one_sender_the_newest_win_and_the_others_are_counted() {
-        let mut place = Place::default();
+        let mut place = Waiting::default();
         let dropped: u64 = (0..20).map(|at| place.put(advertisement(1, at), false)).sum();
         let left: Vec<u32> = std::iter::from_fn(|| place.take()).map(|taken| number(&taken)).collect();
         assert_eq!((dropped, left), (12, (12..20).collect()));
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_sender_that_floods_takes_no_turn_from_others() {
-        let mut place = Place::default();
+        let mut place = Waiting::default();
         let dropped: u64 = (0..8).map(|at| place.put(advertisement(1, at), false)).sum();
         assert_eq!(dropped, 0);
         place.put(advertisement(2, 100), false);
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn made_up_addresses_fill_no_memory_and_keep_no_registered_lock_out() {
-        let mut place = Place::default();
+        let mut place = Waiting::default();
         let strangers = u32::try_from(SENDERS_MAX).unwrap() + 50;
         let dropped: u64 = (0..strangers).map(|at| place.put(advertisement(u64::from(at), at), false)).sum();
         assert_eq!((dropped, place.waiting.len()), (50, SENDERS_MAX));
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_is_put_is_taken_or_dropped() {
-        let mut place = Place::default();
+        let mut place = Waiting::default();
         let mut dice = Dice(1);
         let (mut put, mut dropped, mut taken) = (0, 0, 0);
         for _ in 0..50_000 {

@@ -64,7 +64,7 @@ pub(crate) struct Station {
 
 /// What a radio tells unasked.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum RadioEvent {
     /// It hears nothing any more.
     Lost(RadioError),
     /// Its power was switched.

@@ -17,7 +17,7 @@ enum Heals {
 
 /// Something that happens at a time.
 #[derive(Clone, Copy, Debug)]
-enum Event {
+enum RadioEvent {
     /// The scan goes deaf.
     Deaf(Heals),
     /// Calls fail, this many.
@@ -80,27 +80,27 @@ impl World {
         self.supervisor.done(self.now);
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: RadioEvent) {
         let order = match event {
-            Event::Deaf(heals) => {
+            RadioEvent::Deaf(heals) => {
                 self.deaf = Some(heals);
                 None
             }
-            Event::Fail(times) => {
+            RadioEvent::Fail(times) => {
                 self.failing = times;
                 None
             }
-            Event::Hang(hangs) => {
+            RadioEvent::Hang(hangs) => {
                 self.hangs = hangs;
                 None
             }
-            Event::Lost => Some(self.supervisor.lost(self.now)),
-            Event::Powered(on) => {
+            RadioEvent::Lost => Some(self.supervisor.lost(self.now)),
+            RadioEvent::Powered(on) => {
                 // A scan does not outlive the power.
                 self.on &= on;
                 self.supervisor.powered(on, self.now)
             }
-            Event::Locks(locks) => {
+            RadioEvent::Locks(locks) => {
                 self.locks = locks;
                 None
             }
@@ -132,7 +132,7 @@ impl World {
 }
 
 /// The orders of two hours in which these things happen at these seconds.
-fn world(ladder: Ladder, events: &[(u64, Event)]) -> World {
+fn world(ladder: Ladder, events: &[(u64, RadioEvent)]) -> World {
     let mut world = World {
         supervisor: Supervisor::new(ladder),
         now: Duration::ZERO,
@@ -155,7 +155,7 @@ fn world(ladder: Ladder, events: &[(u64, Event)]) -> World {
     world
 }
 
-fn check(ladder: Ladder, events: &[(u64, Event)], expected: &str) -> Steps {
+fn check(ladder: Ladder, events: &[(u64, RadioEvent)], expected: &str) -> Steps {
     let world = world(ladder, events);
     let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let timeline: Vec<&str> = world.timeline.lines().collect();
@@ -171,22 +171,22 @@ fn a_radio_that_hears_is_left_alone() {
 
 #[test]
 fn a_scan_that_went_deaf_is_started_again_after_ninety_seconds() {
-    let steps = check(WATCHED, &[(1_000, Event::Deaf(Heals::Scan))], "0 Open\n 1088 RestartScan");
+    let steps = check(WATCHED, &[(1_000, RadioEvent::Deaf(Heals::Scan))], "0 Open\n 1088 RestartScan");
     assert_eq!(steps, Steps { opened: 1, ladders: 1, scan_restarts: 1, recoveries: 1, ..Steps::default() });
 }
 
 #[test]
 fn without_the_watchdog_the_silence_is_never_noticed() {
     let blind = Ladder { watch: false, ..WATCHED };
-    check(blind, &[(1_000, Event::Deaf(Heals::Scan))], "0 Open");
+    check(blind, &[(1_000, RadioEvent::Deaf(Heals::Scan))], "0 Open");
 }
 
 #[test]
 fn each_rung_is_climbed_only_when_the_one_below_did_not_help() {
-    check(WATCHED, &[(1_000, Event::Deaf(Heals::Connection))], "0 Open\n 1088 RestartScan\n 1178 Open");
+    check(WATCHED, &[(1_000, RadioEvent::Deaf(Heals::Connection))], "0 Open\n 1088 RestartScan\n 1178 Open");
     let steps = check(
         WATCHED,
-        &[(1_000, Event::Deaf(Heals::Power))],
+        &[(1_000, RadioEvent::Deaf(Heals::Power))],
         "0 Open\n 1088 RestartScan\n 1178 Open\n 1268 PowerCycle",
     );
     let expected = Steps {
@@ -200,20 +200,20 @@ fn each_rung_is_climbed_only_when_the_one_below_did_not_help() {
     };
     assert_eq!(steps, expected);
     let timeline = "0 Open\n 1088 RestartScan\n 1178 Open\n 1268 PowerCycle\n 1358 Exit";
-    let steps = check(WATCHED, &[(1_000, Event::Deaf(Heals::Nothing))], timeline);
+    let steps = check(WATCHED, &[(1_000, RadioEvent::Deaf(Heals::Nothing))], timeline);
     assert_eq!((steps.exits, steps.recoveries), (1, 0));
 }
 
 #[test]
 fn the_power_is_switched_only_where_that_is_asked_for() {
     let ladder = Ladder { power_cycle: false, ..WATCHED };
-    check(ladder, &[(1_000, Event::Deaf(Heals::Power))], "0 Open\n 1088 RestartScan\n 1178 Open\n 1268 Exit");
+    check(ladder, &[(1_000, RadioEvent::Deaf(Heals::Power))], "0 Open\n 1088 RestartScan\n 1178 Open\n 1268 Exit");
 }
 
 #[test]
 fn at_most_one_ladder_begins_in_ten_minutes_and_none_once_the_locks_were_not_heard_for_an_hour() {
     let ladder = Ladder { power_cycle: false, exit: false, watch: true };
-    let world = world(ladder, &[(1_000, Event::Deaf(Heals::Nothing))]);
+    let world = world(ladder, &[(1_000, RadioEvent::Deaf(Heals::Nothing))]);
     let begun: Vec<u64> = world
         .timeline
         .lines()
@@ -226,18 +226,19 @@ fn at_most_one_ladder_begins_in_ten_minutes_and_none_once_the_locks_were_not_hea
 
 #[test]
 fn a_second_silence_within_ten_minutes_waits_for_its_ladder() {
-    let events = [(1_000, Event::Deaf(Heals::Scan)), (1_200, Event::Deaf(Heals::Scan))];
+    let events = [(1_000, RadioEvent::Deaf(Heals::Scan)), (1_200, RadioEvent::Deaf(Heals::Scan))];
     check(WATCHED, &events, "0 Open\n 1088 RestartScan\n 1688 RestartScan");
 }
 
 #[test]
 fn locks_that_were_never_heard_arm_nothing() {
-    check(WATCHED, &[(0, Event::Locks(false))], "0 Open");
+    check(WATCHED, &[(0, RadioEvent::Locks(false))], "0 Open");
 }
 
 #[test]
 fn a_lock_that_comes_back_ends_the_ladder() {
-    let events = [(1_000, Event::Locks(false)), (1_100, Event::Locks(true)), (3_000, Event::Locks(false))];
+    let events =
+        [(1_000, RadioEvent::Locks(false)), (1_100, RadioEvent::Locks(true)), (3_000, RadioEvent::Locks(false))];
     let timeline = "0 Open\n 1088 RestartScan\n 3090 RestartScan\n 3180 Open\n 3270 PowerCycle\n 3360 Exit";
     check(WATCHED, &events, timeline);
 }
@@ -246,7 +247,7 @@ fn a_lock_that_comes_back_ends_the_ladder() {
 fn failures_are_tried_again_with_doubling_waits_up_to_a_minute() {
     check(
         WATCHED,
-        &[(0, Event::Fail(9))],
+        &[(0, RadioEvent::Fail(9))],
         "0 Open
          0 Close
          1 Open
@@ -271,28 +272,28 @@ fn failures_are_tried_again_with_doubling_waits_up_to_a_minute() {
 
 #[test]
 fn a_call_without_an_answer_is_given_up_in_time() {
-    let events = [(0, Event::Hang(true)), (25, Event::Hang(false))];
+    let events = [(0, RadioEvent::Hang(true)), (25, RadioEvent::Hang(false))];
     let steps = check(WATCHED, &events, "0 Open\n 10 Close\n 11 Open\n 21 Close\n 23 Open\n 33 Close\n 37 Open");
     assert_eq!((steps.timed_out, steps.failed, steps.opened), (3, 3, 1));
 }
 
 #[test]
 fn a_lost_connection_is_opened_again_after_a_second() {
-    let steps = check(WATCHED, &[(500, Event::Lost)], "0 Open\n 500 Close\n 501 Open");
+    let steps = check(WATCHED, &[(500, RadioEvent::Lost)], "0 Open\n 500 Close\n 501 Open");
     assert_eq!((steps.lost, steps.opened, steps.ladders), (1, 2, 0));
 }
 
 #[test]
 fn a_scan_is_started_again_when_the_power_comes_back() {
-    let events = [(500, Event::Powered(false)), (530, Event::Powered(true))];
+    let events = [(500, RadioEvent::Powered(false)), (530, RadioEvent::Powered(true))];
     let steps = check(WATCHED, &events, "0 Open\n 530 RestartScan");
     assert_eq!((steps.powered_on, steps.ladders), (1, 0));
-    check(WATCHED, &[(500, Event::Powered(true))], "0 Open");
+    check(WATCHED, &[(500, RadioEvent::Powered(true))], "0 Open");
 }
 
 #[test]
 fn a_restart_that_fails_goes_on_with_a_new_connection() {
-    let events = [(1_000, Event::Deaf(Heals::Connection)), (1_001, Event::Fail(1))];
+    let events = [(1_000, RadioEvent::Deaf(Heals::Connection)), (1_001, RadioEvent::Fail(1))];
     let steps = check(WATCHED, &events, "0 Open\n 1088 RestartScan\n 1088 Close\n 1089 Open");
     assert_eq!((steps.recoveries, steps.reconnects), (1, 0));
 }
@@ -302,18 +303,18 @@ fn any_order_of_events_keeps_the_bounds() {
     let mut dice = Dice(1);
     for _ in 0..300 {
         let mut at = 0;
-        let events: Vec<(u64, Event)> = (0..20)
+        let events: Vec<(u64, RadioEvent)> = (0..20)
             .map(|_| {
                 at += dice.below(400);
                 let event = match dice.below(8) {
-                    0 => Event::Deaf(Heals::Scan),
-                    1 => Event::Deaf(Heals::Nothing),
-                    2 => Event::Fail(u32::try_from(dice.below(4)).unwrap()),
-                    3 => Event::Hang(true),
-                    4 => Event::Hang(false),
-                    5 => Event::Lost,
-                    6 => Event::Powered(dice.below(2) == 0),
-                    _ => Event::Locks(dice.below(2) == 0),
+                    0 => RadioEvent::Deaf(Heals::Scan),
+                    1 => RadioEvent::Deaf(Heals::Nothing),
+                    2 => RadioEvent::Fail(u32::try_from(dice.below(4)).unwrap()),
+                    3 => RadioEvent::Hang(true),
+                    4 => RadioEvent::Hang(false),
+                    5 => RadioEvent::Lost,
+                    6 => RadioEvent::Powered(dice.below(2) == 0),
+                    _ => RadioEvent::Locks(dice.below(2) == 0),
                 };
                 (at, event)
             })

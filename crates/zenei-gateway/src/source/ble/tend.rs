@@ -1,7 +1,7 @@
 //! Keeps a radio listening: carries out what the supervisor orders, one call at a time, each dropped when it takes too
 //! long, and tells it what happened. Must not decide anything. Called by `listen`, as a task of its own.
 use super::air::Air;
-use super::radio::{Event, RadioError, Station};
+use super::radio::{RadioError, RadioEvent, Station};
 use super::service::Session;
 use super::status::{Hearing, Status};
 use super::supervisor::{Ladder, Order, Supervisor};
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 /// for.
 const LOOK: Duration = Duration::from_secs(5);
 
-type Opened = (Arc<Session>, mpsc::Receiver<Event>);
+type Opened = (Arc<Session>, mpsc::Receiver<RadioEvent>);
 /// What a call gives: a session, where it was one that opens.
 type Call = Pin<Box<dyn Future<Output = Result<Option<Opened>, RadioError>> + Send>>;
 
@@ -24,7 +24,7 @@ struct Tended {
     air: Arc<Air>,
     supervisor: Supervisor,
     session: Option<Arc<Session>>,
-    events: Option<mpsc::Receiver<Event>>,
+    events: Option<mpsc::Receiver<RadioEvent>>,
     call: Option<Call>,
     reason: String,
     given_up: bool,
@@ -33,7 +33,7 @@ struct Tended {
 /// What woke the task.
 enum Woken {
     Called(Result<Option<Opened>, RadioError>),
-    Told(Option<Event>),
+    Told(Option<RadioEvent>),
     Due,
     Stopped,
 }
@@ -155,15 +155,15 @@ impl Tended {
         }
     }
 
-    fn told(&mut self, event: Option<Event>) {
+    fn told(&mut self, event: Option<RadioEvent>) {
         let now = self.air.now();
-        match event.unwrap_or(Event::Lost(RadioError::BusLost)) {
-            Event::Lost(error) => {
+        match event.unwrap_or(RadioEvent::Lost(RadioError::BusLost)) {
+            RadioEvent::Lost(error) => {
                 self.reason = zenei_store::with_causes(&error);
                 let order = self.supervisor.lost(now);
                 self.obey(order);
             }
-            Event::Powered(on) => {
+            RadioEvent::Powered(on) => {
                 tracing::info!(on, "the bluetooth adapter was switched");
                 if !on {
                     "the Bluetooth adapter was switched off".clone_into(&mut self.reason);

@@ -7,8 +7,8 @@ use super::options::Go;
 use super::shipment::Shipment;
 use crate::clickhouse::columns;
 use crate::clickhouse::server::Server;
+use crate::clickhouse::server_error::{Retry, ServerError};
 use crate::clickhouse::shard::shard_of;
-use crate::clickhouse::trouble::{Trouble, Verdict};
 use crate::columns::Dialect;
 use crate::dead_letter::DeadLetter;
 use crate::parquet::{StoredRecord, to_json};
@@ -44,14 +44,14 @@ pub(super) struct Delivery<'a> {
 }
 
 /// How an insert ended, for good.
-enum Outcome {
+enum InsertEnd {
     Taken,
-    Refused(Trouble),
+    Refused(ServerError),
     Stopped,
 }
 
 /// Rows that were refused, by number, with what the server said.
-type Refused = Vec<(usize, String)>;
+type RefusedRows = Vec<(usize, String)>;
 
 impl Delivery<'_> {
     /// Delivers everything; `None` where it was stopped.
@@ -75,8 +75,8 @@ impl Delivery<'_> {
         let rows = crate::columns::of_dead_letters(&letters, self.gateway_id, Dialect::ClickHouse)?;
         let token = format!("{}:refused", self.token(Target::DeadLetter));
         match self.insert(Target::DeadLetter, self.own_shard(), &rows, &token, true)? {
-            Outcome::Taken | Outcome::Refused(_) => Ok(Some(counted)),
-            Outcome::Stopped => Ok(None),
+            InsertEnd::Taken | InsertEnd::Refused(_) => Ok(Some(counted)),
+            InsertEnd::Stopped => Ok(None),
         }
     }
 
@@ -85,7 +85,7 @@ impl Delivery<'_> {
         let to = self.shipment.to;
         let rows = columns::of_shipment(self.gateway_id, to, 0, GatewayTime(to.advanced_to.ms()))?;
         let token = self.token(Target::Shipment);
-        Ok(!matches!(self.insert(Target::Shipment, self.own_shard(), &rows, &token, true)?, Outcome::Stopped))
+        Ok(!matches!(self.insert(Target::Shipment, self.own_shard(), &rows, &token, true)?, InsertEnd::Stopped))
     }
 
     /// Where what is the gateway's own goes.
@@ -95,8 +95,8 @@ impl Delivery<'_> {
 
     /// Delivers one table's rows: whole, or, where something in them is refused, all but the rows at fault. `None`
     /// where it was stopped.
-    fn part(&mut self, part: &Part) -> Result<Option<Refused>, ShipError> {
-        let mut refused = Refused::new();
+    fn part(&mut self, part: &Part) -> Result<Option<RefusedRows>, ShipError> {
+        let mut refused = RefusedRows::new();
         // Halves that wait, the first on top. Their tokens name them, so that a restart on the way sends the same
         // halves.
         let mut waiting = Vec::new();
@@ -112,13 +112,13 @@ impl Delivery<'_> {
                 matches!(part.target, Target::Record | Target::Operation | Target::MotorProfile | Target::Feed);
             let must = !is_row || (rows.len() == 1 && refused.len() >= MAX_REFUSED_ROWS);
             match self.insert(part.target, part.shard, &part.rows.slice(rows.start, rows.len()), &token, must)? {
-                Outcome::Taken => {}
-                Outcome::Stopped => return Ok(None),
-                Outcome::Refused(trouble) if rows.len() == 1 => {
+                InsertEnd::Taken => {}
+                InsertEnd::Stopped => return Ok(None),
+                InsertEnd::Refused(trouble) if rows.len() == 1 => {
                     tracing::warn!(table = part.target.as_str(), %trouble, "a row is refused and left out");
                     refused.push((rows.start, trouble.to_string()));
                 }
-                Outcome::Refused(_) => {
+                InsertEnd::Refused(_) => {
                     let middle = rows.start + rows.len() / 2;
                     waiting.push(middle..rows.end);
                     waiting.push(rows.start..middle);
@@ -136,7 +136,7 @@ impl Delivery<'_> {
         rows: &RecordBatch,
         token: &str,
         must: bool,
-    ) -> Result<Outcome, ArrowError> {
+    ) -> Result<InsertEnd, ArrowError> {
         let body = stream(rows)?;
         let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
         // Every server has the shipments whole.
@@ -152,23 +152,23 @@ impl Delivery<'_> {
         let sql = format!("INSERT INTO {table} ({}) FORMAT ArrowStream", names.join(", "));
         let mut failed = 0;
         loop {
-            let Err(trouble) = self.servers[shard].insert(&sql, token, &body) else { return Ok(Outcome::Taken) };
+            let Err(trouble) = self.servers[shard].insert(&sql, token, &body) else { return Ok(InsertEnd::Taken) };
             let verdict = trouble.verdict();
-            if verdict == Verdict::Rows && !must {
-                return Ok(Outcome::Refused(trouble));
+            if verdict == Retry::Rows && !must {
+                return Ok(InsertEnd::Refused(trouble));
             }
             let wait = self.attempts.wait(failed);
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             match verdict {
-                Verdict::Again => tracing::warn!(table, shard, %trouble, wait_ms, "an insert is tried again"),
-                Verdict::Mend | Verdict::Rows => {
+                Retry::Again => tracing::warn!(table, shard, %trouble, wait_ms, "an insert is tried again"),
+                Retry::Mend | Retry::Rows => {
                     tracing::error!(table, shard, %trouble, wait_ms, "ClickHouse takes nothing until somebody mends this");
                 }
             }
             failed = failed.saturating_add(1);
             match (self.wait)(wait) {
                 Go::On => {}
-                Go::Stop => return Ok(Outcome::Stopped),
+                Go::Stop => return Ok(InsertEnd::Stopped),
             }
         }
     }

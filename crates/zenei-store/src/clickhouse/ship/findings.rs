@@ -4,7 +4,7 @@
 use super::backoff::Jitter;
 use super::options::{Ended, Go};
 use crate::clickhouse::server::Server;
-use crate::clickhouse::trouble::Verdict;
+use crate::clickhouse::server_error::Retry;
 use crate::control::{Control, ControlError, EventRow, InquiryRow, Outgoing, RegisteredSpan};
 use crate::schema::Form;
 use bytes::Bytes;
@@ -125,8 +125,8 @@ impl FindingsShipper {
             let how_long = self.attempts.wait(failed);
             let wait_ms = u64::try_from(how_long.as_millis()).unwrap_or(u64::MAX);
             match trouble.verdict() {
-                Verdict::Again => tracing::warn!(table, %trouble, wait_ms, "findings are sent again"),
-                Verdict::Mend | Verdict::Rows => {
+                Retry::Again => tracing::warn!(table, %trouble, wait_ms, "findings are sent again"),
+                Retry::Mend | Retry::Rows => {
                     tracing::error!(table, %trouble, wait_ms, "ClickHouse takes no findings until somebody mends this");
                 }
             }

@@ -41,13 +41,13 @@ impl Loaded {
 
 /// What was read of ranges.
 #[derive(Debug, Default)]
-pub(super) struct Read {
+pub(super) struct RangeRows {
     batches: Vec<StoredBatch>,
     dead: Vec<DeadLetter>,
     gaps: Vec<StoredGap>,
 }
 
-impl Read {
+impl RangeRows {
     /// Reads one more range; nothing is taken from it where that fails.
     pub(super) fn add(&mut self, store: &ParquetStore, range: &SealedRange) -> Result<(), ReadError> {
         let batches = store.batches_of(range).collect::<Result<Vec<StoredBatch>, _>>()?;
@@ -65,14 +65,14 @@ impl Read {
 /// Makes what was read into what is sent over so many shards: the rows of a lock to the shard of the lock, what is the
 /// gateway's own to that of the gateway.
 pub(super) fn loaded(
-    read: Read,
+    read: RangeRows,
     to: Sealed,
     rest: &mut RestVoltages,
     options: &ShipOptions,
     shards: usize,
 ) -> Result<Loaded, ShipError> {
     let gateway_id = options.gateway_id.as_str();
-    let Read { batches, dead, gaps } = read;
+    let RangeRows { batches, dead, gaps } = read;
     let mut rows = outgoing(&batches)?;
     for (row, _) in &mut rows {
         row.rest_mv = rest.see(&row.heard, row.late).map(|rest| rest.0);

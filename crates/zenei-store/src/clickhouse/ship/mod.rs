@@ -148,7 +148,7 @@ impl Shipper {
         shipped_to: Sealed,
         wait: &mut dyn FnMut(Duration) -> Go,
     ) -> Result<Option<(deliver::Counted, Vec<&'s SealedRange>)>, ShipError> {
-        let (mut read, mut damaged) = (load::Read::default(), Vec::new());
+        let (mut read, mut damaged) = (load::RangeRows::default(), Vec::new());
         for range in &shipment.ranges {
             match read.add(&self.store, range) {
                 Ok(()) => {}

@@ -7,7 +7,7 @@ use zenei_wire::EngineTime;
 
 /// One seeded fault and what became of it.
 #[derive(Debug)]
-pub(crate) struct Case<'a> {
+pub(crate) struct SeededFault<'a> {
     /// What was seeded.
     pub(crate) truth: &'a Truth,
     /// The incidents about it, in the order of opening; one where all is well.
@@ -18,20 +18,20 @@ pub(crate) struct Case<'a> {
 
 /// Everything that was seeded, and everything that was opened.
 #[derive(Debug)]
-pub(crate) struct Verdict<'a> {
+pub(crate) struct Scorecard<'a> {
     /// One per seeded fault.
-    pub(crate) cases: Vec<Case<'a>>,
+    pub(crate) cases: Vec<SeededFault<'a>>,
     /// Incidents about no seeded fault.
     pub(crate) others: Vec<&'a Incident>,
 }
 
-impl<'a> Verdict<'a> {
+impl<'a> Scorecard<'a> {
     /// Compares.
     pub(crate) fn of(truth: &'a [Truth], incidents: impl IntoIterator<Item = &'a Incident>) -> Self {
-        let mut cases: Vec<Case<'a>> = truth
+        let mut cases: Vec<SeededFault<'a>> = truth
             .iter()
             .filter(|truth| !truth.control)
-            .map(|truth| Case { truth, incidents: Vec::new(), wrong: None })
+            .map(|truth| SeededFault { truth, incidents: Vec::new(), wrong: None })
             .collect();
         let mut sorted: Vec<&Incident> = incidents.into_iter().collect();
         sorted.sort_by_key(|incident| (incident.opened, incident.id));
@@ -50,7 +50,7 @@ impl<'a> Verdict<'a> {
 
     /// Everything that is wrong, one line each; empty where zenei did what it is for.
     pub(crate) fn wrong(&self) -> Vec<String> {
-        let case = |case: &Case<'_>| {
+        let case = |case: &SeededFault<'_>| {
             let Truth { family, scope, .. } = case.truth;
             case.wrong.as_ref().map(|what| format!("{family} on {} {}: {what}", scope.kind, scope.value))
         };
@@ -65,7 +65,7 @@ impl<'a> Verdict<'a> {
     }
 }
 
-impl Case<'_> {
+impl SeededFault<'_> {
     /// How long before the customer the incident was there, ms; `None` without an incident or without a customer who
     /// noticed.
     pub(crate) fn lead_ms(&self) -> Option<i64> {
@@ -146,7 +146,7 @@ mod tests {
         let mut control = truth("C");
         control.control = true;
         let truth = [truth("A"), control];
-        let verdict = Verdict::of(&truth, book.incidents());
+        let verdict = Scorecard::of(&truth, book.incidents());
         verdict.wrong().into_iter().map(|text| text.split(" is about").next().unwrap_or("").to_owned()).collect()
     }
 

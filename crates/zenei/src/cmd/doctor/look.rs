@@ -6,13 +6,13 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How one look ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Judged {
     Ok,
     Warn,
     Fail,
 }
 
-impl Verdict {
+impl Judged {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -25,21 +25,21 @@ impl Verdict {
 /// One look.
 pub(super) struct Look {
     pub(super) what: &'static str,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: Judged,
     pub(super) found: String,
     pub(super) remedy: String,
 }
 
 impl Look {
     pub(super) fn ok(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Ok, found: found.into(), remedy: String::new() }
+        Self { what, verdict: Judged::Ok, found: found.into(), remedy: String::new() }
     }
 
     pub(super) fn warn(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Warn, found: found.into(), remedy: remedy.into() }
+        Self { what, verdict: Judged::Warn, found: found.into(), remedy: remedy.into() }
     }
 
     pub(super) fn fail(what: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Fail, found: found.into(), remedy: remedy.into() }
+        Self { what, verdict: Judged::Fail, found: found.into(), remedy: remedy.into() }
     }
 }

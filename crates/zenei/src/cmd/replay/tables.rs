@@ -3,7 +3,7 @@ use crate::config::Loaded;
 use crate::daemon::clickhouse;
 use crate::exit::Failure;
 use crate::replay::Course;
-use zenei_store::clickhouse::{RecordsError, Trouble, dead_letters, each_heard};
+use zenei_store::clickhouse::{RecordsError, ServerError, dead_letters, each_heard};
 use zenei_wire::GatewayTime;
 
 /// Plays everything that the tables hold.
@@ -36,7 +36,7 @@ pub(super) fn play(loaded: &Loaded, course: &mut Course) -> Result<(), Failure> 
 
 fn unread(error: RecordsError) -> Failure {
     match error {
-        RecordsError::Server(trouble @ Trouble::Unknown { .. }) => Failure::Unreachable(trouble.to_string()),
+        RecordsError::Server(trouble @ ServerError::Unknown { .. }) => Failure::Unreachable(trouble.to_string()),
         error @ (RecordsError::Server(_) | RecordsError::Stream(_) | RecordsError::Columns(_)) => {
             Failure::broken("the records of ClickHouse can't be read", error)
         }

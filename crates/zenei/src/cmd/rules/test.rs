@@ -1,5 +1,5 @@
 //! `zenei rules test`: runs the cases of rules and prints what was expected and what resulted. Called by `rules`.
-use crate::cases::{Case, Expected, Found, Outcome, check, read};
+use crate::cases::{Case, Expected, Outcome, ResultingIncident, check, read};
 use crate::cli::RulesTest;
 use crate::daemon::contents;
 use crate::exit::Failure;
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &RulesTest, out: &mut Output<'_>) -> Result<(), Fai
 fn tell(file: &RuleText, case: &Case, outcome: &Outcome, as_json: bool, out: &mut Output<'_>) -> Result<(), Failure> {
     if as_json {
         let list = |list: &[Expected]| list.iter().map(Expected::json).collect::<Vec<_>>();
-        let found = |list: &[Found]| list.iter().map(Found::json).collect::<Vec<_>>();
+        let found = |list: &[ResultingIncident]| list.iter().map(ResultingIncident::json).collect::<Vec<_>>();
         return out.json(&json!({
             "version": 1, "rule": file.rule, "case": file.name, "file": file.file, "why": case.why,
             "good": outcome.is_good(), "expected": list(&outcome.expected), "found": found(&outcome.found),

@@ -39,7 +39,7 @@ pub(crate) struct Read {
 }
 
 /// How an advertisement was read.
-pub(super) enum Heard<'a> {
+pub(super) enum Reception<'a> {
     /// It was.
     Read(&'a Read),
     /// An old one.
@@ -90,7 +90,7 @@ impl Seen {
         }
     }
 
-    pub(super) fn hear(&mut self, message: &StoredMessage, heard: Heard<'_>) {
+    pub(super) fn hear(&mut self, message: &StoredMessage, heard: Reception<'_>) {
         self.last = message.heard_at;
         self.heard += 1;
         push(&mut self.times, message.heard_at.ms(), MAX_TIMES);
@@ -104,9 +104,9 @@ impl Seen {
             push(&mut self.raw, (message.heard_at, data.to_vec()), RAW);
         }
         match heard {
-            Heard::Read(read) => self.read(read),
-            Heard::Replayed => self.replayed += 1,
-            Heard::Unread(why) => {
+            Reception::Read(read) => self.read(read),
+            Reception::Replayed => self.replayed += 1,
+            Reception::Unread(why) => {
                 self.unread += 1;
                 self.trouble = Some(why);
             }

@@ -1,7 +1,7 @@
 //! What a scan makes of its messages: who said what, and what the engine finds. It decodes with the daemon's decoder
 //! and drives the daemon's pipeline, unreadable records included. It must not know clocks or terminals. Called by
 //! `scan`.
-use super::seen::{Heard, Read, Seen, Unread};
+use super::seen::{Read, Reception, Seen, Unread};
 use crate::daemon::contents::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl Watch {
         let advertisement = Advertisement::read(&message.topic, &message.payload).ok();
         let address = advertisement.map(|advertisement| advertisement.address);
         if let Some(why) = self.count_unread(decoded) {
-            self.see(address?, message, Heard::Unread(why));
+            self.see(address?, message, Reception::Unread(why));
             return None;
         }
         let heard = decoded.heard.first()?;
@@ -74,7 +74,7 @@ impl Watch {
         let (device, is_trusted) = (heard.device.as_str().to_owned(), heard.authenticated && !is_replay);
         self.unread.replayed += u64::from(is_replay);
         let read = Read { address: address?, device, is_trusted, adv, firmware };
-        self.see(read.address, message, if is_replay { Heard::Replayed } else { Heard::Read(&read) });
+        self.see(read.address, message, if is_replay { Reception::Replayed } else { Reception::Read(&read) });
         Some(read)
     }
 
@@ -93,7 +93,7 @@ impl Watch {
         Some(detail.clone())
     }
 
-    fn see(&mut self, address: Address, message: &StoredMessage, heard: Heard<'_>) {
+    fn see(&mut self, address: Address, message: &StoredMessage, heard: Reception<'_>) {
         if self.senders.len() >= MAX_SENDERS && !self.senders.contains_key(&address) {
             let oldest = self.senders.iter().min_by_key(|(_, seen)| seen.last).map(|(address, _)| *address);
             oldest.and_then(|oldest| self.senders.remove(&oldest));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Why a server did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum ServerError {
     /// It answered with an exception.
     #[error("ClickHouse refused: {text}")]
     Refused {
@@ -34,7 +34,7 @@ pub const MAX_TEXT_CHARS: usize = 400;
 
 /// What follows from a trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Retry {
     /// The same may succeed later.
     Again,
     /// Something in the rows: the others of the insert may be taken.
@@ -85,14 +85,14 @@ const TO_MEND: [u32; 12] = [
     516, // AUTHENTICATION_FAILED
 ];
 
-impl Trouble {
+impl ServerError {
     /// What follows. A code that is in no list is asked again: that loses nothing.
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> Retry {
         match self {
-            Self::Refused { code, .. } if OF_ROWS.contains(code) => Verdict::Rows,
-            Self::Refused { code, .. } if TO_MEND.contains(code) => Verdict::Mend,
-            Self::Refused { .. } | Self::Unknown { .. } => Verdict::Again,
-            Self::Answer { .. } => Verdict::Mend,
+            Self::Refused { code, .. } if OF_ROWS.contains(code) => Retry::Rows,
+            Self::Refused { code, .. } if TO_MEND.contains(code) => Retry::Mend,
+            Self::Refused { .. } | Self::Unknown { .. } => Retry::Again,
+            Self::Answer { .. } => Retry::Mend,
         }
     }
 
@@ -101,7 +101,7 @@ impl Trouble {
     }
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for ServerError {
     fn from(error: Error) -> Self {
         let shown = |text: &str| text.chars().take(MAX_TEXT_CHARS).collect();
         if let Error::BadResponse(text) = &error {
@@ -125,25 +125,27 @@ fn code(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn check(text: &str) -> Verdict {
-        Trouble::from(Error::BadResponse(text.to_owned())).verdict()
+    fn check(text: &str) -> Retry {
+        ServerError::from(Error::BadResponse(text.to_owned())).verdict()
     }
 
     #[test]
     fn only_codes_of_values_blame_rows_and_an_unknown_code_is_asked_again() {
-        assert_eq!(check("Code: 117. DB::Exception: Incorrect data"), Verdict::Rows);
-        assert_eq!(check("Code: 60"), Verdict::Mend);
-        assert_eq!(check("Code: 241. DB::Exception: Memory limit exceeded"), Verdict::Again);
-        assert_eq!(check("Code: 252. DB::Exception: Too many parts"), Verdict::Again);
-        assert_eq!(check("502 Bad Gateway"), Verdict::Again);
-        assert_eq!(check("<html>Code: 117"), Verdict::Again, "a proxy's page is no exception");
-        assert_eq!(Trouble::from(Error::TimedOut).verdict(), Verdict::Again);
+        assert_eq!(check("Code: 117. DB::Exception: Incorrect data"), Retry::Rows);
+        assert_eq!(check("Code: 60"), Retry::Mend);
+        assert_eq!(check("Code: 241. DB::Exception: Memory limit exceeded"), Retry::Again);
+        assert_eq!(check("Code: 252. DB::Exception: Too many parts"), Retry::Again);
+        assert_eq!(check("502 Bad Gateway"), Retry::Again);
+        assert_eq!(check("<html>Code: 117"), Retry::Again, "a proxy's page is no exception");
+        assert_eq!(ServerError::from(Error::TimedOut).verdict(), Retry::Again);
     }
 
     #[test]
     fn an_exceptions_text_is_cut_between_characters() {
         let text = format!("Code: 62. {}", "錠".repeat(1000));
-        let Trouble::Refused { code, text } = Trouble::from(Error::BadResponse(text)) else { panic!("no exception") };
+        let ServerError::Refused { code, text } = ServerError::from(Error::BadResponse(text)) else {
+            panic!("no exception")
+        };
         assert_eq!((code, text.chars().count()), (62, MAX_TEXT_CHARS));
     }
 }

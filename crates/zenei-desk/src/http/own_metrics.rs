@@ -1,5 +1,5 @@
-//! Figures of a part that the desk does not know, for `/metrics`: names and numbers, asked when somebody looks. Called
-//! by the metrics; made by the binary.
+//! Metrics of a part that the desk does not know, for `/metrics`: names and numbers, read at each scrape. The binary
+//! makes them; `metrics` calls them.
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
@@ -7,20 +7,20 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use std::fmt;
 use std::sync::Arc;
 
-/// A figure.
+/// A metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Figure {
+pub struct Metric {
     /// `zenei_…`, without `_total`.
     pub name: &'static str,
     /// A sentence without its full stop.
     pub help: &'static str,
-    /// What it shows.
-    pub value: Value,
+    /// Its value.
+    pub value: MetricValue,
 }
 
-/// What a figure shows.
+/// The value of a metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum MetricValue {
     /// A number that goes up and down.
     Level(i64),
     /// Numbers that only grow, under the values of a label.
@@ -32,24 +32,24 @@ pub enum Value {
     },
 }
 
-/// Where figures come from.
+/// A source of metrics.
 #[derive(Clone)]
-pub struct Figures(Arc<dyn Fn() -> Vec<Figure> + Send + Sync>);
+pub struct OwnMetrics(Arc<dyn Fn() -> Vec<Metric> + Send + Sync>);
 
-impl Figures {
-    /// Figures that this function gives; it must be quick and not wait.
-    pub fn new(ask: impl Fn() -> Vec<Figure> + Send + Sync + 'static) -> Self {
+impl OwnMetrics {
+    /// The metrics that this function returns; it must not block.
+    pub fn new(ask: impl Fn() -> Vec<Metric> + Send + Sync + 'static) -> Self {
         Self(Arc::new(ask))
     }
 
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        for Figure { name, help, value } in (self.0)() {
+        for Metric { name, help, value } in (self.0)() {
             match value {
-                Value::Level(level) => {
+                MetricValue::Level(level) => {
                     let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
                     ConstGauge::new(level).encode(metric)?;
                 }
-                Value::Counts { label, counts } => {
+                MetricValue::Counts { label, counts } => {
                     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
                     for (word, count) in counts {
                         ConstCounter::new(count).encode(metric.encode_family(&[(label, word)])?)?;
@@ -61,8 +61,8 @@ impl Figures {
     }
 }
 
-impl fmt::Debug for Figures {
+impl fmt::Debug for OwnMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Figures")
+        f.write_str("OwnMetrics")
     }
 }
