@@ -62,14 +62,7 @@ async fn serve(
         incidents,
         ready: is_ready,
     };
-    let http = match &config.http {
-        Some(http) => {
-            let mut end = asked.clone();
-            let served = zenei_desk::serve(http.listen, handles, async move { end.wait().await }).await;
-            Some(served.map_err(|error| in_effect("http", error))?)
-        }
-        None => None,
-    };
+    let http = show(config, handles, &asked).await?;
     match out.line(listening(config, &gateway, http)).and_then(|()| out.flush()) {
         // A daemon works on whether or not anybody reads where it listens.
         Ok(()) | Err(Failure::OutputClosed) => {}
@@ -112,6 +105,14 @@ async fn serve(
         return Err(Failure::Unreachable(what.to_owned()));
     }
     Ok(())
+}
+
+/// Starts HTTP where it is configured; gives its address.
+async fn show(config: &Config, handles: Handles, asked: &signals::Asked) -> Result<Option<SocketAddr>, Failure> {
+    let Some(http) = &config.http else { return Ok(None) };
+    let mut end = asked.clone();
+    let served = zenei_desk::serve(http.listen, handles, async move { end.wait().await }).await;
+    served.map(Some).map_err(|error| in_effect("http", error))
 }
 
 /// Takes over the registry's file, keeping what its lines were before.
