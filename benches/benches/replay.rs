@@ -1,4 +1,5 @@
-//! The large size of the replay benchmark: `cargo build --release -p zenei && cargo bench -p zenei-benches --bench replay`.
+//! The large size of the replay benchmark:
+//! `cargo build --release -p zenei && cargo bench -p zenei-benches --bench replay`.
 use zenei_benches::replay;
 
 /// Locks and days of the simulated fleet: 0.8 million records.

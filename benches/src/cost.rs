@@ -45,7 +45,8 @@ fn seconds(clock: ClockId) -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// CPU time of a process, user and system, in steps of 10 ms (proc(5): `utime` and `stime` in clock ticks, of which Linux shows 100 a second).
+/// CPU time of a process, user and system, in steps of 10 ms (proc(5): `utime` and `stime` in clock ticks, of which
+/// Linux shows 100 a second).
 fn cpu_seconds_of(process_id: u32) -> f64 {
     let path = format!("/proc/{process_id}/stat");
     let stat = std::fs::read_to_string(&path).expect("the other process runs");

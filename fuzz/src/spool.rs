@@ -2,7 +2,8 @@
 //! It opens without a panic; what is read was written; what is whole is read; what is missing is told; what was never
 //! whole is cut. Called by libFuzzer and by `smoke`.
 //!
-//! The first byte of an input says what happens ([`FOREIGN`] and the others), the rest is read as the functions below do.
+//! The first byte of an input says what happens ([`FOREIGN`] and the others), the rest is read as the functions below
+//! do.
 mod layout;
 
 use crate::input::Input;
@@ -98,8 +99,8 @@ fn foreign(input: &mut Input<'_>, sealed: bool, read: Read) {
     }
 }
 
-/// Groups of messages: how many (1 byte), then for each one how many (1 byte), and for each of these topic and length of
-/// the payload (1 byte each) and its bytes.
+/// Groups of messages: how many (1 byte), then for each one how many (1 byte), and for each of these topic and length
+/// of the payload (1 byte each) and its bytes.
 fn groups(input: &mut Input<'_>) -> Vec<Vec<(&'static str, Vec<u8>)>> {
     let message = |input: &mut Input<'_>| {
         let topic = TOPICS[usize::from(input.byte()) % TOPICS.len()];
@@ -156,8 +157,8 @@ fn cut(input: &mut Input<'_>, read: Read) {
     check_goes_on(&disk, spool, recovered.next, read);
 }
 
-/// Bits are flipped behind the spool's back: which segment, which byte (2 bytes) and which bit, until the input ends, at
-/// most eight.
+/// Bits are flipped behind the spool's back: which segment, which byte (2 bytes) and which bit, until the input ends,
+/// at most eight.
 fn flipped(input: &mut Input<'_>, closed: bool, read: Read) {
     let disk = SimDisk::new(1);
     let (mut spool, _) = open(&disk);

@@ -1,6 +1,6 @@
-//! What happens between a daemon and its ClickHouse? A proxy that counts inserts on their way, holds answers back, refuses connections, and spoils what
-//! makes a repeated insert count once: for negative controls. Knows HTTP's framing and the names of ClickHouse's settings. Called by the tests of kills
-//! and outages.
+//! What happens between a daemon and its ClickHouse? A proxy that counts inserts on their way, holds answers back,
+//! refuses connections, and spoils what makes a repeated insert count once: for negative controls. Knows HTTP's framing
+//! and the names of ClickHouse's settings. Called by the tests of kills and outages.
 use std::io::{self, Error, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

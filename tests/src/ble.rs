@@ -1,4 +1,5 @@
-//! What a lock says over the air, through `zenei run`: a stand-in for BlueZ on a private D-Bus, encrypted and plain advertisements, forged and replayed ones, kill -9.
+//! What a lock says over the air, through `zenei run`: a stand-in for BlueZ on a private D-Bus, encrypted and plain
+//! advertisements, forged and replayed ones, kill -9.
 use crate::daemon::{Daemon, Site};
 use crate::program::{lines, run, succeed};
 use rustix::process::Signal;
@@ -149,7 +150,8 @@ fn what_nobody_vouches_for_is_kept_apart_and_opens_nothing() {
     air.say(OURS, &encrypted(Set::A, 2_874, 1));
     air.say(OURS, &encrypted(Set::B, 0, 2));
     wait(&daemon, RECEIVED, 2);
-    // In the name of a lock that has a key, of one that has none, and of nobody: batteries that are empty, and a problem.
+    // In the name of a lock that has a key, of one that has none, and of nobody: batteries that are empty, and a
+    // problem.
     for (from, battery_mv, packet_id) in [(OURS, 1_000, 1), (KEYLESS, 1_100, 2), (STRANGER, 1_200, 3)] {
         air.say(from, &in_the_clear(Set::A, battery_mv, packet_id));
         air.say(from, &in_the_clear(Set::B, 0, packet_id + 100));
@@ -248,7 +250,8 @@ fn kills_of_the_service_and_of_the_bus_leave_nothing_behind() {
     daemon.end_cleanly();
 }
 
-/// Whether the later half of these counts is above the earlier one: what is opened with the first records is no leak, what each kill leaves behind adds up.
+/// Whether the later half of these counts is above the earlier one: what is opened with the first records is no leak,
+/// what each kill leaves behind adds up.
 fn grows(counts: &[usize]) -> bool {
     let (earlier, later) = counts.split_at(counts.len() / 2);
     later.iter().max() > earlier.iter().max()

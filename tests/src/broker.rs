@@ -1,5 +1,5 @@
-//! A mosquitto of its own for a test, and a `zenei run` that hears from it. Knows how Debian's mosquitto is configured and nothing of what goes through
-//! it. Called by the tests over a real broker.
+//! A mosquitto of its own for a test, and a `zenei run` that hears from it. Knows how Debian's mosquitto is configured
+//! and nothing of what goes through it. Called by the tests over a real broker.
 use crate::daemon::{Daemon, Site};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -22,7 +22,8 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) fn start() -> Self {
-        // Between the look for a free port and its use another process may take it: a broker that ends at once is started on another port.
+        // Between the look for a free port and its use another process may take it: a broker that ends at once is
+        // started on another port.
         let started = (0..5).find_map(|_| Self::try_start());
         started.expect("mosquitto does not start, five times: apt-get install mosquitto")
     }

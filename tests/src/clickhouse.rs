@@ -1,5 +1,6 @@
-//! What does ClickHouse hold of what hubs said? An engine with a site that ships to it through the proxy between them, and the count of what arrived.
-//! Knows the tables' names and no row's content. Called by the tests of kills and outages.
+//! What does ClickHouse hold of what hubs said? An engine with a site that ships to it through the proxy between them,
+//! and the count of what arrived. Knows the tables' names and no row's content. Called by the tests of kills and
+//! outages.
 use crate::between::{Between, Spoil};
 use crate::daemon::{Daemon, Site, address_in};
 use crate::hub::Lock;

@@ -1,5 +1,5 @@
-//! A `zenei run` (or another program that tells where it listens), started, asked, killed or ended. Knows what interfaces say about its output and its HTTP
-//! addresses, and nothing of what it does. Called by the end-to-end tests.
+//! A `zenei run` (or another program that tells where it listens), started, asked, killed or ended. Knows what
+//! interfaces say about its output and its HTTP addresses, and nothing of what it does. Called by the end-to-end tests.
 use crate::metrics::Metrics;
 use crate::program::{end_of, zenei};
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,7 +12,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 use zenei_kit::bound::Deadline;
 
-/// How long a daemon may take until it says that it listens; recovery from a large spool on a busy machine included. A guess.
+/// How long a daemon may take until it says that it listens; recovery from a large spool on a busy machine included. A
+/// guess.
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// How long a clean end may take. The daemon gives its sources 15 s.
 const END_WITHIN: Duration = Duration::from_secs(60);

@@ -1,5 +1,5 @@
-//! Does what can't be read become a dead letter with its reason, without harm to its neighbours and without a stop of the stream? Publishes every reason that
-//! a publisher can cause, and what is no record at all.
+//! Does what can't be read become a dead letter with its reason, without harm to its neighbours and without a stop of
+//! the stream? Publishes every reason that a publisher can cause, and what is no record at all.
 use crate::daemon::{Daemon, Site};
 use crate::fleet::listed;
 use crate::metrics::Metrics;
@@ -18,7 +18,8 @@ fn good(seq: u32) -> String {
     format!(r#"{{"ts":1777626000123,"boot":1,"seq":{seq},"battery_mv":2874}}"#)
 }
 
-/// One message for each reason: the reason, the topic, the payload. `unauthenticated` needs a certificate, `refused_by_store` a store that refuses.
+/// One message for each reason: the reason, the topic, the payload. `unauthenticated` needs a certificate,
+/// `refused_by_store` a store that refuses.
 fn broken() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let state = |reason, payload: &[u8]| (reason, STATE, payload.to_vec());
     let op = r#"{"ts":1777626000123,"op":"unlock"}"#.as_bytes();

@@ -1,4 +1,5 @@
-//! Does `zenei demo` keep its promise, for more than one seed, and does the one to watch end when asked? `ZENEI_DEMO_SEEDS=1-10` tries more seeds.
+//! Does `zenei demo` keep its promise, for more than one seed, and does the one to watch end when asked?
+//! `ZENEI_DEMO_SEEDS=1-10` tries more seeds.
 use crate::daemon::{Daemon, address_in};
 use crate::metrics::Metrics;
 use crate::program::{lines, run_within, zenei};

@@ -1,4 +1,5 @@
-//! A million forged advertisements: none is accepted. Here and not beside the cipher because the end-to-end tests are built for speed.
+//! A million forged advertisements: none is accepted. Here and not beside the cipher because the end-to-end tests are
+//! built for speed.
 use zenei_wire::bthome::{self, Address, BindKey, OpenError};
 
 const FORGED: u32 = 1_000_000;
@@ -20,7 +21,8 @@ fn accepted(key: &BindKey, mut forge: impl FnMut(u32) -> Vec<u8>) -> u32 {
 #[test]
 fn a_million_forged_mics_open_nothing() {
     let (key, other) = (BindKey::new([0x5A; 16]), BindKey::new([0xA5; 16]));
-    // One that the lock has sent, under each of its other MICs; one's own with the next counters, under a key that is not the lock's.
+    // One that the lock has sent, under each of its other MICs; one's own with the next counters, under a key that is
+    // not the lock's.
     let genuine = bthome::sealed(&OBJECTS, LOCK, &key, 7);
     let mic_at = genuine.len() - 4;
     let guessed = accepted(&key, |number| {

@@ -1,5 +1,6 @@
-//! What does a daemon hear under load, and what did it acknowledge? Hubs that publish at once, go on over broken connections, send again what has no
-//! PUBACK, and count what they said of each lock. Must not know why a connection breaks. Called by the tests of kills and outages.
+//! What does a daemon hear under load, and what did it acknowledge? Hubs that publish at once, go on over broken
+//! connections, send again what has no PUBACK, and count what they said of each lock. Must not know why a connection
+//! breaks. Called by the tests of kills and outages.
 use crate::fleet::Key;
 use crate::stopwatch::Stopwatch;
 use std::collections::{BTreeMap, VecDeque};
@@ -206,8 +207,8 @@ impl Hub {
         self.flight.is_empty() && self.shared.is_hushed()
     }
 
-    /// Whether the pace wants more by now. What could not be said for a while, because the daemon was dead or busy, is not made up for beyond two
-    /// seconds of it: on a slow machine the backlog would grow without end.
+    /// Whether the pace wants more by now. What could not be said for a while, because the daemon was dead or busy, is
+    /// not made up for beyond two seconds of it: on a slow machine the backlog would grow without end.
     fn is_due(&mut self) -> bool {
         if self.shared.is_hushed() {
             return false;

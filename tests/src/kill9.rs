@@ -1,5 +1,6 @@
-//! Does a PUBACK mean durable, and does a killed daemon go on without losing or doubling a record? Kills `zenei run` under load by SIGKILL, again and
-//! again over one state directory. The negative control acknowledges before it writes, and must be seen to lose. `ZENEI_KILLS=200` kills more often.
+//! Does a PUBACK mean durable, and does a killed daemon go on without losing or doubling a record? Kills `zenei run`
+//! under load by SIGKILL, again and again over one state directory. The negative control acknowledges before it writes,
+//! and must be seen to lose. `ZENEI_KILLS=200` kills more often.
 use crate::daemon::{Daemon, Site};
 use crate::fleet::{Key, difference, listed};
 use crate::hub::{self, Hubs, Load};
@@ -29,7 +30,8 @@ enum Moment {
 }
 
 impl Moment {
-    /// The moment of the kill with this number. A seal comes after 10 s or 50,000 rows; three of those are enough to wait for.
+    /// The moment of the kill with this number. A seal comes after 10 s or 50,000 rows; three of those are enough to
+    /// wait for.
     fn drawn(number: usize, dice: &mut Dice) -> Self {
         match number % 7 {
             6 => Self::Sealing,
@@ -85,7 +87,8 @@ fn files(folder: &Path) -> usize {
     entries.map(|entry| if entry.path().is_dir() { files(&entry.path()) } else { 1 }).sum()
 }
 
-/// Kills a daemon under load so often, ends the last one cleanly, and gives what was acknowledged and what the store then holds.
+/// Kills a daemon under load so often, ends the last one cleanly, and gives what was acknowledged and what the store
+/// then holds.
 struct Run {
     site: Site,
     hubs: Hubs,

@@ -1,6 +1,8 @@
-//! Does one desk over many gateways see what one gateway that hears everything sees? One recording goes to two gateways, by site, with one lock in twenty
-//! heard by both; both ship to one engine; a desk with `source = "clickhouse"` detects on what came there. It must open the incidents that a gateway opens
-//! which hears the whole recording itself, and so must a replay of the tables. Where what both heard is not known to be the same, it must not.
+//! Does one desk over many gateways see what one gateway that hears everything sees? One recording goes to two
+//! gateways, by site, with one lock in twenty heard by both; both ship to one engine; a desk with
+//! `source = "clickhouse"` detects on what came there. It must open the incidents that a gateway opens which hears the
+//! whole recording itself, and so must a replay of the tables. Where what both heard is not known to be the same, it
+//! must not.
 use crate::daemon::{Daemon, Site};
 use crate::fleet::{Recording, same_incidents};
 use crate::program::{lines, succeed, text};
@@ -41,7 +43,8 @@ fn said(recording: &Recording) -> Vec<Said> {
     messages.lines().map(one).collect()
 }
 
-/// From the middle of the month on nobody can read one lock's heartbeats; what else it says is as before. Gives the lock, which has no fault beside that.
+/// From the middle of the month on nobody can read one lock's heartbeats; what else it says is as before. Gives the
+/// lock, which has no fault beside that.
 fn spoil(recording: &Recording, messages: &mut [Said]) -> String {
     let faulty: BTreeSet<String> = recording.faults().into_iter().map(|(_, _, device)| device).collect();
     let heartbeats = messages.iter().filter(|said| said.topic.ends_with("/state"));
@@ -165,7 +168,8 @@ impl Shipped {
         self.number(&format!("SELECT uniqExact(device_id, boot, seq, identity) AS n FROM zenei.feed WHERE {heard}"))
     }
 
-    /// The incidents of a desk that has taken everything that both gateways have shipped, and how many records it took for new.
+    /// The incidents of a desk that has taken everything that both gateways have shipped, and how many records it took
+    /// for new.
     fn desk(&self, duplicates: bool) -> (Site, Vec<Value>, u64) {
         let site = Site::new(&format!(
             "[gateway]\nid = 'desk'\n[desk]\nenabled = true\n[detect]\nsource = 'clickhouse'\n{}\n{}",

@@ -1,4 +1,5 @@
-//! Does the same recording give the same results, to the byte, and does a network that doubles and shuffles change nothing that matters?
+//! Does the same recording give the same results, to the byte, and does a network that doubles and shuffles change
+//! nothing that matters?
 use crate::fleet::{Recording, same_incidents};
 use crate::program::{lines, run, succeed, text, zenei};
 use serde_json::Value;

@@ -1,6 +1,7 @@
-//! Does each record reach ClickHouse once, in its table and in what the views make of it, however often the daemon dies between sealing, sending and
-//! writing down what was sent? Kills `zenei run` by SIGKILL at random points under load, before a real engine. The negative controls take away what makes
-//! a repeated insert count once, and must be seen to double. `ZENEI_SHIP_KILLS=1000` kills more often.
+//! Does each record reach ClickHouse once, in its table and in what the views make of it, however often the daemon dies
+//! between sealing, sending and writing down what was sent? Kills `zenei run` by SIGKILL at random points under load,
+//! before a real engine. The negative controls take away what makes a repeated insert count once, and must be seen to
+//! double. `ZENEI_SHIP_KILLS=1000` kills more often.
 #![expect(clippy::print_stdout, reason = "figures are shown beside what is asserted")]
 use crate::between::{Inserts, Spoil};
 use crate::clickhouse::{Difference, Ground, TABLES, shipped_all};
@@ -19,7 +20,8 @@ const CONTROL_KILLS: usize = 3;
 const KILLS_A_CRASH: usize = 7;
 /// How long anything between two kills may take on a busy machine. A guess.
 const STEP_WITHIN: Duration = Duration::from_secs(120);
-/// What the hubs say. The fleet of 10 million locks that one engine is built for says 12,000 records a second; one gateway less than half of it.
+/// What the hubs say. The fleet of 10 million locks that one engine is built for says 12,000 records a second; one
+/// gateway less than half of it.
 const LOAD: Load = Load { hubs: 4, locks: 100, window: 400, records_per_s: Some(5_000), step_ms: 1_000, seed: 1 };
 /// Ranges so small that one is always on its way.
 const STORE: &str = "seal_rows = 2000\nseal_s = 1";
@@ -144,7 +146,8 @@ impl Run {
     }
 }
 
-/// How often the files of ranges and the states have changed, as far as it can be seen: names are made of where a range ends.
+/// How often the files of ranges and the states have changed, as far as it can be seen: names are made of where a range
+/// ends.
 fn sealed(ground: &Ground) -> Vec<std::ffi::OsString> {
     let state = ground.site.state();
     let folders = ["parquet/records", "snapshots"].map(|folder| state.join(folder));

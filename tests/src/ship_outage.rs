@@ -1,6 +1,7 @@
-//! What does an outage of ClickHouse cost? Hubs speak at a fixed rate while the engine first refuses connections and then stands still in the middle of
-//! its work. Nothing may be lost or doubled, memory must not grow, and incidents are opened meanwhile. Times and rates are printed, never asserted.
-//! `ZENEI_OUTAGE_S=60` makes each outage, and the calm before it, so long.
+//! What does an outage of ClickHouse cost? Hubs speak at a fixed rate while the engine first refuses connections and
+//! then stands still in the middle of its work. Nothing may be lost or doubled, memory must not grow, and incidents are
+//! opened meanwhile. Times and rates are printed, never asserted. `ZENEI_OUTAGE_S=60` makes each outage, and the calm
+//! before it, so long.
 #![expect(clippy::print_stdout, reason = "figures are shown beside what is asserted")]
 use crate::between::Spoil;
 use crate::clickhouse::{Difference, Ground, shipped_all};
@@ -19,7 +20,8 @@ const OUTAGE_S: u64 = 15;
 const STEP_WITHIN: Duration = Duration::from_secs(300);
 /// Records a second.
 const LINE_RATE: u64 = 5_000;
-/// A lock says something every hour of its own time: days pass in seconds, so that what takes days to find is found in a test.
+/// A lock says something every hour of its own time: days pass in seconds, so that what takes days to find is found in
+/// a test.
 const LOAD: Load =
     Load { hubs: 4, locks: 100, window: 400, records_per_s: Some(LINE_RATE), step_ms: 3_600_000, seed: 3 };
 /// Records of many days are heard in minutes, and lie further back each day.

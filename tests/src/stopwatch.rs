@@ -1,4 +1,5 @@
-//! How much time has passed, for the pace of a load and for figures that are printed. Nothing is asserted about it. Called by the end-to-end tests.
+//! How much time has passed, for the pace of a load and for figures that are printed. Nothing is asserted about it.
+//! Called by the end-to-end tests.
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What is kept tidy in every file: lengths, leftovers, clocks, panics, the opening words. Reads text, not syntax: each check is a function over
-//! a path and its text, and is itself checked against a text that breaks the rule.
+//! What is kept tidy in every file: lengths, leftovers, clocks, panics, the opening words. Reads text, not syntax: each
+//! check is a function over a path and its text, and is itself checked against a text that breaks the rule.
 use crate::repository::{top, tracked_files};
 use crate::rust_text::{test_files, without_tests};
 use std::collections::BTreeSet;

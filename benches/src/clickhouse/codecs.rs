@@ -1,5 +1,5 @@
-//! Bytes a row, column by column: the raw tables as they are against the same rows, sorted the same, with ClickHouse's default codec. Motor profiles,
-//! which have a table of their own, are left out. The goal is half.
+//! Bytes a row, column by column: the raw tables as they are against the same rows, sorted the same, with ClickHouse's
+//! default codec. Motor profiles, which have a table of their own, are left out. The goal is half.
 use super::Ground;
 use crate::stream::Stream;
 use serde::Deserialize;
@@ -77,7 +77,8 @@ fn make_default(ground: &Ground, table: &str) {
     ));
     ground.execute(&format!("INSERT INTO {{db}}.{table}_default SELECT * FROM {{db}}.{table}"));
     for name in [table.to_owned(), format!("{table}_default")] {
-        // A week of a large fleet is stored column by column; a week of this one would be stored in one file, which has no sizes by column.
+        // A week of a large fleet is stored column by column; a week of this one would be stored in one file, which has
+        // no sizes by column.
         ground.execute(&format!(
             "ALTER TABLE {{db}}.{name} MODIFY SETTING min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0"
         ));

@@ -1,5 +1,6 @@
-//! What an insert costs by format: sealed ranges into the raw tables, as the shipper sends them (ArrowStream, LZ4) and as the client's own rows (RowBinary,
-//! LZ4), side by side, in turns. The views are left out: they cost the same either way. From the sealed file to the engine's answer, both ways.
+//! What an insert costs by format: sealed ranges into the raw tables, as the shipper sends them (ArrowStream, LZ4) and
+//! as the client's own rows (RowBinary, LZ4), side by side, in turns. The views are left out: they cost the same either
+//! way. From the sealed file to the engine's answer, both ways.
 use super::Ground;
 use crate::cost::{Cost, Marks, quantile};
 use crate::stream::{GATEWAY, Stream};
@@ -205,7 +206,8 @@ impl<'a> RecordRow<'a> {
     }
 }
 
-/// A row of the table `operation`, column by column. What the battery was at rest is left out: that is no matter of format.
+/// A row of the table `operation`, column by column. What the battery was at rest is left out: that is no matter of
+/// format.
 #[derive(Row, Serialize)]
 struct OperationRow<'a> {
     device_id: &'a str,

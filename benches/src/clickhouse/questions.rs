@@ -1,5 +1,6 @@
-//! How long do the page's three questions take on a fleet's records of ninety days? One lock's last 90 days; one cohort against another over 30 days; the
-//! fleet's counts by hour. The records are drawn in the engine: what matters here is how they lie, not what they say. The goal is 100 ms each.
+//! How long do the page's three questions take on a fleet's records of ninety days? One lock's last 90 days; one cohort
+//! against another over 30 days; the fleet's counts by hour. The records are drawn in the engine: what matters here is
+//! how they lie, not what they say. The goal is 100 ms each.
 use super::Ground;
 use crate::cost::{Marks, quantile};
 use serde::Deserialize;
@@ -61,7 +62,8 @@ fn ask(ground: &Ground, locks: u64, question: &'static str, sql: &str, times: u6
     let sql = sql.replace("{db}", ground.database());
     let mut asked = Asked { question, rows: 0, ms: Vec::new() };
     for time in 0..times {
-        // Another lock each time, so that no cache has its rows; 7919 is prime and no divisor of any number of locks here.
+        // Another lock each time, so that no cache has its rows; 7919 is prime and no divisor of any number of locks
+        // here.
         let device = format!("BL{:07}", time * 7919 % locks);
         let before = Marks::now(None);
         let rows: Vec<BTreeMap<String, serde_json::Value>> =
@@ -119,7 +121,8 @@ mod tests {
         let Some((rows, asked)) = measure(20, 9_000, 2) else { return };
         assert_eq!(rows, 9_000);
         let answered: Vec<usize> = asked.iter().map(|asked| asked.rows).collect();
-        // Ninety days of five records a day; thirty days of two versions; the hours of thirty days, a few of them silent.
+        // Ninety days of five records a day; thirty days of two versions; the hours of thirty days, a few of them
+        // silent.
         assert!(answered[..2] == [450, 60] && (600..=720).contains(&answered[2]), "{answered:?}");
         print(rows, &asked);
     }

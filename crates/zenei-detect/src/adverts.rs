@@ -1,6 +1,8 @@
-//! Advertisements on their way to intake: of each lock the two halves merged, repetitions and replays left out, a state given when it changes and every 15 minutes.
-//! What the rule is, `zenei_wire::bthome::listener` says; here it is kept for all locks, at the times when each of them is due. Counts every advertisement once: a row, one that
-//! waits, a duplicate (heard again, unchanged, or in the same row as its other half), a replay, or one of too many strangers. Called by `line`.
+//! Advertisements on their way to intake: of each lock the two halves merged, repetitions and replays left out, a state
+//! given when it changes and every 15 minutes. What the rule is, `zenei_wire::bthome::listener` says; here it is kept
+//! for all locks, at the times when each of them is due. Counts every advertisement once: a row, one that waits, a
+//! duplicate (heard again, unchanged, or in the same row as its other half), a replay, or one of too many strangers.
+//! Called by `line`.
 use crate::batch::{Batch, Heard, Labels, Row};
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use serde::{Deserialize, Serialize};
@@ -8,10 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use zenei_wire::bthome::{Firmware, Freshness, Half, Listener, Merged};
 use zenei_wire::{Adv, Body, EngineTime, GatewayTime};
 
-/// The most devices that stand in no registry and are listened to. Anybody can send under any address, and each one costs memory for ever. A guess: a busy street has some hundred.
+/// The most devices that stand in no registry and are listened to. Anybody can send under any address, and each one
+/// costs memory for ever. A guess: a busy street has some hundred.
 pub const MAX_STRANGERS: usize = 4_096;
 
-/// Who speaks: a lock, and whether with its key. A plain advertisement in a lock's name must not touch what its key has said.
+/// Who speaks: a lock, and whether with its key. A plain advertisement in a lock's name must not touch what its key has
+/// said.
 type Speaker = (DeviceIx, bool);
 
 /// All listeners.

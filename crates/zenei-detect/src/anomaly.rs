@@ -1,5 +1,6 @@
-//! An anomaly: what departed from what, by which rule, with the records behind it; and a decision not to open.
-//! Field names are those of the interface contract. Called by the engine (which makes them), by incidents, stores and `replay`.
+//! An anomaly: what departed from what, by which rule, with the records behind it; and a decision not to open. Field
+//! names are those of the interface contract. Called by the engine (which makes them), by incidents, stores and
+//! `replay`.
 use serde::{Deserialize, Serialize, Serializer};
 use zenei_wire::{EngineTime, Id, words};
 
@@ -56,7 +57,8 @@ pub const EVIDENCE_MAX: usize = 64;
 /// A departure from what is normal, by one rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Anomaly {
-    /// [`Id::of`] rule, version (decimal), scope kind, scope value, and the first evidence (device id, boot, seq, ts, decimal).
+    /// [`Id::of`] rule, version (decimal), scope kind, scope value, and the first evidence (device id, boot, seq, ts,
+    /// decimal).
     pub id: Id,
     /// When the engine found it.
     #[serde(rename = "at_ms")]

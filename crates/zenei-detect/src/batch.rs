@@ -1,4 +1,5 @@
-//! What goes in and out of intake: a decoded record with what the gateway knows of it, and the row that stores and detectors read.
+//! What goes in and out of intake: a decoded record with what the gateway knows of it, and the row that stores and
+//! detectors read.
 use crate::fleet::{DeviceIx, Sym};
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, DeviceTime, EngineTime, GatewayTime, Name, Record};
@@ -12,8 +13,8 @@ pub struct Heard<'a> {
     pub device: Name<'a>,
     /// The record.
     pub record: Record<'a>,
-    /// Identity of a record without `(boot, seq)` ([`zenei_wire::event_identity`]); 0 for all others, and for an advertisement as it is heard: that is a half of a record,
-    /// which gets its identity when it is merged.
+    /// Identity of a record without `(boot, seq)` ([`zenei_wire::event_identity`]); 0 for all others, and for an
+    /// advertisement as it is heard: that is a half of a record, which gets its identity when it is merged.
     pub identity: u128,
     /// When the gateway heard it.
     pub heard_at: GatewayTime,
@@ -25,7 +26,8 @@ pub struct Heard<'a> {
     pub authenticated: bool,
 }
 
-/// What describes a lock: this record's value, else what the lock last said, else the registry's. [`Sym::NONE`] where nobody knows.
+/// What describes a lock: this record's value, else what the lock last said, else the registry's. [`Sym::NONE`] where
+/// nobody knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the contract's field names")]
 pub struct Labels {
@@ -38,7 +40,8 @@ pub struct Labels {
     pub client_version: Sym,
 }
 
-/// One record as intake releases it: once, in order within its lock (but for late ones), stamped with what describes the lock.
+/// One record as intake releases it: once, in order within its lock (but for late ones), stamped with what describes
+/// the lock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The lock.

@@ -1,17 +1,20 @@
-//! Who takes what a pipeline found? Whoever the caller names: the desk that opens incidents, or a recorder in a test. Must not know what an incident is.
-//! Called by whatever drives a pipeline: the gateway on its spool, the desk on what many gateways shipped.
+//! Who takes what a pipeline found? Whoever the caller names: the desk that opens incidents, or a recorder in a test.
+//! Must not know what an incident is. Called by whatever drives a pipeline: the gateway on its spool, the desk on what
+//! many gateways shipped.
 use crate::{Findings, Pipeline};
 use std::error::Error;
 use zenei_wire::EngineTime;
 
-/// What a desk may fail with; whoever drives the pipeline stops then, and its next start hands over the same findings again.
+/// What a desk may fail with; whoever drives the pipeline stops then, and its next start hands over the same findings
+/// again.
 pub type DeskError = Box<dyn Error + Send + Sync>;
 
 /// Takes what the engine found.
 pub trait Desk: Send {
-    /// Called after each step, on the thread that drives the pipeline, with what the step found (often nothing); `now` is how far time has gone. How
-    /// records are split into steps differs from run to run: only what the findings themselves say is the same. After a crash findings are handed over
-    /// again, with equal ids; what must not happen twice is made durable here, before this returns.
+    /// Called after each step, on the thread that drives the pipeline, with what the step found (often nothing); `now`
+    /// is how far time has gone. How records are split into steps differs from run to run: only what the findings
+    /// themselves say is the same. After a crash findings are handed over again, with equal ids; what must not happen
+    /// twice is made durable here, before this returns.
     ///
     /// # Errors
     /// Whatever the desk can't go on after.

@@ -1,10 +1,12 @@
-//! The fleet's index: dense numbers for locks and for the words that describe them, so that the hot path compares integers.
-//! Knows names only, no behaviour. Called by intake (which numbers), by stores and by the desk (which read names back).
+//! The fleet's index: dense numbers for locks and for the words that describe them, so that the hot path compares
+//! integers. Knows names only, no behaviour. Called by intake (which numbers), by stores and by the desk (which read
+//! names back).
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-/// The most distinct words kept (models, versions, lots, sites, …). A field beyond it counts as absent and is counted: a sender that makes up a new
-/// version for each record must not fill the memory. A guess: a fleet of ten million locks has some ten thousand.
+/// The most distinct words kept (models, versions, lots, sites, …). A field beyond it counts as absent and is counted:
+/// a sender that makes up a new version for each record must not fill the memory. A guess: a fleet of ten million locks
+/// has some ten thousand.
 pub const MAX_WORDS: usize = 1 << 20;
 
 /// What a forgotten lock is called, with its number behind it.
@@ -59,7 +61,8 @@ impl Fleet {
         self.device_numbers.get(device_id).copied()
     }
 
-    /// Takes a lock's id out of the index: its number stays, under a name that says nothing. The id gets another number when it is heard again.
+    /// Takes a lock's id out of the index: its number stays, under a name that says nothing. The id gets another number
+    /// when it is heard again.
     pub(crate) fn forget(&mut self, device_id: &str) -> Option<DeviceIx> {
         let device = self.device_numbers.remove(device_id)?;
         let nameless: Box<str> = format!("{FORGOTTEN}-{}", device.0).into();
@@ -85,7 +88,8 @@ impl Fleet {
         self.devices.is_empty()
     }
 
-    /// The word's number, given now where it is new; [`Sym::NONE`] for an empty word and, counted, beyond [`MAX_WORDS`].
+    /// The word's number, given now where it is new; [`Sym::NONE`] for an empty word and, counted, beyond
+    /// [`MAX_WORDS`].
     pub fn intern(&mut self, word: &str) -> Sym {
         if word.is_empty() {
             return Sym::NONE;

@@ -1,6 +1,7 @@
-//! The pipeline: decoded messages in, rows and findings out. Intake and engine in a row, on one clock, which the pipeline owns. Every command that
-//! handles messages drives this one: `run`, the tail of ClickHouse, `demo`, `replay`, `record list`, `scan` and the lab. A gateway that only ships runs
-//! it without an engine. It must not know topics, bytes or where rows go.
+//! The pipeline: decoded messages in, rows and findings out. Intake and engine in a row, on one clock, which the
+//! pipeline owns. Every command that handles messages drives this one: `run`, the tail of ClickHouse, `demo`, `replay`,
+//! `record list`, `scan` and the lab. A gateway that only ships runs it without an engine. It must not know topics,
+//! bytes or where rows go.
 use crate::adverts::Adverts;
 use crate::anomaly::Findings;
 use crate::batch::{Batch, Portion, Registered, Row, Unreadable, UnreadableRow};
@@ -79,7 +80,8 @@ impl Pipeline {
         self.intake.register(registered, &mut self.fleet);
     }
 
-    /// With which keys locks encrypt their advertisements. Counters of a lock whose key is another one than before start anew.
+    /// With which keys locks encrypt their advertisements. Counters of a lock whose key is another one than before
+    /// start anew.
     pub fn provision(&mut self, keyring: &Keyring) {
         for (_, lock) in keyring.iter() {
             if let Some(key) = &lock.key {
@@ -89,8 +91,9 @@ impl Pipeline {
         }
     }
 
-    /// Takes decoded messages. Each record is handled at its own `heard_at`; then time goes on to the latest one and to `until`, never back. How
-    /// messages are split into portions changes nothing. `batch` and `findings` are added to, not cleared.
+    /// Takes decoded messages. Each record is handled at its own `heard_at`; then time goes on to the latest one and to
+    /// `until`, never back. How messages are split into portions changes nothing. `batch` and `findings` are added to,
+    /// not cleared.
     pub fn take(&mut self, portion: Portion<'_>, batch: &mut Batch, findings: &mut Findings) {
         let before = Before::of(batch);
         let mut until = portion.until;
@@ -115,8 +118,9 @@ impl Pipeline {
         self.go_on(now, before, batch, findings);
     }
 
-    /// Takes rows that a store kept, as [`Pipeline::take`] takes records: in order of hearing, not released yet and not late. `next` gives them one by
-    /// one, with their names numbered in the index that it is given; `unreadable` is what could not be read between them.
+    /// Takes rows that a store kept, as [`Pipeline::take`] takes records: in order of hearing, not released yet and not
+    /// late. `next` gives them one by one, with their names numbered in the index that it is given; `unreadable` is
+    /// what could not be read between them.
     ///
     /// # Errors
     /// What `next` fails with; the rows before it are not detected then.
@@ -138,12 +142,14 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Lets time go on to `now`; a `now` before the last one is taken as the last one. Each deadline on the way is handled at its own time.
+    /// Lets time go on to `now`; a `now` before the last one is taken as the last one. Each deadline on the way is
+    /// handled at its own time.
     pub fn advance(&mut self, now: EngineTime, batch: &mut Batch, findings: &mut Findings) {
         self.go_on(now, Before::of(batch), batch, findings);
     }
 
-    /// Lets time go on past the end of a recording, as far as a hole is waited for ([`HOLE_WAIT_MS`]): nothing waits any longer then.
+    /// Lets time go on past the end of a recording, as far as a hole is waited for ([`HOLE_WAIT_MS`]): nothing waits
+    /// any longer then.
     pub fn finish(&mut self, batch: &mut Batch, findings: &mut Findings) {
         self.advance(self.now().plus_ms(HOLE_WAIT_MS), batch, findings);
     }
@@ -171,8 +177,8 @@ impl Pipeline {
         self.intake.missing()
     }
 
-    /// Forgets a lock: its name, what it said, what was learned of it, and what of it waits at a hole; says how many records waited. What it says after this is
-    /// heard as if for the first time.
+    /// Forgets a lock: its name, what it said, what was learned of it, and what of it waits at a hole; says how many
+    /// records waited. What it says after this is heard as if for the first time.
     pub fn forget(&mut self, device_id: &str) -> u64 {
         let Some(device) = self.fleet.forget(device_id) else { return 0 };
         let before = self.held();
@@ -204,7 +210,8 @@ impl Pipeline {
         postcard::to_stdvec(&saved).map_err(RestoreError::Bytes)
     }
 
-    /// The pipeline of a snapshot. A rule that is as it was goes on where it was; one that has changed starts anew. The registry is to be registered again.
+    /// The pipeline of a snapshot. A rule that is as it was goes on where it was; one that has changed starts anew. The
+    /// registry is to be registered again.
     ///
     /// # Errors
     /// See [`RestoreError`].

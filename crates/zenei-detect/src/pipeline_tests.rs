@@ -1,4 +1,5 @@
-//! What the pipeline promises of intake and engine together: however a stream is cut into calls, and wherever a snapshot falls, the output is the same.
+//! What the pipeline promises of intake and engine together: however a stream is cut into calls, and wherever a
+//! snapshot falls, the output is the same.
 use crate::anomaly::Findings;
 use crate::batch::{Batch, Heard, Portion, Unreadable};
 use crate::pipeline::Pipeline;
@@ -82,7 +83,8 @@ fn said(lock: &'static str, seq: u32, at_ms: i64, body: Body<'static>) -> Heard<
     }
 }
 
-/// Runs the stream in calls of these sizes; after each call of an odd size the pipeline is saved and restored, and time goes on by a tick.
+/// Runs the stream in calls of these sizes; after each call of an odd size the pipeline is saved and restored, and time
+/// goes on by a tick.
 fn run(heard: &[Heard<'static>], sizes: &[usize]) -> (Batch, Findings) {
     let rules = || Some(Rules::embedded().unwrap());
     let (mut pipeline, mut batch, mut findings) = (Pipeline::new(rules()), Batch::default(), Findings::default());
@@ -176,8 +178,9 @@ fn a_rule_that_is_as_it_was_goes_on_and_a_changed_one_starts_anew() {
     assert_ne!(findings_under(&stricter), kept);
 }
 
-/// Twenty days of five locks at one site, each with a heartbeat and an error an hour. From the tenth day on the lock at `losing` loses every sixth heartbeat, and nobody
-/// can read those of three in the middle; `told` says whether the pipeline hears of the latter. Gives the locks that lose records.
+/// Twenty days of five locks at one site, each with a heartbeat and an error an hour. From the tenth day on the lock at
+/// `losing` loses every sixth heartbeat, and nobody can read those of three in the middle; `told` says whether the
+/// pipeline hears of the latter. Gives the locks that lose records.
 fn locks_that_lose(losing: usize, told: bool) -> Vec<String> {
     const HOUR_MS: i64 = 3_600_000;
     let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
@@ -222,7 +225,8 @@ fn a_lock_that_nobody_can_read_and_that_loses_records_too_is_told_from_those_tha
     assert_eq!(locks_that_lose(5, true), Vec::<String>::new());
 }
 
-/// Two locks with a heartbeat an hour; after two days the first one has none any more and reports five errors, so far apart. Whether that is found to be a drift.
+/// Two locks with a heartbeat an hour; after two days the first one has none any more and reports five errors, so far
+/// apart. Whether that is found to be a drift.
 fn drifts(apart_ms: i64) -> bool {
     const HOUR_MS: i64 = 3_600_000;
     let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
@@ -255,8 +259,8 @@ fn a_lock_that_speaks_without_heartbeats_drifts_and_one_that_falls_silent_after_
     assert!(!drifts(300_000) && !drifts(70 * 60_000));
 }
 
-/// When the clock of a lock is found to be wrong, minutes from when it began to be behind by so much, after a day. `late`: by how many minutes each heartbeat is heard too
-/// late, by its number.
+/// When the clock of a lock is found to be wrong, minutes from when it began to be behind by so much, after a day.
+/// `late`: by how many minutes each heartbeat is heard too late, by its number.
 fn wrong_clock(every_min: i64, behind_min: i64, late: impl Fn(i64) -> i64) -> Option<i64> {
     let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
@@ -278,7 +282,8 @@ fn wrong_clock(every_min: i64, behind_min: i64, late: impl Fn(i64) -> i64) -> Op
 fn a_wrong_clock_is_found_however_often_the_lock_speaks() {
     for every_min in [1, 5, 15, 60] {
         let after = wrong_clock(every_min, 12, |_| 0).unwrap();
-        // What is observed must reach back for two hours and eight heartbeats, windows close by the hour, and company is waited for for six hours.
+        // What is observed must reach back for two hours and eight heartbeats, windows close by the hour, and company
+        // is waited for for six hours.
         assert!((120 + 360..=180.max(8 * every_min + 60) + 360).contains(&after), "{every_min}: {after}");
     }
     // Controls: less than five minutes, and delays that vary.

@@ -1,5 +1,6 @@
-//! `backtest`: what rules would have opened on records that a store kept, how much of it was right, how early, and how much a day. Called by the lab's
-//! command line. KnownFaults are true faults of a simulated fleet, or customers' inquiries; without any there is only how much.
+//! `backtest`: what rules would have opened on records that a store kept, how much of it was right, how early, and how
+//! much a day. Called by the lab's command line. KnownFaults are true faults of a simulated fleet, or customers'
+//! inquiries; without any there is only how much.
 mod frames;
 mod labels;
 mod plot;

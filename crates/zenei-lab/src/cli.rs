@@ -129,8 +129,8 @@ pub struct Fleet {
     /// Folder of rule files; absent: the rules in the program.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
-    /// Writes each rule's promotion card to DIR/<rule>/card.toml: what it found and what it said falsely on the fleets in the scenario's own physics. Every
-    /// rule runs as if it were live.
+    /// Writes each rule's promotion card to DIR/<rule>/card.toml: what it found and what it said falsely on the fleets
+    /// in the scenario's own physics. Every rule runs as if it were live.
     #[arg(long, value_name = "DIR")]
     pub cards: Option<PathBuf>,
     /// How many fleets at once, one thread each.

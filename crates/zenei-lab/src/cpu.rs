@@ -1,4 +1,5 @@
-//! How much CPU time a piece of work took. Figures of time go into reports only; nothing that is decided depends on them.
+//! How much CPU time a piece of work took. Figures of time go into reports only; nothing that is decided depends on
+//! them.
 use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time that this thread has used, in seconds.

@@ -1,7 +1,8 @@
-//! `bench fleet`: simulated fleets, whose faults are known, through the product's own intake, engine and casebook in virtual time; and how good that
-//! was. Prints whatever it finds and judges nothing. Called by the lab's command line.
+//! `bench fleet`: simulated fleets, whose faults are known, through the product's own intake, engine and casebook in
+//! virtual time; and how good that was. Prints whatever it finds and judges nothing. Called by the lab's command line.
 //!
-//! How an incident is matched to a fault is said in [`matching`], what the measures count in [`measure`] and [`falsely`].
+//! How an incident is matched to a fault is said in [`matching`], what the measures count in [`measure`] and
+//! [`falsely`].
 pub mod cards;
 pub mod falsely;
 pub mod matching;

@@ -1,4 +1,5 @@
-//! How far a share or a rate may be from what was counted: Wilson's interval and the exact one of Poisson; and order statistics.
+//! How far a share or a rate may be from what was counted: Wilson's interval and the exact one of Poisson; and order
+//! statistics.
 use serde::Serialize;
 
 /// Quantile of the standard normal for 95 %, two-sided.
@@ -42,7 +43,8 @@ impl Share {
     }
 }
 
-/// The exact interval of a Poisson mean after `count` events: each side is exceeded with probability `tail` (Garwood 1936).
+/// The exact interval of a Poisson mean after `count` events: each side is exceeded with probability `tail` (Garwood
+/// 1936).
 pub fn poisson(count: usize, tail: f64) -> (f64, f64) {
     let lower =
         if count == 0 { 0.0 } else { bisect(|mean| 1.0 - at_most(count - 1, mean) - tail, count as f64, false) };

@@ -1,7 +1,9 @@
-//! `bench nab`: the product's estimators as a detector for any stream, on the Numenta Anomaly Benchmark. Scores every row online, prints the published
-//! measure, and how well the choice of numbers carries over. Called by the lab's command line.
+//! `bench nab`: the product's estimators as a detector for any stream, on the Numenta Anomaly Benchmark. Scores every
+//! row online, prints the published measure, and how well the choice of numbers carries over. Called by the lab's
+//! command line.
 //!
-//! Only this module knows the benchmark: [`stream`] sees one value after another, and `zenei-detect` knows nothing of it.
+//! Only this module knows the benchmark: [`stream`] sees one value after another, and `zenei-detect` knows nothing of
+//! it.
 pub mod corpus;
 pub mod folds;
 pub mod score;

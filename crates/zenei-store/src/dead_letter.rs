@@ -1,5 +1,5 @@
-//! A dead letter: bytes that are no record, with the reason. Made by the decoder from a refusal, kept by the stores. It must not know who detects; it
-//! only says which lock it proves to be there.
+//! A dead letter: bytes that are no record, with the reason. Made by the decoder from a refusal, kept by the stores. It
+//! must not know who detects; it only says which lock it proves to be there.
 use crate::spool::{Source, StoredMessage};
 use zenei_detect::Unreadable;
 use zenei_wire::{GatewayTime, Heading, MAX_PAYLOAD_BYTES, Reason, Refusal, Topic};
@@ -40,13 +40,15 @@ impl DeadLetter {
         Self { reason, detail, topic, bytes, cut, heard_at, offset, index, authenticated: false }
     }
 
-    /// What stands at this place of a message, as [`DeadLetter::new`]. An advertisement that can't be read proves no sender.
+    /// What stands at this place of a message, as [`DeadLetter::new`]. An advertisement that can't be read proves no
+    /// sender.
     pub fn of(message: &StoredMessage, refusal: Refusal, bytes: &[u8], index: u16) -> Self {
         let authenticated = message.authenticated && message.source != Source::Ble;
         Self { authenticated, ..Self::new(refusal, &message.topic, bytes, message.heard_at, message.offset, index) }
     }
 
-    /// What it says of the lock of its topic, where its source may speak for that lock: the lock is there, and nothing was lost.
+    /// What it says of the lock of its topic, where its source may speak for that lock: the lock is there, and nothing
+    /// was lost.
     pub fn unreadable(&self) -> Option<Unreadable> {
         match (self.authenticated, Topic::parse(&self.topic)) {
             (true, Ok(Heading::Record(topic))) => {

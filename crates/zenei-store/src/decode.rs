@@ -1,5 +1,6 @@
-//! Decodes messages of a spool or a recording into records, or into dead letters with the reason and the bytes. The only decoder of messages: `run`,
-//! `replay`, `record list`, `scan` and the lab all call it. It must not know time, files or detectors.
+//! Decodes messages of a spool or a recording into records, or into dead letters with the reason and the bytes. The
+//! only decoder of messages: `run`, `replay`, `record list`, `scan` and the lab all call it. It must not know time,
+//! files or detectors.
 use crate::dead_letter::DeadLetter;
 use crate::spool::{Source, StoredMessage};
 use std::collections::BTreeMap;
@@ -7,7 +8,8 @@ use zenei_detect::{Heard, Portion, Unreadable};
 use zenei_wire::bthome::{Address, Keyring, NotAdvertised};
 use zenei_wire::{GatewayTime, Heading, Refusal, Topic};
 
-/// What messages hold, in their order. Each record and each refused record is counted once in `received`; an undecodable message counts as one.
+/// What messages hold, in their order. Each record and each refused record is counted once in `received`; an
+/// undecodable message counts as one.
 #[derive(Clone, Debug, Default)]
 pub struct Decoded<'a> {
     /// The records.

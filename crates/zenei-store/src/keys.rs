@@ -1,12 +1,13 @@
-//! The keys that the asset registry names: from its lines and the files beside it to a keyring. Knows no radio. Called by `run`, `replay`, `record list`, `scan` and
-//! `config check`, each after it has read the registry.
+//! The keys that the asset registry names: from its lines and the files beside it to a keyring. Knows no radio. Called
+//! by `run`, `replay`, `record list`, `scan` and `config check`, each after it has read the registry.
 use crate::registry::Registration;
 use std::io;
 use std::path::{Path, PathBuf};
 use zenei_wire::bthome::{Address, AddressError, BindKey, BindKeyError, Keyring, Lock};
 use zenei_wire::{DeviceId, NameError, SiteId};
 
-/// The most bytes of a key file: 32 digits with room for white space. A guess; a key file that is larger is another file.
+/// The most bytes of a key file: 32 digits with room for white space. A guess; a key file that is larger is another
+/// file.
 const MAX_KEY_FILE_BYTES: u64 = 256;
 
 /// Why the registry's addresses and keys can't be used.
@@ -70,8 +71,8 @@ pub enum KeysError {
     },
 }
 
-/// The keyring of a registry. A key file holds 32 hex digits, or the 16 bytes themselves; its path is relative to `folder`, the registry's. A lock without a site, and
-/// whatever stands in no registry, is at `site`.
+/// The keyring of a registry. A key file holds 32 hex digits, or the 16 bytes themselves; its path is relative to
+/// `folder`, the registry's. A lock without a site, and whatever stands in no registry, is at `site`.
 ///
 /// # Errors
 /// See [`KeysError`]; the first one found.

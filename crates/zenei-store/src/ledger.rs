@@ -1,5 +1,5 @@
-//! The ledger: where every record that was received has gone. Counted by the driver, committed with the checkpoint, shown at `/metrics`.
-//! Knows no record; the names are those of the counters.
+//! The ledger: where every record that was received has gone. Counted by the driver, committed with the checkpoint,
+//! shown at `/metrics`. Knows no record; the names are those of the counters.
 use crate::spool::Source;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -135,8 +135,9 @@ impl Ledger {
         *self.dropped.entry(reason).or_default() += records;
     }
 
-    /// Takes over what a remote store has, by the shipper's own counts; for a copy that is shown, not for the ledger that a checkpoint keeps. What
-    /// the store refused was stored here and is a dead letter there now. A shipper may have counted later than the driver: then the lag is 0.
+    /// Takes over what a remote store has, by the shipper's own counts; for a copy that is shown, not for the ledger
+    /// that a checkpoint keeps. What the store refused was stored here and is a dead letter there now. A shipper may
+    /// have counted later than the driver: then the lag is 0.
     pub fn count_shipped(&mut self, shipped: u64, refused: u64) {
         let refused = refused.min(self.stored);
         self.stored -= refused;

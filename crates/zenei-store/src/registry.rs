@@ -1,5 +1,5 @@
-//! The asset registry's file: CSV to lines, with every error at its line and column. Knows no database; `control` keeps the history.
-//! Called by `run` at start and by whoever imports a registry.
+//! The asset registry's file: CSV to lines, with every error at its line and column. Knows no database; `control` keeps
+//! the history. Called by `run` at start and by whoever imports a registry.
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::Read;
@@ -38,7 +38,8 @@ impl Registration {
     }
 }
 
-/// The columns, in the contract's order. A file may leave columns out, but not `device_id`; what it leaves out is unknown.
+/// The columns, in the contract's order. A file may leave columns out, but not `device_id`; what it leaves out is
+/// unknown.
 pub const COLUMNS: [&str; 12] = [
     "device_id",
     "customer",

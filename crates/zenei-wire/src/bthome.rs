@@ -1,8 +1,10 @@
-//! Advertisements: BTHome v2 service data (UUID 0xFCD2), plain or encrypted, to what they say, and back. Every object of the standard is gone past by its
-//! length, so that any BTHome sensor reads; those of the telemetry contract are read by name.
+//! Advertisements: BTHome v2 service data (UUID 0xFCD2), plain or encrypted, to what they say, and back. Every object
+//! of the standard is gone past by its length, so that any BTHome sensor reads; those of the telemetry contract are
+//! read by name.
 //!
-//! Knows bytes and keys, no radio, no clock and no registry: who may speak for a lock is the caller's matter, and so is whether a counter is new, which
-//! `listener` keeps. Called by the gateway, by `scan`, by `replay` and by simulators; firmware can use it.
+//! Knows bytes and keys, no radio, no clock and no registry: who may speak for a lock is the caller's matter, and so is
+//! whether a counter is new, which `listener` keeps. Called by the gateway, by `scan`, by `replay` and by simulators;
+//! firmware can use it.
 mod address;
 mod cipher;
 mod format;
@@ -41,8 +43,8 @@ pub struct Opened {
     pub reading: Reading,
 }
 
-/// Reads service data: decrypts it where it is encrypted, then reads its objects. `heard_from` is the address that the radio names; a sender that puts its
-/// address into the data means that one.
+/// Reads service data: decrypts it where it is encrypted, then reads its objects. `heard_from` is the address that the
+/// radio names; a sender that puts its address into the data means that one.
 ///
 /// # Errors
 /// See [`OpenError`].
@@ -78,7 +80,8 @@ pub fn plain(objects: &[u8]) -> Vec<u8> {
     data
 }
 
-/// Service data with these objects, encrypted. A counter must be used once with a key: two texts under one counter give each other away.
+/// Service data with these objects, encrypted. A counter must be used once with a key: two texts under one counter give
+/// each other away.
 pub fn sealed(objects: &[u8], sender: Address, key: &BindKey, counter: u32) -> Vec<u8> {
     let info = VERSION << 5 | ENCRYPTED;
     let mut data = Vec::with_capacity(1 + objects.len() + COUNTER_BYTES + cipher::MIC_BYTES);
@@ -91,7 +94,8 @@ pub fn sealed(objects: &[u8], sender: Address, key: &BindKey, counter: u32) -> V
     data
 }
 
-/// A legacy advertisement with flags (general discoverable, no classic Bluetooth) and this service data; `None` where it has no room.
+/// A legacy advertisement with flags (general discoverable, no classic Bluetooth) and this service data; `None` where
+/// it has no room.
 pub fn advertising_data(service_data: &[u8]) -> Option<SmallVec<[u8; LEGACY_BYTES]>> {
     let mut bytes = SmallVec::from_slice(&[0x02, 0x01, 0x06]);
     let length = u8::try_from(service_data.len() + 3).ok()?;

@@ -1,5 +1,5 @@
-//! From a topic and its payload to records: the one door that JSON and CBOR share. Must not know who sent the message, or when.
-//! Called by the gateway's driver, by `replay`, and by everything that tests a writer.
+//! From a topic and its payload to records: the one door that JSON and CBOR share. Must not know who sent the message,
+//! or when. Called by the gateway's driver, by `replay`, and by everything that tests a writer.
 use crate::decoded::Records;
 use crate::digest::Id;
 use crate::ids::Name;
@@ -12,14 +12,16 @@ use alloc::format;
 
 /// Decodes one message: one record, or an array of up to 1,000. Never empty.
 ///
-/// JSON where the first byte is `{`, `[` or white space, or where there is none; CBOR otherwise. (As CBOR those bytes would be
-/// integers and byte strings, which are no message.) An empty array, or a value that is neither object nor array, is `bad_json` or `bad_cbor`;
-/// an element of an array that is no object is refused alone as `wrong_type`. A text in CBOR that is no UTF-8 is `bad_utf8`, as in JSON.
-/// A field that comes twice: each one is checked, the last one counts.
+/// JSON where the first byte is `{`, `[` or white space, or where there is none; CBOR otherwise. (As CBOR those bytes
+/// would be integers and byte strings, which are no message.) An empty array, or a value that is neither object nor
+/// array, is `bad_json` or `bad_cbor`; an element of an array that is no object is refused alone as `wrong_type`. A
+/// text in CBOR that is no UTF-8 is `bad_utf8`, as in JSON. A field that comes twice: each one is checked, the last one
+/// counts.
 ///
 /// # Errors
-/// Where the message as a whole can't be read (`too_large`, `bad_utf8`, `bad_json`, `bad_cbor`, `too_deep`, `too_many_records`; the first
-/// in the order of the bytes); it then counts as one dead letter. A single bad record of an array is refused in its own [`DecodedRecord`].
+/// Where the message as a whole can't be read (`too_large`, `bad_utf8`, `bad_json`, `bad_cbor`, `too_deep`,
+/// `too_many_records`; the first in the order of the bytes); it then counts as one dead letter. A single bad record of
+/// an array is refused in its own [`DecodedRecord`].
 pub fn decode<'a>(topic: &Topic<'a>, payload: &'a [u8]) -> Result<Records<'a>, Refusal> {
     if payload.len() > MAX_PAYLOAD_BYTES {
         let detail = format!("the payload has {} bytes; {MAX_PAYLOAD_BYTES} are allowed", payload.len());
@@ -123,7 +125,8 @@ mod tests {
         assert_ne!(identity, event_identity(name("BL2"), DeviceTime(1), b"{}"));
         assert_ne!(identity, event_identity(name("BL1"), DeviceTime(2), b"{}"));
         assert_ne!(identity, event_identity(name("BL1"), DeviceTime(1), b"{ }"));
-        // SHA-256 of 00000003 "BL1" 00000008 0000000000000001 00000002 "{}", its first 16 bytes; stored identities must not change.
+        // SHA-256 of 00000003 "BL1" 00000008 0000000000000001 00000002 "{}", its first 16 bytes; stored identities must
+        // not change.
         assert_eq!(format!("{identity:032x}"), "8c9a56811ff9b20f5463a72eb61e8ff6");
     }
 }

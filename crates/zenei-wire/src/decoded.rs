@@ -1,4 +1,5 @@
-//! What does one message give? Its records, each read or refused alone. Must not know in which bytes they stood. Called by both codecs and by who decodes.
+//! What does one message give? Its records, each read or refused alone. Must not know in which bytes they stood. Called
+//! by both codecs and by who decodes.
 use crate::record::Record;
 use crate::refusal::Refusal;
 use smallvec::SmallVec;

@@ -1,4 +1,5 @@
-//! Ids that anybody can compute again: the first 16 bytes of SHA-256 over length-prefixed parts. Never random, never from a clock.
+//! Ids that anybody can compute again: the first 16 bytes of SHA-256 over length-prefixed parts. Never random, never
+//! from a clock.
 use core::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -9,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 pub struct Id(pub u128);
 
 impl Id {
-    /// The id of these parts: the first 16 bytes, big endian, of SHA-256 over each part's length (4 bytes, big endian) and bytes.
+    /// The id of these parts: the first 16 bytes, big endian, of SHA-256 over each part's length (4 bytes, big endian)
+    /// and bytes.
     pub fn of(parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
         for part in parts {

@@ -1,5 +1,5 @@
-//! Why a message can't be read as a whole. Small and copied, so that the way without faults stays cheap; the words come at the end.
-//! Called by both codecs and by recordings.
+//! Why a message can't be read as a whole. Small and copied, so that the way without faults stays cheap; the words come
+//! at the end. Called by both codecs and by recordings.
 use crate::limits::MAX_RECORDS;
 use crate::refusal::{Reason, Refusal};
 use alloc::format;

@@ -1,4 +1,5 @@
-//! Names that come from outside: sites, devices, gateways. Checked once, here; every other room may rely on the charset.
+//! Names that come from outside: sites, devices, gateways. Checked once, here; every other room may rely on the
+//! charset.
 use alloc::boxed::Box;
 use core::fmt;
 use serde::{Deserialize, Serialize};

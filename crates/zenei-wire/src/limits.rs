@@ -1,4 +1,5 @@
-//! How large may a message be? The limits of the telemetry contract. Called by both codecs, and by whoever takes messages in.
+//! How large may a message be? The limits of the telemetry contract. Called by both codecs, and by whoever takes
+//! messages in.
 
 /// The largest payload, in bytes (telemetry contract).
 pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024;

@@ -1,6 +1,6 @@
-//! One line of a recording: a message or an advertisement with the time of its hearing. The bytes of a payload come back exactly as they
-//! were heard, so that a replay refuses what the daemon refused. Must not know files or gzip, nor what a payload says.
-//! Called by `scan --record` and by simulators (which write) and by `replay` (which reads).
+//! One line of a recording: a message or an advertisement with the time of its hearing. The bytes of a payload come
+//! back exactly as they were heard, so that a replay refuses what the daemon refused. Must not know files or gzip, nor
+//! what a payload says. Called by `scan --record` and by simulators (which write) and by `replay` (which reads).
 use crate::fault::Fault;
 use crate::json::cursor::Cursor;
 use crate::json::quoted;
@@ -15,8 +15,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use core::fmt::Write as _;
 
-/// The deepest nesting of a line. Far deeper than a message may be, because a message that is too deep is recorded too; bounded, because the
-/// reader calls itself. A guess, the one of serde_json.
+/// The deepest nesting of a line. Far deeper than a message may be, because a message that is too deep is recorded too;
+/// bounded, because the reader calls itself. A guess, the one of serde_json.
 const MAX_LINE_DEPTH: usize = 128;
 
 /// What one line of a recording says.
@@ -123,8 +123,8 @@ pub fn parse_line(line: &str) -> Result<Line<'_>, RecordingError> {
     }
 }
 
-/// Adds a message as one line with its line break: the payload as it is where it is one JSON text on one line, with nothing around it; else
-/// in base64.
+/// Adds a message as one line with its line break: the payload as it is where it is one JSON text on one line, with
+/// nothing around it; else in base64.
 pub fn write_line(topic: &str, heard_at: GatewayTime, payload: &[u8], out: &mut String) {
     out.push_str("{\"topic\":");
     quoted(topic, |piece| out.push_str(piece));
@@ -255,7 +255,8 @@ fn one_json_text(payload: &[u8]) -> Option<&str> {
         return None;
     }
     let mut cursor = Cursor::new(text, MAX_LINE_DEPTH);
-    // One level deeper, as it will stand in the line. White space before a value is no value, and what follows it would be lost.
+    // One level deeper, as it will stand in the line. White space before a value is no value, and what follows it would
+    // be lost.
     cursor.skip(1).ok()?;
     (cursor.at() == payload.len()).then_some(text)
 }

@@ -1,6 +1,7 @@
-//! The three times of the house. They are three types because mixing them is the classic fault of telemetry: a lock's clock may be
-//! years off, a gateway's may step, and the engine's never goes back. [`GatewayTime::as_engine`] and [`GatewayTime::as_device`]
-//! are the only ways from one to another; a test of the workspace says which files may call them.
+//! The three times of the house. They are three types because mixing them is the classic fault of telemetry: a lock's
+//! clock may be years off, a gateway's may step, and the engine's never goes back. [`GatewayTime::as_engine`] and
+//! [`GatewayTime::as_device`] are the only ways from one to another; a test of the workspace says which files may call
+//! them.
 use serde::{Deserialize, Serialize};
 
 macro_rules! time {

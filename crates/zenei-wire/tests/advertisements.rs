@@ -1,5 +1,5 @@
-//! What holds for every advertisement and every string of bytes: written and read are inverse, nothing panics, what has no MIC is not accepted, and of all that a
-//! listener hears each one ends in one place.
+//! What holds for every advertisement and every string of bytes: written and read are inverse, nothing panics, what has
+//! no MIC is not accepted, and of all that a listener hears each one ends in one place.
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

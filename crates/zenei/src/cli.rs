@@ -1,9 +1,11 @@
-//! The command line: which commands there are and what their help teaches. Does nothing itself; `main` hands each command to its room in `cmd`.
+//! The command line: which commands there are and what their help teaches. Does nothing itself; `main` hands each
+//! command to its room in `cmd`.
 use crate::log::Format;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// Hears smart locks, keeps every record, tells hardware, firmware and software faults apart, and opens an incident before a customer reports one.
+/// Hears smart locks, keeps every record, tells hardware, firmware and software faults apart, and opens an incident
+/// before a customer reports one.
 #[derive(Debug, Parser)]
 #[command(
     name = "zenei",
@@ -156,7 +158,8 @@ pub(crate) struct Demo {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) file: ConfigFile,
-    /// Lets time follow the records instead of the clock: the highest ts that 8 locks have reached. For a fast simulator outside; never for real locks.
+    /// Lets time follow the records instead of the clock: the highest ts that 8 locks have reached. For a fast
+    /// simulator outside; never for real locks.
     #[arg(long)]
     pub(crate) simulated_time: bool,
 }
@@ -167,7 +170,8 @@ pub(crate) struct Replay {
     /// A recording (NDJSON, plain or gzip), or the folder of a Parquet store.
     #[arg(value_name = "FILE|DIR", required_unless_present = "clickhouse")]
     pub(crate) from: Option<PathBuf>,
-    /// Plays what the ClickHouse of --config holds, as the gateways heard it; its rules and registry are used where none are named here.
+    /// Plays what the ClickHouse of --config holds, as the gateways heard it; its rules and registry are used where
+    /// none are named here.
     #[arg(long, conflicts_with = "from")]
     pub(crate) clickhouse: bool,
     #[command(flatten)]

@@ -17,8 +17,8 @@ use crate::cli::Command;
 use crate::exit::Failure;
 use crate::output::Output;
 
-/// What is logged where nobody said: the daemon tells what it does, every other command only what goes wrong. Commands that print incidents do not log
-/// them as well.
+/// What is logged where nobody said: the daemon tells what it does, every other command only what goes wrong. Commands
+/// that print incidents do not log them as well.
 pub(crate) fn quiet_log(command: &Command) -> &'static str {
     match command {
         Command::Run(_) => "info",

@@ -35,7 +35,8 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Folder of the spool, the control database and the Parquet store; made where it is missing. Paths are relative to the configuration file.
+    /// Folder of the spool, the control database and the Parquet store; made where it is missing. Paths are relative to
+    /// the configuration file.
     #[schemars(extend("format" = "path", "examples" = ["/var/lib/zenei"]))]
     pub(crate) state_dir: PathBuf,
     /// What this gateway is called.
@@ -95,7 +96,8 @@ pub(crate) struct Mqtt {
     /// The broker: mqtt://HOST or, over TLS, mqtts://HOST, with :PORT where it is not 1883 or 8883.
     #[schemars(extend("format" = "mqtt-url", "examples" = ["mqtt://127.0.0.1:1883"]))]
     pub(crate) url: String,
-    /// The client id, which must stay the same over restarts: the broker keeps messages for it. Absent: zenei- and the gateway's id.
+    /// The client id, which must stay the same over restarts: the broker keeps messages for it. Absent: zenei- and the
+    /// gateway's id.
     #[schemars(extend("format" = "name", "examples" = ["zenei-gw-tokyo-01"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) client_id: Option<String>,
@@ -132,7 +134,8 @@ fn all_topics() -> Vec<String> {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ingress {
-    /// IP address and port to listen on; what comes from other machines opens no incident alone unless it comes over TLS with a client certificate.
+    /// IP address and port to listen on; what comes from other machines opens no incident alone unless it comes over
+    /// TLS with a client certificate.
     #[schemars(with = "String", extend("format" = "socket-address", "examples" = ["127.0.0.1:1884"]))]
     pub(crate) listen: SocketAddr,
     /// PEM file of the server certificate.
@@ -157,7 +160,8 @@ pub(crate) struct Ble {
     #[serde(default = "first_adapter")]
     #[schemars(extend("examples" = ["hci0"]))]
     pub(crate) adapter: String,
-    /// Whether the adapter may be switched off and on when locks that were heard fall silent. It disturbs whatever else uses it.
+    /// Whether the adapter may be switched off and on when locks that were heard fall silent. It disturbs whatever else
+    /// uses it.
     #[serde(default)]
     pub(crate) power_cycle: bool,
     /// Whether zenei may end, for its service manager to start it anew, when nothing else makes the locks heard again.

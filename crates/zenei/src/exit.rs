@@ -1,4 +1,5 @@
-//! How a command ends: one error type, its exit code, its text. Knows no command. Called by `main` and by every command.
+//! How a command ends: one error type, its exit code, its text. Knows no command. Called by `main` and by every
+//! command.
 use crate::config::Problems;
 use std::error::Error;
 

@@ -1,4 +1,5 @@
-//! `zenei`, the one binary: reads the command line, runs one command, ends with its exit code. Everything else is in the rooms below.
+//! `zenei`, the one binary: reads the command line, runs one command, ends with its exit code. Everything else is in
+//! the rooms below.
 mod cases;
 mod cli;
 mod cmd;

@@ -1,4 +1,5 @@
-//! A dbus-daemon of its own, that can be killed and started again at the same address. Knows nothing of what is said on it.
+//! A dbus-daemon of its own, that can be killed and started again at the same address. Knows nothing of what is said on
+//! it.
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;

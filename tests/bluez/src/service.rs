@@ -1,5 +1,6 @@
-//! The service `org.bluez`: answers a scanner's calls as BlueZ 5.66 does, and tells of advertisements only while somebody scans. Its faults are asked for by
-//! the test: no answers, a scan that goes deaf, an adapter that is gone. Dropping it is what kill -9 is to everybody else on the bus.
+//! The service `org.bluez`: answers a scanner's calls as BlueZ 5.66 does, and tells of advertisements only while
+//! somebody scans. Its faults are asked for by the test: no answers, a scan that goes deaf, an adapter that is gone.
+//! Dropping it is what kill -9 is to everybody else on the bus.
 use crate::bus::PrivateBus;
 use crate::objects::{ADAPTER, ADAPTER1, DEVICE1, Device, Objects, Properties, path_of};
 use futures_util::StreamExt as _;
@@ -109,8 +110,8 @@ impl FakeBlueZ {
         self.shared.hangs.store(hangs, Ordering::SeqCst);
     }
 
-    /// The scan goes deaf, as BlueZ's do: nobody is told, nothing is heard, until it is started anew (where `by_start`) or the adapter was off and on again
-    /// (where `by_power`).
+    /// The scan goes deaf, as BlueZ's do: nobody is told, nothing is heard, until it is started anew (where `by_start`)
+    /// or the adapter was off and on again (where `by_power`).
     pub fn deafen(&self, by_start: bool, by_power: bool) {
         self.shared.heals_by_start.store(by_start, Ordering::SeqCst);
         self.shared.heals_by_power.store(by_power, Ordering::SeqCst);

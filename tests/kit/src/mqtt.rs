@@ -1,6 +1,6 @@
-//! A publisher of MQTT 3.1.1 in the fewest lines, so that a test sees every packet itself: nothing is resent and nothing
-//! is acknowledged behind its back. Must not know what a payload says. Called by the tests of the gateway and by the
-//! end-to-end tests.
+//! A publisher of MQTT 3.1.1 in the fewest lines, so that a test sees every packet itself: nothing is resent and
+//! nothing is acknowledged behind its back. Must not know what a payload says. Called by the tests of the gateway and
+//! by the end-to-end tests.
 mod raw;
 
 pub use raw::Raw;

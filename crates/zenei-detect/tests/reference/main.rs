@@ -1,4 +1,5 @@
-//! What each detector must do: say what its slow and plain counterpart says, and comply with what all detectors promise.
+//! What each detector must do: say what its slow and plain counterpart says, and comply with what all detectors
+//! promise.
 //!
 //! Slow and plain: each estimator and detector a second time, by its definition, over all that it ever saw, in lists
 //! and in double precision; and random streams on which the fast one must say the same. For tests alone. Where both are

@@ -1,4 +1,5 @@
-//! The questions that are asked of a backtest, as grouped columns. The only file that knows polars. Called by `backtest`.
+//! The questions that are asked of a backtest, as grouped columns. The only file that knows polars. Called by
+//! `backtest`.
 use super::labels::{Judged, Sought};
 use crate::error::LabError;
 use polars::prelude::{DataFrame, Expr, IntoLazy, LazyFrame, PolarsResult, SortMultipleOptions, col, df, len, lit};
@@ -38,8 +39,8 @@ pub(crate) struct OfDay {
     pub(crate) incidents: u32,
 }
 
-/// What was heard, by day and lock: rows are added part by part, and from time to time only one a lock and day is kept, so that memory follows the
-/// fleet and not its records.
+/// What was heard, by day and lock: rows are added part by part, and from time to time only one a lock and day is kept,
+/// so that memory follows the fleet and not its records.
 #[derive(Debug, Default)]
 pub(crate) struct HeardDays {
     days: Vec<i32>,

@@ -1,4 +1,5 @@
-//! What is known of the past: true faults of a simulated fleet, customers' inquiries, or both; and which incidents they confirm. Called by `backtest`.
+//! What is known of the past: true faults of a simulated fleet, customers' inquiries, or both; and which incidents they
+//! confirm. Called by `backtest`.
 use crate::error::LabError;
 use crate::fleet::matching::Matched;
 use crate::opened::Opened;

@@ -1,9 +1,11 @@
-//! Incidents a day by rule as an SVG: stacked columns, one colour a rule, with its name beside it. Knows counts alone. Called by `backtest`.
+//! Incidents a day by rule as an SVG: stacked columns, one colour a rule, with its name beside it. Knows counts alone.
+//! Called by `backtest`.
 use super::frames::OfDay;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// Colours that people with the common kinds of colour blindness tell apart (Okabe, Ito 2008); after eight rules they come again.
+/// Colours that people with the common kinds of colour blindness tell apart (Okabe, Ito 2008); after eight rules they
+/// come again.
 const COLOURS: [&str; 8] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999"];
 /// Pixels of the columns' area, and where it begins.
 const WIDTH: f64 = 900.0;

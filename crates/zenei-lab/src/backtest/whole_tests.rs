@@ -1,4 +1,5 @@
-//! A backtest over the store of a small simulated fleet: the same incidents as a replay gives, right and wrong as the truth has it.
+//! A backtest over the store of a small simulated fleet: the same incidents as a replay gives, right and wrong as the
+//! truth has it.
 use super::*;
 use crate::kept::{Kept, keep};
 use clap::Parser;

@@ -1,5 +1,5 @@
-//! What was opened about nothing: how often by rule, and whether controls (changes that are harmless) draw more of it than there is anyway.
-//! Pure. Called by `fleet`.
+//! What was opened about nothing: how often by rule, and whether controls (changes that are harmless) draw more of it
+//! than there is anyway. Pure. Called by `fleet`.
 use super::measure::Run;
 use crate::interval::poisson;
 use crate::opened::Opened;
@@ -12,7 +12,8 @@ const DAY_MS: i64 = 86_400_000;
 const YEAR_MS: f64 = 365.25 * DAY_MS as f64;
 /// What a control leads to is looked for until so much after its end: detection looks back over days. A guess.
 const AFTERMATH_MS: i64 = 3 * DAY_MS;
-/// And at least so much after its begin: a new battery or a hung door is a moment, and what was learned before it misleads for about so long. A guess.
+/// And at least so much after its begin: a new battery or a hung door is a moment, and what was learned before it
+/// misleads for about so long. A guess.
 const AFTERMATH_MIN_MS: i64 = 14 * DAY_MS;
 
 /// Events over a time at risk.

@@ -1,6 +1,6 @@
-//! On the benchmark's own data, where they are: the scorer reproduces what was published for two detectors, and ours does as well as is said of it.
-//! The data are no part of the repository: they are looked for beside it. Without them these tests say so and check nothing; with
-//! `ZENEI_REQUIRE_NAB` set they fail.
+//! On the benchmark's own data, where they are: the scorer reproduces what was published for two detectors, and ours
+//! does as well as is said of it. The data are no part of the repository: they are looked for beside it. Without them
+//! these tests say so and check nothing; with `ZENEI_REQUIRE_NAB` set they fail.
 use super::*;
 use std::fs;
 use std::path::PathBuf;

@@ -1,9 +1,11 @@
-//! The Numenta Anomaly Benchmark's score, as published: what each detection is worth, and the best threshold for scores of one detector.
-//! Knows rows and windows, no values. Called by `nab`; a test reproduces the published scores of two detectors.
+//! The Numenta Anomaly Benchmark's score, as published: what each detection is worth, and the best threshold for scores
+//! of one detector. Knows rows and windows, no values. Called by `nab`; a test reproduces the published scores of two
+//! detectors.
 //!
-//! The first min(⌊0.15 n⌋, 750) rows of a file are probation, never scored. A detection at row i of a window l..r of w rows is worth
-//! s(−(r−i+1)/w)/s(−1), with s(y) = 2/(1+exp(5y)) − 1, and −1 for y > 3; only the earliest counts. A window without one costs A_FN. A detection
-//! outside costs A_FP·s((i−r')/(w'−1)) of the window before it, or A_FP before the first. A window without a row to score takes no part.
+//! The first min(⌊0.15 n⌋, 750) rows of a file are probation, never scored. A detection at row i of a window l..r of w
+//! rows is worth s(−(r−i+1)/w)/s(−1), with s(y) = 2/(1+exp(5y)) − 1, and −1 for y > 3; only the earliest counts. A
+//! window without one costs A_FN. A detection outside costs A_FP·s((i−r')/(w'−1)) of the window before it, or A_FP
+//! before the first. A window without a row to score takes no part.
 
 /// What right and wrong are worth; a right detection is worth 1 at most.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,7 +71,8 @@ impl Worth {
         self.windows
     }
 
-    /// What detections at these rows, ascending, are worth by a profile; of a file without any, minus the cost of its windows.
+    /// What detections at these rows, ascending, are worth by a profile; of a file without any, minus the cost of its
+    /// windows.
     pub fn raw(&self, detections: impl IntoIterator<Item = usize>, profile: &Profile) -> f64 {
         let (mut hit, mut sum, mut hits) = (None, 0.0, 0);
         for row in detections.into_iter().filter_map(|at| self.rows.get(at)) {
@@ -93,7 +96,8 @@ pub fn normalized(raw: f64, windows: usize, profile: &Profile) -> f64 {
     100.0 * (raw - null) / (windows as f64 - null)
 }
 
-/// The best score of a detector over all thresholds, with its threshold: of each file what it is worth, and the scores of its rows.
+/// The best score of a detector over all thresholds, with its threshold: of each file what it is worth, and the scores
+/// of its rows.
 pub fn best(files: &[(&Worth, &[f64])], profile: &Profile) -> (f64, f64) {
     let mut steps: Vec<(f64, usize, usize)> = Vec::new();
     for (file, (_, scores)) in files.iter().enumerate() {

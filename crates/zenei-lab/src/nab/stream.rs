@@ -1,10 +1,12 @@
-//! A detector for any stream of numbers, made of the product's estimators: strictly online, of fixed size, one set of numbers for every stream.
-//! It never knows how long a stream is or how far its values will reach. Knows no benchmark. Called by `nab`.
+//! A detector for any stream of numbers, made of the product's estimators: strictly online, of fixed size, one set of
+//! numbers for every stream. It never knows how long a stream is or how far its values will reach. Knows no benchmark.
+//! Called by `nab`.
 //!
-//! Five views of each value (how far from where the stream stands; how large a step; how restless lately; how unusual at this time of day; how often seen
-//! in this size) each give a surprise. Each view's own tail says how rare that is in this stream, so that a restless stream is not one of many
-//! alarms; the rarities are added and smoothed, so that what several views see, or one sees for a while, counts for more than one odd
-//! value. After an alarm comes a rest: the same event is told once.
+//! Five views of each value (how far from where the stream stands; how large a step; how restless lately; how unusual
+//! at this time of day; how often seen in this size) each give a surprise. Each view's own tail says how rare that is
+//! in this stream, so that a restless stream is not one of many alarms; the rarities are added and smoothed, so that
+//! what several views see, or one sees for a while, counts for more than one odd value. After an alarm comes a rest:
+//! the same event is told once.
 use zenei_detect::estimate::level::Level;
 use zenei_detect::estimate::season::Season;
 use zenei_detect::estimate::spread::Spread;
@@ -17,7 +19,8 @@ const VIEWS: usize = 5;
 const WARM: u32 = 6;
 /// Values before restlessness says something. A guess: more than the quick memory holds.
 const WARM_RESTLESS: u32 = 20;
-/// The season's spread is at least such a part of the whole stream's: a part of the day seen twice looks quieter than it is. A guess.
+/// The season's spread is at least such a part of the whole stream's: a part of the day seen twice looks quieter than
+/// it is. A guess.
 const SEASON_SPREAD_MIN: f64 = 0.2;
 
 /// The numbers of the detector.
@@ -42,8 +45,8 @@ pub struct Tuning {
 }
 
 impl Default for Tuning {
-    /// Round numbers from the middle of what does well on the public half of the benchmark; `bench nab` prints how well choices
-    /// carry over to files that they were not made on.
+    /// Round numbers from the middle of what does well on the public half of the benchmark; `bench nab` prints how well
+    /// choices carry over to files that they were not made on.
     fn default() -> Self {
         Self {
             quick: 0.07,
@@ -96,7 +99,8 @@ impl Stream {
         }
     }
 
-    /// Takes the next value, finite, and says how much speaks for something new by now: smoothed decimal logarithms of rarity, 0 or more.
+    /// Takes the next value, finite, and says how much speaks for something new by now: smoothed decimal logarithms of
+    /// rarity, 0 or more.
     pub fn add(&mut self, value: f64, at_ms: i64) -> f64 {
         if self.seen == 0 {
             self.last = value;
@@ -165,7 +169,8 @@ impl Alarm {
         Self { threshold: tuning.threshold, rest: tuning.rest, left: 0 }
     }
 
-    /// The score of this evidence, 0 to 1: [`Alarm::SCORE`] or more only where an alarm is told; within a rest, below it.
+    /// The score of this evidence, 0 to 1: [`Alarm::SCORE`] or more only where an alarm is told; within a rest, below
+    /// it.
     pub fn score(&mut self, evidence: f64) -> f64 {
         let score = evidence / (evidence + self.threshold);
         if self.left > 0 {

@@ -1,12 +1,13 @@
-//! Taking a lock out of ClickHouse: mutations that are waited for, on every table that names it, and the count that proves it. Knows the tables' names and
-//! which column names a lock. Called by `forget`.
+//! Taking a lock out of ClickHouse: mutations that are waited for, on every table that names it, and the count that
+//! proves it. Knows the tables' names and which column names a lock. Called by `forget`.
 use super::server::Server;
 use super::server_error::ServerError;
 use crate::schema::Form;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// How a table names a lock. `{device}` is the server's own parameter: an id is a value there, and no part of a statement.
+/// How a table names a lock. `{device}` is the server's own parameter: an id is a value there, and no part of a
+/// statement.
 struct Naming {
     table: &'static str,
     /// Whether every server has it whole.
@@ -68,7 +69,8 @@ pub fn count_naming(server: &Server, form: &Form, device_id: &str) -> Result<BTr
     Ok(found)
 }
 
-/// Takes a lock out of every table, and returns when each server has done so. What another gateway ships after this is not covered.
+/// Takes a lock out of every table, and returns when each server has done so. What another gateway ships after this is
+/// not covered.
 ///
 /// # Errors
 /// What the server said; run again then.

@@ -1,4 +1,5 @@
-//! Does this server count a doubled insert once? Without that every retry would double rows, so a gateway asks before it ships. Called at start.
+//! Does this server count a doubled insert once? Without that every retry would double rows, so a gateway asks before
+//! it ships. Called at start.
 use super::server::Server;
 use super::server_error::ServerError;
 use crate::schema::Form;

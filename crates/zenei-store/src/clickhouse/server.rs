@@ -8,10 +8,12 @@ use std::io;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
-/// Bytes of an insert that are compressed and sent at a time: ClickHouse's own largest compressed block by default (`max_compress_block_size`).
+/// Bytes of an insert that are compressed and sent at a time: ClickHouse's own largest compressed block by default
+/// (`max_compress_block_size`).
 const SEND_BYTES: usize = 1 << 20;
 
-/// The longest query, in bytes; by default a server parses 256 KiB. A cursor for each of some ten thousand gateways stands in one.
+/// The longest query, in bytes; by default a server parses 256 KiB. A cursor for each of some ten thousand gateways
+/// stands in one.
 const MAX_QUERY_BYTES: usize = 8 << 20;
 
 /// Where a server is and who asks.
@@ -42,7 +44,8 @@ pub struct Timeouts {
 }
 
 impl Default for Timeouts {
-    /// 30 s and 3 min. Guesses: an insert of one sealed range takes well below a second, and a server under merge pressure some tens of seconds.
+    /// 30 s and 3 min. Guesses: an insert of one sealed range takes well below a second, and a server under merge
+    /// pressure some tens of seconds.
     fn default() -> Self {
         Self { send: Duration::from_secs(30), answer: Duration::from_secs(180) }
     }
@@ -57,7 +60,8 @@ pub struct Server {
 }
 
 impl Drop for Server {
-    /// A runtime that is dropped waits for its threads, which panics where others are served: this one has nothing left to do.
+    /// A runtime that is dropped waits for its threads, which panics where others are served: this one has nothing left
+    /// to do.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -140,7 +144,8 @@ impl Server {
         read.collect::<Result<_, _>>().map_err(|error| ServerError::Answer { found: error.to_string() })
     }
 
-    /// Inserts `body` whole. `sql` names table, columns and format; under an equal `token` the server takes it once, also where views feed on the table.
+    /// Inserts `body` whole. `sql` names table, columns and format; under an equal `token` the server takes it once,
+    /// also where views feed on the table.
     ///
     /// # Errors
     /// What the server said, or that nobody knows whether it took it: then the same insert may be made again.

@@ -1,5 +1,5 @@
-//! Why a server did not do what it was asked, and what follows from it: ask again, look for the rows that it refuses, or wait for somebody to mend it.
-//! Knows codes, no table. Called by the server's callers.
+//! Why a server did not do what it was asked, and what follows from it: ask again, look for the rows that it refuses,
+//! or wait for somebody to mend it. Knows codes, no table. Called by the server's callers.
 use crate::with_causes;
 use clickhouse::error::Error;
 use std::time::Duration;
@@ -15,7 +15,8 @@ pub enum ServerError {
         /// Its text, at most [`MAX_TEXT_CHARS`] characters.
         text: String,
     },
-    /// Nobody knows whether it did it: no connection, no answer, an answer that broke off, or one that is not ClickHouse's.
+    /// Nobody knows whether it did it: no connection, no answer, an answer that broke off, or one that is not
+    /// ClickHouse's.
     #[error("ClickHouse did not answer: {text}")]
     Unknown {
         /// What happened.

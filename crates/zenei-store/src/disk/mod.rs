@@ -1,5 +1,5 @@
-//! The disk, as this crate uses it: what may be asked of it and what each answer promises.
-//! Knows files and directories, nothing of what stands in them. Called by the spool, snapshots and Parquet files; [`SimDisk`] stands in for
+//! The disk, as this crate uses it: what may be asked of it and what each answer promises. Knows files and directories,
+//! nothing of what stands in them. Called by the spool, snapshots and Parquet files; [`SimDisk`] stands in for
 //! [`RealDisk`] wherever a test needs a power cut, a full disk or a flipped bit.
 mod real;
 mod sim;
@@ -28,7 +28,8 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Returns when all that was written, and the length, is durable.
     ///
     /// # Errors
-    /// After an error nobody knows what is durable, and asking again may answer `Ok` without having written: the caller must give up.
+    /// After an error nobody knows what is durable, and asking again may answer `Ok` without having written: the caller
+    /// must give up.
     fn sync_data(&self) -> io::Result<()>;
 
     /// The length in bytes.
@@ -54,10 +55,12 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Whatever the operating system says.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Makes a file of `len` zero bytes whose room on the disk is reserved. Its name is not durable before [`Disk::sync_dir`].
+    /// Makes a file of `len` zero bytes whose room on the disk is reserved. Its name is not durable before
+    /// [`Disk::sync_dir`].
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`], [`io::ErrorKind::StorageFull`] (no file is left behind then), or whatever the operating system says.
+    /// [`io::ErrorKind::AlreadyExists`], [`io::ErrorKind::StorageFull`] (no file is left behind then), or whatever the
+    /// operating system says.
     fn create(&self, path: &Path, len: u64) -> io::Result<Box<dyn DiskFile>>;
 
     /// Opens a file for reading and, where `writable`, for writing.
@@ -66,7 +69,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// [`io::ErrorKind::NotFound`], or whatever the operating system says.
     fn open(&self, path: &Path, writable: bool) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Renames a file within its directory, replacing what has the name. Atomic, but not durable before [`Disk::sync_dir`].
+    /// Renames a file within its directory, replacing what has the name. Atomic, but not durable before
+    /// [`Disk::sync_dir`].
     ///
     /// # Errors
     /// Whatever the operating system says.
@@ -78,7 +82,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// [`io::ErrorKind::NotFound`], or whatever the operating system says.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// The names of the files of a directory, ascending; those that are not UTF-8 are no files of ours and are left out.
+    /// The names of the files of a directory, ascending; those that are not UTF-8 are no files of ours and are left
+    /// out.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`], or whatever the operating system says.
@@ -94,7 +99,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
 /// The ending of a file that is not whole yet; whoever finds one after a restart may remove it.
 pub const UNFINISHED: &str = ".tmp";
 
-/// Writes a whole file so that its name stands either for nothing (or the former bytes) or for all of `bytes`, and is durable on return.
+/// Writes a whole file so that its name stands either for nothing (or the former bytes) or for all of `bytes`, and is
+/// durable on return.
 ///
 /// # Errors
 /// Whatever the operating system says. After an error the file may be there or not; what is there is whole.

@@ -94,8 +94,8 @@ impl Disk for RealDisk {
     }
 }
 
-/// Reserves the blocks, so that a later write does not find the disk full and a sync has no length to write. A file system that can't
-/// reserve (some network and FUSE ones) gets a sparse file of this length.
+/// Reserves the blocks, so that a later write does not find the disk full and a sync has no length to write. A file
+/// system that can't reserve (some network and FUSE ones) gets a sparse file of this length.
 fn reserve(file: &File, len: u64) -> io::Result<()> {
     if len == 0 {
         return Ok(());

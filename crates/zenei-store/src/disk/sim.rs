@@ -1,5 +1,6 @@
-//! A disk for tests that forgets what was not synced: each unsynced write is kept, lost or torn by a seeded draw when the power goes, and so
-//! are names that no directory sync covered. It can also be full, fail a sync, and flip a bit. Knows nothing of what is kept on it.
+//! A disk for tests that forgets what was not synced: each unsynced write is kept, lost or torn by a seeded draw when
+//! the power goes, and so are names that no directory sync covered. It can also be full, fail a sync, and flip a bit.
+//! Knows nothing of what is kept on it.
 use super::{Disk, DiskFile};
 use std::collections::BTreeMap;
 use std::io;
@@ -97,7 +98,8 @@ impl SimDisk {
         self.lock().capacity = bytes;
     }
 
-    /// Lets `syncs` more syncs succeed; the one after it fails, and what it should have made durable is lost at the next crash, whatever later syncs say.
+    /// Lets `syncs` more syncs succeed; the one after it fails, and what it should have made durable is lost at the
+    /// next crash, whatever later syncs say.
     pub fn fail_sync_after(&self, syncs: u64) {
         self.lock().syncs_before_failure = Some(syncs);
     }
@@ -107,8 +109,8 @@ impl SimDisk {
         self.lock().syncs_do_nothing = true;
     }
 
-    /// Flips one bit of a file, as a bad sector or cosmic ray would. `bit` counts from the file's start, lowest bit of each byte first.
-    /// False where the file has no such bit.
+    /// Flips one bit of a file, as a bad sector or cosmic ray would. `bit` counts from the file's start, lowest bit of
+    /// each byte first. False where the file has no such bit.
     pub fn flip_bit(&self, path: &Path, bit: u64) -> bool {
         let mut state = self.lock();
         let Some(&inode) = state.names.get(path) else { return false };

@@ -129,7 +129,8 @@ fn oracle(rows: &[Row]) -> BTreeMap<Key, Cohort> {
     cohorts.into_iter().map(whole).collect()
 }
 
-/// The values between which a median is taken for right: those within two percent of its rank, which is what a digest may err by. A guess.
+/// The values between which a median is taken for right: those within two percent of its rank, which is what a digest
+/// may err by. A guess.
 fn middle(mut values: Vec<f64>) -> Vec<Option<f64>> {
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1);

@@ -1,5 +1,5 @@
-//! Where is a ClickHouse to ask? The server of `ZENEI_CLICKHOUSE_URL`, else a `zenei-engine` that stands beside the running test, started once for
-//! all of them. Cargo knows nothing of it: this crate does not need that package.
+//! Where is a ClickHouse to ask? The server of `ZENEI_CLICKHOUSE_URL`, else a `zenei-engine` that stands beside the
+//! running test, started once for all of them. Cargo knows nothing of it: this crate does not need that package.
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -21,7 +21,8 @@ pub(crate) fn url() -> Option<String> {
     }
 }
 
-/// The URL of an engine of the caller's own, which ends with this process; `None` where [`url`] is none or a server of others, of which there is one.
+/// The URL of an engine of the caller's own, which ends with this process; `None` where [`url`] is none or a server of
+/// others, of which there is one.
 pub(crate) fn another() -> Option<String> {
     url()?;
     start().ok()

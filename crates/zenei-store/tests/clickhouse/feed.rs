@@ -1,4 +1,5 @@
-//! The feed gives each shipped record once, in the order of hearing, whatever steps it is read in; and reading costs what is new.
+//! The feed gives each shipped record once, in the order of hearing, whatever steps it is read in; and reading costs
+//! what is new.
 use super::ground::{GATEWAY, Ground, NOON_MS};
 use super::rows::{DEVICES, fleet, op, state};
 use std::collections::BTreeMap;

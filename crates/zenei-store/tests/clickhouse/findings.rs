@@ -1,4 +1,5 @@
-//! What a desk found is in ClickHouse once, however often it is sent, and comes again, without the name, after a lock was forgotten.
+//! What a desk found is in ClickHouse once, however often it is sent, and comes again, without the name, after a lock
+//! was forgotten.
 use super::ground::{Ground, NOON_MS};
 use std::collections::BTreeMap;
 use zenei_detect::{Anomaly, Decision, DecisionReason, Evidence, Scope, ScopeKind};

@@ -1,4 +1,5 @@
-//! The address of a Bluetooth LE device, as six bytes in the order in which people write them. Knows no registry. Called wherever an advertisement is named.
+//! The address of a Bluetooth LE device, as six bytes in the order in which people write them. Knows no registry.
+//! Called wherever an advertisement is named.
 use crate::ids::DeviceId;
 use alloc::format;
 use alloc::string::String;

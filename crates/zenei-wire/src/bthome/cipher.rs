@@ -1,5 +1,5 @@
-//! AES-128-CCM with a MIC of 4 bytes, as BTHome v2 uses it: the nonce is address, UUID, first byte and counter; nothing else is authenticated beside it.
-//! Knows no object. Called by `open` and `sealed` only.
+//! AES-128-CCM with a MIC of 4 bytes, as BTHome v2 uses it: the nonce is address, UUID, first byte and counter; nothing
+//! else is authenticated beside it. Knows no object. Called by `open` and `sealed` only.
 use super::address::{Address, hex};
 use super::format::SERVICE_UUID;
 use aes::Aes128;
@@ -95,7 +95,8 @@ pub(super) fn open(
 /// Encrypts in place; gives the MIC.
 pub(super) fn seal(key: &BindKey, nonce: &[u8; NONCE_BYTES], bytes: &mut [u8]) -> [u8; MIC_BYTES] {
     let mic = ccm(key).encrypt_inout_detached(&Array(*nonce), &[], bytes.into());
-    // Fails only for texts over 64 KiB, which no advertisement has; whoever sent one would get a MIC that nobody accepts.
+    // Fails only for texts over 64 KiB, which no advertisement has; whoever sent one would get a MIC that nobody
+    // accepts.
     mic.map_or([0; MIC_BYTES], |mic| mic.0)
 }
 

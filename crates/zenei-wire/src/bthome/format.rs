@@ -3,8 +3,8 @@ use smallvec::SmallVec;
 
 /// The service's UUID of 16 bits, which the BTHome project has of the Bluetooth SIG.
 pub const SERVICE_UUID: u16 = 0xFCD2;
-/// The most bytes of service data: what one element of an extended advertisement holds (Bluetooth Core 5.4, vol. 3 part C, 11: a length of one byte,
-/// less type and UUID). Legacy ones have at most 31 bytes in all.
+/// The most bytes of service data: what one element of an extended advertisement holds (Bluetooth Core 5.4, vol. 3 part
+/// C, 11: a length of one byte, less type and UUID). Legacy ones have at most 31 bytes in all.
 pub const MAX_SERVICE_DATA_BYTES: usize = 252;
 /// The most bytes of a legacy advertisement (Bluetooth Core 5.4, vol. 6 part B, 2.3.1.1).
 pub const LEGACY_BYTES: usize = 31;

@@ -1,6 +1,6 @@
-//! Maps a Bluetooth address to its lock and key, decrypts an advertisement, and yields a record. It answers who may speak for a lock: only whoever has
-//! its key. It must not know files, radios or the order in time; whether a counter is new is `listener`'s matter. Called by the store's decoder of
-//! messages, by the gateway's filter and by `scan`.
+//! Maps a Bluetooth address to its lock and key, decrypts an advertisement, and yields a record. It answers who may
+//! speak for a lock: only whoever has its key. It must not know files, radios or the order in time; whether a counter
+//! is new is `listener`'s matter. Called by the store's decoder of messages, by the gateway's filter and by `scan`.
 use super::{Address, Advertisement, BindKey, OpenError, Opened, SpooledError, open, sender};
 use crate::{Adv, Body, DeviceId, GatewayTime, Name, Reason, Record, Refusal, SiteId};
 use alloc::collections::BTreeMap;
@@ -41,7 +41,8 @@ pub struct Advertised<'a> {
 /// Why an advertisement becomes no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdvertised {
-    /// It is encrypted, and there is no key for its address: somebody else's, or a lock that is not provisioned. No fault, but counted.
+    /// It is encrypted, and there is no key for its address: somebody else's, or a lock that is not provisioned. No
+    /// fault, but counted.
     #[error("the advertisement is encrypted, and no bind key is known for {address}")]
     NoKey {
         /// Its address.
@@ -157,7 +158,8 @@ fn unspooled(error: &SpooledError) -> NotAdvertised {
     NotAdvertised::Refused(Refusal::new(reason, error.to_string()))
 }
 
-/// The contract's word. It has none of its own for advertisements: bytes that are no BTHome v2 are of the wrong type, an object that ends early lacks a part.
+/// The contract's word. It has none of its own for advertisements: bytes that are no BTHome v2 are of the wrong type,
+/// an object that ends early lacks a part.
 fn reason(error: &OpenError) -> Reason {
     match error {
         OpenError::Forged | OpenError::NoKey => Reason::Unauthenticated,

@@ -1,19 +1,24 @@
-//! What one lock's advertisements have said so far: which ones are new, which were heard before, which are old ones that somebody sends again; and the two sets
-//! merged into one. A pure state machine: time is an argument, and what it keeps can be stored.
+//! What one lock's advertisements have said so far: which ones are new, which were heard before, which are old ones
+//! that somebody sends again; and the two sets merged into one. A pure state machine: time is an argument, and what it
+//! keeps can be stored.
 //!
-//! The rule. An encrypted advertisement has a counter. The newest of its set, heard again, is a repetition; a higher counter than all before is news; one that is just
-//! below the newest and belongs to the other set is the other half of the pair that is on the air; every other one is a replay. A plain advertisement has a packet id that
-//! wraps, and anybody can send one: the same id within [`STORE_EVERY_MS`] is a repetition, every other one is news, none is a replay.
+//! The rule. An encrypted advertisement has a counter. The newest of its set, heard again, is a repetition; a higher
+//! counter than all before is news; one that is just below the newest and belongs to the other set is the other half of
+//! the pair that is on the air; every other one is a replay. A plain advertisement has a packet id that wraps, and
+//! anybody can send one: the same id within [`STORE_EVERY_MS`] is a repetition, every other one is news, none is a
+//! replay.
 //!
-//! News waits for the other set at most [`PAIR_WAIT_MS`]. A merged record is given where anything but the signal strength has changed since the last one, or where that one is
-//! [`STORE_EVERY_MS`] old. Trusted and plain advertisements of one lock must have a listener each. Called by intake's room of `zenei-detect` and by `scan`.
+//! News waits for the other set at most [`PAIR_WAIT_MS`]. A merged record is given where anything but the signal
+//! strength has changed since the last one, or where that one is [`STORE_EVERY_MS`] old. Trusted and plain
+//! advertisements of one lock must have a listener each. Called by intake's room of `zenei-detect` and by `scan`.
 use super::reading::{Firmware, Reading, Set};
 use crate::digest::Id;
 use crate::record::Adv;
 use crate::time::GatewayTime;
 use serde::{Deserialize, Serialize};
 
-/// How long news of one set waits for the other set, ms. A guess: a lock advertises every second or few, its sets in turn, and half of the transmissions may be lost.
+/// How long news of one set waits for the other set, ms. A guess: a lock advertises every second or few, its sets in
+/// turn, and half of the transmissions may be lost.
 pub const PAIR_WAIT_MS: i64 = 60_000;
 /// After so long a state that has not changed is given again, ms (telemetry contract).
 pub const STORE_EVERY_MS: i64 = 15 * 60_000;
@@ -225,8 +230,9 @@ impl Half {
 }
 
 impl Merged {
-    /// Identity of this record: [`Id::of`] device id, counter or packet id, the quarter of an hour, and which halves are in it. Gateways that hear one lock give equal ones, but
-    /// for states that are given again at the ends of a quarter.
+    /// Identity of this record: [`Id::of`] device id, counter or packet id, the quarter of an hour, and which halves
+    /// are in it. Gateways that hear one lock give equal ones, but for states that are given again at the ends of a
+    /// quarter.
     pub fn identity(&self, device_id: &str) -> u128 {
         let id = match (self.adv.counter, self.adv.packet_id) {
             (Some(counter), _) => [&b"counter"[..], &counter.to_be_bytes()].concat(),

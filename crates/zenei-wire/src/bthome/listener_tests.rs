@@ -5,7 +5,8 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::Write as _;
 
-/// `second set id value`: set `A` has the voltage, `B` the temperature, `W` both; id `#n` is a packet id, `n` a counter.
+/// `second set id value`: set `A` has the voltage, `B` the temperature, `W` both; id `#n` is a packet id, `n` a
+/// counter.
 fn half(line: &str) -> Half {
     let mut words = line.split_whitespace();
     let mut word = || words.next().unwrap();

@@ -1,4 +1,5 @@
-//! The objects of a BTHome payload: an id and as many bytes as the standard gives it. Knows lengths, no meanings. Called by `reading`.
+//! The objects of a BTHome payload: an id and as many bytes as the standard gives it. Knows lengths, no meanings.
+//! Called by `reading`.
 use super::format::OpenError;
 
 /// Length of an object's value in bytes, by the BTHome v2 format of 2025; `None` for an id that it does not give.
@@ -36,7 +37,8 @@ pub struct Object<'a> {
     pub value: &'a [u8],
 }
 
-/// The objects of a payload, in order. Ends before the first id that the standard does not give: nobody knows how long it is.
+/// The objects of a payload, in order. Ends before the first id that the standard does not give: nobody knows how long
+/// it is.
 #[derive(Clone, Debug)]
 pub struct Objects<'a> {
     payload: &'a [u8],

@@ -1,5 +1,5 @@
-//! What the objects of an advertisement say of a lock, by the names of the telemetry contract, and the two sets in which a lock says it. Knows no key and no
-//! counter. Called by `open` and by whoever sends.
+//! What the objects of an advertisement say of a lock, by the names of the telemetry contract, and the two sets in
+//! which a lock says it. Knows no key and no counter. Called by `open` and by whoever sends.
 use super::format::{OpenError, Payload};
 use super::object::Objects;
 use crate::record::{Adv, LockState};
@@ -30,7 +30,8 @@ pub struct Reading {
     pub adv: Adv,
     /// Firmware version.
     pub firmware: Option<Firmware>,
-    /// How many objects the contract does not name. Behind one that the standard does not know either, nothing can be read.
+    /// How many objects the contract does not name. Behind one that the standard does not know either, nothing can be
+    /// read.
     pub unknown: u16,
 }
 
@@ -57,7 +58,8 @@ pub struct Firmware {
 pub struct NotFirmware;
 
 impl Reading {
-    /// What these objects say. A value that its type does not allow counts as absent, of one that comes twice the first.
+    /// What these objects say. A value that its type does not allow counts as absent, of one that comes twice the
+    /// first.
     ///
     /// # Errors
     /// [`OpenError::Cut`].
@@ -125,7 +127,8 @@ impl Reading {
         self.adv.temp_c.is_some() || self.adv.seq_low.is_some() || self.firmware.is_some()
     }
 
-    /// The objects of one set, in ascending order of their ids. A lock state that is neither locked nor unlocked is left out.
+    /// The objects of one set, in ascending order of their ids. A lock state that is neither locked nor unlocked is
+    /// left out.
     pub fn objects(&self, set: Set) -> Payload {
         let mut payload = Payload::new();
         let adv = &self.adv;

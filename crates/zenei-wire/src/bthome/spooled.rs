@@ -1,5 +1,5 @@
-//! An advertisement as a message of the spool: the topic says who (`ble-` and the address), the payload how strong and what. Knows no spool. Written by the
-//! radio's source and by `replay`, read by whoever decodes messages.
+//! An advertisement as a message of the spool: the topic says who (`ble-` and the address), the payload how strong and
+//! what. Knows no spool. Written by the radio's source and by `replay`, read by whoever decodes messages.
 use super::address::{Address, STRANGER};
 use super::format::MAX_SERVICE_DATA_BYTES;
 use crate::units::DbMilliwatts;

@@ -1,4 +1,5 @@
-//! What advertisements promise: the published vector, the sizes of the contract's sets, nothing read past its end, nothing accepted without its MIC.
+//! What advertisements promise: the published vector, the sizes of the contract's sets, nothing read past its end,
+//! nothing accepted without its MIC.
 use super::*;
 use crate::record::{Adv, LockState};
 use crate::units::{CentiCelsius, Milliamps, Millivolts, Percent};
@@ -49,7 +50,8 @@ fn a_vector_reads_only_with_its_own_key_address_and_bytes() {
         let mut data = DATA;
         data[bit / 8] ^= 1 << (bit % 8);
         let opened = open(&data, SENDER, Some(&key()));
-        // Without bit 0 of the first byte it is another, plain one, which anybody may send; it is told apart by having no counter.
+        // Without bit 0 of the first byte it is another, plain one, which anybody may send; it is told apart by having
+        // no counter.
         assert!(opened.is_err() || opened.unwrap().counter.is_none(), "bit {bit}");
     }
 }

@@ -1,5 +1,5 @@
-//! JSON by the letter of RFC 8259: no trailing comma, no leading zero, no NaN, no raw control character in a text, no lone surrogate.
-//! Knows no field and no record. Called by `json` (messages) and by `recording` (lines).
+//! JSON by the letter of RFC 8259: no trailing comma, no leading zero, no NaN, no raw control character in a text, no
+//! lone surrogate. Knows no field and no record. Called by `json` (messages) and by `recording` (lines).
 use crate::fault::Fault;
 use crate::value::{Samples, Value};
 use alloc::borrow::Cow;
@@ -208,7 +208,8 @@ impl<'a> Cursor<'a> {
             let number = coefficient.cast_signed();
             return Ok(Value::Int(if negative { -number } else { number }));
         }
-        // 15 digits and a power of ten up to 22 are exact doubles, so that their quotient is the nearest double (Clinger 1990).
+        // 15 digits and a power of ten up to 22 are exact doubles, so that their quotient is the nearest double
+        // (Clinger 1990).
         if !has_exponent && digits <= 15 {
             let number = coefficient as f64 / POWERS_OF_TEN[decimals];
             return Ok(Value::Float(if negative { -number } else { number }));
@@ -319,8 +320,8 @@ const POWERS_OF_TEN: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1
 /// How many bytes stand before the first quote, backslash or control character; all where there is none.
 #[inline]
 pub(crate) fn plain_run(bytes: &[u8]) -> usize {
-    // Eight bytes at a time: the high bit of a byte is set in `special` where the byte is a quote, a backslash or below 0x20. A false
-    // one can only stand above a true one, and the lowest counts.
+    // Eight bytes at a time: the high bit of a byte is set in `special` where the byte is a quote, a backslash or below
+    // 0x20. A false one can only stand above a true one, and the lowest counts.
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     const fn zeros(word: u64) -> u64 {

@@ -1,5 +1,5 @@
-//! `zenei doctor`: what would keep zenei from running here, and what to do about it. Looks, and changes nothing but a file that it takes away again.
-//! Opens sockets to what the configuration names, and only to that. Called by `cmd`.
+//! `zenei doctor`: what would keep zenei from running here, and what to do about it. Looks, and changes nothing but a
+//! file that it takes away again. Opens sockets to what the configuration names, and only to that. Called by `cmd`.
 mod bluetooth;
 mod look;
 
@@ -16,7 +16,8 @@ use zenei_store::disk::RealDisk;
 use zenei_store::layout::Layout;
 use zenei_store::{Control, SpoolReader};
 
-/// Below this much free space, records of a day or more may not fit. A guess: a fleet of 10,000 locks sends some 300 MB a day.
+/// Below this much free space, records of a day or more may not fit. A guess: a fleet of 10,000 locks sends some 300 MB
+/// a day.
 const ROOM_BYTES: u64 = 1 << 30;
 
 /// What is looked at where there is no configuration: the usual places on one machine.

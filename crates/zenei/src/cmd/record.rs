@@ -1,5 +1,6 @@
-//! `zenei record list`: every record that was acknowledged, once: the store up to the checkpoint, and what the spool holds beyond it, put through the same
-//! intake. Works beside a running daemon and after its end; writes nothing. Called by `cmd`.
+//! `zenei record list`: every record that was acknowledged, once: the store up to the checkpoint, and what the spool
+//! holds beyond it, put through the same intake. Works beside a running daemon and after its end; writes nothing.
+//! Called by `cmd`.
 use crate::cli::{Record as Command, RecordList};
 use crate::config::{self, Config, StoreKind};
 use crate::daemon::contents::Registry;
@@ -16,7 +17,8 @@ use zenei_store::snapshot::{self, SnapshotError};
 use zenei_store::{Checkpoint, Layout, ParquetStore, SpoolReader, StoredRecord, decode};
 use zenei_wire::{EngineTime, Name};
 
-/// How often the daemon may seal while its records are read, before the reader gives up. It seals every few seconds; reading the spool's tail takes less.
+/// How often the daemon may seal while its records are read, before the reader gives up. It seals every few seconds;
+/// reading the spool's tail takes less.
 const ATTEMPTS: usize = 5;
 /// How much of the spool is in memory at a time.
 const STEP_BYTES: usize = 1 << 20;
@@ -40,7 +42,8 @@ struct Listed {
     seq: Option<u32>,
     ts_ms: i64,
     identity: u128,
-    /// Of a source that may not speak for the lock; where somebody who may has said the same place, his record is listed.
+    /// Of a source that may not speak for the lock; where somebody who may has said the same place, his record is
+    /// listed.
     untrusted: bool,
     heard: (u64, u16),
     fields: String,
@@ -117,7 +120,8 @@ fn collect(config: &Config, registry: &Registry, device: Option<&str>) -> Result
     Ok(listed)
 }
 
-/// What ClickHouse has, where it is the store. What lies here as well is the same records again, of which one is listed.
+/// What ClickHouse has, where it is the store. What lies here as well is the same records again, of which one is
+/// listed.
 fn shipped(config: &Config, device: Option<&str>) -> Result<Vec<Listed>, Failure> {
     let mut listed = Vec::new();
     let Some(section) = config.store.clickhouse.as_ref().filter(|_| config.store.kind == StoreKind::ClickHouse) else {
@@ -139,8 +143,8 @@ fn shipped(config: &Config, device: Option<&str>) -> Result<Vec<Listed>, Failure
     }
 }
 
-/// What was acknowledged and is in no sealed range: the messages beyond the checkpoint through the intake of then. `None` where the daemon has sealed
-/// meanwhile, so that the spool no longer begins where the checkpoint stands.
+/// What was acknowledged and is in no sealed range: the messages beyond the checkpoint through the intake of then.
+/// `None` where the daemon has sealed meanwhile, so that the spool no longer begins where the checkpoint stands.
 fn read_tail(
     layout: &Layout,
     disk: &Arc<dyn Disk>,

@@ -1,5 +1,5 @@
-//! `zenei replay`: a recording, the Parquet store's folder, or the tables of ClickHouse, through intake, detection and desk in virtual time; writes what it would have led to.
-//! Resolves and closes nothing. Called by `cmd`.
+//! `zenei replay`: a recording, the Parquet store's folder, or the tables of ClickHouse, through intake, detection and
+//! desk in virtual time; writes what it would have led to. Resolves and closes nothing. Called by `cmd`.
 mod tables;
 mod usage;
 
@@ -19,8 +19,8 @@ use zenei_incident::{Inquiries, document};
 use zenei_store::disk::RealDisk;
 use zenei_store::{Layout, Numbering, ParquetStore};
 
-/// Rows of a store that are taken in one step: few enough that they stay in the processor's cache from column to detector. Measured: 128 to 512 are alike,
-/// more cost 3 %.
+/// Rows of a store that are taken in one step: few enough that they stay in the processor's cache from column to
+/// detector. Measured: 128 to 512 are alike, more cost 3 %.
 const STEP_ROWS: usize = 256;
 
 /// What is written, by the interface contract.

@@ -1,5 +1,5 @@
-//! The texts that a configuration may hold: addresses, URLs, names, paths. Each is checked when the configuration is read, so that no
-//! later room meets a bad one. Opens no socket. Called by `walk` with the schema's `format`.
+//! The texts that a configuration may hold: addresses, URLs, names, paths. Each is checked when the configuration is
+//! read, so that no later room meets a bad one. Opens no socket. Called by `walk` with the schema's `format`.
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use zenei_wire::Name;

@@ -1,4 +1,5 @@
-//! What is wrong in a configuration, and where. Called by the rooms of `config`, which collect problems instead of stopping at the first.
+//! What is wrong in a configuration, and where. Called by the rooms of `config`, which collect problems instead of
+//! stopping at the first.
 use std::fmt;
 
 /// Where a value was written.

@@ -1,4 +1,5 @@
-//! Where records are kept: the keys of `[store]` and `[store.clickhouse]`. Knows no row and no server. Read with the rest of the configuration.
+//! Where records are kept: the keys of `[store]` and `[store.clickhouse]`. Knows no row and no server. Read with the
+//! rest of the configuration.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -12,7 +13,8 @@ use zenei_store::schema::Retention;
 pub(crate) struct Store {
     /// What keeps them.
     pub(crate) kind: StoreKind,
-    /// Records that make a sealed range, whichever comes first: what is sealed is shipped, and a range is one insert per table.
+    /// Records that make a sealed range, whichever comes first: what is sealed is shipped, and a range is one insert
+    /// per table.
     #[schemars(range(min = 100, max = 1_000_000))]
     pub(crate) seal_rows: u32,
     /// Seconds after which records are sealed however few they are.
@@ -23,7 +25,8 @@ pub(crate) struct Store {
     pub(crate) clickhouse: Option<ClickHouse>,
 }
 
-/// How long a gateway that hears nothing keeps that to itself; a desk that reads many gateways' records waits for it. A guess.
+/// How long a gateway that hears nothing keeps that to itself; a desk that reads many gateways' records waits for it. A
+/// guess.
 const IDLE_MS: i64 = 30_000;
 
 impl Default for Store {
@@ -77,12 +80,14 @@ pub(crate) struct ClickHouse {
     /// Name of the cluster; empty on a single server.
     #[serde(default)]
     pub(crate) cluster: String,
-    /// Of a cluster of several shards: the HTTP interface of one server of each, in the order in which the cluster numbers them. Rows are written straight to
-    /// the shard of their lock; an empty list writes to `url`. Change it only while nothing waits to be shipped.
+    /// Of a cluster of several shards: the HTTP interface of one server of each, in the order in which the cluster
+    /// numbers them. Rows are written straight to the shard of their lock; an empty list writes to `url`. Change it
+    /// only while nothing waits to be shipped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("items" = {"type": "string", "format": "http-url", "examples": ["http://127.0.0.1:8123"]}, "examples" = [["http://ch-1:8123", "http://ch-2:8123"]]))]
     pub(crate) shards: Vec<String>,
-    /// Whether records also go to the feed, for some days, from which a desk with detect.source = "clickhouse" reads; false saves a second insert.
+    /// Whether records also go to the feed, for some days, from which a desk with detect.source = "clickhouse" reads;
+    /// false saves a second insert.
     #[serde(default = "on")]
     pub(crate) feed: bool,
     /// How many days rows stay, table by table.
@@ -94,8 +99,8 @@ fn on() -> bool {
     true
 }
 
-/// How many days rows stay, table by table. 20,000 keep what is heard until 2051 before the end of ClickHouse's 32-bit time, 2106: beyond it an end wraps,
-/// and rows go at once.
+/// How many days rows stay, table by table. 20,000 keep what is heard until 2051 before the end of ClickHouse's 32-bit
+/// time, 2106: beyond it an end wraps, and rows go at once.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct KeepDays {

@@ -1,4 +1,5 @@
-//! What locks advertise feeds the battery's detector where it is trusted, and opens nothing where it is not: a fleet whose heartbeats are heard over the air only.
+//! What locks advertise feeds the battery's detector where it is trusted, and opens nothing where it is not: a fleet
+//! whose heartbeats are heard over the air only.
 use crate::support::{Folder, zenei};
 use firmware_sim::{Fleet, Message, Scenario};
 use serde_json::Value as Json;
@@ -106,7 +107,8 @@ fn trusted_advertisements_stand_in_for_heartbeats_and_others_open_nothing() {
     assert!(summary["advertisements"].as_u64().unwrap() > 1_000);
 }
 
-/// A lock that nobody hears but over the air: 40 days of a steady battery, then 10 in which it loses two points and ten millivolts a day.
+/// A lock that nobody hears but over the air: 40 days of a steady battery, then 10 in which it loses two points and ten
+/// millivolts a day.
 fn lone_lock(folder: &Folder, way: Heartbeats) -> String {
     const MINUTE_MS: i64 = 60_000;
     let address: Address = "C0:FF:EE:00:00:01".parse().unwrap();

@@ -50,7 +50,8 @@ fn objects(set: Set, packet_id: u8) -> bthome::Payload {
     Reading { adv, firmware: Some("3.2.1".parse().unwrap()), unknown: 0 }.objects(set)
 }
 
-/// A recording: both sets of a lock, one in its name by somebody else, an old one, a stranger's, one that nobody can open; and the registry with the lock's key.
+/// A recording: both sets of a lock, one in its name by somebody else, an old one, a stranger's, one that nobody can
+/// open; and the registry with the lock's key.
 fn recorded() -> Folder {
     let folder = Folder::new();
     let key: BindKey = KEY.parse().unwrap();

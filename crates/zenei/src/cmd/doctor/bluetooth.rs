@@ -1,5 +1,5 @@
-//! The radio: whether BlueZ and the adapter are there, and what a zenei that runs has had to do to keep hearing. Changes nothing: no scan is started, no power is
-//! switched. Called by `doctor`.
+//! The radio: whether BlueZ and the adapter are there, and what a zenei that runs has had to do to keep hearing.
+//! Changes nothing: no scan is started, no power is switched. Called by `doctor`.
 use super::look::{Look, PATIENCE};
 use crate::config::Ble;
 use crate::daemon::radio::{SCANNING, STEPS};

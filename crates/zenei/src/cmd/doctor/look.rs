@@ -1,7 +1,9 @@
-//! One look of `doctor`: what was looked at, how it stands, what to do. Must not know how it was looked. Called by all looks.
+//! One look of `doctor`: what was looked at, how it stands, what to do. Must not know how it was looked. Called by all
+//! looks.
 use std::time::Duration;
 
-/// How long a server may take to answer; a guess, far above a round trip on any network that is good enough for telemetry.
+/// How long a server may take to answer; a guess, far above a round trip on any network that is good enough for
+/// telemetry.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How one look ended.
