@@ -24,6 +24,9 @@ fn check_with(input: &[u8], read: Read) {
     let mut input = Input(input);
     while !input.is_empty() {
         now = now.plus_ms(input.number().into());
+        if listener.deadline().is_some_and(|deadline| deadline <= now) {
+            listener.give_up(|merged| assert!(merged.at <= now));
+        }
         let len = input.byte();
         let bytes = input.piece(len.into());
         if let Ok(heard) = read("ble-5448E68F80A5", bytes) {
@@ -41,7 +44,9 @@ fn check_with(input: &[u8], read: Read) {
             listener.hear(Half { adv, firmware: opened.reading.firmware, at: now }, |merged| assert!(merged.at <= now));
         }
     }
-    listener.give_up(|merged| assert!(merged.at <= now));
+    let end = listener.deadline().unwrap_or(now);
+    listener.give_up(|merged| assert!(merged.at <= end));
+    assert!(!listener.is_waiting(), "after its deadline nothing waits");
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ const ALIGNMENT: usize = 8;
 /// Length of what stands before an entry's topic.
 const ENTRY_BYTES: usize = 24;
 const MAGIC: &[u8] = b"ZSG1";
+/// The largest end of a group.
+const MAX_OFFSET: u64 = i64::MAX as u64;
 
 /// A file of a spool.
 #[derive(Clone, Debug)]
@@ -54,7 +56,8 @@ impl Segment {
     fn frame(&self, at: usize) -> Option<(Frame, usize)> {
         let head = self.bytes.get(at..at + HEADER_BYTES)?;
         let group = long(head, 16)..long(head, 24);
-        let is_right = head.starts_with(MAGIC) && head[4] == self.letter && group.start <= group.end;
+        let is_right =
+            head.starts_with(MAGIC) && head[4] == self.letter && group.start <= group.end && group.end <= MAX_OFFSET;
         if !is_right || int(head, 36) != self.header_crc(at) {
             return None;
         }

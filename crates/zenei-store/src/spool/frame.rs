@@ -18,6 +18,8 @@ pub(crate) const ALIGNMENT: u64 = 8;
 /// Length of what stands before an entry's topic.
 pub(crate) const ENTRY_BYTES: usize = 24;
 
+/// The largest end of a group: the control database keeps offsets as signed integers of 64 bits.
+const MAX_OFFSET: u64 = i64::MAX as u64;
 const MAGIC: [u8; 4] = *b"ZSG1";
 
 /// Where a frame stands. The header's checksum covers it: bytes of a payload that look like a frame, or a write that
@@ -70,7 +72,7 @@ impl Header {
             group,
             body_crc: u32_at(bytes, 32)?,
         };
-        (header.group.start <= header.group.end).then_some(header)
+        (header.group.start <= header.group.end && header.group.end <= MAX_OFFSET).then_some(header)
     }
 
     /// The length with header and padding.
@@ -98,12 +100,13 @@ pub(crate) fn push_entry(body: &mut Vec<u8>, offset: u64, heard_at: GatewayTime,
     body.extend_from_slice(message.payload);
 }
 
-/// Calls `each` for the entries of a body whose checksum was right; false where the body does not hold what its header
-/// promises.
-pub(crate) fn read_entries(body: &Bytes, count: u32, mut each: impl FnMut(StoredMessage)) -> bool {
+/// Calls `each` for the entries of a body whose checksum was right, up to the first that is none or lies outside of its
+/// group; false where the body does not hold what its header promises.
+pub(crate) fn read_entries(body: &Bytes, header: &Header, mut each: impl FnMut(StoredMessage)) -> bool {
     let mut at = 0;
-    for _ in 0..count {
-        let Some((message, end)) = read_entry(body, at) else { return false };
+    for _ in 0..header.count {
+        let entry = read_entry(body, at).filter(|(message, _)| header.group.contains(&message.offset));
+        let Some((message, end)) = entry else { return false };
         each(message);
         at = end;
     }

@@ -1,6 +1,6 @@
 //! Reading the spool: both lanes as one sequence, with the holes named. Knows no writer; it may run in another process
 //! on a living directory. Called by the gateway's driver (from the checkpoint on) and by `record list`.
-use super::frame::read_entries;
+use super::frame::{Header, read_entries};
 use super::recovery::inspect;
 use super::segment::{self, Segment};
 use super::{Lane, SpoolError, StoredMessage};
@@ -259,7 +259,7 @@ impl LaneReader {
                 Some((header, _)) if header.group.start >= wanted.end => return Ok(false),
                 Some((header, body)) => {
                     self.at += header.frame_bytes();
-                    self.queue_entries(body, header.count, wanted.start);
+                    self.queue_entries(body, &header, wanted.start);
                     if !self.queue.is_empty() {
                         return Ok(true);
                     }
@@ -270,9 +270,9 @@ impl LaneReader {
         }
     }
 
-    fn queue_entries(&mut self, body: Option<Bytes>, count: u32, from: u64) {
+    fn queue_entries(&mut self, body: Option<Bytes>, header: &Header, from: u64) {
         let Some(body) = body else { return };
-        read_entries(&body, count, |message| {
+        read_entries(&body, header, |message| {
             if message.offset >= from {
                 self.queue.push_back(message);
             }

@@ -104,7 +104,7 @@ fn walk(segment: Segment) -> std::io::Result<LaneEnd> {
         match found.segment.header(at)? {
             Some(header) => {
                 if let Some(body) = found.segment.body(at, &header)? {
-                    read_entries(&body, header.count, |message| {
+                    read_entries(&body, &header, |message| {
                         found.offsets.push(message.offset);
                         found.last_heard = found.last_heard.max(Some(message.heard_at));
                     });

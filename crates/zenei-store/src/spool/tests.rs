@@ -291,6 +291,35 @@ fn damage_below_a_mark_is_told_from_a_torn_end_when_the_spool_is_opened() {
     }
 }
 
+/// A routine segment whose one frame has a message with this offset, in a group that ends here.
+fn crafted(offset: u64, end: u64) -> SimDisk {
+    let mut body = Vec::new();
+    frame::push_entry(&mut body, offset, GatewayTime(5), &message(TOPICS[0], b"{}", 5));
+    let header = frame::Header {
+        lane: Lane::Routine,
+        body_bytes: u32::try_from(body.len()).unwrap(),
+        count: 1,
+        group: end - 1..end,
+        body_crc: crc32fast::hash(&body),
+    };
+    let disk = SimDisk::new(0);
+    disk.create_dir(dir()).unwrap();
+    let file = disk.create(&dir().join("r-00000000000000000000.zs1"), 4096).unwrap();
+    file.write_at(0, &[&header.encode(frame::FrameAt { segment: 0, at: 0 })[..], &body].concat()).unwrap();
+    disk
+}
+
+#[test]
+fn an_offset_that_no_writer_gives_is_no_message_and_no_panic() {
+    for (offset, end, next) in [(0, 1, 1), (1, 1, 0), (u64::MAX, 1, 0), (u64::MAX - 1, u64::MAX, 0)] {
+        let disk = crafted(offset, end);
+        let (mut spool, recovered) = open(&disk, SpoolOptions { segment_bytes: 8192, ..small() });
+        assert_eq!(recovered.next, next, "{offset}");
+        assert_eq!(offsets(&read_all(&disk, 0, next).0), (0..next).collect::<Vec<_>>());
+        assert_eq!(append(&mut spool, &[1]).unwrap(), next..next + 1, "{offset}");
+    }
+}
+
 #[test]
 fn a_group_that_reached_one_lane_only_is_cut_from_both() {
     let disk = SimDisk::new(0);
