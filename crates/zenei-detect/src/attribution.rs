@@ -371,7 +371,7 @@ fn expects_company(symptom: Symptom, lock: &Lock, now: EngineTime) -> Option<i64
         // A gateway's silence is found before that of its locks, and its losses are told from a lock's; a version's
         // come over days.
         Symptom::Silence | Symptom::Loss => None,
-        Symptom::Memory | Symptom::Errors | Symptom::Part | Symptom::Clock | Symptom::Schema => {
+        Symptom::Memory | Symptom::Errors | Symptom::Part | Symptom::Clock | Symptom::Schema | Symptom::Stream => {
             Some(if updated { HOLD_UPDATED_MS } else { HOLD_MS })
         }
         Symptom::Resistance | Symptom::Drain | Symptom::Effort | Symptom::Shape | Symptom::Trouble => {

@@ -336,6 +336,7 @@ fn explained_by_battery(symptom: Symptom, anomaly: &Anomaly, slowness: f64) -> b
         | Symptom::Memory
         | Symptom::Clock
         | Symptom::Loss
-        | Symptom::Schema => false,
+        | Symptom::Schema
+        | Symptom::Stream => false,
     }
 }

@@ -27,6 +27,8 @@ pub struct DetectorKind {
     pub looks_at: &'static str,
     /// The parameters that a rule gives, each of them once.
     pub parameters: &'static [Parameter],
+    /// Whether a rule names the number that it looks at: `field = "state.temp_c"`.
+    pub reads_field: bool,
 }
 
 impl PartialEq for DetectorKind {

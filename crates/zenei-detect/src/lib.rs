@@ -18,6 +18,7 @@ pub mod engine;
 #[cfg(test)]
 mod engine_tests;
 pub mod estimate;
+pub mod field;
 pub mod fleet;
 pub mod intake;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use anomaly::{
 pub use batch::{Batch, Gap, Heard, Labels, Portion, Registered, Row, Unreadable, UnreadableRow};
 pub use condition::RestVoltage;
 pub use desk::{Desk, DeskError};
+pub use field::NumericField;
 pub use fleet::{DeviceIx, FORGOTTEN, Fleet, Sym};
 pub use kind::{DetectorKind, Parameter};
 pub use pipeline::{Deadline, Pipeline, RestoreError};

@@ -2,6 +2,7 @@
 //! and what it says to people. Knows no detector and no rule file. Detectors read their parameters here; `rules` reads
 //! rules from files.
 use crate::anomaly::{Component, Domain, Urgency};
+use crate::field::NumericField;
 use crate::kind::DetectorKind;
 use crate::rules::canary::Canary;
 use std::collections::BTreeMap;
@@ -64,6 +65,8 @@ pub struct Rule {
     pub runbook: String,
     /// Which detector it drives.
     pub detector: &'static DetectorKind,
+    /// The number that the detector looks at, where it is one that reads a field.
+    pub field: Option<NumericField>,
     /// The detector's parameters by name, each in the detector's unit.
     pub parameters: BTreeMap<String, f64>,
     /// Where each parameter's number comes from, by name.
@@ -86,9 +89,10 @@ pub struct Origin {
 }
 
 impl Rule {
-    /// What its detector's state depends on: id, version, detector and parameters. Words for people may change.
+    /// What its detector's state depends on: id, version, detector, field and parameters. Words for people may change.
     pub fn digest(&self) -> Id {
         let mut parts = vec![self.id.clone(), self.version.to_string(), self.detector.word.to_owned()];
+        parts.extend(self.field.map(|field| format!("field={field}")));
         parts.extend(self.parameters.iter().map(|(name, value)| format!("{name}={value}")));
         let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
         Id::of(&parts)

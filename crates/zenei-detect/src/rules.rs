@@ -149,9 +149,12 @@ mod tests {
 
     #[test]
     fn an_error_names_file_line_key_what_was_found_and_what_is_allowed() {
+        let words: Vec<&str> = catalogue::ALL.iter().map(|spec| spec.kind.word).collect();
+        let known = words.join(", ");
+        assert!(known.starts_with("battery_resistance, battery_drain, motor_effort, "), "{known}");
         assert_eq!(
             problem(&MOTOR.replace("\"motor_effort\"", "\"motor_effrot\"")),
-            "motor.toml:11: detector: found \"motor_effrot\"; allowed are battery_resistance, battery_drain, motor_effort, profile_shape, operation_trouble, firmware_errors, lock_errors, reboots, memory_leak, silence, clock_error, record_loss, schema_drift"
+            format!("motor.toml:11: detector: found \"motor_effrot\"; allowed are {known}")
         );
         assert_eq!(
             problem(&MOTOR.replace("unit = \"1/K\"", "unit = \"K\"")),
@@ -170,6 +173,23 @@ mod tests {
         );
         assert!(problem(&MOTOR.replace("version = 1", "version = 0")).ends_with("versions start at 1"));
         assert!(problem(&MOTOR.replace("owner =", "ownr =")).starts_with("motor.toml:9: ownr"));
+    }
+
+    #[test]
+    fn a_field_is_named_for_the_detector_that_reads_one_and_for_no_other() {
+        const STREAM: &str = include_str!("../tests/reference/rules/stream.toml");
+        let rule = |text: &str| Rules::parse([("a.toml", text)]).map(|rules| rules.iter().next().cloned().unwrap());
+        let warm = rule(STREAM).unwrap();
+        assert_eq!(warm.field.map(|field| field.to_string()).as_deref(), Some("state.temp_c"));
+        let other = rule(&STREAM.replace("state.temp_c", "adv.temp_c")).unwrap();
+        assert_ne!(warm.digest(), other.digest(), "another field is another rule");
+        let wrong = |text: String| rule(&text).unwrap_err().to_string();
+        let found = wrong(STREAM.replace("state.temp_c", "state.lock_state"));
+        assert!(found.starts_with("a.toml:12: field: found \"state.lock_state\"; allowed are state.battery_mv, "));
+        let missing = wrong(STREAM.replace("field =", "# field ="));
+        assert!(missing.starts_with("a.toml:11: field: is missing; the detector stream needs one of state.battery_mv"));
+        let stray = wrong(MOTOR.replace("detector =", "field = \"state.temp_c\"\ndetector ="));
+        assert_eq!(stray, "a.toml:11: field: stands beside the detector motor_effort, which reads none");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub enum Symptom {
     Loss,
     /// What is no longer told.
     Schema,
+    /// A number that does what it never did.
+    Stream,
 }
 
 impl Symptom {

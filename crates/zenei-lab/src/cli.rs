@@ -1,7 +1,7 @@
 //! The lab's command line, for `zenei` and for its own binary: which arguments there are. Must not know what they do.
-use crate::nab::stream::Alarm;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
+use zenei_detect::estimate::stream::Alarm;
 
 /// A command of the lab.
 #[derive(Debug, Subcommand)]
@@ -67,7 +67,7 @@ Prints how many faults of each family were found, how early, and what was opened
   bench fleet --small --verbose             with every false incident and every missed fault, and why
   bench fleet --seeds 1 --vary 0.3 --vary-seeds 1,2,3     other physics: every parameter moved by up to 30 %")]
     Fleet(Fleet),
-    /// The Numenta Anomaly Benchmark: a detector for any stream, made of the product's estimators, scored as published
+    /// The Numenta Anomaly Benchmark: the core of the detector `stream`, scored as published
     #[command(after_help = "\
 Scores every row strictly online, with one set of numbers for every file, and prints the three profiles' scores; then how well numbers that are chosen on \
 some files carry over to the others. A score of 0.5 or more is an alarm.

@@ -1,13 +1,10 @@
-//! `bench nab`: the product's estimators as a detector for any stream, on the Numenta Anomaly Benchmark. Scores every
-//! row online, prints the published measure, and how well the choice of numbers carries over. Called by the lab's
-//! command line.
+//! `bench nab`: the core of the detector `stream` on the Numenta Anomaly Benchmark. Scores every row online, prints the
+//! published measure, and how well the choice of numbers carries over. Called by the lab's command line.
 //!
-//! Only this module knows the benchmark: [`stream`] sees one value after another, and `zenei-detect` knows nothing of
-//! it.
+//! Only this module knows the benchmark: the core sees one value after another, and `zenei-detect` knows nothing of it.
 pub mod corpus;
 pub mod folds;
 pub mod score;
-pub mod stream;
 
 use crate::cli::Nab;
 use crate::cpu::timed;
@@ -17,7 +14,7 @@ use score::{PROFILES, normalized};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use stream::{Alarm, Stream, Tuning};
+use zenei_detect::estimate::stream::{Alarm, Stream, Tuning};
 
 /// Runs `bench nab`.
 ///
@@ -56,7 +53,7 @@ pub fn bench(arguments: &Nab, out: &mut impl Write) -> Result<(), LabError> {
 /// The scores of a file's rows; adds the CPU seconds they took.
 fn scored(file: &Series, tuning: &Tuning, seconds: &mut f64) -> Vec<f64> {
     timed(seconds, || {
-        let (mut stream, mut alarm) = (Stream::new(tuning), Alarm::new(tuning));
+        let (mut stream, mut alarm) = (Stream::new(tuning), Alarm::new(tuning.threshold, tuning.rest));
         let rows = file.values.iter().zip(&file.at_ms);
         rows.map(|(&value, &at_ms)| alarm.score(stream.add(value, at_ms))).collect()
     })

@@ -49,6 +49,7 @@ pub const SPEC: Spec = Spec {
                 meaning: "how long the error must have been seen",
             },
         ],
+        reads_field: false,
     },
     reset_by: &[EventKind::Installed],
     every_ms: HOUR_MS,

@@ -89,6 +89,7 @@ pub const SPEC: Spec = Spec {
                 meaning: "how many standard deviations of its noise a departure must have",
             },
         ],
+        reads_field: false,
     },
     reset_by: &[EventKind::Installed, EventKind::BatteryReplaced],
     every_ms: 2 * HOUR_MS,

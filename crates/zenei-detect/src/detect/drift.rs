@@ -91,6 +91,7 @@ pub const RESISTANCE: Spec = Spec {
                    what the site and the version have in common by medians; the day's residual goes into a cumulative \
                    sum",
         parameters: PARAMETERS,
+        reads_field: false,
     },
     reset_by: &[EventKind::Installed, EventKind::BatteryReplaced],
     every_ms: DAY_MS,
@@ -108,6 +109,7 @@ pub const EFFORT: Spec = Spec {
                    and the voltage under load are taken out by slopes of the model, what the site and the version \
                    have in common by medians; the day's residual goes into a cumulative sum",
         parameters: PARAMETERS,
+        reads_field: false,
     },
     reset_by: &[EventKind::Installed, EventKind::Moved],
     every_ms: DAY_MS,
@@ -124,6 +126,7 @@ pub const SHAPE: Spec = Spec {
         looks_at: "how unlike the motor's current profile is to the lock's own template, once both are divided by \
                    their means; then as with the motor's effort",
         parameters: PARAMETERS,
+        reads_field: false,
     },
     reset_by: &[EventKind::Installed, EventKind::Moved],
     every_ms: DAY_MS,

@@ -79,6 +79,7 @@ pub const SPEC: Spec = Spec {
                 meaning: "how long after its update a lock is a witness for its version",
             },
         ],
+        reads_field: false,
     },
     reset_by: &[EventKind::Installed],
     every_ms: HOUR_MS,

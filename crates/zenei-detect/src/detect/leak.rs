@@ -59,6 +59,7 @@ pub const SPEC: Spec = Spec {
                 meaning: "memory that lasts longer than this at its present rate is no finding",
             },
         ],
+        reads_field: false,
     },
     reset_by: &[EventKind::Installed],
     every_ms: 2 * HOUR_MS,

@@ -67,6 +67,7 @@ pub const SPEC: Spec = Spec {
                 meaning: "the least rate that is a finding, as a multiple of what is normal",
             },
         ],
+        reads_field: false,
     },
     reset_by: &[EventKind::Installed],
     every_ms: HOUR_MS,

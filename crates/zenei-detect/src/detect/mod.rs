@@ -14,5 +14,6 @@ mod report;
 pub mod running;
 pub mod schema;
 pub mod silence;
+pub mod stream;
 mod trail;
 pub mod trouble;

@@ -49,6 +49,7 @@ pub const SPEC: Spec = Spec {
                 meaning: "how many events a finding has at least",
             },
         ],
+        reads_field: false,
     },
     reset_by: &[EventKind::Installed],
     every_ms: HOUR_MS,

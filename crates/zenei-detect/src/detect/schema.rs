@@ -67,6 +67,7 @@ pub const SPEC: Spec = Spec {
                 meaning: "or how many that can't be read",
             },
         ],
+        reads_field: false,
     },
     reset_by: &[EventKind::Installed],
     every_ms: 2 * HOUR_MS,

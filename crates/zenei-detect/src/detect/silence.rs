@@ -74,6 +74,7 @@ pub const SPEC: Spec = Spec {
                 meaning: "which share of the locks behind a gateway must be late for it to be the finding",
             },
         ],
+        reads_field: false,
     },
     reset_by: &[EventKind::Installed],
     every_ms: HOUR_MS,

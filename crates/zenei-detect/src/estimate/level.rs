@@ -1,7 +1,8 @@
 //! Where a stream stands: an exponentially weighted mean, which is the plain mean until it has seen enough.
+use serde::{Deserialize, Serialize};
 
 /// A weighted mean of what came lately.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Level {
     rate: f64,
     count: f64,

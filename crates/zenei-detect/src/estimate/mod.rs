@@ -9,5 +9,6 @@ pub mod median;
 pub mod season;
 pub mod slopes;
 pub mod spread;
+pub mod stream;
 pub mod symbols;
 pub mod tail;

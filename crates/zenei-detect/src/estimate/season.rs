@@ -1,20 +1,24 @@
 //! What is normal at this time of day: a mean and a mean deviation for each part of the day.
+use crate::time::DAY_MS;
+use serde::{Deserialize, Serialize};
 
-const DAY_MS: i64 = 86_400_000;
 /// Parts of a day: half an hour each, the rhythm of people at doors and of servers alike. A guess.
-const PARTS: usize = 48;
+const PARTS: usize = HALVES * HALF;
+/// The halves of a day, and the parts of each: snapshots hold lists of a fixed length up to 32.
+const HALVES: usize = 2;
+const HALF: usize = 24;
 /// From its so manieth visit on a part of the day is known. A guess: the first visit may be no day like others.
 const KNOWN_VISITS: u32 = 2;
 
 /// The parts of a day.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Season {
     rate: f64,
-    parts: [Part; PARTS],
+    parts: [[Part; HALF]; HALVES],
     last: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Part {
     visits: u32,
     count: f64,
@@ -25,20 +29,20 @@ struct Part {
 impl Season {
     /// A season that each observation moves by `rate` (0 to 1) in its part of the day.
     pub fn new(rate: f64) -> Self {
-        Self { rate, parts: [Part::default(); PARTS], last: PARTS }
+        Self { rate, parts: [[Part::default(); HALF]; HALVES], last: PARTS }
     }
 
     /// How far a value is from what is normal at this time, and how far values usually are; `None` before this time of
     /// day has come before.
     pub fn deviation(&self, value: f64, at_ms: i64) -> Option<(f64, f64)> {
-        let part = &self.parts[place(at_ms)];
+        let part = &self.parts.as_flattened()[place(at_ms)];
         (part.visits >= KNOWN_VISITS).then(|| ((value - part.mean).abs(), part.deviation))
     }
 
     /// Adds an observation.
     pub fn add(&mut self, value: f64, at_ms: i64) {
         let place = place(at_ms);
-        let part = &mut self.parts[place];
+        let part = &mut self.parts.as_flattened_mut()[place];
         if place != self.last {
             part.visits = part.visits.saturating_add(1);
             self.last = place;

@@ -1,6 +1,7 @@
 //! How far a stream strays: a mean of deviations in which an outlier counts only so much, so that one fault does not
 //! hide the next.
 use super::level::Level;
+use serde::{Deserialize, Serialize};
 
 /// From so many observations on outliers are cut: before that nobody knows what is one. A guess.
 const KNOWN: u32 = 50;
@@ -8,7 +9,7 @@ const KNOWN: u32 = 50;
 const CUT: f64 = 8.0;
 
 /// A mean of deviations.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     level: Level,
     seen: u32,

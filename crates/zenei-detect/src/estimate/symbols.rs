@@ -1,8 +1,12 @@
 //! How often values of about this size have been seen: a histogram over the sign and the logarithm of a deviation. What
 //! was seen before is forgiven.
+use serde::{Deserialize, Serialize};
 
 /// Symbols: signs and sizes.
-const SYMBOLS: usize = 64;
+const SYMBOLS: usize = SIGNS * SIZES;
+/// The signs, and the sizes of each: snapshots hold lists of a fixed length up to 32.
+const SIGNS: usize = 2;
+const SIZES: usize = 32;
 /// Symbols for each factor e of size. With 64 symbols they reach to sizes of 200.
 const PER_E: f64 = 6.0;
 /// So many observations are kept in weight; then the older ones count half.
@@ -11,16 +15,10 @@ const KEPT: f64 = 3_000.0;
 const KNOWN: f64 = 50.0;
 
 /// How often each symbol was seen.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Symbols {
-    counts: [f64; SYMBOLS],
+    counts: [[f64; SIZES]; SIGNS],
     sum: f64,
-}
-
-impl Default for Symbols {
-    fn default() -> Self {
-        Self { counts: [0.0; SYMBOLS], sum: 0.0 }
-    }
 }
 
 impl Symbols {
@@ -31,17 +29,18 @@ impl Symbols {
             return None;
         }
         let at = symbol(deviation);
-        let beside = self.counts[at.saturating_sub(1)] + self.counts[(at + 1).min(SYMBOLS - 1)];
-        let seen = self.counts[at] + 0.5 * beside;
+        let counts = self.counts.as_flattened();
+        let beside = counts[at.saturating_sub(1)] + counts[(at + 1).min(SYMBOLS - 1)];
+        let seen = counts[at] + 0.5 * beside;
         Some(libm::log((self.sum + 1.0) / (seen + 1.0)).max(0.0))
     }
 
     /// Adds a deviation.
     pub fn add(&mut self, deviation: f64) {
-        self.counts[symbol(deviation)] += 1.0;
+        self.counts.as_flattened_mut()[symbol(deviation)] += 1.0;
         self.sum += 1.0;
         if self.sum > KEPT {
-            self.counts.iter_mut().for_each(|count| *count /= 2.0);
+            self.counts.as_flattened_mut().iter_mut().for_each(|count| *count /= 2.0);
             self.sum /= 2.0;
         }
     }

@@ -5,6 +5,7 @@
 //! what exceeds it decays exponentially, with a mean that a prior holds until the stream has shown its own. Given
 //! logarithms of sizes, that is Hill's estimator of a Pareto tail (Hill 1975), the heavy-tailed case of SPOT (Siffer et
 //! al. 2017).
+use serde::{Deserialize, Serialize};
 
 /// The fastest that the threshold ever moves, in means of the excess. Found to follow within some ten observations.
 const STEP: f64 = 8.0;
@@ -16,7 +17,7 @@ const CUT: f64 = 6.0;
 const KEPT: f64 = 400.0;
 
 /// What a tail is before the stream has shown its own.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prior {
     /// The share of surprises beyond the threshold, 0 to 1.
     pub share: f64,
@@ -29,7 +30,7 @@ pub struct Prior {
 }
 
 /// The tail of one stream.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tail {
     prior: Prior,
     seen: f64,

@@ -1,7 +1,9 @@
 //! The closed list of detectors. A detector is added by its file in `detect` and one line here.
 //! Called by `rules`, which finds a detector by its word.
 use crate::detect::running::Spec;
-use crate::detect::{clock, drain, drift, firmware_errors, leak, lock_errors, loss, reboots, schema, silence, trouble};
+use crate::detect::{
+    clock, drain, drift, firmware_errors, leak, lock_errors, loss, reboots, schema, silence, stream, trouble,
+};
 
 /// Every detector, in the order in which messages list them.
 pub const ALL: &[&Spec] = &[
@@ -18,6 +20,7 @@ pub const ALL: &[&Spec] = &[
     &clock::SPEC,
     &loss::SPEC,
     &schema::SPEC,
+    &stream::SPEC,
 ];
 
 /// The detector of this word.

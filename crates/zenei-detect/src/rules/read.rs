@@ -4,6 +4,7 @@ use super::catalogue;
 use super::{BUDGET_PER_DEVICE_YEAR, Canary, Origin, Rule, RuleState};
 use crate::anomaly::{Component, Domain, Urgency};
 use crate::detect::running::Spec;
+use crate::field::NumericField;
 use crate::kind::{DetectorKind, Parameter};
 use crate::toml_place::{Reader, TomlError};
 use serde::Deserialize;
@@ -24,6 +25,7 @@ struct RuleFile {
     owner: Spanned<String>,
     runbook: Spanned<String>,
     detector: Spanned<String>,
+    field: Option<Spanned<String>>,
     canary: Option<Spanned<CanaryFile>>,
     budget: Option<BudgetFile>,
     #[serde(default)]
@@ -104,6 +106,7 @@ fn checked(toml: &mut Reader<'_>, parsed: RuleFile) -> Option<Rule> {
     let canary = canary(toml, state, &parsed.state.span(), parsed.canary.as_ref());
     let budget_per_device_year = budget(toml, parsed.budget.as_ref());
     let (parameters, sources) = parameters(toml, &detector?.kind, &parsed.parameter, &parsed.detector.span());
+    let field = field(toml, &detector?.kind, parsed.field.as_ref(), &parsed.detector.span());
     let origin = Origin { file: toml.file().to_owned(), state_line: toml.line(&parsed.state.span()) };
     let detector_span = parsed.detector.span();
     let rule = Rule {
@@ -114,6 +117,7 @@ fn checked(toml: &mut Reader<'_>, parsed: RuleFile) -> Option<Rule> {
         urgency: urgency?,
         state: state?,
         detector: &detector?.kind,
+        field: field?,
         title,
         owner,
         runbook,
@@ -133,6 +137,40 @@ fn starts(toml: &mut Reader<'_>, detector: &'static Spec, rule: &Rule, detector_
     let Err(missing) = detector.start(rule) else { return };
     if detector.kind.parameters.iter().all(|parameter| parameter.name != missing.name) {
         toml.error(detector_span, &format!("parameter.{}", missing.name), missing.to_string());
+    }
+}
+
+/// The field that the detector reads, where it reads one; `None` where that is wrong.
+fn field(
+    toml: &mut Reader<'_>,
+    detector: &DetectorKind,
+    found: Option<&Spanned<String>>,
+    detector_span: &Range<usize>,
+) -> Option<Option<NumericField>> {
+    let fields = || NumericField::all().map(|field| field.to_string()).collect::<Vec<_>>().join(", ");
+    match (found, detector.reads_field) {
+        (None, false) => Some(None),
+        (Some(found), true) => {
+            let field = NumericField::parse(found.get_ref());
+            if field.is_none() {
+                let problem = format!("found {:?}; allowed are {}", found.get_ref(), fields());
+                toml.error(&found.span(), "field", problem);
+            }
+            field.map(Some)
+        }
+        (Some(found), false) => {
+            toml.error(
+                &found.span(),
+                "field",
+                format!("stands beside the detector {}, which reads none", detector.word),
+            );
+            None
+        }
+        (None, true) => {
+            let problem = format!("is missing; the detector {} needs one of {}", detector.word, fields());
+            toml.error(detector_span, "field", problem);
+            None
+        }
     }
 }
 

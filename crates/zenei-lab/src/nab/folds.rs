@@ -2,8 +2,8 @@
 //! Called by `nab`.
 use super::corpus::Series;
 use super::score::{PROFILES, Profile, normalized};
-use super::stream::{Alarm, Stream, Tuning};
 use crate::table::table;
+use zenei_detect::estimate::stream::{Alarm, Stream, Tuning};
 
 /// The profile by which numbers are chosen.
 const CHOSEN_BY: Profile = PROFILES[0];
@@ -102,7 +102,7 @@ fn tried(files: &[Series], tuning: &Tuning) -> Vec<Candidate> {
         THRESHOLDS.iter().flat_map(|&threshold| RESTS.iter().map(move |&rest| Tuning { threshold, rest, ..*tuning }));
     let worth = |tuning: Tuning| {
         let raw = files.iter().zip(&evidence).map(|(file, evidence)| {
-            let mut alarm = Alarm::new(&tuning);
+            let mut alarm = Alarm::new(tuning.threshold, tuning.rest);
             let mut alarms: Vec<usize> = (0..evidence.len()).collect();
             alarms.retain(|&at| alarm.score(evidence[at]) >= Alarm::SCORE);
             PROFILES.map(|profile| file.worth.raw(alarms.iter().copied(), &profile))

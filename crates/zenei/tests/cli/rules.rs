@@ -380,3 +380,16 @@ fn a_doctor_says_how_far_shipping_has_come() {
         look at the dead letters with the reason refused_by_store";
     assert_eq!(shipping(), refused);
 }
+
+#[test]
+fn a_rule_may_watch_any_number_that_it_names() {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rules");
+    let ended = zenei(&["rules", "test", "--rules", rules]).run();
+    assert_eq!((ended.code, ended.stdout.lines().last()), (0, Some("ok: 3 cases of 1 rules")), "{}", ended.stdout);
+    let explain =
+        |more: &[&str]| zenei(&[&["rules", "explain", "radio-stream", "--rules", rules], more].concat()).run();
+    let shown = explain(&[]).stdout;
+    assert!(shown.contains("  detector   stream on state.rssi_dbm (dBm), with\n"), "{shown}");
+    let whole: serde_json::Value = serde_json::from_str(&explain(&["--json"]).stdout).unwrap();
+    assert_eq!((&whole["detector"], &whole["field"]), (&"stream".into(), &"state.rssi_dbm".into()));
+}

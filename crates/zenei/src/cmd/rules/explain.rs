@@ -56,7 +56,8 @@ fn tell(rule: &Rule, card: Option<&Card>, out: &mut Output<'_>) -> Result<(), Fa
     out.line(format!("  state      {}", state(rule)))?;
     out.line(format!("  owner      {}", rule.owner))?;
     out.line(format!("  runbook    {}", rule.runbook))?;
-    out.line(format!("  detector   {}, with", rule.detector.word))?;
+    let field = rule.field.map(|field| format!(" on {field} ({})", field.unit())).unwrap_or_default();
+    out.line(format!("  detector   {}{field}, with", rule.detector.word))?;
     let row = |spec: &zenei_detect::Parameter| {
         let source = rule.sources.get(spec.name).cloned().unwrap_or_default();
         vec![
@@ -130,6 +131,7 @@ fn json(rule: &Rule, card: Option<&Card>) -> Value {
     });
     if let (Value::Object(whole), Value::Object(more)) = (&mut whole, more) {
         whole.extend(more);
+        whole.extend(rule.field.map(|field| ("field".to_owned(), field.to_string().into())));
     }
     whole
 }

@@ -1,17 +1,18 @@
-//! A detector for any stream of numbers, made of the product's estimators: strictly online, of fixed size, one set of
-//! numbers for every stream. It never knows how long a stream is or how far its values will reach. Knows no benchmark.
-//! Called by `nab`.
+//! A detector for any stream of numbers, made of the estimators beside it: strictly online, of fixed size, one set of
+//! numbers for every stream. It never knows how long a stream is or how far its values will reach. Must not know locks,
+//! rules or a benchmark. Called by the detector `stream`, and by the lab, which measures it on a benchmark.
 //!
-//! Five views of each value (how far from where the stream stands; how large a step; how restless lately; how unusual
-//! at this time of day; how often seen in this size) each give a surprise. Each view's own tail says how rare that is
-//! in this stream, so that a restless stream is not one of many alarms; the rarities are added and smoothed, so that
-//! what several views see, or one sees for a while, counts for more than one odd value. After an alarm comes a rest:
-//! the same event is told once.
-use zenei_detect::estimate::level::Level;
-use zenei_detect::estimate::season::Season;
-use zenei_detect::estimate::spread::Spread;
-use zenei_detect::estimate::symbols::Symbols;
-use zenei_detect::estimate::tail::{Prior, Tail};
+//! Five views of each value each give a surprise: how far it is from where the stream stands; how large a step it is;
+//! how restless the stream is of late; how unusual the value is at this time of day; how often values of this size
+//! were seen. Each view's own tail says how rare that surprise is in this stream, so that a restless stream does not
+//! raise many alarms. The rarities are added and smoothed: what several views see, or one sees for a while, counts for
+//! more than one odd value. After an alarm comes a rest, so that one event raises one alarm.
+use super::level::Level;
+use super::season::Season;
+use super::spread::Spread;
+use super::symbols::Symbols;
+use super::tail::{Prior, Tail};
+use serde::{Deserialize, Serialize};
 
 /// Views of a value.
 const VIEWS: usize = 5;
@@ -45,24 +46,28 @@ pub struct Tuning {
 }
 
 impl Default for Tuning {
-    /// Round numbers from the middle of what does well on the public half of the benchmark; `bench nab` prints how well
-    /// choices carry over to files that they were not made on.
     fn default() -> Self {
-        Self {
-            quick: 0.07,
-            slow: 0.006,
-            spread: 0.0025,
-            season: 0.03,
-            tail: Prior { share: 0.02, excess: 0.2, weight: 20.0, rate: 0.0025 },
-            smoothing: 0.065,
-            threshold: 2.0,
-            rest: 120,
-        }
+        Self::MEASURED
     }
 }
 
+impl Tuning {
+    /// Round numbers from the middle of what does well on the public half of the Numenta Anomaly Benchmark; `bench nab`
+    /// prints how well choices carry over to files that they were not made on.
+    pub const MEASURED: Self = Self {
+        quick: 0.07,
+        slow: 0.006,
+        spread: 0.0025,
+        season: 0.03,
+        tail: Prior { share: 0.02, excess: 0.2, weight: 20.0, rate: 0.0025 },
+        smoothing: 0.065,
+        threshold: 2.0,
+        rest: 120,
+    };
+}
+
 /// One stream.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stream {
     seen: u32,
     last: f64,
@@ -115,10 +120,20 @@ impl Stream {
         self.evidence
     }
 
+    /// Where the stream stands.
+    pub fn stands_at(&self) -> f64 {
+        self.slow.get()
+    }
+
+    /// How many values it has taken.
+    pub fn seen(&self) -> u32 {
+        self.seen
+    }
+
     fn surprises(&self, value: f64, at_ms: i64) -> [Option<f64>; VIEWS] {
         // Below this, differences are no differences: it keeps logarithms of 0 away whatever the unit is.
         let least = 1e-9 * (value.abs() + self.slow.get().abs()) + 1e-12;
-        let ratio = |off: f64, usual: f64| ((off + least) / (usual + least)).ln();
+        let ratio = |off: f64, usual: f64| libm::log((off + least) / (usual + least));
         let stray = value - self.slow.get();
         let is_warm = self.seen >= WARM;
         let season = self.season.deviation(value, at_ms);
@@ -127,10 +142,10 @@ impl Stream {
             is_warm.then(|| ratio(stray.abs(), self.strays.get())),
             is_warm.then(|| ratio((value - self.last).abs(), self.steps.get())),
             (self.seen > WARM_RESTLESS).then(|| {
-                ((self.restless.get() + least * least) / (self.restless_usual.get() + least * least)).ln().abs()
+                libm::log((self.restless.get() + least * least) / (self.restless_usual.get() + least * least)).abs()
             }),
             season.map(|(off, usual)| ratio(off, usual.max(SEASON_SPREAD_MIN * self.strays.get()))),
-            symbol.map(|nats| (1.0 + nats).ln()),
+            symbol.map(|nats| libm::log(1.0 + nats)),
         ]
     }
 
@@ -153,7 +168,7 @@ impl Stream {
 }
 
 /// From evidence to scores, with a rest after each alarm.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alarm {
     threshold: f64,
     rest: u32,
@@ -164,9 +179,9 @@ impl Alarm {
     /// The score from which on it is an alarm.
     pub const SCORE: f64 = 0.5;
 
-    /// No alarm so far.
-    pub fn new(tuning: &Tuning) -> Self {
-        Self { threshold: tuning.threshold, rest: tuning.rest, left: 0 }
+    /// No alarm so far: an alarm from this threshold on, and then a rest of so many values.
+    pub fn new(threshold: f64, rest: u32) -> Self {
+        Self { threshold, rest, left: 0 }
     }
 
     /// The score of this evidence, 0 to 1: [`Alarm::SCORE`] or more only where an alarm is told; within a rest, below
@@ -197,7 +212,7 @@ mod tests {
     /// Where alarms are told in a stream of noise around a daily rhythm with `change` added.
     fn alarms(scale: f64, change: impl Fn(usize) -> f64) -> Vec<usize> {
         let (tuning, mut noise) = (Tuning::default(), noise(5));
-        let (mut stream, mut alarm) = (Stream::new(&tuning), Alarm::new(&tuning));
+        let (mut stream, mut alarm) = (Stream::new(&tuning), Alarm::new(tuning.threshold, tuning.rest));
         let value = |at: usize, noise: f64| {
             scale * (10.0 + (at as f64 / 288.0 * std::f64::consts::TAU).sin() + noise + change(at))
         };
@@ -225,7 +240,7 @@ mod tests {
     #[test]
     fn a_stream_of_one_value_gives_none_and_a_change_in_it_one() {
         let tuning = Tuning::default();
-        let (mut stream, mut alarm) = (Stream::new(&tuning), Alarm::new(&tuning));
+        let (mut stream, mut alarm) = (Stream::new(&tuning), Alarm::new(tuning.threshold, tuning.rest));
         let value = |at: i64| if at < 1_500 { 45.0 } else { 46.0 };
         let mut told: Vec<i64> = (0..1_600).collect();
         told.retain(|&at| alarm.score(stream.add(value(at), at * 300_000)) >= Alarm::SCORE);
