@@ -1,4 +1,5 @@
-//! The families of software faults, the controls, and what gateways report of themselves: the second half of `families`.
+//! The families of software faults, the controls, and what gateways report of themselves: the second half of
+//! `families`.
 use super::*;
 
 /// A gateway with locks, by its number over all sites, and one of those.

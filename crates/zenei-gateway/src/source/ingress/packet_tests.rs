@@ -1,4 +1,5 @@
-//! What the reader of MQTT packets promises: the standard's examples are read, and each breach is refused with its place.
+//! What the reader of MQTT packets promises: the standard's examples are read, and each breach is refused with its
+//! place.
 use super::*;
 use zenei_kit::Dice;
 
