@@ -11,11 +11,14 @@ pub(super) fn of_records(tables: &Tables, wanted: &str) -> String {
     let outer = outer();
     let of_record = inner(Some(Target::Record), "toString(kind)", ["false", "CAST([], 'Array(UInt16)')"]);
     let of_operation = inner(Some(Target::Operation), "'op'", ["profile.has_profile", "profile.current_ma"]);
-    format!(
-        "{outer}FROM (\n{of_record}    FROM {record}\n    WHERE {wanted}\n    UNION ALL\n{of_operation}    FROM {operation} AS operation\n    \
-         LEFT ANY JOIN (\n        SELECT device_id, ts_ms, gateway, spool_offset, spool_index, true AS has_profile, current_ma FROM {profile} WHERE {wanted}\n    \
-         ) AS profile USING (device_id, ts_ms, gateway, spool_offset, spool_index)\n    WHERE {wanted}\n)\n"
-    )
+    let place = "device_id, ts_ms, gateway, spool_offset, spool_index";
+    let profiles = format!("SELECT {place}, true AS has_profile, current_ma FROM {profile} WHERE {wanted}");
+    let records = format!("{of_record}    FROM {record}\n    WHERE {wanted}\n");
+    let operations = format!(
+        "{of_operation}    FROM {operation} AS operation\n    LEFT ANY JOIN (\n        {profiles}\n    ) AS profile \
+         USING ({place})\n    WHERE {wanted}\n"
+    );
+    format!("{outer}FROM (\n{records}    UNION ALL\n{operations})\n")
 }
 
 /// Rows of the feed where `wanted` holds, and nothing said of their order.
