@@ -1,13 +1,14 @@
 //! What a lock told of its conditions, and for how long that counts: its battery's voltage at rest, its temperature.
 //! Knows no rule and no row. Called by `lock`, and by the shipper of `zenei-store`, so that a row in ClickHouse and a
 //! detector say the same of one operation.
+use crate::time::HOUR_MS;
 use core::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use zenei_wire::Millivolts;
 
 /// How old a heartbeat's temperature and rest voltage may be for an operation, by the lock's own clock, ms: the
 /// contract's slowest heartbeat is 6 h, and one may be lost.
-pub const AGE_MS_MAX: i64 = 12 * 3_600_000;
+pub const AGE_MS_MAX: i64 = 12 * HOUR_MS;
 /// From one lithium cell nearly empty to four in series full, mV: what no lock's battery leaves.
 const BATTERY_MV: RangeInclusive<u16> = 500..=18_000;
 

@@ -3,6 +3,7 @@
 //! A reference follows every rise at once and gives way at the allowed rate; the fall is what is missing to it. With
 //! readings one step apart this is Page's cumulative sum of the decrements less the allowance, but its noise stays that
 //! of two readings, because the sum telescopes.
+use crate::time::DAY_MS;
 use serde::{Deserialize, Serialize};
 
 /// Weight of a new reading in the smoothed value: the last eight or so count (2 / (n + 1)).
@@ -45,7 +46,7 @@ impl Fall {
             };
             return;
         }
-        let days = (at_ms - self.at_ms).max(0) as f64 / 86_400_000.0;
+        let days = (at_ms - self.at_ms).max(0) as f64 / DAY_MS as f64;
         self.at_ms = self.at_ms.max(at_ms);
         let step = (value - self.raw).abs() * SIGMA_OF_DIFFERENCE;
         let bounded = if self.count < FIRST { step } else { step.min(NOISE_CLIP * self.noise) };
@@ -108,8 +109,7 @@ impl Fall {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const HOUR_MS: i64 = 3_600_000;
+    use crate::time::HOUR_MS;
 
     fn noise(step: i64) -> f64 {
         // A fixed, even pattern with a standard deviation of 5.
