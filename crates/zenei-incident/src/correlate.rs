@@ -1,9 +1,10 @@
-//! Which incident does a finding belong to: it opens one, joins an open one, joins a wider one, or neither; always with
-//! the reason. Knows neither stores nor clocks. A [`Draft`] decides, the caller stores what follows ([`crate::take`]),
-//! and only then the casebook absorbs the draft's [`Changes`]; so a failed store leaves the casebook as it was. Called
-//! by [`crate::take`] for findings, and by the desk.
+//! Decides which incident a finding belongs to: it opens an incident, joins an open one, joins a wider one, or does
+//! neither; a decision always has a reason. A [`Draft`] decides, the caller stores the result ([`crate::take`]), and
+//! only then the casebook absorbs the draft's [`Changes`], so that a failed store leaves the casebook unchanged. Must
+//! not know stores or clocks. Called by [`crate::take`] for findings, by the desk, and by the lab, `demo` and `incident
+//! list`, which build casebooks from events.
 //!
-//! No timer closes an incident, and there is no event for silence.
+//! No timer closes an incident, and no event stands for silence.
 use crate::event::{Event, EvidenceAdded, Opened, UrgencyChanged, What};
 use crate::fingerprint;
 use crate::incident::{ApplyError, Incident, Refused, refuse};

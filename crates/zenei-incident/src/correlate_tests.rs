@@ -1,4 +1,4 @@
-//! What the casebook decides: a timeline of findings in, a timeline of events and decisions out; and its properties.
+//! Tests of the casebook: timelines of findings in, timelines of events and decisions out; and its properties.
 use super::*;
 use crate::event::{Completed, Judged, StatusChanged, TelemetryRecovered};
 use crate::{Status, Verdict};

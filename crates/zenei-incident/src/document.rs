@@ -1,6 +1,6 @@
-//! How findings, incidents and decisions are written: one line of JSON each, by the interface contract. Equal input
-//! gives equal bytes; nothing is null or empty but what the contract names. Knows no file. Called by `replay`, by
-//! `incident list` and by the API.
+//! Writes findings, incidents and decisions as JSON, one line each, in the form of the interface contract. Equal input
+//! gives equal bytes; only fields that the contract names may be null or empty. Must not know files. Called by
+//! `replay`, by `incident list` and by the API.
 use crate::incident::Incident;
 use crate::inquiry::{Inquiries, first_inquiry};
 use serde::Serialize;

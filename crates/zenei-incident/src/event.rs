@@ -1,7 +1,7 @@
-//! The events of an incident's life: the only truth about it. Kinds that this program does not know are kept as they
-//! are. Knows nothing of how events are kept or of what follows from them ([`crate::incident`] folds them). Called by
-//! the casebook, which makes them, and by the desk, which stores [`Event::kind_word`] and [`Event::body`] and reads
-//! them back with [`Event::read`].
+//! The events of an incident, which are its only source of truth. Events of a kind that this version does not define
+//! are stored unchanged. Must not know how events are stored or how they change an incident ([`crate::incident`] folds
+//! them). Called by the casebook, which makes events, and by the desk, which stores [`Event::kind_word`] and
+//! [`Event::body`] and reads them back with [`Event::read`].
 use serde::{Deserialize, Serialize};
 use zenei_detect::{Anomaly, Component, Domain, Urgency};
 use zenei_wire::{EngineTime, Id};

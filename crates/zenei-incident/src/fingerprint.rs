@@ -1,5 +1,5 @@
-//! Which incident is it: the fingerprint that joins findings about one fault, and the id of an incident. Both can be
-//! computed again by anybody from the documented encoding. Knows nothing of the casebook, which calls it.
+//! Computes the fingerprint that joins findings about one fault, and the id of an incident. Anyone can recompute both
+//! from the documented encoding. Must not know the casebook, which calls it.
 //!
 //! Encoding of both: [`Id::of`], that is the first 16 bytes of SHA-256 over each part's length (4 bytes, big endian)
 //! and bytes.

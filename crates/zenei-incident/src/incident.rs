@@ -1,10 +1,10 @@
-//! How an incident stands: the fold of its events, and the rules that every event must keep. Equal logs give equal
-//! incidents. Knows one incident at a time; which finding belongs to which incident is the casebook's matter
-//! ([`crate::correlate`]), which calls it.
+//! The state of one incident: the fold of its events, and the rules that every event must satisfy. Equal logs give
+//! equal incidents. Must not know other incidents or which findings belong to it; the casebook ([`crate::correlate`]),
+//! which calls it, decides that.
 //!
-//! Kept here: numbers have no holes; a resolved or complete incident takes no evidence; the urgency falls by a person's
-//! word alone; complete means that the temporary fix is done and a postmortem with two roles was held, unless the
-//! finding was no fault of its own. No event says "silence", and none closes by itself.
+//! Rules: event numbers have no holes; a resolved or complete incident takes no evidence; only a person lowers the
+//! urgency; completion needs a temporary fix and a postmortem with two roles, unless the verdict is a false positive or
+//! a duplicate. No event stands for silence, and no incident closes by itself.
 use crate::event::{Event, Opened, Status, UrgencyChanged, Verdict, What};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

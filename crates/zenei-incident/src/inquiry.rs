@@ -1,6 +1,6 @@
-//! Customers' inquiries, and which of them is the first about an incident: the clock against which early warning is
-//! measured. Reads the contract's CSV text; knows no file. Called by the documents and by `replay`. What an inquiry
-//! says is untrusted.
+//! Customers' inquiries, and the first inquiry about an incident: early warning is measured against its time. Parses
+//! the contract's CSV text. Must not know files. An inquiry's text is untrusted. Called by [`crate::document`],
+//! `replay`, `incident list`, the API and the lab.
 use crate::incident::Incident;
 use std::collections::BTreeMap;
 use zenei_detect::Urgency;

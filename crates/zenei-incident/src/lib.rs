@@ -1,9 +1,9 @@
-//! From anomalies to incidents and back to people: pure, synchronous, in virtual time.
+//! Incidents from anomalies: pure and synchronous, in virtual time.
 //!
-//! This crate answers: does this anomaly open an incident, join one, or neither, and why ([`correlate`]); how does an
-//! incident stand after its events ([`incident`]); and how is that written down ([`document`]). It must not know where
-//! events are kept, who is told, or what time it is: `at` comes with the anomaly. The desk calls it for `run`, `demo`
-//! and `replay` alike.
+//! This crate answers whether an anomaly opens an incident, joins one or does neither, and why ([`correlate`]); what
+//! state an incident has after its events ([`incident`]); and how it is written ([`document`]). It must not know where
+//! events are stored, who is notified, or the current time: `at` comes with the anomaly. Called by the desk for `run`,
+//! `demo` and `replay` alike; the lab and the commands that show incidents read its types.
 
 pub mod correlate;
 pub mod document;

@@ -1,9 +1,9 @@
-//! May this finding open an incident: the conditions per urgency. Looks at one finding alone, so that a restart can't
-//! forget what it waited for; confirming over time is the rule's own work in the engine. Knows nothing of incidents.
+//! Decides whether a finding may open an incident: one condition per urgency. It looks at one finding alone and stores
+//! no state that a restart could lose; the rule itself confirms over time, in the engine. Must not know incidents.
 //! Called by the casebook.
 //!
-//! The defaults are ours, and guesses: the highest and low urgency open at the first evidence (low ones are for a
-//! digest); the others want to be confirmed by a second record, a second lock, or an observation that lasted.
+//! The defaults are ours, and guesses: findings of the highest and of low urgency open at the first evidence (low ones
+//! go into a digest); the others need a second record, a second lock, or an observation that lasted.
 use crate::wording::count;
 use std::collections::BTreeSet;
 use zenei_detect::{Anomaly, Urgency};

@@ -1,10 +1,10 @@
-//! Which findings of a call are decided on, in which order, and what follows from them: the rule that the desk and the
-//! benchmark share. Knows no store: the caller says whether an anomaly is new. Called by the desk, which stores the
-//! result, and by the lab, which counts it.
+//! Decides which findings of one call are correlated, in which order, and what follows from them: one rule for the desk
+//! and the benchmark. Must not know stores: the caller reports whether an anomaly is new. Called by the desk, which
+//! stores the result, and by the lab, which counts it.
 //!
-//! The order is the time of the findings; of equal times the engine's decisions come first. An anomaly whose id is
-//! known is skipped where there is an incident for it. Where there is none it is decided on again: an anomaly that
-//! lasts is found again with more evidence, and may be confirmed by now.
+//! Findings are taken in the order of their time; at equal times the engine's decisions come first. An anomaly with a
+//! known id is skipped if an incident for it exists. Otherwise it is decided again: an anomaly that lasts is found
+//! again with more evidence, which may now confirm it.
 use crate::correlate::{Correlated, Draft};
 use crate::event::{Event, What};
 use crate::incident::ApplyError;

@@ -1,13 +1,13 @@
-//! How soon somebody must act, and why (根拠). One table for the detector and, later, for people who triage an inquiry.
-//! Pure arithmetic over the rule's hint and the impact; knows nothing of incidents. Called by the casebook when it
-//! opens and whenever evidence is added.
+//! How soon a person must act, and why (根拠). One table for the detector and, later, for people who triage an inquiry.
+//! Pure arithmetic over the rule's hint and the impact. Must not know incidents. Called by the casebook for each
+//! finding that may open an incident and for each that adds evidence.
 //!
-//! The table is our default, and its figures are guesses: no maker has published theirs. The level is the highest of
-//! what the lines give:
+//! The table is our default, and its figures are guesses: no maker has published theirs. The level is the highest that
+//! any line gives:
 //!
 //! | line | level |
 //! |---|---|
-//! | what the rule says | its hint |
+//! | the rule's urgency | its hint |
 //! | a whole site | at least high |
 //! | [`MANY_LOCKS`] locks or more | one above the hint |
 //! | [`VERY_MANY_LOCKS`] locks or more | two above the hint |

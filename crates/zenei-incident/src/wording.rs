@@ -1,5 +1,6 @@
-//! What people read of a finding: its title and why. Made from the finding alone; the same finding gives the same
-//! bytes. Knows nothing of incidents. Called by the casebook. Texts are plain: whoever shows them escapes them.
+//! The texts of a finding for people: its title and its reason. They depend on the finding alone; equal findings give
+//! equal bytes. Must not know incidents. The texts are not escaped; the code that displays them must escape them.
+//! Called by the casebook, and by the opening conditions and the urgency table for their reasons.
 use zenei_detect::{Anomaly, Scope, ScopeKind};
 
 /// A line that names the finding, from the rule's title and the scope: `Motor effort is rising: lock BL0000123`. The
