@@ -1,6 +1,6 @@
-//! What ails one lock at a time: its faults, and those of its version, gateway and client, as factors, offsets and
-//! windows. A sound lock's answers are exactly neutral (0, 1, nothing), so that its numbers do not move. Knows no
-//! record. Called by `lock`.
+//! What ails one lock at a given time: its own faults and those of its version, gateway and client, as factors, offsets
+//! and windows. For a sound lock each answer is exactly neutral (0, 1 or nothing), so that its numbers do not change.
+//! Must not know records. Called by `lock`.
 use crate::calendar::MINUTE_MS;
 use crate::fault::{Alterer, Effect, Harm, Ramp};
 use crate::identity::Kinds;

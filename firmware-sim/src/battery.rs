@@ -1,7 +1,7 @@
-//! What a battery pack gives: open-circuit voltage, internal resistance, polarisation and what is left. A Thevenin
-//! model: EMF by charge and temperature, a resistance of contacts (constant) and cells (charge, temperature, ageing),
-//! one slow polarisation that a charge builds up and time takes away. Knows no motor and no noise. Called by `lock` and
-//! `operation`.
+//! The electrical state of a battery pack: open-circuit voltage, internal resistance, polarisation and remaining
+//! charge. A Thevenin model: EMF by charge and temperature, a resistance of contacts (constant) and cells (charge,
+//! temperature, ageing), and one slow polarisation that a load builds up and that decays with time. Must not know the
+//! motor or noise. Called by `lock` and `jitter`.
 use crate::scenario::Battery;
 
 /// The universal gas constant, J/(mol·K) (CODATA 2018).

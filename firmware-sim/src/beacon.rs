@@ -1,6 +1,7 @@
-//! What locks say over the air: two sets of BTHome objects in turn, every second or two, plain or encrypted, with what
-//! their own records last said. Also what a receiver makes of them: some are lost, and the strength varies. Knows
-//! nothing of who listens. Called by `zenei scan --sim` and by tests.
+//! The Bluetooth LE advertisements of a fleet's locks: two sets of BTHome objects in turn, every second or two, plain
+//! or encrypted, with the values of each lock's latest records. Also models reception: some advertisements are lost,
+//! and the signal strength varies. Must not know what the receiver does with them. Called by `zenei scan --sim` and by
+//! tests.
 use crate::identity::Identity;
 use crate::message::Message;
 use crate::rng::{Draws, Purpose};

@@ -1,6 +1,6 @@
 //! The simulator's dates: texts to days and back, weekends, the day of the year. The calendar itself is zenei-wire's.
-//! Knows no time zone but a fixed offset, since Japan has no summer time. Called by whatever lives by days: habits,
-//! weather, the scenario.
+//! Must not know time zones: local time is UTC plus the scenario's fixed offset, since Japan has no summer time. Called
+//! by all modules that count in days, hours or minutes: habits, weather, the scenario, the plan of faults.
 use zenei_wire::calendar::{Date, date, days_since_1970};
 
 pub(crate) use zenei_wire::calendar::DAY_MS;

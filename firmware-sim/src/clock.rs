@@ -1,6 +1,6 @@
-//! When something that happens at random happens next, also where its rate changes on the way. Each kind of occurrence
-//! is a unit Poisson process in its own hazard time: a higher rate makes the same draws come sooner, and the draws of
-//! nothing else move. Knows no record. Called by `lock`.
+//! When a random occurrence happens next, also where its rate changes in between. Each kind of occurrence is a unit
+//! Poisson process in its own hazard time: a higher rate makes the same draws come sooner and changes no other draws.
+//! Must not know records. Called by `lock`.
 use crate::calendar::DAY_MS;
 use crate::rng::{Draws, Purpose};
 

@@ -1,5 +1,5 @@
-//! What a bad network does to messages: some come twice, and their order is shuffled within a bound.
-//! For tests of receivers; the physics never needs it. Called by the binary, the lab and tests.
+//! What a bad network does to messages: it duplicates some of them and shuffles their order within a bound. For tests
+//! of receivers; the physics does not use it. Called by `firmware-sim run`.
 use crate::message::Message;
 use crate::rng::{Draws, FLEET, Purpose};
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! How a field of an encoded record no longer keeps to the contract: another type, unit or name, or a field that nobody
-//! agreed upon. Works on the bytes, because the contract's own writer can't write such a record. Called by `message`.
+//! How one field of an encoded record breaks the contract: another type, unit or name, or a field that is not in the
+//! contract. Works on the bytes, because the contract's own writer can't write such a record. Called by `message`.
 use crate::fault::Altered;
 use crate::scenario::DriftKind;
 

@@ -1,6 +1,6 @@
-//! What a concrete fault is: which lock, gateway, version or region has it, from when to when, and how strongly at a
-//! time. A fault acts through physics, rates or the link alone; nothing in a record names it. Knows no record and no
-//! random number. Made by `plan`, called by `lock`, `gateway` and `truth`.
+//! What a concrete fault is: which lock, gateway, version or region has it, from when to when, and how strong it is at
+//! a time. A fault acts through physics, rates, the link or the encoding of a field; no record names it. Must not know
+//! random numbers. Made by `plan`; called by `ailment`, `gateway`, `operation`, `message` and `truth`.
 use crate::scenario::{DriftField, DriftKind, Single};
 
 /// A growing quantity.

@@ -1,5 +1,5 @@
-//! All locks of a run on one queue of what comes next: messages in order of time, whatever the steps in which they are
-//! asked for. Called by whoever needs a fleet: the binary, the demo, the lab, tests.
+//! All locks and gateways of a run in one queue of next actions: emits messages in order of time, independent of the
+//! size of the steps. Called by the binary, the demo, the lab, the benches and tests.
 use crate::gateway::Gateway;
 use crate::identity::{self, Identity, Kinds};
 use crate::lock::Lock;

@@ -1,6 +1,6 @@
-//! What a gateway says of itself: a report every so often, and `online` as a retained message, which its last will
-//! turns to 0 when it is lost. Knows of its locks only who was heard through it. Called by `fleet`, where a scenario
-//! wants it.
+//! What a gateway reports about itself: a report at a fixed interval, and `online` as a retained message, which its
+//! last will sets to 0 when the connection is lost. Must not know its locks beyond which of them were received through
+//! it. Called by `fleet`, where a scenario asks for gateway reports.
 use crate::calendar::{DAY_MS, MINUTE_MS};
 use crate::fault::Effect;
 use crate::identity;

@@ -1,5 +1,5 @@
-//! When people want a door to move: the operations of one lock on one local day. A day is drawn whole from its own
-//! stream, so nothing that happens to the lock changes what is asked of it. Called by `lock`.
+//! When people operate a door: the operations of one lock on one local day. A day is drawn whole from its own stream,
+//! so that the lock's state does not change the requested operations. Called by `lock`.
 use crate::calendar::{self, DAY_MS, HOUR_MS};
 use crate::rng::{Draws, Purpose};
 use crate::world::World;

@@ -1,5 +1,5 @@
-//! Which lock hangs where: names, labels and the asset registry's line.
-//! Knows no physics and no time. Called by `fleet`, and by everybody who asks a fleet for its locks.
+//! Who a lock is and where it is installed: its names, its labels and its line of the asset registry. Must not know
+//! physics. Called by `fleet`, by `truth`, and by users of [`Fleet::locks`](crate::Fleet::locks).
 use crate::calendar::{self, DAY_MS};
 use crate::rng::{Draws, Purpose};
 use crate::scenario::Scenario;

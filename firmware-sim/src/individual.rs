@@ -1,5 +1,5 @@
-//! What makes one lock unlike the next of its model: friction, winding, battery, converters, place, use.
-//! Drawn once per lock and constant over a run. Knows no time. Called by `lock`.
+//! How one lock differs from others of its model: friction, winding, battery, converters, place, use. Drawn once per
+//! lock and constant over a run. Must not know the time within a run. Called by `lock` and `truth`.
 use crate::identity::Kinds;
 use crate::motor::SEGMENTS;
 use crate::rng::{Draws, Purpose};

@@ -1,11 +1,10 @@
-//! A world that is a little other than the one that we know: every physical parameter moved by chance, for tests of
-//! robustness.
+//! A scenario with every physical parameter changed at random by a bounded share, for tests of robustness.
 //!
-//! Moved are the numbers of climates, habits (operations a day), drives, batteries, error rates, motor firmware, radio,
-//! noise, spread and failures. Not moved: shares, names and versions, the shape of curves and of days, lots and
-//! revisions (they are factors near 1), the steps of converters, what the mechanics fix (travel, teeth), and the supply
-//! that the electronics need. A moved world in which a stiff lock no longer works in the cold is drawn again: sound
-//! locks work in every world. Called by whoever makes a scenario.
+//! Changed are the numbers of climates, habits (operations a day), drives, batteries, error rates, motor firmware,
+//! radio, noise, spread and failures. Not changed: shares, names and versions, the shape of curves and of days, lots
+//! and revisions (they are factors near 1), the steps of converters, what the mechanics fix (travel, teeth), and the
+//! supply that the electronics need. A drawn scenario in which a stiff lock does not work in the cold is drawn again,
+//! so that sound locks work in every one. Called by `firmware-sim run` and by the lab.
 use crate::battery::Pack;
 use crate::motor::{self, Load, Outcome, SEGMENTS};
 use crate::rng::{Draws, FLEET, Purpose};

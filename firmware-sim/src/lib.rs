@@ -1,10 +1,10 @@
-//! A simulated fleet of smart locks that says what real ones would: physics of battery and motor, firmware, radio,
+//! A simulated fleet of smart locks that sends what real ones would: physics of battery and motor, firmware, radio,
 //! people, weather, and seeded faults with their true times.
 //!
-//! It answers: what would this fleet have sent, byte for byte, and what was really wrong with it. It must not know the
-//! detector: it depends on `zenei-wire` alone. [`Scenario::demo`] is a month of 500 locks; [`Scenario::fleet`] has
-//! every family of faults and controls at once; [`Scenario::jittered`] moves all of physics, for tests of robustness.
-//! Called by the demo, the lab, the benches and tests, and by its own binary.
+//! It answers: what would this fleet have sent, byte for byte, and which faults did it really have. It must not know
+//! the detector: it depends on `zenei-wire` alone. [`Scenario::demo`] is a month of 500 locks; [`Scenario::fleet`] has
+//! every family of faults and controls at once; [`Scenario::jittered`] changes the physical parameters at random, for
+//! tests of robustness. Called by the demo, `zenei scan --sim`, the lab, the benches and tests, and by its own binary.
 //!
 //! ```
 //! use firmware_sim::{Fleet, Scenario};

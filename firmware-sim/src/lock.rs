@@ -1,6 +1,6 @@
-//! One lock through time: what it does next, and what it says when it has done it. A lock knows the shared world and
-//! itself, no other lock; it can be run again alone, with or without one of its faults. Called by `fleet` (messages)
-//! and `truth` (what really happened).
+//! One lock through time: what it does next, and what it sends afterwards. A lock reads the shared world and its own
+//! state, and must not know other locks; it can be simulated again alone, with or without one of its faults. Called by
+//! `fleet` (messages) and `truth` (what really happened).
 use crate::ailment::{Ailments, Cut};
 use crate::battery::Pack;
 use crate::calendar::{DAY_MS, MINUTE_MS};

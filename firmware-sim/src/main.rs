@@ -1,6 +1,6 @@
-//! `firmware-sim`: a simulated fleet as a recording, or over MQTT to a broker or zenei's ingress. Results go to stdout,
-//! what goes wrong to stderr. Exit codes: 0 done, 1 a file can't be written, 2 usage, 69 nobody answers, 78 bad
-//! scenario.
+//! `firmware-sim`: writes a simulated fleet as a recording, or publishes it over MQTT to a broker or to zenei's
+//! ingress. Results go to stdout, errors to stderr. Exit codes: 0 done, 1 a file can't be written, 2 usage, 69
+//! publishing failed, 78 bad scenario.
 mod args;
 mod run;
 

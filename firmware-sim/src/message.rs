@@ -1,5 +1,5 @@
-//! How a record leaves a lock: numbered, labelled, encoded, held while the lock is offline, sent in order when it is
-//! back. Knows no physics. Called by `lock`.
+//! How a record leaves a lock: it is numbered, labelled and encoded, held while the lock is offline, and sent in order
+//! when the lock is back online. Must not know physics. Called by `lock`.
 use crate::drift;
 use crate::fault::Altered;
 use crate::identity::Identity;

@@ -1,7 +1,8 @@
-//! What one attempt of the motor looks like: how long, how much current, how low the supply falls, and whether the bolt
-//! arrives. A brushed DC motor at a battery: current follows the load torque (given here as the current that it takes),
-//! speed is what voltage is left over the back EMF, the start adds a decaying peak towards the blocked-rotor current.
-//! Knows no time of day, no noise, no retries. Called by `operation`.
+//! What one attempt of the motor measures: how long it lasts, its current, how low the supply falls, and whether the
+//! bolt arrives. A brushed DC motor on a battery: the current follows the load torque (given here as the current that
+//! it takes), the speed follows from the voltage that is left for the back EMF, and the start adds a decaying peak
+//! towards the blocked-rotor current. Must not know the time of day, noise or retries. Called by `operation` and
+//! `jitter`.
 use crate::scenario::{Control, Model};
 
 /// Equal parts of the travel, each with its own friction.

@@ -1,6 +1,6 @@
-//! One operation: who asks, how the motor does, what the firmware measures of it. Every chance of the operation comes
-//! from its own stream, drawn in a fixed order before physics decides, so that the same operation of a faulty lock and
-//! of its sound twin differ by physics alone. Knows no calendar, no message. Called by `lock`.
+//! One operation: who requests it, how the motor does, and what the firmware measures of it. All random draws of an
+//! operation come from its own stream, in a fixed order and before the physics decides, so that the same operation of a
+//! faulty lock and of its sound twin differ by physics alone. Must not know the calendar or messages. Called by `lock`.
 use crate::fault::Cloud;
 use crate::identity::Kinds;
 use crate::individual::Individual;

@@ -1,6 +1,6 @@
 //! Which lock, gateway, version or region has which fault from when: the scenario's faults made concrete by the seed,
-//! those listed one by one first, then those of the density. Every list entry draws from a stream of its own. Called by
-//! `world`, once.
+//! those listed one by one first, then those of the density, then the controls that are clean rollouts. Every list
+//! entry draws from a stream of its own. `world` calls it once; other modules call its look-up of names.
 use crate::calendar::DAY_MS;
 use crate::fault::{Altered, Alterer, Bug, Cloud, Effect, Harm, Late, Planned, Ramp};
 use crate::rng::{Draws, FLEET, Purpose};

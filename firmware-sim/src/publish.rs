@@ -1,6 +1,6 @@
 //! How messages reach a broker, or zenei's own ingress: MQTT 3.1.1 at QoS 1 over a blocking socket, pipelined, resent
-//! until acknowledged. A lock's messages stay on one connection, in order. Knows no simulation and no clock. Called by
-//! the binary, the demo, the benches.
+//! until acknowledged. A lock's messages stay on one connection, in order. Must not know the simulation or a clock.
+//! Called by `firmware-sim run`, the demo and tests.
 use crate::message::Message;
 use bytes::{Bytes, BytesMut};
 use rumqttc::mqttbytes::v4::{self, Connect, ConnectReturnCode, Packet, Publish};

@@ -1,5 +1,5 @@
-//! How messages become a recording: NDJSON, gzip where the name ends with `.gz`. The line itself is the contract's
-//! (`zenei_wire::recording`). Called by the binary and by tests.
+//! How messages become a recording: NDJSON, compressed by gzip where the name ends with `.gz`. The format of a line is
+//! the contract's (`zenei_wire::recording`). Called by `firmware-sim run`, the lab and tests.
 use crate::message::Message;
 use flate2::Compression;
 use flate2::write::GzEncoder;

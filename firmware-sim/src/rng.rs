@@ -1,7 +1,7 @@
 //! Which random numbers a lock gets: an independent stream for every (seed, lock, purpose, index). The four numbers are
-//! the ChaCha key itself, so a stream depends on nothing drawn before: a lock with a fault and its twin without it make
-//! the same choices, however many draws the fault costs. Knows nothing of what the draws mean. Called by every room
-//! with chance in it.
+//! the ChaCha key itself, so a stream does not depend on earlier draws: a lock with a fault and its twin without it get
+//! the same numbers, however many draws the fault needs. Must not know what the draws mean. Called by every module that
+//! draws.
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use rand_distr::{Distribution as _, StandardNormal};

@@ -1,6 +1,6 @@
-//! What is simulated: the TOML of a scenario, typed, and the physics that it may override. A scenario file is laid over
-//! `scenarios/physics.toml` (tables are merged, lists replaced), so that a file says only what it changes and every
-//! physical parameter can be moved. Knows no random number and no time but the start. Called by whoever makes a fleet.
+//! What is simulated: the TOML of a scenario, typed, and the physical parameters that it may override. A scenario file
+//! is merged over `scenarios/physics.toml` (tables are merged, lists replaced), so that a file holds only its changes
+//! and every physical parameter can be changed. Must not know random numbers. Called by all who make a fleet.
 use crate::calendar;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

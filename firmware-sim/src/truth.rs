@@ -1,6 +1,8 @@
-//! What was really wrong, and when it could be known: the four true times of each fault. A faulty lock is simulated
-//! twice from the start, with the fault and without, by the same chances; the two runs are compared operation by
-//! operation. Knows no detector: "detectable" is a likelihood ratio on the scenario's stated noise. Called by `fleet`.
+//! The true record of each fault and control: scope, affected locks, and four times (onset, detectable, customer, end).
+//! Most faulty locks are simulated twice from the start with the same random draws, with the fault and without, and the
+//! two runs are compared. Detectable is the time at which a likelihood ratio on the scenario's stated noise reaches its
+//! threshold; for S3 and S4 it is the first altered record, for S1 and S6 the first time at which enough records are
+//! missing. A control has neither a detectable nor a customer time. Must not know the detector. Called by `fleet`.
 use crate::fault::{Alterer, Bug, Cloud, Effect, Harm, Planned, Ramp};
 use crate::identity::{self, Identity, Kinds};
 use crate::lock::{self, Lock};

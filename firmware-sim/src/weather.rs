@@ -1,5 +1,6 @@
-//! How cold it is where: season, hour, weather fronts and cold snaps, by region and hour. Tables of one value an hour,
-//! made once for the whole run. Knows no lock; a lock mixes its own share of it. Called by `lock`.
+//! The outdoor temperature by region and hour: season, time of day, weather fronts and cold snaps. Tables of one value
+//! an hour, made once for the whole run. Must not know locks; a lock mixes its own share of the outdoor temperature.
+//! Made by `world`, read by `lock`.
 use crate::calendar::{self, HOUR_MS};
 use crate::rng::{Draws, FLEET, Purpose};
 use crate::scenario::{Fault, Scenario};

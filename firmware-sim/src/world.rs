@@ -1,5 +1,6 @@
-//! What all locks of a run share: scenario, seed, weather, the plan of faults. Read-only once made, so that a lock can
-//! be simulated again from the start, alone. Called by `fleet`, `lock` and `truth`.
+//! What all locks of a run share: scenario, seed, weather, the plan of faults. Immutable after creation, so that a lock
+//! can be simulated again from the start, alone. Called by `fleet`, `lock`, `gateway`, `ailment`, `habit`, `operation`
+//! and `truth`.
 use crate::calendar::DAY_MS;
 use crate::fault::{Altered, Bug, Cloud, Effect, Planned};
 use crate::plan;

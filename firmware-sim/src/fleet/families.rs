@@ -1,6 +1,6 @@
-//! Each family of faults: the faulty lock departs from its sound twin at the onset and not before, in the direction
-//! that its physics says, and its true times stand in order. Hardware and firmware here, software and controls in
-//! `software`.
+//! Tests of each family of faults: the faulty lock departs from its sound twin at the onset and not before, in the
+//! direction that the physics gives, and its true times are in order. Hardware and firmware here, software and controls
+//! in `software`.
 mod software;
 
 use crate::fault::Effect;

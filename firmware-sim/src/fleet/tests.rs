@@ -1,4 +1,5 @@
-//! The fleet as a whole: determinism, order, what the contract's reader makes of it, and whether the truth is one.
+//! Tests of the fleet as a whole: determinism, order, whether the contract's reader accepts its records, and whether
+//! the true times of its faults are consistent.
 use super::*;
 use crate::calendar::{DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::scenario::Fault;

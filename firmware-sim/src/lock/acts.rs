@@ -1,5 +1,5 @@
-//! What a lock does and says: operations, heartbeats, errors, restarts, updates, a new battery.
-//! Called by `Lock::step` when the thing is due.
+//! What a lock does and sends: operations, heartbeats, errors, restarts, updates, visits by a person, a new battery.
+//! Called by `Lock::step` when the action is due.
 use super::Lock;
 use super::at::At;
 use crate::ailment::Remote;

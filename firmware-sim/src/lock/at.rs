@@ -1,5 +1,5 @@
-//! When and for whom does a lock do something, and what is the least heap it can do it with? What its life and its acts
-//! share.
+//! The context in which a lock acts: world, identity, time and listener; and the least free heap with which it can act.
+//! Shared by `lock` and `acts`.
 use crate::identity::Identity;
 use crate::message::Listener;
 use crate::world::World;

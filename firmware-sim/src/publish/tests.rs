@@ -1,4 +1,5 @@
-//! The publisher against a broker of a few lines that acknowledges, stays silent or hangs up as told.
+//! Tests of the publisher against a broker of a few lines that acknowledges, stays silent or closes the connection, as
+//! each test sets it.
 use super::*;
 use std::net::TcpListener;
 use std::thread::JoinHandle;

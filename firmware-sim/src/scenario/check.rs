@@ -1,4 +1,5 @@
-//! Whether a scenario can be simulated: every name is borne by something, every number is in its range.
+//! Whether a scenario can be simulated: every name that it refers to exists, and every number is in its range. Called
+//! by `scenario`, `world`, `jitter` and the lab.
 use super::{Density, Drift, ErrorRate, Fault, Growth, Scenario, ScenarioError, Single};
 use crate::calendar;
 use zenei_wire::Name;

@@ -1,6 +1,6 @@
 //! Which faults and controls a scenario seeds: one by one, and by a density over the fleet. Families are the fleet
-//! benchmark's: H hardware, F firmware, S software, C and H7 harmless. Days count from the start of the run. Knows no
-//! random number. Called by `scenario` (reading) and `plan` (drawing).
+//! benchmark's: H hardware, F firmware, S software, C and H7 harmless. Days count from the start of the run. Must not
+//! know random numbers. Called by `scenario` (reading) and `plan` (drawing).
 use serde::{Deserialize, Serialize};
 
 /// A seeded fault or control.

@@ -1,5 +1,6 @@
-//! What a simulated lock reports with: radio, noise of its instruments, spread between locks, how often it reports and
-//! fails, and what gateways report. Read from a scenario's TOML; must not know random numbers. Called by `scenario`.
+//! The parameters of what a lock reports: radio, noise of its instruments, spread between locks, how often it reports
+//! and fails, and what gateways report. Read from a scenario's TOML; must not know random numbers. Called by
+//! `scenario`.
 use serde::{Deserialize, Serialize};
 
 /// The link to the gateway.

@@ -1,5 +1,6 @@
-//! From two runs of a lock, with a fault and without, to when the fault could be known: likelihood ratios on the
-//! scenario's stated noise, and what a person noticed. Knows no detector. Called by `truth`.
+//! From two runs of a lock, with a fault and without, to the time at which the fault was detectable: likelihood ratios
+//! on the scenario's stated noise, altered and missing records; and the first failure that a person noticed. Must not
+//! know the detector. Called by `truth`.
 use crate::calendar::DAY_MS;
 use crate::fault::Ramp;
 use crate::message::{Beat, Fate, Listener, Message};

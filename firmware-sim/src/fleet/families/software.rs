@@ -1,4 +1,4 @@
-//! The families of software faults, the controls, and what gateways report of themselves: the second half of
+//! Tests of the families of software faults, of the controls, and of the gateways' own reports: the second half of
 //! `families`.
 use super::*;
 
