@@ -8,6 +8,17 @@ use std::collections::BTreeSet;
 const MAX_LINES: usize = 500;
 /// The most lines of any source file.
 const MAX_LINES_WITH_REASON: usize = 800;
+/// The product files that may turn one of the three times into another: those that put records in order, and those that
+/// read what a gateway wrote.
+const RELATE_TIMES: &[&str] = &[
+    "crates/zenei-detect/src/adverts.rs",
+    "crates/zenei-detect/src/pipeline.rs",
+    "crates/zenei-desk/src/tail/mod.rs",
+    "crates/zenei-gateway/src/driver/mod.rs",
+    "crates/zenei-store/src/clickhouse/feed.rs",
+    "crates/zenei-wire/src/bthome/keyring.rs",
+    "crates/zenei-wire/src/time.rs",
+];
 /// How a file's opening words begin the reason for its length.
 const REASON: &str = "Over 500 lines because";
 /// The most columns of a comment; the formatter wraps code and leaves comments.
@@ -80,6 +91,13 @@ fn clocks(path: &str, text: &str) -> Vec<String> {
     lines_with(path, text, &[["Instant::", "now"].concat(), ["SystemTime::", "now"].concat()])
 }
 
+fn related_times(path: &str, text: &str) -> Vec<String> {
+    if RELATE_TIMES.contains(&path) || is_beside_the_product(path) {
+        return Vec::new();
+    }
+    lines_with(path, &without_tests(text), &[".as_engine()".into(), ".as_device()".into()])
+}
+
 fn panics(path: &str, text: &str) -> Vec<String> {
     if is_beside_the_product(path) {
         return Vec::new();
@@ -134,6 +152,12 @@ fn no_leftovers_stand_in_the_source() {
 #[test]
 fn only_the_clock_asks_the_machine_for_the_time() {
     check_each_file(clocks, &BTreeSet::new());
+}
+
+#[test]
+fn only_named_files_turn_one_time_into_another() {
+    check_each_file(related_times, &BTreeSet::new());
+    assert_eq!(related_times("crates/zenei-detect/src/engine.rs", "let at = row.heard_at.as_engine();").len(), 1);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! given when it changes and every 15 minutes. What the rule is, `zenei_wire::bthome::listener` says; here it is kept
 //! for all locks, at the times when each of them is due. Counts every advertisement once: a row, one that waits, a
 //! duplicate (heard again, unchanged, or in the same row as its other half), a replay, or one of too many strangers.
-//! Called by `line`.
+//! Called by `pipeline`.
 use crate::batch::{Batch, Heard, Labels, Row};
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use serde::{Deserialize, Serialize};

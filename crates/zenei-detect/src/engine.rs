@@ -2,7 +2,7 @@
 //!
 //! Answers when each detector sees what, and what becomes of its findings: what another finding explains is noted, what
 //! locks share is told once. It must not know where rows come from or what an incident is. Late rows and rows of
-//! sources that may not speak for a lock never reach a detector's state. Called by `line`.
+//! sources that may not speak for a lock never reach a detector's state. Called by `pipeline`.
 use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Findings};
 use crate::attribution::Attribution;
 use crate::batch::{Row, UnreadableRow};

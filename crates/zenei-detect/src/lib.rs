@@ -11,6 +11,7 @@ mod adverts_tests;
 pub mod anomaly;
 mod attribution;
 pub mod batch;
+mod canary;
 pub mod condition;
 pub mod desk;
 pub mod detect;

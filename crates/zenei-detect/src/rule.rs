@@ -2,9 +2,9 @@
 //! and what it says to people. Knows no detector and no rule file. Detectors read their parameters here; `rules` reads
 //! rules from files.
 use crate::anomaly::{Component, Domain, Urgency};
+use crate::canary::Canary;
 use crate::field::NumericField;
 use crate::kind::DetectorKind;
-use crate::rules::canary::Canary;
 use std::collections::BTreeMap;
 use zenei_wire::Id;
 

@@ -2,7 +2,6 @@
 //! by its rule's state. A rule is a TOML file; some are embedded. `read` says what a file may contain, `catalogue`
 //! which detectors there are. Knows no detector's inside: each detector names its parameters. Called by the engine and
 //! by whoever shows or checks rules.
-pub(crate) mod canary;
 pub mod card;
 pub mod catalogue;
 pub mod folder;
@@ -10,10 +9,10 @@ mod read;
 pub mod shipped;
 
 use crate::anomaly::{Anomaly, DecisionReason, Findings};
+pub use crate::canary::Canary;
 use crate::detect::running::Detector;
 pub use crate::rule::{BUDGET_PER_DEVICE_YEAR, MissingParameter, Origin, Rule, RuleState};
 use crate::toml_place::TomlError;
-pub use canary::Canary;
 use zenei_wire::Id;
 
 /// A set of rules with a digest of its text.

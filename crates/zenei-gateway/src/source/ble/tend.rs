@@ -1,5 +1,5 @@
 //! Keeps a radio listening: carries out what the supervisor orders, one call at a time, each dropped when it takes too
-//! long, and tells it what happened. Must not decide anything. Called by `listen`, as a task of its own.
+//! long, and tells it what happened. Must not decide anything. Called by `listening`, as a task of its own.
 use super::air::Air;
 use super::radio::{RadioError, RadioEvent, Station};
 use super::service::Session;
