@@ -1,4 +1,5 @@
-//! What a spool does where there is no more room: what is released goes, then the oldest routine segment, never an error.
+//! What a spool does where there is no more room: what is released goes, then the oldest routine segment, never an
+//! error.
 use super::*;
 
 #[test]
