@@ -1,8 +1,8 @@
 //! Decides which incident a finding belongs to: it opens an incident, joins an open one, joins a wider one, or does
 //! neither; a decision always has a reason. A [`Draft`] decides, the caller stores the result ([`crate::take`]), and
 //! only then the casebook absorbs the draft's [`Changes`], so that a failed store leaves the casebook unchanged. Must
-//! not know stores or clocks. Called by [`crate::take`] for findings, by the desk, and by the lab, `demo` and `incident
-//! list`, which build casebooks from events.
+//! not know stores or clocks. Called by [`crate::take`] for findings, by the desk, and by the lab and `demo`, which
+//! hold a casebook in memory.
 //!
 //! No timer closes an incident, and no event stands for silence.
 use crate::event::{Event, EvidenceAdded, Opened, UrgencyChanged, What};

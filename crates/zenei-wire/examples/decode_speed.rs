@@ -1,6 +1,6 @@
-//! How long one record takes to decode: `cargo run --release -p zenei-wire --example decode_speed`. Prints nanoseconds
-//! per record, the best of several rounds, for the contract's own examples in JSON and in CBOR, alone and in an array
-//! of 100.
+//! Measures the decoding time of one record: `cargo run --release -p zenei-wire --example decode_speed`. It prints
+//! nanoseconds per record, the best of several rounds, for the contract's own examples in JSON and in CBOR, alone and
+//! in an array of 100.
 #![expect(clippy::print_stdout, reason = "printing the figures is what it is for")]
 use std::hint::black_box;
 use std::time::Instant;

@@ -1,10 +1,10 @@
-//! Advertisements: BTHome v2 service data (UUID 0xFCD2), plain or encrypted, to what they say, and back. Every object
-//! of the standard is gone past by its length, so that any BTHome sensor reads; those of the telemetry contract are
-//! read by name.
+//! Reads and writes advertisements: BTHome v2 service data (UUID 0xFCD2), plain or encrypted. It skips each object that
+//! the telemetry contract does not name by the length that the standard gives it, so that it reads any BTHome sensor,
+//! and reads the contract's objects by name.
 //!
-//! Knows bytes and keys, no radio, no clock and no registry: who may speak for a lock is the caller's matter, and so is
-//! whether a counter is new, which `listener` keeps. Called by the gateway, by `scan`, by `replay` and by simulators;
-//! firmware can use it.
+//! This folder must not know radios, clocks or the registry's files. `keyring` decides who may send for a lock, and
+//! `listener` decides whether a counter is new. Called by the store's decoder of messages, by the gateway, by `scan`,
+//! by `replay` and by simulators; firmware can use it.
 mod address;
 mod cipher;
 mod format;

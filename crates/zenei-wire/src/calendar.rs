@@ -1,5 +1,5 @@
-//! Dates of the Gregorian calendar, also before there was one, as days since 1970-01-01 and back. Knows no clock and no
-//! time zone. Called by the decoders for times in RFC 3339, and by the simulator.
+//! Converts dates of the Gregorian calendar (also those before its introduction) to days since 1970-01-01 and back.
+//! Must not know clocks or time zones. Called by the decoders for times in RFC 3339, and by the simulator.
 //!
 //! The arithmetic is Howard Hinnant's ("chrono-Compatible Low-Level Date Algorithms", days_from_civil and
 //! civil_from_days): years are counted from March, so that the leap day is the last of its year. It holds for years up

@@ -1,6 +1,6 @@
-//! Records in CBOR: the reader, strict and without allocation for texts of definite length, and the writer. The same
-//! names, types and refusals as in JSON. Knows no transport. Called through [`decode`](crate::decode()), and by whoever
-//! makes records.
+//! Reads and writes records in CBOR, with the same names, types and refusals as in JSON. The reader is strict and
+//! allocates nothing for texts of definite length. Must not know the transport. Called through
+//! [`decode`](crate::decode()), and by programs that write records.
 mod cursor;
 
 use crate::decoded::{DecodedRecord, Records};

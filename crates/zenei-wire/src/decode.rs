@@ -1,5 +1,6 @@
-//! From a topic and its payload to records: the one door that JSON and CBOR share. Must not know who sent the message,
-//! or when. Called by the gateway's driver, by `replay`, and by everything that tests a writer.
+//! Decodes a topic and its payload into records: the one entry point for JSON and CBOR. Must not know who sent the
+//! message, or when. Called by the store's decoder of messages (which `run`, `replay`, `record list`, `scan` and the
+//! lab share), by the gateway's time stamp, and by simulators and tests.
 use crate::decoded::Records;
 use crate::digest::Id;
 use crate::ids::Name;

@@ -1,5 +1,5 @@
-//! What does one message give? Its records, each read or refused alone. Must not know in which bytes they stood. Called
-//! by both codecs and by who decodes.
+//! The result of decoding one message: its records, each decoded or refused on its own, with its own bytes. Must not
+//! know JSON or CBOR. Called by both codecs and by the callers of [`decode`](crate::decode()).
 use crate::record::Record;
 use crate::refusal::Refusal;
 use smallvec::SmallVec;

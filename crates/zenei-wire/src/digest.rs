@@ -1,5 +1,6 @@
-//! Ids that anybody can compute again: the first 16 bytes of SHA-256 over length-prefixed parts. Never random, never
-//! from a clock.
+//! Computes ids that anyone can recompute: the first 16 bytes of SHA-256 over length-prefixed parts. An id is never
+//! random and never depends on a clock. Must not know what the parts mean. Called for the ids of anomalies, decisions,
+//! rules, incidents and advertisement records, the fingerprint, and the digests of migrations.
 use core::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};

@@ -1,10 +1,9 @@
-//! A record that is being read: its fields go to their places, by the contract's list (`fields`), and at the end it
-//! says what is missing. Once, for JSON and CBOR both; knows neither syntax.
+//! Builds a record from the fields that a codec reads, by the contract's list (`fields`), and reports at the end which
+//! required field is missing. One builder for JSON and CBOR; it must not know either syntax. Called by both codecs.
 //!
-//! A field that comes twice is checked each time, and the last one counts: so read most JSON parsers, and so both
+//! A field that comes twice is checked each time, and the last value counts: most JSON parsers do so, and so both
 //! codecs agree. The first refusal counts; the codec reads on, because the whole message must be well-formed. Texts of
-//! unknown fields are not checked for length or control characters: an unknown field is never an error. Called by both
-//! codecs.
+//! unknown fields are not checked for length or control characters: an unknown field is never an error.
 use crate::fields::{self, Field, Form, Text as TextField, TextRule};
 use crate::record::{Body, Record, Text};
 use crate::refusal::{Reason, Refusal};

@@ -1,5 +1,5 @@
-//! Which fields of a record are written, in which order and under which names: once, for JSON and CBOR both. What is
-//! `None` is left out. Knows neither syntax. Called by both codecs.
+//! Writes the fields of a record in one order and under one set of names for JSON and CBOR. Fields that are `None` are
+//! left out. Must not know either syntax. Called by both codecs.
 use crate::fields::{self, Form};
 use crate::record::{Body, Record, Text};
 

@@ -1,5 +1,5 @@
-//! Why a message can't be read as a whole. Small and copied, so that the way without faults stays cheap; the words come
-//! at the end. Called by both codecs and by recordings.
+//! The reasons why a whole message can't be read. A fault is small and `Copy`, so that reading without faults stays
+//! cheap; its text is made at the end. Must not know records. Called by both codecs and by recordings.
 use crate::limits::MAX_RECORDS;
 use crate::refusal::{Reason, Refusal};
 use alloc::format;

@@ -1,6 +1,7 @@
-//! The fields of a record's own part (what its kind says, beyond what every record has): one list with each field's
-//! name, unit, range, form and place in the record. Knows neither syntax, nor any store. Both codecs walk it, the store
-//! makes its columns from it, and rule cases ask it for a field's decimals.
+//! The fields of a record's own part (those of its kind, beyond the fields that every record has): one list with each
+//! field's name, unit, range, form and place in the record. Must not know JSON, CBOR or any store. Both codecs walk it,
+//! the store makes its columns from it, the detectors' numeric fields come from it, and rule cases read a field's form
+//! and decimals from it.
 //!
 //! A new field is a line here and a place in its kind's type in `record`.
 use crate::record::{

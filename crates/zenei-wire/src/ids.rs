@@ -1,5 +1,6 @@
-//! Names that come from outside: sites, devices, gateways. Checked once, here; every other room may rely on the
-//! charset.
+//! Names that come from outside: sites, devices, gateways. They are checked once, here; all other code may rely on the
+//! charset. Must not know which names exist. Called by topics, the keyring, the store, the gateway and the
+//! configuration.
 use alloc::boxed::Box;
 use core::fmt;
 use serde::{Deserialize, Serialize};

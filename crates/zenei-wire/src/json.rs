@@ -1,6 +1,6 @@
-//! Records in JSON: a hand-written reader that goes straight from bytes to the record (texts borrowed, no allocation
-//! for a field without escapes), and the writer. Knows no transport. Called through [`decode`](crate::decode()), and by
-//! whoever makes records.
+//! Reads and writes records in JSON. The hand-written reader goes straight from bytes to the record: it borrows texts
+//! and allocates nothing for a field without escapes. Must not know the transport. Called through
+//! [`decode`](crate::decode()), and by programs that write records.
 pub(crate) mod cursor;
 
 use crate::decoded::{DecodedRecord, Records};

@@ -1,8 +1,8 @@
-//! What a lock says, and in which bytes.
+//! The records that a lock sends, and their bytes.
 //!
-//! This crate answers: which fields a record has, in which units and ranges, and how they stand in JSON, in CBOR and in
-//! advertisements. It must not know who hears, keeps or judges a record: it has no clock, no file, no socket, and
-//! firmware can use it (`no_std` with `alloc`). Everything else in the workspace is built on it.
+//! This crate answers which fields a record has, in which units and ranges, and how they are encoded in JSON, in CBOR
+//! and in advertisements. It must not know who receives, stores or evaluates a record: it has no clock, no file and no
+//! socket, and firmware can use it (`no_std` with `alloc`). Everything else in the workspace is built on it.
 #![no_std]
 
 extern crate alloc;

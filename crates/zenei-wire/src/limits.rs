@@ -1,5 +1,5 @@
-//! How large may a message be? The limits of the telemetry contract. Called by both codecs, and by whoever takes
-//! messages in.
+//! The limits of a message, from the telemetry contract. Must not know JSON or CBOR. Called by both codecs, by the
+//! gateway's queue and by the store.
 
 /// The largest payload, in bytes (telemetry contract).
 pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024;

@@ -1,5 +1,5 @@
-//! The record: what one lock said once. A field that is `None` was not measured; it is never read as zero.
-//! Knows neither JSON nor CBOR; those rooms (`json`, `cbor`) know the record.
+//! The record: what one lock reported once. A field that is `None` was not measured; it is never read as zero. Must not
+//! know JSON or CBOR; `json` and `cbor` read and write it. Called by every crate that handles records.
 use crate::time::DeviceTime;
 use crate::units::{Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, Milliamps, Millis, Millivolts, Percent};
 use alloc::borrow::Cow;

@@ -1,6 +1,7 @@
-//! One line of a recording: a message or an advertisement with the time of its hearing. The bytes of a payload come
-//! back exactly as they were heard, so that a replay refuses what the daemon refused. Must not know files or gzip, nor
-//! what a payload says. Called by `scan --record` and by simulators (which write) and by `replay` (which reads).
+//! Reads and writes one line of a recording: a message or an advertisement with the time at which it was received. The
+//! bytes of a payload come back exactly as they were received, so that a replay refuses the same messages as the
+//! daemon. Must not know files or gzip, nor the meaning of a payload. Called by `scan --record` and by simulators
+//! (which write) and by `replay` and `scan` (which read).
 use crate::fault::Fault;
 use crate::json::cursor::Cursor;
 use crate::json::quoted;

@@ -1,5 +1,6 @@
-//! Why a message or a record is refused. The list of reasons is closed: it stands in the telemetry contract, in
-//! `/metrics` and in the dead letters.
+//! The reasons why a message or a record is refused. The list is closed: it is part of the telemetry contract, of
+//! `/metrics` and of the dead letters. Must not know JSON or CBOR. Called by both codecs, by topics and the keyring,
+//! and by the store for dead letters.
 use alloc::string::String;
 
 crate::words! {

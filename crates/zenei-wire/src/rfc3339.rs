@@ -1,5 +1,5 @@
-//! RFC 3339 texts as milliseconds since 1970. Knows no time zone beyond the offset in the text. Called by the decoders
-//! for `ts`.
+//! Converts RFC 3339 texts to milliseconds since 1970. Must not know time zones beyond the offset in the text. Called
+//! by the decoders for `ts`.
 use crate::calendar::{DAY_MS, days_in_month, days_since_1970};
 use crate::time::DeviceTime;
 

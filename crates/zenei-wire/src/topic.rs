@@ -1,4 +1,6 @@
-//! What a topic says: which site, which device, which kind of record. The device id of the topic is the truth.
+//! Parses a topic into site, device and kind of record. The device id of the topic is authoritative. Must not know
+//! payloads. Called by the store's decoder of messages and its dead letters, by the gateway, by `replay` and by
+//! simulators.
 use crate::ids::Name;
 use crate::record::Kind;
 use crate::refusal::{Reason, Refusal};

@@ -1,5 +1,5 @@
-//! Units of measure as types, so that millivolts can't be added to milliamps. Called wherever a number crosses a
-//! boundary.
+//! Units of measure as types, so that millivolts can't be added to milliamps. Must not know records. Called by the
+//! record's fields and by the code that reads or writes them.
 use serde::{Deserialize, Serialize};
 
 macro_rules! unit {

@@ -1,5 +1,5 @@
-//! One field's value as JSON and CBOR both have it, and its way into the contract's types.
-//! Knows neither syntax. Called by both codecs (which make values) and by `draft` (which asks for a type).
+//! One field's value in the form that JSON and CBOR share, and its conversion into the contract's types. Must not know
+//! either syntax. Called by both codecs (which make values) and by `draft` (which asks for a type).
 use crate::limits::MAX_TEXT_BYTES;
 use crate::record::{Profile, Text};
 use crate::refusal::{Reason, Refusal};

@@ -1,5 +1,5 @@
-//! The macro for closed lists of words: an enum, and the contract's word of each value. Knows no list. Called by every
-//! crate that has one.
+//! The macro for closed lists of words: an enum, and the contract's word of each value. Must not know any list. Called
+//! by `zenei-wire`, `zenei-detect` and `zenei-incident` for their lists.
 
 /// Makes an enum of a closed list of words. Gives it `ALL`, `WORDS`, `place` and `at` (every value, in the order of the
 /// list), `as_str` (the word), `parse` (the value of a word; `None` where the list has no such word) and `Display` (the

@@ -1,5 +1,5 @@
-//! What holds for every advertisement and every string of bytes: written and read are inverse, nothing panics, what has
-//! no MIC is not accepted, and of all that a listener hears each one ends in one place.
+//! Properties of every advertisement and every string of bytes: writing and reading are inverse, nothing panics,
+//! nothing without a valid MIC is accepted, and a listener counts each advertisement exactly once.
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

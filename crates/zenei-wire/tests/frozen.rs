@@ -1,9 +1,9 @@
-//! The bytes of released versions, and what each of them must mean for ever. Files under `frozen/v1` are added, never
-//! edited: a case is a payload `NAME.json`, `NAME.cbor` or both, and `NAME.expected`. That has the topic on its first
-//! line, then one line for each record: `record {…}` (the record as JSON, with ` unknown N` where N fields are not
-//! known) or `refused REASON`; or instead of records one line `message refused REASON`, `topic refused REASON` or
-//! `no record`. The CBOR files come from another encoder than ours. `advertisements.vectors` holds advertisements, five
-//! lines each; those that are encrypted come from another cipher than ours.
+//! The bytes of released versions, and the meaning that each of them must keep. Files under `frozen/v1` are added,
+//! never edited: a case is a payload `NAME.json`, `NAME.cbor` or both, and `NAME.expected`. The latter has the topic on
+//! its first line, then one line for each record: `record {…}` (the record as JSON, followed by ` unknown N` if it has
+//! N unknown fields) or `refused REASON`; or instead of records one line `message refused REASON`, `topic refused
+//! REASON` or `no record`. The CBOR files come from another encoder than ours. `advertisements.vectors` holds
+//! advertisements, five lines each; the encrypted ones come from another cipher than ours.
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What holds for every record and for every string of bytes: encode and decode are inverse, both codecs say the same,
-//! nothing panics, and other people's readers agree on what is JSON and what is CBOR.
+//! Properties of every record and every string of bytes: encoding and decoding are inverse, both codecs give equal
+//! records, nothing panics, and other parsers agree on what is JSON and what is CBOR.
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

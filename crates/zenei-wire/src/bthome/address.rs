@@ -1,5 +1,6 @@
-//! The address of a Bluetooth LE device, as six bytes in the order in which people write them. Knows no registry.
-//! Called wherever an advertisement is named.
+//! The address of a Bluetooth LE device: six bytes in the order in which people write them. Must not know the registry.
+//! Called by the keyring, the cipher and the spool's messages, by the gateway's radio, by `scan`, and by the reader of
+//! the registry's keys.
 use crate::ids::DeviceId;
 use alloc::format;
 use alloc::string::String;

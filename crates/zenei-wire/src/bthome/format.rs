@@ -1,4 +1,5 @@
-//! BTHome v2's own numbers and limits, and why service data can't be read: what all files of this folder share.
+//! The numbers and limits of BTHome v2, and the reasons why service data can't be read. Must not know objects or keys.
+//! Called by the files of this folder and by the gateway's radio.
 use smallvec::SmallVec;
 
 /// The service's UUID of 16 bits, which the BTHome project has of the Bluetooth SIG.

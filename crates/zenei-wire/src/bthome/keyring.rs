@@ -1,6 +1,6 @@
-//! Maps a Bluetooth address to its lock and key, decrypts an advertisement, and yields a record. It answers who may
-//! speak for a lock: only whoever has its key. It must not know files, radios or the order in time; whether a counter
-//! is new is `listener`'s matter. Called by the store's decoder of messages, by the gateway's filter and by `scan`.
+//! Maps a Bluetooth address to its lock and key, decrypts an advertisement, and yields a record. An advertisement is
+//! authenticated only if the lock's own key encrypted it. Must not know files, radios or the order in time; `listener`
+//! decides whether a counter is new. Called by the store's decoder of messages, by the gateway's filter and by `scan`.
 use super::{Address, Advertisement, BindKey, OpenError, Opened, SpooledError, open, sender};
 use crate::{Adv, Body, DeviceId, GatewayTime, Name, Reason, Record, Refusal, SiteId};
 use alloc::collections::BTreeMap;

@@ -1,16 +1,15 @@
-//! What one lock's advertisements have said so far: which ones are new, which were heard before, which are old ones
-//! that somebody sends again; and the two sets merged into one. A pure state machine: time is an argument, and what it
-//! keeps can be stored.
+//! Classifies the advertisements of one lock as new, repeated or replayed, and merges its two sets into one record. A
+//! pure state machine: time is an argument, and its state can be stored. Must not know keys, radios or the registry.
 //!
-//! The rule. An encrypted advertisement has a counter. The newest of its set, heard again, is a repetition; a higher
-//! counter than all before is news; one that is just below the newest and belongs to the other set is the other half of
-//! the pair that is on the air; every other one is a replay. A plain advertisement has a packet id that wraps, and
-//! anybody can send one: the same id within [`STORE_EVERY_MS`] is a repetition, every other one is news, none is a
-//! replay.
+//! The rule. An encrypted advertisement has a counter. The newest counter of its set is a repetition; a counter higher
+//! than all before is news; a counter just below the newest that belongs to the other set is the other half of the pair
+//! that is on the air; every other counter is a replay. A plain advertisement has a packet id that wraps, and anyone
+//! can send one: the same id within [`STORE_EVERY_MS`] is a repetition, every other id is news, and none is a replay.
 //!
-//! News waits for the other set at most [`PAIR_WAIT_MS`]. A merged record is given where anything but the signal
-//! strength has changed since the last one, or where that one is [`STORE_EVERY_MS`] old. Trusted and plain
-//! advertisements of one lock must have a listener each. Called by intake's room of `zenei-detect` and by `scan`.
+//! News waits for the other set at most [`PAIR_WAIT_MS`]. The listener yields a merged record if anything except the
+//! signal strength has changed since the last one, or if that one is [`STORE_EVERY_MS`] old. Authenticated and plain
+//! advertisements of one lock need a listener each. Called by intake's advertisements in `zenei-detect`, which `run`,
+//! `replay` and `scan` share.
 use super::reading::{Firmware, Reading, Set};
 use crate::digest::Id;
 use crate::record::Adv;

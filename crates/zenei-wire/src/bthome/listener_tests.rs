@@ -1,4 +1,4 @@
-//! What a listener promises, as timelines: advertisements in, verdicts and merged records out.
+//! Tests of the listener as timelines: advertisements in, verdicts and merged records out.
 use super::*;
 use crate::units::{CentiCelsius, Millivolts};
 use alloc::format;

@@ -1,5 +1,5 @@
-//! The objects of a BTHome payload: an id and as many bytes as the standard gives it. Knows lengths, no meanings.
-//! Called by `reading`.
+//! Splits a BTHome payload into its objects: an id and as many bytes as the standard gives it. Must not know what a
+//! value means. Called by `reading`.
 use super::format::OpenError;
 
 /// Length of an object's value in bytes, by the BTHome v2 format of 2025; `None` for an id that it does not give.

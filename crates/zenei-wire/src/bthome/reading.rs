@@ -1,5 +1,6 @@
-//! What the objects of an advertisement say of a lock, by the names of the telemetry contract, and the two sets in
-//! which a lock says it. Knows no key and no counter. Called by `open` and by whoever sends.
+//! Reads the objects of an advertisement into the fields of the telemetry contract, and writes them back, in the two
+//! sets in which a lock sends them. Must not know keys; the counter and the signal strength come from the caller.
+//! Called by `open`, by `listener`, by `scan` and by simulators.
 use super::format::{OpenError, Payload};
 use super::object::Objects;
 use crate::record::{Adv, LockState};

@@ -1,5 +1,6 @@
-//! An advertisement as a message of the spool: the topic says who (`ble-` and the address), the payload how strong and
-//! what. Knows no spool. Written by the radio's source and by `replay`, read by whoever decodes messages.
+//! Writes and reads an advertisement as a message of the spool: the topic has the sender (`ble-` and the address), the
+//! payload has the signal strength and the service data. Must not know the spool. Written by the radio's source, by
+//! `scan` and by `replay`; read by the keyring and by `scan`.
 use super::address::{Address, STRANGER};
 use super::format::MAX_SERVICE_DATA_BYTES;
 use crate::units::DbMilliwatts;

@@ -1,5 +1,5 @@
-//! What advertisements promise: the published vector, the sizes of the contract's sets, nothing read past its end,
-//! nothing accepted without its MIC.
+//! Tests of advertisements: the published vector, the sizes of the contract's sets, no read past the end, no acceptance
+//! without a valid MIC.
 use super::*;
 use crate::record::{Adv, LockState};
 use crate::units::{CentiCelsius, Milliamps, Millivolts, Percent};

@@ -1,7 +1,8 @@
-//! CBOR by the letter of RFC 8949: what is not well-formed is refused, also where it is only gone past. Definite and
-//! indefinite lengths, all widths of integers and floats. Of tags, 0 (a text that is a time) and 55799 (this is CBOR)
-//! mean nothing new and are gone past; a value under any other one is of a foreign type, because a tag may change what
-//! a number means (1: seconds, not milliseconds). Knows no field and no record. Called by `cbor`.
+//! Parses CBOR strictly by RFC 8949: bytes that are not well-formed are refused, also in values that are skipped. It
+//! reads definite and indefinite lengths and all widths of integers and floats. It skips the tags 0 (a text that is a
+//! time) and 55799 (this is CBOR), because they add no meaning; a value under any other tag is of a foreign type,
+//! because a tag may change what a number means (1: seconds, not milliseconds). Must not know fields or records. Called
+//! by `cbor`.
 use crate::fault::Fault;
 use crate::value::{Samples, Value};
 use alloc::borrow::Cow;

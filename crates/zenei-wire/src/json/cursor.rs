@@ -1,5 +1,5 @@
-//! JSON by the letter of RFC 8259: no trailing comma, no leading zero, no NaN, no raw control character in a text, no
-//! lone surrogate. Knows no field and no record. Called by `json` (messages) and by `recording` (lines).
+//! Parses JSON strictly by RFC 8259: no trailing comma, no leading zero, no NaN, no raw control character in a text, no
+//! lone surrogate. Must not know fields or records. Called by `json` (messages) and by `recording` (lines).
 use crate::fault::Fault;
 use crate::value::{Samples, Value};
 use alloc::borrow::Cow;
