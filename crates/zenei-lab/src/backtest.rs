@@ -1,6 +1,6 @@
-//! `backtest`: what rules would have opened on records that a store kept, how much of it was right, how early, and how
-//! much a day. Called by the lab's command line. KnownFaults are true faults of a simulated fleet, or customers'
-//! inquiries; without any there is only how much.
+//! `backtest`: which incidents given rules would have opened on records that a store kept, how many of them were right,
+//! how early, and how many a day. The known faults are the true faults of a simulated fleet, or customers' inquiries;
+//! without any, only the counts are given. Called by the lab's command line.
 mod frames;
 mod labels;
 mod plot;

@@ -1,5 +1,5 @@
-//! The product's own intake, engine and casebook in virtual time, without a file: what records would have led to. The
-//! casebook's rule decides which findings are taken, as it does for the desk. Called by `fleet` and `backtest`.
+//! The product's own intake, engine and casebook in virtual time, without files: which incidents a stream of records
+//! leads to. The casebook's rule decides which findings are taken, as on the desk. Called by `fleet` and `backtest`.
 use crate::cpu::timed;
 use crate::error::LabError;
 use crate::opened::Opened;

@@ -1,5 +1,5 @@
-//! How much CPU time a piece of work took. Figures of time go into reports only; nothing that is decided depends on
-//! them.
+//! How much CPU time a piece of work took. These times go into reports only; no decision depends on them. Called by
+//! `course`, `fleet` and `nab`.
 use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time that this thread has used, in seconds.

@@ -1,4 +1,5 @@
-//! How a lab command fails, and with which exit code (interface contract).
+//! How a lab command fails, and with which exit code (interface contract). Called by all of the lab, by its binary and
+//! by `zenei`.
 use std::error::Error;
 use std::path::Path;
 use zenei_store::RuleFolderError;

@@ -1,8 +1,9 @@
-//! `bench fleet`: simulated fleets, whose faults are known, through the product's own intake, engine and casebook in
-//! virtual time; and how good that was. Prints whatever it finds and judges nothing. Called by the lab's command line.
+//! `bench fleet`: runs simulated fleets, whose faults are known, through the product's own intake, engine and casebook
+//! in virtual time, and measures detection. Prints the measures and judges none of them. Called by the lab's command
+//! line.
 //!
-//! How an incident is matched to a fault is said in [`matching`], what the measures count in [`measure`] and
-//! [`falsely`].
+//! [`matching`] defines how an incident is matched to a fault; [`measure`] and [`falsely`] define what the measures
+//! count.
 pub mod cards;
 pub mod falsely;
 pub mod matching;

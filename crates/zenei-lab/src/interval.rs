@@ -1,5 +1,5 @@
-//! How far a share or a rate may be from what was counted: Wilson's interval and the exact one of Poisson; and order
-//! statistics.
+//! Confidence intervals of a share (Wilson) and of a rate (exact Poisson), and order statistics. Called by the modules
+//! of `fleet`.
 use serde::Serialize;
 
 /// Quantile of the standard normal for 95 %, two-sided.

@@ -1,5 +1,5 @@
-//! A simulated fleet as files: its recording, its Parquet store, its registry and its true faults, for whoever reads
-//! files. Called by benches and tests.
+//! A simulated fleet as files: its recording, its Parquet store, its registry and its true faults. Called by benches
+//! and tests; `fleet` uses its stored form of a message.
 use crate::error::LabError;
 use bytes::Bytes;
 use firmware_sim::{Fleet, Message, Recorder, Scenario};

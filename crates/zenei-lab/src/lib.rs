@@ -1,9 +1,10 @@
 //! Offline work on detection: how good are the rules, measured on fleets whose faults are known.
 //!
-//! It answers: what would these rules have opened, about what, how early, and what of it was false ([`fleet`]); and how
-//! the product's estimators do on a public benchmark of streams ([`nab`]); and what rules would have opened on records
-//! that a store kept (`backtest`). It must not know where records are heard or whom an incident is told. Its commands
-//! are those of `zenei bench` and `zenei backtest`; its own binary has them too, without the rest of the product.
+//! It answers: which incidents would these rules have opened, about what, how early, and which of them were false
+//! ([`fleet`]); how do the product's estimators score on a public benchmark of streams ([`nab`]); and which incidents
+//! would rules have opened on records that a store kept (`backtest`). It must not know how records are received or how
+//! incidents are delivered. Its commands are those of `zenei bench` and `zenei backtest`; its own binary has them too,
+//! without the rest of the product.
 #[cfg(feature = "backtest")]
 pub mod backtest;
 pub mod cli;

@@ -1,5 +1,5 @@
-//! `zenei-lab`: the lab's commands without the rest of the product. Results go to stdout, what goes wrong to stderr.
-//! Exit codes: 0 done, 1 the checked thing failed, 2 usage, 78 a bad scenario or rule file.
+//! `zenei-lab`: the lab's commands without the rest of the product. Results go to stdout, errors to stderr. Exit codes:
+//! 0 done, 1 the checked thing failed, 2 usage, 78 a bad scenario or rule file.
 use clap::Parser;
 use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;

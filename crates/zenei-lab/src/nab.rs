@@ -1,7 +1,9 @@
-//! `bench nab`: the core of the detector `stream` on the Numenta Anomaly Benchmark. Scores every row online, prints the
-//! published measure, and how well the choice of numbers carries over. Called by the lab's command line.
+//! `bench nab`: the core of the detector `stream` on the Numenta Anomaly Benchmark. Scores every row online, and prints
+//! the published measure and, by cross-validation, how well the choice of parameters generalises. Called by the lab's
+//! command line.
 //!
-//! Only this module knows the benchmark: the core sees one value after another, and `zenei-detect` knows nothing of it.
+//! Only this module knows the benchmark: the core receives one value after another, and `zenei-detect` must not know
+//! the benchmark.
 pub mod corpus;
 pub mod folds;
 pub mod score;

@@ -1,4 +1,4 @@
-//! An incident as far as the lab needs it.
+//! An incident reduced to the fields that the lab needs. Called by `course`, `fleet` and `backtest`.
 use std::collections::BTreeSet;
 use zenei_detect::{Component, Domain, Scope};
 use zenei_incident::Incident;

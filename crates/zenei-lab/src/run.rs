@@ -1,4 +1,5 @@
-//! Which command is asked for? Hands its arguments to it. Called by `zenei` and by the lab's own binary.
+//! Which command was given: passes its arguments to the module that runs it. Called by `zenei` and by the lab's own
+//! binary.
 #[cfg(feature = "backtest")]
 use crate::backtest;
 use crate::cli::{Bench, Command};

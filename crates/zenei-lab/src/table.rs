@@ -1,4 +1,4 @@
-//! Rows of text in columns as wide as their widest cell.
+//! Rows of text in columns as wide as their widest cell. Called by `backtest`, `fleet` and `nab`.
 
 /// Lines of a table; the first column is aligned left, the others right.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> Vec<String> {

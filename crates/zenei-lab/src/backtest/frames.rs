@@ -1,5 +1,4 @@
-//! The questions that are asked of a backtest, as grouped columns. The only file that knows polars. Called by
-//! `backtest`.
+//! The queries of a backtest as grouped columns. The only file that uses polars. Called by `backtest`.
 use super::labels::{Judged, Sought};
 use crate::error::LabError;
 use polars::prelude::{DataFrame, Expr, IntoLazy, LazyFrame, PolarsResult, SortMultipleOptions, col, df, len, lit};

@@ -1,5 +1,5 @@
-//! What is known of the past: true faults of a simulated fleet, customers' inquiries, or both; and which incidents they
-//! confirm. Called by `backtest`.
+//! The known faults of the past: true faults of a simulated fleet, customers' inquiries, or both; and which incidents
+//! they confirm. Called by `backtest`.
 use crate::error::LabError;
 use crate::fleet::matching::Matched;
 use crate::opened::Opened;

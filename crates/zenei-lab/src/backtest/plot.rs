@@ -1,5 +1,5 @@
-//! Incidents a day by rule as an SVG: stacked columns, one colour a rule, with its name beside it. Knows counts alone.
-//! Called by `backtest`.
+//! Incidents a day by rule as an SVG: stacked columns, one colour a rule, with the rule's name beside it. Must not know
+//! more than the counts. Called by `backtest`.
 use super::frames::OfDay;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

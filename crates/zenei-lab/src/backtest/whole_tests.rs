@@ -1,5 +1,5 @@
-//! A backtest over the store of a small simulated fleet: the same incidents as a replay gives, right and wrong as the
-//! truth has it.
+//! Tests of a backtest over the store of a small simulated fleet: it opens the same incidents as a replay, and judges
+//! them right or wrong as the truth does.
 use super::*;
 use crate::kept::{Kept, keep};
 use clap::Parser;

@@ -1,4 +1,4 @@
-//! The small benchmark as a whole: that it runs, counts everything once, and gives the same figures each time. Its
+//! Tests of the small benchmark as a whole: it runs, counts everything once, and gives the same figures each time. Its
 //! recall proves nothing.
 use super::*;
 use clap::Parser;

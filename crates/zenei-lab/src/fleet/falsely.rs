@@ -1,5 +1,5 @@
-//! What was opened about nothing: how often by rule, and whether controls (changes that are harmless) draw more of it
-//! than there is anyway. Pure. Called by `fleet`.
+//! False incidents: their rate by rule, and whether the rate around controls (harmless changes) exceeds the background
+//! rate. Pure. Called by `report` and `cards`.
 use super::measure::Run;
 use crate::interval::poisson;
 use crate::opened::Opened;

@@ -1,19 +1,19 @@
-//! Which true fault is an incident about? By scope and time, strictly: what can't be about a fault is false. Pure.
-//! Called by `fleet`.
+//! Which true fault is an incident about? By scope and time, strictly: an incident that can't be about a fault is
+//! false. Pure. Called by `measure`, `cards` and `backtest`.
 //!
 //! An incident is about a fault where
 //! - it was opened between the fault's onset and its end, or within [`AFTER_END_MS`] of the end; and
 //! - its scope is the fault's; or, of a fault that many locks share, it is about one of them, about a version whose one
 //!   revision has it, or about another group of which more than half are among them, and it names the fault's domain or
 //!   a part in which the fault shows. The last condition matters: a shared fault touches thousands of locks for months,
-//!   and without it would excuse whatever else is said of them; or
+//!   and without it would excuse any other incident about them; or
 //! - of a fault of one lock, its evidence is of this lock alone, whatever scope it names.
 //!
-//! `zenei demo` asks more: there an incident that names another scope or domain is about no fault. Here both are
-//! measured by themselves.
+//! `zenei demo` is stricter: there an incident that names another scope or domain is about no fault. Here scope and
+//! domain are measured separately.
 //!
-//! An incident is about one fault at most: the one whose scope it names, before one whose domain it names, before the
-//! one that began last.
+//! An incident is about one fault at most: first the one whose scope it names, then the one whose domain it names, then
+//! the one that began last.
 use crate::opened::Opened;
 use firmware_sim::Truth;
 use std::cmp::Reverse;

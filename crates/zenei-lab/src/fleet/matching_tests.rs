@@ -1,4 +1,4 @@
-//! Hand-made faults and incidents: what must match, and above all what must not.
+//! Tests on hand-made faults and incidents: what must match, and above all what must not.
 use super::*;
 use zenei_detect::{Domain, Scope};
 use zenei_wire::Id;

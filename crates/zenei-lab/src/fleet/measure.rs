@@ -1,6 +1,6 @@
-//! From faults and the incidents about them to the fleet benchmark's measures. Pure. Called by `fleet`.
+//! From faults and the incidents about them to the fleet benchmark's measures. Pure. Called by `fleet` and `report`.
 //!
-//! A fault that nobody can tell in time counts against the raw measures and not against those "of the detectable":
+//! A fault that can't be detected in time counts against the raw measures and not against those "of the detectable":
 //! - before the customer: raw is over every fault with a customer; of the detectable are those whose `detectable` comes
 //!   before the customer;
 //! - within 48 h of detectable: raw is over every fault; of the detectable are those with a `detectable` at least 48 h

@@ -1,6 +1,6 @@
-//! One simulated fleet through the product's own decoding, intake, engine and casebook, in virtual time and without a
-//! file. Knows no measure: it hands over what was opened, what was decided, and what was really wrong. Called by
-//! `fleet`.
+//! One simulated fleet through the product's own decoding, intake, engine and casebook, in virtual time and without
+//! files. Returns the incidents, the decisions not to open one, and the true faults. Must not know the measures. Called
+//! by `fleet`.
 use crate::course::{Course, CourseCost};
 use crate::cpu::timed;
 use crate::error::LabError;

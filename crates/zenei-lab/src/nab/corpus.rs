@@ -1,5 +1,5 @@
-//! The benchmark's files: values with their times, and where the true anomalies are. Called by `nab`; the detector sees
-//! values and times alone.
+//! The benchmark's files: values with their times, and the windows of the true anomalies. Called by `nab`; the detector
+//! receives values and times alone.
 use super::score::Worth;
 use crate::error::LabError;
 use jiff::civil::DateTime;

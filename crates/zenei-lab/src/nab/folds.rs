@@ -1,5 +1,5 @@
-//! How well numbers that are chosen on some files do on the others: cross-validation over candidates of one family.
-//! Called by `nab`.
+//! How well parameters that are chosen on some files score on the others: cross-validation over candidates of one
+//! family. Called by `nab`.
 use super::corpus::Series;
 use super::score::{PROFILES, Profile, normalized};
 use crate::table::table;

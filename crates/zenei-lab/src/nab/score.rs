@@ -1,11 +1,11 @@
-//! The Numenta Anomaly Benchmark's score, as published: what each detection is worth, and the best threshold for scores
-//! of one detector. Knows rows and windows, no values. Called by `nab`; a test reproduces the published scores of two
-//! detectors.
+//! The Numenta Anomaly Benchmark's score, as published: what each detection is worth, and the best threshold for the
+//! scores of one detector. Must not know the values, only rows and windows. Called by `nab`, `corpus` and `folds`; a
+//! test reproduces the published scores of two detectors.
 //!
-//! The first min(⌊0.15 n⌋, 750) rows of a file are probation, never scored. A detection at row i of a window l..r of w
-//! rows is worth s(−(r−i+1)/w)/s(−1), with s(y) = 2/(1+exp(5y)) − 1, and −1 for y > 3; only the earliest counts. A
-//! window without one costs A_FN. A detection outside costs A_FP·s((i−r')/(w'−1)) of the window before it, or A_FP
-//! before the first. A window without a row to score takes no part.
+//! The first min(⌊0.15 n⌋, 750) rows of a file are probation and are never scored. A detection at row i of a window
+//! l..r of w rows is worth s(−(r−i+1)/w)/s(−1), with s(y) = 2/(1+exp(5y)) − 1, and −1 for y > 3; only the earliest
+//! counts. A window without one costs A_FN. A detection outside costs A_FP·s((i−r')/(w'−1)) of the window before it, or
+//! A_FP before the first. A window without a row to score is ignored.
 
 /// What right and wrong are worth; a right detection is worth 1 at most.
 #[derive(Clone, Copy, Debug, PartialEq)]
