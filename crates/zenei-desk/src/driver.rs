@@ -1,9 +1,10 @@
-//! What becomes of what the engine found: the casebook says what follows from it, and all of it is kept in one
-//! transaction; only after that the casebook in memory goes on. Synchronous; time comes with the call. Knows no record
-//! and no socket. Called by `run`, `demo` and `replay`.
+//! Turns the engine's findings into incidents and decisions: the casebook derives the events, and one transaction
+//! stores findings, events and decisions. The casebook in memory changes only after the commit. Synchronous; time
+//! comes with the call. Must not know records or sockets. Called through `daemon::desk` (`run`, `demo`, `forget`) and
+//! through `replay::course` (`replay`, `rules test`).
 //!
-//! A finding that is handed over again, after a crash or by a replay, is known by its id and changes nothing. An error
-//! leaves memory and store as they were.
+//! A finding that comes again, after a crash or in a replay, has an id that is stored already and changes nothing. An
+//! error leaves memory and store unchanged.
 use crate::Incidents;
 use crate::log::{IncidentLog, OpenError};
 use zenei_detect::Findings;

@@ -1,5 +1,5 @@
-//! The casebook as many may read it while one writes: the driver absorbs into it, the HTTP server looks at it.
-//! Knows nothing of either.
+//! The casebook behind a lock: one writer, many readers. Must not know what is written or read. Called by the driver,
+//! which applies changes, and by the HTTP server and the binary, which read incidents.
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use zenei_incident::{Casebook, Changes};
 

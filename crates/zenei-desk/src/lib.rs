@@ -1,9 +1,10 @@
-//! The edge that tells people.
+//! The desk: the edge that informs people.
 //!
-//! This crate answers: what do many gateways' records lead to (the [`tail`]), what becomes of what the engine found
-//! (the [`driver`]: incidents and decisions, kept in one transaction), and how can people and machines look at it
-//! ([`http`])? It must not know how findings are made, nor how records are heard. Called by the binary for `run`,
-//! `demo` and `replay`; what is stored has its time from the records.
+//! This crate answers three things: what follows from the records of many gateways (the [`tail`]); what becomes of the
+//! engine's findings (the [`driver`]: incidents and decisions, stored in one transaction); and how people and machines
+//! read the result ([`http`]). It must not know how findings are made or how records are received. Called by the
+//! binary: `run`, `demo`, `replay`, `rules test`, and `incident`, which reads the `log`. Stored times come from the
+//! records, not from a clock.
 
 pub mod driver;
 pub mod http;

@@ -1,5 +1,5 @@
-//! The incidents' log as the control database keeps it: its events, and how the incidents stand after them. Reads only;
-//! knows no finding. Called by the desk's driver at start, and by commands that show incidents beside a running daemon.
+//! The incidents' log in the control database: its events, and the incidents after all of them. Reads only; must not
+//! know findings. Called by the desk's driver at start, and by the command `incident`, also while a daemon runs.
 use zenei_incident::opening::Opening;
 use zenei_incident::{ApplyError, Casebook, Event, ReadError};
 use zenei_store::control::{Control, ControlError};

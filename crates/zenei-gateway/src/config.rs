@@ -1,6 +1,5 @@
-//! What does a gateway hear, where does it keep that, and how? Said by whoever starts one. Must not know how any of it
-//! is done. Called by the binary and by end-to-end tests, which fill it in, and by the start and the driver, which read
-//! it.
+//! What does a gateway receive, where does it store that, and with which limits? Must not know how any of it is done.
+//! Filled in by the binary and by end-to-end tests; read by the start and the driver.
 use crate::driver::SealLimits;
 use crate::source::ble::BleConfig;
 use crate::source::ingress::IngressLimits;

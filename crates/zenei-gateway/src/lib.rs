@@ -1,8 +1,9 @@
-//! The edge that hears.
+//! The gateway: the edge that receives.
 //!
-//! This crate answers: how does what locks and hubs say reach the spool, the detector and the store, without losing
-//! what was acknowledged? It must not know what an incident is, or how people are told: findings go to a
-//! [`Desk`](zenei_detect::Desk) that the caller brings. Called by the binary and by the end-to-end tests.
+//! This crate answers: how do the messages of locks and hubs reach the spool, the detector and the store without
+//! losing an acknowledged one? It must not know what an incident is, or how people are informed: findings go to a
+//! [`Desk`](zenei_detect::Desk) that the caller supplies. Called by the binary (`run`, `demo`, `forget`; `scan` and
+//! `doctor` use the radio alone) and by the end-to-end tests.
 mod config;
 mod driver;
 mod processing;

@@ -1,6 +1,6 @@
 //! The two threads behind the sources: the appender, which makes messages durable, and the driver, which processes
-//! them. Opens what the last run left, starts both, and lets neither wait for the other for ever. Must not know a
-//! source. Called by the start, and through the running gateway.
+//! them. Opens the state of the last run and starts both; when one ends, the other does not wait for it for ever. Must
+//! not know how a source works. Called by the start; read and stopped through the running gateway.
 use crate::config::GatewayConfig;
 use crate::driver::{Driver, DriverError, Parts, Progress, RecoverError, Saved};
 use crate::source::ble::RadioCounters;

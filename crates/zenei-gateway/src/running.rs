@@ -1,5 +1,5 @@
-//! A running gateway as its owner sees it: what it shows, what it can be asked, how it is stopped. Must not know how it
-//! was put together. Called by the binary's `run` and `demo`, and by end-to-end tests.
+//! A running gateway as its owner sees it: what it reports, what it can be asked for, how it is stopped. Must not know
+//! how it was assembled. Called by the binary's `run`, `demo` and `forget`, and by end-to-end tests.
 use crate::driver::{DriverError, Progress};
 use crate::processing::Processing;
 use crate::source::Counters;

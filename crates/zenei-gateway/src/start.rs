@@ -1,5 +1,5 @@
-//! How does a gateway start? Threads and sources, in the order in which each needs the next. Knows how they are
-//! connected and nothing of what they do. Called by the binary's `run` and `demo`, and by end-to-end tests.
+//! How does a gateway start? Threads and sources, in the order of their dependencies. Must not know what they do, only
+//! how they are connected. Called by the binary's `run`, `demo` and `forget`, and by end-to-end tests.
 use crate::config::GatewayConfig;
 use crate::processing::Processing;
 use crate::running::Running;

@@ -1,4 +1,5 @@
-//! Why does a gateway not start? What was found at each step. Called by the start and by what it starts.
+//! Why does a gateway not start? One variant for each step that can fail. Returned by the start; the binary turns it
+//! into a message and an exit code.
 use crate::driver::RecoverError;
 use crate::source::mqtt::MqttConfigError;
 use std::io;

@@ -1,4 +1,4 @@
-//! A whole gateway in this process: what goes in at the socket comes out of the store, over restarts.
+//! A whole gateway in this process: messages that go in at the socket come out of the store, over restarts.
 use super::{start as start_gateway, start_on};
 use crate::source::mqtt::MqttConfig;
 use crate::testing::{BOUND, HeldDisk};

@@ -1,4 +1,4 @@
-//! For this crate's tests: a disk whose syncs can be held, and an ingress with its appender on a loopback port.
+//! For this crate's tests: a disk whose fsyncs can be held, and an ingress with its appender on a loopback port.
 use crate::source::ingress::sessions::Sessions;
 use crate::source::ingress::{Ingress, IngressLimits};
 use crate::source::{Counters, Stop};

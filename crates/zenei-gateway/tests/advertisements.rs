@@ -1,5 +1,5 @@
-//! Advertisements in the spool become records in the store, also across restarts: both sets one record, a replay
-//! counted, each one in one place of the ledger.
+//! Advertisements in the spool become records in the store, also across restarts: both sets of values give one record,
+//! a replayed advertisement is counted, and each advertisement counts once in the ledger.
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are tests")]
 use std::path::Path;
 use std::sync::Arc;

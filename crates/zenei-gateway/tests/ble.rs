@@ -1,4 +1,4 @@
-//! What is heard through BlueZ, and how it comes back: a stand-in for `org.bluez` on a private D-Bus, killed, hung,
+//! Reception through BlueZ and its recovery: a substitute for `org.bluez` on a private D-Bus is killed, hung and
 //! switched off. Every wait is for a condition and has a bound.
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Does an acknowledged message survive SIGKILL? A gateway in a process of its own is killed at arbitrary moments under
-//! load. The same harness must see loss where messages are acknowledged before they are written.
+//! Does an acknowledged message survive SIGKILL? A gateway in its own process is killed at arbitrary moments under
+//! load. The same harness must detect loss where messages are acknowledged before they are written.
 #![expect(clippy::unwrap_used, reason = "a test")]
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};

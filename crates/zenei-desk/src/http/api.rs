@@ -1,5 +1,5 @@
-//! `/api/v1/incidents`: incidents as JSON. Parameters that it does not know are refused, so that a filter never
-//! silently shows everything. Called by the router.
+//! `/api/v1/incidents`: incidents as JSON. An unknown query parameter is refused, so that a mistyped filter never
+//! lists everything. Must not know the store. Called by the router.
 use crate::Incidents;
 use axum::Router;
 use axum::extract::{Path, Query, State};

@@ -1,5 +1,5 @@
-//! What may the server look at? Values that others keep up to date. Must not know how they are shown. Called by the
-//! binary, which fills it in.
+//! Which values does the server read? Handles that other parts keep up to date. Must not know how the values are
+//! shown. Filled in by the binary; read by the router and `metrics`.
 use super::own_metrics::OwnMetrics;
 use crate::Incidents;
 use tokio::sync::watch;

@@ -1,5 +1,7 @@
-//! `/metrics` in OpenMetrics text: the ledger's counters and the open incidents, read at each scrape, so that nothing
-//! is counted twice and a restart goes on where the checkpoint was. The names are a contract. Called by the router.
+//! `/metrics` in OpenMetrics text: the ledger's counters, the progress of shipping and tailing, the radio's metrics
+//! and the open incidents. Every value is read at the scrape, so that nothing is counted twice and the counters of
+//! records continue from the checkpoint after a restart. The names are a contract. Must not know the store. Called by
+//! the router.
 use super::handles::Handles;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};

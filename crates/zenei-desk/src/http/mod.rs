@@ -1,6 +1,7 @@
-//! What the desk shows over HTTP: health, metrics, and incidents as JSON. Reads only; whoever may open the socket may
-//! read it, so that it belongs on loopback or behind a proxy that knows its users. Opens no store: all it shows comes
-//! by the [`Handles`]. Called by the binary.
+//! The HTTP server of the desk: health, readiness, metrics, and incidents as JSON. It answers GET only and has no
+//! access control: every client that reaches the socket reads everything, so the server belongs on loopback or behind
+//! a proxy that authenticates its users. Must not open a store: all values come through the [`Handles`]. Called by the
+//! binary's `run` and `demo`.
 mod api;
 mod handles;
 mod metrics;

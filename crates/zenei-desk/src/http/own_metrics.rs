@@ -1,5 +1,5 @@
-//! Metrics of a part that the desk does not know, for `/metrics`: names and numbers, read at each scrape. The binary
-//! makes them; `metrics` calls them.
+//! Metrics of a part outside the desk (the radio), for `/metrics`: names and numbers, read at each scrape. Must not
+//! know what they measure. Made by the binary; encoded by `metrics`.
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;

@@ -1,4 +1,4 @@
-//! The server as a client sees it: bytes in, bytes out, over a socket.
+//! The server as a client sees it: bytes in and bytes out over a socket.
 use super::*;
 use crate::DeskDriver;
 use crate::Incidents;

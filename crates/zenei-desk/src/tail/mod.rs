@@ -1,7 +1,8 @@
-//! What follows from what many gateways have shipped? One thread reads the feed of ClickHouse in the order of hearing,
-//! lets intake and engine run, and hands the findings to the desk. Deterministic: each step is written down before it
-//! is taken, and the checkpoint names steps and state together, so that a restart takes the same rows in the same
-//! order. Knows no spool and no store of rows. Called by the binary, beside a gateway or without one.
+//! What follows from the records that many gateways have shipped? One thread reads the feed of ClickHouse in the order
+//! in which records were received, runs intake and engine, and passes the findings to the desk. Deterministic: each
+//! step is stored before it is taken, and a checkpoint holds the position and the name of the snapshot in one
+//! transaction, so that a restart takes the same rows in the same order. Must not know the spool or the Parquet store.
+//! Called by the binary, beside a gateway with or without its own sources.
 mod plan;
 mod recover;
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! Which records may be taken next? Everything heard up to the time up to which each gateway has shipped everything, so
-//! that the order of hearing over all gateways is the order of taking, however their shipments come in. Pure: knows no
-//! server and no clock. Called by the tail before each step.
+//! Which records does the next step take? All records received up to the time up to which every gateway has shipped
+//! completely, so that records are taken in the order of receipt over all gateways, in whatever order their shipments
+//! arrive. Pure: must not know a server or a clock. Called by the tail before each step.
 //!
-//! A gateway's shipment that ends at time T has every record that was heard up to T less [`HOLE_WAIT_MS`]: for so long
-//! one may have waited at a hole. The least of these times over all gateways is how far a step may go. A gateway that
-//! has told nothing for [`SILENT_AFTER`] no longer counts, nor does one that is further behind than what was taken:
-//! what such a one ships later is taken when it comes, as a lock's backlog is.
+//! A gateway's shipment that ends at time T contains every record received up to T less [`HOLE_WAIT_MS`]: a record
+//! waits at most that long at a hole in the sequence numbers. A step goes up to the least of these times over all
+//! gateways. A gateway that has reported nothing for [`SILENT_AFTER`] no longer counts, nor does one that is further
+//! behind than the records already taken: its later shipments are taken when they arrive, like a lock's backlog. When
+//! all gateways are silent, the step goes up to the greatest of their times.
 use std::collections::BTreeMap;
 use std::time::Duration;
 use zenei_detect::intake::HOLE_WAIT_MS;

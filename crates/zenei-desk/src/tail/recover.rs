@@ -1,6 +1,7 @@
-//! Where does a tail go on? At its checkpoint: the state of then, and the steps begun since, exactly so. Without state,
-//! with other rules, or after longer than the feed reaches back, the past comes first, from the tables. Called when the
-//! tail's thread starts.
+//! Where does a tail continue? At its checkpoint: it loads the checkpoint's snapshot and takes the steps stored since
+//! then again, unchanged. Without a snapshot, with other rules, or after a stop longer than the feed reaches back, it
+//! first reads the past from the tables. Findings that other rules make of records already taken are not reported.
+//! Called when the tail's thread starts.
 use super::{Broken, Feed, Stopped, TailConfig, TailError, Worker, answered};
 use tokio::sync::watch;
 use zenei_detect::{Batch, Desk, Findings, Heard, Pipeline, Portion, RestoreError, Unreadable};

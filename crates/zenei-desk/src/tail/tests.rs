@@ -1,5 +1,5 @@
-//! The tail against a pipeline that heard everything itself: the same state and the same anomalies, however shipments
-//! come in and wherever it is killed.
+//! The tail compared with a pipeline that received every record itself: state and anomalies are equal, in whatever
+//! order shipments arrive and wherever the tail is killed.
 use super::{Stopped, TailConfig, Worker};
 use std::collections::BTreeMap;
 use std::path::Path;

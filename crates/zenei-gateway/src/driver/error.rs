@@ -1,5 +1,5 @@
-//! Why does a driver stop? What failed at which step, and whether the same may succeed later. Called by the driver, and
-//! by whoever it tells.
+//! Why does a driver stop? The step that failed, and whether a retry may succeed. Called by the driver; `processing`
+//! logs the error, and `running` returns it.
 use zenei_detect::{DeskError, RestoreError};
 use zenei_store::parquet;
 use zenei_store::snapshot::SnapshotError;

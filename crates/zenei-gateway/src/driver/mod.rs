@@ -1,7 +1,8 @@
-//! What follows from what was heard? One thread reads the spool in order, decodes, lets intake and engine run, hands
-//! the findings to the desk and seals what is due. Deterministic: the same spool from the same checkpoint gives the
-//! same rows, anomalies and files. Must not read a clock for what it writes: time is what the appender shows; how old
-//! unsealed rows are is measured. Called by the gateway, which gives it a thread.
+//! What follows from the received messages? One thread reads the spool in order, decodes, runs intake and engine,
+//! passes the findings to the desk and seals ranges into the store. Deterministic: the same spool from the same
+//! checkpoint gives the same rows and anomalies, and a planned range gives the same files. Must not read a clock for
+//! what it writes: time comes from the appender; a monotonic clock measures only the age of unsealed rows. Called by
+//! `processing`, which gives it a thread.
 mod error;
 mod recover;
 mod seal;

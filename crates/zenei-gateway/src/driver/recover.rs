@@ -1,6 +1,7 @@
-//! Where does a restart go on? At the checkpoint: the state of then is read back, and a range whose seal was under way
-//! is sealed again, exactly so. A store that holds more than that is another checkpoint's: it is refused, and nothing
-//! of it is touched. Called by the gateway before anything is heard.
+//! Where does a restart continue? At the checkpoint: the driver loads the checkpoint's snapshot, discards the
+//! unfinished files of a range whose seal had begun, and seals that range again, unchanged, when it runs. A store with
+//! more files than that belongs to another checkpoint: it is refused, and none of its files is removed. Called by
+//! `processing` before any source starts.
 use super::{Driver, Open, Progress};
 use crate::config::GatewayConfig;
 use crate::source::ble::RadioCounters;

@@ -1,6 +1,8 @@
-//! How does what was processed get into the store, once? In steps that a crash may cut anywhere: the range is planned,
-//! its files are written, the state is written, and one transaction makes all of it true. Only then may the spool
-//! forget. Must not know what is in a row. Called by the driver.
+//! How does each processed row get into the store exactly once? In steps that a crash may interrupt anywhere: store
+//! the plan of the range, write its files, write the snapshot, commit the checkpoint in one transaction. Only then may
+//! the spool drop the range. A disk or SQLite error is retried every second until it succeeds or the gateway stops;
+//! meanwhile nothing is processed, and the spool still accepts messages. Any other error ends the driver. Must not
+//! know what a row contains. Called by the driver.
 use super::error::{DriverError, SealError};
 use super::{Driver, Open};
 use std::time::Duration;

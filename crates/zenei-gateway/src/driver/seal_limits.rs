@@ -1,4 +1,5 @@
-//! When is what was processed written to the store? Said by the caller of the gateway, looked at by the driver.
+//! When are processed rows written to the store? Set by the caller of the gateway, read by the driver. Must not know
+//! how they are written.
 use std::time::Duration;
 
 /// When what was processed goes to the store. Whichever is reached first; and always when the gateway stops.

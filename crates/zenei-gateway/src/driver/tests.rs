@@ -1,4 +1,4 @@
-//! The driver over a disk that loses power at every step.
+//! The driver over a simulated disk that loses power at every step.
 use super::{Driver, Parts, Progress, Saved};
 use crate::driver::SealLimits;
 use crate::spool::{AppenderQueue, DurableUpTo, Ignored, queue};

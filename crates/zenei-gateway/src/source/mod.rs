@@ -1,5 +1,6 @@
-//! Where does what is heard come from? One file per way in; each hands messages to the appender and acknowledges them
-//! once they are durable. They know no record, no detector and no store.
+//! Where do messages come from? One file per source: a broker, the ingress, the radio. Each puts messages into the
+//! appender's queue; the broker's subscriber and the ingress acknowledge a message once it is durable, and the radio
+//! acknowledges nothing. Must not know records, the detector or the store. Called by the gateway's start.
 pub mod ble;
 pub mod ingress;
 pub mod mqtt;

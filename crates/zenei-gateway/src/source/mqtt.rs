@@ -1,7 +1,7 @@
-//! What does the configured broker have for this gateway? A subscriber that loses nothing that the broker still holds:
-//! persistent session, manual acknowledgements in order of receipt after durability, and one event loop per connection,
-//! thrown away on any error, so that an acknowledgement can never reach a connection that its message did not come
-//! from. Must not know what a payload means. Called by the gateway.
+//! Which messages does the configured broker have for this gateway? A subscriber that loses no message that the broker
+//! still holds: a persistent session; manual acknowledgements, in order of receipt, after the message is durable; and
+//! one event loop per connection, dropped on any error, so that no acknowledgement reaches a connection on which its
+//! message did not come. Must not know what a payload means. Called by the gateway's start.
 use crate::source::topic::TopicName;
 use crate::source::{Counters, Stop, count};
 use crate::spool::{Inlet, Message, Receipt};

@@ -1,5 +1,5 @@
-//! What is a topic name? Bytes that MQTT allows as one, checked once, where they come in. Must not know what a topic
-//! means: `zenei_wire` reads that. Called by every source, and by the appender, which takes them into the spool.
+//! Which bytes are a topic name? Those that MQTT allows, checked once, at the source. Must not know what a topic
+//! means: `zenei_wire` parses that. Called by every source, and by the appender, which writes topics to the spool.
 use bytes::Bytes;
 
 /// A topic name: a slice of what was read, never a copy.

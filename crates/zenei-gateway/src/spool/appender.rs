@@ -1,7 +1,8 @@
-//! How does what is heard become durable? One thread owns the spool: it takes what all sources have queued, stamps it
-//! with the time, appends it as one group and only then tells the sources. Knows topics as far as telling records from
-//! what is none; knows no payload, except where the clock follows the records. Called by the sources (through the
-//! queue) and by the gateway.
+//! How do received messages become durable? One thread owns the spool: it takes the queued messages of all sources,
+//! stamps them with the time, appends them as one group with one fsync, and only then reports to the sources. While
+//! the spool has no room, nothing is acknowledged; a failed write or fsync aborts the process. Must not know payloads,
+//! except where the clock follows the records; of a topic it reads only whether it names a record. Called through the
+//! queue by the sources, the driver and the running gateway; started by `processing`.
 use super::durable::DurableUpTo;
 use super::queue::{AppenderQueue, Command, Parcel};
 use super::stamp::Stamp;

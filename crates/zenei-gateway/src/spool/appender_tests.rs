@@ -1,4 +1,4 @@
-//! The appender: what it stamps, what it leaves out, what it does without room.
+//! The appender: the times it stamps, the messages it leaves out, its behaviour without room.
 use crate::source::topic::TopicName;
 use crate::spool::{AckPolicy, Appender, DurableUpTo, Message, Stamp, queue};
 use crate::testing::{BOUND, Bench, Setup};

@@ -1,6 +1,7 @@
-//! Up to where is the spool durable, and how far may time go on? Written by the appender after each durable group and
-//! each tick, read by the driver. Must not know a message. The order that it keeps: `at` is at or after every
-//! `heard_at` before `end`, and at or before every later one.
+//! Up to which offset is the spool durable, and how far may time advance? Written by the appender after each group and
+//! each tick, read by the driver; the running gateway adds its requests to seal, and `processing` closes it when a
+//! thread panics. Must not know a message. Invariant: `at` is at or after every `heard_at` before `end`, and at or
+//! before every later one.
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use zenei_store::spool::BySource;

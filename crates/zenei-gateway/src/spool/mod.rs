@@ -1,6 +1,6 @@
-//! The gateway's side of the spool: the queue to it, the thread that fills it, the time that is stamped, and up to
-//! where it is durable. Must not know what a message says, except where the clock follows the records. Called by the
-//! sources, the driver and the start.
+//! The gateway's side of the spool: the queue in front of it, the thread that fills it, the time that is stamped, and
+//! the offset up to which it is durable. Must not know a message's content, except where the clock follows the
+//! records. Called by the sources, the driver, the start and the running gateway.
 mod appender;
 mod durable;
 mod queue;

@@ -1,6 +1,7 @@
-//! How does what is heard reach the appender? Through one queue with room for so many bytes, whichever source they come
-//! from; a source waits while there is no room, and may wait until its messages are durable. Must not know the spool.
-//! Called by the sources (which put) and by the appender (which takes).
+//! How do received messages reach the appender? Through one queue with a bound in bytes over all sources: a source
+//! waits while there is no room, and may wait until its messages are durable. Must not know the spool. Called by the
+//! sources (which put), the appender (which takes), the driver (which releases sealed offsets) and the running gateway
+//! (which marks and closes).
 use crate::source::topic::TopicName;
 use bytes::Bytes;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Which time is stamped on what is heard? The clock's, but never an earlier one than before, and never a standing one:
-//! a machine whose clock was set back goes on at the pace of its monotonic clock, so that nothing that waits for time
-//! waits for ever. Called by the appender alone.
+//! Which time is stamped on a received message? The clock's, but never an earlier one than before. When the machine's
+//! clock was set back, time advances at the pace of the monotonic clock, so that no wait lasts for ever; a simulated
+//! clock stands until it is set. Must not know the spool. Called by the appender; made by `processing`.
 use std::time::Duration;
 use zenei_store::clock::{Clock, Elapsed};
 use zenei_wire::{GatewayTime, Heading};

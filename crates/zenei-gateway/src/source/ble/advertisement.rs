@@ -1,5 +1,5 @@
-//! What is heard over the air, whose it is, and how much of it: the values that all files of this folder share. Must
-//! not know a radio, a queue or a registry.
+//! A received advertisement, its standing (whose it is, and whether it is valid) and the radio's counters: the values
+//! that all files of this folder share. Must not know a radio, a queue or a registry.
 use std::sync::atomic::AtomicU64;
 use zenei_wire::bthome::Address;
 use zenei_wire::{DbMilliwatts, GatewayTime};

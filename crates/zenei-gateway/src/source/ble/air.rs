@@ -1,6 +1,7 @@
-//! What one radio hears, on its way from the task that reads the bus to whoever takes it. Counts, stamps, remembers
-//! when a valid advertisement was last heard, and never makes the reading task wait. Must not know a bus or a registry.
-//! Called by the radio (which puts) and by the listener (which takes).
+//! The advertisements that one radio received, between the task that reads the bus and the task that takes them.
+//! Counts and stamps each one, stores when a valid one was last received, and never makes the reading task wait. Must
+//! not know a bus or a registry. Called by the radio (which puts), the listener (which takes) and `tend` (which reads
+//! the time of the last valid one).
 use super::advertisement::{Advertisement, Judge, RadioCounters, Standing};
 use super::gate::{Gate, Passage};
 use super::place::Waiting;

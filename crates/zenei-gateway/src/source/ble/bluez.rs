@@ -1,7 +1,8 @@
-//! The radio on Linux: BlueZ over D-Bus. Reads its signals itself, because each says what was heard: nothing is asked
-//! back, so that what is heard costs one message whatever its rate. A queue of fixed length lies between the socket and
-//! the task that reads it; the task never waits, so that it stays short. Dropping a session closes its connection, and
-//! BlueZ then ends its scan. Must not decide when; `supervisor` does. Called by `tend`.
+//! The radio on Linux: BlueZ over D-Bus. Reads the D-Bus signals directly, because each signal carries the
+//! advertisement: no request follows, so that an advertisement costs one message at any rate. A queue of fixed length
+//! lies between the socket and the task that reads it; the task never waits, so that the queue stays short. Dropping a
+//! session closes its connection, and BlueZ then ends its scan. Must not decide when to start or restart; `supervisor`
+//! does. Called through `service` by `tend` and by `look`.
 //!
 //! BlueZ's D-Bus API: doc/org.bluez.Adapter.rst and doc/org.bluez.Device.rst of its source.
 use super::air::Air;

@@ -1,4 +1,4 @@
-//! A platform without an implementation: opening a radio fails. Called through `service`.
+//! The radio on a platform other than Linux: opening it fails. Called through `service`.
 use super::air::Air;
 use super::radio::{Adapter, RadioError, RadioEvent, Station};
 use std::sync::Arc;

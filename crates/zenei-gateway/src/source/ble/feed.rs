@@ -1,7 +1,8 @@
-//! From the air into the spool: what was heard becomes messages like those of every other source, as bytes, by whomever
-//! they are. Nothing waits for an acknowledgement, since nobody was promised one; while the spool takes nothing, the
-//! newest of each sender wait and the others are dropped and counted. Must not know what an advertisement says. Called
-//! by the gateway.
+//! The radio of a gateway: received advertisements become messages of the spool, as undecoded bytes, from registered
+//! locks and strangers alike. No sender waits for an acknowledgement. While the spool accepts nothing, the newest
+//! advertisements of each sender wait, and the others are dropped and counted. Of an advertisement it reads only what
+//! the watchdog needs: the sender, and whether the lock's key fits; it must not know the measured values. Called by
+//! the gateway's start.
 use super::advertisement::{Advertisement, Judge, RadioCounters, Standing};
 use super::listening::{ListenOptions, Listening, listen_and_count};
 use super::status::{Hearing, Status};

@@ -1,6 +1,6 @@
-//! Which advertisements are worth handing on? A lock repeats each one for minutes, and anybody can send under any name:
-//! repetitions are let through now and then, and what nobody has vouched for at a bounded rate. Must not know what an
-//! advertisement says. Called by `air`, where the caller asks for it.
+//! Which advertisements pass on to the spool? A lock repeats each one for minutes, and anyone can send under any
+//! address: the gate passes repetitions once per interval, and advertisements without a valid key at a bounded rate.
+//! Must not know the content of an advertisement. Called by `air` where the options ask for news only.
 use super::advertisement::Standing;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

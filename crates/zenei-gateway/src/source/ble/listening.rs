@@ -1,5 +1,6 @@
-//! A radio that is kept listening, as its users see it: how to start one, how to take what it hears, how to end it.
-//! Must not know what the bytes mean. Called by the feed (which spools) and by the binary's `scan` (which shows).
+//! A radio that is kept listening, as its users see it: how to start it, how to take advertisements, how to stop it;
+//! and a check whether the adapter is there. Must not know what the bytes mean. Called by the feed (which spools), by
+//! the binary's `scan` (which shows) and by `doctor` (which checks the adapter).
 use super::advertisement::{Advertisement, Judge, RadioCounters, Standing};
 use super::air::Air;
 use super::radio::{Adapter, RadioError, Station};

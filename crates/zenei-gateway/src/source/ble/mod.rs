@@ -1,7 +1,8 @@
-//! What does the air say? Listens to BTHome advertisements through the system's Bluetooth service, keeps the radio
-//! listening, and hands over what was heard: address, strength, bytes and time. Must not know what the bytes mean, nor
-//! who is registered: a judge that the caller brings says whose they are. Called by the gateway (which spools) and by
-//! the binary's `scan` (which shows).
+//! Which advertisements does the radio receive? Listens for BTHome advertisements through the system's Bluetooth
+//! service, keeps the radio listening, and passes on each advertisement: address, strength, bytes and time. Must not
+//! know what the bytes mean. Only the feed knows the registry's keys, with which it judges whose an advertisement is;
+//! every other file takes that judgement from its caller. Called by the gateway (which spools), and by the binary's
+//! `scan` (which shows) and `doctor` (which checks the adapter).
 mod advertisement;
 mod air;
 #[cfg(target_os = "linux")]

@@ -1,5 +1,5 @@
-//! Where heard advertisements wait: a bounded place per sender, in which the newest win. Whoever hears never waits;
-//! whoever takes gets each sender its turn. Must not know what an advertisement says. Called by `air`.
+//! Where received advertisements wait: a bounded queue per sender, from which the oldest is dropped. Putting never
+//! waits; taking serves the senders in turn. Must not know the content of an advertisement. Called by `air`.
 use super::advertisement::Advertisement;
 use std::collections::{HashMap, VecDeque};
 use zenei_wire::bthome::Address;

@@ -1,5 +1,6 @@
-//! The system's Bluetooth service as the supervisor sees it: which adapter, what may go wrong with it, and what it
-//! tells unasked. Must not know a bus: `service` names the platform's.
+//! The system's Bluetooth service as `tend` sees it: which adapter, the errors, and the events that the service sends
+//! by itself. Must not call a bus: `service` names the platform's implementation. Called by all files of this folder
+//! that open or tend a radio, and by `doctor`, which shows the errors.
 use std::error::Error;
 
 /// Why the radio does not listen. The texts say what was found and what to do.

@@ -1,5 +1,5 @@
-//! How does a radio stand? Told by the task that tends it; shown by the listener, the gateway and `doctor`. Must not
-//! know a bus.
+//! Does the radio listen, and what was done to keep it listening? Set by `tend`; read by the listener, by the gateway,
+//! by `scan`, and by `run` for `/metrics`, from which `doctor` reads it. Must not know a bus.
 use super::supervisor::Steps;
 
 /// Whether the radio listens.

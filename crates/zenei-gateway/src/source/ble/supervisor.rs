@@ -1,7 +1,8 @@
-//! When is the radio started anew, and how hard? A state machine without a clock, a task or a bus: the time and what
-//! happened go in, orders come out. Scans through BlueZ die without a word, after hours, and a lock that is silent is
-//! not told from a lock that is not heard. So a watchdog looks at the time since the last valid advertisement of a
-//! registered lock, and climbs a ladder: scan again, connect again, power cycle, end the process. Called by `tend`.
+//! When is the radio restarted, and how thoroughly? A state machine without a clock, a task or a bus: times and events
+//! go in, orders come out. Scans through BlueZ stop silently after hours, and a silent lock cannot be distinguished
+//! from a lock that is not received. Therefore a watchdog measures the time since the last valid advertisement of a
+//! registered lock and orders steps of increasing force: restart the scan, reconnect, power cycle, end the process.
+//! The options allow or forbid the last two. Called by `tend`.
 use std::time::Duration;
 
 /// How long registered locks may stay silent that were heard before. Home Assistant's watchdog waits as long (its

@@ -1,5 +1,4 @@
-//! The supervisor in virtual time, over a made-up radio: what is wrong with it goes in, the timeline of orders comes
-//! out.
+//! The supervisor in virtual time with a simulated radio: faults go in, the timeline of orders comes out.
 use super::*;
 use std::fmt::Write as _;
 use zenei_kit::Dice;

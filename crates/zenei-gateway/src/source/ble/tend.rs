@@ -1,5 +1,5 @@
-//! Keeps a radio listening: carries out what the supervisor orders, one call at a time, each dropped when it takes too
-//! long, and tells it what happened. Must not decide anything. Called by `listening`, as a task of its own.
+//! Keeps a radio listening: executes the supervisor's orders, one call at a time, drops a call that takes too long,
+//! and reports the results to the supervisor. Must not decide anything. Called by `listening`, as a task of its own.
 use super::air::Air;
 use super::radio::{RadioError, RadioEvent, Station};
 use super::service::Session;

@@ -1,6 +1,6 @@
-//! Who publishes to this gateway directly? Hubs and bridges, over MQTT v3.1.1, publish only. A PUBACK leaves after its
-//! message is durable, in order of receipt, on the connection that it came from. Must not know what a payload means.
-//! Called by the gateway, which gives it the listener.
+//! Which messages do hubs and bridges publish to this gateway directly? An MQTT v3.1.1 server that accepts
+//! publications only. It sends a PUBACK after the message is durable, in order of receipt, on the connection on which
+//! the message came. Must not know what a payload means. Called by the gateway's start, which passes the listener.
 pub mod packet;
 pub mod sessions;
 mod takeover;

@@ -1,6 +1,6 @@
-//! The bytes of MQTT v3.1.1 as a server that is only published to needs them. Strict: what the standard forbids is
-//! refused here, with what was found, so that no later room meets it. Topics and payloads are slices of what was read,
-//! never copies. Must not know a socket. Called by the ingress.
+//! The packets of MQTT v3.1.1 that a publish-only server reads and writes. Strict: a packet that the standard forbids
+//! is refused here with the offending value, so that no later code meets it. Topics and payloads are slices of the
+//! bytes read, never copies. Must not know a socket. Called by the ingress.
 use crate::source::topic::{BadTopicName, TopicName};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 

@@ -1,5 +1,4 @@
-//! What the reader of MQTT packets promises: the standard's examples are read, and each breach is refused with its
-//! place.
+//! The reader of MQTT packets: it reads the standard's examples, and refuses each breach with its place.
 use super::*;
 use zenei_kit::Dice;
 

@@ -1,7 +1,7 @@
-//! Which clients of the ingress have a session? A server that is only published to keeps nothing else of one, but the
-//! answer matters: a publisher that asked for a session and hears that there is none may forget what it has sent and
-//! not yet heard acknowledged. So the answer survives a crash. Must not know what is published. Called by the ingress,
-//! once per connection.
+//! Which clients of the ingress have a session? A publish-only server stores nothing else of a client, but the answer
+//! matters: a publisher that asks for a session and learns that there is none may discard the messages it has sent
+//! without an acknowledgement. Therefore the answer survives a crash. Must not know what is published. Called by the
+//! ingress, once per connection.
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};

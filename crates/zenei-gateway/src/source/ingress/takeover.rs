@@ -1,4 +1,4 @@
-//! Which connection speaks for a client id? The newest one: an older one with the same id is told to leave, as MQTT
+//! Which connection owns a client id? The newest one: an older connection with the same id must close, as MQTT
 //! demands. Must not know packets. Called by the ingress.
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

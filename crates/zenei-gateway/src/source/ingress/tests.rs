@@ -1,4 +1,4 @@
-//! The ingress, by the bytes that clients send and get.
+//! The ingress, tested by the bytes that clients send and receive.
 use super::IngressLimits;
 use crate::spool::AckPolicy;
 use crate::testing::{BOUND, Bench, Setup};
