@@ -1,5 +1,5 @@
-//! Test cases of rules: made-up records (or a recording) through the same intake, engine and desk as in `replay`, and
-//! the INCIDENTS that result against those that must. Answers whether a rule does what its writer says. Must not know a
+//! Does a rule do what its author claims? Runs a rule's test case (synthetic records, or a recording) through the same
+//! intake, engine and desk as `replay`, and compares the resulting incidents with the expected ones. Must not know a
 //! detector, or how an outcome is shown. Called by `rules test`.
 mod case;
 mod formula;

@@ -1,4 +1,5 @@
-//! Which command is asked for? Hands the command line to it; each command has a file here. Called by `main`.
+//! Which command runs? Passes the parsed command line to the command's file in this folder, and chooses the default
+//! log level of each command. Called by `main`.
 mod config;
 mod demo;
 mod doctor;

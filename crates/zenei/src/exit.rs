@@ -1,5 +1,5 @@
-//! How a command ends: one error type, its exit code, its text. Knows no command. Called by `main` and by every
-//! command.
+//! How does a command end? One error type, with its exit code and its text. Must not know a command. Called by `main`
+//! and by every command.
 use crate::config::Problems;
 use std::error::Error;
 

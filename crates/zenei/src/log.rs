@@ -1,4 +1,4 @@
-//! Where logs go: standard error, as text or JSON, with fields instead of prose. Called by `main`, once.
+//! Where do logs go? To standard error, as text or JSON, with fields instead of prose. Called by `main`, once.
 use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 

@@ -1,5 +1,5 @@
-//! `zenei`, the one binary: reads the command line, runs one command, ends with its exit code. Everything else is in
-//! the rooms below.
+//! `zenei`, the one binary: parses the command line, runs one command and returns its exit code. The modules below do
+//! everything else.
 mod cases;
 mod cli;
 mod cmd;

@@ -1,5 +1,5 @@
-//! Where results go: standard output, as text for people or JSON for programs. A reader that goes away early is no
-//! error. Knows no command. Called by every command; logs go elsewhere (`log`).
+//! Where do results go? To standard output, as text for people or JSON for programs. A reader that closes the pipe
+//! early is no error. Must not know a command. Called by every command; logs go to standard error (`log`).
 use crate::exit::Failure;
 use serde::Serialize;
 use std::fmt::Display;

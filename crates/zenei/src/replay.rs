@@ -1,5 +1,5 @@
-//! Messages through pipeline and desk in virtual time: a recording as a stream, and what it would have led to. Must not
-//! know a command line, or how a result is shown. Called by `replay`, `scan` and the test cases of rules.
+//! Messages through pipeline and desk in virtual time: a recording as a stream, and the incidents that result. Must
+//! not know a command line, or how a result is shown. Called by `replay`, `scan` and the test cases of rules.
 mod course;
 mod gzip;
 mod header;

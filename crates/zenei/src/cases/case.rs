@@ -1,6 +1,6 @@
-//! A test case of a rule, as the runner needs it: a small stream of made-up records (or a recording), and the incidents
-//! that must result. Answers what a case is. Must not know a file, a rule or a detector. Made by `read`; `records`
-//! makes the messages of a stream, and `cases` runs the case.
+//! A test case of a rule: a small stream of synthetic records (or the path of a recording), and the incidents that
+//! must result. Must not know a case file's format, a rule or a detector. Built by `read`; `records` makes the
+//! messages of a stream, and `cases` runs the case.
 use super::formula::Formula;
 use serde::Deserialize;
 use std::collections::BTreeMap;

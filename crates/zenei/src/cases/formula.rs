@@ -1,6 +1,6 @@
 //! Formulas of a rule's test case: numbers, names, `+ - * / ^`, brackets and a few functions. Must not know rules or
-//! locks: the [`Scope`] says what a name stands for and where randomness comes from. Called by `read`, which reads
-//! formulas, and by `records`, which evaluates them.
+//! locks: the [`Scope`] gives the value of a name and the random numbers. Called by `read`, which parses formulas, and
+//! by `records`, which evaluates them.
 
 /// The functions with how many arguments each takes.
 const FUNCTIONS: [(&str, Function, usize); 13] = [

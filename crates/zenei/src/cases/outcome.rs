@@ -1,5 +1,5 @@
-//! What came of a case: the incidents that were expected and those that resulted, paired. Must not know how a case
-//! runs. Called by `cases`; `rules test` prints it.
+//! The outcome of a case: the expected and the resulting incidents, paired. Must not know how a case runs. Called by
+//! `cases`; `rules test` prints it.
 use super::case::Expected;
 use serde_json::json;
 use std::fmt;

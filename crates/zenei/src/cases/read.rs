@@ -1,4 +1,4 @@
-//! What a case file may say, and everything that is wrong with one: file, line, key. Must not know a rule or a
+//! Parses a case file, and reports everything that is wrong in it with file, line and key. Must not know a rule or a
 //! detector. Called by `rules test`.
 use super::case::{
     Case, Change, Event, Expected, Gap, GapKind, Input, KNOWN, LABELS, Part, RecordKind, Restart, Stream, When, Words,

@@ -1,6 +1,6 @@
-//! The messages of a test case's stream. Each lock is made on its own, with random numbers that depend on the case's
-//! seed and on the lock alone, so that one lock more or less changes nothing for the others. Plain arithmetic of the
-//! case's formulas; must not know a rule, a detector or a lock's physics. Called by `cases`.
+//! The messages of a test case's stream. Each lock is simulated alone, with random numbers that depend only on the
+//! case's seed and the lock, so that adding or removing a lock changes nothing for the others. Evaluates the case's
+//! formulas; must not know a rule, a detector or a lock's physics. Called by `cases`.
 use super::case::{Case, GapKind, Input, LABELS, RecordKind, Stream, When, Words, lock_name};
 use super::formula::{Formula, Scope, gauss};
 use bytes::Bytes;

@@ -1,4 +1,5 @@
-//! `zenei config`: is this configuration good, what does it mean, how does one begin. Opens no socket. Called by `cmd`.
+//! `zenei config`: checks a configuration, shows it as it takes effect, prints an example, prints the JSON Schema.
+//! Must not open a socket. Called by `cmd`.
 use crate::cli::{Config as Command, WithConfig};
 use crate::config;
 use crate::daemon::contents;

@@ -1,6 +1,6 @@
-//! `zenei demo`: a simulated fleet through the real path. Its locks publish over MQTT to this process's own ingress;
-//! spool, intake, detection, desk and store are the daemon's, only the clock is simulated. At the end, what was opened
-//! is compared with what was seeded. Called by `cmd`.
+//! `zenei demo`: a simulated fleet through the real pipeline. Its locks publish over MQTT to this process's own
+//! ingress; spool, intake, detection, desk and store are the daemon's, and only the clock is simulated. At the end it
+//! compares the incidents with the seeded faults. Called by `cmd`.
 mod stage;
 mod verdict;
 

@@ -1,6 +1,8 @@
-//! `zenei forget DEVICE`: takes a lock out of this machine's store, spool, states and findings, and out of ClickHouse;
-//! counts that nothing is left, and notes it in the log of erasures. May be broken off anywhere and run again. zenei
-//! must not run here meanwhile. Called by `cmd`.
+//! `zenei forget DEVICE`: removes a lock from this machine's store, spool, snapshots and findings, and from
+//! ClickHouse. First it starts the gateway without sources, so that the spool's messages are sealed; at the end it
+//! counts the rows that still name the lock, of which none may be left, and records the erasure in the log of
+//! erasures. It may be interrupted anywhere and run again. zenei must not run on this state directory meanwhile.
+//! Called by `cmd`.
 use crate::cli::Forget;
 use crate::config::{self, ClickHouse, Config};
 use crate::daemon::contents::{self, Contents};

@@ -1,5 +1,5 @@
-//! `zenei incident`: which incidents there are and what is behind one. Reads the control database, also beside a
-//! running daemon; writes nothing. Called by `cmd`.
+//! `zenei incident`: lists the incidents, and shows one with its events and evidence. Reads the control database, also
+//! while a daemon runs; must not write. Called by `cmd`.
 use crate::cli::{Incident as Command, IncidentShow, WithConfig};
 use crate::config;
 use crate::daemon::control;

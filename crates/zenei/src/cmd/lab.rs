@@ -1,4 +1,5 @@
-//! `zenei bench` and `zenei backtest`: the lab's commands, in a build that has it. Called by `cmd`.
+//! `zenei bench` and `zenei backtest`: the lab's commands, in a build with the feature `lab`. Must not know what they
+//! measure. Called by `cmd`.
 use crate::exit::Failure;
 use crate::output::Output;
 use zenei_lab::LabError;

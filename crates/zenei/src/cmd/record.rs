@@ -1,6 +1,6 @@
-//! `zenei record list`: every record that was acknowledged, once: the store up to the checkpoint, and what the spool
-//! holds beyond it, put through the same intake. Works beside a running daemon and after its end; writes nothing.
-//! Called by `cmd`.
+//! `zenei record list`: every acknowledged record, once: the sealed files up to the checkpoint, the messages of the
+//! spool behind it, decoded and passed through the same intake, and the rows of ClickHouse where that is the store.
+//! Works while a daemon runs and after its end; must not write. Called by `cmd`.
 use crate::cli::{Record as Command, RecordList};
 use crate::config::{self, Config, StoreKind};
 use crate::daemon::contents::Registry;

@@ -1,5 +1,6 @@
-//! `zenei replay`: a recording, the Parquet store's folder, or the tables of ClickHouse, through intake, detection and
-//! desk in virtual time; writes what it would have led to. Resolves and closes nothing. Called by `cmd`.
+//! `zenei replay`: runs a recording, the folder of a Parquet store, or the tables of ClickHouse through intake,
+//! detection and desk in virtual time, and writes the resulting anomalies, incidents and decisions to a folder. It
+//! resolves and closes no incident. Called by `cmd`.
 mod tables;
 mod usage;
 

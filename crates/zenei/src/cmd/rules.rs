@@ -1,4 +1,5 @@
-//! `zenei rules`: which rules there are, and whether rule files are good. Called by `cmd`.
+//! `zenei rules`: lists the rules and checks rule files here; explains and tests rules in the files of this folder.
+//! Called by `cmd`.
 mod explain;
 mod test;
 

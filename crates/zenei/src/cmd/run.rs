@@ -1,5 +1,5 @@
-//! `zenei run`, the daemon: puts gateway, desk and HTTP together as the configuration says, until somebody asks for the
-//! end. Called by `cmd`.
+//! `zenei run`, the daemon: starts gateway, desk, shipping, tail and HTTP as the configuration asks, and stops them
+//! when a signal arrives, processing or the tail fails, or the radio's watchdog gives up. Called by `cmd`.
 use crate::cli::Run;
 use crate::config::{self, Config, StoreKind};
 use crate::daemon::contents::{self, Contents};

@@ -1,5 +1,5 @@
-//! `zenei scan`: what the locks around here advertise, as a table that lives, or as lines for programs. Keeps nothing,
-//! but for `--record`. Reads with the same keys and flags with the same engine as the daemon. Called by `cmd`.
+//! `zenei scan`: the advertisements of the locks nearby, as a live table, or as lines for programs. Stores nothing,
+//! except with `--record`. Decodes with the keys of a registry and detects with the daemon's engine. Called by `cmd`.
 mod lines;
 mod live;
 mod ongoing;

@@ -1,4 +1,4 @@
-//! `zenei schema`: the tables of ClickHouse, as a script or made. Called by `cmd`.
+//! `zenei schema`: prints the script that makes the tables of ClickHouse, or applies it to a server. Called by `cmd`.
 use crate::cli::{Schema as Command, SchemaApply, SchemaPrint};
 use crate::config::{self, ClickHouse};
 use crate::daemon::clickhouse;

@@ -1,6 +1,6 @@
-//! What a good configuration may still be refused for by the daemon: it asks for what this version does not do yet, or
-//! for nothing to hear. It is refused at start: nothing is ignored in silence. Called by `run`, after the check, and by
-//! `config check`, which tells it beforehand.
+//! Does this version of the daemon support all that a valid configuration asks for? Refuses options that are not
+//! available yet, and a configuration without any source of records, so that no key is silently ignored. Called by
+//! `run`, after the check, and by `config check` and `doctor`, which report it beforehand.
 use super::{Config, DetectSource, Loaded, Problems};
 
 /// Refuses what this version does not do, and a daemon that nothing can reach: that is a mistake, not a wish.

@@ -1,5 +1,7 @@
-//! The texts that a configuration may hold: addresses, URLs, names, paths. Each is checked when the configuration is
-//! read, so that no later room meets a bad one. Opens no socket. Called by `walk` with the schema's `format`.
+//! The checked text formats of a configuration: addresses, URLs, names, topic filters, paths. Each text is checked
+//! when the configuration is read, so that no later code meets a bad one. Must not open a socket or a file; it tests
+//! whether a named file exists. Called by `walk` with the schema's `format`; `doctor` and `daemon::start` split a
+//! checked URL with it.
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use zenei_wire::Name;

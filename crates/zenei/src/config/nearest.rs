@@ -1,5 +1,5 @@
-//! Which of the allowed words somebody meant. Must not know a configuration. Called by `walk`, where it reports an
-//! unknown word.
+//! Which allowed word is nearest to an unknown one? Must not know a configuration. Called by `walk`, which suggests
+//! that word.
 
 /// The allowed word nearest to `found`, where one is near: at most a third of its letters (but two) differ.
 /// The share is a guess: it finds `urll`, `listne` and `regsitry`, and suggests nothing for `foo`.

@@ -1,5 +1,5 @@
-//! What is wrong in a configuration, and where. Called by the rooms of `config`, which collect problems instead of
-//! stopping at the first.
+//! A problem of a configuration and its place. Must not know a key. Called by the files of `config`, which collect all
+//! problems instead of stopping at the first, and by the commands, which show them.
 use std::fmt;
 
 /// Where a value was written.

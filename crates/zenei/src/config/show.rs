@@ -1,5 +1,5 @@
-//! A configuration as it takes effect, as TOML, with nothing secret in it: secrets stand in files, whose names are
-//! shown, and of URLs only what names the server. Called by `config show`.
+//! The configuration in effect, as TOML or JSON, without secrets: secrets stand in files, of which it shows the names;
+//! of the URL of a notification target it shows only the server. Called by `config show`.
 use super::Config;
 use serde_json::Value as Json;
 

@@ -1,5 +1,5 @@
-//! A TOML text as a tree whose every value knows where it stands, with the environment's overrides put in. Must not
-//! know which keys there are. Called by `config::load`, which hands the tree to `walk`.
+//! A TOML text as a tree in which every value has its place, with the environment's overrides applied. Must not know
+//! which keys exist. Called by `config::parse`, which passes the tree to `walk`.
 use super::problem::{Place, Problem};
 use std::collections::BTreeMap;
 use toml::Spanned;

@@ -1,6 +1,6 @@
-//! A tree held against the schema of the configuration: finds unknown keys, wrong types, missing keys and bad texts;
-//! expands variables and makes paths absolute. The schema is made from the types in `config`, so that there is one list
-//! of keys. Must not read a file. Called by `config::load`.
+//! Checks a tree against the schema of the configuration: reports unknown keys, wrong types, missing keys and bad
+//! texts; expands variables and makes paths absolute. The schema is generated from the types in `config`, so that
+//! there is one list of keys. Must not read a file. Called by `config::parse`.
 use super::format;
 use super::nearest::nearest;
 use super::problem::{Place, Problem};

@@ -1,4 +1,5 @@
-//! The ClickHouse of a configuration: its server and its tables. Called by `schema`, `record list` and `run`.
+//! The ClickHouse of a configuration: its servers and its tables. Must not send a statement. Called by `schema`,
+//! `record list`, `replay` and `forget`, and by `shipping` and `tailing` for `run`.
 use crate::config::{self, ClickHouse};
 use crate::exit::Failure;
 use zenei_store::clickhouse::{Server, ServerAddress, Timeouts};

@@ -1,5 +1,6 @@
-//! The files that a configuration names, read: rules and registry. Called by `config check`, `run`, `replay` and
-//! `doctor`, so that a check and a start agree on what is good.
+//! Reads the files that a configuration names: rules, their cards and test cases, and the registry. Every command
+//! reads them here, so that a check and a start agree on what is valid. Called by `config check`, `run`, `replay`,
+//! `doctor`, `forget`, `rules`, `scan` and `record list`.
 use crate::config::{Loaded, Problems};
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The control database of a state directory, to read beside a running daemon. Called by `incident` and `record list`.
+//! Opens the control database of a state directory read-only, also while a daemon runs. Called by `incident` and
+//! `record list`.
 use crate::exit::Failure;
 use std::path::Path;
 use zenei_store::{Control, Layout};

@@ -1,5 +1,6 @@
-//! The desk behind the gateway, and the pipeline in front of it: joins two rooms that do not know one another. Called
-//! by `run` and `demo`.
+//! The desk behind the gateway, and the maker of the pipeline in front of it: connects the gateway and the desk, which
+//! must not know each other. Called by `demo`, by `daemon::start` (for `run` and `forget`), by `daemon::tailing` (for
+//! `run`) and by `forget`, which makes pipelines to rewrite snapshots.
 use std::path::Path;
 use zenei_desk::{DeskDriver, Incidents};
 use zenei_detect::{Desk, DeskError, Findings, Pipeline, Rules};

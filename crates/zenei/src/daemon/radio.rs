@@ -1,4 +1,5 @@
-//! The radio's counters under the names that `/metrics` and `doctor` use. Called by `run` and `doctor`.
+//! The radio's counters under the names in `/metrics`. Called by `run`, which publishes them, and by `doctor`, which
+//! reads two of the names.
 use std::sync::atomic::Ordering;
 use zenei_desk::{Metric, MetricValue, OwnMetrics};
 use zenei_gateway::source::ble::{BleHandle, Hearing, Steps};

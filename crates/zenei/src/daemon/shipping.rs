@@ -1,6 +1,6 @@
-//! The thread that ships what is sealed to ClickHouse while the daemon runs. Nothing waits for it, and it waits for
-//! nothing but the server: while that is away or wrong, sealed files pile up on the disk and the thread asks again.
-//! Called by `run`.
+//! The thread that ships sealed records and findings to ClickHouse while the daemon runs. It waits for the server
+//! alone: while that does not answer or refuses, sealed files accumulate on the disk and the thread retries. No other
+//! part waits for it, except the stop, for at most ten seconds. Called by `run`.
 use super::{clickhouse, tailing};
 use crate::config::{ClickHouse, Config, StoreKind};
 use crate::exit::Failure;

@@ -1,5 +1,5 @@
-//! When somebody wants the process to end: SIGINT (Ctrl-C) or SIGTERM asks, and a later one is obeyed at once. Called
-//! by `run` and `demo`.
+//! Requests to end the process: the first SIGINT (Ctrl-C) or SIGTERM asks for a clean end, a later one ends the
+//! process at once. Called by `run`, `demo` and `scan`.
 use std::io;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};

@@ -1,5 +1,6 @@
-//! How does a configuration become a running gateway, with the desk where that detects here? Must not know what is done
-//! with it then. Called by `run` and `forget`.
+//! How does a configuration become a running gateway, with the desk where it detects on this gateway's spool? Also
+//! makes the async runtime of all commands that need one. Must not know what happens to the gateway afterwards. Called
+//! by `run` and `forget`; `demo`, `doctor` and `scan` take the runtime only.
 use super::contents::Contents;
 use super::desk::{DeskHere, pipeline_maker};
 use super::tailing;

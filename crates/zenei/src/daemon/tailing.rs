@@ -1,5 +1,5 @@
-//! The desk that detects on what many gateways shipped: puts the feed of ClickHouse, the engine and the desk together.
-//! Called by `run`.
+//! The desk that detects on the shipments of many gateways: connects the feed of ClickHouse, the engine and the desk.
+//! Started by `run`; `daemon::start`, `shipping` and `forget` ask whether a configuration has one.
 use super::clickhouse;
 use super::contents::Contents;
 use super::desk::{DeskHere, pipeline_maker};

@@ -1,6 +1,6 @@
-//! Intake, engine and desk in virtual time: what a recording or a store would have led to. It drives the daemon's
-//! pipeline and desk, over a control database in memory. Must not know a clock, a spool or a file. Called by `replay`,
-//! by `play` and by the test cases of rules.
+//! Intake, engine and desk in virtual time: which anomalies and incidents follow from a recording or a store? It
+//! drives the daemon's pipeline and desk, with a control database in memory. Must not know a clock, a spool or a file.
+//! Called by `replay`, by `play` and by the test cases of rules.
 use crate::daemon::contents::Registry;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Gzip as people make it: one member after another (RFC 1952, 2.2), and nothing else after them. Must not know what is
-//! packed. Called by `recording`.
+//! Decompresses gzip files of several members: one member after another (RFC 1952, 2.2), and no other bytes after
+//! them. Must not know what is packed. Called by `recording`.
 use flate2::bufread::GzDecoder;
 use std::io::{BufRead, Error, ErrorKind, Read, Result};
 

@@ -1,6 +1,6 @@
-//! Which topic and which `recv_ms` a line of a recording has whose payload can't be read: the line is no UTF-8, nested
-//! too deep or too long. Goes over the bytes once, in bounded memory and without recursion. Must not read the payload.
-//! Called by `recording`, for broken lines alone.
+//! Which topic and which `recv_ms` has a recording's line whose payload can't be parsed, because the line is no UTF-8,
+//! nested too deep or too long? Scans the bytes once, in bounded memory and without recursion. Must not parse the
+//! payload. Called by `recording`, for broken lines alone.
 use zenei_wire::GatewayTime;
 use zenei_wire::recording::{Line, parse_line};
 

@@ -1,5 +1,5 @@
-//! A whole recording through a course, in steps of bounded size. Must not know a format. Called by `replay` and by the
-//! test cases of rules.
+//! Plays a whole recording through a course, in steps of bounded size. Must not know a format. Called by `replay` and
+//! by the test cases of rules.
 use super::course::{Course, CourseError};
 use super::recording::{Played, Recording};
 use zenei_store::StoredMessage;

@@ -1,5 +1,5 @@
-//! What locks advertise feeds the battery's detector where it is trusted, and opens nothing where it is not: a fleet
-//! whose heartbeats are heard over the air only.
+//! Advertised values drive the battery detector where they are trusted, and open no incident where they are not: a
+//! fleet whose heartbeats arrive over the air only.
 use crate::support::{Folder, zenei};
 use firmware_sim::{Fleet, Message, Scenario};
 use serde_json::Value as Json;

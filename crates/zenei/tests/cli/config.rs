@@ -1,4 +1,4 @@
-//! Broken configurations, and what is said of them: file, line, key, and the nearest key that is allowed.
+//! Broken configurations and the reported problems: file, line, key, and the nearest allowed key.
 use crate::support::{self, Folder, zenei};
 use expect_test::expect;
 

@@ -1,4 +1,4 @@
-//! `zenei run` with what looks at it from outside: publish, list, stop, start again, replay.
+//! `zenei run` and the commands that read its state from outside: publish, list, stop, start again, replay.
 use crate::support::{Daemon, Folder, fleet, zenei};
 use firmware_sim::publish::Publisher;
 use serde_json::Value as Json;

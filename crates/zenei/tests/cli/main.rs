@@ -1,4 +1,4 @@
-//! The binary as a person or a script meets it. Knows nothing of the inside.
+//! The binary as a person or a script uses it. Must not know its internals.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod advertised;

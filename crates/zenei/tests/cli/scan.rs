@@ -1,4 +1,4 @@
-//! `zenei scan`: lines for programs, recordings, keys, and what it says where there is no Bluetooth.
+//! `zenei scan`: lines for programs, recordings, keys, and the error without Bluetooth.
 use crate::support::{Folder, zenei};
 use serde_json::Value as Json;
 use zenei_wire::bthome::{self, Address, BindKey, Reading, Set};

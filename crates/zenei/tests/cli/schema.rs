@@ -1,4 +1,4 @@
-//! `zenei schema`: a script for people, and what it says where there is no server.
+//! `zenei schema`: the printed script, and the error without a server.
 use crate::support::{Folder, zenei};
 
 #[test]

@@ -1,4 +1,4 @@
-//! Runs the binary in a folder of its own, without the environment of whoever runs the tests.
+//! Runs the binary in a temporary folder, without the environment of the process that runs the tests.
 use firmware_sim::{Fleet, Scenario};
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;

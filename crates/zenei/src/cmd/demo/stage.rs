@@ -1,6 +1,7 @@
-//! The demo's stage: a fleet that publishes, a gateway on a simulated clock that hears it over loopback, a desk, HTTP,
-//! and a folder that goes away. Clock and fleet go in lock-step: the clock stands until every message of a tick is
-//! acknowledged, so that a run does not depend on the machine's speed. Called by `demo`.
+//! The demo's processes and files: a fleet that publishes, a gateway on a simulated clock that receives it over
+//! loopback, a desk, HTTP, and a temporary folder that is removed at the end. Clock and fleet advance in lock-step:
+//! the clock stands until every message of a tick is acknowledged, so that a run does not depend on the machine's
+//! speed. Called by `demo`.
 use crate::daemon::desk::{DeskHere, pipeline_maker};
 use crate::daemon::signals::Asked;
 use crate::exit::Failure;

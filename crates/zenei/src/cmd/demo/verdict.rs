@@ -1,5 +1,5 @@
-//! Did zenei find what was seeded, all of it, in time, and nothing else? Compares incidents with the simulator's truth.
-//! Pure; called by `demo`.
+//! Did zenei find every seeded fault, in time, and nothing else? Compares incidents with the simulator's truth. Pure.
+//! Called by `demo`.
 use firmware_sim::Truth;
 use serde_json::{Value as Json, json};
 use zenei_incident::Incident;

@@ -1,5 +1,6 @@
-//! The radio: whether BlueZ and the adapter are there, and what a zenei that runs has had to do to keep hearing.
-//! Changes nothing: no scan is started, no power is switched. Called by `doctor`.
+//! The radio: asks BlueZ over D-Bus whether the adapter is there and on, and reads from `/metrics` of a running zenei
+//! which steps kept the scan alive. Must not change anything: it starts no scan and switches no power. Called by
+//! `doctor`.
 use super::look::{Look, PATIENCE};
 use crate::config::Ble;
 use crate::daemon::radio::{SCANNING, STEPS};

@@ -1,5 +1,5 @@
-//! One look of `doctor`: what was looked at, how it stands, what to do. Must not know how it was looked. Called by all
-//! looks.
+//! The result of one check of `doctor`: what was checked, the verdict, what was found, and the remedy. Must not know
+//! how it was checked. Called by all checks.
 use std::time::Duration;
 
 /// How long a server may take to answer; a guess, far above a round trip on any network that is good enough for

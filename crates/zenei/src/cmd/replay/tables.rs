@@ -1,4 +1,4 @@
-//! Playing what a ClickHouse holds: the records of all gateways in the order of hearing. Called by `replay`.
+//! Replays the tables of ClickHouse: the records of all gateways in the order of receipt. Called by `replay`.
 use crate::config::Loaded;
 use crate::daemon::clickhouse;
 use crate::exit::Failure;

@@ -1,5 +1,5 @@
-//! What this process has used: CPU time and memory. The only figures of a replay that differ between runs. Called by
-//! `replay`.
+//! The CPU time and memory that this process has used: the only figures of a replay that differ between runs. Called
+//! by `replay`.
 use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time that all threads of this process have used, in seconds.

@@ -1,5 +1,5 @@
-//! `zenei rules explain`: one rule for people and for programs. Prints what it looks at, its numbers with unit and
-//! source, how far it may go, and what it was measured to do. Called by `rules`.
+//! `zenei rules explain`: one rule for people and for programs: the field it reads, its parameters with unit and
+//! source, its state, and the measurements of its promotion card. Called by `rules`.
 use crate::cli::RulesExplain;
 use crate::daemon::contents;
 use crate::exit::Failure;

@@ -1,4 +1,5 @@
-//! `zenei rules test`: runs the cases of rules and prints what was expected and what resulted. Called by `rules`.
+//! `zenei rules test`: runs the test cases of rules and prints the expected and the resulting incidents. Called by
+//! `rules`.
 use crate::cases::{Case, Expected, Outcome, ResultingIncident, check, read};
 use crate::cli::RulesTest;
 use crate::daemon::contents;

@@ -1,5 +1,5 @@
-//! Advertisements as lines for programs: one for each that could be read, not merged, with every field of the interface
-//! contract. Called by `scan --json`.
+//! Advertisements as lines for programs: one line for each decoded advertisement, not merged, with every field of the
+//! interface contract. Called by `scan --json`.
 use super::ongoing::Step;
 use crate::exit::Failure;
 use crate::output::Output;

@@ -1,4 +1,5 @@
-//! The radio, as a scan hears it. How the system is spoken to is the gateway's matter. Called by `source`.
+//! The radio as a source of a scan. Must not know how the system's Bluetooth service is called; the gateway's crate
+//! does that. Called by `source`.
 use super::spooled::spooled;
 use crate::daemon::contents::Registry;
 use crate::exit::Failure;

@@ -1,5 +1,5 @@
-//! A scan under way: each message that its source hears goes to the recording and to the engine, until the end. Called
-//! by `scan` and by the terminal.
+//! A running scan: passes each message of its source to the recording and to the engine, until the end. Must not know
+//! how the result is shown. Called by `scan` and `terminal`.
 use super::seen::Read;
 use super::source::Source;
 use super::watch::Watch;

@@ -1,5 +1,5 @@
-//! What a scan remembers of one sender: its newest values, its strength lately, how often it is heard, its raw bytes.
-//! Bounded; no clock. Called by `watch` and shown by `table`.
+//! The bounded state that a scan holds of one sender: its newest values, its recent signal strengths, its rate, its
+//! raw bytes. Must not read a clock. Called by `watch`; shown by `table`.
 use std::collections::VecDeque;
 use zenei_store::StoredMessage;
 use zenei_wire::bthome::{Address, Firmware, Set};

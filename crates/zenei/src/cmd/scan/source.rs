@@ -1,5 +1,5 @@
-//! Where a scan hears: the radio, a recording, or simulated locks. Each gives messages as the spool would hold them.
-//! Called by `scan`.
+//! The source of a scan: the radio, a recording, or simulated locks. Each gives messages in the form that the spool
+//! stores. Must not know what an advertisement contains. Opened by `scan`; read by `ongoing` and `terminal`.
 use super::live::Live;
 use super::spooled::spooled;
 use crate::cli::Scan;

@@ -1,4 +1,4 @@
-//! What would the spool hold of an advertisement? Called by the sources of a scan that hear one.
+//! Which message would the spool store for an advertisement? Called by the radio and the simulated locks of a scan.
 use zenei_store::{Source, StoredMessage};
 use zenei_wire::GatewayTime;
 use zenei_wire::bthome::Advertisement;

@@ -1,5 +1,5 @@
-//! The table of a scan: which columns at which width, what stands in a cell, and how it is drawn. Knows no terminal's
-//! ways and no radio. Called by `terminal`, and by `scan` where nobody watches.
+//! The table of a scan: its columns with their widths, the text of each cell, and the drawing. Must not know keys, a
+//! terminal's state or a radio. Called by `terminal`, and by `scan` when the output is not a terminal.
 use super::seen::Seen;
 use super::watch::Watch;
 use crate::output::{escaped, table as columns_of};

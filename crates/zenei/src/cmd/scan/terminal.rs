@@ -1,5 +1,5 @@
-//! The table on a terminal: draws it a few times a second, and does what keys ask for. Knows no radio. Called by `scan`
-//! where a person watches.
+//! The table on a terminal: draws it four times a second, and acts on keys. Must not know a radio. Called by `scan`
+//! when the output is a terminal.
 use super::ongoing::Ongoing;
 use super::table::{self, View};
 use crate::exit::Failure;

@@ -1,6 +1,6 @@
-//! What a scan makes of its messages: who said what, and what the engine finds. It decodes with the daemon's decoder
-//! and drives the daemon's pipeline, unreadable records included. It must not know clocks or terminals. Called by
-//! `scan`.
+//! What a scan derives from its messages: the values per sender, and the engine's anomalies. It decodes with the
+//! daemon's decoder and drives the daemon's pipeline, unreadable records included. Must not know clocks or terminals.
+//! Called by `scan` and `ongoing`; read by `table`.
 use super::seen::{Read, Reception, Seen, Unread};
 use crate::daemon::contents::Registry;
 use std::collections::BTreeMap;
