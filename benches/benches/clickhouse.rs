@@ -1,6 +1,6 @@
-//! The large sizes of the benchmarks of ClickHouse: `cargo bench -p zenei-benches --bench clickhouse`; `-- codecs`,
-//! `-- formats` or `-- questions` for one of them. `ZENEI_BENCH_RECORDS` is the size of the simulated stream, 1,000,000
-//! where nobody asks for another, `ZENEI_BENCH_ROWS` that of the questions, 10,000,000.
+//! The large sizes of the benchmarks of ClickHouse: `cargo bench -p zenei-benches --bench clickhouse`; `-- codecs`, `--
+//! formats` or `-- questions` for one of them. `ZENEI_BENCH_RECORDS` is the size of the simulated stream, 1,000,000 by
+//! default; `ZENEI_BENCH_ROWS` is the number of records that the queries read, 10,000,000 by default.
 use zenei_benches::clickhouse::{codecs, formats, questions};
 use zenei_benches::stream::Stream;
 

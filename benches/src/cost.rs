@@ -1,4 +1,5 @@
-//! What has something cost? Wall time, and CPU time of this process or of another. Called by the benches.
+//! What a piece of work cost: wall time, and CPU time of this process or of another; and quantiles of such figures.
+//! Called by the benches.
 use rustix::time::{ClockId, clock_gettime};
 
 /// Marks of time that a difference is taken from.

@@ -1,6 +1,6 @@
-//! How many records a second of CPU time does `zenei replay` take, with every rule of the program on: from a recording,
-//! and from the Parquet store of the same fleet? Both ways must lead to the same incidents. The figure is the one that
-//! `zenei replay` gives of itself.
+//! How many records a second of CPU time `zenei replay` processes, with every rule of the program on: from a recording,
+//! and from the Parquet store of the same fleet. Both must lead to the same incidents. The figure is the one that
+//! `zenei replay` reports in its summary.
 use crate::cost::quantile;
 use firmware_sim::Scenario;
 use serde_json::Value;

@@ -1,5 +1,5 @@
 //! A simulated fleet's records, decoded and put in order as a gateway does it, in a state directory of sealed ranges.
-//! Knows no ClickHouse. Called by the benches that ship them.
+//! Must not know ClickHouse. Called by the benches that ship them.
 use firmware_sim::{Fleet, Message, Scenario};
 use std::path::Path;
 use std::sync::Arc;

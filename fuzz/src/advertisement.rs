@@ -1,7 +1,8 @@
-//! Any bytes as service data, with and without a key: read or refused, never a panic; a message of the spool says what
-//! was heard; the listener gives nothing back in time. Called by libFuzzer and by `smoke`.
+//! Any bytes as service data, with and without a key: read or refused, never a panic; a message of the spool gives back
+//! the received bytes; a merged advertisement is never dated later than the listener's present time. Called by
+//! libFuzzer and by `smoke`.
 //!
-//! The input is a row of advertisements: milliseconds since the one before (2 bytes, big endian), length (1 byte),
+//! The input is a sequence of advertisements: milliseconds since the one before (2 bytes, big endian), length (1 byte),
 //! bytes.
 use crate::input::Input;
 use zenei_wire::bthome::{self, Address, Advertisement, BindKey, Half, Listener, SpooledError};

@@ -1,5 +1,5 @@
-//! Any bytes as a message in CBOR: read or refused, never a panic; a record that is read can be written and read again;
-//! each element keeps its own bytes. Called by libFuzzer and by `smoke`.
+//! Any bytes as a message in CBOR: read or refused, never a panic; a record that was read can be written and read
+//! again; each element keeps its own bytes. Called by libFuzzer and by `smoke`.
 use crate::message::{self, Decode};
 
 /// Checks one message.

@@ -1,4 +1,4 @@
-//! Bytes of a fuzzer as numbers and pieces. Must not know what they are for. Called by targets whose input has a
+//! A fuzzer's bytes as numbers and pieces. Must not know what they are for. Called by targets whose input has a
 //! structure.
 
 /// What is left of the input; once it is empty it gives zeros and empty pieces.

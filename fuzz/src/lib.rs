@@ -1,8 +1,8 @@
-//! What the product promises of bytes that nobody checked.
+//! What the product promises for unchecked bytes.
 //!
-//! This crate answers: which promises hold for any bytes? A module for each target: its `check` takes any bytes and
-//! panics where a promise is broken. It must not know who makes the bytes up. Called by libFuzzer (`targets/`), and by
-//! `smoke` over the committed corpus inside `cargo test`.
+//! This crate answers: which promises hold for any bytes? Each target has a module: its `check` takes any bytes and
+//! panics where a promise is broken. It must not know how the bytes are generated. Called by libFuzzer (`targets/`),
+//! and by `smoke` over the committed corpus inside `cargo test`.
 pub mod advertisement;
 pub mod cbor;
 mod input;

@@ -1,4 +1,4 @@
-//! Inputs near known ones. Must not know what they mean. Called by `smoke`.
+//! Inputs that are small mutations of known ones. Must not know what they mean. Called by `smoke`.
 use zenei_kit::Dice;
 
 /// The longest input that is made, bytes; long ones cost time and rarely find more.

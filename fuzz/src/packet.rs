@@ -1,6 +1,6 @@
-//! Any bytes as what a client sends to the ingress: taken or refused, never a panic; the same packets however the bytes
-//! are cut into reads; a packet that was taken is taken again from what it would be written as; an answer has the
-//! length that it says. Called by libFuzzer and by `smoke`.
+//! Any bytes as what a client sends to the ingress: accepted or refused, never a panic; the same packets however the
+//! bytes are cut into reads; a packet that was accepted is accepted again after it is written anew; an answer has the
+//! length that its header states. Called by libFuzzer and by `smoke`.
 use bytes::{Buf as _, BytesMut};
 use zenei_gateway::source::ingress::packet::{self, Connect, Malformed, Packet, Publish};
 use zenei_kit::mqtt;

@@ -1,4 +1,4 @@
-//! A target without a fuzzer: over its committed corpus and some thousand inputs near it, the same ones each time. Must
+//! A target without a fuzzer: runs its committed corpus and some thousand mutated inputs, the same ones each time. Must
 //! not know what a target checks. Called by the tests of the targets.
 use crate::mutate::mutated;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,9 +1,8 @@
-//! A spool that something happened to: any bytes as its segments, flipped bits, a power cut in the middle of a group.
-//! It opens without a panic; what is read was written; what is whole is read; what is missing is told; what was never
-//! whole is cut. Called by libFuzzer and by `smoke`.
+//! A damaged spool: any bytes as its segments, flipped bits, a power cut in the middle of a group. It opens without a
+//! panic; what it reads was written; every whole record is read; missing records are reported; what was never whole is
+//! cut off. Called by libFuzzer and by `smoke`.
 //!
-//! The first byte of an input says what happens ([`FOREIGN`] and the others), the rest is read as the functions below
-//! do.
+//! The first byte of an input selects the damage ([`FOREIGN`] and the others); the functions below read the rest.
 mod layout;
 
 use crate::input::Input;

@@ -1,5 +1,5 @@
-//! Any text as a topic: a record's topic is written as it was read, everything else is told apart, never a panic; and
-//! the ingress takes no topic that the standard forbids. Called by libFuzzer and by `smoke`.
+//! Any text as a topic: a record's topic is written as it was read, every other text is distinguished from it, never a
+//! panic; a refusal is short and escaped. Called by libFuzzer and by `smoke`.
 use zenei_wire::topic::PREFIX;
 use zenei_wire::{Heading, Refusal, Topic};
 

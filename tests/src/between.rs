@@ -1,6 +1,6 @@
-//! What happens between a daemon and its ClickHouse? A proxy that counts inserts on their way, holds answers back,
-//! refuses connections, and spoils what makes a repeated insert count once: for negative controls. Knows HTTP's framing
-//! and the names of ClickHouse's settings. Called by the tests of kills and outages.
+//! A proxy between a daemon and its ClickHouse: counts inserts on their way, holds answers back, refuses connections,
+//! and, for negative controls, spoils what makes a repeated insert count once. Must not know more than HTTP's framing
+//! and the names of ClickHouse's settings. Called by the tests of shipping (`ship_*`), through `clickhouse`.
 use std::io::{self, Error, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! What a lock says over the air, through `zenei run`: a stand-in for BlueZ on a private D-Bus, encrypted and plain
+//! Tests that `zenei run` receives what locks advertise: a stand-in for BlueZ on a private D-Bus, encrypted and plain
 //! advertisements, forged and replayed ones, kill -9.
 use crate::daemon::{Daemon, Site};
 use crate::program::{lines, run, succeed};

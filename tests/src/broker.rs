@@ -1,5 +1,5 @@
-//! A mosquitto of its own for a test, and a `zenei run` that hears from it. Knows how Debian's mosquitto is configured
-//! and nothing of what goes through it. Called by the tests over a real broker.
+//! A private mosquitto for a test, and a `zenei run` that subscribes to it. Must not know what goes through it, only
+//! how Debian's mosquitto is configured. Called by the tests over a real broker.
 use crate::daemon::{Daemon, Site};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! Which files of a crate know one another in a circle? None may: what two files share stands in a third one below
-//! both. Reads `mod` and `use` lines and paths in code, tests left out. A name that a file merely hands on (`pub use`)
-//! leads to the file that has it. Called by cargo's test runner.
+//! Which files of a crate depend on one another in a cycle. None may: what two files share belongs in a third one below
+//! both. Reads `mod` and `use` lines and paths in code, tests left out. A name that a file merely re-exports (`pub
+//! use`) leads to the file that defines it. Called by cargo's test runner.
 use crate::repository::{top, tracked_files};
 use crate::rust_text::{tokens, without_tests};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
-//! What does ClickHouse hold of what hubs said? An engine with a site that ships to it through the proxy between them,
-//! and the count of what arrived. Knows the tables' names and no row's content. Called by the tests of kills and
-//! outages.
+//! How what ClickHouse stores differs from what the hubs sent: an engine, a site that ships to it through the proxy
+//! `between`, and the count of what arrived. Must not know the content of rows, only the tables' names. Called by the
+//! tests of shipping (`ship_*`).
 use crate::between::{Between, Spoil};
 use crate::daemon::{Daemon, Site, address_in};
 use crate::hub::Lock;

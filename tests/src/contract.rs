@@ -1,5 +1,5 @@
-//! Does the command line keep what the interfaces promise to programs: exit codes, where a mistake stands, the fields
-//! and the order of records, a closed pipe, the paths of HTTP?
+//! Tests that the command line keeps what the interfaces promise to programs: exit codes, the place of a configuration
+//! error, the fields and the order of records, a closed pipe, the paths of HTTP.
 use crate::daemon::Site;
 use crate::metrics::get;
 use crate::program::{end_of, lines, run, simulator, succeed, zenei};

@@ -1,5 +1,6 @@
-//! A `zenei run` (or another program that tells where it listens), started, asked, killed or ended. Knows what
-//! interfaces say about its output and its HTTP addresses, and nothing of what it does. Called by the end-to-end tests.
+//! A `zenei run` (or another program that prints where it listens): started, queried, killed or ended. Must not know
+//! what it does, only what the interfaces define about its output and its HTTP addresses. Called by the end-to-end
+//! tests.
 use crate::metrics::Metrics;
 use crate::program::{end_of, zenei};
 use rustix::process::{Pid, Signal, kill_process};

@@ -1,5 +1,5 @@
-//! Does what can't be read become a dead letter with its reason, without harm to its neighbours and without a stop of
-//! the stream? Publishes every reason that a publisher can cause, and what is no record at all.
+//! Tests that an unreadable message becomes a dead letter with its reason, without harm to its neighbours and without
+//! stopping the stream. Publishes every reason that a publisher can cause, and messages that are not records.
 use crate::daemon::{Daemon, Site};
 use crate::fleet::listed;
 use crate::metrics::Metrics;

@@ -1,4 +1,4 @@
-//! Does `zenei demo` keep its promise, for more than one seed, and does the one to watch end when asked?
+//! Tests that `zenei demo` keeps its promise, for more than one seed, and that the interactive demo ends on request.
 //! `ZENEI_DEMO_SEEDS=1-10` tries more seeds.
 use crate::daemon::{Daemon, address_in};
 use crate::metrics::Metrics;

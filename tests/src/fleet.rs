@@ -1,5 +1,5 @@
-//! What did the simulated fleet say, and what was really wrong with it? Makes recordings with `firmware-sim` and reads
-//! them back. Must not know any detector. Called by the end-to-end tests.
+//! What a simulated fleet sent, and which faults it really had. Makes recordings with `firmware-sim` and reads them
+//! back; also compares incidents and lists of records. Must not know any detector. Called by the end-to-end tests.
 use crate::program::{lines, simulator, succeed, text};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

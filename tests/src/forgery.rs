@@ -1,5 +1,5 @@
-//! A million forged advertisements: none is accepted. Here and not beside the cipher because the end-to-end tests are
-//! built for speed.
+//! Tests that none of a million forged advertisements is accepted. Here and not beside the cipher because the
+//! end-to-end tests are built for speed.
 use zenei_wire::bthome::{self, Address, BindKey, OpenError};
 
 const FORGED: u32 = 1_000_000;

@@ -1,6 +1,6 @@
-//! What does a daemon hear under load, and what did it acknowledge? Hubs that publish at once, go on over broken
-//! connections, send again what has no PUBACK, and count what they said of each lock. Must not know why a connection
-//! breaks. Called by the tests of kills and outages.
+//! The load generator: simulated hubs that publish concurrently, reconnect after broken connections, resend each
+//! message until its PUBACK, and count what they sent for each lock. Must not know why a connection breaks. Called by
+//! the tests of kills and outages.
 use crate::fleet::Key;
 use crate::stopwatch::Stopwatch;
 use std::collections::{BTreeMap, VecDeque};

@@ -1,4 +1,4 @@
-//! Tests of the whole: one binary, so that they link once. Each question is a module of its own.
+//! The end-to-end tests in one binary, so that they link once. Each subject is a module of its own.
 mod between;
 mod ble;
 mod broker;

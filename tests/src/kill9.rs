@@ -1,6 +1,6 @@
-//! Does a PUBACK mean durable, and does a killed daemon go on without losing or doubling a record? Kills `zenei run`
-//! under load by SIGKILL, again and again over one state directory. The negative control acknowledges before it writes,
-//! and must be seen to lose. `ZENEI_KILLS=200` kills more often.
+//! Tests that a PUBACK means durable, and that a killed daemon restarts without losing or duplicating a record. Kills
+//! `zenei run` under load by SIGKILL, again and again over one state directory. The negative control acknowledges
+//! before it writes, and must be seen to lose. `ZENEI_KILLS=200` kills more often.
 use crate::daemon::{Daemon, Site};
 use crate::fleet::{Key, difference, listed};
 use crate::hub::{self, Hubs, Load};

@@ -1,5 +1,6 @@
-//! Who may depend on whom. Reads the workspace as cargo sees it; normal and build dependencies count, those of tests do
-//! not. A crate that is pure here has no clock, no file, no socket and no randomness, and so has what it depends on.
+//! Which crate may depend on which. Reads the workspace from cargo's metadata; normal and build dependencies count,
+//! those of tests do not. A crate listed as pure must have no clock, no file, no socket and no randomness, and neither
+//! may the crates that it depends on.
 use crate::repository::top;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

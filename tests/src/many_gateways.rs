@@ -1,8 +1,9 @@
-//! Does one desk over many gateways see what one gateway that hears everything sees? One recording goes to two
-//! gateways, by site, with one lock in twenty heard by both; both ship to one engine; a desk with
-//! `source = "clickhouse"` detects on what came there. It must open the incidents that a gateway opens which hears the
-//! whole recording itself, and so must a replay of the tables. Where what both heard is not known to be the same, it
-//! must not.
+//! Tests that one desk over many gateways reaches the results of one gateway that receives everything. One recording
+//! goes to two gateways, by site, with one lock in twenty received by both; both ship to one engine; a desk with
+//! `source = "clickhouse"` detects on the shipped records. It must open the incidents of a gateway that receives the
+//! whole recording itself, and so must a replay of the tables. Negative controls: where the records received by both
+//! can't be recognised as the same, the desk takes more of them; without the records of one gateway, the incidents
+//! differ.
 use crate::daemon::{Daemon, Site};
 use crate::fleet::{Recording, same_incidents};
 use crate::program::{lines, succeed, text};

@@ -1,5 +1,5 @@
-//! What does a daemon count? Reads `/metrics` by a plain HTTP request. Knows the names of the interfaces and nothing of
-//! what is counted. Called by the end-to-end tests.
+//! What a daemon counts: reads `/metrics`, or another path, by a plain HTTP request. Must not know what is counted,
+//! only the names that the interfaces define. Called by the end-to-end tests.
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

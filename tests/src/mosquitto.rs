@@ -1,6 +1,6 @@
-//! Does a month of a fleet come through a real broker whole, and does zenei find in it what was seeded, and nothing
-//! else, also when it is killed on the way? Debian's mosquitto between `firmware-sim` and `zenei run --simulated-time`;
-//! the same incidents again from the store that it left.
+//! Tests that a month of a fleet passes whole through a real broker, and that zenei finds in it the seeded faults and
+//! nothing else, also when it is killed on the way. Debian's mosquitto runs between `firmware-sim` and `zenei run
+//! --simulated-time`; a replay of the resulting store must give the same incidents.
 use crate::broker::Broker;
 use crate::daemon::{Daemon, Site};
 use crate::fleet::{Cause, Key, Recording, cause, difference, listed, same_incidents};

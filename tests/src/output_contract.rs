@@ -1,5 +1,5 @@
-//! Do the results of a replay have every field that the interfaces promise, with nothing null or empty but what they
-//! allow? Reads the results of one recording as an outside program would.
+//! Tests that the results of a replay have every field that the interfaces promise, and that no field is null or empty
+//! unless they allow it. Reads the results of one recording as an outside program would.
 use crate::fleet::Recording;
 use crate::program::{lines, succeed, text, zenei};
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! Where are the programs under test? Finds the release binaries, and reads what they print. Must not know what a
+//! Where the programs under test are: finds the release binaries, and reads what they print. Must not know what a
 //! command does. Called by the end-to-end tests.
 use serde_json::Value;
 use std::path::{Path, PathBuf};

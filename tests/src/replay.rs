@@ -1,5 +1,5 @@
-//! Does the same recording give the same results, to the byte, and does a network that doubles and shuffles change
-//! nothing that matters?
+//! Tests that the same recording gives the same results, to the byte, and that a network that duplicates and shuffles
+//! messages does not change the incidents.
 use crate::fleet::{Recording, same_incidents};
 use crate::program::{lines, run, succeed, text, zenei};
 use serde_json::Value;

@@ -1,5 +1,5 @@
 //! Where the repository is and which files it holds. Must not know what is checked in them. Called by the checks of
-//! layering and tidiness.
+//! layering, cycles and tidiness.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

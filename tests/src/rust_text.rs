@@ -1,6 +1,5 @@
-//! What of a Rust file is the product's, and in which words? Takes tests out and splits the rest into tokens. Reads
-//! text, not syntax, and relies on rustfmt. Must not know what is looked for. Called by the checks of tidiness and of
-//! circles.
+//! The product's part of a Rust file as tokens: removes tests and splits the rest. Reads text, not syntax, and relies
+//! on rustfmt. Must not know what is searched for. Called by the checks of tidiness and of cycles.
 
 /// The text with the lines of its test modules (and other items for tests) emptied. Relies on rustfmt: an item ends
 /// with a brace, or a semicolon, as deep as its attribute.

@@ -1,6 +1,6 @@
-//! Is a lock gone everywhere after `zenei forget`, and is everybody else's record still there? A simulated fleet that
-//! is shipped to ClickHouse; the command is killed at random points before it may end. Must not know what is in a
-//! record. Part of the end-to-end tests.
+//! Tests that a lock is gone everywhere after `zenei forget`, and that all other locks' records remain. A simulated
+//! fleet is shipped to ClickHouse; the command is killed at random points before it may end. Must not know the content
+//! of a record.
 use crate::between::Spoil;
 use crate::clickhouse::{Ground, shipped_all};
 use crate::program::{lines, run, simulator, succeed};

@@ -1,7 +1,7 @@
-//! Does each record reach ClickHouse once, in its table and in what the views make of it, however often the daemon dies
-//! between sealing, sending and writing down what was sent? Kills `zenei run` by SIGKILL at random points under load,
-//! before a real engine. The negative controls take away what makes a repeated insert count once, and must be seen to
-//! double. `ZENEI_SHIP_KILLS=1000` kills more often.
+//! Tests that each record reaches ClickHouse once, in its table and in the views, however often the daemon dies between
+//! seal, insert and checkpoint. Kills `zenei run` by SIGKILL at random points under load, before a real engine. The
+//! negative controls remove what makes a repeated insert count once, and must be seen to duplicate rows.
+//! `ZENEI_SHIP_KILLS=1000` kills more often.
 #![expect(clippy::print_stdout, reason = "figures are shown beside what is asserted")]
 use crate::between::{Inserts, Spoil};
 use crate::clickhouse::{Difference, Ground, TABLES, shipped_all};

@@ -1,6 +1,6 @@
-//! Is a stream listed the same whatever keeps it? One simulated stream with duplicates into a site that keeps Parquet
-//! files, and into one that ships to ClickHouse and has let go of its files. Must not know what is in a record. Part of
-//! the end-to-end tests.
+//! Tests that a stream is listed the same whichever store holds it. One simulated stream with duplicates goes into a
+//! site that keeps Parquet files, and into one that ships to ClickHouse and has deleted its files. Must not know the
+//! content of a record.
 use crate::between::Spoil;
 use crate::clickhouse::Ground;
 use crate::daemon::Site;

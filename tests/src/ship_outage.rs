@@ -1,7 +1,7 @@
-//! What does an outage of ClickHouse cost? Hubs speak at a fixed rate while the engine first refuses connections and
-//! then stands still in the middle of its work. Nothing may be lost or doubled, memory must not grow, and incidents are
-//! opened meanwhile. Times and rates are printed, never asserted. `ZENEI_OUTAGE_S=60` makes each outage, and the calm
-//! before it, so long.
+//! Tests of an outage of ClickHouse: hubs publish at a fixed rate while the engine first refuses connections and then
+//! stalls in the middle of its work. No record may be lost or duplicated, memory must not grow, and incidents are
+//! opened meanwhile. Times and rates are printed, never asserted. `ZENEI_OUTAGE_S=60` sets the length in seconds of
+//! each outage and of the calm before it.
 #![expect(clippy::print_stdout, reason = "figures are shown beside what is asserted")]
 use crate::between::Spoil;
 use crate::clickhouse::{Difference, Ground, shipped_all};

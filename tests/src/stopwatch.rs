@@ -1,5 +1,5 @@
-//! How much time has passed, for the pace of a load and for figures that are printed. Nothing is asserted about it.
-//! Called by the end-to-end tests.
+//! Elapsed time, for the pace of a load and for figures that are printed. No test asserts anything about it. Called by
+//! the load generator and by the test of outages.
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 

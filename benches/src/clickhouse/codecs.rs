@@ -1,5 +1,5 @@
-//! Bytes a row, column by column: the raw tables as they are against the same rows, sorted the same, with ClickHouse's
-//! default codec. Motor profiles, which have a table of their own, are left out. The goal is half.
+//! Bytes a row, column by column: the raw tables with their codecs against the same rows, sorted the same, with
+//! ClickHouse's default codec. Motor profiles, which have a table of their own, are left out. The goal is half.
 use super::Ground;
 use crate::stream::Stream;
 use serde::Deserialize;

@@ -1,6 +1,6 @@
 //! What an insert costs by format: sealed ranges into the raw tables, as the shipper sends them (ArrowStream, LZ4) and
-//! as the client's own rows (RowBinary, LZ4), side by side, in turns. The views are left out: they cost the same either
-//! way. From the sealed file to the engine's answer, both ways.
+//! as the client's own rows (RowBinary, LZ4), in alternating turns. Both are measured from the sealed file to the
+//! engine's answer. The views are left out: they cost the same either way.
 use super::Ground;
 use crate::cost::{Cost, Marks, quantile};
 use crate::stream::{GATEWAY, Stream};

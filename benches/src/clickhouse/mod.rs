@@ -1,5 +1,5 @@
-//! What does ClickHouse cost: bytes a row, time an insert, time a question? Each against a real engine. Called by the
-//! bench of the same name.
+//! What ClickHouse costs: bytes a row, time of an insert, time of a query. Each is measured against a real engine.
+//! Called by the bench of the same name.
 pub mod codecs;
 pub mod formats;
 mod ground;

@@ -1,6 +1,6 @@
-//! How long do the page's three questions take on a fleet's records of ninety days? One lock's last 90 days; one cohort
-//! against another over 30 days; the fleet's counts by hour. The records are drawn in the engine: what matters here is
-//! how they lie, not what they say. The goal is 100 ms each.
+//! How long the page's three queries take on a fleet's records of ninety days: one lock's last 90 days; one cohort
+//! against another over 30 days; the fleet's counts by hour over 30 days. The records are generated in the engine:
+//! their distribution over locks and time matters here, their values do not. The goal is 100 ms each.
 use super::Ground;
 use crate::cost::{Marks, quantile};
 use serde::Deserialize;

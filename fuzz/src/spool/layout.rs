@@ -1,5 +1,5 @@
-//! The layout of the spool's segments, read and written a second time from its description, so that the spool is
-//! checked against something else than itself. Must not know recovery. Called by the target `spool`.
+//! The layout of the spool's segments, read and written by a second implementation from its description, so that the
+//! spool is not checked against itself. Must not know recovery. Called by the target `spool`.
 use std::ops::Range;
 
 /// Length of a frame's header.

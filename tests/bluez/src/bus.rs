@@ -1,5 +1,5 @@
-//! A dbus-daemon of its own, that can be killed and started again at the same address. Knows nothing of what is said on
-//! it.
+//! A private dbus-daemon that can be killed and started again at the same address. Must not know which messages it
+//! carries. Called by the service and by tests.
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;

@@ -1,8 +1,8 @@
 //! A stand-in for BlueZ on a private D-Bus: what a scanner sees of `org.bluez`, with the faults that real ones have.
 //!
-//! This crate answers: what does a program hear that scans through BlueZ, when locks advertise, when the service or the
-//! whole bus is killed, when scanning dies without a word? It needs no adapter, no kernel module and no rights. It must
-//! not know who scans. Called by tests.
+//! This crate answers: what does a program that scans through BlueZ receive when locks advertise, when the service or
+//! the whole bus is killed, and when scanning stops without an error? It needs no adapter, no kernel module and no
+//! rights. It must not know which program scans. Called by tests.
 mod bus;
 mod objects;
 mod service;

@@ -1,5 +1,6 @@
 //! The objects that BlueZ shows on the bus, as `org.bluez.Adapter1` and `org.bluez.Device1` describe them: one adapter,
-//! and a device for each address that was heard. Knows their properties and no bus. Called by the service.
+//! and a device for each address from which an advertisement came. Must not know the bus, only the objects' properties.
+//! Called by the service.
 use std::collections::{BTreeMap, HashMap};
 use zbus::zvariant::{ObjectPath, OwnedValue, Str, Value};
 

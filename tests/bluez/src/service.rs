@@ -1,6 +1,6 @@
-//! The service `org.bluez`: answers a scanner's calls as BlueZ 5.66 does, and tells of advertisements only while
-//! somebody scans. Its faults are asked for by the test: no answers, a scan that goes deaf, an adapter that is gone.
-//! Dropping it is what kill -9 is to everybody else on the bus.
+//! The service `org.bluez`: answers a scanner's calls as BlueZ 5.66 does, and signals advertisements only during a
+//! scan. A test can set its faults: no answers, a scan that receives nothing any more, an adapter that is gone.
+//! Dropping it looks to other clients of the bus like kill -9. Called by tests.
 use crate::bus::PrivateBus;
 use crate::objects::{ADAPTER, ADAPTER1, DEVICE1, Device, Objects, Properties, path_of};
 use futures_util::StreamExt as _;

@@ -1,6 +1,6 @@
-//! How does an engine start, and how does it end with the test that started it? One process for one folder; its
-//! standard input is the thread that holds it: once that closes, however this process ends, the engine ends too. Must
-//! not know what is asked of it. Called by tests.
+//! How an engine starts, and how it ends with the test that started it: one process for one folder. The test holds the
+//! engine's standard input; once that closes, however the test's process ends, the engine ends too. Must not know the
+//! queries. Called by tests.
 use crate::library::{self, Missing};
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! How does ClickHouse say that something failed? A code, a text that starts with it, and the status of HTTP for it.
-//! Must not know how a query is run. Called by all of the program.
+//! How ClickHouse reports an error: a code, a text that starts with it, and the HTTP status for it. Must not know how a
+//! query is run. Called by all of the program.
 use axum::http::StatusCode;
 
 /// What ClickHouse calls an exception.

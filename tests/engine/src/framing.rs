@@ -1,5 +1,5 @@
-//! How are bodies packed? ClickHouse's own framing of requests (`decompress=1`) is undone, the LZ4 frame of answers is
-//! made. Must not know what is in them. Called by [`crate::front`].
+//! How bodies are packed: undoes ClickHouse's own framing of requests (`decompress=1`), and makes the LZ4 frame of
+//! answers. Must not know the content. Called by [`crate::front`] (answers) and [`crate::request`] (requests).
 use crate::exception::Exception;
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! How is the engine asked over HTTP? ClickHouse's interface as far as its clients need it: `/ping`, and statements at
+//! How the engine is queried over HTTP: ClickHouse's interface as far as its clients need it, `/ping` and statements at
 //! `/`. Must not know SQL. Called by `main`.
 use crate::chdb::{Chdb, Output};
 use crate::exception::Exception;

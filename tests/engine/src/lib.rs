@@ -1,6 +1,6 @@
-//! Where is a ClickHouse for a test, and how does it start and end? Starts `zenei-engine` with a folder of its own, or
-//! names the server of `ZENEI_CLICKHOUSE_URL`. Must not know what a test keeps in it. Called by tests alone: nothing of
-//! the product depends on this package.
+//! Where a test finds a ClickHouse, and how it starts and ends. Starts `zenei-engine` with a folder of its own, or uses
+//! the server of `ZENEI_CLICKHOUSE_URL`. Must not know what a test stores in it. Called by tests and benches alone:
+//! nothing of the product depends on this package.
 //!
 //! The engine is ClickHouse 26.7 as a library, so its SQL, types, codecs, merges and deduplication are the real ones.
 //! Not there: users, roles, quotas, row policies, sessions and temporary tables, Keeper, replicated and distributed

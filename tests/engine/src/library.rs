@@ -1,5 +1,5 @@
-//! Where is the engine's library on this machine? Must not open it. Called by the program, which opens it, and by
-//! [`crate::engine`], which tells a tester how to get it.
+//! Where the engine's library is on this machine. Must not open it. Called by the program, which opens it, and by
+//! [`crate::engine`], which reports how to install it where it is missing.
 use std::path::{Path, PathBuf};
 
 /// The command that installs the library.

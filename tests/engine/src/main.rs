@@ -1,5 +1,6 @@
-//! How does an engine run as a program? Opens the library and a folder, listens on loopback, says where, and ends when
-//! it is told to. Must not know what is asked of it. Called by [`zenei_engine::Engine`], and by hand.
+//! How an engine runs as a program: opens the library and a folder, listens on loopback, prints the address, and ends
+//! on a signal or, with `--with-parent`, when its standard input closes. Must not know the queries. Called by
+//! [`zenei_engine::Engine`], and by hand.
 mod chdb;
 mod exception;
 mod framing;

@@ -1,5 +1,5 @@
-//! Which fields does a `multipart/form-data` body have? Reads what ClickHouse's clients send: fields with names,
-//! without encodings and without files. Must not know what the fields mean. Called by [`crate::request`].
+//! Which fields a `multipart/form-data` body has. Reads what ClickHouse's clients send: fields with names, without
+//! encodings and without files. Must not know what the fields mean. Called by [`crate::request`].
 
 /// The fields in their order; `None` where the body is no such form.
 pub(crate) fn fields(content_type: &str, body: &[u8]) -> Option<Vec<(String, String)>> {

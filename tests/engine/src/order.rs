@@ -1,4 +1,4 @@
-//! What is to be run, and in which surroundings? Settings, database and parameters hold for one request only, so each
+//! One statement to run, with its settings, database and parameters. These hold for one request only, so each request
 //! has a connection of its own. Must not know HTTP. Called by [`crate::front`]; [`crate::request`] makes the orders.
 use crate::chdb::{Chdb, Output, Session};
 use crate::exception::Exception;

@@ -1,5 +1,5 @@
-//! What does a request over ClickHouse's HTTP interface ask for? Reads URL, headers and body into an [`Order`]. What a
-//! server could do and this front can't is refused, never passed over. Must not run anything. Called by
+//! What a request over ClickHouse's HTTP interface asks for: reads URL, headers and body into an [`Order`]. A request
+//! that a server could serve and this front can't is refused, never ignored. Must not run anything. Called by
 //! [`crate::front`].
 use crate::exception::Exception;
 use crate::framing::unframe;

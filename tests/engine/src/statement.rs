@@ -1,5 +1,5 @@
-//! Is a statement an insert that carries its data, and where does the data begin? Reads no more of SQL than that takes:
-//! words, strings, comments and brackets. Must not know what the data say. Called by [`crate::order`].
+//! Whether a statement is an insert that carries its data, and where the data begin. Reads of SQL only words, strings,
+//! comments and brackets. Must not know the content of the data. Called by [`crate::order`].
 //!
 //! The engine takes an insert's data apart from its text: given as one text, binary data are cut where they look like
 //! the end of a statement.

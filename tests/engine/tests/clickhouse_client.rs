@@ -1,5 +1,5 @@
-//! What the `clickhouse` crate asks for: tables, typed rows in and out, Arrow, parameters, errors, and inserts that
-//! count once.
+//! Tests of what the `clickhouse` crate needs: tables, typed rows in and out, Arrow, parameters, errors, and inserts
+//! that count once.
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::UInt32Type;
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray, UInt32Array};

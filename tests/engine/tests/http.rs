@@ -1,4 +1,5 @@
-//! What HTTP clients other than the `clickhouse` crate see: the answers themselves, with their status and headers.
+//! Tests of what HTTP clients other than the `clickhouse` crate receive: the answers themselves, with their status and
+//! headers.
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;

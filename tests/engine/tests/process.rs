@@ -1,4 +1,4 @@
-//! Does the process keep its folder, to itself, over a crash, and end with its parent?
+//! Tests that the process keeps its folder over a crash, shares it with no other process, and ends with its parent.
 use clickhouse::Client;
 use std::process::{Command, Stdio};
 use zenei_engine::{Engine, StartError};

@@ -1,6 +1,6 @@
-//! What a record says, drawn: every field of the contract's list with any value that it may have, absent half of the
-//! time. A new field is drawn without an edit here. Must not know what the body is for. Called by tests of whatever
-//! writes and reads records.
+//! A random record body: every field of the contract's list with any value that it may have, absent half of the time. A
+//! new field of the list is drawn without an edit here. Must not know what the body is for. Called by tests of code
+//! that writes and reads records.
 use crate::Dice;
 use std::borrow::Cow;
 use zenei_wire::fields::{self, Absent, Field, Form, TextRule};

@@ -1,5 +1,5 @@
-//! How long may a test wait? Conditions with a bound, measured without reading a clock. Must not know what is waited
-//! for. Called by the end-to-end tests and by `program`.
+//! How long a test may wait: conditions with a time limit, measured without reading a clock. Must not know the
+//! conditions. Called by the end-to-end tests and by `program`.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};

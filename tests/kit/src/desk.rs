@@ -1,4 +1,5 @@
-//! A desk for tests that look at something else. Must not know what an incident is. Called by the tests of the gateway.
+//! A desk that ignores every finding, for tests of other parts. Must not know what an incident is. Called by the tests
+//! of the gateway.
 use zenei_detect::{Desk, DeskError, Findings, Pipeline};
 use zenei_wire::EngineTime;
 

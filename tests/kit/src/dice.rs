@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same each time. Must not know what they decide. Called by tests that draw.
+//! Pseudorandom numbers that are the same each time. Must not know what they decide. Called by tests that draw.
 
 /// A linear congruential generator over 64 bits (Knuth, MMIX). Its low bits repeat early, so that only high ones are
 /// given out.

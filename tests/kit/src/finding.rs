@@ -1,5 +1,5 @@
-//! A finding that tests take where any finding will do. Must not know how anomalies are found. Called by the tests of
-//! the store, of incidents and of the desk.
+//! A finding for tests that need one and where any will do. Must not know how anomalies are found. Called by the tests
+//! of the store, of incidents, of the desk and of the demo.
 use zenei_detect::{Anomaly, Component, Domain, Evidence, Scope, ScopeKind, Urgency};
 use zenei_wire::EngineTime;
 

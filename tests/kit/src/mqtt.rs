@@ -1,5 +1,5 @@
-//! A publisher of MQTT 3.1.1 in the fewest lines, so that a test sees every packet itself: nothing is resent and
-//! nothing is acknowledged behind its back. Must not know what a payload says. Called by the tests of the gateway and
+//! A minimal publisher of MQTT 3.1.1 that shows a test every packet: it resends nothing and acknowledges nothing by
+//! itself. Must not know the content of a payload. Called by the tests of the gateway, by the fuzz target `packet` and
 //! by the end-to-end tests.
 mod raw;
 

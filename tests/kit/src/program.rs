@@ -1,5 +1,5 @@
-//! How does a program end? Runs a command to its end within a bound. Must not know what the command does. Called by the
-//! tests of the command line and by the end-to-end tests.
+//! How a program ends: runs a command to its end within a time limit. Must not know what the command does. Called by
+//! the tests of the command line and by the end-to-end tests.
 use crate::bound::within;
 use std::ffi::OsStr;
 use std::io::{Read, Write as _};

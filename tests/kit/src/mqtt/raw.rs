@@ -1,5 +1,5 @@
-//! A client that sends and takes bytes, right ones or not. Must not know what they mean. Called by the tests of the
-//! ingress.
+//! A client that sends and receives bytes, valid or not. Must not know what they mean. Called by the tests of the
+//! gateway.
 use super::{CLEAN_SESSION, connect};
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
