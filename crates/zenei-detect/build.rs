@@ -1,5 +1,5 @@
-//! Which rules are embedded: every file below `rules/`, as one table of paths and texts that `rules::shipped` includes.
-//! Must not know what is in a rule. Run by cargo, which stops where the folder holds a rule without its parts or a
+//! Lists the embedded rules: every file below `rules/`, as one table of paths and texts that `rules::shipped` includes.
+//! Must not know what a rule contains. Cargo runs it; the build fails where a folder lacks its `rule.toml` or holds a
 //! file that belongs to no rule.
 
 #[path = "src/rules/folder.rs"]

@@ -1,8 +1,8 @@
-//! Advertisements on their way to intake: of each lock the two halves merged, repetitions and replays left out, a state
-//! given when it changes and every 15 minutes. What the rule is, `zenei_wire::bthome::listener` says; here it is kept
-//! for all locks, at the times when each of them is due. Counts every advertisement once: a row, one that waits, a
-//! duplicate (heard again, unchanged, or in the same row as its other half), a replay, or one of too many strangers.
-//! Called by `pipeline`.
+//! Advertisements before intake. For each lock it merges the two halves, leaves out repetitions and replays, and emits
+//! a row when the state changes or the last row is 15 minutes old. `zenei_wire::bthome::listener` holds the rule for
+//! one lock; this file applies it to all locks, each at the time when it is due. Each advertisement is counted once: as
+//! a row, as waiting, as a duplicate (repeated, unchanged, or in the same row as its other half), as a replay, or as
+//! one of too many strangers. Must not know detectors or stores. Called by `pipeline`.
 use crate::batch::{Batch, Heard, Labels, Row};
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use serde::{Deserialize, Serialize};

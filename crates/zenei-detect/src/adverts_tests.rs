@@ -1,5 +1,5 @@
-//! What is promised of advertisements on their way through the pipeline: one row for both sets, none for a repetition
-//! or a replay, also after a restart, each one counted once.
+//! Tests of advertisements in the pipeline: one row for both halves, no row for a repetition or a replay, also after a
+//! restart, and each advertisement counted once.
 use crate::adverts::MAX_STRANGERS;
 use crate::anomaly::Findings;
 use crate::batch::{Batch, Heard, Portion};

@@ -1,6 +1,6 @@
-//! An anomaly: what departed from what, by which rule, with the records behind it; and a decision not to open. Field
-//! names are those of the interface contract. Called by the engine (which makes them), by incidents, stores and
-//! `replay`.
+//! An anomaly: what departed from which normal value, by which rule, with the records behind it; and a decision not to
+//! open an incident. Field names are those of the interface contract. Must not know a detector. The detectors and
+//! `attribution` make anomalies; the engine, incidents, stores and `replay` read them.
 use serde::{Deserialize, Serialize, Serializer};
 use zenei_wire::{EngineTime, Id, words};
 

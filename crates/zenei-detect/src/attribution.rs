@@ -1,9 +1,10 @@
-//! What the affected locks share: one finding about a version, a gateway or a lot instead of one for each of its locks.
+//! Finds what affected locks share: one finding about a version, a gateway or a lot instead of one finding for each of
+//! its locks.
 //!
-//! Findings about single locks come here with their symptom. Where locks with one value of a dimension (firmware,
+//! Findings about single locks arrive here with their symptom. Where locks with one value of a dimension (firmware,
 //! gateway, …) show a symptom far more often than all other locks do in the same days, the value is the finding and its
-//! locks are part of it. A finding that has a reason to expect company (its lock was updated lately, or its symptom is
-//! one that locks share as a rule) waits some hours for it. Must not know detectors' insides or incidents. Called by
+//! locks are part of it. A finding that is likely to be shared (its lock was updated lately, or its symptom usually
+//! affects several locks) waits some hours for further ones. Must not know detectors' insides or incidents. Called by
 //! the engine.
 use crate::anomaly::{
     Anomaly, Component, Decision, DecisionReason, Domain, EVIDENCE_MAX, Evidence, Findings, Scope, ScopeKind,

@@ -1,5 +1,6 @@
-//! What goes in and out of intake: a decoded record with what the gateway knows of it, and the row that stores and
-//! detectors read.
+//! The input and output types of intake and pipeline: a decoded record with what the gateway adds to it, and the row
+//! that stores and detectors read. Must not know how records are decoded or stored. Used by the decoders, intake, the
+//! pipeline, the engine and stores.
 use crate::fleet::{DeviceIx, Sym};
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, DeviceTime, EngineTime, GatewayTime, Name, Record};

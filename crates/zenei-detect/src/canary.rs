@@ -1,6 +1,6 @@
-//! Where a rule on trial may open incidents: a share of the locks, or some sites. These are the same locks at every
-//! time and for every rule, so that people know who tries what is new. Must not know a detector. Called by the rules,
-//! which admit findings.
+//! Where a rule on trial may open incidents: a share of the scopes (locks, versions, …), or some sites. The same scopes
+//! are chosen at every time and for every rule, so that people know who takes part in trials. Must not know a detector.
+//! Called by `rules`, which admits findings.
 use crate::anomaly::Anomaly;
 use zenei_wire::Id;
 

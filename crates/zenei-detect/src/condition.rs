@@ -1,6 +1,6 @@
-//! What a lock told of its conditions, and for how long that counts: its battery's voltage at rest, its temperature.
-//! Knows no rule and no row. Called by `lock`, and by the shipper of `zenei-store`, so that a row in ClickHouse and a
-//! detector say the same of one operation.
+//! The latest reported conditions of a lock, and for how long they are valid: the battery's voltage at rest, and the
+//! temperature. Must not know rules or rows. Used by `lock`, by the detectors `drain` and `schema`, and by the shipper
+//! of `zenei-store`, so that a row in ClickHouse and a detector use the same voltage for one operation.
 use crate::time::HOUR_MS;
 use core::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};

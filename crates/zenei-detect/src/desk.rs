@@ -1,6 +1,6 @@
-//! Who takes what a pipeline found? Whoever the caller names: the desk that opens incidents, or a recorder in a test.
-//! Must not know what an incident is. Called by whatever drives a pipeline: the gateway on its spool, the desk on what
-//! many gateways shipped.
+//! The interface that takes the findings of a pipeline. Its implementations are the desk that opens incidents, and
+//! recorders in tests. Must not know what an incident is. Called by the code that drives a pipeline: the gateway on its
+//! spool, and `zenei-desk` on the records that many gateways shipped.
 use crate::{Findings, Pipeline};
 use std::error::Error;
 use zenei_wire::EngineTime;

@@ -1,8 +1,9 @@
 //! The engine: released rows in, anomalies and decisions out, on windows of an hour and a day of its own time.
 //!
-//! Answers when each detector sees what, and what becomes of its findings: what another finding explains is noted, what
-//! locks share is told once. It must not know where rows come from or what an incident is. Late rows and rows of
-//! sources that may not speak for a lock never reach a detector's state. Called by `pipeline`.
+//! It decides when each detector receives which row, and what becomes of its findings: a finding that another one
+//! explains becomes a decision, and what locks share is reported once. It must not know where rows come from or what an
+//! incident is. Of late rows only error reports reach the detectors, through `late_error`; rows of sources that may not
+//! speak for a lock never reach a detector. Called by `pipeline`.
 use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Findings};
 use crate::attribution::Attribution;
 use crate::batch::{Row, UnreadableRow};

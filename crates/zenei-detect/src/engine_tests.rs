@@ -1,5 +1,5 @@
-//! What the detectors find and what they leave alone, on streams made here from plain formulas: a voltage that sags by
-//! current times resistance, a charge with a slope over temperature, errors thrown like dice.
+//! Tests of what the detectors find and what they leave alone, on streams made here from plain formulas: a voltage that
+//! sags by current times resistance, a charge with a slope over temperature, errors drawn at random.
 use crate::anomaly::DecisionReason;
 use crate::anomaly::Findings;
 use crate::batch::{Labels, Row};

@@ -1,5 +1,6 @@
-//! The numbers in a lock's records that a rule may name, as `state.temp_c`: a kind of record and one of its fields.
-//! Knows no detector. Rule files are checked against the list; the detector `stream` reads the number.
+//! The numeric fields of a lock's records that a rule may name, as `state.temp_c`: a kind of record and one of its
+//! fields. Must not know a detector. `rules::read` checks rule files against the list; the detector `stream` reads the
+//! number.
 use core::fmt;
 use zenei_wire::fields::{self, Field};
 use zenei_wire::{Body, Kind};

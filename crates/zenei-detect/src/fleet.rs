@@ -1,6 +1,6 @@
 //! The fleet's index: dense numbers for locks and for the words that describe them, so that the hot path compares
-//! integers. Knows names only, no behaviour. Called by intake (which numbers), by stores and by the desk (which read
-//! names back).
+//! integers. It holds names only and must not know behaviour. Intake, `adverts` and the engine assign numbers;
+//! detectors, stores and the desk read names back.
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 

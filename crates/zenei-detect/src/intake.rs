@@ -1,8 +1,8 @@
 //! Intake: each record once, in order within its lock, stamped with what describes the lock.
 //!
-//! Answers: was this heard before, does it continue its lock's sequence, how long does a hole wait, what is missing for
-//! good. The only room that relates the times of lock, gateway and engine. Must not know detectors or stores. Called by
-//! `pipeline`.
+//! Answers: is this record a duplicate, does it continue its lock's sequence, how long does a hole wait, which records
+//! are finally missing. It sets the engine time at which a row is released; `pipeline` and `adverts` convert gateway
+//! times to engine times. Must not know detectors or stores. Called by `pipeline`.
 mod sequence;
 
 use crate::batch::{Batch, Gap, Heard, Labels, Registered, Row};

@@ -1,4 +1,4 @@
-//! What intake promises, as timelines: records in, releases out.
+//! Tests of intake, as timelines: records in, releases out.
 use crate::batch::{Batch, Heard, Registered};
 use crate::fleet::Fleet;
 use crate::intake::{HOLE_WAIT_MS, Intake};

@@ -1,5 +1,5 @@
-//! What a rule has to know of its detector: the detector's word, what it looks at, and which parameters it takes.
-//! Knows no detector. Detectors describe themselves in these words; rule files are checked against them.
+//! How a detector describes itself to rules: its word, what it looks at, and which parameters it takes. Must not know a
+//! particular detector. Each detector fills it in; `rules::read` checks rule files against it.
 use crate::symptom::Symptom;
 use std::ops::RangeInclusive;
 

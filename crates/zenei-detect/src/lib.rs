@@ -1,7 +1,7 @@
 //! From records to anomalies: pure, synchronous, in virtual time.
 //!
-//! This crate answers: which records are new and in which order (`intake`), how each lock normally behaves, and which
-//! of them depart from it, with what evidence. It must not know where records come from, where they are kept, or what
+//! This crate answers: which records are new and in which order (`intake`), how each lock normally behaves, which locks
+//! depart from that, and with what evidence. It must not know where records come from, where they are stored, or what
 //! is done about an anomaly. `now` is always an argument: the same input in the same order gives the same output, byte
 //! for byte.
 

@@ -1,5 +1,6 @@
-//! What every detector wants to know of a lock when it moves: how warm it is, what its battery gives at rest and under
-//! load. Called by the engine; knows no rule.
+//! The state of one lock that all detectors share: its labels and site, its temperature, and its battery's voltage at
+//! rest and under load; and the conditions of each motor operation. Must not know a rule. The engine updates it; the
+//! detectors and `attribution` read it.
 use crate::batch::{Labels, Row};
 use crate::condition::{Condition, RestVoltage};
 use crate::fleet::Sym;

@@ -1,7 +1,7 @@
-//! The pipeline: decoded messages in, rows and findings out. Intake and engine in a row, on one clock, which the
-//! pipeline owns. Every command that handles messages drives this one: `run`, the tail of ClickHouse, `demo`, `replay`,
-//! `record list`, `scan` and the lab. A gateway that only ships runs it without an engine. It must not know topics,
-//! bytes or where rows go.
+//! The pipeline: decoded messages in, rows and findings out. It connects intake and engine on one clock, which the
+//! pipeline owns. Every command that processes messages drives this one: `run`, the tail of ClickHouse, `demo`,
+//! `replay`, `record list`, `scan` and the lab. A gateway that only ships runs it without an engine. It must not know
+//! topics, bytes or where rows go.
 use crate::adverts::Adverts;
 use crate::anomaly::Findings;
 use crate::batch::{Batch, Portion, Registered, Row, Unreadable, UnreadableRow};

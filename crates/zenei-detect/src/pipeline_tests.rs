@@ -1,5 +1,5 @@
-//! What the pipeline promises of intake and engine together: however a stream is cut into calls, and wherever a
-//! snapshot falls, the output is the same.
+//! Tests of intake and engine together: the output is the same however a stream is split into calls and wherever a
+//! snapshot falls; and what the engine finds on whole streams.
 use crate::anomaly::Findings;
 use crate::batch::{Batch, Heard, Portion, Unreadable};
 use crate::pipeline::Pipeline;

@@ -1,6 +1,6 @@
-//! One rule: which detector it drives with which parameters, where each number comes from, how far its findings may go,
-//! and what it says to people. Knows no detector and no rule file. Detectors read their parameters here; `rules` reads
-//! rules from files.
+//! One rule: which detector it drives with which parameters, the source of each number, how far its findings may go,
+//! and its texts for people. Must not know a particular detector or the format of rule files. Detectors read their
+//! parameters here; `rules` reads rules from files.
 use crate::anomaly::{Component, Domain, Urgency};
 use crate::canary::Canary;
 use crate::field::NumericField;

@@ -1,5 +1,5 @@
-//! What a finding is a symptom of, so that what several detectors see of one fault counts together. Knows no detector.
-//! Detectors name theirs; the engine and attribution ask for it.
+//! The symptom that a finding shows, so that findings of several detectors about one fault count together. Must not
+//! know a detector. Each detector names its symptom; the engine and `attribution` read it.
 
 /// What several detectors see of one fault: findings of one symptom count together when it is asked what the affected
 /// locks share.

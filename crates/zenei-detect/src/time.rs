@@ -1,4 +1,5 @@
-//! Lengths of time in milliseconds, which all windows and limits of this crate are made of. Knows nothing else.
+//! Durations in milliseconds, the units of all windows and limits of this crate. Must not know anything else. Used by
+//! the whole crate.
 
 /// A minute, ms.
 pub const MINUTE_MS: i64 = 60_000;

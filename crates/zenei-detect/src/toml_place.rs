@@ -1,6 +1,6 @@
-//! Places in TOML files. Answers at which line a value stands, and collects what is wrong with a file, each thing as
-//! `file:line: key: what was found, what is allowed`. Must not know what any file means. Called by the readers of
-//! rules, of promotion cards, of test cases and of zenei's configuration.
+//! Positions in TOML files. Answers at which line a value is, and collects the errors of a file, each as `file:line:
+//! key: what was found, what is allowed`. Must not know what a file means. Called by the readers of rules, promotion
+//! cards, test cases and zenei's configuration, and by the commands that show their errors.
 use serde::de::DeserializeOwned;
 use std::ops::Range;
 use toml::Spanned;

@@ -1,9 +1,9 @@
-//! A lock whose clock is wrong by minutes or more: a step, or a drift that has added up.
+//! A lock whose clock is wrong by minutes or more: a step, or an accumulated drift.
 //!
-//! What a record's time and its hearing differ by is delay plus the clock's error. A delay is never negative and
-//! varies; an error is the same in each record. Records heard at one moment (a backlog) count by the freshest of them;
-//! of a lock that speaks often the moments are as far apart as it takes to have observed it for long enough. Must not
-//! know incidents or stores. Called by the engine.
+//! The difference between a record's own time and the time of its receipt is delay plus clock error. A delay is never
+//! negative and varies; a clock error is the same in each record. Records received at one moment (a backlog) count as
+//! one, by the freshest of them; for a lock that sends often the moments are spaced so that together they cover the
+//! observation time that the rule requires. Must not know incidents or stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};

@@ -1,10 +1,11 @@
-//! A battery that empties faster than a lock empties it: moisture that leaks, a radio that never sleeps, a cell that
-//! collapses.
+//! A battery that empties faster than a healthy lock empties it: moisture that leaks, a radio that never sleeps, a cell
+//! that collapses.
 //!
-//! The firmware's own estimate (percent) is nearly linear in the charge whatever the chemistry, so a day's loss of it
-//! means the same at each state of charge; the voltage at rest confirms it, and stands alone where no estimate is
-//! reported. Both are taken as a fall below what a healthy lock may lose. Temperature is taken out of the voltage by a
-//! slope pooled over the model. Must not know simulators, incidents or stores. Called by the engine.
+//! The firmware's own estimate (percent) is nearly linear in the charge for every chemistry, so a day's loss of it
+//! means the same at each state of charge; the voltage at rest confirms it, and is used alone where the firmware
+//! reports no estimate. Both are measured as a fall below what a healthy lock may lose. A slope pooled over the model
+//! removes the effect of temperature on the voltage. Must not know simulators, incidents or stores. Called by the
+//! engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen, Shared};
 use super::running::{Detect, Glance, Running, Spec, Window};

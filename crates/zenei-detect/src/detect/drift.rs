@@ -1,9 +1,10 @@
-//! Drift of a lock against its own past: the battery's internal resistance, the motor's effort.
+//! Drift of a lock against its own past: the battery's internal resistance, the motor's effort, and the shape of the
+//! motor's current profile.
 //!
-//! Each operation is compared, as a logarithm, with the lock's own mean; temperature and voltage are taken out by
-//! slopes pooled over its model, what its site and its firmware version have in common by their medians. The day's mean
-//! residual, in standard deviations, goes into a cumulative sum. Must not know simulators, incidents or stores. Called
-//! by the engine.
+//! Each operation is compared, as a logarithm, with the lock's own mean. Slopes pooled over the model remove the
+//! effects of temperature and of the supply (for the battery its discharge, for the motor the speed that the voltage
+//! gives); medians remove what the locks of a site and of a firmware version have in common. The day's mean residual,
+//! in standard deviations, goes into a CUSUM. Must not know simulators, incidents or stores. Called by the engine.
 mod lane;
 mod measure;
 

@@ -1,10 +1,11 @@
-//! Does a firmware version make more errors? Locks that were updated to it against like locks (model, board) on other
-//! versions, at the same time.
+//! Does a firmware version cause more errors? Compares locks that were updated to it with like locks (model, board) on
+//! other versions, at the same time.
 //!
-//! What a lock reported before its update weighs it, so that locks that always complained don't accuse their new
-//! version; a code counts once per lock and hour, so that a burst is one event. Two tests run side by side: against all
-//! like locks, and within each site; the first must also stand without the site and the locks that speak loudest. Must
-//! not know simulators, incidents or stores. Called by the engine.
+//! Each lock is weighted by what it reported before its update, so that locks that always reported errors don't count
+//! against their new version; a code counts once per lock and hour, so that a burst is one event. Two sequential tests
+//! run side by side: against all like locks, and within each site. The first must also hold without the site of the
+//! largest excess and without the locks that report most. Must not know simulators, incidents or stores. Called by the
+//! engine.
 mod case;
 mod cells;
 mod groups;

@@ -1,5 +1,5 @@
-//! A lane for each lock, grown as locks appear, and a list of those that a window has to look at: most locks have
-//! nothing to say in an hour. Called by the detectors.
+//! A list with one state (lane) for each lock, which grows as locks appear, and a list of the locks that a window has
+//! to judge: most locks need no judgement in an hour. Must not know a rule. Called by the detectors and by `profile`.
 use crate::fleet::DeviceIx;
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! Free memory that shrinks while the firmware runs, and how soon it is used up.
 //!
-//! Within one boot the free memory may fall; what a firmware fills once (caches) it fills in its first hours, so these
-//! are passed over. The finding is not the fall but what follows: at the present rate the memory is used up before a
-//! fix could be rolled out. Must not know incidents or stores. Called by the engine.
+//! Within one boot the free memory may fall: a firmware fills its caches in the first hours, so these are left out. The
+//! finding is not the fall but its consequence: at the present rate the memory is used up before a fix could be rolled
+//! out. Must not know incidents or stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};

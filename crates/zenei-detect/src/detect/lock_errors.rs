@@ -1,9 +1,10 @@
-//! One lock that reports an error code far more often than its like, and than it did itself.
+//! One lock that reports an error code far more often than the locks of its model, and than it did itself.
 //!
-//! A code counts once an hour. What all locks of the model report, by now or lately, is the measure, drawn towards the
-//! lock's own past; a code that the fleet hardly knows needs few reports, one that everybody reports needs many. An
-//! hour in which many locks report a code is their common matter and counts for none. The domain of the finding is the
-//! catalogue's first guess of the code. Must not know incidents or stores. Called by the engine.
+//! A code counts once an hour. The normal rate is the larger of two: the model's rate (of all time or of the last
+//! days), and the lock's own past rate drawn towards it. A code that is rare in the fleet needs few reports for a
+//! finding, a common one needs many. An hour in which many locks of a model report a code is a common cause and counts
+//! for no single lock. The finding's domain is the catalogue's first guess for the code. Must not know incidents or
+//! stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};

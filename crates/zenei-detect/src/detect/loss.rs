@@ -1,11 +1,11 @@
-//! Records of one lock that never came, while its neighbours' did.
+//! Records of one lock that never arrived, while those of its neighbours did.
 //!
-//! A hole in the lock's sequence is one loss however wide it is, and an hour holds at most one. The rate is compared
-//! with the lock's own and the fleet's; an hour in which several locks of one gateway have holes is the gateway's. A
-//! record that came and can't be read leaves a hole that is no loss. A hole counts once a heartbeat has come after it:
-//! where heartbeats stop and other records go on, they are no longer said, or go elsewhere. Records heard twice say
-//! nothing: brokers redeliver, and two gateways may hear one lock. Must not know incidents or stores. Called by the
-//! engine.
+//! A hole in the lock's sequence is one loss however wide it is, and an hour counts at most one. The rate is compared
+//! with the lock's own and the fleet's; an hour in which several locks of one gateway have holes is attributed to the
+//! gateway. A record that arrived and can't be read leaves a hole that is no loss. A hole counts only after a later
+//! heartbeat: where heartbeats stop and other records go on, the lock no longer sends them, or sends them elsewhere.
+//! Duplicates are no evidence: brokers redeliver, and two gateways may receive one lock. Must not know incidents or
+//! stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};

@@ -1,11 +1,12 @@
-//! How unlike a motor current profile is the lock's own: gear wear shows as bumps before the mean moves.
+//! Measures how much a motor current profile differs from the lock's own template: gear wear shows as bumps before the
+//! mean moves. It is no detector; the detector `profile_shape` of `drift` watches its result.
 //!
 //! A profile is read at evenly spaced points of the travel's time and divided by its mean, so that weather, voltage and
-//! friction, which scale it, cancel. What is left of them is the contrast (where the bolt's friction falls beside the
-//! gear's, all bumps become lower together) and what the inrush leaves at the start (which changes with the run's
-//! time); both are fitted and taken out. The first ones of each direction make the template, the next ones tell how
-//! unlike it a sound profile is; then it stands. A profile that is sampled in other steps is compared with those of its
-//! steps. What comes out is a logarithm, for the drift detector. Called by the engine; knows no rule.
+//! friction, which scale it, cancel. Two effects of them remain: the contrast (where the bolt's friction falls beside
+//! the gear's, all bumps become lower together), and the rest of the inrush at the start (which changes with the run's
+//! time). Both are fitted and removed. The first profiles of each direction make the template, the next ones its usual
+//! distance; after that, profiles near the usual distance move the template slowly. A profile with another sampling
+//! step has a template of its own. The result is a logarithm. Must not know a rule. Called by the engine.
 use super::lanes::{forget, lane};
 use crate::fleet::DeviceIx;
 use crate::lock::{DIRECTIONS, direction};

@@ -1,7 +1,7 @@
-//! A lock that restarts on its own again and again.
+//! A lock that restarts repeatedly without a known cause.
 //!
-//! A restart that somebody asked for (an update, a new battery) or that the supply forced (brown-out: the battery's
-//! matter) does not count. The rate is compared with that of the lock's model, whatever its firmware. Must not know
+//! A restart that somebody caused (an update, a new battery) or that the supply forced (brown-out: a battery fault)
+//! does not count. The rate is compared with that of the lock's model over all firmware versions. Must not know
 //! incidents or stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};

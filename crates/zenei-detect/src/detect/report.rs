@@ -1,5 +1,5 @@
-//! From what a detector saw to an anomaly or a decision with all that the interface asks of it; each of its numbers is
-//! finite. Called by the detectors; knows none of them.
+//! Makes an anomaly or a decision, with all fields of the interface contract, from what a detector measured; each of
+//! its numbers is finite. Must not know a detector. Called by the detectors.
 use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Scope, ScopeKind, finite};
 use crate::fleet::{DeviceIx, Fleet};
 use crate::lock::RecordRef;

@@ -1,6 +1,6 @@
-//! What makes a detector: what it says of itself ([`Spec`]), what it does with what it is shown ([`Detect`]), and what
-//! all of them have in common ([`Running`]: rule, parameters, state). Knows no detector. Detectors are written against
-//! it; the engine drives them through [`Detector`].
+//! The parts that make a detector: its description ([`Spec`]), its reaction to records and windows ([`Detect`]), and
+//! what all detectors have in common ([`Running`]: rule, parameters, state). Must not know a particular detector. Each
+//! detector implements it; the engine drives them through [`Detector`].
 use crate::anomaly::{Component, Findings};
 use crate::batch::Row;
 use crate::fleet::{DeviceIx, Fleet, Sym};

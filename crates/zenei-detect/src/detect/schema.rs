@@ -1,9 +1,10 @@
-//! What a lock no longer tells: a kind of record or a field that always came and comes no more, or that is no longer
-//! possible.
+//! Heartbeats, or heartbeat fields, that a lock used to send and that are now missing or impossible.
 //!
-//! A lock whose heartbeats stop while its other records go on is not silent and its link is not bad: what it says can't
-//! be read any more, or it no longer says it. A field counts once it stood in a row of heartbeats. Must not know
-//! incidents or stores. Called by the engine.
+//! A missing heartbeat is a finding only while other records of the lock still arrive, readable or not: such a lock is
+//! not silent and its link is not bad, but its heartbeats can't be read any more, or the lock no longer sends them. Six
+//! fields are watched (`WATCHED`); an impossible battery voltage counts as missing. A field is expected once twelve
+//! heartbeats in a row had it, heartbeats once there were twelve (`STEADY`). Must not know incidents or stores. Called
+//! by the engine.
 use super::lanes::{forget, lane};
 use super::report::{self, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};

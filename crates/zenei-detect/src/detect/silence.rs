@@ -1,9 +1,9 @@
-//! A lock that is no longer heard, and a gateway behind which none is.
+//! A lock that is no longer received, and a gateway behind which most locks are late at once.
 //!
-//! Each lock is measured by its own longest usual interval, and by how long locks of the fleet are silent and come
-//! back: what happens to all now and then is no fault of one. Behind a gateway most of whose locks are late at once,
-//! the gateway is the finding and its locks are not, until two days after its return. Silence opens; it never closes.
-//! Must not know incidents or stores. Called by the engine.
+//! Each lock is compared with its own longest usual interval, and with how long silences in the fleet last that end by
+//! themselves: what happens to every lock now and then is no fault of one lock. Where most locks behind a gateway are
+//! late at once, the gateway is the finding and its locks are not, until two days after its return. The detector
+//! reports that a silence begins, never that it ends. Must not know incidents or stores. Called by the engine.
 use super::lanes::{forget, lane};
 use super::report::{self, REPEAT_MS, Seen, Shared};
 use super::running::{Detect, Glance, Running, Spec, Window};

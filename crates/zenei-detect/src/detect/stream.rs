@@ -1,9 +1,9 @@
 //! Any number that a lock's records carry, watched as a stream: values that are rare in this lock's own stream.
 //!
 //! A rule names the field. Each lock has a stream of its own (about 3 kB), which learns level, spread, steps, daily
-//! rhythm and usual values as they come, with the numbers that the lab measured on a public benchmark of streams. It
-//! knows no physics: where a detector knows what the number means, that one is better. Values that come while somebody
-//! works on the lock are left out. Must not know incidents or stores. Called by the engine.
+//! rhythm and usual values online, with the tuning that the lab measured on a public benchmark of streams. It uses no
+//! physics: a detector that models the number is better. Values that arrive during maintenance of the lock are left
+//! out. Must not know incidents or stores. Called by the engine.
 use super::lanes::{forget, lane};
 use super::report::{self, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};

@@ -1,5 +1,5 @@
-//! The records behind a finding, a few of them: the first, and the newest.
-//! Called by the detectors; knows no rule.
+//! A few of the records behind a finding: the first one and the newest seven. Must not know a rule. Called by the
+//! detectors.
 use crate::lock::RecordRef;
 use serde::{Deserialize, Serialize};
 

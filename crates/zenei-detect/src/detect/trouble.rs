@@ -1,13 +1,13 @@
 //! Operations that end badly, or that needed more than one attempt, more often than they should: a brush without
-//! contact, a bolt that meets something.
+//! contact, a bolt that meets an obstacle.
 //!
-//! An operation is troubled when it ends in a jam, a stall or a timeout, when the motor ran far longer than it does in
-//! this direction of the lock, or when it ran longer though it took no more current: friction costs both, an attempt
-//! that went nowhere costs time alone. Troubled operations of a few minutes are one: a person tries again. Their share
-//! is compared with that of the lock's own past drawn to its model's, the less the more locks of the model differ. A
-//! lock that is used often has more occasions for chance, and needs more evidence. A lock's first operations are
-//! learned, not judged: what it does from the start is normal for it. Must not know incidents or stores. Called by the
-//! engine.
+//! An operation is troubled when it ends in a jam, a stall or a timeout, when the motor ran far longer than usual in
+//! this direction of the lock, or when it ran longer without taking more current: friction costs both, a failed attempt
+//! costs time alone. Troubled operations within a few minutes count as one: a person tries again. Their share is
+//! compared with the larger of the model's share and the lock's own past share drawn to it, the less the more locks of
+//! the model differ. A lock that is used often has more chances of a false alarm, and needs more evidence. A lock's
+//! first operations are learned, not judged: what it does from the start is normal for it. Must not know incidents or
+//! stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};

@@ -1,4 +1,5 @@
-//! Page's cumulative sum: how long and how far a standardized residual has stood above what noise explains.
+//! Page's CUSUM: how long and how far a standardized residual has stood above what noise explains. Called by the
+//! detector `drift`.
 use serde::{Deserialize, Serialize};
 
 /// A two-sided sum of residuals in units of their standard deviation (Page 1954).

@@ -1,9 +1,9 @@
-//! Do two groups share one event rate? A test that may be looked at after every window without spoiling its error
-//! (Howard et al. 2021; Ville 1939).
+//! Do two groups share one event rate? A sequential test: it may be evaluated after every window and keeps its
+//! false-alarm rate (Howard et al. 2021; Ville 1939).
 //!
-//! Given how many events both groups had together, how many fell into the first is binomial under the null hypothesis,
-//! with a share that is known from the expected counts: what both groups have in common (weather, a cloud outage)
-//! cancels. The process is a mixture of likelihood ratios over rate ratios.
+//! Given how many events both groups had together, the number in the first group is binomial under the null hypothesis,
+//! with a share that follows from the expected counts: what both groups have in common (weather, a cloud outage)
+//! cancels. The process is a mixture of likelihood ratios over rate ratios. Called by the detector `firmware_errors`.
 use serde::{Deserialize, Serialize};
 
 /// The rate ratios of the mixture: from the smallest worth finding to the grossest; in between, each is at most 1.7

@@ -1,9 +1,9 @@
-//! Does something happen more often than it should? Cumulative sums of log likelihood ratios, each restarting at 0
-//! (Page 1954), for a few alternatives at once.
+//! Does something happen more often than it should? CUSUMs of log likelihood ratios, each restarting at 0 (Page 1954),
+//! for a few alternatives at once.
 //!
-//! Counts are Poisson: `events` where `expected` should be. A restarting sum of log likelihood ratios exceeds `h` on
-//! average only after e^h steps or more while nothing is wrong (Lorden 1971); the limit thus states the rate of false
-//! alarms.
+//! Counts are Poisson: `events` where `expected` should be. While nothing is wrong, a restarting sum of log likelihood
+//! ratios exceeds `h` on average only after e^h steps or more (Lorden 1971); the limit thus bounds the false-alarm
+//! rate. Called by the detectors that count events (`lock_errors`, `loss`, `reboots`, `trouble`).
 use serde::{Deserialize, Serialize};
 
 /// How many alternatives are watched.

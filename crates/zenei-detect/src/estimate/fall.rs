@@ -1,8 +1,8 @@
-//! How far a quantity has fallen below what it is allowed to lose: rest voltage, charge, free memory.
+//! How far a quantity has fallen below what it may lose: rest voltage, charge, free memory.
 //!
-//! A reference follows every rise at once and gives way at the allowed rate; the fall is what is missing to it. With
-//! readings one step apart this is Page's cumulative sum of the decrements less the allowance, but its noise stays that
-//! of two readings, because the sum telescopes.
+//! A reference follows every rise at once and otherwise falls at the allowed rate; the fall is the difference to it.
+//! With readings one step apart this is Page's CUSUM of the decrements less the allowance, but its noise stays that of
+//! two readings, because the sum telescopes. Called by the detectors `drain` and `leak`.
 use crate::time::DAY_MS;
 use serde::{Deserialize, Serialize};
 

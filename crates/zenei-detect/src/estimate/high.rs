@@ -1,8 +1,8 @@
-//! A high quantile of a positive quantity that never stops coming: how long the longest usual interval is.
+//! A high quantile of an unbounded stream of positive values: here the longest usual interval.
 //!
-//! Stochastic approximation (Robbins and Monro 1951) on the logarithm: each value above pushes the estimate up, each
-//! one below draws it down a little, in the ratio that balances at the quantile. Eight bytes, whatever the
-//! distribution.
+//! Stochastic approximation (Robbins and Monro 1951) on the logarithm: each value above raises the estimate, each one
+//! below lowers it a little, in the ratio that balances at the quantile. The state is eight bytes, whatever the
+//! distribution. Called by the detectors `silence` and `schema`.
 use serde::{Deserialize, Serialize};
 
 /// The quantile that is followed.

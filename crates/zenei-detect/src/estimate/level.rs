@@ -1,4 +1,5 @@
-//! Where a stream stands: an exponentially weighted mean, which is the plain mean until it has seen enough.
+//! The current level of a stream: an exponentially weighted mean, which is the plain mean until it has enough
+//! observations. Called by `stream` and `spread`.
 use serde::{Deserialize, Serialize};
 
 /// A weighted mean of what came lately.

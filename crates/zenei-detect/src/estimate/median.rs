@@ -1,4 +1,5 @@
-//! The median of a few numbers: what a group has in common, untouched by the few that are faulty.
+//! The median of a few numbers: what a group has in common, unaffected by a few faulty members. Called by the detectors
+//! `drift` and `drain`.
 
 /// The median; `None` of nothing. Reorders the slice. NaN must not be in it.
 pub fn median(values: &mut [f64]) -> Option<f64> {

@@ -1,4 +1,5 @@
-//! Estimators: small, of fixed size, fed one observation at a time. They know numbers, not locks.
+//! Estimators: small, of fixed size, fed one observation at a time. They must not know locks, records or rules. Called
+//! by the detectors and by the lab.
 pub mod cusum;
 pub mod eprocess;
 pub mod excess;

@@ -1,4 +1,4 @@
-//! What is normal at this time of day: a mean and a mean deviation for each part of the day.
+//! What is normal at this time of day: a mean and a mean deviation for each part of the day. Called by `stream`.
 use crate::time::DAY_MS;
 use serde::{Deserialize, Serialize};
 

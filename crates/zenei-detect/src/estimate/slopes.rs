@@ -1,6 +1,6 @@
 //! How much of an observation two covariates explain: a regression pooled over many locks, each taken around its own
-//! mean, so that what locks differ in does not pass for an effect. A prior from physics stands until the data outweigh
-//! it.
+//! mean, so that differences between locks do not count as an effect. A prior from physics holds until the data
+//! outweigh it. Called by the detector `drift`.
 use serde::{Deserialize, Serialize};
 
 /// Two slopes with their prior.

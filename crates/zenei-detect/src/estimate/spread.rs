@@ -1,5 +1,5 @@
-//! How far a stream strays: a mean of deviations in which an outlier counts only so much, so that one fault does not
-//! hide the next.
+//! The spread of a stream: a mean of deviations in which an outlier is cut, so that one fault does not hide the next.
+//! Called by `stream`.
 use super::level::Level;
 use serde::{Deserialize, Serialize};
 

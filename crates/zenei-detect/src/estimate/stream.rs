@@ -1,12 +1,12 @@
-//! A detector for any stream of numbers, made of the estimators beside it: strictly online, of fixed size, one set of
-//! numbers for every stream. It never knows how long a stream is or how far its values will reach. Must not know locks,
-//! rules or a benchmark. Called by the detector `stream`, and by the lab, which measures it on a benchmark.
+//! A detector for any stream of numbers, made of the estimators beside it: strictly online, of fixed size, with one
+//! tuning for every stream. It must not depend on a stream's length or range, and must not know locks, rules or a
+//! benchmark. Called by the detector `stream`, and by the lab, which measures it on a benchmark.
 //!
-//! Five views of each value each give a surprise: how far it is from where the stream stands; how large a step it is;
+//! Five views of each value each give a surprise: how far the value is from the stream's level; how large a step it is;
 //! how restless the stream is of late; how unusual the value is at this time of day; how often values of this size
-//! were seen. Each view's own tail says how rare that surprise is in this stream, so that a restless stream does not
-//! raise many alarms. The rarities are added and smoothed: what several views see, or one sees for a while, counts for
-//! more than one odd value. After an alarm comes a rest, so that one event raises one alarm.
+//! occurred. Each view's own tail turns the surprise into a rarity within this stream, so that a restless stream does
+//! not raise many alarms. The rarities are added and smoothed: what several views show, or one view shows for a while,
+//! counts for more than one odd value. After an alarm comes a rest, so that one event raises one alarm.
 use super::level::Level;
 use super::season::Season;
 use super::spread::Spread;

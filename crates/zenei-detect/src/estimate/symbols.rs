@@ -1,5 +1,5 @@
-//! How often values of about this size have been seen: a histogram over the sign and the logarithm of a deviation. What
-//! was seen before is forgiven.
+//! How often values of about this size have occurred: a histogram over the sign and the logarithm of a deviation. A
+//! deviation that occurred often before is no surprise. Called by `stream`.
 use serde::{Deserialize, Serialize};
 
 /// Symbols: signs and sizes.

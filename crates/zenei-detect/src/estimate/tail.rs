@@ -1,10 +1,10 @@
-//! How rare is a surprise in this stream? A tail that is learned as it comes, so that every stream has its own and
-//! their alarms can be compared.
+//! How rare is a surprise in this stream? A tail that is learned online, so that every stream has its own and their
+//! alarms can be compared. Called by `stream`.
 //!
 //! The threshold that a small share of the surprises exceeds follows by stochastic approximation (Robbins, Monro 1951);
-//! what exceeds it decays exponentially, with a mean that a prior holds until the stream has shown its own. Given
-//! logarithms of sizes, that is Hill's estimator of a Pareto tail (Hill 1975), the heavy-tailed case of SPOT (Siffer et
-//! al. 2017).
+//! the excess over it decays exponentially, with a mean that a prior holds until the stream has enough of its own.
+//! Given logarithms of sizes, that is Hill's estimator of a Pareto tail (Hill 1975), the heavy-tailed case of SPOT
+//! (Siffer et al. 2017).
 use serde::{Deserialize, Serialize};
 
 /// The fastest that the threshold ever moves, in means of the excess. Found to follow within some ten observations.

@@ -1,5 +1,6 @@
-//! What intake remembers of one lock: which numbers of which boots it released, which are missing, what waits at a
-//! hole, and what the lock last said of itself. Must not know other locks, times or detectors. Called by `intake`.
+//! The state that intake keeps of one lock: which numbers of which boots it released, which are missing, which records
+//! wait at a hole, and the labels that the lock last reported. Must not know other locks, times or detectors. Called by
+//! `intake`.
 use crate::batch::{Labels, Row};
 use serde::{Deserialize, Serialize};
 use zenei_wire::EngineTime;

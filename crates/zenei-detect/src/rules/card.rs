@@ -1,7 +1,8 @@
-//! A rule's promotion card: what the rule was measured to do, on which fleets, as which rule. Only a measured run
-//! writes one; a live rule needs one that is of this very rule and within its budget. Answers what a card says and why
-//! it is not enough. Must not know where cards lie. Called by `rules check`, `rules explain` and `run`, which read
-//! cards, and by the fleet benchmark, which writes them.
+//! A rule's promotion card: what the rule was measured to do, on which fleets, and for which version of the rule. Only
+//! a measured run writes a card; a live rule needs a card of exactly this rule that is within its budget. Answers what
+//! a card contains and why it is not sufficient. Must not know where cards are stored. Called by `rules check`, `rules
+//! explain` and the commands that load a configuration (`run`, `config`, `doctor`, `forget`), which read cards, and by
+//! the fleet benchmark, which writes them.
 use super::{Rule, RuleState, Rules};
 use crate::toml_place::{Reader, TomlError};
 use serde::Deserialize;

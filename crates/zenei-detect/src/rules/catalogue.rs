@@ -1,5 +1,5 @@
-//! The closed list of detectors. A detector is added by its file in `detect` and one line here.
-//! Called by `rules`, which finds a detector by its word.
+//! The closed list of detectors. A new detector needs its file in `detect` and one line here. Must not know a rule.
+//! Called by `rules`, which finds a detector by its word, and by `rules::read`, which lists the words in its errors.
 use crate::detect::running::Spec;
 use crate::detect::{
     clock, drain, drift, firmware_errors, leak, lock_errors, loss, reboots, schema, silence, stream, trouble,

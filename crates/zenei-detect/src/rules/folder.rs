@@ -1,8 +1,9 @@
 //! Which file of a folder of rules holds what. A rule is one folder, named by the rule's id: `<id>/rule.toml`, its
 //! promotion card `<id>/card.toml` and its test cases `<id>/<kind>.toml` or `<id>/<kind>-<words>.toml`. The older form
-//! is read too: `<name>.toml`, `cards/<name>.toml` and `tests/<id>/<case>.toml`. Must not know what is in a file, and
-//! uses the standard library alone, because the build script compiles this file as well. Called by the build script,
-//! which embeds the rules, by `shipped`, and by zenei-store, which reads folders.
+//! is read too: `<name>.toml`, `cards/<name>.toml` and `tests/<id>/<case>.toml`. Must not know what a file contains,
+//! and uses the standard library alone, because the build script compiles this file as well. Called by the build
+//! script, which embeds the rules, by `shipped`, by `zenei-store`, which reads folders, and by `zenei`, which lists and
+//! runs the test cases.
 
 /// The kinds of case that each rule has: an incident of the rule, none of it, and records that are missing.
 pub const KINDS: [&str; 3] = ["positive", "negative", "gap"];

@@ -1,5 +1,5 @@
-//! What a rule file may say, and everything that is wrong with one: file, line, key, what was found and what is
-//! allowed. Must not know a detector's inside. Called by [`super::Rules`].
+//! Reads one rule file: what it may contain, and everything that is wrong with it: file, line, key, what was found and
+//! what is allowed. Must not know a detector's inside. Called by [`super::Rules`].
 use super::catalogue;
 use super::{BUDGET_PER_DEVICE_YEAR, Canary, Origin, Rule, RuleState};
 use crate::anomaly::{Component, Domain, Urgency};

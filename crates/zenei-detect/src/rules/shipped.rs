@@ -1,5 +1,6 @@
-//! The rules in the program with their cards and cases: the texts below `crates/zenei-detect/rules`, which the build
-//! script lists. Must not know what is in a text. Called by [`super::Rules::embedded`] and by `zenei rules`.
+//! The embedded rules with their cards and cases: the texts below `crates/zenei-detect/rules`, which the build script
+//! lists. Must not know what a text contains. Called by [`super::Rules::embedded`] and by `zenei`, which shows cards
+//! and runs cases.
 use super::folder::{Part, piece};
 
 include!(concat!(env!("OUT_DIR"), "/rules.rs"));

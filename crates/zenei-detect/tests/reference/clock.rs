@@ -1,4 +1,5 @@
-//! Errors of clocks over all records: moments are found again from the whole list at each record.
+//! A slow version of the detector `clock`, over all records: the moments are computed again from the whole list at each
+//! record.
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Said, Stream, agree, agree_on, embedded};
 use std::collections::BTreeMap;

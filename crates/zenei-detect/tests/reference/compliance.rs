@@ -1,7 +1,7 @@
-//! What every detector promises, whatever it looks for: a restart changes nothing, a reset forgets the lock, records
-//! that are late or can't be read count only where the detector says so, and how a stream is split into calls changes
-//! nothing. A detector is checked by being in the catalogue. Each check has a control: where the promise is broken on
-//! purpose, it must show.
+//! Checks what every detector must do, whatever it looks for: a restart changes nothing, a reset discards what was
+//! learned of the lock, records that are late or can't be read count only where the detector declares it, and how a
+//! stream is split into calls changes nothing. Every detector of the catalogue is checked. Each check has a control: a
+//! deliberately broken promise must be detected.
 use super::locks::{Life, Plan, stream, stream_of};
 use super::stream::{Moment, Stream, restarted, show, start};
 use zenei_detect::anomaly::{Findings, ScopeKind};

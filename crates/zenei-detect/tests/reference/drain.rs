@@ -1,5 +1,5 @@
-//! Batteries that empty too fast, over all readings: both falls, the slope over temperature and the medians of locks
-//! are found again from whole lists.
+//! A slow version of the detector `drain`, over all readings: both falls, the slope over temperature and the medians of
+//! locks are computed again from whole lists.
 use super::estimators::{Fallen, fall_by_list, median_by_sorting};
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Said, Stream, agree_on, embedded, shown};

@@ -1,5 +1,5 @@
-//! Drift over lists: every operation of a lock and of its model is kept; means, variances and slopes are computed from
-//! the lists each time.
+//! A slow version of the detector `drift`, over lists: every operation of a lock and of its model is stored; means,
+//! variances and slopes are computed from the lists each time.
 use super::estimators::{Observation, median_by_sorting, slopes_by_elimination};
 use super::stream::{Found, Moment, Said, Stream, agree};
 use std::collections::BTreeMap;

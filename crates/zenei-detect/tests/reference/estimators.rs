@@ -1,5 +1,5 @@
 //! The estimators by their definitions: sums over the whole history, sorted lists, an elimination over every
-//! observation.
+//! observation. The slow detectors use them, and the tests here compare the fast estimators with them.
 use proptest::prelude::*;
 use zenei_detect::estimate::cusum::Cusum;
 use zenei_detect::estimate::eprocess::{RATIOS, RateRatio};

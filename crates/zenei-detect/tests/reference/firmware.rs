@@ -1,5 +1,5 @@
-//! A version's errors against those of like locks on other versions, over all reports and lock-days: what is expected
-//! of a group is added up from its locks at each hour's end, a case from all its hours.
+//! A slow version of the detector `firmware_errors`, over all reports and lock-days: the expected errors of a group are
+//! summed over its locks at the end of each hour, and a case is summed over all its hours.
 mod case;
 
 use super::locks::Plan;

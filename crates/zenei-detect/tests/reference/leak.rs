@@ -1,4 +1,5 @@
-//! Memory that shrinks, over all heartbeats of a boot: the fall is found again from the whole list each time.
+//! A slow version of the detector `leak`, over all heartbeats of a boot: the fall is computed again from the whole list
+//! each time.
 use super::estimators::{Fallen, fall_by_list};
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! Error codes of single locks over all reports: every hour, day and step of evidence is kept and added up anew.
+//! A slow version of the detector `lock_errors`, over all reports: every hour, day and step of evidence is stored and
+//! summed again.
 use super::estimators::{Step, excess_by_tails};
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
 use std::collections::BTreeMap;

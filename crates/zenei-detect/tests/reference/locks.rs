@@ -1,6 +1,6 @@
-//! Random locks, each with troubles of its own, and what an engine would show of them: records with what is known of
-//! their lock by then, resets, what came late or can't be read, hours that end. Numbers are drawn, not simulated: what
-//! matters here is that fast and slow see the same. Called by `stream`; knows no detector.
+//! Random locks, each with its own faults, and what an engine would pass to a detector: records with the state of their
+//! lock, resets, late and unreadable records, and the ends of hours. Values are drawn at random, not simulated: what
+//! matters here is that the fast and the slow version get the same input. Must not know a detector. Called by `stream`.
 mod character;
 
 use super::stream::{Moment, Said, Stream};

@@ -1,5 +1,5 @@
-//! Records that never came, over all records: each hour's holes are found again from a lock's rows, the evidence from
-//! every time that it was weighed.
+//! A slow version of the detector `loss`, over all records: each hour's holes are computed again from a lock's rows,
+//! the evidence from every weighing.
 use super::estimators::{Step, excess_by_tails};
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
-//! What each detector must do: say what its slow and plain counterpart says, and comply with what all detectors
-//! promise.
+//! Checks each detector in two ways: it agrees with its slow and plain counterpart, and it complies with what all
+//! detectors must do.
 //!
-//! Slow and plain: each estimator and detector a second time, by its definition, over all that it ever saw, in lists
-//! and in double precision; and random streams on which the fast one must say the same. For tests alone. Where both are
-//! wrong alike, a rule's cases and the fleet benchmark must tell.
+//! Slow and plain: each estimator and detector is written a second time, by its definition, over its whole input, in
+//! lists and in double precision; on random streams the fast one must give the same findings. For tests alone. Errors
+//! that both versions share are left to a rule's cases and the fleet benchmark.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod clock;

@@ -1,4 +1,5 @@
-//! What is no longer heard, over every interval: locks, gateways, fields of heartbeats.
+//! A slow version of the detector `silence`, for locks and gateways: every interval between records is stored and
+//! evaluated again.
 use super::estimators::high_by_list;
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Stream, agree, agree_on, embedded};

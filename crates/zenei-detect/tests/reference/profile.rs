@@ -1,5 +1,5 @@
-//! How unlike a lock's own a current profile is, over all profiles: the template and the usual distance are found again
-//! from the whole list at each operation.
+//! A slow version of `detect::profile`, over all profiles: the template and the usual distance are computed again from
+//! the whole list at each operation.
 use super::locks::Plan;
 use super::stream::{Moment, Stream, streams};
 use std::collections::BTreeMap;

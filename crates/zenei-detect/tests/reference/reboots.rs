@@ -1,5 +1,5 @@
-//! Restarts that nobody asked for, over every span between two looks at a lock: what a model restarts and what speaks
-//! against a lock is added up from all of them.
+//! A slow version of the detector `reboots`, over every span of observation of a lock: a model's restarts and the
+//! evidence against a lock are summed over all spans.
 use super::estimators::{Step, excess_by_tails};
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! What is no longer told, over all heartbeats: which fields stood in twelve of them in a row, and what came since the
-//! last one.
+//! A slow version of the detector `schema`, over all heartbeats: which fields twelve heartbeats in a row had, and what
+//! arrived since the last one.
 use super::estimators::high_by_list;
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
 use std::collections::BTreeMap;

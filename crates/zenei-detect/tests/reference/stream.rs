@@ -1,6 +1,6 @@
-//! A stream of records as the engine shows it to a detector, and what the fast detectors say of it: they must say what
-//! the slow ones say, and go on from their own snapshots now and then, as after a restart. Called by each reference;
-//! knows none of them.
+//! A stream of records as the engine passes it to a detector, and the comparison of fast and slow detectors on it: both
+//! must give the same findings, and the fast ones are now and then restored from their own snapshots, as after a
+//! restart. Must not know a detector. Called by each reference.
 use super::locks::{Plan, stream};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};

@@ -1,5 +1,5 @@
-//! Operations that end badly or take longer, over all operations: how long the motor runs on a lock and way is found
-//! again from the whole list at each operation, the evidence from all of them.
+//! A slow version of the detector `trouble`, over all operations: the usual run time of a lock's motor in each
+//! direction is computed again from the whole list at each operation, the evidence from all of them.
 use super::estimators::{Step, excess_by_tails};
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Said, Stream, agree, agree_on, embedded, shown};

@@ -1,5 +1,5 @@
-//! What drift remembers of each lock and of each model, and the variances that follow from it. Called by `drift`; knows
-//! no rule.
+//! The state that drift keeps of each lock and of each model, and the variances that follow from it. Must not know a
+//! rule. Called by `drift`.
 use crate::anomaly::DecisionReason;
 use crate::estimate::{cusum::Cusum, slopes::Slopes};
 use crate::lock::{DIRECTIONS, RecordRef};

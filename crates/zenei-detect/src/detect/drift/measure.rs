@@ -1,5 +1,5 @@
-//! What drift is watched of: which number of an operation, with which conditions, and how people read it. Called by
-//! `drift`.
+//! The quantities that drift watches: which number of an operation, with which covariates, and its name and unit for
+//! people. Must not know locks or rules. Called by `drift`.
 use crate::lock::Operation;
 
 /// What is watched.

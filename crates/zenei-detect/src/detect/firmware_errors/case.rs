@@ -1,5 +1,5 @@
-//! One firmware version and error code under test: what was observed of the version's locks and of the others, and what
-//! follows from it. Called by `firmware_errors`; knows no rule.
+//! One firmware version and error code under test: what was observed on the version's locks and on the others, and what
+//! follows from it. Must not know a rule. Called by `firmware_errors`.
 use super::cells::Split;
 use crate::estimate::eprocess::RateRatio;
 use crate::fleet::{DeviceIx, Sym};

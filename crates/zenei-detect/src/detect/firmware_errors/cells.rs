@@ -1,6 +1,6 @@
-//! Which groups of locks stand where in the comparison of firmware versions, and what is expected of each version in an
-//! hour in which nothing happens: found once a day, so that an hour costs only what happened in it. Knows no state that
-//! lasts. Called by `firmware_errors`.
+//! The layout of the comparison of firmware versions: which groups of locks are compared, and how many errors each
+//! version is expected to have in an hour without events. It is computed once a day, so that an hour costs only the
+//! events in it. It must not hold state that a snapshot needs. Called by `firmware_errors`.
 use super::groups::{Group, Like};
 use crate::fleet::Sym;
 use std::collections::{BTreeMap, BTreeSet};

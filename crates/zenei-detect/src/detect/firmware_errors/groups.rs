@@ -1,5 +1,5 @@
-//! What is remembered of each lock and kind of lock while firmware versions are compared: which codes it reported,
-//! which version it runs since when, and which locks stand in one group. Called by `firmware_errors`; knows no rule.
+//! The state of each lock and kind of lock in the comparison of firmware versions: which codes it reported, which
+//! version it runs since when, and which locks form one group. Must not know a rule. Called by `firmware_errors`.
 use crate::fleet::Sym;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! One version and code under test, as a list of hours. Called by the slow `firmware` alone.
+//! One version and code under test, as a list of hours. Called by `firmware`, the slow version of `firmware_errors`.
 use super::{Group, Like};
 use crate::estimators::evidence_by_summation;
 use std::collections::{BTreeMap, BTreeSet};

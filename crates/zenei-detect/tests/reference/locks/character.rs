@@ -1,4 +1,4 @@
-//! From when a lock has which troubles, and what the locks of a stream have in common. Called by `locks`.
+//! When which faults of a random lock begin, and what the locks of a stream have in common. Called by `locks`.
 
 use zenei_kit::Dice;
 
