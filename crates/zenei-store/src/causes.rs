@@ -1,5 +1,5 @@
-//! How does an error read on one line? With each of its causes behind it. Called wherever an error goes to the log, or
-//! to a person.
+//! Formats an error and each of its causes on one line. Must not know any error type. Called where an error goes to the
+//! log or to a person.
 use std::error::Error;
 
 /// The text of an error and of its causes, `: ` between them. A cause whose text stands in the line already is left

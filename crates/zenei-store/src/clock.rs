@@ -1,6 +1,6 @@
-//! What time is it? The only product file that asks the machine for it; everywhere else `now` is an argument. (Clocks
-//! of CPU time, and the stopwatches of tests and benches, say how much something took.) Must not know what the time is
-//! used for. Called by the appender, the driver, the tail and the binary.
+//! The time. This is the only product file that reads the machine's clock; everywhere else `now` is an argument.
+//! (Clocks of CPU time, and the stopwatches of tests and benches, measure how long something took.) Must not know what
+//! the time is used for. Called by the gateway's sources, its appender and its driver, by the tail and by the commands.
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

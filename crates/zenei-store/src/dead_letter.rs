@@ -1,5 +1,6 @@
-//! A dead letter: bytes that are no record, with the reason. Made by the decoder from a refusal, kept by the stores. It
-//! must not know who detects; it only says which lock it proves to be there.
+//! A dead letter: bytes that are not a record, with the reason. Must not know detectors; a dead letter only proves that
+//! its lock is present. Made by the decoder from a refusal and by the shipper from a row that ClickHouse refuses;
+//! stored by the stores.
 use crate::spool::{Source, StoredMessage};
 use zenei_detect::Unreadable;
 use zenei_wire::{GatewayTime, Heading, MAX_PAYLOAD_BYTES, Reason, Refusal, Topic};

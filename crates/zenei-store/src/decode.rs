@@ -1,6 +1,6 @@
 //! Decodes messages of a spool or a recording into records, or into dead letters with the reason and the bytes. The
-//! only decoder of messages: `run`, `replay`, `record list`, `scan` and the lab all call it. It must not know time,
-//! files or detectors.
+//! only decoder of messages: `run`, `replay`, `record list`, `scan` and the lab all call it. Must not know time, files
+//! or detectors.
 use crate::dead_letter::DeadLetter;
 use crate::spool::{Source, StoredMessage};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
-//! Taking a lock out of a state directory: out of the engine's states, the spool, the store's files and what was found.
-//! Nobody else may use the directory, and everything heard must be sealed. Each step may be broken off anywhere and run
-//! again. Must not know ClickHouse. Called by the command `forget`.
+//! Removes a lock from a state directory: from the engine's snapshots, the spool, the store's files and the control
+//! database. The caller must have the directory to itself, and every received message must be sealed. Each step may be
+//! interrupted anywhere and run again. Must not know ClickHouse. Called by the command `forget`.
 use crate::disk::{Disk, RealDisk};
 use crate::layout::StateLock;
 use crate::parquet::{EraseError, OfLock};

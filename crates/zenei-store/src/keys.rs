@@ -1,5 +1,5 @@
-//! The keys that the asset registry names: from its lines and the files beside it to a keyring. Knows no radio. Called
-//! by `run`, `replay`, `record list`, `scan` and `config check`, each after it has read the registry.
+//! Builds the keyring from the registry's lines and the key files beside it. Must not know radios. Called by `run`,
+//! `replay`, `record list`, `scan` and `config check`, each after it has read the registry.
 use crate::registry::Registration;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! The state directory: which file lies where, and that one process at a time writes there. Knows paths only.
+//! The state directory: the path of each file, and the lock that lets one process at a time write there. Must not know
+//! what the files hold. Called by the drivers and by the commands that use a state directory.
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};

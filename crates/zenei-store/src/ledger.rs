@@ -1,5 +1,5 @@
-//! The ledger: where every record that was received has gone. Counted by the driver, committed with the checkpoint,
-//! shown at `/metrics`. Knows no record; the names are those of the counters.
+//! The ledger: counts where every received record went. Must not know records; it has counters and their names. Counted
+//! by the gateway's driver, committed with the checkpoint, shown at `/metrics` and by `doctor`.
 use crate::spool::Source;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
-//! What is kept, and how it survives.
+//! The data that zenei stores, and how it survives a crash.
 //!
-//! This crate answers: which bytes were acknowledged (the spool), what of them is in a store (Parquet, checkpoint),
-//! what was found and decided (the control database), and what is still there after the power went. It must not know
-//! where records come from, how anomalies are found, or how people are told. Called by the gateway's and the desk's
-//! drivers, and by the commands that read a state directory.
+//! This crate answers which bytes were acknowledged (the spool), which of them are in a store (Parquet, checkpoint),
+//! which findings and decisions exist (the control database), and what remains after a power cut. It must not know
+//! where records come from, how anomalies are found, or how people are notified. Called by the gateway's and the desk's
+//! drivers, by the commands, and by the lab.
 
 mod causes;
 pub mod clickhouse;

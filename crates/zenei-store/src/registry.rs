@@ -1,5 +1,5 @@
-//! The asset registry's file: CSV to lines, with every error at its line and column. Knows no database; `control` keeps
-//! the history. Called by `run` at start and by whoever imports a registry.
+//! Reads the asset registry's file: CSV into lines, and every error with its line and column. Must not know databases;
+//! `control` stores the history. Called by `run` and the other commands that take a registry, by `demo` and by the lab.
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::Read;

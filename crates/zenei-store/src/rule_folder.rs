@@ -1,5 +1,5 @@
-//! A folder of rules on disk: its rules, their promotion cards and their test cases. Answers what the files say; which
-//! file holds what is known by `zenei_detect::rules::folder`. Must not know what a detector does, and writes nothing.
+//! Reads a folder of rules on disk: its rules, their promotion cards and their test cases.
+//! `zenei_detect::rules::folder` defines which file holds what. Must not know what a detector does, and writes nothing.
 //! Called by the commands that take `--rules`, by `run` for `[detect] rules`, and by the lab.
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! Snapshots: the engine's state in files that a checkpoint names. Must not know what the bytes mean: the caller's
-//! [`PipelineMaker`] reads them. Called by the gateway's driver and the desk's tail at each checkpoint and at start,
-//! and where a lock is erased.
+//! Snapshots: states in files that a checkpoint names. Must not know what the bytes mean: the caller's
+//! [`PipelineMaker`] reads the engine's. Called by the gateway's driver and the desk's tail at each checkpoint and at
+//! start, by the shipper for its voltages at rest, by `record list`, and by `forget`.
 //!
 //! A file: magic `ZSN1`, CRC-32 of the rest u32 LE, length u64 LE, the bytes.
 use crate::disk::{Disk, read_whole, write_whole};

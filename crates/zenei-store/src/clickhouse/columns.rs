@@ -1,5 +1,5 @@
-//! What each table of ClickHouse gets of rows that were read back from sealed files. The columns themselves are those
-//! of [`crate::columns`]. Knows which table has which of them, no server. Called by the shipper.
+//! Makes the columns of each ClickHouse table from rows that were read back from sealed files; [`crate::columns`] makes
+//! the single columns. Must not know servers; it knows which table has which columns. Called by the shipper.
 use crate::columns::{Column, Dialect, Kept, LABELS, Numbers, flag, heading, number, own, table, text, time};
 use crate::control::Sealed;
 use crate::schema::Target;

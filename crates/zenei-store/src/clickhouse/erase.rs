@@ -1,5 +1,5 @@
-//! Taking a lock out of ClickHouse: mutations that are waited for, on every table that names it, and the count that
-//! proves it. Knows the tables' names and which column names a lock. Called by `forget`.
+//! Removes a lock from ClickHouse by synchronous mutations on every table that names it, and counts the rows that still
+//! do. Must not know other stores; it knows the tables and the columns that name a lock. Called by `forget`.
 use super::server::Server;
 use super::server_error::ServerError;
 use crate::schema::Form;

@@ -1,5 +1,5 @@
-//! A server for tests that answers as it is told: takes, refuses, hangs up, keeps silent. Remembers what it was asked.
-//! No ClickHouse behind it.
+//! A scripted server for tests: it accepts, refuses, hangs up or does not answer, and records each request. No
+//! ClickHouse is behind it.
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;

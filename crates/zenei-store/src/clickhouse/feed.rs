@@ -1,6 +1,6 @@
-//! What many gateways shipped, as one desk reads it: which shipments are new, and the records of a slice of time in the
-//! order of hearing. The feed is sorted by that time, so that reading costs what is new, however much the tables hold.
-//! Knows no engine. Called by the tail.
+//! Reads what many gateways shipped, for one desk: which shipments are new, and the records of a slice of time in the
+//! order in which they were received. The feed is sorted by that time, so that the cost of reading depends on the new
+//! rows, not on the size of the tables. Must not know the engine. Called by the tail.
 use super::query;
 use super::reader::{
     EARLIEST_MS, EachHeard, FORM, LATEST_MS, RecordsError, each_batch, each_heard, heard_between, unreadable,

@@ -1,4 +1,6 @@
-//! ClickHouse as the store: sealed ranges are shipped to it, and read back. Knows the tables of [`crate::schema`].
+//! ClickHouse as the store: ships sealed ranges and findings to it, reads records back, and erases locks. Must not know
+//! how records are received or evaluated. Called by the gateway's process, the desk's tail, the lab, and the commands
+//! `record list`, `replay`, `forget` and `schema`.
 mod columns;
 mod erase;
 #[cfg(test)]

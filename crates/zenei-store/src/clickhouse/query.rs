@@ -1,5 +1,6 @@
-//! Queries whose answer one decoder reads like a sealed file: rows of the tables of records, and rows of the feed. Made
-//! from the list of columns, so that a new field is asked for without an edit here. Called by the readers.
+//! Builds the queries whose answers have the columns of a sealed file, so that one decoder reads both: rows of the
+//! tables of records, and rows of the feed. They come from the list of columns, so that a new field needs no edit here.
+//! Must not know servers. Called by the readers.
 use crate::columns::{LABELS, hundredths_name};
 use crate::schema::{Form as Tables, Target, sql_type};
 use zenei_wire::fields::{Absent, FIELDS, Field, Form, TextRule};

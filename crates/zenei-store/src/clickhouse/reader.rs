@@ -1,5 +1,6 @@
-//! The records that ClickHouse holds, each once, as the Parquet store gives them: the query makes the columns of a
-//! sealed file, so that one decoder reads both. Called by `record list`.
+//! Reads the records that ClickHouse holds, each once, in the form of the Parquet store: the query makes the columns of
+//! a sealed file, so that one decoder reads both. Must not know how records are shipped. Called by `record list`,
+//! `replay`, the lab and the feed.
 use super::query;
 use super::server::Server;
 use super::server_error::ServerError;

@@ -1,5 +1,5 @@
-//! Does this server count a doubled insert once? Without that every retry would double rows, so a gateway asks before
-//! it ships. Called at start.
+//! Tests whether a server counts a repeated insert once. Otherwise every retry would double rows, so a gateway runs
+//! this test before it ships. Must not know records. Called by the thread that ships, at start.
 use super::server::Server;
 use super::server_error::ServerError;
 use crate::schema::Form;

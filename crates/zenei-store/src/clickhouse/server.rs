@@ -1,5 +1,6 @@
-//! One ClickHouse server over HTTP, called from a plain thread: statements, inserts, streams of bytes. Knows no table.
-//! Called by the schema, the shipper and the reader. Every call blocks; none may be made from within an async runtime.
+//! One ClickHouse server over HTTP, called from a plain thread: statements, inserts, streams of bytes. Must not know
+//! tables. Called by the schema, the shippers, the readers, the self-test and the erasure. Every call blocks; none may
+//! be made from within an async runtime.
 use super::server_error::ServerError;
 use bytes::Bytes;
 use clickhouse::{Client, Compression};

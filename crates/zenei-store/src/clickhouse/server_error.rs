@@ -1,5 +1,5 @@
-//! Why a server did not do what it was asked, and what follows from it: ask again, look for the rows that it refuses,
-//! or wait for somebody to mend it. Knows codes, no table. Called by the server's callers.
+//! The errors of a server, and the reaction to each: retry, find the rows that it refuses, or wait until a person mends
+//! the server. Must not know tables; it knows ClickHouse's error codes. Called by the server's callers.
 use crate::with_causes;
 use clickhouse::error::Error;
 use std::time::Duration;

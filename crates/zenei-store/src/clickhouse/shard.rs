@@ -1,5 +1,5 @@
-//! Which shard of a cluster does a row belong to? The one that its `Distributed` table would choose, so that rows may
-//! be written straight to it: the same one each time they are sent. Knows no server. Called by the shipper.
+//! Computes the shard of a row in a cluster: the one that its `Distributed` table would choose, so that rows can be
+//! written straight to it, on each retry to the same one. Must not know servers. Called by the shipper.
 
 /// The shard of a key among `shards` of equal weight: ClickHouse's `cityHash64(key) % shards`.
 pub(super) fn shard_of(key: &str, shards: usize) -> usize {

@@ -1,5 +1,5 @@
-//! A column from rows: its name, its array, and whether it may have nulls. Knows Arrow, no column's meaning. Called by
-//! whatever makes columns.
+//! Makes a column from rows: its name, its array, and whether it may have nulls. Must not know what a column means.
+//! Called by [`crate::columns`] and by ClickHouse's columns.
 use arrow_array::builder::{ListBuilder, UInt16Builder};
 use arrow_array::types::{ArrowPrimitiveType, TimestampMillisecondType};
 use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, StringArray};

@@ -1,14 +1,14 @@
-//! The columns of a row, once, in the two forms that stores keep: Parquet files and the tables of ClickHouse. What each
-//! kind of record says comes from the contract's list (`zenei_wire::fields`). Knows Arrow, no file and no server.
-//! Called when a range is sealed, and when it is shipped.
+//! Makes the columns of a row for both stores: Parquet files and the tables of ClickHouse. The fields of each kind of
+//! record come from the contract's list (`zenei_wire::fields`). Must not know files or servers. Called when a range is
+//! sealed, and when it is shipped.
 //!
-//! Parquet: what is absent is null. `ts` is a plain integer (ms since 1970): a lock's clock may say anything, and a
+//! Parquet: an absent value is null. `ts` is a plain integer (ms since 1970): a lock's clock may have any value, and a
 //! reader that turns it into a calendar date may refuse the whole file for one value out of its range. `heard_at` and
-//! `released_at` are zenei's own clocks and stand as timestamps. Temperatures and angles are floats in degrees:
-//! hundredths are exact after rounding, and every reader of Parquet shows them as people expect.
+//! `released_at` are zenei's own clocks and are timestamps. Temperatures and angles are floats in degrees: hundredths
+//! are exact after rounding, and every reader of Parquet shows them as people expect.
 //!
-//! ClickHouse: numbers are fixed point (`temp_c` is `temp_centi_c`); a word that is absent is empty; what else is
-//! absent is null.
+//! ClickHouse: numbers are fixed point (`temp_c` is `temp_centi_c`); an absent word is empty; every other absent value
+//! is null.
 mod array;
 
 pub(crate) use array::{Column, flag, number, table, text, time};

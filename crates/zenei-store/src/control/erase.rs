@@ -1,5 +1,5 @@
-//! Taking a lock out of what was found, decided and noted, and the log of who was taken out. Findings stay, under a
-//! name that says nothing: they are also about other locks, and about what people did. Called by `forget`.
+//! Removes a lock from the control database, and keeps the log of erasures. Findings stay, under a placeholder name:
+//! they are also about other locks, and about people's work. Must not know the other stores. Called by `forget`.
 use super::{Control, ControlError, Txn};
 use rusqlite::{OptionalExtension as _, params};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Why did the control database not do what it was asked? Called by all its files.
+//! The errors of the control database. Called by all its files.
 use std::path::PathBuf;
 
 /// Why the control database did not do what it was asked.

@@ -1,5 +1,5 @@
-//! What a desk ships of what it found and was told: rows by their numbers, each beyond the last one shipped. Called by
-//! the shipper of findings.
+//! Reads the rows that a desk ships, by their numbers, each beyond the last one shipped. Must not know servers. Called
+//! by the shipper of findings.
 use super::error::signed;
 use super::read::parse;
 use super::{Control, ControlError, EventRow, InquiryRow, RegisteredSpan};

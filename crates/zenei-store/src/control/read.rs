@@ -1,4 +1,6 @@
-//! Everything that is ever read from the control database.
+//! Reads the control database: checkpoint, plan, findings, events, outbox, inquiries, cursors and registry. Must not
+//! write; the rows of the tail, the erasures and the shipper are read in their own files. Called by the drivers, the
+//! shippers and the commands.
 use super::{Checkpoint, Control, ControlError, EventRow, InquiryRow, OutboxRow, RegisteredSpan, SealPlan, Sealed};
 use crate::registry::Registration;
 use rusqlite::{OptionalExtension as _, Params, Row};

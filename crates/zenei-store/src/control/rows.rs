@@ -1,5 +1,5 @@
-//! What stands in the control database, as its callers see it. Must not know SQL. Called by all its files and by
-//! whoever keeps or reads something there.
+//! The rows of the control database as its callers see them. Must not know SQL. Called by all its files and by their
+//! callers.
 use crate::ledger::Ledger;
 use crate::registry::Registration;
 use serde::{Deserialize, Serialize};

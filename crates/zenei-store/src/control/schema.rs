@@ -1,4 +1,5 @@
-//! The tables of the control database, and how an older database becomes a newer one. Called when a database is opened.
+//! The tables of the control database, and the migration of an older version to the current one. Must not know what a
+//! row means. Called when a database is opened.
 use super::error::ControlError;
 use rusqlite::Connection;
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! How far a desk has taken what gateways shipped, and the steps in which it did: a step is written down before it is
-//! taken, so that after a crash the same rows are taken in the same order. Knows no row. Written by the tail, which
-//! alone does.
+//! How far a desk has taken the gateways' shipments, and its steps: a step is stored before it is taken, so that after
+//! a crash the same rows are taken in the same order. Must not know records. Written by the tail alone, except that
+//! `forget` renames its snapshot.
 use super::{Control, ControlError, Sealed, Txn};
 use rusqlite::{OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What the control database promises.
+//! Tests of the control database.
 use super::*;
 use crate::ledger::Ledger;
 use crate::registry::Registration;

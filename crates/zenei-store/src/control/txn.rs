@@ -1,5 +1,6 @@
-//! Everything that is ever written to the control database. Each write may be repeated after a crash and changes
-//! nothing the second time.
+//! Transactions that write the control database. A write may be repeated after a crash: it changes nothing the second
+//! time. Must not know what a body means; the writes of the tail and of erasures are in their own files. Called by the
+//! drivers, the shippers and the commands.
 use super::error::{ControlError, signed};
 use super::rows::{Checkpoint, EventRow, Imported, InquiryRow, OutboxRow, SealPlan, SendEnd};
 use crate::registry::Registration;

@@ -1,6 +1,6 @@
-//! The disk, as this crate uses it: what may be asked of it and what each answer promises. Knows files and directories,
-//! nothing of what stands in them. Called by the spool, snapshots and Parquet files; [`SimDisk`] stands in for
-//! [`RealDisk`] wherever a test needs a power cut, a full disk or a flipped bit.
+//! The disk, as this crate uses it: the operations, and what each result guarantees. Must not know the contents of
+//! files. Called by the spool, snapshots, Parquet files and `forget`; [`SimDisk`] replaces [`RealDisk`] in tests that
+//! need a power cut, a full disk or a flipped bit.
 mod real;
 mod sim;
 

@@ -1,4 +1,4 @@
-//! The operating system's disk. Knows nothing above files.
+//! The operating system's disk. Must not know the contents of files. Called through [`Disk`] by the product.
 use super::{Disk, DiskFile};
 use std::fs::{File, OpenOptions};
 use std::io;

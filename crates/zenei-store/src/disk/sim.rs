@@ -1,6 +1,6 @@
-//! A disk for tests that forgets what was not synced: each unsynced write is kept, lost or torn by a seeded draw when
-//! the power goes, and so are names that no directory sync covered. It can also be full, fail a sync, and flip a bit.
-//! Knows nothing of what is kept on it.
+//! A disk for tests that loses unsynced data: when the power goes, a seeded draw decides for each unsynced write
+//! whether it is retained, lost or torn, and likewise for names that no directory sync covered. It can also be full,
+//! fail a sync, and flip a bit. Must not know the contents of files. Called by tests.
 use super::{Disk, DiskFile};
 use std::collections::BTreeMap;
 use std::io;

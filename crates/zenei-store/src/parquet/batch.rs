@@ -1,5 +1,5 @@
-//! Rows from columns: a stored batch whose rows borrow their texts from it. Knows Arrow, no file. Called by `rows`, the
-//! shipper and `record list`.
+//! A stored batch: makes rows from columns, and its rows borrow their texts from it. Must not know files. Called by
+//! `rows`, the shipper, the tail, the lab and `record list`.
 use super::error::ReadError;
 use super::own::OwnColumns;
 use super::record::StoredRecord;

@@ -1,6 +1,6 @@
-//! Taking a lock out of the store: each file that names it is written again without it, or goes where nothing is left.
-//! Safe to break off and to run again: a file is the old one or the new one. Nobody else may write to the store
-//! meanwhile. Called by `forget`.
+//! Removes a lock from the store: each file that names it is rewritten without it, or removed if nothing is left. It
+//! may be interrupted and run again: a file is the old one or the new one. No other process may write to the store
+//! meanwhile. Must not know the other stores. Called by `forget`.
 use super::error::{ReadError, SealError};
 use super::files::open_file;
 use super::store::ParquetStore;

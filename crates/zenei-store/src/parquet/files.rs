@@ -1,5 +1,6 @@
-//! From files to Arrow batches, file by file: records with each distinct text once, and what has no value in a file, or
-//! is not asked for, not decoded at all. Knows Parquet and Arrow, no row. Called by whatever reads the store.
+//! Reads files into Arrow batches, file by file. Of records it reads each distinct text once, and it does not decode a
+//! column that has no value in the file or that the caller does not need. Must not know rows; it knows Parquet and
+//! Arrow. Called by the readers of the store.
 use super::error::ReadError;
 use super::table::{FORMAT, FORMAT_KEY, Table};
 use crate::disk::{Disk, read_whole};

@@ -1,9 +1,9 @@
-//! The embedded store: Parquet files, one per table and sealed range, that DuckDB, polars and ClickHouse read as they
-//! are. This file names its parts; see them for what they know.
+//! The embedded store: Parquet files, one per table and sealed range, which DuckDB, polars and ClickHouse read without
+//! conversion. This file lists its parts; each part's own file has its limits.
 //!
 //! A file's name is its range and the time to which intake was advanced with it: `records/{from}-{to}-{ms}.parquet`.
 //! Names sort in the order of sealing. A table gets no file for a range in which it has no row. Equal rows give equal
-//! bytes, so sealing a range again after a crash replaces a file by itself.
+//! bytes, so sealing a range again after a crash replaces a file by an equal one.
 mod batch;
 mod erase;
 mod error;

@@ -1,5 +1,5 @@
-//! Reading the two small tables: dead letters and gaps. Called by commands that show what was refused and what is
-//! missing.
+//! Reads the two small tables: dead letters and gaps. Must not know records. Called by the shipper, `replay` and the
+//! lab.
 use super::error::ReadError;
 use super::files::Files;
 use super::value::column;

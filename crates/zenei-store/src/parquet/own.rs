@@ -1,6 +1,6 @@
-//! The columns of what each kind of record says, and a row's own part from them. A column that is not there (a file of
-//! an older version lacks it), or has no value, reads as absent. Knows Arrow and the contract's list of fields, no
-//! field by name. Called by `batch`.
+//! Reads the columns of each kind's own fields, and makes a row's own part from them. A missing column (an older
+//! version's file lacks it) or a column without a value reads as absent. Must not know any field by name; it knows
+//! Arrow and the contract's list of fields. Called by `batch`.
 use super::error::ReadError;
 use super::value::{bad, column, typed, value};
 use super::words::{Coded, Words};

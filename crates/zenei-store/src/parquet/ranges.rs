@@ -1,5 +1,5 @@
-//! The store range by range, as a queue: what was sealed after a place, one range's rows, and letting a range go.
-//! Called by the shipper.
+//! The store as a queue of ranges: lists the ranges sealed after a place, reads one range's rows, and removes a range.
+//! Must not know where a range goes. Called by the shipper.
 use super::error::{ReadError, SealError};
 use super::files::{Files, size_of_file};
 use super::others::{DeadLetters, Gaps};

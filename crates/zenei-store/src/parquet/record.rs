@@ -1,5 +1,5 @@
-//! A record as the store keeps it: whole, with what was stamped on. Called by `record list` and by whoever asks for one
-//! lock's past.
+//! A record as it is stored: whole, with the values that intake and sealing added. Must not know files or columns.
+//! Called by `record list`, the shipper, the tail, and the reader of ClickHouse.
 use super::value::UNKNOWN_SITE;
 use serde_json::{Map, Value};
 use std::borrow::Cow;

@@ -1,5 +1,6 @@
-//! Rows as intake takes them, straight from columns: a replay of months costs what the detectors cost, not what names
-//! and texts cost. Knows Arrow and the fleet's index, no file. Called by `replay`.
+//! Makes intake's rows straight from columns: each name and text is resolved once per dictionary, so that the detectors
+//! dominate the cost of a replay of months. Must not know files; it knows Arrow and the fleet's index. Called by
+//! `replay`.
 use super::batch::StoredBatch;
 use super::error::ReadError;
 use super::value::{UNKNOWN_SITE, bad, name, value};

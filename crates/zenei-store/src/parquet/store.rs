@@ -1,5 +1,5 @@
-//! The store in one directory: sealing a range, reading all of it, and what a restart must clear away. Knows rows and
-//! files, not why a range was sealed. Called by the gateway's driver, by `record list`, `replay` and the lab.
+//! The store in one directory: seals a range, reads all of it, and removes the files that a crash left. Must not know
+//! why a range was sealed. Called by the gateway's driver, the shipper, `record list`, `replay`, `forget` and the lab.
 use super::batch::StoredBatch;
 use super::error::{ReadError, SealError};
 use super::files::{Files, NOT_DETECTED};

@@ -1,5 +1,5 @@
-//! The three tables and their files: how a file is named, and how its columns are packed. Knows no row. Called by
-//! whatever writes or reads files.
+//! The three tables and their files: the name of a file, and the encoding of its columns. Must not know rows. Called by
+//! the code that writes or reads files.
 use crate::control::{SealPlan, Sealed};
 use ::parquet::basic::{Compression, Encoding, ZstdLevel};
 use ::parquet::errors::ParquetError;

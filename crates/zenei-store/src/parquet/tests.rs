@@ -1,4 +1,4 @@
-//! What the Parquet store promises: rows come back as they went in, equal rows give equal bytes, a crash leaves whole
+//! Tests of the Parquet store: rows come back as they were written, equal rows give equal bytes, a crash leaves whole
 //! files.
 use super::table::{Table, name_of};
 use super::*;

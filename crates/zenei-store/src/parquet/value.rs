@@ -1,5 +1,5 @@
-//! One column of a batch, and one value of a column, with the error where it is not what a writer writes. Knows Arrow,
-//! no column's meaning. Called by whatever reads rows.
+//! Reads one column of a batch and one value of a column, with an error where a writer can't have written it. Must not
+//! know what a column means. Called by the code that reads rows.
 use super::error::ReadError;
 use arrow_array::types::ArrowPrimitiveType;
 use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, StringArray};

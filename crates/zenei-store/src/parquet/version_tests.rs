@@ -1,4 +1,4 @@
-//! What a file must go on to have: the columns of the first version, in their order.
+//! Test of the columns that every file must have: those of the first version, in their order.
 use super::tests::{dir, fleet, plan, row, store};
 use crate::disk::{Disk as _, SimDisk, read_whole};
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

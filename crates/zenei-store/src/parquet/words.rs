@@ -1,6 +1,6 @@
-//! Texts of a stored column, each distinct one once where its file has a dictionary: then a word of the contract is
-//! read, and a name numbered, once and not row by row. Knows Arrow, no file and no column's meaning. Called by `batch`
-//! and `rows`.
+//! The texts of a stored column. If the file has a dictionary for it, each distinct text is processed once, not once
+//! per row: a word of the contract is parsed, a name is numbered. Must not know files or what a column means. Called by
+//! `batch`, `own` and `rows`.
 use super::error::ReadError;
 use super::value::bad;
 use arrow_array::types::Int32Type;

@@ -1,5 +1,5 @@
-//! How ClickHouse keeps a field of the contract: its type, and the statements that add its column to the tables that
-//! have it. Knows no row. Called by the migrations and by the queries.
+//! The ClickHouse type of a field of the contract, and the statements that add its column to the tables that have it.
+//! Must not know rows. Called by the migrations and by the queries.
 use super::target::Target;
 use crate::columns::hundredths_name;
 use zenei_wire::fields::{Absent, Field, Form, TextRule, find};

@@ -1,6 +1,6 @@
-//! Bringing a server's tables up to date: every missing migration once, in order; nothing where nothing is missing.
-//! Called by `zenei schema apply` and by whoever starts on an empty server. Safe to break off and to run again: each
-//! statement changes nothing where its table is there.
+//! Brings a server's tables up to date: applies every missing migration once, in order. It may be interrupted and run
+//! again: a statement changes nothing if its table exists. Must not know rows. Called by `zenei schema apply` and by
+//! the thread that ships, at start.
 use super::{ACCESS, Form, MIGRATIONS, Migration, RETENTION, digest, first_statements, statements};
 use crate::clickhouse::{Server, ServerError};
 use serde::Deserialize;

@@ -1,5 +1,5 @@
-//! The tables of ClickHouse: numbered migrations, embedded as text, filled in for one server or for a cluster. Knows no
-//! row. Printed and applied by `zenei schema`; the shipper and the reader use the names.
+//! The tables of ClickHouse: numbered migrations, embedded as text, filled in for one server or for a cluster. Must not
+//! know rows. `zenei schema` prints and applies them; the shippers, the readers and the erasure use the tables' names.
 //!
 //! A migration's text has placeholders: `{local:T}` the table that rows go to (on a cluster `T_local`, with a
 //! `Distributed` table `T` above it), `{everywhere:T}` a table that every server has whole, `{engine:E}` and

@@ -1,5 +1,5 @@
-//! The tables that rows go to, and which fields of the contract each has a column for. Called by whatever makes rows,
-//! queries and migrations for them.
+//! The tables that rows go to, and the contract's fields for which each has a column. Must not know rows. Called by the
+//! code that makes rows, queries and migrations for them.
 use zenei_wire::Kind;
 use zenei_wire::fields::{Field, Form};
 

@@ -1,4 +1,4 @@
-//! What the schema promises as text: one golden script for a server, one for a cluster.
+//! Tests of the schema as text: one golden script for a server, one for a cluster.
 use super::*;
 use expect_test::expect_file;
 use std::collections::BTreeMap;

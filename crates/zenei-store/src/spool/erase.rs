@@ -1,5 +1,6 @@
-//! Taking everything out of a spool that was sealed whole: what was sealed stays in its segments until they are full,
-//! and a lock that is to be forgotten must not stay there. Called by `forget`, with nobody else at the spool.
+//! Removes every segment of a spool that is sealed whole: sealed messages stay in their segments until those are full,
+//! and an erased lock must not stay there. Must not know what a message means. Called by `forget`, while no other
+//! process uses the spool.
 use super::segment::{list, name};
 use super::{Lane, SpoolError};
 use crate::disk::Disk;

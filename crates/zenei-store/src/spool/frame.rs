@@ -1,11 +1,11 @@
-//! A frame: the bytes of one group in one lane. Knows the layout, no file. Called by the writer, the reader and
-//! recovery.
+//! A frame: the bytes of one group in one lane. Must not know files; it knows the layout. Called by the writer, the
+//! reader and recovery.
 //!
 //! Header (40 bytes, little endian): magic `ZSG1`, lane letter and 3 zero bytes, body length u32, number of entries
 //! u32, first offset of the group u64, end of the group u64 (both over both lanes), CRC-32 of the body, CRC-32 of the
-//! header and of where it stands. Then the body, padded to 8 bytes. An entry: offset u64, heard_at i64 ms, source u8,
+//! header and of its position. Then the body, padded to 8 bytes. An entry: offset u64, heard_at i64 ms, source u8,
 //! flags u8 (bit 0: authenticated), topic length u16, payload length u32, topic, payload. A frame without entries whose
-//! group is empty is a mark: it only says how far everything is durable.
+//! group is empty is a mark: it only states how far everything is durable.
 use super::{Lane, Source, SpoolMessage, StoredMessage};
 use bytes::Bytes;
 use std::ops::Range;

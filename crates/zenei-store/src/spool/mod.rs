@@ -1,12 +1,12 @@
-//! The spool: bytes of messages that were acknowledged, kept until a store has their records. What is in it, and in
-//! which order. Must not know records or JSON: a topic and a payload are bytes with an offset, and of a topic its last
-//! level alone is looked at, which names the lane. Written by the gateway's appender before anything is acknowledged;
-//! read by the gateway's driver and by `record list`.
+//! The spool: the bytes of acknowledged messages, stored in order until a store has their records. Must not know
+//! records or JSON: a topic and a payload are bytes with an offset; the spool looks only at the last level of a topic,
+//! which selects the lane. Written by the gateway's appender before anything is acknowledged; read by the gateway's
+//! driver, `record list` and `doctor`; cleared by `forget`.
 //!
 //! Two lanes (files `p-…` and `r-…`) share one sequence of offsets: a disk that runs full costs routine heartbeats, not
-//! a lock's errors. Each append writes one frame per touched lane, and each frame carries where its group began. All
-//! offsets before that were durable when the frame was written, so a frame that is missing or broken below the newest
-//! such mark was damaged later; above it, it was never acknowledged.
+//! a lock's errors. Each append writes one frame per touched lane, and each frame has the offset at which its group
+//! began. All offsets before that were durable when the frame was written, so a frame that is missing or broken below
+//! the newest such mark was damaged later; above it, it was never acknowledged.
 mod erase;
 mod frame;
 mod reader;

@@ -1,5 +1,6 @@
-//! Reading the spool: both lanes as one sequence, with the holes named. Knows no writer; it may run in another process
-//! on a living directory. Called by the gateway's driver (from the checkpoint on) and by `record list`.
+//! Reads the spool: both lanes as one sequence, with each hole reported. Must not know the writer; it may run in
+//! another process while the writer runs. Called by the gateway's driver (from the checkpoint on), `record list`,
+//! `doctor` and `forget`.
 use super::frame::{Header, read_entries};
 use super::recovery::inspect;
 use super::segment::{self, Segment};

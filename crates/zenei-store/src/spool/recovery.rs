@@ -1,6 +1,6 @@
-//! What a spool holds after whatever happened to it: where it ends, what at its end was never acknowledged, what below
-//! is damaged. Reads the newest segment of each lane that has a frame; damage in older ones shows as holes when they
-//! are read. Called when a spool is opened.
+//! Inspects a spool after a crash: where it ends, which bytes at its end were never acknowledged, which offsets below
+//! are damaged. It reads the newest segment of each lane that has a frame; damage in older segments is reported as
+//! holes when they are read. Must not know what a message means. Called when a spool is opened, and by the reader.
 use super::frame::read_entries;
 use super::segment::{Segment, list};
 use super::{Lane, SpoolError};

@@ -1,5 +1,5 @@
-//! A segment: one file of one lane. Its name, and walking through its frames, whole or damaged.
-//! Knows one file at a time; which offsets ought to be there is the reader's and recovery's question.
+//! A segment: one file of one lane. Its name, and the iteration over its frames, whole or damaged. Must not know other
+//! segments; the reader and recovery, which call it, check which offsets should exist.
 use super::frame::{ALIGNMENT, FrameAt, HEADER_BYTES, Header};
 use super::{Lane, SpoolError};
 use crate::disk::{Disk, DiskFile};

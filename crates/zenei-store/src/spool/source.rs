@@ -1,5 +1,5 @@
-//! By which ways do messages come in? The closed list, with the word and the number of each; the numbers stand in the
-//! spool's files. Called by all who count by source.
+//! The sources of messages: a closed list, with the word and the number of each; the numbers are stored in the spool's
+//! files. Must not know how a source works. Called by the gateway's sources and by the code that counts by source.
 use serde::{Deserialize, Serialize};
 use std::ops::{Index, IndexMut};
 

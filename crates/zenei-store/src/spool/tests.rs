@@ -1,4 +1,4 @@
-//! What the spool promises, under power cuts, damage, full disks and failing syncs.
+//! Tests of the spool under power cuts, damage, full disks and failing syncs.
 mod room;
 
 use super::*;

@@ -1,4 +1,4 @@
-//! The hourly states of cohorts equal what a plain count over the rows gives.
+//! Test: the hourly states of cohorts equal a plain count over the rows.
 use super::ground::{Ground, NOON_MS};
 use super::rows::{error, fleet, op, row, state};
 use serde::Deserialize;

@@ -1,5 +1,6 @@
-//! Where is a ClickHouse to ask? The server of `ZENEI_CLICKHOUSE_URL`, else a `zenei-engine` that stands beside the
-//! running test, started once for all of them. Cargo knows nothing of it: this crate does not need that package.
+//! Finds a ClickHouse for the tests: the server of `ZENEI_CLICKHOUSE_URL`, else a `zenei-engine` binary beside the
+//! running test, started once for all tests. Cargo does not build it for them: this crate does not depend on that
+//! package. Called by the ground and the shards.
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

@@ -1,5 +1,5 @@
-//! The feed gives each shipped record once, in the order of hearing, whatever steps it is read in; and reading costs
-//! what is new.
+//! Tests of the feed: each shipped record comes once, in the order in which it was received, whatever the steps; the
+//! n-th row of a slice is found; records older than the feed come from the tables.
 use super::ground::{GATEWAY, Ground, NOON_MS};
 use super::rows::{DEVICES, fleet, op, state};
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! What a desk found is in ClickHouse once, however often it is sent, and comes again, without the name, after a lock
-//! was forgotten.
+//! Tests of shipped findings: each is in ClickHouse once, however often it is sent, and after an erasure it is shipped
+//! again without the lock's name.
 use super::ground::{Ground, NOON_MS};
 use std::collections::BTreeMap;
 use zenei_detect::{Anomaly, Decision, DecisionReason, Evidence, Scope, ScopeKind};

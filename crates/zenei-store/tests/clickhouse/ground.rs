@@ -1,4 +1,5 @@
-//! The ground of a test: a database that is empty at first, a state directory, a shipper between them.
+//! The ground of a test: a database that is empty at first, a state directory, a shipper between them. Called by the
+//! tests of this folder.
 use super::engine;
 use serde::de::DeserializeOwned;
 use std::path::Path;

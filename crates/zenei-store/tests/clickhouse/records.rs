@@ -1,4 +1,4 @@
-//! Records come back as they went in, each once, equal to what the Parquet store gives.
+//! Tests of reading: records come back unchanged, each once, equal to those of the Parquet store.
 use super::ground::Ground;
 use super::rows::{fleet, rows, state};
 use proptest::test_runner::{Config, TestRunner};

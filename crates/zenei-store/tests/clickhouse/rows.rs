@@ -1,4 +1,4 @@
-//! Rows for tests: single ones by hand, and arbitrary ones.
+//! Rows for tests: single ones by hand, and arbitrary ones. Called by the tests of this folder.
 use super::ground::NOON_MS;
 use proptest::prelude::*;
 use std::borrow::Cow;

@@ -1,5 +1,5 @@
-//! Rows written straight to the shards of a cluster: two engines stand for two shards. What a cluster's own statements
-//! do is not run here: an engine alone has neither a keeper nor another server; they are parsed.
+//! Tests of rows written straight to the shards of a cluster: two engines stand for two shards. The statements for a
+//! cluster are parsed, not run: an engine alone has neither a keeper nor another server.
 use super::engine;
 use super::ground::{FOR_EVER, Ground, NOON_MS};
 use super::rows::{fleet, op, state};

@@ -1,4 +1,5 @@
-//! The tables: made once, however often; a changed past is refused.
+//! Tests of the tables: migrations are applied once, a changed migration is refused, retention is applied, and a server
+//! that doubles an insert is refused.
 use super::ground::{FOR_EVER, Ground};
 use super::rows::{fleet, op, state};
 use zenei_store::clickhouse::{SelfTestError, self_test};

@@ -1,4 +1,4 @@
-//! A range that is sent again counts once, in its tables and in what the views made of it.
+//! Tests of tokens: a range that is sent again counts once, in its tables and in the views on them.
 use super::ground::{Ground, NOON_MS};
 use super::rows::{fleet, op, state};
 use std::collections::BTreeMap;

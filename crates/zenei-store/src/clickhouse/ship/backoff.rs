@@ -1,4 +1,5 @@
-//! How long to wait before the same is tried again. Called by delivery.
+//! Computes the wait before a retry. Must not know what is retried. Called by both shippers; the thread that ships uses
+//! the longest wait.
 use std::time::Duration;
 use zenei_wire::Id;
 

@@ -1,5 +1,5 @@
-//! Getting a shipment's batches into the server's tables: again in the same bytes while nobody knows, and around the
-//! rows that it refuses. Called by the shipper.
+//! Delivers a shipment's batches into the server's tables: it retries with the same bytes while the outcome is unknown,
+//! and isolates the rows that the server refuses. Must not know sealed files. Called by the shipper.
 use super::backoff::Jitter;
 use super::error::ShipError;
 use super::load::{Loaded, Part};

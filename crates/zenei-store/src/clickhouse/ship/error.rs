@@ -1,4 +1,4 @@
-//! Why does a round of shipping end early? What failed; nothing is lost by it. Called by all steps of shipping.
+//! The reasons why a round of shipping ends early. No record is lost by it. Called by all steps of shipping.
 use crate::control::ControlError;
 use crate::parquet::{ReadError, SealError};
 use crate::snapshot::SnapshotError;

@@ -1,6 +1,7 @@
-//! What a desk found, decided, was told and knows of its locks, from the control database to ClickHouse: each row once,
-//! however often either side fails. Few rows, so that text will do. Which rows go together is written down before they
-//! go, and the token names them. Called by the thread that ships.
+//! Ships a desk's anomalies, decisions, incident events, inquiries and registry lines from the control database to
+//! ClickHouse: each row once, however often either side fails. The rows are few, so they go as JSON. The range of rows
+//! of an insert is stored before it is sent, and the token names it. Must not know what a finding means. Called by the
+//! thread that ships.
 use super::backoff::Jitter;
 use super::options::{Ended, Go};
 use crate::clickhouse::server::Server;

@@ -1,5 +1,5 @@
-//! Sealed ranges as what is sent: a batch of columns per table, rows sorted by the table's key. The same ranges give
-//! the same batches. Called by the shipper.
+//! Loads sealed ranges into the batches that are sent: one batch of columns per table and shard, rows sorted by the
+//! table's key. Equal ranges give equal batches. Must not know servers. Called by the shipper.
 use super::error::ShipError;
 use super::options::ShipOptions;
 use super::voltages::RestVoltages;

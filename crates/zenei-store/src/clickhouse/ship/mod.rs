@@ -1,11 +1,11 @@
-//! From the local store to ClickHouse: every sealed range once, in order, however often either side fails. The sealed
-//! files are the queue: what is sealed is durable, so hearing, acknowledging and detecting never wait for a server, and
-//! memory stays flat however long it is away. Must not know how records are heard or what is found in them. Called by a
-//! thread of the gateway's process, which gives it its waits.
+//! Ships the local store to ClickHouse: every sealed range once, in order, however often either side fails. The sealed
+//! files are the queue: they are durable, so receiving, acknowledging and detecting never wait for a server, and memory
+//! stays bounded however long the server is away. Must not know how records are received or evaluated. Called by a
+//! thread of the gateway's process, which provides the waits.
 //!
-//! What goes together is written down, read, made into one batch of columns per table, sent under a token that names
-//! table, gateway and range, and sent again in the same bytes until the server has said what it did. Then one
-//! transaction moves the cursor on; only then may the files go.
+//! The extent of a shipment is stored; its ranges are read, made into one batch of columns per table and shard, sent
+//! under a token that names table, gateway and range, and sent again in the same bytes until the server's answer is
+//! known. Then one transaction moves the cursor on; only then may the files be removed.
 mod backoff;
 mod deliver;
 mod error;

@@ -1,5 +1,5 @@
-//! What is a shipper told, and what does it say of itself? Must not know how it ships. Called by the thread that ships,
-//! by `/metrics`, and by all steps.
+//! The options and the progress of a shipper. Must not know how it ships. Called by the thread that ships, by
+//! `/metrics`, and by all steps.
 use crate::control::Sealed;
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
-//! Which ranges go out together? One alone while the server keeps up; after it was away, as many as wait, up to the
-//! size of a full range: a server wants few large inserts, and memory stays that of one range. What goes together is
-//! written down before it goes, so that a restart sends the same. Knows no row. Called by the shipper.
+//! Chooses the ranges that are sent together: one alone while the server keeps up; after an outage as many as wait, up
+//! to the size of a full range, because a server needs few large inserts and memory must stay that of one range. The
+//! choice is stored before it is sent, so that a restart sends the same. Must not know rows. Called by the shipper.
 use super::error::ShipError;
 use crate::control::{Control, ControlError, Sealed};
 use crate::parquet::{ParquetStore, ReadError, SealedRange};

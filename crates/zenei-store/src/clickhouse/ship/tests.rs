@@ -1,5 +1,5 @@
-//! What the shipper promises towards a server that fails in every way, and a disk: each range under one token, in the
-//! same bytes, in order, once.
+//! Tests of the shipper against a server that fails in every way, and a disk: each range under one token, in the same
+//! bytes, in order, once.
 use super::*;
 use crate::clickhouse::fake::{Answer, FakeServer, Heard as Asked};
 use crate::clickhouse::server::{ServerAddress, Timeouts};

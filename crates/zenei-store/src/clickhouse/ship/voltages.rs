@@ -1,7 +1,7 @@
-//! Each lock's battery at rest, as its heartbeats and authenticated advertisements told it last: by the detector's own
-//! rules ([`RestVoltage`]), so that `rest_mv` in ClickHouse is what the detectors judged by. With the lowest voltage
-//! under load it gives sag and resistance, which the server's views can't find out themselves: they see one inserted
-//! block. Called while a range is loaded.
+//! The latest voltage at rest of each lock's battery, from its heartbeats and authenticated advertisements. It follows
+//! the detectors' own rules ([`RestVoltage`]), so that `rest_mv` in ClickHouse is the value that the detectors used.
+//! With the lowest voltage under load it gives sag and resistance, which the server's views can't compute: they see one
+//! inserted block. Must not know servers. Called while a range is loaded.
 use crate::parquet::{ReadError, StoredBatch};
 use std::collections::HashMap;
 use zenei_detect::{Heard, RestVoltage};

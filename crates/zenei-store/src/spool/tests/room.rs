@@ -1,5 +1,4 @@
-//! What a spool does where there is no more room: what is released goes, then the oldest routine segment, never an
-//! error.
+//! Tests of a full spool: it removes released segments first, then the oldest routine segment, never an error.
 use super::*;
 
 #[test]
