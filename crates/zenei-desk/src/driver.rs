@@ -21,12 +21,12 @@ pub struct DeskDriver {
     opening: Opening,
 }
 
-/// What a call of [`DeskDriver::take`] kept.
+/// What a call of [`DeskDriver::take`] stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     /// Findings that were new.
     pub anomalies: u64,
-    /// Findings that were known by their id.
+    /// Findings whose id was stored already.
     pub repeated: u64,
     /// Events of incidents.
     pub events: u64,
@@ -36,7 +36,7 @@ pub struct Taken {
     pub opened: Vec<Id>,
 }
 
-/// Why findings were not taken; then none of the call was.
+/// Why findings were not stored; nothing of the call was.
 #[derive(Debug, thiserror::Error)]
 pub enum TakeError {
     /// The control database.
@@ -45,7 +45,7 @@ pub enum TakeError {
     /// An event that has no JSON.
     #[error("an event can't be written")]
     Write(#[from] ReadError),
-    /// The casebook broke a rule of its log: a fault of this program.
+    /// The casebook broke an invariant of its log: a fault in this program.
     #[error("an event does not fit its incident")]
     Log(#[from] ApplyError),
     /// Another process wrote to the same log.
@@ -59,7 +59,7 @@ pub enum TakeError {
 }
 
 impl DeskDriver {
-    /// A driver on this control database, with the incidents as its log left them.
+    /// A driver on this control database, with the incidents of its log.
     ///
     /// # Errors
     /// Where the log can't be read or breaks its own rules, see [`OpenError`].
@@ -69,11 +69,12 @@ impl DeskDriver {
         Ok(Self { control, incidents: Incidents::new(book), opening })
     }
 
-    /// Keeps what the engine found and what follows from it; durable on return. `now` is how far time has gone; what is
-    /// kept has the times of the findings alone, so that it does not depend on how records were split into calls.
+    /// Stores the engine's findings and the events and decisions that follow; durable on return. `now` is the engine's
+    /// time, used for logs only: stored times are those of the findings, so that they do not depend on how records were
+    /// split into calls.
     ///
     /// # Errors
-    /// [`TakeError`]; then nothing of this call was kept, and the same findings may be handed over again.
+    /// [`TakeError`]; then nothing of this call is stored, and the same findings may be passed again.
     pub fn take(&mut self, now: EngineTime, findings: &Findings) -> Result<Taken, TakeError> {
         if findings.anomalies.is_empty() && findings.decisions.is_empty() {
             return Ok(Taken::default());
@@ -84,11 +85,11 @@ impl DeskDriver {
         Ok(taken)
     }
 
-    /// Keeps one event of another origin: an operator's, or a recovery.
+    /// Stores one event of another origin: an operator's, or a recovery.
     ///
     /// # Errors
-    /// [`TakeError::Log`] where there is no such incident or its rules refuse the event; nothing was kept then, nor
-    /// after any other error.
+    /// [`TakeError::Log`] where there is no such incident or its rules refuse the event; after any error nothing is
+    /// stored.
     pub fn add(&mut self, incident: Id, at: EngineTime, what: impl Into<What>) -> Result<Event, TakeError> {
         let changes = {
             let book = self.incidents.read();

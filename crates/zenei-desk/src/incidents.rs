@@ -13,7 +13,7 @@ impl Incidents {
         Self(Arc::new(RwLock::new(casebook)))
     }
 
-    /// The casebook, as it stands until the guard is dropped. Hold it shortly: the driver waits.
+    /// The casebook, unchanged until the guard is dropped. Hold the guard for a short time only: the driver waits.
     pub fn read(&self) -> RwLockReadGuard<'_, Casebook> {
         // A reader that panicked has changed nothing.
         self.0.read().unwrap_or_else(PoisonError::into_inner)

@@ -14,7 +14,7 @@ pub enum OpenError {
     /// An event that can't be read.
     #[error("the incidents can't be loaded")]
     Read(#[from] ReadError),
-    /// A log that breaks its own rules.
+    /// A log that breaks its invariants.
     #[error("the incidents' log is damaged")]
     Log(#[from] ApplyError),
 }
@@ -22,14 +22,14 @@ pub enum OpenError {
 /// A log that was read to its end.
 #[derive(Clone, Debug)]
 pub struct IncidentLog {
-    /// Every event, in the order in which it was kept.
+    /// Every event, in the order of storing.
     pub events: Vec<Event>,
     /// The incidents after these events.
     pub book: Casebook,
 }
 
 impl IncidentLog {
-    /// The log of a control database; `opening` are the conditions under which its casebook goes on.
+    /// The log of a control database; `opening` holds the conditions under which the casebook opens further incidents.
     ///
     /// # Errors
     /// Where the log can't be read or breaks its own rules, see [`OpenError`].

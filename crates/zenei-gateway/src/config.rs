@@ -12,38 +12,38 @@ use zenei_store::Registration;
 use zenei_store::{Clock, PipelineMaker, Source, SpoolOptions};
 use zenei_wire::bthome::Keyring;
 
-/// What a gateway hears, where it keeps it, and how.
+/// What a gateway receives, where it stores it, and with which limits.
 pub struct GatewayConfig {
     /// The state directory; one gateway at a time uses it.
     pub state_dir: PathBuf,
     /// The gateway's id, stamped on every stored row.
     pub gateway_id: String,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
-    /// Where hubs publish directly; `None`: nowhere.
+    /// The address on which hubs publish directly; `None` without an ingress.
     pub ingress: Option<SocketAddr>,
-    /// What those hubs may take.
+    /// The limits of those hubs.
     pub ingress_limits: IngressLimits,
-    /// The broker; `None`: none.
+    /// The broker; `None` without one.
     pub mqtt: Option<MqttConfig>,
-    /// The radio; `None`: none.
+    /// The radio; `None` without one.
     pub ble: Option<BleConfig>,
-    /// What the asset registry says.
+    /// The lines of the asset registry.
     pub registry: Vec<Registration>,
-    /// Whose the addresses of advertisements are, and with which keys they speak.
+    /// The owners of advertising addresses, with their keys.
     pub keys: Arc<Keyring>,
-    /// Makes intake and engine, of a snapshot or without history.
+    /// Makes intake and engine, from a snapshot or without history.
     pub pipeline: PipelineMaker,
-    /// When what was processed goes to the store.
+    /// When processed rows go to the store.
     pub seal: SealLimits,
     /// How large the spool may become.
     pub spool: SpoolOptions,
-    /// When a source is told that a message is safe.
+    /// When a source acknowledges a message.
     pub ack: AckPolicy,
 }
 
 impl GatewayConfig {
-    /// A gateway that hears nothing yet, by the machine's clock, with the default limits.
+    /// A gateway without sources, with the machine's clock and the default limits.
     pub fn new(state_dir: impl Into<PathBuf>, gateway_id: impl Into<String>, pipeline: PipelineMaker) -> Self {
         Self {
             state_dir: state_dir.into(),
@@ -62,8 +62,8 @@ impl GatewayConfig {
         }
     }
 
-    /// The source by which most messages come in, by what is configured. Messages that the spool has lost no longer say
-    /// theirs, and count as of this one.
+    /// The source of most messages, by the configuration. Messages that the spool has lost count under this one,
+    /// because their own source is unknown.
     pub(crate) fn main_source(&self) -> Source {
         match (self.mqtt.is_some(), self.ingress.is_some()) {
             (true, _) => Source::Mqtt,

@@ -29,7 +29,7 @@ pub(crate) struct Processing {
 }
 
 impl Processing {
-    /// Opens what the last run left and starts both threads. The lock is held until both have ended.
+    /// Opens the state of the last run and starts both threads. The lock is held until both have ended.
     pub(crate) fn start(
         config: GatewayConfig,
         desk: Box<dyn Desk>,
@@ -93,7 +93,7 @@ fn drive<T>(mut driver: Driver, ended: &watch::Sender<DriverEnd>, held: T) {
             "processing has stopped; what was acknowledged is kept"
         );
     }
-    // The state directory is free again before anybody hears that this has ended.
+    // The state directory is released before the end is published.
     drop((driver, held));
     ended.send_replace(Some(result));
 }

@@ -16,10 +16,10 @@ use zenei_wire::GatewayTime;
 /// How long the sources may take to end. A guess, longer than each of them gives its peer.
 const SOURCES_WITHIN: Duration = Duration::from_secs(15);
 
-/// Why a running gateway no longer does what it is asked.
+/// Why a running gateway does not fulfil a request.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// The driver could not go on.
+    /// The driver stopped with an error.
     #[error("processing has stopped")]
     Driver(#[source] Arc<DriverError>),
     /// A thread panicked: a fault in the program.
@@ -42,7 +42,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where the ingress listens; `None` where there is none.
+    /// The ingress's address; `None` without an ingress.
     pub fn ingress_addr(&self) -> Option<SocketAddr> {
         self.ingress_addr
     }
@@ -57,12 +57,12 @@ impl Running {
         self.processing.progress.clone()
     }
 
-    /// What the sources count.
+    /// The counters of the sources.
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
     }
 
-    /// The radio; `None` where there is none.
+    /// The radio; `None` without one.
     pub fn radio(&self) -> Option<BleHandle> {
         self.radio.clone()
     }
@@ -72,8 +72,7 @@ impl Running {
         &self.clock
     }
 
-    /// Sets a simulated clock to `now` and lets time go on to what the clock shows, behind everything acknowledged so
-    /// far.
+    /// Sets a simulated clock to `now` and advances time to it, after everything acknowledged so far.
     ///
     /// # Errors
     /// Where the gateway has stopped.
@@ -82,7 +81,7 @@ impl Running {
         self.mark().await.map(drop)
     }
 
-    /// Waits until everything acknowledged so far is processed, and time has gone on to what the clock shows now.
+    /// Waits until everything acknowledged so far is processed, and time has advanced to the clock.
     ///
     /// # Errors
     /// Where the gateway has stopped, or stops before that.
@@ -106,7 +105,7 @@ impl Running {
         self.reach(|progress| progress.seal_wishes >= wish).await
     }
 
-    /// Returns when processing has stopped without having been told to.
+    /// Returns when processing has stopped by itself.
     pub async fn failed(&self) -> GatewayError {
         let mut outcome = self.processing.outcome.clone();
         match outcome.wait_for(Option::is_some).await.as_deref() {
@@ -116,11 +115,11 @@ impl Running {
         }
     }
 
-    /// Stops: the sources acknowledge what they have heard and close, the rest is processed and sealed, the checkpoint
-    /// is committed, the threads end.
+    /// Stops: the sources acknowledge the messages they have received and close, the rest is processed and sealed, the
+    /// checkpoint is committed, the threads end.
     ///
     /// # Errors
-    /// Where processing failed; what was acknowledged is kept, and the next start goes on from the last checkpoint.
+    /// Where processing failed; acknowledged messages are safe, and the next start continues from the last checkpoint.
     pub async fn stop(mut self) -> Result<Ledger, GatewayError> {
         self.stop.send_replace(true);
         let ended = async { while self.sources.join_next().await.is_some() {} };

@@ -19,8 +19,8 @@ use zenei_detect::Desk;
 use zenei_store::Layout;
 use zenei_store::disk::{Disk, RealDisk};
 
-/// Starts a gateway; call it within a tokio runtime. On return the ingress listens, and what the last run left is being
-/// processed.
+/// Starts a gateway; call it within a tokio runtime. On return the ingress listens, and the messages that the last run
+/// left are being processed.
 ///
 /// # Errors
 /// See [`StartError`].

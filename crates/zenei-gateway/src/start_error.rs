@@ -25,7 +25,7 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
@@ -34,14 +34,14 @@ pub enum StartError {
     Sessions {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
     /// The spool.
     #[error("the spool can't be opened")]
     Spool(#[from] SpoolError),
-    /// What a former run has left.
+    /// The state of the last run.
     #[error("the state of the last run can't be gone on with")]
     Recover(#[from] RecoverError),
     /// A thread.

@@ -117,7 +117,7 @@ impl Disk for HeldDisk {
     }
 }
 
-/// What a bench is made with.
+/// The settings of a bench.
 pub(crate) struct Setup {
     pub(crate) clock: Clock,
     pub(crate) policy: AckPolicy,
@@ -181,7 +181,7 @@ impl Bench {
         Raw::connect(self.address)
     }
 
-    /// Stops everything and returns what is durable.
+    /// Stops everything and returns the durable messages.
     pub(crate) fn finish(self) -> Vec<StoredMessage> {
         self.stop.send_replace(true);
         self.runtime.block_on(async { tokio::time::timeout(BOUND, self.ingress).await }).unwrap().unwrap();

@@ -19,7 +19,7 @@ pub(super) fn routes(incidents: Incidents) -> Router {
     Router::new().route("/api/v1/incidents", get(list)).route("/api/v1/incidents/{id}", get(show)).with_state(incidents)
 }
 
-/// An answer that says what is wrong.
+/// A response that reports an error.
 pub(super) fn problem(code: StatusCode, text: &str) -> Response {
     (code, axum::Json(serde_json::json!({ "error": text }))).into_response()
 }
@@ -40,7 +40,7 @@ struct Shown<'a> {
     evidence: Vec<&'a Evidence>,
 }
 
-/// What to list; `None` is any.
+/// Which incidents to list; `None` means any.
 #[derive(Debug, Default, PartialEq)]
 struct Filter {
     status: Option<Status>,

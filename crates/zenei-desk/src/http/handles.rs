@@ -7,19 +7,19 @@ use zenei_store::Ledger;
 use zenei_store::clickhouse::Shipped;
 use zenei_store::control::TailProgress;
 
-/// What the server shows.
+/// The values that the server shows.
 #[derive(Clone, Debug)]
 pub struct Handles {
     /// Where the records have gone.
     pub ledger: watch::Receiver<Ledger>,
-    /// What a remote store has of them; `None` where there is none.
+    /// Which of them a remote store has; `None` without one.
     pub shipped: Option<watch::Receiver<Shipped>>,
-    /// What the radio counts, asked at each scrape; `None` where there is none.
+    /// The radio's metrics, read at each scrape; `None` without a radio.
     pub radio: Option<OwnMetrics>,
-    /// How far a desk over many gateways has taken what they shipped; `None` where there is none.
+    /// How far a desk over many gateways has taken their shipments; `None` without such a desk.
     pub tail: Option<watch::Receiver<TailProgress>>,
     /// The incidents.
     pub incidents: Incidents,
-    /// Whether records are heard and kept.
+    /// Whether records are received and stored.
     pub ready: watch::Receiver<bool>,
 }

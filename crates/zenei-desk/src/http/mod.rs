@@ -22,15 +22,15 @@ use tokio::net::TcpListener;
 #[derive(Debug, thiserror::Error)]
 #[error("can't listen on {listen}")]
 pub struct ServeError {
-    /// The address that was asked for.
+    /// The requested address.
     pub listen: SocketAddr,
-    /// What the system says.
+    /// The system's error.
     #[source]
     pub source: std::io::Error,
 }
 
-/// Serves on a task of its own until `shutdown`; gives the address, which has the port where 0 was asked for. Open
-/// requests are answered to their end.
+/// Serves in a task of its own until `shutdown`, and returns the bound address (with the port chosen by the system
+/// where port 0 was requested). Open requests are answered to their end.
 ///
 /// # Errors
 /// Where the address can't be listened on.

@@ -27,42 +27,41 @@ use zenei_store::snapshot::{self, SnapshotError};
 use zenei_store::{Control, ControlError, Registration, StoredBatch, StoredRecord};
 use zenei_wire::{EngineTime, Id};
 
-/// How often the feed is asked for news. A guess: gateways seal every ten seconds.
+/// How often the feed is polled. A guess: gateways seal every ten seconds.
 const LOOK: Duration = Duration::from_secs(1);
 /// The longest wait between two tries of a server that is away. A guess.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// Records of one step; they stand in memory, some 500 bytes each. As many as a gateway seals at once.
+/// Records of one step; they are in memory, some 500 bytes each. As many as a gateway seals at once.
 const STEP_ROWS: u64 = 50_000;
-/// Shipments that are told at once: those of an hour of thirty gateways. A guess.
+/// Shipments read at once: those of an hour of thirty gateways. A guess.
 const TOLD_LIMIT: u64 = 10_000;
 /// When a checkpoint is due: records since the last one, which a restart takes again, or time. Guesses: at the engine's
 /// speed some seconds of work.
 const CHECKPOINT_ROWS: u64 = 500_000;
 const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
-/// How long an end waits for an answer that is on its way. Nothing is lost beyond it: the next start asks again. A
-/// guess.
+/// How long a stop waits for a pending answer. Nothing is lost after that: the next start asks again. A guess.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
-/// What a tail is made of.
+/// The parts of a tail.
 pub struct TailConfig {
-    /// Where the checkpoint is; a connection of its own.
+    /// The database of the checkpoint; a connection of its own.
     pub control: Control,
-    /// Keeps the snapshots.
+    /// Where snapshots are stored.
     pub disk: Arc<dyn Disk>,
     /// Directory of the snapshots.
     pub snapshots: PathBuf,
-    /// Makes intake and engine, of a snapshot or without history.
+    /// Makes intake and engine, from a snapshot or without history.
     pub pipeline: PipelineMaker,
     /// The digest of the engine's rules: where it is another one than the checkpoint's, the engine learns from the past
     /// anew.
     pub rules: Id,
-    /// What the asset registry says.
+    /// The lines of the asset registry.
     pub registry: Vec<Registration>,
     /// How much of the past a desk without state reads, and one with other rules, ms.
     pub history_ms: i64,
 }
 
-/// Why the tail can't go on. The next start goes on from the checkpoint.
+/// Why the tail stopped. The next start continues from the checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum TailError {
     /// The control database.
@@ -107,7 +106,7 @@ impl From<SnapshotError> for Broken {
     }
 }
 
-/// A running tail; asked to end when it is dropped.
+/// A running tail; dropping it requests its end.
 #[derive(Debug)]
 pub struct Tail {
     stop: Option<Sender<()>>,
@@ -119,8 +118,8 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Starts a thread that tails `feed`. What a former run left is gone on with there: a server that is away is waited
-    /// for.
+    /// Starts a thread that tails `feed` and first recovers the state of the last run. While the server is unreachable,
+    /// the thread retries.
     ///
     /// # Errors
     /// [`TailError::Thread`].
@@ -159,16 +158,15 @@ impl Tail {
         self.progress.clone()
     }
 
-    /// Returns when it has ended without having been told to, with why.
+    /// Returns when the tail has ended without a request, with the reason.
     pub async fn failed(&self) -> Option<Arc<TailError>> {
         let mut has_ended = self.has_ended.clone();
-        // An error says that the thread is gone, by a panic: then there is no reason to give.
+        // An error means that the thread has panicked: then there is no reason to return.
         let _ = has_ended.wait_for(|ended| *ended).await;
         self.ended.get().and_then(|ended| ended.as_ref().err().cloned())
     }
 
-    /// Asks for the end and waits for it, for a while: the step that is being taken is taken to its end, and a
-    /// checkpoint is made.
+    /// Requests the end and waits for it for a bounded time: the current step is finished, and a checkpoint is made.
     ///
     /// # Errors
     /// Why it had ended before.
@@ -181,11 +179,11 @@ impl Tail {
     }
 }
 
-/// Whether the end was asked for.
+/// Whether the end was requested.
 struct Stopped(Receiver<()>);
 
 impl Stopped {
-    /// Waits for so long, or until the end is asked for.
+    /// Waits for this time, or until the end is requested.
     fn wait(&self, how_long: Duration) -> Result<(), Broken> {
         match self.0.recv_timeout(how_long) {
             Err(RecvTimeoutError::Timeout) => Ok(()),
@@ -205,7 +203,7 @@ struct Worker<F> {
     at: TailCheckpoint,
     /// Records since the last checkpoint, and since when.
     since: (u64, Option<Elapsed>),
-    /// When each gateway last told something new.
+    /// When each gateway last reported something new.
     told: BTreeMap<String, Elapsed>,
     started: Elapsed,
     batch: Batch,
@@ -214,7 +212,7 @@ struct Worker<F> {
 }
 
 impl<F: Feed> Worker<F> {
-    /// Takes what is told until the end is asked for.
+    /// Takes shipments until the end is requested.
     fn run(&mut self, stopped: &Stopped) -> Result<(), Broken> {
         loop {
             let has_more = match self.step(stopped) {
@@ -233,7 +231,7 @@ impl<F: Feed> Worker<F> {
         Ok(self.checkpoint()?)
     }
 
-    /// Takes one step where there is one; says whether there was.
+    /// Takes one step if there is one; returns whether there was.
     fn step(&mut self, stopped: &Stopped) -> Result<bool, Broken> {
         let tailed = self.at.tailed.clone();
         let told = answered(stopped, || self.feed.told(&tailed.gateways, TOLD_LIMIT))?;
@@ -279,7 +277,7 @@ impl<F: Feed> Worker<F> {
         Ok(())
     }
 
-    /// Lets intake, engine and desk have rows in their order; then time goes on to `now`.
+    /// Passes rows in their order to intake, engine and desk; then time advances to `now`.
     fn ingest(
         &mut self,
         rows: &[StoredRecord],
@@ -328,7 +326,7 @@ impl<F: Feed> Worker<F> {
     }
 }
 
-/// Asks until there is an answer.
+/// Retries until there is an answer.
 fn answered<T>(stopped: &Stopped, mut ask: impl FnMut() -> Result<T, RecordsError>) -> Result<T, Broken> {
     let mut wait = LOOK;
     loop {

@@ -14,12 +14,14 @@ use zenei_store::clickhouse::GatewayProgress;
 use zenei_store::control::{Moved, TailStep, Tailed};
 use zenei_wire::EngineTime;
 
-/// How long the others wait for a gateway that tells nothing; one that hears nothing tells that every half minute. A
-/// guess: longer than a restart of a machine, short beside the hours by which an incident should precede a customer.
+/// How long the other gateways wait for one that reports nothing; a gateway that receives nothing reports that every
+/// half minute. A guess: longer than the restart of a machine, short compared with the hours by which an incident
+/// should precede a customer's notice.
 pub const SILENT_AFTER: Duration = Duration::from_secs(300);
 
-/// The next step, before it is cut to a size: what is told by now, and how far that lets time go. `quiet` says for how
-/// long a gateway has told nothing; of what comes behind, not much more than `behind_rows` records are taken at once.
+/// The next step, before it is cut to size: the shipments reported so far, and how far they let time advance. `quiet`
+/// returns for how long a gateway has reported nothing. Of shipments that come late, not much more than `behind_rows`
+/// records are taken at once.
 pub(super) fn plan(
     tailed: &Tailed,
     told: &[GatewayProgress],
@@ -35,7 +37,7 @@ pub(super) fn plan(
     let counts = |gateway: &&str| !is_silent(gateway) && complete(gateway) >= tailed.up_to;
     let mut up_to = all().filter(counts).filter_map(complete).min();
     if all().all(is_silent) {
-        // Nobody is waited for any more.
+        // No gateway is waited for any more.
         up_to = all().filter_map(complete).max();
     }
     TailStep { up_to: tailed.up_to.max(up_to), moved }
@@ -46,7 +48,7 @@ pub(super) fn cut(step: TailStep, tailed: &Tailed, up_to: EngineTime) -> TailSte
     TailStep { up_to: tailed.up_to.max(Some(up_to)), ..step }
 }
 
-/// Whether a step would take nothing and know nothing new.
+/// Whether a step would take nothing and not advance time.
 pub(super) fn is_idle(step: &TailStep, tailed: &Tailed) -> bool {
     step.moved.is_empty() && step.up_to <= tailed.up_to
 }

@@ -12,7 +12,7 @@ use zenei_store::parquet::ReadError;
 use zenei_store::{StoredBatch, snapshot};
 
 impl<F: Feed> Worker<F> {
-    /// A worker that stands where the last one stood.
+    /// A worker that continues where the last one ended.
     pub(super) fn recover(
         config: TailConfig,
         feed: F,
@@ -73,8 +73,8 @@ impl<F: Feed> Worker<F> {
         Ok(worker)
     }
 
-    /// Takes what is older than the feed. `told`: whether what is found in it goes to the desk; what other rules would
-    /// have found in the past, the rules of then were asked for.
+    /// Takes the records that are older than the feed. `told`: whether their findings go to the desk. They do not when
+    /// only the rules have changed: the former rules have judged these records already.
     fn catch_up(&mut self, past: Past, told: bool, stopped: &Stopped) -> Result<(), Broken> {
         let before = self.at.clone();
         let mut failed = None;
@@ -101,7 +101,7 @@ impl<F: Feed> Worker<F> {
             findings.clear();
             Ok(())
         };
-        // Asked again after a failure, it comes again from its beginning: intake knows what it has had.
+        // After a failure the past is read again from its beginning: intake recognizes the records it has had.
         let end = answered(stopped, || feed.past(past, &mut each))?;
         if let Some(error) = failed {
             return Err(TailError::Desk(error).into());
@@ -120,7 +120,8 @@ impl<F: Feed> Worker<F> {
     }
 }
 
-/// The pipeline of a snapshot; none where it is of another version of the detector, which learns anew.
+/// The pipeline of a snapshot; `None` where the snapshot is of another version of the detector, which then learns again
+/// from the past.
 fn restored(pipeline: Result<Pipeline, RestoreError>) -> Result<Option<Pipeline>, TailError> {
     match pipeline {
         Ok(pipeline) => Ok(Some(pipeline)),

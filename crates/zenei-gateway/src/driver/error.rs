@@ -5,7 +5,7 @@ use zenei_store::parquet;
 use zenei_store::snapshot::SnapshotError;
 use zenei_store::{ControlError, SpoolError};
 
-/// Why the driver can't go on. What is durable stays so; the next start goes on from the checkpoint.
+/// Why the driver stopped. What is durable stays durable; the next start continues from the checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// The spool can't be read.
@@ -45,7 +45,8 @@ pub enum SealError {
 }
 
 impl SealError {
-    /// Whether the same may succeed later: a disk that is full or gone for a while, but not rows that make no file.
+    /// Whether a retry may succeed: a disk that is full or away for a while, but not rows that cannot be written as a
+    /// file.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Control(ControlError::Sqlite(_))

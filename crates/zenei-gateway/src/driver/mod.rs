@@ -37,7 +37,7 @@ use zenei_wire::bthome::Keyring;
 /// Bytes of messages per step: a few thousand messages, so that a step takes milliseconds and memory stays small. A
 /// guess.
 const STEP_BYTES: usize = 1 << 20;
-/// The longest wait for news; the limits of age are looked at this often. A guess.
+/// The longest wait for new messages; the limits of age are checked this often. A guess.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How far the driver has come.
@@ -52,7 +52,7 @@ pub struct Progress {
     pub(crate) seal_wishes: u64,
 }
 
-/// What has been processed since the last seal.
+/// Everything processed since the last seal.
 #[derive(Default)]
 struct Open {
     from: u64,
@@ -76,14 +76,14 @@ pub(crate) struct Driver {
     snapshots: PathBuf,
     gateway_id: String,
     limits: SealLimits,
-    /// Under which source messages are counted that are gone from the spool: they no longer say.
+    /// The source under which messages lost from the spool are counted, because their own source is unknown.
     lost_source: Source,
     durable: Arc<DurableUpTo>,
     inlet: Inlet,
     ignored: Arc<Ignored>,
     ignored_before: (u64, u64),
     radio: Arc<RadioCounters>,
-    /// Of its drops: those that the ledger has.
+    /// How many of its drops the ledger has.
     radio_dropped: u64,
     ledger: Ledger,
     published: watch::Sender<Ledger>,
@@ -93,7 +93,7 @@ pub(crate) struct Driver {
     seal_wishes: u64,
     next: u64,
     now: EngineTime,
-    /// What lies before this offset was heard by a former run.
+    /// A former run received what lies before this offset.
     heard_from: u64,
     /// Messages of this run that have been read.
     taken: BySource,
@@ -103,7 +103,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Processes what becomes durable until the appender has closed, then seals the rest.
+    /// Processes durable messages until the appender has closed, then seals the rest.
     pub(crate) fn run(&mut self) -> Result<(), DriverError> {
         self.finish_plan()?;
         let mut view = self.durable.view();
@@ -122,7 +122,7 @@ impl Driver {
         }
     }
 
-    /// Seals what the last run was about to seal, exactly so.
+    /// Seals the range that the last run had planned, unchanged.
     fn finish_plan(&mut self) -> Result<(), DriverError> {
         let Some(plan) = self.plan.take() else { return Ok(()) };
         tracing::info!(from = plan.from, to = plan.to.offset, "a range is sealed that the last run had begun");
@@ -172,7 +172,7 @@ impl Driver {
         self.settle()
     }
 
-    /// Lets time go on to `now`.
+    /// Advances time to `now`.
     fn advance(&mut self, now: EngineTime) -> Result<(), DriverError> {
         if now <= self.now {
             return Ok(());
@@ -182,7 +182,7 @@ impl Driver {
         self.settle()
     }
 
-    /// Counts what a step gave and hands over its findings.
+    /// Counts the results of a step and passes its findings to the desk.
     fn settle(&mut self) -> Result<(), DriverError> {
         let batch = &mut self.open.batch;
         self.ledger.duplicate += std::mem::take(&mut batch.duplicates);
@@ -203,7 +203,7 @@ impl Driver {
         taken.map_err(DriverError::Desk)
     }
 
-    /// Whether a seal would tell nothing new.
+    /// Whether a seal would add nothing.
     fn has_sealed_all(&self) -> bool {
         let Open { from, batch, dead, sealed_at, .. } = &self.open;
         let is_idle = self.limits.idle_ms.is_some_and(|idle_ms| self.now >= sealed_at.plus_ms(idle_ms));
@@ -236,7 +236,7 @@ impl Driver {
         self.progress.send_if_modified(|shown| std::mem::replace(shown, progress) != progress);
     }
 
-    /// Takes over what the radio dropped before the spool.
+    /// Adds the radio's drops before the spool to the ledger.
     fn count_dropped(&mut self) {
         let dropped = self.radio.dropped.load(Ordering::Relaxed);
         let more = dropped.saturating_sub(std::mem::replace(&mut self.radio_dropped, dropped));
@@ -246,14 +246,14 @@ impl Driver {
         }
     }
 
-    /// Counts what the spool holds and nobody has read yet as received and pending: a message as one record. Only for
-    /// show; the checkpoint counts what was read. Which source a former run's messages came from is known once they are
-    /// read; until then they stand under `lost_source`.
+    /// Counts the messages in the spool that are not read yet as received and pending: one message as one record. For
+    /// display only; the checkpoint counts read messages. The source of a former run's messages is known once they are
+    /// read; until then they count under `lost_source`.
     fn count_unread(&self, view: View, shown: &mut Ledger) {
         let mut unread = view.end.saturating_sub(self.next);
         shown.pending += unread;
         for &source in Source::ALL.iter().filter(|&&source| source != self.lost_source) {
-            // What the spool lost is in no `taken`, so that the sum bounds it.
+            // Messages that the spool lost are in no `taken`, so that the sum bounds it.
             let waiting = view.appended[source].saturating_sub(self.taken[source]).min(unread);
             if waiting > 0 {
                 shown.receive(source, waiting);

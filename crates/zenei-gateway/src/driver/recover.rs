@@ -18,7 +18,7 @@ use zenei_store::{
 };
 use zenei_wire::EngineTime;
 
-/// Why a state directory can't be gone on with.
+/// Why a state directory can't be recovered.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
     /// The control database.
@@ -36,12 +36,12 @@ pub enum RecoverError {
     /// The state itself.
     #[error("the state that the checkpoint names can't be used by this program")]
     Restore(#[from] RestoreError),
-    /// A plan that does not go on from the checkpoint.
+    /// A plan that does not begin at the checkpoint.
     #[error("a range from {found} on was to be sealed, but the checkpoint stands at {checkpoint}")]
     Plan {
         /// Where the plan begins.
         found: u64,
-        /// Where the checkpoint stands.
+        /// The checkpoint's offset.
         checkpoint: u64,
     },
     /// A control database that is missing, older than the store, or another one's.
@@ -57,14 +57,14 @@ pub enum RecoverError {
         control: PathBuf,
         /// How many files lie beyond the checkpoint.
         files: u64,
-        /// Where the checkpoint stands; 0 where there is none.
+        /// The checkpoint's offset; 0 without a checkpoint.
         offset: u64,
         /// And the time there, ms since 1970.
         advanced_to_ms: i64,
     },
 }
 
-/// What a former run has left.
+/// The state of the last run.
 #[derive(Debug, Default)]
 pub(crate) struct Saved {
     pub(crate) checkpoint: Checkpoint,
@@ -87,13 +87,13 @@ impl Saved {
         self.plan.map_or(self.checkpoint.sealed.offset, |plan| plan.to.offset)
     }
 
-    /// No new message may be heard before this time.
+    /// No new message may be received before this time.
     pub(crate) fn not_before(&self) -> EngineTime {
         self.plan.map_or(self.checkpoint.sealed.advanced_to, |plan| plan.to.advanced_to)
     }
 }
 
-/// What a driver is made of.
+/// The parts of a driver.
 pub(crate) struct Parts {
     pub(crate) config: GatewayConfig,
     pub(crate) disk: Arc<dyn Disk>,
@@ -108,9 +108,9 @@ pub(crate) struct Parts {
     pub(crate) progress: watch::Sender<Progress>,
 }
 
-/// A crash between a file and its checkpoint leaves files of the planned range only. More than these were sealed under
-/// a later checkpoint: whoever went on from this one would seal them twice, or, where the spool has forgotten them,
-/// lose them.
+/// A crash between a file and its checkpoint leaves files of the planned range only. Any further files were sealed
+/// under a later checkpoint: continuing from this one would seal them twice, or lose them where the spool has dropped
+/// their messages.
 fn refuse_beyond(
     parquet: &ParquetStore,
     layout: &Layout,
@@ -127,7 +127,7 @@ fn refuse_beyond(
 }
 
 impl Driver {
-    /// A driver that goes on where `saved` stands.
+    /// A driver that continues from `saved`.
     pub(crate) fn recover(parts: Parts, saved: Saved) -> Result<Self, RecoverError> {
         let Saved { checkpoint, plan } = saved;
         let parquet = ParquetStore::open(Arc::clone(&parts.disk), &parts.layout.parquet())?;
@@ -179,7 +179,7 @@ impl Driver {
             findings: Findings::default(),
             messages: Vec::new(),
         };
-        // Before anybody can look: what the last run left in the spool is waited for.
+        // Before anyone can read it: the messages that the last run left in the spool are pending.
         driver.publish();
         Ok(driver)
     }

@@ -8,7 +8,7 @@ use super::{Driver, Open};
 use std::time::Duration;
 use zenei_store::{Checkpoint, SealPlan, Sealed, snapshot};
 
-/// How long to wait before the same range is tried again. A guess: soon after somebody has made room.
+/// How long to wait before the same range is retried. A guess: soon after someone has freed room.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The name of the snapshot at this place.
@@ -23,8 +23,8 @@ impl Driver {
             return Ok(());
         }
         let plan = SealPlan { from: self.open.from, to: Sealed { offset: self.next, advanced_to: self.now } };
-        // Nothing more is processed meanwhile: a planned range must not grow, and memory neither. The spool goes on
-        // taking what is heard.
+        // Nothing more is processed meanwhile: neither a planned range nor memory may grow. The spool still accepts
+        // messages.
         while let Err(source) = self.seal_range(plan) {
             if !source.may_pass() || self.durable.view().closed {
                 return Err(DriverError::Seal { from: plan.from, to: plan.to.offset, source });
@@ -33,7 +33,7 @@ impl Driver {
                 error = zenei_store::with_causes(&source),
                 "a range could not be sealed; it is tried again"
             );
-            // What is heard meanwhile is seen to wait.
+            // The messages received meanwhile show as pending.
             self.publish();
             self.durable.pause(RETRY);
         }

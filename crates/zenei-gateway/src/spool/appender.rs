@@ -16,17 +16,16 @@ use zenei_store::spool::{BySource, Dropped};
 use zenei_store::{Source, Spool, SpoolError, SpoolMessage};
 use zenei_wire::Heading;
 
-/// Bytes of one group: some 20,000 messages share one sync of the disk; more would only make the first of them wait. A
-/// guess.
+/// Bytes of one group: some 20,000 messages share one fsync; more would only make the first of them wait. A guess.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
-/// How long the appender waits for something to append before it lets time go on. A guess: half a second of the
-/// detection's delay at most.
+/// How long the appender waits for messages before it advances time. A guess: half a second of the detection's delay at
+/// most.
 const TICK: Duration = Duration::from_millis(500);
 
-/// When a source is told that a message is safe.
+/// When a source acknowledges a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AckPolicy {
-    /// After the spool has made it durable.
+    /// After the message is durable in the spool.
     #[default]
     AfterDurable,
     /// Before anything is written: loses acknowledged messages when the process is killed. It exists so that the tests
@@ -36,12 +35,12 @@ pub enum AckPolicy {
 }
 
 impl AckPolicy {
-    /// The environment variable that asks for the unsafe policy, by the value `1`: for the tests that prove that they
-    /// see the loss. Never for real locks.
+    /// The environment variable that selects the unsafe policy, by the value `1`: for the tests that prove that they
+    /// detect the loss. Never for real locks.
     #[doc(hidden)]
     pub const UNSAFE_VARIABLE: &'static str = "ZENEI_UNSAFE_ACK_BEFORE_WRITE";
 
-    /// The policy that this value of [`AckPolicy::UNSAFE_VARIABLE`] asks for: the safe one, but for `1`.
+    /// The policy for this value of [`AckPolicy::UNSAFE_VARIABLE`]: the unsafe one for `1`, the safe one otherwise.
     #[doc(hidden)]
     pub fn asked_by(value: Option<&str>) -> Self {
         match value {
@@ -70,7 +69,7 @@ pub(crate) struct Appender {
     appended: BySource,
 }
 
-/// What has been taken from the queue and not yet been done, in order.
+/// Commands taken from the queue and not executed yet, in order.
 #[derive(Default)]
 struct Taken {
     parcels: VecDeque<Parcel>,
@@ -94,11 +93,11 @@ impl Appender {
         Self { spool, stamp, policy, durable, ignored, refused: false, appended: BySource::default() }
     }
 
-    /// Appends until told to close or until nobody can queue any more.
+    /// Appends until a command closes it, or until no sender of the queue is left.
     pub(crate) fn run(mut self, queue: &AppenderQueue) {
         let mut taken = Taken::default();
         loop {
-            // While the spool refuses, what was taken waits here and nothing more is taken than what may free it.
+            // While the spool refuses, the taken messages wait here, and only commands that may free room are taken.
             if self.refused || (taken.parcels.is_empty() && !taken.close) {
                 match queue.0.recv_timeout(TICK) {
                     Ok(command) => self.sort(command, &mut taken),
@@ -144,7 +143,7 @@ impl Appender {
         }
     }
 
-    /// Appends everything taken as one group and tells the sources. Where the spool has no room, everything stays.
+    /// Appends everything taken as one group and reports to the sources. Where the spool has no room, everything stays.
     fn append(&mut self, taken: &mut Taken) {
         if taken.parcels.is_empty() {
             return;
@@ -162,7 +161,7 @@ impl Appender {
             for message in &parcel.messages {
                 let (topic, payload) = (message.topic.as_str(), &message.payload[..]);
                 match zenei_wire::Topic::parse(topic) {
-                    // Whatever comes over the air has its sender's address for a topic.
+                    // An advertisement's topic is its sender's address.
                     Ok(Heading::Foreign) if parcel.source != Source::Ble => foreign += 1,
                     Ok(Heading::Online) => online += 1,
                     // A bad topic becomes a dead letter where records are decoded.
@@ -177,7 +176,7 @@ impl Appender {
         if !group.is_empty() {
             match self.spool.append_group(&group) {
                 Ok(_) => group.iter().for_each(|message| self.appended[message.source] += 1),
-                // Nothing was written; once there is room it goes on.
+                // Nothing was written; appending resumes once there is room.
                 Err(error @ (SpoolError::Full { .. } | SpoolError::Disk { .. })) => {
                     if !std::mem::replace(&mut self.refused, true) {
                         let causes = zenei_store::with_causes(&error);
@@ -208,7 +207,7 @@ impl Appender {
         }
     }
 
-    /// Says which messages a full spool has dropped; the driver counts them where it meets the hole.
+    /// Logs which messages a full spool has dropped; the driver counts them where it meets the hole.
     fn log_dropped(&mut self) {
         if let Some(Dropped { offsets, segments, messages }) = self.spool.take_dropped() {
             let (from, to) = (offsets.start, offsets.end);
@@ -222,7 +221,8 @@ impl Appender {
         }
     }
 
-    /// While nothing comes, witnesses the last group, so that damage to it can be told from a write that never ended.
+    /// While no message comes, marks the end of the last group, so that damage to it can be distinguished from a write
+    /// that never ended.
     fn mark_idle(&mut self) {
         match self.spool.mark() {
             Ok(()) => {}
@@ -231,8 +231,8 @@ impl Appender {
         }
     }
 
-    /// Shows the driver what is durable and how far time may go. The spool never stamps a later message with an earlier
-    /// time than the one shown here.
+    /// Publishes which offset is durable and how far time may advance. No later message is stamped with an earlier time
+    /// than the one published here.
     fn move_durable(&mut self) {
         let at = self.stamp.now();
         let (end, spool_bytes) = (self.spool.next_offset(), self.spool.bytes());
@@ -255,8 +255,8 @@ impl Appender {
     }
 }
 
-/// After a failed write or sync nobody knows what the disk holds; whoever goes on may acknowledge what is lost. The
-/// next start reads what is there.
+/// After a failed write or fsync the content of the disk is unknown; continuing could acknowledge messages that are
+/// lost. The next start reads what is there.
 fn fail(what: &str, error: &SpoolError) -> ! {
     let causes = zenei_store::with_causes(error);
     tracing::error!(
@@ -266,7 +266,7 @@ fn fail(what: &str, error: &SpoolError) -> ! {
     std::process::abort()
 }
 
-/// Answers somebody who may have gone: a message is kept all the same.
+/// Answers a receiver that may be gone: the message is stored all the same.
 fn tell<T>(who: oneshot::Sender<T>, what: T) {
     if who.send(what).is_err() {
         tracing::trace!("nobody waits for this answer any more");

@@ -7,14 +7,14 @@ use std::time::Duration;
 use zenei_store::spool::BySource;
 use zenei_wire::GatewayTime;
 
-/// What the appender has made durable, and what is asked of the driver.
+/// What the appender has made durable, and what is requested from the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     /// The first offset that is not durable.
     pub(crate) end: u64,
-    /// The time up to which nothing more will be heard.
+    /// The time up to which nothing more will be received.
     pub(crate) at: GatewayTime,
-    /// How often somebody has asked that everything up to here be sealed.
+    /// How many requests there were to seal everything up to here.
     pub(crate) seal_wishes: u64,
     /// Nothing more will come.
     pub(crate) closed: bool,

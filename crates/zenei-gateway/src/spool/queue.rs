@@ -13,7 +13,7 @@ use zenei_wire::MAX_PAYLOAD_BYTES;
 /// Bytes that may wait for the spool, over all sources; beyond it they stop reading. A guess: four of the largest
 /// groups.
 pub(crate) const QUEUE_BYTES: usize = 16 * 1024 * 1024;
-/// What a queued message costs besides its topic and payload, in bytes; roughly the size of the structures.
+/// The cost of a queued message besides its topic and payload, in bytes; roughly the size of the structures.
 const MESSAGE_OVERHEAD_BYTES: usize = 128;
 
 /// One message on its way to the spool.
@@ -24,8 +24,8 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// A message; of a payload larger than the contract allows only as much is kept as shows that it is too large, as a
-    /// copy, so that the rest is free.
+    /// A message. Of a payload larger than the contract allows, only as much is copied as proves that it is too large,
+    /// so that the rest is freed.
     pub(crate) fn new(topic: TopicName, payload: Bytes) -> Self {
         match payload.get(..=MAX_PAYLOAD_BYTES) {
             Some(enough) => Self { topic, payload: Bytes::copy_from_slice(enough) },
@@ -49,22 +49,22 @@ pub(super) struct Parcel {
     _room: OwnedSemaphorePermit,
 }
 
-/// What the appender is asked for.
+/// A command to the appender.
 pub(super) enum Command {
     Append(Parcel),
-    /// Let time go on to what the clock shows; answers with the end of what is durable.
+    /// Advances time to the clock; answers with the end of what is durable.
     Mark(oneshot::Sender<u64>),
     /// The checkpoint needs nothing before this offset any more.
     Release(u64),
     Close,
 }
 
-/// The appender is gone; nothing can be heard any more.
+/// The appender is gone; nothing can be received any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the appender has stopped")]
 pub struct Closed;
 
-/// Where sources put what they hear.
+/// Where sources put received messages.
 #[derive(Clone)]
 pub(crate) struct Inlet {
     commands: Sender<Command>,
@@ -105,21 +105,20 @@ impl Inlet {
         Ok(Receipt(receipt, false))
     }
 
-    /// Lets time go on to what the clock shows, after everything queued so far; answers with the end of what is durable
-    /// then.
+    /// Advances time to the clock, after everything queued so far; returns the end of what is durable then.
     pub(crate) async fn mark(&self) -> Result<u64, Closed> {
         let (answer, end) = oneshot::channel();
         self.commands.send(Command::Mark(answer)).map_err(|_| Closed)?;
         end.await.map_err(|_| Closed)
     }
 
-    /// Lets the spool forget what lies before `offset`.
+    /// Allows the spool to drop everything before `offset`.
     pub(crate) fn release(&self, offset: u64) {
         // An appender that is gone frees nothing; the next start does.
         drop(self.commands.send(Command::Release(offset)));
     }
 
-    /// Tells the appender to finish what is queued and to stop; wakes whoever waits for room.
+    /// Makes the appender finish the queued messages and stop; wakes the sources that wait for room.
     pub(crate) fn close(&self) {
         self.room.close();
         drop(self.commands.send(Command::Close));
@@ -132,12 +131,12 @@ pub(crate) fn queue() -> (Inlet, AppenderQueue) {
     (Inlet { commands, room: Arc::new(Semaphore::new(QUEUE_BYTES)) }, AppenderQueue(queue))
 }
 
-/// What the appender takes from.
+/// The appender's end of the queue.
 pub(crate) struct AppenderQueue(pub(super) Receiver<Command>);
 
 #[cfg(test)]
 impl AppenderQueue {
-    /// Up to where the spool has been told to forget.
+    /// The offset up to which the spool may drop messages.
     pub(crate) fn released(&self) -> Option<u64> {
         let offset = |command| if let Command::Release(before) = command { Some(before) } else { None };
         self.0.try_iter().filter_map(offset).max()

@@ -5,7 +5,8 @@ use std::time::Duration;
 use zenei_store::clock::{Clock, Elapsed};
 use zenei_wire::{GatewayTime, Heading};
 
-/// How finely time goes on while the machine's clock lies behind. A guess: far below anything that waits for time.
+/// The step by which time advances while the machine's clock is behind. A guess: far below any duration that is waited
+/// for.
 const PACE: Duration = Duration::from_millis(100);
 
 /// The appender's time.
@@ -17,7 +18,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// Goes on from `last`.
+    /// Continues from `last`.
     pub(crate) fn new(clock: Clock, last: GatewayTime) -> Self {
         Self { clock, last, since: Elapsed::start() }
     }
@@ -26,7 +27,7 @@ impl Stamp {
     pub(crate) fn now(&mut self) -> GatewayTime {
         let passed = match &self.clock {
             Clock::System => self.since.so_far(),
-            // These stand still until somebody moves them: that is their purpose.
+            // These stand still until they are set: that is their purpose.
             Clock::Simulated(_) | Clock::FollowRecords(_) => Duration::ZERO,
         };
         if let Some(next) = onward(self.last, self.clock.now(), passed) {
@@ -46,7 +47,7 @@ impl Stamp {
     }
 }
 
-/// Where time goes on from `last` when the clock shows `shown`, `passed` after `last` was set; `None` where it stays.
+/// The time that follows `last` when the clock shows `shown`, `passed` after `last` was set; `None` where it stays.
 fn onward(last: GatewayTime, shown: GatewayTime, passed: Duration) -> Option<GatewayTime> {
     if shown > last {
         return Some(shown);
@@ -54,7 +55,7 @@ fn onward(last: GatewayTime, shown: GatewayTime, passed: Duration) -> Option<Gat
     (shown < last && passed >= PACE).then(|| last.plus_ms(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX)))
 }
 
-/// Tells the clock what the records of this message say.
+/// Sets the clock to the times of the records in this message.
 fn observe(clock: &Clock, topic: &str, payload: &[u8]) {
     let Ok(Heading::Record(topic)) = zenei_wire::Topic::parse(topic) else { return };
     let Ok(records) = zenei_wire::decode(&topic, payload) else { return };
