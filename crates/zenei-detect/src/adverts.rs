@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use zenei_wire::bthome::{Firmware, Freshness, Half, Listener, Merged};
 use zenei_wire::{Adv, Body, EngineTime, GatewayTime};
 
-/// The most devices that stand in no registry and are listened to. Anybody can send under any address, and each one
-/// costs memory for ever. A guess: a busy street has some hundred.
+/// The most unregistered devices whose advertisements are accepted. Anybody can send under any address, and each
+/// address costs memory for ever. A guess: a busy street has some hundred.
 pub const MAX_STRANGERS: usize = 4_096;
 
-/// Who speaks: a lock, and whether with its key. A plain advertisement in a lock's name must not touch what its key has
-/// said.
+/// A sender: a lock, and whether its key authenticated the advertisement. A plain advertisement in a lock's name must
+/// not change the state that its key has built.
 type Speaker = (DeviceIx, bool);
 
 /// All listeners.
@@ -24,7 +24,7 @@ pub(crate) struct Adverts {
     ears: BTreeMap<Speaker, Ear>,
     deadlines: BTreeSet<(EngineTime, Speaker)>,
     strangers: usize,
-    /// Marks of the keys that the registry names; read again at each start.
+    /// Marks of the registered keys; read again at each start.
     #[serde(skip)]
     marks: BTreeMap<DeviceIx, u64>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Adverts {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Ear {
     listener: Listener,
-    /// Of the key under whose counters it listens.
+    /// The mark of the key whose counters the listener follows.
     mark: u64,
     site: Sym,
     /// Offset and index of the last message that was news.
@@ -40,23 +40,23 @@ struct Ear {
 }
 
 impl Adverts {
-    /// What a lock encrypts with. Under another key than before its counters start anew.
+    /// Sets the key that a lock encrypts with. With a new key its counters start anew.
     pub(crate) fn provision(&mut self, device: DeviceIx, mark: u64) {
         self.marks.insert(device, mark);
     }
 
-    /// Forgets the keys, before they are named again.
+    /// Removes the keys, before they are registered again.
     pub(crate) fn forget_keys(&mut self) {
         self.marks.clear();
     }
 
-    /// Forgets what a device has advertised, with what waits.
+    /// Removes the advertisement state of a device, waiting advertisements included.
     pub(crate) fn forget(&mut self, device: DeviceIx) {
         self.ears.retain(|&(of, _), _| of != device);
         self.deadlines.retain(|&(_, (of, _))| of != device);
     }
 
-    /// Takes one advertisement, whose record says what that one says; gives what intake is to take to `rows`.
+    /// Takes one advertisement and its record; appends to `rows` the rows that intake is to take.
     pub(crate) fn take(
         &mut self,
         heard: &Heard<'_>,
@@ -66,7 +66,7 @@ impl Adverts {
         rows: &mut Vec<Row>,
     ) {
         batch.unknown_fields += u64::from(heard.record.unknown_fields);
-        // What is registered, or was heard otherwise, has a number already.
+        // A device that is registered, or that sent other records, has a number already.
         let is_stranger = !heard.authenticated && fleet.find(heard.device.as_str()).is_none();
         if is_stranger && self.strangers >= MAX_STRANGERS {
             batch.strangers += 1;
@@ -88,7 +88,7 @@ impl Adverts {
             ear.place = place;
         }
         let waits = ear.listener.is_waiting();
-        // What waited for the other set and did not get it stands where it was heard.
+        // A half that waited in vain for the other set keeps the position of its own message.
         let first = if given.len() > 1 || (waited && waits) { before } else { place };
         let row_count = given.len() as i64;
         for (at, merged) in given.into_iter().enumerate() {
@@ -105,14 +105,14 @@ impl Adverts {
         self.reschedule(speaker, due, now_due);
     }
 
-    /// Gives the next one that has waited long enough at `now`, and when that was.
+    /// Ends the wait of the advertisement with the earliest deadline, and appends its row.
     pub(crate) fn give_up(&mut self, fleet: &mut Fleet, batch: &mut Batch, rows: &mut Vec<Row>) {
         if let Some(&(_, speaker)) = self.deadlines.first() {
             self.end_wait(speaker, fleet, batch, rows);
         }
     }
 
-    /// When the next one has waited long enough.
+    /// When the next wait ends.
     pub(crate) fn next_deadline(&self) -> Option<EngineTime> {
         self.deadlines.first().map(|&(due, _)| due)
     }
@@ -126,7 +126,7 @@ impl Adverts {
         if is_trusted { self.marks.get(&device).copied().unwrap_or(0) } else { 0 }
     }
 
-    /// Starts anew where the key is another one than before.
+    /// Starts anew where the key has changed.
     fn renew(&mut self, speaker: Speaker, mark: u64, fleet: &mut Fleet, batch: &mut Batch, rows: &mut Vec<Row>) {
         if self.ears.get(&speaker).is_some_and(|ear| ear.mark != mark) {
             self.end_wait(speaker, fleet, batch, rows);

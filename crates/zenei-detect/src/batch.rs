@@ -5,7 +5,7 @@ use crate::fleet::{DeviceIx, Sym};
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, DeviceTime, EngineTime, GatewayTime, Name, Record};
 
-/// A decoded record, with what the gateway knows of it.
+/// A decoded record, with what the gateway adds to it.
 #[derive(Clone, Debug)]
 pub struct Heard<'a> {
     /// The site of the topic.
@@ -15,20 +15,20 @@ pub struct Heard<'a> {
     /// The record.
     pub record: Record<'a>,
     /// Identity of a record without `(boot, seq)` ([`zenei_wire::event_identity`]); 0 for all others, and for an
-    /// advertisement as it is heard: that is a half of a record, which gets its identity when it is merged.
+    /// advertisement as it is received: that is half of a record, which gets its identity when it is merged.
     pub identity: u128,
-    /// When the gateway heard it.
+    /// When the gateway received it.
     pub heard_at: GatewayTime,
     /// Offset of its message in the spool (for a recording: its line number from 0).
     pub offset: u64,
     /// Position within its message, from 0.
     pub index: u16,
-    /// Whether its source may speak for this device; what an unauthenticated source says never opens an incident alone.
+    /// Whether its source may speak for this device; records of an unauthenticated source never open an incident alone.
     pub authenticated: bool,
 }
 
-/// What describes a lock: this record's value, else what the lock last said, else the registry's. [`Sym::NONE`] where
-/// nobody knows.
+/// What describes a lock: this record's value, else the lock's last reported one, else the registry's. [`Sym::NONE`]
+/// where it is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the contract's field names")]
 pub struct Labels {
@@ -57,7 +57,7 @@ pub struct Row {
     pub identity: u128,
     /// The device's clock.
     pub ts: DeviceTime,
-    /// When the gateway heard it.
+    /// When the gateway received it.
     pub heard_at: GatewayTime,
     /// When intake released it.
     pub released_at: EngineTime,
@@ -73,11 +73,11 @@ pub struct Row {
     pub labels: Labels,
     /// Seconds since this boot.
     pub uptime_s: Option<u32>,
-    /// What it says.
+    /// Its content.
     pub body: Body<'static>,
 }
 
-/// A hole in `seq`: records of one boot that were never heard.
+/// A hole in `seq`: records of one boot that never arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// The lock.
@@ -92,12 +92,13 @@ pub struct Gap {
     pub at: EngineTime,
 }
 
-/// A record that can't be read, from a source that may speak for its lock. The lock is there, and nothing was lost.
+/// A record that can't be read, from a source that may speak for its lock. It shows that the lock is alive, and nothing
+/// was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
-    /// The lock whose topic it came by.
+    /// The lock of its topic.
     pub device_id: String,
-    /// When the gateway heard it.
+    /// When the gateway received it.
     pub heard_at: GatewayTime,
 }
 
@@ -106,11 +107,11 @@ pub struct Unreadable {
 pub struct UnreadableRow {
     /// The lock.
     pub device: DeviceIx,
-    /// When it was heard.
+    /// When it was received.
     pub at: EngineTime,
 }
 
-/// What the asset registry says of a lock; an empty text is unknown.
+/// The asset registry's entry for a lock; an empty text is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the contract's field names")]
 pub struct Registered<'a> {
@@ -125,11 +126,11 @@ pub struct Registered<'a> {
 /// Decoded messages, as the pipeline takes them. How a stream is split into portions changes nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Portion<'a> {
-    /// The records, in order of hearing.
+    /// The records, in order of receipt.
     pub heard: &'a [Heard<'a>],
     /// The records that can't be read, in any order.
     pub unreadable: &'a [Unreadable],
-    /// When the last message was heard, where that is later than the last record; else `None`.
+    /// When the last message was received, where that is later than the last record; else `None`.
     pub until: Option<GatewayTime>,
 }
 
@@ -147,17 +148,17 @@ pub struct Batch {
     pub rows: Vec<Row>,
     /// Holes given up.
     pub gaps: Vec<Gap>,
-    /// How many records were dropped as heard before.
+    /// How many records were dropped as duplicates.
     pub duplicates: u64,
     /// Records that can't be read, of known locks and sources that may speak for them; in order of time.
     pub unreadable: Vec<UnreadableRow>,
     /// How many of `rows` are late.
     pub late: u64,
-    /// How many fields the contract does not know.
+    /// How many fields are not in the contract.
     pub unknown_fields: u64,
-    /// How many advertisements were refused as old ones that somebody sent again.
+    /// How many advertisements were refused as replays.
     pub replayed: u64,
-    /// How many advertisements were not taken because too many devices that nobody registered are heard.
+    /// How many advertisements were refused because too many unregistered devices send.
     pub strangers: u64,
 }
 

@@ -9,37 +9,38 @@ use zenei_wire::Millivolts;
 /// How old a heartbeat's temperature and rest voltage may be for an operation, by the lock's own clock, ms: the
 /// contract's slowest heartbeat is 6 h, and one may be lost.
 pub const AGE_MS_MAX: i64 = 12 * HOUR_MS;
-/// From one lithium cell nearly empty to four in series full, mV: what no lock's battery leaves.
+/// From one lithium cell nearly empty to four in series full, mV: a range that no lock's battery leaves.
 const BATTERY_MV: RangeInclusive<u16> = 500..=18_000;
 
-/// The voltage where a battery can have it: what no battery has is no measurement.
+/// The voltage where a battery can have it; a voltage that no battery has is no measurement.
 pub fn possible(battery: Option<Millivolts>) -> Option<Millivolts> {
     battery.filter(|battery| BATTERY_MV.contains(&battery.0))
 }
 
-/// The battery's voltage at rest, as the lock's heartbeats and its trusted advertisements told it last.
+/// The battery's voltage at rest, as the lock's heartbeats and its trusted advertisements last reported it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RestVoltage(Condition);
 
 impl RestVoltage {
-    /// Takes what a heartbeat says; `ts` by the lock's clock, ms. What is no measurement changes nothing.
+    /// Takes the value of a heartbeat; `ts` by the lock's clock, ms. An impossible value changes nothing.
     pub fn heartbeat(&mut self, battery: Option<Millivolts>, ts: i64) {
         self.0.heartbeat(possible(battery).map(|battery| battery.0.into()), ts);
     }
 
-    /// Takes what an advertisement says; `at_ms` by its gateway's clock. What is no measurement changes nothing.
+    /// Takes the value of an advertisement; `at_ms` by its gateway's clock. An impossible value changes nothing.
     pub fn advertised(&mut self, battery: Option<Millivolts>, at_ms: i64) {
         self.0.advertised(possible(battery).map(|battery| battery.0.into()), at_ms);
     }
 
-    /// What held at `ts` of the lock's clock; `None` where nobody told it, or only longer than [`AGE_MS_MAX`] ago.
+    /// The value at `ts` of the lock's clock; `None` where it was never reported, or only longer than [`AGE_MS_MAX`]
+    /// ago.
     pub fn at(&self, ts: i64) -> Option<Millivolts> {
         // Whole millivolts went in, and a float holds each of them.
         self.0.at(ts).map(|battery_mv| Millivolts(battery_mv as u16))
     }
 }
 
-/// A condition as the lock last told it, by its own clock in heartbeats and by its gateway's in advertisements.
+/// A condition as the lock last reported it, by its own clock in heartbeats and by its gateway's in advertisements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Condition {
     heartbeat: Option<(f32, i64)>,
@@ -49,22 +50,22 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// Takes what a heartbeat says, where it says anything.
+    /// Takes the value of a heartbeat, where it has one.
     pub(crate) fn heartbeat(&mut self, value: Option<f32>, ts: i64) {
         if let Some(value) = value {
             *self = Self { heartbeat: Some((value, ts)), air_last: false, ..*self };
         }
     }
 
-    /// Takes what an advertisement says, where it says anything.
+    /// Takes the value of an advertisement, where it has one.
     pub(crate) fn advertised(&mut self, value: Option<f32>, at_ms: i64) {
         if let Some(value) = value {
             *self = Self { air: Some((value, at_ms)), air_last: true, ..*self };
         }
     }
 
-    /// What held at `ts` of the lock's clock, where that is not too long ago. An advertisement counts where both clocks
-    /// tell about the same time: it may have been received after an operation that was reported late.
+    /// The value at `ts` of the lock's clock, where it is not too old. An advertisement counts where both clocks show
+    /// about the same time: it may have been received after an operation that was reported late.
     pub(crate) fn at(&self, ts: i64) -> Option<f64> {
         let age = |at: i64| ts.saturating_sub(at);
         let heartbeat = self.heartbeat.filter(|&(_, at)| (0..=AGE_MS_MAX).contains(&age(at)));
@@ -73,7 +74,7 @@ impl Condition {
         found.map(|(value, _)| value.into())
     }
 
-    /// What was told last, however long ago.
+    /// The last reported value, however old.
     pub(crate) fn last(&self) -> Option<f64> {
         let found = if self.air_last { self.air.or(self.heartbeat) } else { self.heartbeat.or(self.air) };
         found.map(|(value, _)| value.into())

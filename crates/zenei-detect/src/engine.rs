@@ -70,7 +70,7 @@ pub(crate) struct EngineState {
 impl Engine {
     /// An engine without history.
     pub fn new(rules: Rules) -> Self {
-        // What others are explained by comes first.
+        // Findings that explain others come first.
         let mut detectors = rules.detectors();
         detectors.sort_by_key(|detector| (detector.spec().kind.symptom, detector.rule().id.clone()));
         Self {
@@ -207,7 +207,7 @@ impl Engine {
         self.closed = Some(end);
     }
 
-    /// What a finding about a lock means beside those before: `None` where another one explains it.
+    /// Relates a finding about a lock to the earlier ones: `None` where another one explains it.
     fn relate(
         &mut self,
         symptom: Symptom,
@@ -227,8 +227,8 @@ impl Engine {
             known.power_ms = Some(now_ms);
         } else if failing && explained_by_battery(symptom, &anomaly, self.locks.get(at).map_or(1.0, Lock::slowness)) {
             if symptom == Symptom::Silence {
-                // A lock that is dead says nothing more of its battery; its silence stays explained for as long as it
-                // lasts.
+                // A lock without power reports nothing more of its battery; its silence stays explained for as long as
+                // it lasts.
                 known.power_ms = Some(now_ms);
             }
             let why = "the lock's battery is failing, which explains it".to_owned();
@@ -244,7 +244,7 @@ impl Engine {
         Some((symptom, device, anomaly))
     }
 
-    /// Forgets what was learned of a lock.
+    /// Removes what was learned of a lock.
     pub(crate) fn forget(&mut self, device: DeviceIx) {
         if self.locks.len() > device.0 as usize {
             self.event(EventKind::Installed, device, self.now.ms());
@@ -260,7 +260,7 @@ impl Engine {
         }
         let now_ms = row.released_at.ms();
         if matches!(row.body, Body::Gateway(_)) {
-            // A gateway is no lock: what it reports of itself is kept, and its locks speak for it.
+            // A gateway is no lock: its own records are stored, and its state is judged by its locks.
             return;
         }
         self.closed.get_or_insert(EngineTime(now_ms.div_euclid(HOUR_MS) * HOUR_MS));
@@ -323,8 +323,8 @@ impl Engine {
     }
 }
 
-/// Whether a battery that fails can be why: it silences a lock, jams its bolt, and slows its motor, but only so much;
-/// `slowness` is how many times as long a travel takes.
+/// Whether a failing battery can be the cause: it silences a lock, jams its bolt, and slows its motor, but only so
+/// much; `slowness` is how many times as long a travel takes.
 fn explained_by_battery(symptom: Symptom, anomaly: &Anomaly, slowness: f64) -> bool {
     match symptom {
         Symptom::Silence | Symptom::Trouble => true,

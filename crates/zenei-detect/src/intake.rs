@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use zenei_wire::{EngineTime, Record, Text};
 
-/// How long a hole is waited for, in ms of hearing (telemetry contract).
+/// How long intake waits for the records of a hole, in ms of the time of receipt (telemetry contract).
 pub const HOLE_WAIT_MS: i64 = 120_000;
 /// The most records of one lock that wait; beyond it the oldest hole is given up at once. Two full backlogs (1,000
 /// records each).
@@ -39,7 +39,7 @@ impl Intake {
         self.take_row(row_of(heard, device, fleet), now, batch);
     }
 
-    /// Takes a row that was made elsewhere of what was heard, as [`Intake::take`].
+    /// Takes a row that was made elsewhere, as [`Intake::take`] takes a record.
     pub(crate) fn take_row(&mut self, row: Row, now: EngineTime, batch: &mut Batch) {
         batch.rows.push(row);
         self.take_last(now, batch);
@@ -97,29 +97,29 @@ impl Intake {
         self.held
     }
 
-    /// How many `seq` numbers are missing between heard ones of one boot, by now.
+    /// How many `seq` numbers are missing between received ones of one boot, by now.
     pub fn missing(&self) -> u64 {
         self.missing
     }
 
-    /// The latest time that intake was told.
+    /// The latest time that intake was given.
     pub fn now(&self) -> EngineTime {
         self.now
     }
 
-    /// Forgets what the asset registry said, before it is read again.
+    /// Removes the entries of the asset registry, before it is read again.
     pub fn forget_registry(&mut self) {
         self.lanes.iter_mut().for_each(|lane| lane.registered = Labels::default());
     }
 
-    /// Forgets all that is known of a lock, what waits included.
+    /// Removes all state of a lock, waiting records included.
     pub(crate) fn forget(&mut self, device: DeviceIx) {
         let Some(lane) = self.lanes.get_mut(device.0 as usize) else { return };
         self.held -= std::mem::take(lane).held.len() as u64;
         self.deadlines.retain(|&(_, of)| of != device);
     }
 
-    /// What the asset registry says of a lock.
+    /// Takes the asset registry's entry for a lock.
     pub fn register(&mut self, registered: Registered<'_>, fleet: &mut Fleet) {
         let at = fleet.number(registered.device_id).0 as usize;
         if self.lanes.len() <= at {
@@ -135,8 +135,8 @@ impl Intake {
         };
     }
 
-    /// A record of a source that may not speak for the lock is kept, but neither its place nor what it says of the lock
-    /// counts for others.
+    /// A record of a source that may not speak for the lock is released, but neither its place nor its labels affect
+    /// other records.
     fn take_untrusted(&mut self, mut row: Row, batch: &mut Batch) {
         let lane = &mut self.lanes[row.device.0 as usize];
         if !lane.untrusted.remember(identity(&row)) {
@@ -178,8 +178,8 @@ impl Intake {
         }
     }
 
-    /// A record behind the newest one released: it fills a hole that was given up, it stands where nothing was heard,
-    /// or it was heard before.
+    /// A record behind the newest one released: it fills a hole that was given up, it lies before the first record of
+    /// its boot, or it is a duplicate.
     fn take_behind(&mut self, place: Place, mut row: Row, batch: &mut Batch) {
         let lane = &mut self.lanes[row.device.0 as usize];
         let missing_before = lane.missing();
@@ -208,7 +208,7 @@ impl Intake {
             lane.waits_since = self.now;
             self.deadlines.insert((self.now.plus_ms(HOLE_WAIT_MS), device));
         }
-        // Until its release a row keeps here since when it waits.
+        // Until its release `released_at` holds the time since when the row waits.
         lane.held.insert(at, (place, Row { released_at: self.now, ..row }));
         self.held += 1;
         if lane.held.len() > MAX_HELD_PER_LOCK {
@@ -277,8 +277,8 @@ impl Intake {
             let (device, to_seq) = (row.device, place.seq - 1);
             batch.gaps.push(Gap { device, boot: place.boot, from_seq, to_seq, at: self.now });
         }
-        // What only goes on by one is in `newest` already: a boot's own memory is far away, and this is what nearly all
-        // records do.
+        // A place that continues by one is in `newest` already, as for nearly all records; the state of a boot lies
+        // elsewhere in memory.
         if from != Some(place.seq) {
             lane.catch_up(before);
             lane.reach(place);
@@ -289,7 +289,7 @@ impl Intake {
     }
 }
 
-/// What tells a record apart within its lock where no sequence does: 64 bits of its identity, or its place.
+/// The key of a record within its lock where no sequence identifies it: 64 bits of its identity, or its place.
 fn identity(row: &Row) -> u64 {
     match (row.boot, row.seq) {
         (Some(boot), Some(seq)) => u64::from(boot) << 32 | u64::from(seq),

@@ -20,8 +20,8 @@ const CURRENT_SHARE: f32 = 0.01;
 /// The used share of a battery from which it explains other findings. A guess: resistance and voltage change little
 /// before.
 const LOW_USED: f64 = 0.6;
-/// The share of its usual voltage under load below which a battery is low, whatever its firmware says of it, or where
-/// no heartbeat says anything any more. A guess: lithium cells and alkaline pairs lose a tenth of it over the first
+/// The share of its usual voltage under load below which a battery is low, whatever its firmware reports, or where no
+/// heartbeat reports anything any more. A guess: lithium cells and alkaline pairs lose a tenth of it over the first
 /// three fifths of their charge.
 const LOW_LOAD: f32 = 0.9;
 /// Client versions remembered of a lock: the hub's and those of the phones of a household. A guess.
@@ -56,16 +56,16 @@ pub struct Lock {
     pub labels: Labels,
     /// Its site, by its newest record.
     pub site: Sym,
-    /// When it was last heard, ms of the engine.
+    /// When its last record was released, ms of the engine.
     pub heard_ms: i64,
-    /// Somebody works on it.
+    /// Whether it is under maintenance.
     pub maintenance: bool,
     /// When it came to run another version than before, ms of the engine.
     pub updated_ms: Option<i64>,
     /// When somebody last did something to it that restarts it, ms of the engine.
     visited_ms: Option<i64>,
     newest: Option<(u32, u32)>,
-    /// The client versions that it spoke with last, newest first: apps and hubs take turns.
+    /// The client versions of its last connections, newest first: apps and hubs take turns.
     clients: [Sym; CLIENTS],
     rest: RestVoltage,
     discharged: f64,
@@ -75,7 +75,7 @@ pub struct Lock {
     load_v: f32,
     load_ref_v: f32,
     load_ref_count: f32,
-    /// Mean over the same operations of mean to peak current, and over how many it is told.
+    /// Mean over the same operations of mean to peak current, and the number of operations that reported both.
     winding: f32,
     winding_count: f32,
 }
@@ -122,8 +122,8 @@ pub struct Operation {
 }
 
 impl Lock {
-    /// Takes any record that is not late: what describes the lock, and its place. Says how many records before it are
-    /// missing.
+    /// Takes any record that is not late: what describes the lock, and its place. Returns how many records before it
+    /// are missing.
     pub fn heard(&mut self, row: &Row) -> u32 {
         let now_ms = row.released_at.ms();
         if self.labels.fw != Sym::NONE && row.labels.fw != self.labels.fw {
@@ -161,7 +161,7 @@ impl Lock {
         speed(f64::from(self.load_v / self.load_ref_v), own).min(1.0).recip()
     }
 
-    /// The client versions that it spoke with last.
+    /// The client versions of its last connections.
     pub fn clients(&self) -> impl Iterator<Item = Sym> {
         self.clients.iter().copied().filter(|&client| client != Sym::NONE)
     }
@@ -176,7 +176,7 @@ impl Lock {
         self.visited_ms.is_some_and(|at_ms| (now_ms - at_ms).abs() <= VISIT_MS)
     }
 
-    /// What it is heard through: its gateway, or its site where that is not known.
+    /// The link that its records come through: its gateway, or its site where the gateway is not known.
     pub fn behind(&self) -> Sym {
         if self.labels.gw == Sym::NONE { self.site } else { self.labels.gw }
     }
@@ -207,7 +207,7 @@ impl Lock {
         *self = Self { labels: self.labels, site: self.site, heard_ms: self.heard_ms, ..Self::default() };
     }
 
-    /// Another battery: what was known of the old one is void.
+    /// Another battery: what was learned of the old one is void.
     pub fn battery_replaced(&mut self) {
         self.rest = RestVoltage::default();
         self.resistance_ohm = 0.0;
@@ -223,8 +223,8 @@ impl Lock {
             return None;
         }
         let rest_mv = self.rest.at(ts).map(|rest| f64::from(rest.0));
-        // A lock that never told a temperature is judged without one. Where heartbeats stop, or can't be read, the last
-        // one told stands in: what weather does meanwhile is a few percent of effort.
+        // A lock that never reported a temperature is judged without one. Where heartbeats stop, or can't be read, the
+        // last reported one is used: weather changes the effort by a few percent meanwhile.
         let temp_c = self.temp_c.at(ts).or(self.temp_c.last()).unwrap_or(0.0);
         let peak = op.peak_ma.map(|peak| f64::from(peak.0)).filter(|&peak| peak >= PEAK_MA_MIN);
         let low_mv = op.battery_min_mv.map(|low| f64::from(low.0));
@@ -244,7 +244,7 @@ impl Lock {
             self.winding_count += 1.0;
             self.winding += (share as f32 - self.winding) / self.winding_count;
         }
-        // A lock that never told a voltage is judged without one.
+        // A lock that never reported a voltage is judged without one.
         let load_mv = self.load_mv(rest_mv, peak.zip(low_mv));
         if load_mv.is_none() && self.load_ref_count > 0.0 {
             return None;

@@ -30,9 +30,9 @@ pub enum RestoreError {
     /// Not a snapshot of this version.
     #[error("the snapshot has format {found}; this program reads {allowed}")]
     Format {
-        /// What it says.
+        /// The format found.
         found: u32,
-        /// What is read.
+        /// The format that this program reads.
         allowed: u32,
     },
     /// Bytes that can't be read.
@@ -75,7 +75,8 @@ impl Pipeline {
         Self { fleet, intake, adverts, engine: rules.map(Engine::new) }
     }
 
-    /// What the asset registry says of a lock; used where neither the record nor the lock said it.
+    /// Takes the asset registry's entry for a lock; it is used where neither the record nor an earlier one of the lock
+    /// has the value.
     pub fn register(&mut self, registered: Registered<'_>) {
         self.intake.register(registered, &mut self.fleet);
     }
@@ -102,7 +103,7 @@ impl Pipeline {
             let at = self.intake.now().max(heard.heard_at.as_engine());
             self.release(at, batch);
             match heard.record.body {
-                // What comes back from a store is merged already, and has its identity.
+                // An advertisement from a store is merged already, and has its identity.
                 Body::Adv(adv) if heard.identity == 0 => {
                     let mut rows = Vec::new();
                     self.adverts.take(heard, adv, &mut self.fleet, batch, &mut rows);
@@ -118,7 +119,7 @@ impl Pipeline {
         self.go_on(now, before, batch, findings);
     }
 
-    /// Takes rows that a store kept, as [`Pipeline::take`] takes records: in order of hearing, not released yet and not
+    /// Takes rows that a store kept, as [`Pipeline::take`] takes records: in order of receipt, not released yet and not
     /// late. `next` gives them one by one, with their names numbered in the index that it is given; `unreadable` is
     /// what could not be read between them.
     ///
@@ -167,18 +168,18 @@ impl Pipeline {
         [hole, window, pair].into_iter().flatten().min()
     }
 
-    /// How many records wait at a hole, and advertisements for their other half: heard, but in no batch yet.
+    /// How many records wait at a hole, and advertisements for their other half: received, but in no batch yet.
     pub fn held(&self) -> u64 {
         self.intake.held() + self.adverts.held()
     }
 
-    /// How many `seq` numbers are missing between heard ones of one boot, by now.
+    /// How many `seq` numbers are missing between received ones of one boot, by now.
     pub fn missing(&self) -> u64 {
         self.intake.missing()
     }
 
-    /// Forgets a lock: its name, what it said, what was learned of it, and what of it waits at a hole; says how many
-    /// records waited. What it says after this is heard as if for the first time.
+    /// Removes a lock: its name, its reported labels, what was learned of it, and its records that wait; returns how
+    /// many records waited. Its later records count as those of a new lock.
     pub fn forget(&mut self, device_id: &str) -> u64 {
         let Some(device) = self.fleet.forget(device_id) else { return 0 };
         let before = self.held();
@@ -198,7 +199,7 @@ impl Pipeline {
     /// The whole state as bytes; equal states give equal bytes.
     ///
     /// # Errors
-    /// None that is known: the state is plain numbers and texts.
+    /// No case is known: the state is plain numbers and texts.
     pub fn snapshot(&self) -> Result<Vec<u8>, RestoreError> {
         let saved = Saved {
             format: SNAPSHOT_FORMAT,
@@ -232,7 +233,7 @@ impl Pipeline {
         Ok(Self { fleet, intake, adverts, engine })
     }
 
-    /// Numbers what can't be read, where its lock is known: of a lock that never said anything else it changes nothing.
+    /// Numbers the unreadable records of known locks; those of a lock without any other record are left out.
     fn note(&self, unreadable: &[Unreadable], batch: &mut Batch) {
         for record in unreadable {
             if let Some(device) = self.fleet.find(&record.device_id) {

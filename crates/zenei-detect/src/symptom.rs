@@ -1,7 +1,7 @@
 //! The symptom that a finding shows, so that findings of several detectors about one fault count together. Must not
 //! know a detector. Each detector names its symptom; the engine and `attribution` read it.
 
-/// What several detectors see of one fault: findings of one symptom count together when it is asked what the affected
+/// A kind of fault. Findings of several detectors with one symptom count together in the search for what the affected
 /// locks share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Symptom {
@@ -9,9 +9,9 @@ pub enum Symptom {
     Resistance,
     /// A battery's charge.
     Drain,
-    /// What a motor takes.
+    /// The charge that a motor takes.
     Effort,
-    /// How its current runs.
+    /// The shape of its current profile.
     Shape,
     /// Operations that fail.
     Trouble,
@@ -27,9 +27,9 @@ pub enum Symptom {
     Clock,
     /// Records that are lost.
     Loss,
-    /// What is no longer told.
+    /// Heartbeats, or fields of them, that are missing.
     Schema,
-    /// A number that does what it never did.
+    /// A number that is rare in its stream.
     Stream,
 }
 

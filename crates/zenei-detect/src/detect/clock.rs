@@ -22,7 +22,7 @@ const MOMENT_MS: i64 = MINUTE_MS;
 /// Moments that must agree.
 const MOMENTS: usize = 8;
 
-/// The detector as rules and the engine know it.
+/// The detector's description for rules and the engine.
 pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "clock_error",

@@ -45,7 +45,7 @@ const VERSION_SHARE: f64 = 0.4;
 /// Peers of one site below which their median says little.
 const PEERS_MIN: usize = 5;
 
-/// The detector as rules and the engine know it.
+/// The detector's description for rules and the engine.
 pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "battery_drain",

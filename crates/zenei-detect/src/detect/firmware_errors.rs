@@ -40,7 +40,7 @@ const MAX_LOCKS: usize = 1_024;
 /// How much of its evidence a finding must keep without the loudest site and locks. A guess.
 const ROBUST_SHARE: f64 = 0.5;
 
-/// The detector as rules and the engine know it.
+/// The detector's description for rules and the engine.
 pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "firmware_errors",

@@ -20,7 +20,7 @@ use zenei_wire::{Body, EventKind};
 /// Allocators hand out steps of 8 bytes and more.
 const STEP_B: f64 = 8.0;
 
-/// The detector as rules and the engine know it.
+/// The detector's description for rules and the engine.
 pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "memory_leak",

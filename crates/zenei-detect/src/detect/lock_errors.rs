@@ -36,7 +36,7 @@ const LATELY: f64 = 0.3;
 const COMMON: f64 = 4.0;
 const COMMON_MIN: f64 = 5.0;
 
-/// The detector as rules and the engine know it.
+/// The detector's description for rules and the engine.
 pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "lock_errors",

@@ -37,7 +37,7 @@ const REFUSED_MS: i64 = 7 * HOUR_MS;
 /// Holes that wait for a heartbeat at most; of more the rest is not needed.
 const WAITS_MAX: usize = 8;
 
-/// The detector as rules and the engine know it.
+/// The detector's description for rules and the engine.
 pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "record_loss",

@@ -23,7 +23,7 @@ const MODEL_WEIGHT_DAYS: f64 = 500.0;
 /// Restarts counted of one hole in the boot counter: a counter that jumps must not speak for itself.
 const JUMP_MAX: u32 = 3;
 
-/// The detector as rules and the engine know it.
+/// The detector's description for rules and the engine.
 pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "reboots",

@@ -29,7 +29,7 @@ const WATCHED: [&str; 6] = ["battery_mv", "battery_pct", "temp_c", "rssi_dbm", "
 /// incident; a day later there are more.
 const REPEAT_MS: i64 = DAY_MS;
 
-/// The detector as rules and the engine know it.
+/// The detector's description for rules and the engine.
 pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "schema_drift",

@@ -34,7 +34,7 @@ const LATE_MIN_MS: i64 = 2 * HOUR_MS;
 /// for a hub again within hours.
 const RETURN_MS: i64 = 2 * DAY_MS;
 
-/// The detector as rules and the engine know it.
+/// The detector's description for rules and the engine.
 pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "silence",

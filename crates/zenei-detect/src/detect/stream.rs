@@ -23,7 +23,7 @@ use zenei_wire::EventKind;
 /// A record belongs to a departure from this share of the threshold on. A guess: evidence rises within some values.
 const BEGINS: f64 = 0.25;
 
-/// The detector as rules and the engine know it.
+/// The detector's description for rules and the engine.
 pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "stream",

@@ -54,7 +54,7 @@ const MODEL_WEIGHT: f64 = 2_000.0;
 /// found by chance where ten usual ones had 13, that is 2.2.
 const LIMIT_BY_USE: f64 = 2.0;
 
-/// The detector as rules and the engine know it.
+/// The detector's description for rules and the engine.
 pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "operation_trouble",
