@@ -10,17 +10,17 @@ use crate::rng::{Draws, Purpose};
 use crate::scenario::Single;
 use crate::world::World;
 
-/// The most a share of failing attempts can be: some still succeed.
+/// The highest share of failing attempts: some still succeed.
 const SHARE_MAX: f64 = 0.95;
 
-/// One lock's faults, but for the one that a twin is without.
+/// One lock's faults, except the one that its twin runs without.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ailments {
     own: Vec<(Single, Ramp)>,
     without: Option<usize>,
-    /// When it can't reach its gateway, latest first; all begin after they end before.
+    /// When the lock can't reach its gateway, latest first; they do not overlap.
     cuts: Vec<Cut>,
-    /// When it is hung anew (C3) or gets a battery (C2), latest first.
+    /// When the door is rehung (C3) or the lock gets a new battery (C2), latest first.
     visits: Vec<(i64, Single)>,
 }
 
@@ -29,11 +29,11 @@ pub(crate) struct Ailments {
 pub(crate) struct Cut {
     pub(crate) from_ms: i64,
     pub(crate) until_ms: i64,
-    /// Requests by way of the gateway: do not arrive, come late, or are as ever.
+    /// What happens to requests through the gateway: they do not arrive, come late, or are served as usual.
     pub(crate) remote: Remote,
 }
 
-/// What becomes of requests by way of the gateway.
+/// What happens to requests through the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remote {
     Lost,
@@ -90,7 +90,7 @@ impl Ailments {
         }
     }
 
-    /// The gateway is away, or there but late: then the lock hears of it only every so often.
+    /// The gateway is away, or present but late: then it passes messages on only at intervals.
     fn cut_off(&mut self, world: &World, lock: usize, (onset_ms, until_ms): (i64, i64), late_ms: i64) {
         if late_ms <= 0 {
             let mut draws = Draws::new(world.seed, lock, Purpose::Link, onset_ms as u64);
@@ -106,7 +106,7 @@ impl Ailments {
         }
     }
 
-    /// Latest first, and none inside another.
+    /// Orders the cuts latest first, without overlap.
     fn order_cuts(&mut self) {
         self.cuts.sort_unstable_by_key(|cut| cut.from_ms);
         let mut free_ms = i64::MIN;
@@ -119,7 +119,7 @@ impl Ailments {
         self.cuts.reverse();
     }
 
-    /// The present or next time without a link.
+    /// The current or next time without a link.
     pub(crate) fn next_cut(&self) -> Option<Cut> {
         self.cuts.last().copied()
     }
@@ -128,7 +128,7 @@ impl Ailments {
         self.cuts.pop();
     }
 
-    /// When a person comes to the lock next.
+    /// When a person next comes to the lock.
     pub(crate) fn next_visit_ms(&self) -> i64 {
         self.visits.last().map_or(i64::MAX, |&(at_ms, _)| at_ms)
     }
@@ -166,12 +166,12 @@ impl Ailments {
         self.own.iter().map(grown).product()
     }
 
-    /// What else ails the drive.
+    /// The drive's other ailments.
     pub(crate) fn drive(&self, world: &World, at_ms: i64) -> Drive {
         if self.own.is_empty() {
             return Drive::default();
         }
-        // A door that was hung anew rubs a little at another place; half of its change of friction is a guess.
+        // A rehung door rubs a little at another place; half of its change of friction is a guess.
         let moved = self.sum(Single::C3, at_ms);
         let rub = self.sum(Single::H2, at_ms) + 0.5 * moved.abs();
         Drive {
@@ -190,17 +190,17 @@ impl Ailments {
         (1.0 + self.sum(Single::H5, at_ms)) * (1.0 + world.scenario.failure.cell_ohm * self.sum(Single::H6, at_ms))
     }
 
-    /// What a collapsed cell takes off the pack's voltage, mV.
+    /// How much a collapsed cell lowers the pack's voltage, mV.
     pub(crate) fn cell_mv(&self, world: &World, at_ms: i64) -> f64 {
         world.scenario.failure.cell_mv * self.sum(Single::H6, at_ms)
     }
 
-    /// What leaks through moisture, µA.
+    /// Current that leaks through moisture, µA.
     pub(crate) fn leak_ua(&self, at_ms: i64) -> f64 {
         1000.0 * self.sum(Single::H8, at_ms)
     }
 
-    /// How much the signal differs, dB.
+    /// Change of the signal, dB.
     pub(crate) fn signal_db(&self, world: &World, at_ms: i64) -> f64 {
         world.scenario.failure.moved_db * self.sum(Single::C3, at_ms)
     }
@@ -210,7 +210,7 @@ impl Ailments {
         self.is_on(Single::S6, at_ms)
     }
 
-    /// How a record of this moment leaves a lock whose link loses this share by nature.
+    /// How a record of this moment leaves a lock whose link loses this share without a fault.
     pub(crate) fn manner<'a>(
         &self,
         world: &'a World,
@@ -253,7 +253,7 @@ impl Ailments {
         .product()
     }
 
-    /// Restarts a day by bugs of the version, and how long the lock answers nobody after one, ms.
+    /// Restarts a day by bugs of the version, and how long the lock does not answer after one, ms.
     pub(crate) fn reboots(&self, world: &World, version: usize) -> (f64, i64) {
         let mut bugs = world.bugs(version, self.without).filter_map(|bug| match bug.harm {
             Harm::Reboots { per_day, boot_ms } => Some((per_day, boot_ms)),
@@ -262,7 +262,7 @@ impl Ailments {
         bugs.next().unwrap_or((0.0, 0))
     }
 
-    /// Bytes of heap that a bug of the version loses a day, and how long the lock answers nobody when all is lost, ms.
+    /// Bytes of heap that a bug of the version loses a day, and how long the lock does not answer when all is lost, ms.
     pub(crate) fn heap(&self, world: &World, version: usize) -> (f64, i64) {
         let mut bugs = world.bugs(version, self.without).filter_map(|bug| match bug.harm {
             Harm::Leak { b_per_day, boot_ms, .. } => Some((b_per_day, boot_ms)),
@@ -271,7 +271,7 @@ impl Ailments {
         bugs.next().unwrap_or((0.0, 0))
     }
 
-    /// The share of app and remote requests that bugs of the version hold up by now, and how long, ms.
+    /// The share of app and remote requests that bugs of the version now delay, and for how long, ms.
     pub(crate) fn held_up(&self, world: &World, kinds: &Kinds, version: usize, up_ms: i64, free_b: f64) -> (f64, f64) {
         let bugs = world.bugs(version, self.without).filter(|bug| bug.hits(kinds.hw_rev));
         let mut late = bugs.filter_map(|bug| match bug.harm {
@@ -282,7 +282,7 @@ impl Ailments {
         late.next().map_or((0.0, 0.0), |late| (late.share, late.ms))
     }
 
-    /// The planned fault that this lock is without.
+    /// The planned fault that this run of the lock leaves out.
     pub(crate) fn without(&self) -> Option<usize> {
         self.without
     }

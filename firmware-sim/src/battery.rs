@@ -18,7 +18,7 @@ const YEAR_H: f64 = 8766.0;
 pub(crate) struct Pack {
     /// State of charge, 1 full to 0 empty.
     pub(crate) charge: f64,
-    /// What recent loads took off the voltage and rest will give back, mV.
+    /// The voltage that recent loads took off and that rest restores, mV.
     pub(crate) polarisation_mv: f64,
 }
 
@@ -71,7 +71,7 @@ fn open_circuit_mv(battery: &Battery, charge: f64) -> f64 {
     battery.curve.last().map_or(0.0, |point| point[1])
 }
 
-/// The charge that the curve gives a voltage, 1 to 0: what a firmware without a temperature correction believes.
+/// The charge that the curve gives for a voltage, 1 to 0: the estimate of a firmware without temperature correction.
 pub(crate) fn charge_at(battery: &Battery, voltage_mv: f64) -> f64 {
     for pair in battery.curve.windows(2) {
         let ([high, high_mv], [low, low_mv]) = (pair[0], pair[1]);

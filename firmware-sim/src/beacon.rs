@@ -11,8 +11,8 @@ use zenei_wire::bthome::{self, Address, BindKey, Reading, Set};
 use zenei_wire::recording::write_advertisement;
 use zenei_wire::{Body, DbMilliwatts, GatewayTime, Heading, LockState, OpKind, OpResult, Record, Topic};
 
-/// The mean time between two advertisements of a lock, ms. A guess: firmware trades battery against being found;
-/// Apple's guidelines list 1,022.5 ms among the intervals that are found well.
+/// The mean time between two advertisements of a lock, ms. A guess: firmware trades battery against discoverability;
+/// Apple's guidelines list 1,022.5 ms among the intervals that are discovered well.
 const INTERVAL_MS: i64 = 1_022;
 /// The most that a controller adds to each interval, ms (Bluetooth Core 5.4, vol. 6 part B, 4.4.2.2.1).
 const DELAY_MS: f64 = 10.0;
@@ -26,13 +26,13 @@ const RSSI_SPREAD_DB: f64 = 3.0;
 /// How a lock advertises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrecy {
-    /// In the clear.
+    /// Unencrypted.
     Plain,
     /// Encrypted with its key ([`Beacons::key`]).
     Encrypted,
 }
 
-/// One advertisement as a receiver hears it.
+/// One advertisement as a receiver gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// When, ms since 1970.
@@ -41,7 +41,7 @@ pub struct Sent {
     pub lock: usize,
     /// Its address.
     pub address: Address,
-    /// How strong it was.
+    /// Its signal strength.
     pub rssi_dbm: DbMilliwatts,
     /// The service data under UUID 0xFCD2.
     pub service_data: Vec<u8>,
@@ -61,7 +61,7 @@ struct Beacon {
     address: Address,
     key: Option<BindKey>,
     said: Reading,
-    /// Of set A as it is on the air; set B has the next one.
+    /// The counter of set A on the air; set B has the next one.
     counter: u32,
     next: Set,
     sent: u64,
@@ -69,8 +69,8 @@ struct Beacon {
 }
 
 impl Beacons {
-    /// The radios of these locks, silent until `start_ms`. `secrecy` says of each lock how it advertises. The same seed
-    /// gives the same advertisements, byte for byte.
+    /// The radios of these locks, silent until `start_ms`. `secrecy` gives each lock's way of advertising. The same
+    /// seed gives the same advertisements, byte for byte.
     pub fn new(locks: &[Identity], seed: u64, start_ms: i64, secrecy: impl Fn(usize) -> Secrecy) -> Self {
         let beacons: Vec<Beacon> = locks
             .iter()
@@ -78,7 +78,7 @@ impl Beacons {
             .map(|(lock, identity)| {
                 let mut draws = Draws::new(seed, lock, Purpose::Air, 0);
                 Beacon {
-                    // The registry's address is one; another one would be a lock that nobody hears.
+                    // The registry's address is valid; an invalid one would make a lock that is never received.
                     address: identity.address.parse().unwrap_or(Address([0; 6])),
                     key: (secrecy(lock) == Secrecy::Encrypted).then(|| key(seed, lock)),
                     said: Reading::default(),
@@ -107,8 +107,8 @@ impl Beacons {
         self.beacons.get(lock).map(|beacon| beacon.address)
     }
 
-    /// Takes what locks said of themselves: their radios say the same. Messages of a lock in their order; what is no
-    /// record changes nothing.
+    /// Takes what locks reported: their radios advertise the same values. Messages of a lock in their order; messages
+    /// that are not records change nothing.
     pub fn hear(&mut self, messages: &[Message]) {
         for message in messages {
             let (Some(beacon), Ok(Heading::Record(topic))) =
@@ -124,7 +124,7 @@ impl Beacons {
         }
     }
 
-    /// Adds every advertisement that is heard after the last call's time and up to `to_ms`, in order of time.
+    /// Adds every advertisement that is received after the last call's time and up to `to_ms`, in order of time.
     pub fn advance(&mut self, to_ms: i64, out: &mut Vec<Sent>) {
         while let Some(mut next) = self.queue.peek_mut() {
             let Reverse((at_ms, lock)) = *next;
@@ -174,7 +174,7 @@ impl Beacon {
         }
     }
 
-    /// The set that is next, as it is on the air.
+    /// The next set, as it is on the air.
     fn service_data(&mut self) -> Vec<u8> {
         let set = self.next;
         self.next = set.other();
@@ -195,7 +195,7 @@ fn key(seed: u64, lock: usize) -> BindKey {
 }
 
 impl Sent {
-    /// Adds it as a line of a recording.
+    /// Adds the advertisement as a line of a recording.
     pub fn write(&self, out: &mut String) {
         let at = GatewayTime(self.at_ms);
         write_advertisement(&self.address.to_string(), at, Some(self.rssi_dbm), &self.service_data, out);
@@ -208,7 +208,7 @@ mod tests {
     use crate::{Fleet, Scenario};
     use zenei_wire::bthome::{Freshness, Half, Listener};
 
-    /// A small fleet that has told what it is, and its radios an hour later.
+    /// A small fleet whose locks have reported their state, and its radios an hour later.
     fn beacons(secrecy: Secrecy) -> (Beacons, i64, Vec<Message>) {
         let mut scenario = Scenario::demo().unwrap();
         (scenario.locks, scenario.days) = (20, 3.0);

@@ -22,26 +22,26 @@ impl Clock {
         clock
     }
 
-    /// When it strikes; never is `i64::MAX`.
+    /// When the next occurrence is due; `i64::MAX` where it never is.
     pub(crate) fn due_ms(&self) -> i64 {
         let days = self.left / self.per_day;
         if days < 1e6 { self.since_ms + (days * DAY_MS as f64) as i64 } else { i64::MAX }
     }
 
-    /// Another rate from now on.
+    /// Changes the rate from now on.
     pub(crate) fn change(&mut self, at_ms: i64, per_day: f64) {
         let passed = (at_ms - self.since_ms) as f64 / DAY_MS as f64 * self.per_day;
         (self.left, self.since_ms, self.per_day) = ((self.left - passed).max(0.0), at_ms, per_day);
     }
 
-    /// It has struck: on to the next.
+    /// Draws the next occurrence after one has happened.
     pub(crate) fn wind(&mut self, seed: u64, lock: usize, at_ms: i64) {
         let index = self.kind << 32 | self.count;
         (self.left, self.since_ms) = (Draws::new(seed, lock, Purpose::ErrorClock, index).exponential(), at_ms);
         self.count += 1;
     }
 
-    /// How often it has struck.
+    /// How many occurrences there were.
     pub(crate) fn struck(&self) -> u64 {
         self.count - 1
     }

@@ -4,7 +4,8 @@ use crate::message::Message;
 use crate::rng::{Draws, FLEET, Purpose};
 use std::collections::BTreeMap;
 
-/// A network that duplicates and shuffles. The same seed and messages give the same result, whatever the steps.
+/// A network that duplicates and shuffles. The same seed and messages give the same result, whatever the size of the
+/// steps.
 pub struct Disturbance {
     draws: Draws,
     duplicate_share: f64,
@@ -24,7 +25,7 @@ impl Disturbance {
     /// Takes the messages up to `to_ms` and adds those that arrive by then to `out`, in order of `at_ms`.
     pub fn pass(&mut self, messages: Vec<Message>, to_ms: i64, out: &mut Vec<Message>) {
         for message in messages {
-            // Drawn for every message, so that the share moves no other draw.
+            // Drawn for every message, so that the share does not change other draws.
             let (doubled, again) = (self.draws.chance(self.duplicate_share), self.delayed(&message));
             let once = self.delayed(&message);
             if doubled {

@@ -3,9 +3,9 @@
 use crate::fault::Altered;
 use crate::scenario::DriftKind;
 
-/// The name of a field that nobody agreed upon.
+/// The name of a field that is not in the contract.
 const ADDED: &str = "build_id";
-/// What a renamed field has in front.
+/// The prefix of a renamed field.
 const PREFIX: &str = "raw_";
 
 /// Alters the field where the record has it.
@@ -91,7 +91,7 @@ fn write(cbor: bool, name: &str, value: &Value) -> Vec<u8> {
     }
 }
 
-/// A text of less than 24 bytes: all that are written here.
+/// A text of less than 24 bytes: only such texts are written here.
 fn cbor_text(text: &str) -> Vec<u8> {
     let mut bytes = vec![0x60 | text.len() as u8];
     bytes.extend_from_slice(text.as_bytes());
@@ -119,7 +119,7 @@ mod tests {
         Topic { site: Name::new("s").unwrap(), device: Name::new("d").unwrap(), kind: Kind::State }
     }
 
-    /// What a reader makes of an altered record: unknown fields and voltage, or why it is refused.
+    /// What a reader gets from an altered record: unknown fields and voltage, or why it is refused.
     fn read(cbor: bool, how: DriftKind) -> Result<(u16, Option<u16>), Reason> {
         let state = State { battery_mv: Some(Millivolts(2874)), ..State::default() };
         let record = Record {

@@ -11,12 +11,12 @@ pub(crate) struct Ramp {
     pub(crate) ramp_ms: f64,
     pub(crate) strength: f64,
     pub(crate) power: f64,
-    /// Whether it holds its strength from the end of the ramp; else it grows on.
+    /// Whether it keeps its strength from the end of the ramp; otherwise it grows on.
     pub(crate) holds: bool,
 }
 
 impl Ramp {
-    /// How strong it is at a time; 0 before the onset and when it is repaired.
+    /// Its strength at a time; 0 before the onset and after the repair.
     pub(crate) fn value(&self, at_ms: i64) -> f64 {
         if !self.is_on(at_ms) {
             return 0.0;
@@ -51,11 +51,11 @@ pub(crate) struct Bug {
 pub(crate) enum Harm {
     /// F1: a factor of the sleep current.
     Drain { factor: f64 },
-    /// F2: restarts, each with a time of no answer.
+    /// F2: restarts, each with a time without answers.
     Reboots { per_day: f64, boot_ms: i64 },
-    /// F3, F5: a code comes more often; late requests from some uptime on.
+    /// F3, F5: a code comes more often; requests come late above some uptime.
     Errors { hw_rev: Option<usize>, code: usize, factor: f64, late: Late, late_after_ms: i64 },
-    /// F4: heap is lost; late requests when little is left.
+    /// F4: heap is lost; requests come late when little is left.
     Leak { b_per_day: f64, low_b: f64, late: Late, boot_ms: i64 },
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct Cloud {
     pub(crate) late: Late,
 }
 
-/// S3: who alters which field how.
+/// S3: which version alters which field, and how.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Altered {
     pub(crate) by: Alterer,
@@ -75,7 +75,7 @@ pub(crate) struct Altered {
     pub(crate) how: DriftKind,
 }
 
-/// Who alters a field.
+/// Which version alters a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alterer {
     Version(usize),
@@ -87,7 +87,7 @@ pub(crate) enum Alterer {
 pub(crate) enum Effect {
     /// On one lock.
     Lock { kind: Single, lock: usize, ramp: Ramp },
-    /// S1 on one gateway; `late_ms` above 0: it passes on only so often.
+    /// S1 on one gateway; with `late_ms` above 0 it passes messages on only at this interval.
     Gateway { site: usize, number: usize, late_ms: i64 },
     /// F1 to F5.
     Version(Bug),
@@ -95,7 +95,7 @@ pub(crate) enum Effect {
     Cloud(Cloud),
     /// S3.
     Drift(Altered),
-    /// H7: in this region; the weather knows the rest.
+    /// H7: in this region; `weather` applies it.
     Cold { region: usize },
     /// C1: a factor of operations.
     Holiday { ops: f64 },

@@ -18,9 +18,9 @@ pub struct Fleet {
     kinds: Vec<Kinds>,
     locks: Vec<Lock>,
     gateways: Vec<Gateway>,
-    /// Of each lock its gateway, and the gateway's interval in which it was heard last; empty without reports.
+    /// For each lock its gateway, and the last interval of the gateway in which it was received; empty without reports.
     heard: Vec<(usize, u32)>,
-    /// When each lock does its next thing, then each gateway; of equal times the lower number comes first.
+    /// When each lock acts next, then each gateway; of equal times the lower number comes first.
     queue: BinaryHeap<Reverse<(i64, u32)>>,
 }
 
@@ -28,7 +28,7 @@ impl Fleet {
     /// A fleet at the start of its run. The same scenario and seed give the same messages, byte for byte.
     ///
     /// # Errors
-    /// Where the scenario names what is not there, or has a number out of range.
+    /// Where the scenario refers to a name that does not exist, or has a number out of range.
     pub fn new(scenario: &Scenario, seed: u64) -> Result<Self, ScenarioError> {
         let world = World::new(scenario, seed)?;
         let (identities, kinds): (Vec<_>, Vec<_>) =
@@ -85,8 +85,9 @@ impl Fleet {
         }
     }
 
-    /// What was really wrong, and when: one entry for each seeded fault and control that begins within the run. Each
-    /// affected lock is simulated twice more, so it may be asked at any time, and costs time.
+    /// The true faults and their times: one entry for each seeded fault and control that begins within the run. The
+    /// affected locks are simulated anew from the start, once or twice each, so it may be called at any time, and costs
+    /// time.
     pub fn truth(&self) -> Vec<Truth> {
         truth::of(&self.world, &self.identities, &self.kinds)
     }

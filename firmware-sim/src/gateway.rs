@@ -10,7 +10,7 @@ use crate::scenario::GatewayReports;
 use crate::world::World;
 use zenei_wire::{Body, DeviceTime, GatewayReport, Kind, Name, Record, Text, Topic};
 
-/// Sigma of the cloud's latency, and how much a late gateway's grows; guesses.
+/// Sigma of the cloud's latency, and the factor by which a late gateway's grows; guesses.
 const API_SIGMA: f64 = 0.35;
 const API_LATE: f64 = 6.0;
 
@@ -27,17 +27,17 @@ pub(crate) struct Gateway {
     report_ms: i64,
     /// When `online` changes, latest first.
     wills: Vec<(i64, bool)>,
-    /// When it is away, or late by so much: from, until, late.
+    /// When it is away, or late by so much: from, until, delay.
     outages: Vec<(i64, i64, i64)>,
     heard: u32,
-    /// Messages that it heard and has not passed on; only of a late one.
+    /// Messages that it received and has not passed on; only of a late one.
     waiting: u32,
-    /// The number of the present interval: who was heard in it.
+    /// The number of the current interval.
     interval: u32,
 }
 
 impl Gateway {
-    /// Every gateway of a world, in the order of its sites; none where no reports are wanted.
+    /// Every gateway of a world, in the order of its sites; none without a `gateway_report` in the scenario.
     pub(crate) fn all(world: &World) -> Vec<Self> {
         let Some(reports) = &world.scenario.gateway_report else { return Vec::new() };
         let sites = world.scenario.site.iter().enumerate();
@@ -88,18 +88,18 @@ impl Gateway {
         }
     }
 
-    /// When it says its next thing, ms.
+    /// When it acts next, ms.
     pub(crate) fn next_ms(&self) -> i64 {
         self.wills.last().map_or(self.report_ms, |&(at_ms, _)| at_ms.min(self.report_ms))
     }
 
-    /// A lock of it was heard; `last` is the interval in which it was before, from 1.
+    /// Counts a lock that was received; `last` is the lock's last interval with a message before, from 1.
     pub(crate) fn hear(&mut self, last: &mut u32) {
         self.heard += u32::from(*last != self.interval + 1);
         *last = self.interval + 1;
     }
 
-    /// Says its next thing.
+    /// Sends its next message.
     pub(crate) fn step(&mut self, world: &World, out: &mut Vec<Message>) {
         if let Some((at_ms, online)) = self.wills.pop_if(|(at_ms, _)| *at_ms <= self.report_ms) {
             let topic = [zenei_wire::topic::PREFIX, &self.site, "/", &self.name, "/online"].concat();
@@ -121,8 +121,7 @@ impl Gateway {
         let mut draws = Draws::new(world.seed, self.number, Purpose::Gateway, u64::from(self.interval));
         let api_errors = draws.poisson(reports.api_errors_per_day * reports.every_min / 1440.0) as u32;
         let api_ms = reports.api_ms * draws.factor(API_SIGMA) * if late { API_LATE } else { 1.0 };
-        // What waits in a late gateway is what its locks want to say; a few messages a quarter of an hour each, as a
-        // guess.
+        // A late gateway's queue holds what its locks send: a few messages a quarter of an hour each, as a guess.
         self.waiting = if late { self.waiting + 1 + draws.below(8) as u32 } else { 0 };
         let body = Body::Gateway(GatewayReport {
             gateway_id: Some(Text::Borrowed(&self.name)),

@@ -4,12 +4,12 @@ use crate::calendar::{self, DAY_MS, HOUR_MS};
 use crate::rng::{Draws, Purpose};
 use crate::world::World;
 
-/// The most operations of one day; a plan beyond it is cut.
+/// The most operations of one day; further ones are dropped.
 pub(crate) const OPS_PER_DAY_MAX: usize = 256;
-/// The closest two operations may follow one another: a person has to go through, ms; guess.
+/// The shortest time between two operations: a person has to go through, ms; guess.
 const GAP_MS: i64 = 20_000;
 
-/// Times of the day's operations, falling: the next one is the last.
+/// Times of the day's operations in falling order: the next one is the last.
 pub(crate) fn day(world: &World, lock: usize, service: usize, ops_factor: f64, day: i64) -> Vec<i64> {
     let habits = &world.scenario.service[service];
     let midnight_ms = world.start_ms + day * DAY_MS;

@@ -20,13 +20,13 @@ pub struct Identity {
     pub lot: String,
     /// RFC 3339.
     pub installed_at: String,
-    /// BLE MAC.
+    /// Bluetooth LE address.
     pub address: String,
     /// Name of the climate; not in the registry.
     pub region: String,
 }
 
-/// The same as places in the scenario's lists.
+/// The same as indices into the scenario's lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kinds {
     pub(crate) site: usize,
@@ -38,14 +38,14 @@ pub(crate) struct Kinds {
     pub(crate) lot: usize,
     pub(crate) firmware: usize,
     pub(crate) app: usize,
-    /// Of a lock whose service reaches it through a hub.
+    /// The hub, of a lock whose service reaches it through one.
     pub(crate) hub: Option<usize>,
-    /// Of its site.
+    /// The gateway's number within its site.
     pub(crate) gateway: usize,
 }
 
 impl Kinds {
-    /// Whether the lock ever speaks with a client version.
+    /// Whether a client version ever talks to the lock.
     pub(crate) fn speaks_with(&self, client: usize) -> bool {
         self.app == client || self.hub == Some(client)
     }

@@ -5,7 +5,7 @@ use crate::motor::SEGMENTS;
 use crate::rng::{Draws, Purpose};
 use crate::scenario::{Model, Scenario};
 
-/// More than this is no sound link; where the fault of lost records begins.
+/// The highest loss of a sound link; above it the fault of lost records begins.
 const LOSS_MAX: f64 = 0.01;
 
 /// One lock's constants.
@@ -29,7 +29,7 @@ pub(crate) struct Individual {
     pub(crate) current_gain: f64,
     /// Offset of the thermometer, °C.
     pub(crate) temp_offset_c: f64,
-    /// Share of the outdoor temperature in the lock's.
+    /// Share of the outdoor temperature in the lock's temperature.
     pub(crate) outdoor: f64,
     /// Factor of operations per day.
     pub(crate) ops: f64,
@@ -57,7 +57,7 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize, kinds: &Kinds) -
     let (model, lot) = (&scenario.model[kinds.model], &scenario.lot[kinds.lot]);
     let mut draws = Draws::new(seed, lock, Purpose::Body, 0);
     let friction = lot.friction * draws.factor(spread.friction);
-    // The latch's spring helps one way and hinders the other; guess.
+    // The latch's spring helps in one direction and hinders in the other; guess.
     let unlock = 0.9 * draws.factor(0.06);
     let shape = shape(&mut draws);
     Individual {
@@ -86,7 +86,7 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize, kinds: &Kinds) -
     }
 }
 
-/// The friction with which neither way takes more than `current_ma` at 20 °C.
+/// The friction at which neither direction takes more than `current_ma` at 20 °C.
 fn friction_max(model: &Model, current_ma: f64, unlock: f64, shape: &[f64; SEGMENTS]) -> f64 {
     let highest = shape.iter().copied().fold(1.0, f64::max);
     current_ma / (model.gear_ma + model.bolt_ma * unlock.max(1.0) * highest)
@@ -113,8 +113,8 @@ mod tests {
     use super::*;
     use crate::motor::{self, Load, Outcome};
 
-    /// How many of the demo's locks, over eight seeds, need a second attempt though nothing ails them: on a day of 12
-    /// °C somebody leans on the door, and the operation is two standard deviations from the mean.
+    /// How many of the demo's locks, over eight seeds, need a second attempt although they are sound: on a day of 12 °C
+    /// somebody leans on the door, and the operation is two standard deviations from the mean.
     fn second_attempts(scenario: &Scenario) -> usize {
         let spread = &scenario.spread;
         let locks = (1..=8).flat_map(|seed| (0..scenario.locks).map(move |lock| (seed, lock)));

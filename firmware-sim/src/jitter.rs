@@ -11,10 +11,10 @@ use crate::rng::{Draws, FLEET, Purpose};
 use crate::scenario::{Scenario, ScenarioError};
 use toml::Value;
 
-/// The tables that are moved.
+/// The tables that are changed.
 const MOVED: [&str; 10] =
     ["region", "service", "model", "battery", "errors", "control", "radio", "noise", "spread", "failure"];
-/// The keys in them that stay.
+/// The keys in them that are not changed.
 const FIXED: [&str; 19] = [
     "share",
     "weekday_hours",
@@ -36,25 +36,25 @@ const FIXED: [&str; 19] = [
     "rub_from",
     "teeth",
 ];
-/// How often a world is drawn before it is given up; half the draws of 30 % are good.
+/// How many draws are tried before giving up; half the draws of 30 % are good.
 const DRAWS_MAX: u64 = 200;
 /// The stiff lock: this many standard deviations of friction between locks; of ten thousand two are stiffer. At 2 sigma
 /// eighty of ten thousand jammed from their first day on in one world, which no factory would ship.
 const STIFF_SIGMAS: f64 = 3.5;
-/// And of operations.
+/// The same for operations.
 const HARD_SIGMAS: f64 = 2.0;
 /// Board temperature at which it must work, °C: outdoors -10, indoors 20, at the largest share of the outdoor.
 const COLD_C: f64 = 5.0;
 
-/// Why no world was found.
+/// The range in the error where no draw works.
 const NONE_WORKS: &str = "a share with which a sound lock works, found within 200 draws";
 
 impl Scenario {
-    /// This scenario with every physical parameter moved evenly by up to `share` (0 to 0.9) of it; the same seed moves
-    /// them the same way.
+    /// This scenario with every physical parameter changed by up to `share` (0 to 0.9) of it, uniformly; the same seed
+    /// gives the same changes.
     ///
     /// # Errors
-    /// Where the share is out of range, or no drawn world has locks that work.
+    /// Where the share is out of range, or no drawn scenario has locks that work.
     pub fn jittered(&self, share: f64, seed: u64) -> Result<Self, ScenarioError> {
         let refused = |allowed| ScenarioError::OutOfRange { place: "jitter".into(), found: share.to_string(), allowed };
         if !(0.0..=0.9).contains(&share) {
@@ -65,7 +65,7 @@ impl Scenario {
     }
 }
 
-/// One drawn world; `None` where a number falls out of its range.
+/// One drawn scenario; `None` where a number leaves its range.
 fn moved(scenario: &Scenario, share: f64, seed: u64, number: u64) -> Option<Scenario> {
     let mut draws = Draws::new(seed, FLEET, Purpose::Jitter, number);
     let mut table = toml::Table::try_from(scenario).ok()?;
@@ -95,8 +95,8 @@ fn shift(value: &mut Value, share: f64, draws: &mut Draws) {
     }
 }
 
-/// Whether a stiff but sound lock of every model, with the lowest charge at the start, does its work in the cold at the
-/// first attempt.
+/// Whether a stiff but sound lock of every model, with the lowest charge at the start, works in the cold at the first
+/// attempt.
 fn works(scenario: &Scenario) -> bool {
     let spread = &scenario.spread;
     scenario.model.iter().all(|model| {

@@ -33,7 +33,7 @@ pub(crate) struct Lock {
     reset_reason: ResetReason,
     bolt: LockState,
     client: usize,
-    /// Times of the day's operations, falling.
+    /// Times of the day's operations in falling order.
     plan: Vec<i64>,
     plan_day: i64,
     plan_end_ms: i64,
@@ -44,19 +44,19 @@ pub(crate) struct Lock {
     /// One for each code, one for resets, the last for those of a bug.
     clocks: Vec<Clock>,
     clock_ms: i64,
-    /// Rollouts to come, latest first: when and which.
+    /// Future rollouts, latest first: time and number.
     rollouts: Vec<(i64, usize)>,
-    /// An update under way: when it ends and to which version.
+    /// A running update: when it ends and to which version.
     ota: Option<(i64, usize)>,
-    /// Away from its gateway by itself; and because a fault cuts it off.
+    /// Out of its gateway's reach by itself; and because a fault cuts it off.
     away: bool,
     cut: bool,
     /// When a leak has used up the heap.
     heap_out_ms: i64,
-    /// Until when it answers nobody: it restarts.
+    /// The end of a restart, during which it does not answer.
     deaf_until_ms: i64,
     offline_periods: u64,
-    /// When the present or next offline period begins and ends.
+    /// Begin and end of the current or next offline period.
     offline_ms: (i64, i64),
     low_battery_day: i64,
 }
@@ -79,7 +79,7 @@ enum Due {
 }
 
 impl Lock {
-    /// A lock at the start of the run, but for the planned fault `without`.
+    /// A lock at the start of the run, without the planned fault `without`.
     pub(crate) fn new(world: &World, number: usize, kinds: Kinds, without: Option<usize>) -> Self {
         let one = individual::draw(&world.scenario, world.seed, number, &kinds);
         let start_ms = world.start_ms;
@@ -127,12 +127,12 @@ impl Lock {
         lock
     }
 
-    /// When it does its next thing, ms.
+    /// When it acts next, ms.
     pub(crate) fn next_ms(&self) -> i64 {
         self.due().0
     }
 
-    /// Does its next thing.
+    /// Performs its next action.
     pub(crate) fn step<L: Listener>(&mut self, world: &World, identity: &Identity, listener: &mut L) {
         let (at_ms, due) = self.due();
         let mut at = At { world, identity, at_ms, listener };
@@ -183,7 +183,7 @@ impl Lock {
         .fold(link, Ord::min)
     }
 
-    /// The rate of a clock, per day, under the version that runs.
+    /// The rate of a clock, per day, under the running version.
     fn rate(&self, world: &World, kind: usize) -> f64 {
         match world.codes.get(kind) {
             Some((_, per_day)) => {
@@ -212,13 +212,13 @@ impl Lock {
     }
 }
 
-/// Whether a rollout may bring the lock to a version; what it really runs, a run shows.
+/// Whether a rollout may bring the lock to a version; which one it runs, only a simulation shows.
 pub(crate) fn may_run(world: &World, lock: usize, version: usize) -> bool {
     let name = &world.scenario.firmware[version].version;
     rollouts(world, lock).iter().any(|&(_, rollout)| world.scenario.rollout[rollout].version == *name)
 }
 
-/// The rollouts that reach a lock if its version is among those wanted, latest first: when and which.
+/// The rollouts that reach a lock if it runs one of the versions they apply to, latest first: time and number.
 fn rollouts(world: &World, lock: usize) -> Vec<(i64, usize)> {
     let mut reached: Vec<(i64, usize)> = world
         .scenario

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         text.push_str(&format!(": {}", source.to_string().trim_end()));
         cause = source.source();
     }
-    // Nothing is left to do where even stderr is closed.
+    // Nothing can be reported where even stderr is closed.
     let _ = writeln!(io::stderr(), "{text}");
     ExitCode::from(error.code())
 }

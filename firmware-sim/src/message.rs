@@ -10,24 +10,25 @@ use zenei_wire::{Body, DeviceTime, Kind, Name, Record, Text, Topic};
 /// The most bytes of one backlog message: the contract's 64 KiB less room for the last record.
 const BACKLOG_BYTES_MAX: usize = 60_000;
 
-/// One MQTT message that a lock sent.
+/// One MQTT message that a lock or a gateway sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// When it arrives, ms since 1970.
     pub at_ms: i64,
     /// Its topic.
     pub topic: String,
-    /// JSON or CBOR: one record, or an array of a backlog's.
+    /// JSON or CBOR: one record, or an array of a backlog's records; of a gateway's `online`, `0` or `1`.
     pub payload: Vec<u8>,
-    /// Whether it is to be retained (only `state`).
+    /// Whether it is to be retained (`state` and a gateway's `online`).
     pub retain: bool,
-    /// The lock's place in [`crate::Fleet::locks`]; of what gateways say, their number beyond the locks.
+    /// The lock's place in [`crate::Fleet::locks`]; for a gateway's messages, the number of locks plus the gateway's
+    /// number.
     pub lock: usize,
 }
 
-/// Who follows a lock: a fleet that wants messages, or the truth that wants what really happened.
+/// A receiver of a lock's actions: a fleet takes the messages, the truth takes what really happened.
 pub(crate) trait Listener {
-    /// Whether messages are wanted; without, none is encoded.
+    /// Whether messages are needed; otherwise none is encoded.
     const MESSAGES: bool;
     fn message(&mut self, message: Message);
     fn operation(&mut self, observed: &Observed);
@@ -36,7 +37,7 @@ pub(crate) trait Listener {
     fn runs_version(&mut self, at_ms: i64, version: usize);
 }
 
-/// A heartbeat as it really was, beside what was reported: the truth's material.
+/// A heartbeat's true values, beside the reported ones, for the truth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Beat {
     /// Its number; equal in a twin.
@@ -48,7 +49,7 @@ pub(crate) struct Beat {
     pub(crate) heap_b: [f64; 2],
 }
 
-/// What became of a record.
+/// What happened to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Sent,
@@ -63,9 +64,9 @@ pub(crate) enum Fate {
 /// How records leave a lock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Manner<'a> {
-    /// Nothing is heard of it.
+    /// Nothing of it is received.
     pub(crate) mute: bool,
-    /// The share that is lost, and the share that comes twice.
+    /// The share of records that is lost, and the equal share that comes twice.
     pub(crate) bad_share: f64,
     /// How far the lock's clock is ahead, ms.
     pub(crate) clock_ms: i64,
@@ -73,7 +74,7 @@ pub(crate) struct Manner<'a> {
 }
 
 impl Manner<'_> {
-    /// Drawn by time and kind: the truth's silent run numbers records a little otherwise.
+    /// Drawn by time and kind: the truth's run without messages numbers records slightly differently.
     fn fate(&self, seed: u64, lock: usize, at_ms: i64, kind: Kind) -> Fate {
         if self.mute {
             return Fate::Lost;
@@ -107,7 +108,7 @@ impl Listener for Outbox<'_> {
     fn runs_version(&mut self, _: i64, _: usize) {}
 }
 
-/// How a lock speaks.
+/// A lock's numbering, held records and network state.
 #[derive(Clone, Debug)]
 pub(crate) struct Speech {
     pub(crate) lock: usize,
@@ -142,7 +143,7 @@ impl Speech {
         self.booted_ms = at_ms;
     }
 
-    /// Says something that happened `delay_ms` ago; now, or when the lock is back.
+    /// Sends a record of something that happened `delay_ms` ago; now, or when the lock is back online.
     pub(crate) fn say<L: Listener>(
         &mut self,
         identity: &Identity,
@@ -192,7 +193,7 @@ impl Speech {
         listener.message(message);
     }
 
-    /// Takes the next number, and settles what becomes of the record.
+    /// Takes the next number, and decides what happens to the record.
     pub(crate) fn pass<L: Listener>(&mut self, manner: &Manner<'_>, kind: Kind, at_ms: i64, listener: &mut L) -> Fate {
         let fate = manner.fate(self.seed, self.lock, at_ms, kind);
         self.seq += 1;
@@ -200,7 +201,7 @@ impl Speech {
         fate
     }
 
-    /// The lock is back: what it held goes out in order, neighbours of one kind as an array.
+    /// The lock is back online: sends the held records in order, neighbours of one kind as an array.
     pub(crate) fn back<L: Listener>(&mut self, identity: &Identity, at_ms: i64, listener: &mut L) {
         self.offline = false;
         let backlog = std::mem::take(&mut self.backlog);
@@ -238,7 +239,7 @@ impl Speech {
     }
 }
 
-/// An array of encoded records; a single one stays bare.
+/// An array of encoded records; a single one is not wrapped.
 fn array(cbor: bool, records: &[(Kind, Vec<u8>)]) -> Vec<u8> {
     if let [(_, one)] = records {
         return one.clone();

@@ -65,7 +65,7 @@ pub(crate) struct Attempt {
     start_ms: f64,
     reached: usize,
     until_ms: [f64; SEGMENTS],
-    /// Running current along the travel, mA; 0 where it did not come.
+    /// Running current along the travel, mA; 0 where the bolt did not come.
     pub(crate) load_ma: [f64; SEGMENTS],
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn drive(model: &Model, control: &Control, load: &Load<'_>) -> Attemp
 }
 
 impl Attempt {
-    /// The charge that it took, mAh.
+    /// The charge that the attempt took, mAh.
     pub(crate) fn charge_mah(&self) -> f64 {
         self.mean_ma * self.duration_ms / 3_600_000.0
     }

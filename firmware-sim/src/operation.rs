@@ -10,7 +10,7 @@ use crate::scenario::{Noise, Scenario};
 use crate::world::World;
 use zenei_wire::{CentiDegrees, Milliamps, Millis, Millivolts, Op, OpKind, OpResult, OpSource, Profile};
 
-/// The latency from which a person calls an operation late, ms (fleet benchmark's definition).
+/// The latency from which an operation counts as late for a person, ms (fleet benchmark's definition).
 const LATE_MS: f64 = 3000.0;
 /// The order of [`crate::scenario::Sources`].
 const SOURCES: [OpSource; 7] = [
@@ -22,18 +22,18 @@ const SOURCES: [OpSource; 7] = [
     OpSource::Manual,
     OpSource::Schedule,
 ];
-/// How many attempts have their chance drawn in advance; the scenario allows 3 retries.
+/// How many attempts have their random numbers drawn in advance; the scenario allows 3 retries.
 const ATTEMPTS_MAX: usize = 4;
 
-/// What really happened, beside what was reported: the truth's material.
+/// What really happened, beside the report, for the truth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Observed {
     /// Its number; equal in a twin.
     pub(crate) number: u64,
     pub(crate) at_ms: i64,
-    /// Whether a person asked for it.
+    /// Whether a person requested it.
     pub(crate) person: bool,
-    /// Ended ok within 3 s.
+    /// Whether it ended ok within 3 s.
     pub(crate) good: bool,
     /// Whether the record carries measurements.
     pub(crate) measured: bool,
@@ -44,15 +44,15 @@ pub(crate) struct Observed {
     pub(crate) load_noise_ma: f64,
     /// Whether the record carries a current profile.
     pub(crate) profile: bool,
-    /// Attempts that failed, as a probability of each.
+    /// The probability that an attempt fails.
     pub(crate) failing: f64,
-    /// The asking app or hub.
+    /// The requesting app or hub.
     pub(crate) client: Option<usize>,
     /// The battery's resistance as sag over peak would give it, Ω, and the noise of one observation.
     pub(crate) ohm: [f64; 2],
 }
 
-/// What the operation finds.
+/// The conditions of the operation.
 #[derive(Clone, Debug)]
 pub(crate) struct Conditions {
     pub(crate) number: u64,
@@ -60,20 +60,20 @@ pub(crate) struct Conditions {
     pub(crate) emf_mv: f64,
     pub(crate) battery_ohm: f64,
     pub(crate) temp_c: f64,
-    /// Factor of all friction by faults.
+    /// Factor of all friction from faults.
     pub(crate) friction: f64,
     pub(crate) drive: Drive,
-    /// A firmware bug: the share of app and remote operations held up, and by how much, ms.
+    /// A firmware bug: the share of app and remote operations that it delays, and by how much, ms.
     pub(crate) held_up: (f64, f64),
-    /// How long the lock answers nobody from now on: it has just restarted, ms.
+    /// How long the lock does not answer from now on because it has just restarted, ms.
     pub(crate) deaf_ms: f64,
-    /// How much later remote requests come through a gateway that is late, ms.
+    /// How much later remote requests come through a late gateway, ms.
     pub(crate) congested_ms: f64,
-    /// The planned fault that this lock is without.
+    /// The planned fault that this run of the lock leaves out.
     pub(crate) without: Option<usize>,
 }
 
-/// What ails the drive beside friction; all 0 for a sound one.
+/// The drive's ailments beside friction; all 0 for a sound one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Drive {
     /// Relative rise of the bolt's friction at the strike.
@@ -82,16 +82,16 @@ pub(crate) struct Drive {
     pub(crate) tooth: f64,
     /// Share of attempts in which a brush has no contact.
     pub(crate) no_contact: f64,
-    /// How far the bolt ends beside its place, degrees.
+    /// How far the bolt ends from its place, degrees.
     pub(crate) angle_deg: f64,
 }
 
-/// What the operation did.
+/// The result of the operation.
 pub(crate) struct Performed {
     pub(crate) op: Op,
-    /// Place of the asking app or hub in the scenario's clients.
+    /// Index of the requesting app or hub in the scenario's clients.
     pub(crate) client: Option<usize>,
-    /// The code, by its place, that the request met in the cloud.
+    /// The index of the code that the request met in the cloud.
     pub(crate) cloud_code: Option<usize>,
     pub(crate) outcome: Outcome,
     pub(crate) charge_mah: f64,
@@ -99,7 +99,7 @@ pub(crate) struct Performed {
     pub(crate) observed: Observed,
 }
 
-/// The chances of one operation.
+/// The random draws of one operation.
 struct Chances {
     draws: Draws,
     source: OpSource,
@@ -208,7 +208,7 @@ fn chances(scenario: &Scenario, kinds: &Kinds, mut draws: Draws) -> Chances {
     }
 }
 
-/// The cloud error that a request of this client meets now.
+/// The cloud error that a request of this client now meets.
 fn cloud_error<'a>(world: &'a World, now: &Conditions, lock: usize, client: usize) -> Option<&'a Cloud> {
     let cloud = world.clouds(now.at_ms, now.without).find(|cloud| cloud.client == client)?;
     Draws::new(world.seed, lock, Purpose::Cloud, now.number).chance(cloud.late.share).then_some(cloud)
@@ -267,7 +267,7 @@ fn worn_shape(scenario: &Scenario, one: &Individual, drive: &Drive) -> [f64; SEG
     shape
 }
 
-/// Adds the last attempt's current profile: as fine as its number of samples allows.
+/// Adds the last attempt's current profile, as finely spaced as its number of samples allows.
 fn with_profile(scenario: &Scenario, one: &Individual, last: &Attempt, op: Op, draws: &mut Draws) -> Op {
     let report = &scenario.report;
     let steps = (last.duration_ms / report.profile_samples as f64 / report.profile_step_ms).ceil().max(1.0);

@@ -42,7 +42,7 @@ struct Planner<'a> {
     scenario: &'a Scenario,
     start_ms: i64,
     end_ms: i64,
-    /// The locks, and the gateways, that have a fault already.
+    /// The locks, and the gateways, that already have a fault.
     locks: BTreeSet<usize>,
     gateways: BTreeSet<usize>,
 }
@@ -109,7 +109,7 @@ impl Planner<'_> {
         Planned { onset_ms, until_ms, effect: Effect::Lock { kind, lock: place, ramp } }
     }
 
-    /// A lock (S1: a gateway) that no other fault has, as long as there are any.
+    /// A lock (S1: a gateway) without another fault, as long as there are any.
     fn choose(&mut self, kind: Single, draws: &mut Draws) -> usize {
         let gateways = self.scenario.site.iter().map(|site| site.gateways).sum();
         let (all, taken) =
@@ -244,7 +244,7 @@ fn harmless_rollouts(scenario: &Scenario) -> impl Iterator<Item = usize> {
     (0..scenario.rollout.len()).filter(move |&at| !faulty(&scenario.rollout[at].version))
 }
 
-/// The place of a name that the scenario's check has found to be there.
+/// The index of a name; the scenario's check has found that it exists.
 pub(crate) fn place<'a>(mut names: impl Iterator<Item = &'a String>, name: &str) -> usize {
     names.position(|other| other == name).unwrap_or(0)
 }

@@ -17,9 +17,9 @@ const WINDOW: usize = 100;
 const KEEP_ALIVE_S: u16 = 60;
 /// How long one read waits before a PINGREQ goes out; well below the keep-alive.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// After how many such waits in a row the other side counts as gone.
+/// After how many such waits in a row the peer counts as gone.
 const PATIENCE_TIMES: u32 = 6;
-/// Pause before another attempt to connect; a guess that lets a restarted broker come up.
+/// Pause before another attempt to connect; a guess that gives a restarted broker time to start.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 /// Bytes that are encoded before they are written; a few socket buffers.
 const OUTBOX_BYTES: usize = 256 * 1024;
@@ -29,12 +29,12 @@ const PACKET_BYTES_MAX: usize = 128 * 1024;
 /// Why messages could not be published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The address names no host and port, or none that is known.
+    /// The address has no host and port, or none that can be resolved.
     #[error("{addr} can't be resolved; a host and port like 127.0.0.1:1883 is wanted")]
     Resolve {
         /// The address.
         addr: String,
-        /// Why, where the system says.
+        /// Why, where the system reports it.
         source: io::Error,
     },
     /// Nobody listens there.
@@ -45,7 +45,7 @@ pub enum PublishError {
         /// Why.
         source: io::Error,
     },
-    /// The broker does not want this client.
+    /// The broker refuses this client.
     #[error("{addr} refuses the client {client_id}: {code:?}")]
     Refused {
         /// The address.
@@ -55,7 +55,7 @@ pub enum PublishError {
         /// The broker's answer.
         code: ConnectReturnCode,
     },
-    /// The connection broke, and connecting again as often as allowed did not help.
+    /// The connection broke, and the allowed number of reconnections did not help.
     #[error("the connection to {addr} broke with {unacked} messages unacknowledged")]
     Lost {
         /// The address.
@@ -65,7 +65,7 @@ pub enum PublishError {
         /// Why.
         source: io::Error,
     },
-    /// What came back, or was to go out, is no MQTT 3.1.1.
+    /// The received or outgoing bytes are not MQTT 3.1.1.
     #[error("{addr}: MQTT 3.1.1 was broken: {source}")]
     Protocol {
         /// The address.
@@ -91,22 +91,22 @@ impl Publisher {
     /// Connects with a clean session, a window of 100 and no reconnecting.
     ///
     /// # Errors
-    /// Where nobody listens, or the broker refuses; see [`PublishError`].
+    /// Where the address can't be reached, or the broker refuses; see [`PublishError`].
     pub fn connect(addr: &str, client_id: &str) -> Result<Self, PublishError> {
         let stream = open(addr, client_id)?;
         let (addr, client_id) = (addr.to_owned(), client_id.to_owned());
         Ok(Self { addr, client_id, window: WINDOW, reconnects: 0, stream, inbox: BytesMut::new(), next_id: 1 })
     }
 
-    /// Lets so many messages be unacknowledged, 1 to 60,000; more than 100 only where the other side queues them.
+    /// Sets how many messages may be unacknowledged, 1 to 60,000; more than 100 only where the peer queues them.
     #[must_use]
     pub fn with_window(mut self, window: usize) -> Self {
         self.window = window.clamp(1, 60_000);
         self
     }
 
-    /// Connects again up to so many times in a row when the connection breaks, and sends again, marked DUP, what has no
-    /// PUBACK.
+    /// Reconnects up to so many times in a row when the connection breaks, and resends, marked DUP, the messages
+    /// without a PUBACK.
     #[must_use]
     pub fn with_reconnects(mut self, reconnects: u32) -> Self {
         self.reconnects = reconnects;
@@ -168,7 +168,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Reads what is there, waiting for it at most as long as a sound broker may be silent.
+    /// Reads the available bytes, waiting for them at most as long as a sound broker may be silent.
     fn hear(&mut self, silent: &mut u32) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {
@@ -190,7 +190,7 @@ impl Publisher {
         }
     }
 
-    /// Strikes out what was acknowledged; whether anything was.
+    /// Removes the acknowledged messages; returns whether there were any.
     fn take_acks(&mut self, flight: &mut VecDeque<(u16, &Message)>) -> Result<bool, PublishError> {
         let before = flight.len();
         loop {
@@ -255,7 +255,7 @@ impl Publisher {
 impl Drop for Publisher {
     fn drop(&mut self) {
         let mut bytes = BytesMut::new();
-        // Without a DISCONNECT a broker would log an error; one that is gone needs none.
+        // Without a DISCONNECT a broker would log an error; a broker that is gone needs none.
         let _ = v4::Disconnect.write(&mut bytes).map(|_| self.stream.write_all(&bytes));
     }
 }

@@ -90,7 +90,7 @@ impl Draws {
         count
     }
 
-    /// The place of one of these weights, drawn in proportion to it; the last one where all are 0.
+    /// The index of one of these weights, drawn in proportion to it; the last one where all are 0.
     pub(crate) fn pick(&mut self, weights: impl Iterator<Item = f64> + Clone) -> usize {
         let total: f64 = weights.clone().sum();
         let mut left = self.uniform() * total;

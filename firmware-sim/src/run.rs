@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-/// Simulated time between two publishes when nothing waits for the clock: enough messages to fill a window many times,
-/// few enough for memory.
+/// Simulated time between two publishes when the run is not paced: enough messages to fill a window many times, few
+/// enough for memory.
 const FAST_STEP_MS: i64 = 2 * 3_600_000;
 /// Real time between two publishes at a given speed.
 const TICK: Duration = Duration::from_millis(100);
@@ -130,7 +130,7 @@ fn scenario(args: &RunArgs) -> Result<Scenario, RunError> {
     if args.jitter == 0.0 { Ok(scenario) } else { scenario.jittered(args.jitter, args.jitter_seed).map_err(bad) }
 }
 
-/// Where messages go.
+/// The destinations of messages.
 struct Outlets {
     publishers: Option<Publishers>,
     recorder: Option<(PathBuf, Recorder)>,
@@ -178,8 +178,8 @@ impl Outlets {
     }
 }
 
-/// A tick every [`TICK`], by a thread of its own, so that the time which publishing takes does not add up. Ticks missed
-/// for 100 s are lost.
+/// A tick every [`TICK`], from a thread of its own, so that the time which publishing takes does not add up. Missed
+/// ticks beyond 100 s are lost.
 fn ticks() -> Receiver<()> {
     let (tick, ticks) = mpsc::sync_channel(1000);
     std::thread::spawn(move || {

@@ -28,16 +28,16 @@ pub enum ScenarioError {
     /// No TOML, an unknown key, or a value of another type.
     #[error("the scenario is no TOML of this kind")]
     Toml(#[from] toml::de::Error),
-    /// A name that nothing bears.
+    /// A name that does not exist in the scenario.
     #[error("{place} names the {what} '{found}'; the scenario has {allowed}")]
     UnknownName {
-        /// Which entry names it.
+        /// Which entry refers to it.
         place: String,
-        /// What kind of thing it should be.
+        /// What kind of name it should be.
         what: &'static str,
         /// The name found.
         found: String,
-        /// The names that there are.
+        /// The existing names.
         allowed: String,
     },
     /// A number or text outside what is allowed.
@@ -162,11 +162,11 @@ pub struct Service {
     pub weekday_hours: [f64; 24],
     /// Weight of each local hour at the weekend, 24 numbers.
     pub weekend_hours: [f64; 24],
-    /// Who asks.
+    /// Who requests operations.
     pub sources: Sources,
 }
 
-/// Weights of who asks for an operation.
+/// Weights of the sources of an operation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the contract's words")]
@@ -224,7 +224,7 @@ pub struct HwRev {
     pub name: String,
     /// Weight among the revisions.
     pub share: f64,
-    /// Whether it speaks CBOR.
+    /// Whether it sends CBOR.
     pub cbor: bool,
     /// Factor of the sleep current.
     pub sleep: f64,
@@ -284,7 +284,7 @@ pub struct Firmware {
     pub version: String,
     /// Weight among the versions at the start of the run; 0: only by rollout.
     pub share: f64,
-    /// Resets that nobody asked for, per lock and day.
+    /// Spontaneous resets, per lock and day.
     pub resets_per_day: f64,
     /// Factor of the sleep current.
     pub sleep: f64,
@@ -317,7 +317,7 @@ pub struct Client {
     pub version: String,
     /// Weight among the apps, or among the hubs.
     pub share: f64,
-    /// Whether it is a hub (asks with source `remote` or `schedule`) or an app.
+    /// Whether it is a hub (requests with source `remote` or `schedule`) or an app.
     pub hub: bool,
 }
 
@@ -341,13 +341,13 @@ pub struct Control {
     pub backoff_ms: f64,
     /// Factor of the bolt's friction in another attempt: it has been backed off.
     pub retry_friction: f64,
-    /// Median of request heard to motor on for app, remote and schedule, ms.
+    /// Median time from request to motor on for app, remote and schedule, ms.
     pub secure_ms: f64,
     /// The same for keypad, nfc, auto and manual, ms.
     pub local_ms: f64,
     /// Standard deviation of the logarithm of both.
     pub overhead_sigma: f64,
-    /// Share of remote operations that the network holds up.
+    /// Share of remote operations that the network delays.
     pub slow_share: f64,
     /// Mean of that delay beyond 1 s, ms.
     pub slow_ms: f64,
@@ -356,7 +356,7 @@ pub struct Control {
 }
 
 impl Scenario {
-    /// Reads a scenario: its TOML laid over the embedded physics.
+    /// Reads a scenario: its TOML merged over the embedded physics.
     ///
     /// # Errors
     /// Where it is no TOML, has unknown keys, names what is not there, or has a number out of range; see
@@ -372,7 +372,7 @@ impl Scenario {
     /// The scenario of `zenei demo`; the same as `from_toml` of [`DEMO_TOML`].
     ///
     /// # Errors
-    /// None with the embedded files, which a test reads.
+    /// None with the embedded files, which a test checks.
     pub fn demo() -> Result<Self, ScenarioError> {
         Self::from_toml(DEMO_TOML)
     }
@@ -380,7 +380,7 @@ impl Scenario {
     /// The scenario of the fleet benchmark; the same as `from_toml` of [`FLEET_TOML`].
     ///
     /// # Errors
-    /// None with the embedded files, which a test reads.
+    /// None with the embedded files, which a test checks.
     pub fn fleet() -> Result<Self, ScenarioError> {
         Self::from_toml(FLEET_TOML)
     }

@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 
 mod evidence;
 
-/// Operations a day at which a code's base rate is turned into a probability per request; the services' habits lie
+/// Operations a day by which a code's base rate is converted to a probability per request; the services' habits lie
 /// around it.
 const REQUESTS_PER_DAY: f64 = 7.0;
 /// The share of operations with somebody leaning on the door that fail at first; guess.
 const LEANING_FAILS: f64 = 0.1;
 
-/// One fault or control as it really was.
+/// The true record of one fault or control.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
     /// The fleet benchmark's name: `H1` to `H8`, `F1` to `F5`, `S1` to `S6`, `C1` to `C5`.
@@ -37,11 +37,12 @@ pub struct Truth {
     pub devices: Vec<String>,
     /// When the parameter first departs, ms since 1970.
     pub onset_ms: i64,
-    /// When ½ Σ(Δμ/σ)² reaches 9.2; for rates and probabilities the expected log likelihood ratio. Null where it never
-    /// does.
+    /// When ½ Σ(Δμ/σ)² reaches 9.2; for rates and probabilities the expected log likelihood ratio; for S3 and S4 the
+    /// first altered record; for S1 and S6 when enough records are missing. Null where this never happens, and for a
+    /// control.
     pub detectable_ms: Option<i64>,
-    /// When the first person notices: an operation that a person asked for fails or takes over 3 s, and would not have
-    /// without this fault.
+    /// When the first person notices: an operation that a person requested fails or takes over 3 s, and would not have
+    /// without this fault. Null where this never happens, for S3 and for a control.
     pub customer_ms: Option<i64>,
     /// When it ends: repaired, or the end of the run.
     pub end_ms: i64,
@@ -81,7 +82,7 @@ struct Trial<'a> {
     kinds: &'a [Kinds],
 }
 
-/// What a trial found.
+/// The result of a trial.
 #[derive(Default)]
 struct Found {
     locks: Vec<usize>,
@@ -221,7 +222,7 @@ impl Trial<'_> {
             }
             let one = crate::individual::draw(scenario, self.world.seed, lock, &self.kinds[lock]);
             since.push((since_ms, one.errors));
-            // A cheap comparison ends where an earlier customer is known.
+            // A cheap comparison ends at the earliest known customer.
             let until_ms = if statistic.is_some() { None } else { customer_ms };
             let sound = self.run(lock, Some(at), until_ms.unwrap_or(self.world.end_ms));
             customer_ms = earlier(customer_ms, evidence::customer(faulty, &sound));
@@ -265,7 +266,7 @@ impl Trial<'_> {
             pooled.extend(evidence::requests(cloud.late.share, base, times));
             let sound = self.run(lock, Some(at), until_ms);
             found.customer_ms = earlier(found.customer_ms, evidence::customer(&faulty, &sound));
-            // What happens after both times are known changes neither.
+            // Later events change neither of the two known times.
             if let (Some(known_ms), Some(customer_ms)) = (evidence::enough(pooled.clone()), found.customer_ms) {
                 until_ms = until_ms.min(known_ms.max(customer_ms));
             }
@@ -274,7 +275,7 @@ impl Trial<'_> {
         found
     }
 
-    /// S3: the locks of which an altered record was heard. No person notices.
+    /// S3: the locks of which an altered record was received. No person notices.
     fn drift(&self, at: usize, by: Alterer) -> Found {
         let speaks = |lock: usize| match by {
             Alterer::Version(version) => {
@@ -299,7 +300,8 @@ impl Trial<'_> {
         found
     }
 
-    /// The locks that come to run a version and that `each` keeps; it is given the lock, since when, and its run.
+    /// The locks that come to run a version and that `each` accepts; it gets the lock, the time since when, and its
+    /// run.
     fn reached(&self, version: usize, mut each: impl FnMut(usize, i64, &Trace) -> bool) -> Vec<usize> {
         let mut locks = Vec::new();
         for lock in 0..self.kinds.len() {

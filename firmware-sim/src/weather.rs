@@ -13,7 +13,7 @@ const WARMEST_DAY: f64 = 215.0;
 const WARMEST_HOUR: f64 = 14.0;
 /// Hours between independent values of a front; lows pass Japan every 3 to 5 days in winter, so half of that.
 const FRONT_HOURS: usize = 48;
-/// Hours in which a cold snap comes and goes; guess.
+/// Hours over which a cold snap begins and ends; guess.
 const SNAP_EDGE_HOURS: f64 = 10.0;
 
 /// Outdoor temperatures of every region.

@@ -18,7 +18,7 @@ pub(crate) struct World {
     pub(crate) plan: Vec<Planned>,
     /// Error codes in order of their index, with their base rates per day.
     pub(crate) codes: Vec<(String, f64)>,
-    /// Places in the plan of what many locks look up: bugs, cloud errors, drifts, holidays.
+    /// Indices into the plan of the effects that many locks look up: bugs, cloud errors, drifts, holidays.
     shared: Vec<usize>,
 }
 
@@ -43,7 +43,7 @@ impl World {
         self.shared.iter().filter(move |&&at| Some(at) != without).map(|&at| &self.plan[at])
     }
 
-    /// The bugs of a version, but for the planned fault `without`.
+    /// The bugs of a version, except the planned fault `without`.
     pub(crate) fn bugs(&self, version: usize, without: Option<usize>) -> impl Iterator<Item = &Bug> {
         self.shared(without).filter_map(move |planned| match &planned.effect {
             Effect::Version(bug) if bug.version == version => Some(bug),
@@ -58,7 +58,7 @@ impl World {
         })
     }
 
-    /// The cloud errors of a time, but for the planned fault `without`.
+    /// The cloud errors at a time, except the planned fault `without`.
     pub(crate) fn clouds(&self, at_ms: i64, without: Option<usize>) -> impl Iterator<Item = &Cloud> {
         self.shared(without).filter(move |planned| planned.is_on(at_ms)).filter_map(|planned| match &planned.effect {
             Effect::Cloud(cloud) => Some(cloud),
@@ -72,7 +72,7 @@ impl World {
         })
     }
 
-    /// The altered fields of a time, but for the planned fault `without`.
+    /// The altered fields at a time, except the planned fault `without`.
     pub(crate) fn drifts(&self, at_ms: i64, without: Option<usize>) -> impl Iterator<Item = &Altered> {
         self.shared(without).filter(move |planned| planned.is_on(at_ms)).filter_map(|planned| match &planned.effect {
             Effect::Drift(altered) => Some(altered),

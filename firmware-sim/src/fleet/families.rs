@@ -23,7 +23,7 @@ fn scenario(faults: &[&str]) -> Scenario {
     scenario
 }
 
-/// One lock with the first planned fault and without.
+/// One lock with the first planned fault and without it.
 struct Twins {
     faulty: Vec<Message>,
     sound: Vec<Message>,
@@ -60,7 +60,7 @@ fn each(messages: &[Message], mut each: impl FnMut(&Message, &Record<'_>)) {
 
 type Value = fn(&Record<'_>) -> Option<f64>;
 
-/// Mean over the records from a time on.
+/// Mean over the records from a given time on.
 fn mean(messages: &[Message], from_ms: i64, value: Value) -> f64 {
     let (mut sum, mut count) = (0.0, 0.0);
     each(messages, |message, record| {
@@ -71,7 +71,7 @@ fn mean(messages: &[Message], from_ms: i64, value: Value) -> f64 {
     sum / count
 }
 
-/// How many records from a time on.
+/// Number of records from a given time on.
 fn count(messages: &[Message], from_ms: i64, is: fn(&Record<'_>) -> bool) -> usize {
     let mut count = 0;
     each(messages, |message, record| count += usize::from(message.at_ms >= from_ms && is(record)));
@@ -79,7 +79,7 @@ fn count(messages: &[Message], from_ms: i64, is: fn(&Record<'_>) -> bool) -> usi
 }
 
 impl Twins {
-    /// Equal before the onset, and not after; true times in order.
+    /// Equal before the onset and different after it; true times in order.
     fn check(&self, ordered: bool) {
         let before = |messages: &[Message]| messages.iter().take_while(|m| m.at_ms < self.onset_ms).count();
         let (faulty, sound) = (before(&self.faulty), before(&self.sound));

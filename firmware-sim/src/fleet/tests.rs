@@ -124,7 +124,7 @@ fn a_lock_that_was_offline_sends_all_that_it_held() {
         each_record(messages, |_, record| ops += usize::from(matches!(record.body, Body::Op(_))));
         ops
     };
-    // What locks that are offline at the end still hold is missing; the plan of operations is the same.
+    // Records still held at the end by offline locks are missing; the plan of operations is the same.
     assert!(count(&patchy) <= count(&online) && count(&patchy) + 40 > count(&online));
     assert!(patchy.len() < online.len());
 }
@@ -175,7 +175,7 @@ fn a_twin_is_equal_before_the_onset_and_other_locks_always() {
     with.locks = 60;
     let mut without = with.clone();
     without.fault.retain(|fault| !matches!(fault, Fault::H1(_)));
-    // The removed fault must not move the seed's other choices: they are drawn per fault, by number.
+    // The removed fault must not change the seed's other choices: they are drawn per fault, by number.
     let h1_at = with.fault.iter().position(|fault| matches!(fault, Fault::H1(_))).unwrap();
     without.fault.insert(h1_at, Fault::H1(crate::scenario::Growth { strength: 0.0, ..growth(&with.fault[h1_at]) }));
     let truth = Fleet::new(&with, 1).unwrap().truth();

@@ -15,7 +15,7 @@ use zenei_wire::{
     State,
 };
 
-/// How long an update takes from its start to the first words of the new version, ms; guess.
+/// Time from the start of an update to the new version's first message, ms; guess.
 const OTA_MS: i64 = 3 * MINUTE_MS;
 /// Relative jitter of heartbeats; guess.
 const STATE_JITTER: f64 = 0.01;
@@ -89,7 +89,7 @@ impl Lock {
         }
     }
 
-    /// A clock strikes: an error code, or a reset that nobody asked for.
+    /// A clock is due: an error code, or a spontaneous reset.
     pub(super) fn strike<L: Listener>(&mut self, at: &mut At<'_, L>) {
         let Some(kind) = self.clocks.iter().position(|clock| clock.due_ms() == at.at_ms) else {
             self.find_clock();
@@ -108,7 +108,7 @@ impl Lock {
             Some((code, _)) => self.say_error(at, delay_ms, code),
             None if kind > at.world.codes.len() => self.crash(at, draws.chance(0.7)),
             None => {
-                // Half watchdog, a third asked for by the firmware, the rest hard faults; guess.
+                // Half watchdog, a third requested by the firmware, the rest hard faults; guess.
                 let (reason, code) = match draws.below(6) {
                     0..3 => (ResetReason::Watchdog, Some("watchdog_reset")),
                     3..5 => (ResetReason::Software, None),
@@ -145,7 +145,7 @@ impl Lock {
         }
     }
 
-    /// What it held goes out, where nothing else keeps it away.
+    /// Sends the held records, unless something else keeps the lock offline.
     pub(super) fn come_back<L: Listener>(&mut self, at: &mut At<'_, L>) {
         if !(self.away || self.cut) {
             self.speech.back(at.identity, at.at_ms, at.listener);
@@ -179,7 +179,7 @@ impl Lock {
         }
     }
 
-    /// An update starts, where the lock's version is among those wanted; while it is offline, it waits.
+    /// An update starts, where it applies to the lock's version; while the lock is offline, it waits.
     pub(super) fn start_update<L: Listener>(&mut self, at: &mut At<'_, L>) {
         let Some((_, number)) = self.rollouts.pop() else { return };
         let scenario = &at.world.scenario;
@@ -255,12 +255,12 @@ impl Lock {
         self.one.outdoor * outdoor_c + (1.0 - self.one.outdoor) * at.world.scenario.spread.indoor_c
     }
 
-    /// Whether the supply fails under a radio burst alone: the lock is found dead.
+    /// Whether the supply fails under a radio burst alone: the battery is dead.
     fn is_dead<L: Listener>(&self, at: &At<'_, L>, now: &Conditions) -> bool {
         self.pack.charge <= 0.0 || now.emf_mv - RADIO_MA * now.battery_ohm < at.world.scenario.control.brownout_mv
     }
 
-    /// The share of operations that a bug of this version holds up by now, and how long.
+    /// The share of operations that a bug of this version now delays, and for how long.
     fn held_up<L: Listener>(&self, at: &At<'_, L>) -> (f64, f64) {
         let up_ms = at.at_ms - self.speech.booted_ms.max(self.version_since_ms);
         self.ailments.held_up(at.world, &self.kinds, self.version, up_ms, self.free_heap_b(at))
@@ -276,12 +276,12 @@ impl Lock {
         self.fresh_heap_b(at.world) - b_per_day * up_days
     }
 
-    /// What becomes of requests by way of the gateway now.
+    /// What now happens to requests through the gateway.
     fn remote(&self) -> Remote {
         self.ailments.next_cut().filter(|_| self.cut).map_or(Remote::Served, |cut| cut.remote)
     }
 
-    /// Whether a request from there does not reach the lock.
+    /// Whether a request from this source does not reach the lock.
     fn is_out_of_reach<L: Listener>(&self, at: &At<'_, L>, source: Option<OpSource>) -> bool {
         let mute = self.ailments.is_mute(at.at_ms);
         match source {

@@ -7,7 +7,7 @@ use crate::world::World;
 /// Free heap at which an allocation fails, bytes; guess.
 pub(super) const HEAP_LEAST_B: f64 = 1024.0;
 
-/// When and for whom something is done.
+/// The time, world, identity and listener of an action.
 pub(super) struct At<'a, L: Listener> {
     pub(super) world: &'a World,
     pub(super) identity: &'a Identity,

@@ -15,8 +15,8 @@ fn messages(count: usize) -> Vec<Message> {
     (0..count).map(one).collect()
 }
 
-/// Serves `connections` one after another; hangs up on the first `hangups` of them after `patience` messages, the last
-/// of them unacknowledged. Returns what was published, in order, with its DUP flag.
+/// Serves `connections` one after another; closes the first `hangups` of them after `patience` messages, the last of
+/// them unacknowledged. Returns the published messages, in order, with their DUP flag.
 fn broker(connections: usize, hangups: usize, patience: usize) -> (String, JoinHandle<Vec<Publish>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
@@ -88,7 +88,7 @@ fn after_a_hangup_the_unacknowledged_come_again_marked_dup() {
     drop(publisher);
     let heard = broker.join().unwrap();
     assert!(heard.iter().any(|publish| publish.dup));
-    // The first of each, in order, is what was sent.
+    // The first of each, in order, is the sent sequence.
     let mut first: Vec<Bytes> = Vec::new();
     for publish in &heard {
         if !first.contains(&publish.payload) {

@@ -8,7 +8,7 @@ use zenei_wire::Name;
 const SIGNED: [&str; 6] = ["mean_c", "rssi_dbm", "utc_offset_h", "indoor_c", "mv_per_k", "strength"];
 
 impl Scenario {
-    /// Checks names and ranges; [`crate::Fleet::new`] does it too, for scenarios that were changed in memory.
+    /// Checks names and ranges; [`crate::Fleet::new`] does the same, for scenarios that were changed in memory.
     ///
     /// # Errors
     /// See [`ScenarioError`].
@@ -31,7 +31,7 @@ fn check(scenario: &Scenario) -> Result<(), ScenarioError> {
     scenario.faults.as_ref().map_or(Ok(()), density)
 }
 
-/// Every number is finite, and none below zero but for those that may be.
+/// Checks that every number is finite, and none below zero except those that may be.
 fn numbers(place: &str, key: &str, value: &toml::Value) -> Result<(), ScenarioError> {
     let below = |name: &str| if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
     match value {
@@ -222,7 +222,7 @@ fn single(scenario: &Scenario, place: &str, kind: Single, growth: &Growth) -> Re
     growth.lock.map_or(Ok(()), |lock| within(&format!("{place} lock"), lock as f64, 0.0, last, "below their number"))
 }
 
-/// What a family's strength may be: shares up to 1, steps of clock and friction below zero too.
+/// The allowed strength of a family: shares up to 1, steps of clock and friction below zero too.
 fn strength(place: &str, kind: Single, found: f64) -> Result<(), ScenarioError> {
     match kind {
         Single::H3 | Single::H6 => within(place, found, 0.0, 1.0, "0 to 1"),

@@ -25,7 +25,7 @@ pub enum Fault {
     H7(ColdSnap),
     /// Moisture: `strength` mA leak all the time.
     H8(Growth),
-    /// A version never sleeps well.
+    /// A version whose sleep current is too high.
     F1(Drain),
     /// A version restarts again and again.
     F2(Reboots),
@@ -35,7 +35,7 @@ pub enum Fault {
     F4(MemoryLeak),
     /// As F3, on one board revision only.
     F5(ErrorRate),
-    /// A gateway is away; with a `strength` above 0 it is there, but passes on what it hears only every so many
+    /// A gateway is away; with a `strength` above 0 it is present, but passes on what it receives only every so many
     /// minutes.
     S1(Growth),
     /// Requests of one app or hub version meet errors in the cloud.
@@ -46,14 +46,14 @@ pub enum Fault {
     S4(Growth),
     /// This share of a lock's records is lost, and as many others come twice.
     S5(Growth),
-    /// A lock works on but is heard no more.
+    /// A lock works on but is no longer received.
     S6(Growth),
-    /// Control: everybody has holidays.
+    /// Control: holidays for all users.
     C1(Holiday),
     /// Control: batteries are replaced.
     C2(Replacement),
-    /// Control: the door is hung anew, with its event: friction differs by `strength`, a little rub at the strike and
-    /// another signal too.
+    /// Control: the door is rehung, with its event: friction differs by `strength`, with a little rub at the strike and
+    /// another signal strength.
     C3(Growth),
     /// Control: a lock out of reach keeps its records and sends them later, all in order.
     C5(Growth),
@@ -98,13 +98,13 @@ pub struct Growth {
     /// Length of the ramp, days; 0: a step.
     #[serde(default)]
     pub ramp_days: f64,
-    /// Growth at the end of the ramp; what it measures, the family says.
+    /// Growth at the end of the ramp; the family defines its unit.
     #[serde(default)]
     pub strength: f64,
     /// Shape of the ramp; 1: a straight line.
     #[serde(default = "straight")]
     pub power: f64,
-    /// Days from the onset until it is repaired; absent: the run ends first.
+    /// Days from the onset until it is repaired; absent: it lasts to the end of the run.
     #[serde(default)]
     pub lasts_days: Option<f64>,
 }
@@ -127,7 +127,7 @@ pub struct Reboots {
     pub version: String,
     /// Restarts by watchdog and hard fault per lock and day, beside the version's others.
     pub per_day: f64,
-    /// How long a lock answers nobody after one, seconds.
+    /// How long a lock does not answer after one, seconds.
     pub boot_s: f64,
 }
 
@@ -160,13 +160,13 @@ pub struct MemoryLeak {
     pub version: String,
     /// Bytes lost a day of uptime.
     pub b_per_day: f64,
-    /// Free heap below which requests are held up, bytes.
+    /// Free heap below which requests are delayed, bytes.
     pub low_b: f64,
-    /// Share of app and remote operations that are then.
+    /// Share of app and remote operations that are delayed then.
     pub late_share: f64,
     /// How late, ms.
     pub late_ms: f64,
-    /// How long a lock answers nobody after the restart that an empty heap causes, seconds.
+    /// How long a lock does not answer after the restart that an empty heap causes, seconds.
     pub boot_s: f64,
 }
 
@@ -188,7 +188,7 @@ pub struct CloudErrors {
     pub late_ms: f64,
 }
 
-/// A field that no longer keeps to the contract (S3).
+/// A field that breaks the contract (S3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drift {
@@ -228,7 +228,7 @@ pub enum DriftKind {
     Tenths,
     /// Another name: the field is lost, an unknown one appears.
     Renamed,
-    /// The field stays, an unknown one appears beside it: harmless in itself, but not agreed upon.
+    /// The field stays, an unknown one appears beside it: harmless in itself, but not in the contract.
     Added,
 }
 
@@ -270,7 +270,7 @@ pub struct Replacement {
     pub days: f64,
 }
 
-/// How densely single locks and gateways fail. Precision means nothing without it.
+/// How densely single locks and gateways fail. Precision has no meaning without it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Density {
@@ -278,22 +278,22 @@ pub struct Density {
     /// in a year.
     #[serde(default = "two_percent")]
     pub rate: f64,
-    /// Onsets are even over this part of the run, shares from 0 to 1.
+    /// Onsets are uniform over this part of the run, shares from 0 to 1.
     #[serde(default = "most_of_the_run")]
     pub window: [f64; 2],
-    /// At least so many of each family, however small the fleet; above 0 it raises the density of a small one.
+    /// At least so many of each family, however small the fleet; above 0 it raises the density of a small fleet.
     #[serde(default)]
     pub least: usize,
-    /// What is drawn.
+    /// The families to draw.
     #[serde(default)]
     pub family: Vec<Drawn>,
 }
 
-/// One family of a density; all pairs are ranges from which each fault's own value is drawn evenly.
+/// One family of a density; all pairs are ranges from which each fault's own value is drawn uniformly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drawn {
-    /// Which.
+    /// The family.
     pub family: Single,
     /// Weight among the families without a rate of their own.
     #[serde(default)]
@@ -316,7 +316,7 @@ pub struct Drawn {
 }
 
 impl Fault {
-    /// The growth of a family that hits single locks or gateways; a replacement is one of no strength.
+    /// The growth of a family that hits single locks or gateways; a replacement has no strength.
     pub(crate) fn single(&self) -> Option<(Single, Growth)> {
         let (kind, growth) = match self {
             Self::H1(growth) => (Single::H1, growth),
@@ -380,7 +380,7 @@ impl Fault {
         }
     }
 
-    /// The cold snap that it is.
+    /// The cold snap, where the fault is one.
     pub(crate) fn cold_snap(&self) -> Option<&ColdSnap> {
         if let Self::H7(snap) = self { Some(snap) } else { None }
     }
@@ -416,7 +416,7 @@ impl Single {
             Self::H5 | Self::H6 => Some(("hardware", "battery")),
             Self::H8 => Some(("hardware", "power_board")),
             Self::S1 => Some(("software", "gateway")),
-            // A phone whose own clock is wrong sets the lock's.
+            // A phone with a wrong clock sets the lock's clock.
             Self::S4 => Some(("software", "app")),
             Self::S5 | Self::S6 => Some(("software", "ble_link")),
             Self::C2 | Self::C3 | Self::C5 => None,
@@ -441,7 +441,7 @@ impl DriftField {
         }
     }
 
-    /// The kind of record that has it.
+    /// The kind of record that has the field.
     pub(crate) fn kind(self) -> zenei_wire::Kind {
         match self {
             Self::BatteryMv | Self::BatteryPct | Self::FreeHeapB => zenei_wire::Kind::State,

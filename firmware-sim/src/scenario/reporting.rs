@@ -13,7 +13,7 @@ pub struct Radio {
     pub rssi_spread_db: f64,
     /// Standard deviation from record to record, dB.
     pub rssi_noise_db: f64,
-    /// Median of event to message, ms.
+    /// Median time from event to message, ms.
     pub delay_ms: f64,
     /// Standard deviation of its logarithm.
     pub delay_sigma: f64,
@@ -115,9 +115,9 @@ pub struct Report {
 pub struct Failure {
     /// Share of the travel from which a misaligned bolt rubs, 0 to 1.
     pub rub_from: f64,
-    /// How far a misaligned bolt ends beside its place, degrees.
+    /// How far a misaligned bolt ends from its place, degrees.
     pub rub_deg: f64,
-    /// How often a worn tooth comes by in one travel.
+    /// How often a worn tooth engages in one travel.
     pub teeth: usize,
     /// Resistance that a worn brush adds, Ω.
     pub brush_ohm: f64,
@@ -125,15 +125,15 @@ pub struct Failure {
     pub cell_mv: f64,
     /// Relative rise of the cells' resistance then.
     pub cell_ohm: f64,
-    /// Remote requests through a gateway that is late come as much later, ms.
+    /// How much later remote requests come through a late gateway, ms.
     pub congested_ms: f64,
-    /// Locks come back within so many minutes after their gateway.
+    /// Locks reconnect within so many minutes after their gateway is back.
     pub reconnect_min: f64,
-    /// Change of the signal when a door was hung anew, dB.
+    /// Change of the signal when a door was rehung, dB.
     pub moved_db: f64,
 }
 
-/// What gateways report of themselves.
+/// What gateways report about themselves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayReports {
@@ -145,6 +145,6 @@ pub struct GatewayReports {
     pub api_ms: f64,
     /// Failed calls of it a day.
     pub api_errors_per_day: f64,
-    /// How long the broker waits before it speaks a lost gateway's last will, seconds.
+    /// How long the broker waits before it publishes a lost gateway's last will, seconds.
     pub will_s: f64,
 }

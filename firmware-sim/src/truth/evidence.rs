@@ -9,13 +9,13 @@ use crate::operation::Observed;
 /// Log likelihood ratio from which a fault is detectable: ln(10,000), as the fleet benchmark defines it.
 const DETECTABLE: f64 = 9.2;
 /// How many records must be missing where none should be: each is worth one unit of the expected log likelihood ratio
-/// (a Poisson rate gone to 0).
+/// (a Poisson rate that falls to 0).
 const MISSING: usize = 10;
 
-/// No link is taken to lose fewer records than one in a million.
+/// The lowest assumed loss of a link: one record in a million.
 const LINK_BEST: f64 = 1e-6;
 
-/// Which observation tells a fault.
+/// Which observation shows a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Statistic {
     MeanCurrent,
@@ -28,7 +28,7 @@ pub(super) enum Statistic {
     Heap,
 }
 
-/// What one run of a lock really was.
+/// The true course of one run of a lock.
 #[derive(Default)]
 pub(super) struct Trace {
     pub(super) operations: Vec<Observed>,
@@ -54,10 +54,10 @@ impl Listener for Trace {
     }
 }
 
-/// Evidence of a time.
+/// Evidence at a time.
 pub(super) type Evidence = (i64, f64);
 
-/// When the sum of this evidence, in order of time, is enough.
+/// When the sum of this evidence, in order of time, reaches the threshold.
 pub(super) fn enough(mut evidence: Vec<Evidence>) -> Option<i64> {
     evidence.sort_by_key(|(at_ms, _)| *at_ms);
     let mut sum = 0.0;
@@ -90,8 +90,8 @@ fn shift([faulty, _]: [f64; 2], [sound, sigma]: [f64; 2]) -> f64 {
     0.5 * ((faulty - sound) / sigma).powi(2)
 }
 
-/// The same over a profile, as if it had one sample a segment; what all samples share is taken out, as it is the mean
-/// current's.
+/// The same over a profile, as if it had one sample a segment; the difference common to all samples is removed, since
+/// the mean current already counts it.
 fn shape(faulty: &Observed, sound: &Observed) -> f64 {
     if !(faulty.profile && sound.profile) {
         return 0.0;
@@ -108,7 +108,7 @@ fn bernoulli(faulty: f64, sound: f64) -> f64 {
     term(faulty, sound) + term(1.0 - faulty, 1.0 - sound)
 }
 
-/// The evidence of requests of which this share meets an error, where `sound` of them do anyway.
+/// The evidence of requests of which this share meets an error, where `sound` of them do without a fault.
 pub(super) fn requests(share: f64, sound: f64, at_ms: impl Iterator<Item = i64>) -> Vec<Evidence> {
     let each = bernoulli(share.clamp(sound, 0.999), sound);
     at_ms.map(|at_ms| (at_ms, each)).collect()
@@ -132,28 +132,28 @@ fn pairs<'a>(faulty: &'a Trace, sound: &'a Trace) -> impl Iterator<Item = (&'a O
     faulty.operations.iter().zip(&sound.operations)
 }
 
-/// When a person first noticed.
+/// When a person first notices.
 pub(super) fn customer(faulty: &Trace, sound: &Trace) -> Option<i64> {
     let noticed = |(faulty, sound): &(&Observed, &Observed)| faulty.person && !faulty.good && sound.good;
     pairs(faulty, sound).find(noticed).map(|(faulty, _)| faulty.at_ms)
 }
 
-/// When a number that can't be right is first heard from a time on: a wrong clock, a field that drifted. Before that it
-/// is another fault's. A record that is held counts as heard when it was said: backlogs are short beside the days that
+/// When the first altered record (a wrong clock, a field that drifted) from a given time on is received; an earlier one
+/// belongs to another fault. A held record counts as received when it was made: backlogs are short beside the days that
 /// matter here.
 pub(super) fn first_altered(trace: &Trace, from_ms: i64) -> Option<i64> {
     trace.said.iter().find(|(at_ms, fate)| *at_ms >= from_ms && *fate == Fate::Altered).map(|(at_ms, _)| *at_ms)
 }
 
-/// The evidence of a link's records, where a sound link loses the share `sound`. What comes twice is no evidence:
-/// delivery is at least once, so brokers and gateways double records of sound locks too, as often as they please.
+/// The evidence of a link's records, where a sound link loses the share `sound`. Duplicates are no evidence: delivery
+/// is at least once, so brokers and gateways duplicate records of sound locks too, without a bound.
 pub(super) fn link(trace: &Trace, sound: f64, ramp: &Ramp) -> Vec<Evidence> {
     let sound = sound.max(LINK_BEST);
     let sent = trace.said.iter().filter(|(at_ms, _)| ramp.is_on(*at_ms));
     sent.map(|&(at_ms, _)| (at_ms, bernoulli((sound + ramp.value(at_ms)).min(0.999), sound))).collect()
 }
 
-/// The times of records that were not heard when they were due.
+/// The times of records that were not received when they were due.
 pub(super) fn unheard(trace: &Trace, from_ms: i64, until_ms: i64) -> impl Iterator<Item = i64> {
     let missing = move |(at_ms, fate): &&(i64, Fate)| {
         (from_ms..until_ms).contains(at_ms) && matches!(fate, Fate::Lost | Fate::Held)
@@ -161,7 +161,7 @@ pub(super) fn unheard(trace: &Trace, from_ms: i64, until_ms: i64) -> impl Iterat
     trace.said.iter().filter(missing).map(|(at_ms, _)| *at_ms)
 }
 
-/// When so many records are missing that silence is no chance.
+/// When so many records are missing that chance does not explain it.
 pub(super) fn silent(mut missing: Vec<i64>) -> Option<i64> {
     missing.sort_unstable();
     missing.get(MISSING - 1).copied()

@@ -24,7 +24,7 @@ fn s1_nothing_is_heard_while_a_gateway_is_away_and_all_of_it_after() {
     let back = |message: &&Message| (until_ms..until_ms + 5 * 60_000).contains(&message.at_ms);
     let array = |message: &Message| matches!(message.payload[0], b'[' | 0x80..=0x9F);
     assert!(twins.faulty.iter().filter(back).any(array), "no backlog");
-    // Requests by way of the gateway did not arrive; all else is there.
+    // Requests through the gateway did not arrive; all other records are there.
     let other = |record: &Record<'_>| !matches!(&record.body, Body::Op(op) if op.source == Some(OpSource::Remote));
     let (faulty, sound) = twins.counts(other);
     assert!(faulty.abs_diff(sound) <= 3, "{faulty} {sound}");
