@@ -9,7 +9,7 @@ pub mod topic;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
 
-/// What the sources count, outside the ledger of records; since the start of the process.
+/// The counters of the sources, outside the ledger of records; since the start of the process.
 #[derive(Debug, Default)]
 #[expect(missing_docs, reason = "each name says what is counted")]
 pub struct Counters {
@@ -19,17 +19,17 @@ pub struct Counters {
     /// Whether the broker is connected now.
     pub mqtt_connected: AtomicBool,
     pub mqtt_connections: AtomicU64,
-    /// Connections on which the broker had forgotten the session: what it held for this gateway meanwhile is lost.
+    /// Connections on which the broker had lost the session: the messages that it held for this gateway are lost.
     pub mqtt_sessions_lost: AtomicU64,
     pub mqtt_errors: AtomicU64,
 }
 
-/// Counts one more and says how many they are now.
+/// Adds one and returns the new count.
 pub(crate) fn count(counter: &AtomicU64) -> u64 {
     counter.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-/// Tells a source to stop.
+/// Signals a source to stop.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(watch::Receiver<bool>);
 

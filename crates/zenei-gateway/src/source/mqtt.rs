@@ -23,24 +23,24 @@ const BACK_OFF_MIN: Duration = Duration::from_millis(500);
 const GOOD_AFTER: Duration = Duration::from_secs(10);
 /// How long the last acknowledgements may take when the gateway stops. A guess.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(5);
-/// Keep alive promised to the broker. A guess: a dead link is noticed within a minute.
+/// The keep alive sent to the broker. A guess: a dead link is noticed within a minute.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Requests that wait for the event loop; acknowledgements beyond it wait in their own task, never in the one that
 /// polls.
 const REQUESTS: usize = 1_024;
-/// The largest packet taken from the broker. Far above the contract: a packet that a subscriber refuses breaks the
-/// connection, and the broker would send it again on each next one, for ever. What is above the contract's 64 KiB
-/// becomes a dead letter. A broker that lets more pass is configured wrongly.
+/// The largest packet accepted from the broker. Far above the contract: a packet that a subscriber refuses breaks the
+/// connection, and the broker would send it again on each next one, for ever. A payload above the contract's 64 KiB
+/// becomes a dead letter. A broker that passes larger packets than this is configured wrongly.
 const MAX_PACKET_BYTES: usize = 16 * 1024 * 1024;
 
-/// The broker and what to hear from it.
+/// The broker and its topics.
 #[derive(Clone)]
 pub struct MqttConfig {
     /// Host name or address.
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Stable over restarts; the broker keeps what this gateway missed under it. Not empty.
+    /// Stable over restarts; under it the broker stores the messages that this gateway missed. Not empty.
     pub client_id: String,
     /// Topic filters, at least one.
     pub topics: Vec<String>,
@@ -67,7 +67,7 @@ pub enum MqttConfigError {
     /// No filter, or one that MQTT does not allow.
     #[error("the topic filter '{filter}' is not allowed; at least one filter such as 'bitlock/v1/#' is needed")]
     Filter {
-        /// What was given; empty where there is none.
+        /// The refused filter; empty where there is none.
         filter: String,
     },
 }
@@ -121,7 +121,7 @@ pub(crate) struct Subscriber {
 }
 
 impl Subscriber {
-    /// Hears until told to stop, over as many connections as it takes.
+    /// Receives until the gateway stops, over as many connections as needed.
     pub(crate) async fn run(self, mut stop: Stop) {
         let mut waits = BackOff::default();
         let mut subscribed = false;
@@ -178,7 +178,7 @@ impl Subscriber {
                 Event::Incoming(Packet::Publish(publish)) => self.take(publish, &unacked).await,
                 Event::Incoming(Packet::ConnAck(ack)) => self.connected(ack.session_present, client, subscribed),
                 Event::Incoming(Packet::SubAck(ack)) => accepted(&ack.return_codes),
-                // Pings, and what this client sends.
+                // Pings, and packets that this client sends.
                 Event::Incoming(_) | Event::Outgoing(_) => Ok(()),
             };
             if let Err(end) = step {

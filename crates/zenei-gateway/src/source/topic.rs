@@ -2,7 +2,7 @@
 //! means: `zenei_wire` parses that. Called by every source, and by the appender, which writes topics to the spool.
 use bytes::Bytes;
 
-/// A topic name: a slice of what was read, never a copy.
+/// A checked topic name; it holds the bytes that it was made of, without a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicName(Bytes);
 

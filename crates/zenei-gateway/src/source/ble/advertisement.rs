@@ -4,34 +4,35 @@ use std::sync::atomic::AtomicU64;
 use zenei_wire::bthome::Address;
 use zenei_wire::{DbMilliwatts, GatewayTime};
 
-/// One advertisement with BTHome service data, as it was heard.
+/// One received advertisement with BTHome service data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advertisement {
     /// Who sent it, as the radio names him.
     pub address: Address,
-    /// How strong it was, where the system says so.
+    /// Its received signal strength, where the system reports it.
     pub rssi_dbm: Option<DbMilliwatts>,
-    /// What stands under UUID 0xFCD2, at most 252 bytes.
+    /// The service data under UUID 0xFCD2, at most 252 bytes.
     pub service_data: Vec<u8>,
-    /// When it was heard.
+    /// When it was received.
     pub heard_at: GatewayTime,
 }
 
-/// Says whether an advertisement is a registered lock's, and whether it is valid.
+/// Whether an advertisement is a registered lock's, and whether it is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Of nobody in the registry.
+    /// Its sender is not in the registry.
     Stranger,
-    /// Of a registered lock's address, but it can't be read, or its key says that somebody else sent it.
+    /// Its address is a registered lock's, but it can't be decoded, or the lock's key shows that another device sent
+    /// it.
     Doubtful,
-    /// Of a registered lock that has no key, in the clear: good as far as anybody can tell.
+    /// From a registered lock that has no key, unencrypted: its origin can't be verified.
     Plain,
-    /// Of a registered lock, and made with its key.
+    /// From a registered lock, and authenticated with its key.
     Valid,
 }
 
 impl Standing {
-    /// Whether it shows that the radio hears what it should.
+    /// Whether it shows that the radio receives registered locks.
     pub(crate) fn shows_hearing(self) -> bool {
         match self {
             Self::Valid | Self::Plain => true,
@@ -40,20 +41,20 @@ impl Standing {
     }
 }
 
-/// Judges an advertisement as it is heard, for the watchdog and for the room that it gets; what is stored is judged
+/// Judges an advertisement at reception, for the watchdog and for its place in the queue; the stored one is judged
 /// again.
 pub type Judge = Box<dyn Fn(&Advertisement) -> Standing + Send + Sync>;
 
-/// What a radio counts, since it was first opened.
+/// The counters of a radio, since it was first opened.
 #[derive(Debug, Default)]
 pub struct RadioCounters {
     /// Advertisements with BTHome service data.
     pub heard: AtomicU64,
-    /// Of these: of registered locks, and made with their keys; of a lock without one: in the clear.
+    /// Of these: from registered locks and authenticated with their keys, or unencrypted from a lock without a key.
     pub valid: AtomicU64,
-    /// Of these: held back because the same was heard a short while ago.
+    /// Of these: held back because the same bytes were received a short while ago.
     pub repeated: AtomicU64,
-    /// Of these: dropped because newer ones took their room, or because too many are heard that no key vouches for.
+    /// Of these: dropped because newer ones took their room, or because too many came without a valid key.
     pub dropped: AtomicU64,
     /// Of these: longer than an advertisement can be.
     pub too_long: AtomicU64,

@@ -13,13 +13,13 @@ use zenei_store::clock::{Clock, Elapsed};
 use zenei_wire::DbMilliwatts;
 use zenei_wire::bthome::{Address, MAX_SERVICE_DATA_BYTES};
 
-/// Stands for a time that has not come yet.
+/// Stands for a reception that has not happened.
 const NEVER_HEARD: u64 = u64::MAX;
 
 /// The way in for a radio.
 pub(crate) struct Air {
     place: Mutex<Waiting>,
-    /// Where only what is new is wanted.
+    /// Present where only new advertisements are wanted.
     gate: Option<Mutex<Gate>>,
     arrived: Notify,
     judge: Judge,
@@ -49,13 +49,13 @@ impl Air {
         self.began.so_far()
     }
 
-    /// When a registered lock was last heard validly, since the start.
+    /// When a valid advertisement of a registered lock was last received, since the start.
     pub(crate) fn valid_at(&self) -> Option<Duration> {
         let at = self.valid_at_ms.load(Ordering::Relaxed);
         (at != NEVER_HEARD).then(|| Duration::from_millis(at))
     }
 
-    /// Takes what a radio heard; never waits.
+    /// Takes an advertisement that the radio received; never waits.
     pub(crate) fn hear(&self, address: Address, rssi_dbm: Option<DbMilliwatts>, service_data: Vec<u8>) {
         self.counters.heard.fetch_add(1, Ordering::Relaxed);
         if service_data.len() > MAX_SERVICE_DATA_BYTES {
@@ -96,7 +96,7 @@ impl Air {
     /// The next advertisement; waits for one. Safe to cancel.
     pub(crate) async fn next(&self) -> Advertisement {
         loop {
-            // Asked for before looking: what arrives in between wakes it at once.
+            // Registered before the check: an arrival in between wakes it at once.
             let arrived = self.arrived.notified();
             if let Some(advertisement) = self.take() {
                 return advertisement;

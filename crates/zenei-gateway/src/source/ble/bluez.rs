@@ -24,12 +24,12 @@ const DEVICE1: &str = "org.bluez.Device1";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
 const DBUS: &str = "org.freedesktop.DBus";
-/// Where the system bus listens. The D-Bus specification says `/var/run/…`, which a small system may not have as a link
-/// to here.
+/// The socket of the system bus. The D-Bus specification names `/var/run/…`, which on a small system may be no link to
+/// this path.
 const SOCKET: &str = "/run/dbus/system_bus_socket";
 /// BTHome's UUID 0xFCD2, as BlueZ writes it.
 const BTHOME: &str = "0000fcd2-0000-1000-8000-00805f9b34fb";
-/// What is subscribed to: what was heard, what came and went, and whether BlueZ itself is there.
+/// The subscribed signals: advertisements, devices that appear and disappear, and whether BlueZ is on the bus.
 const MATCHES: [&str; 4] = [
     "type='signal',sender='org.bluez',\
      interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path_namespace='/org/bluez'",
@@ -56,8 +56,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Connects, finds the adapter, powers it on and starts the scan. What BlueZ has heard before is no news and is
-    /// left.
+    /// Connects, finds the adapter, powers it on and starts the scan. Advertisements that BlueZ received before are
+    /// ignored.
     pub(crate) async fn open(
         station: Station,
         air: Arc<Air>,
@@ -88,7 +88,7 @@ impl Session {
 
     /// Stops the scan and starts it.
     pub(crate) async fn restart_scan(&self) -> Result<(), RadioError> {
-        // Where BlueZ has lost the scan, it says that there is none to stop.
+        // Where BlueZ has lost the scan, it answers that there is none to stop.
         drop(self.call("StopDiscovery", "stop the scan").await);
         self.start().await
     }
@@ -101,7 +101,7 @@ impl Session {
     }
 
     async fn start(&self) -> Result<(), RadioError> {
-        // Each repetition is told, also of equal bytes: its silence is what the watchdog listens for.
+        // Each repetition is reported, also of equal bytes: the watchdog measures the time without any.
         let filter = HashMap::from([("Transport", Value::from("le")), ("DuplicateData", Value::from(true))]);
         let path = self.adapter.as_str();
         let set = self.connection.call_method(Some(BLUEZ), path, Some(ADAPTER1), "SetDiscoveryFilter", &filter).await;
@@ -219,14 +219,15 @@ impl Reader {
                 Some(Err(_)) | None => RadioEvent::Lost(RadioError::BusLost),
             };
             let ends = matches!(lost, RadioEvent::Lost(_));
-            // Nobody listens any more where the session is gone.
+            // The receiver is gone where the session is gone.
             if self.told.send(lost).await.is_err() || ends {
                 return;
             }
         }
     }
 
-    /// What a message says; an advertisement is put down at once. What can't be read is none of ours.
+    /// The event in a message; an advertisement is put into the queue at once. A message that can't be parsed is
+    /// ignored.
     fn signal(&self, message: &Message) -> Option<RadioEvent> {
         let header = message.header();
         let (path, body) = (header.path()?.as_str(), message.body());
@@ -265,8 +266,7 @@ impl Reader {
         }
     }
 
-    /// The address in a device's path, `/org/bluez/hci0/dev_AA_BB_CC_DD_EE_FF`; `None` for what is no device of this
-    /// adapter.
+    /// The address in a device's path, `/org/bluez/hci0/dev_AA_BB_CC_DD_EE_FF`; `None` for any other path.
     fn address(&self, path: &str) -> Option<Address> {
         let digits = path.strip_prefix(self.adapter.as_str())?.strip_prefix("/dev_")?;
         digits.replace('_', ":").parse().ok()

@@ -31,12 +31,12 @@ pub struct BleConfig {
     pub exit: bool,
 }
 
-/// A running radio, looked at from outside.
+/// Read access to a running radio.
 #[derive(Clone, Debug)]
 pub struct BleHandle {
-    /// How it stands.
+    /// Its status.
     pub status: watch::Receiver<Status>,
-    /// What it counts.
+    /// Its counters.
     pub counters: Arc<RadioCounters>,
 }
 
@@ -82,7 +82,7 @@ impl Feed {
         (Self { listening, inlet }, handle)
     }
 
-    /// Feeds until told to stop.
+    /// Feeds until the gateway stops.
     pub(crate) async fn run(mut self, mut stop: Stop) {
         loop {
             let first = tokio::select! {
@@ -107,7 +107,7 @@ impl Feed {
     }
 }
 
-/// `None` for a topic that MQTT does not allow, which none of these is.
+/// `None` for a topic that MQTT does not allow, which no advertisement has.
 fn message(heard: &Advertisement) -> Option<Message> {
     let Advertisement { address, rssi_dbm, service_data, heard_at: _ } = heard;
     let spooled = bthome::Advertisement { address: *address, rssi_dbm: *rssi_dbm, service_data };

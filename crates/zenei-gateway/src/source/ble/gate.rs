@@ -13,27 +13,27 @@ use zenei_wire::bthome::Address;
 pub(super) const REPEAT_EVERY: Duration = Duration::from_secs(30);
 /// Advertisements of one sender that are remembered: both of the sets that are on the air, and both of those before.
 const REMEMBERED: usize = 4;
-/// How many senders are remembered; beyond it those that are silent, and then all, are forgotten: their repetitions
-/// count as news once more. As many as may have something waiting.
+/// How many senders are remembered. Beyond it the silent ones, and if that frees nothing all of them, are removed:
+/// their repetitions count as new again. As many as may have something waiting.
 const SENDERS_MAX: usize = super::place::SENDERS_MAX;
-/// What may pass each second that is not vouched for by a key, on average. A guess: a building with a hundred sensors
-/// of others says ten new things a second, and at this rate a day of forgeries is some 500 MB of spool, of which
-/// nothing is kept for long.
+/// How many advertisements without a valid key may pass each second, on average. A guess: a building with a hundred
+/// foreign sensors sends ten new advertisements a second, and at this rate a day of forgeries is some 500 MB of spool,
+/// of which nothing is stored for long.
 const UNVOUCHED_PER_S: u32 = 50;
 /// And at once.
 const UNVOUCHED_BURST: u32 = 1_000;
 
-/// What becomes of an advertisement.
+/// The decision on an advertisement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Passage {
     Passes,
-    /// Heard a short while ago.
+    /// The same was received a short while ago.
     Repeated,
-    /// Too many that nobody vouches for.
+    /// Too many came without a valid key.
     Refused,
 }
 
-/// The memory of what has passed.
+/// The advertisements that passed lately.
 #[derive(Debug)]
 pub(super) struct Gate {
     recent: HashMap<Address, Vec<(u64, Duration)>>,
@@ -51,7 +51,7 @@ impl Gate {
         Self { recent: HashMap::new(), hashes: RandomState::new(), credit, filled_at: Duration::ZERO }
     }
 
-    /// Judges one that was heard `now`, since the start.
+    /// Judges one that was received at `now`, since the start.
     pub(super) fn pass(&mut self, address: Address, bytes: &[u8], standing: Standing, now: Duration) -> Passage {
         let hash = self.hashes.hash_one(bytes);
         let is_recent = |&(_, at): &(u64, Duration)| now.saturating_sub(at) < REPEAT_EVERY;
@@ -77,7 +77,7 @@ impl Gate {
         Passage::Passes
     }
 
-    /// Takes one from what may pass; false where there is none.
+    /// Takes one from the number that may pass; false where it is used up.
     fn spend(&mut self, now: Duration) -> bool {
         let passed_us = u64::try_from(now.saturating_sub(self.filled_at).as_micros()).unwrap_or(u64::MAX);
         self.filled_at = now.max(self.filled_at);

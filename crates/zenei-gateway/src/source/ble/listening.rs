@@ -15,23 +15,25 @@ use zenei_store::Clock;
 
 /// How to listen.
 pub struct ListenOptions {
-    /// The adapter, `hci0`; `None`: the first one.
+    /// The adapter, `hci0`; `None` means the first one.
     pub adapter: Option<String>,
-    /// The address of the D-Bus bus on which BlueZ is; `None`: the system's, or what `DBUS_SYSTEM_BUS_ADDRESS` says.
+    /// The address of the D-Bus bus on which BlueZ is; `None` means the system bus, or the one in
+    /// `DBUS_SYSTEM_BUS_ADDRESS`.
     pub bus: Option<String>,
-    /// What to do when registered locks fall silent.
+    /// The watchdog's steps when registered locks fall silent.
     pub ladder: Ladder,
-    /// Whether repetitions and floods of strangers are held back: for whoever keeps what is heard. An onlooker wants
-    /// all of it.
+    /// Whether repetitions and floods of strangers are held back: for callers that store advertisements. A caller that
+    /// only shows them takes all.
     pub news_only: bool,
-    /// Whose an advertisement is. Called for each one that is heard: it must be quick and not wait.
+    /// Judges whose an advertisement is. Called for each received one: it must be quick and not wait.
     pub judge: Judge,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
 }
 
 impl ListenOptions {
-    /// The first adapter, by the machine's clock, nobody registered, no watchdog: for whoever looks on.
+    /// The first adapter, the machine's clock, no registered locks, no watchdog: for a caller that only shows
+    /// advertisements.
     pub fn onlooker() -> Self {
         let ladder = Ladder { watch: false, power_cycle: false, exit: false };
         Self {
@@ -53,13 +55,13 @@ pub struct Listening {
     task: JoinHandle<()>,
 }
 
-/// Listens, within a tokio runtime; also where there is no adapter yet: then [`Listening::status`] says so, and it is
-/// tried again.
+/// Starts to listen, within a tokio runtime, also where there is no adapter yet: then [`Listening::status`] reports
+/// that, and opening is retried.
 pub fn listen(options: ListenOptions) -> Listening {
     listen_and_count(options, Arc::default())
 }
 
-/// As [`listen`], with counters that somebody else reads, too.
+/// As [`listen`], with counters that another part reads, too.
 pub(crate) fn listen_and_count(options: ListenOptions, counters: Arc<RadioCounters>) -> Listening {
     let ListenOptions { adapter, bus, ladder, news_only, judge, clock } = options;
     let station = Station { adapter, bus };
@@ -70,8 +72,8 @@ pub(crate) fn listen_and_count(options: ListenOptions, counters: Arc<RadioCounte
     Listening { air, status, stop, task }
 }
 
-/// Looks whether there is an adapter of this name, or any, and changes nothing. Within a tokio runtime; the caller sets
-/// the bound.
+/// Checks whether the adapter of this name, or any, is there; changes nothing. Within a tokio runtime; the caller sets
+/// the timeout.
 ///
 /// # Errors
 /// What is missing.
@@ -91,12 +93,12 @@ impl Listening {
         self.air.take()
     }
 
-    /// How the radio stands, now and whenever it changes.
+    /// The radio's status, now and after every change.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }
 
-    /// What was counted.
+    /// The counters.
     pub fn counters(&self) -> Arc<RadioCounters> {
         Arc::clone(&self.air.counters)
     }

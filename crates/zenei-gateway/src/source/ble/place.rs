@@ -7,11 +7,11 @@ use zenei_wire::bthome::Address;
 /// How many advertisements of one sender wait; beyond it the oldest is dropped. A lock alternates between two sets of
 /// values, so that its newest state is within the last two; the rest is room for a taker that is late. A guess.
 pub(crate) const WAITING_PER_SENDER: usize = 8;
-/// How many senders have something waiting; beyond it strangers are dropped, so that whoever makes up addresses fills
-/// no memory. A guess: a hundred times what stands in a building. Registered locks always find room.
+/// How many senders may have something waiting; beyond it strangers are dropped, so that forged addresses fill no
+/// memory. A guess: a hundred times the devices in a building. Registered locks always find room.
 pub(crate) const SENDERS_MAX: usize = 4_096;
 
-/// What waits.
+/// The waiting advertisements.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     waiting: HashMap<Address, VecDeque<Advertisement>>,

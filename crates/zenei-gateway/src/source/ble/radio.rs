@@ -3,7 +3,7 @@
 //! that open or tend a radio, and by `doctor`, which shows the errors.
 use std::error::Error;
 
-/// Why the radio does not listen. The texts say what was found and what to do.
+/// Why the radio does not listen. The texts give the finding and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum RadioError {
     /// The system bus.
@@ -15,7 +15,7 @@ pub enum RadioError {
     /// The adapter.
     #[error("there is no Bluetooth adapter {wanted}; {found}")]
     NoAdapter {
-        /// What was asked for.
+        /// The requested adapter.
         wanted: String,
         /// Which ones there are.
         found: String,
@@ -23,15 +23,15 @@ pub enum RadioError {
     /// The policy of the bus.
     #[error("BlueZ does not let this user {what}; run as root, or as a member of the group bluetooth")]
     Denied {
-        /// What was asked for.
+        /// The refused action.
         what: &'static str,
     },
     /// An answer that is no success.
     #[error("BlueZ refused to {what}: {said}")]
     Refused {
-        /// What was asked for.
+        /// The refused action.
         what: &'static str,
-        /// What it said.
+        /// The service's reason.
         said: String,
     },
     /// No answer in time.
@@ -57,16 +57,16 @@ pub enum RadioError {
 /// Which radio.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Station {
-    /// The adapter's name; `None`: the first one.
+    /// The adapter's name; `None` means the first one.
     pub(crate) adapter: Option<String>,
-    /// The bus; `None`: the system's.
+    /// The bus; `None` means the system bus.
     pub(crate) bus: Option<String>,
 }
 
-/// What a radio tells unasked.
+/// An event that the radio sends by itself.
 #[derive(Debug)]
 pub(crate) enum RadioEvent {
-    /// It hears nothing any more.
+    /// It receives nothing any more.
     Lost(RadioError),
     /// Its power was switched.
     Powered(bool),

@@ -8,7 +8,7 @@ pub enum Hearing {
     /// Not opened yet.
     #[default]
     Opening,
-    /// The scan runs, as far as the system says.
+    /// The scan runs, according to the system.
     Scanning,
     /// It does not; it is tried again.
     Down {
@@ -19,11 +19,11 @@ pub enum Hearing {
     GivenUp,
 }
 
-/// What the supervisor has done, and how it stands.
+/// The radio's state, and the supervisor's steps so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Whether the radio listens.
     pub hearing: Hearing,
-    /// What was done so far.
+    /// The steps so far.
     pub steps: Steps,
 }

@@ -5,15 +5,15 @@
 //! The options allow or forbid the last two. Called by `tend`.
 use std::time::Duration;
 
-/// How long registered locks may stay silent that were heard before. Home Assistant's watchdog waits as long (its
-/// `SCANNER_WATCHDOG_TIMEOUT`); ours start a step each time it has passed, since a step needs that long to show whether
-/// it helped.
+/// How long registered locks that were received before may stay silent. Home Assistant's watchdog waits as long (its
+/// `SCANNER_WATCHDOG_TIMEOUT`); this one starts the next step each time it has passed, since a step needs that long to
+/// show whether it helped.
 pub const SILENCE: Duration = Duration::from_secs(90);
-/// A lock that was heard this long ago still arms the watchdog; after that it has moved away or lost its battery. A
-/// guess.
+/// A lock that was received this recently still arms the watchdog; after longer it has moved away or lost its battery.
+/// A guess.
 pub const LATELY: Duration = Duration::from_secs(3_600);
-/// No second ladder starts within this time of the first one's start: whatever keeps the locks silent then, it is not
-/// this radio.
+/// No second ladder starts within this time of the first one's start: locks that are still silent then are not silent
+/// because of this radio.
 pub const LADDER_EVERY: Duration = Duration::from_secs(600);
 /// How long connecting, finding the adapter and starting the scan may take. BlueZ answers within a second; a guess far
 /// above.
@@ -33,29 +33,29 @@ pub const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 pub struct Ladder {
     /// Whether registered locks are watched at all.
     pub watch: bool,
-    /// Whether the adapter may be switched off and on. It disturbs whoever else uses it.
+    /// Whether the adapter may be switched off and on. That disturbs other programs that use it.
     pub power_cycle: bool,
     /// Whether the process ends when nothing else has helped, so that its service manager starts it anew.
     pub exit: bool,
 }
 
-/// What is to be done now.
+/// An order to `tend`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Connect to the system's Bluetooth service, find the adapter, start the scan. What was open before is dropped
+    /// Connect to the system's Bluetooth service, find the adapter, start the scan. A session that was open is dropped
     /// first.
     Open,
     /// Stop the scan and start it.
     RestartScan,
     /// Switch the adapter off and on and start the scan.
     PowerCycle,
-    /// Drop the connection and whatever call is under way; the next order follows later.
+    /// Drop the connection and the pending call; the next order follows later.
     Close,
     /// End the process.
     Exit,
 }
 
-/// How often what was done, since the start of the process.
+/// How often each step was taken, since the start of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
     /// Scans that were started on a new connection.
@@ -76,9 +76,9 @@ pub struct Steps {
     pub reconnects: u64,
     /// Third rung: the adapter was switched off and on.
     pub power_cycles: u64,
-    /// Last rung: the process was asked to end.
+    /// Last rung: the process was requested to end.
     pub exits: u64,
-    /// Ladders after which a registered lock was heard again.
+    /// Ladders after which a registered lock was received again.
     pub recoveries: u64,
 }
 
@@ -107,7 +107,7 @@ pub(crate) struct Supervisor {
     /// Failures in a row.
     failures: u32,
     powered: bool,
-    /// When a registered lock was last heard.
+    /// When a registered lock was last received.
     valid_at: Option<Duration>,
     /// Since when silence counts: the last valid advertisement, or the end of the last step.
     quiet_since: Duration,
@@ -133,7 +133,7 @@ impl Supervisor {
         }
     }
 
-    /// What is to be done at `now`; to be asked again until there is nothing.
+    /// The order that is due at `now`; call it until there is none.
     pub(crate) fn poll(&mut self, now: Duration) -> Option<Order> {
         match self.phase {
             Phase::Wait { until } if now >= until => Some(self.call(Order::Open, now)),
@@ -146,7 +146,7 @@ impl Supervisor {
         }
     }
 
-    /// When [`Supervisor::poll`] has something to say next, if nothing else happens.
+    /// When [`Supervisor::poll`] has the next order, if nothing else happens.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         match self.phase {
             Phase::Wait { until } | Phase::Call { until, .. } => Some(until),
@@ -179,7 +179,7 @@ impl Supervisor {
         self.give_up(now)
     }
 
-    /// Somebody switched the adapter off or on. A scan that ran before does not run after.
+    /// The adapter was switched off or on. A scan that ran before does not continue after that.
     pub(crate) fn powered(&mut self, on: bool, now: Duration) -> Option<Order> {
         let was_on = std::mem::replace(&mut self.powered, on);
         if !on || was_on || self.phase != Phase::Scan {
@@ -189,7 +189,7 @@ impl Supervisor {
         Some(self.call(Order::RestartScan, now))
     }
 
-    /// A registered lock was heard, at this time.
+    /// A registered lock was received, at this time.
     pub(crate) fn heard_valid(&mut self, at: Duration) {
         if self.valid_at.is_some_and(|before| before >= at) {
             return;
@@ -201,18 +201,17 @@ impl Supervisor {
         }
     }
 
-    /// What was done so far.
+    /// The steps so far.
     pub(crate) fn steps(&self) -> Steps {
         self.steps
     }
 
-    /// Whether the scan runs, as far as anybody says.
+    /// Whether the scan runs, according to the system.
     pub(crate) fn is_scanning(&self) -> bool {
         self.phase == Phase::Scan && self.powered
     }
 
-    /// When the silence has lasted long enough for the next step; `None` while nobody is missed, or nothing more may be
-    /// done.
+    /// When the silence has lasted long enough for the next step; `None` while no lock is missed, or no step is left.
     fn silence_ends(&self) -> Option<Duration> {
         let forgotten = self.valid_at? + LATELY;
         if !self.ladder.watch {

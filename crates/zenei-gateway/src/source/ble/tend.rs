@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 const LOOK: Duration = Duration::from_secs(5);
 
 type Opened = (Arc<Session>, mpsc::Receiver<RadioEvent>);
-/// What a call gives: a session, where it was one that opens.
+/// The result of a call: a session, where the call opens one.
 type Call = Pin<Box<dyn Future<Output = Result<Option<Opened>, RadioError>> + Send>>;
 
 struct Tended {
@@ -30,7 +30,7 @@ struct Tended {
     given_up: bool,
 }
 
-/// What woke the task.
+/// The reason why the task woke.
 enum Woken {
     Called(Result<Option<Opened>, RadioError>),
     Told(Option<RadioEvent>),
@@ -38,7 +38,7 @@ enum Woken {
     Stopped,
 }
 
-/// Tends until told to stop.
+/// Tends until the gateway stops.
 pub(super) async fn tend(
     station: Station,
     ladder: Ladder,
@@ -63,7 +63,7 @@ pub(super) async fn tend(
 }
 
 impl Tended {
-    /// Lets the supervisor see the time, and obeys.
+    /// Passes the time to the supervisor, and executes its orders.
     fn look(&mut self) {
         if let Some(at) = self.air.valid_at() {
             self.supervisor.heard_valid(at);

@@ -36,15 +36,15 @@ const PARCEL_BYTES: usize = 256 * 1024;
 /// Answers that may wait for durability on one connection, in parcels; then its reading waits.
 const QUEUE_PARCELS: usize = 64;
 
-/// What clients may take from this server.
+/// The limits of the clients of this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IngressLimits {
     /// The most connections at once. Each costs at most some 200 KiB.
     pub connections: usize,
-    /// How long a connection may take to say CONNECT.
+    /// How long a connection may take to send CONNECT.
     pub connect_within: Duration,
-    /// How long a packet that has begun may take where the client promised no keep alive; also how long a client may
-    /// take to read its answers.
+    /// How long a packet that has begun may take where the client sets no keep alive; also how long a client may take
+    /// to read its answers.
     pub packet_within: Duration,
 }
 
@@ -57,7 +57,7 @@ impl Default for IngressLimits {
     }
 }
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Clone)]
 pub(crate) struct Ingress {
     pub(crate) inlet: Inlet,
@@ -98,7 +98,7 @@ enum End {
 }
 
 impl Ingress {
-    /// Listens until told to stop; returns when every connection has ended.
+    /// Listens until the gateway stops; returns when every connection has ended.
     pub(crate) async fn listen(self, listener: TcpListener, mut stop: Stop) {
         let takeover = Arc::new(ClientTakeover::default());
         let room = Arc::new(Semaphore::new(self.limits.connections));
@@ -113,7 +113,7 @@ impl Ingress {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
-                    // Out of file descriptors, most likely: let some close first.
+                    // Probably out of file descriptors: let some close first.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
@@ -140,7 +140,7 @@ impl Ingress {
         match end {
             End::Malformed(_) | End::SecondConnect | End::NoConnect => {
                 let times = count(&self.counters.ingress_protocol_errors);
-                // Ever fewer lines: whoever does this on purpose shall not fill the log, too.
+                // Fewer and fewer lines, so that an attacker cannot fill the log.
                 if times.is_power_of_two() {
                     tracing::warn!(%peer, reason = %end, times, "a connection broke the protocol and was closed");
                 } else {
@@ -154,7 +154,7 @@ impl Ingress {
     }
 
     async fn serve(&self, socket: TcpStream, peer: SocketAddr, takeover: &ClientTakeover, mut stop: Stop) -> End {
-        // Answers are batched by us; waiting for more helps nobody.
+        // The server batches its answers itself; waiting for more helps no client.
         if let Err(error) = socket.set_nodelay(true) {
             return End::Io(error);
         }
@@ -217,13 +217,13 @@ impl Ingress {
     }
 }
 
-/// Whether what this peer says counts as said by the lock that it names. Without certificates only this machine itself
-/// is known.
+/// Whether this peer's messages count as sent by the lock that they name. Without certificates only this machine itself
+/// is authenticated.
 fn may_speak(peer: SocketAddr) -> bool {
     peer.ip().to_canonical().is_loopback()
 }
 
-/// One and a half times what the client promised, as the standard says; `None` where it promised nothing.
+/// One and a half times the client's keep alive, as the standard demands; `None` where the client set none.
 fn keep_alive(seconds: u16) -> Option<Duration> {
     (seconds > 0).then(|| Duration::from_millis(u64::from(seconds) * 1_500))
 }
@@ -246,8 +246,8 @@ impl Reading {
     }
 
     async fn read(&mut self) -> Result<(), End> {
-        // Messages that wait for durability are slices of this memory: small reads share it, so that what waits costs
-        // little more than its own bytes.
+        // Messages that wait for durability are slices of this memory: small reads share it, so that waiting messages
+        // cost little more than their own bytes.
         if self.buffer.capacity() - self.buffer.len() < LEAST_READ_BYTES {
             self.buffer.reserve(READ_BYTES);
         }
@@ -285,7 +285,7 @@ impl Connection {
                 () = stop.wait() => End::Stopping,
             }
         };
-        // What was heard whole is still acknowledged, as far as the client listens.
+        // Messages received whole are still acknowledged, as long as the client reads.
         if timeout(FAREWELL_WITHIN, writer).await.is_err() {
             tracing::debug!("a client did not take its last answers");
         }
@@ -297,7 +297,7 @@ impl Connection {
         let mut gathered = Gathered::default();
         loop {
             let mut next = reading.next_within(self.keep_alive, self.packet_within).await.map(Some);
-            // Everything that was read at once goes on as one parcel.
+            // Everything read at once becomes one parcel.
             loop {
                 let step = match next {
                     Ok(Some(packet)) => self.take(packet, &mut gathered, &answers).await,
@@ -338,7 +338,8 @@ impl Connection {
         answers.send(Answer::Bytes(out)).await.map_err(|_| End::Deaf)
     }
 
-    /// Gives what was gathered to the appender, waiting while there is no room, and its acknowledgements to the writer.
+    /// Passes the gathered messages to the appender, waiting while there is no room, and their acknowledgements to the
+    /// writer.
     async fn hand_on(&self, gathered: &mut Gathered, answers: &mpsc::Sender<Answer>) -> Result<(), End> {
         if gathered.messages.is_empty() {
             return Ok(());
@@ -353,7 +354,7 @@ impl Connection {
     }
 }
 
-/// What was read at once.
+/// The packets read at once.
 #[derive(Default)]
 struct Gathered {
     messages: Vec<Message>,
@@ -361,7 +362,7 @@ struct Gathered {
     payload_bytes: usize,
 }
 
-/// Writes answers in order, each after what it promises is true; those that are ready go out together.
+/// Writes answers in order, each after its messages are durable; those that are ready go out together.
 async fn write_answers(mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<Answer>, within: Duration) -> End {
     let mut out = BytesMut::new();
     let mut waiting = None;

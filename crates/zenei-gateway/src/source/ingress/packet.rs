@@ -4,12 +4,12 @@
 use crate::source::topic::{BadTopicName, TopicName};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// The largest packet, in bytes behind the fixed header: twice the largest payload of the telemetry contract, so that
-/// one that is somewhat too large can still be taken, acknowledged and kept as a dead letter instead of being sent
-/// again for ever.
+/// The largest packet, in bytes behind the fixed header: twice the largest payload of the telemetry contract, so that a
+/// payload that is somewhat too large is accepted, acknowledged and stored as a dead letter instead of being sent again
+/// for ever.
 pub const MAX_PACKET_BYTES: usize = 128 * 1024;
 
-/// The longest client id taken, in bytes. The standard demands 23; a guess at what hubs use, with room.
+/// The longest accepted client id, in bytes. The standard demands 23; a guess at what hubs use, with a margin.
 pub const MAX_CLIENT_ID_BYTES: usize = 256;
 
 /// A packet that a client may send to this server.
@@ -19,14 +19,14 @@ pub enum Packet {
     Connect(Connect),
     /// A message.
     Publish(Publish),
-    /// A wish to hear, which is refused: how many filters it has.
+    /// A subscription, which is refused, with the number of its filters.
     Subscribe {
         /// Packet id.
         id: u16,
         /// How many filters.
         filters: usize,
     },
-    /// The end of a wish to hear.
+    /// The end of a subscription.
     Unsubscribe {
         /// Packet id.
         id: u16,
@@ -37,12 +37,12 @@ pub enum Packet {
     Disconnect,
 }
 
-/// The first packet of a connection. Will, user name and password are checked for form and not kept.
+/// The first packet of a connection. Will, user name and password are checked for form and not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connect {
-    /// Who it says it is; may be empty where `clean_session` is set.
+    /// The client id; may be empty where `clean_session` is set.
     pub client_id: Box<str>,
-    /// Whether an earlier session is forgotten.
+    /// Whether an earlier session is discarded.
     pub clean_session: bool,
     /// Seconds within which the client will send something; 0 is no promise.
     pub keep_alive_s: u16,
@@ -55,18 +55,18 @@ pub struct Publish {
     pub topic: TopicName,
     /// The bytes.
     pub payload: Bytes,
-    /// The packet id to acknowledge; `None` for QoS 0.
+    /// The packet id to acknowledge; `None` with QoS 0.
     pub id: Option<u16>,
 }
 
-/// Why a packet is refused; all but the two that CONNACK can say close the connection without a word, as the standard
-/// demands.
+/// Why a packet is refused. Two errors are answered by a CONNACK; all others close the connection without an answer, as
+/// the standard demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// More bytes than allowed.
     #[error("a packet says it has {found} bytes; at most {MAX_PACKET_BYTES} are allowed")]
     TooLarge {
-        /// What it says.
+        /// The packet's length.
         found: usize,
     },
     /// A remaining length of more than four bytes.
@@ -86,10 +86,10 @@ pub enum Malformed {
         /// The flags.
         found: u8,
     },
-    /// QoS 2, which this server does not speak, or 3, which nobody does.
+    /// QoS 2, which this server does not support, or 3, which does not exist.
     #[error("quality of service {found}; 0 and 1 are taken")]
     Qos {
-        /// What was asked.
+        /// The requested QoS.
         found: u8,
     },
     /// The packet ends within a field.
@@ -119,7 +119,7 @@ pub enum Malformed {
     /// Another protocol or version: CONNACK 0x01.
     #[error("protocol level {found}; MQTT v3.1.1 (level 4) is spoken")]
     Protocol {
-        /// What it asks for; 0 for a protocol of another name.
+        /// The requested level; 0 for a protocol of another name.
         found: u8,
     },
     /// Flags of CONNECT that contradict one another or that are reserved.
@@ -139,10 +139,10 @@ pub enum Malformed {
     NoFilter,
 }
 
-/// Takes the next whole packet off the front of `read`; `None` where it is not all there yet.
+/// Takes the next whole packet from the front of `read`; `None` where it is incomplete.
 ///
 /// # Errors
-/// See [`Malformed`]; the connection can't go on after one.
+/// See [`Malformed`]; the connection can't continue after one.
 pub fn take(read: &mut BytesMut) -> Result<Option<Packet>, Malformed> {
     let Some(first) = read.first().copied() else {
         return Ok(None);
@@ -164,8 +164,7 @@ pub fn take(read: &mut BytesMut) -> Result<Option<Packet>, Malformed> {
     parse(first >> 4, first & 0x0f, body).map(Some)
 }
 
-/// What the first byte alone forbids; looked at before the rest has come, so that a client of another protocol is not
-/// waited for.
+/// Checks the first byte before the rest has come, so that the server does not wait for a client of another protocol.
 fn check_first(kind: u8, flags: u8) -> Result<(), Malformed> {
     let allowed = match kind {
         1 | 12 | 14 => 0,
@@ -179,7 +178,7 @@ fn check_first(kind: u8, flags: u8) -> Result<(), Malformed> {
     if flags == allowed { Ok(()) } else { Err(Malformed::Flags { kind, found: flags }) }
 }
 
-/// The remaining length and how many bytes it stands in.
+/// The remaining length and the number of bytes that encode it.
 fn remaining_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, Malformed> {
     let mut length = 0;
     for (at, &byte) in bytes.iter().take(4).enumerate() {
@@ -256,7 +255,7 @@ fn connect(body: &mut Bytes) -> Result<Connect, Malformed> {
     Ok(Connect { client_id, clean_session, keep_alive_s })
 }
 
-/// Reads the filters of a subscription and forgets them: how many there were.
+/// Checks the filters of a subscription and returns their number.
 fn filters(body: &mut Bytes, with_qos: bool) -> Result<usize, Malformed> {
     let mut count = 0;
     while !body.is_empty() {
@@ -304,12 +303,12 @@ fn text(body: &mut Bytes, name: &'static str) -> Result<Box<str>, Malformed> {
     }
 }
 
-/// What CONNACK answers.
+/// The answer in a CONNACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectReply {
-    /// Welcome; whether a session of this client was known.
+    /// Accepted; whether a session of this client existed.
     Accepted {
-        /// Whether a session of this client was known.
+        /// Whether a session of this client existed.
         session_present: bool,
     },
     /// 0x01.

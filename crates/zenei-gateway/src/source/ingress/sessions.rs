@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use zenei_wire::Id;
 
-/// The most sessions remembered; a client beyond them is told that it has none. A guess: a site has some thousand hubs,
-/// and this many cost 4 MiB.
+/// The most sessions that are stored; a client beyond them gets the answer that it has none. A guess: a site has some
+/// thousand hubs, and this many cost 4 MiB.
 pub const MAX_SESSIONS: usize = 1 << 16;
 
 /// Bytes of one line: a sign, 32 hex digits, a line feed.
@@ -33,7 +33,8 @@ struct Inner {
 }
 
 impl Sessions {
-    /// Opens the file, or makes it. A last line that was cut off by a crash is forgotten: nobody was told of it.
+    /// Opens the file, or makes it. A last line that a crash cut off is ignored: no client got an answer that depends
+    /// on it.
     ///
     /// # Errors
     /// Where the file can't be read or written.
@@ -59,7 +60,7 @@ impl Sessions {
         Ok(Self { inner: Mutex::new(Inner { known, file }) })
     }
 
-    /// Notes a connection and answers whether the client had a session. What is noted is durable on return.
+    /// Records a connection and returns whether the client had a session. The record is durable on return.
     ///
     /// # Errors
     /// Where the file can't be written; the client must then not be answered.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
-/// The connection that speaks for each client id.
+/// The connection that owns each client id.
 #[derive(Debug, Default)]
 pub(crate) struct ClientTakeover(Arc<Mutex<Table>>);
 
@@ -14,7 +14,7 @@ struct Table {
     next: u64,
 }
 
-/// The right to speak for a client id; dropping it gives it up, unless another connection has taken it over.
+/// Ownership of a client id; dropping it releases the id, unless another connection has taken it over.
 #[derive(Debug)]
 pub(crate) struct Holder {
     table: Arc<Mutex<Table>>,
@@ -22,13 +22,13 @@ pub(crate) struct Holder {
     number: u64,
 }
 
-/// Tells its connection to leave.
+/// Signals a connection that it must close.
 #[derive(Debug)]
 pub(crate) struct Leave(Option<oneshot::Receiver<()>>);
 
 impl ClientTakeover {
-    /// Takes over this client id and tells the connection that had it to leave. The empty id is nobody's, and everybody
-    /// may use it.
+    /// Takes over this client id and signals its former connection to close. The empty id has no owner, and any number
+    /// of connections may use it.
     pub(crate) fn take(&self, client_id: &str) -> (Option<Holder>, Leave) {
         if client_id.is_empty() {
             return (None, Leave(None));
