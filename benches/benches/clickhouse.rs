@@ -6,11 +6,11 @@ use zenei_benches::stream::Stream;
 
 /// Locks of the simulated fleet: some three weeks of them are a million records.
 const LOCKS: usize = 2_000;
-/// Locks that the questions are asked of: with ten million rows, eleven records a day of each.
+/// Locks that the queries read: with ten million rows, eleven records a day of each.
 const ASKED_LOCKS: u64 = 10_000;
 /// How often each format is measured.
 const TURNS: usize = 5;
-/// How often each question is asked.
+/// How often each query runs.
 const TIMES: u64 = 200;
 
 fn main() {

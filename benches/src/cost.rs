@@ -2,7 +2,7 @@
 //! Called by the benches.
 use rustix::time::{ClockId, clock_gettime};
 
-/// Marks of time that a difference is taken from.
+/// Readings of the clocks, of which a difference is taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Marks {
     wall_s: f64,
@@ -10,7 +10,7 @@ pub struct Marks {
     other_cpu_s: f64,
 }
 
-/// What lies between two marks, s.
+/// The difference between two readings, s.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
     /// Wall time.
@@ -22,7 +22,7 @@ pub struct Cost {
 }
 
 impl Marks {
-    /// Now. `other`: the process id of another process whose CPU time counts as well.
+    /// Reads the clocks. `other`: the process id of another process whose CPU time counts as well.
     pub fn now(other: Option<u32>) -> Self {
         Self {
             wall_s: seconds(ClockId::Monotonic),
@@ -31,7 +31,7 @@ impl Marks {
         }
     }
 
-    /// What was spent since an earlier mark.
+    /// The cost since an earlier reading.
     pub fn since(self, earlier: Self) -> Cost {
         Cost {
             wall_s: self.wall_s - earlier.wall_s,
@@ -51,7 +51,8 @@ fn seconds(clock: ClockId) -> f64 {
 fn cpu_seconds_of(process_id: u32) -> f64 {
     let path = format!("/proc/{process_id}/stat");
     let stat = std::fs::read_to_string(&path).expect("the other process runs");
-    // The name stands in brackets and may hold anything; the fields behind it are numbers, the first one the state.
+    // The name stands in brackets and may contain any character; the fields behind it are numbers, the first one the
+    // state.
     let fields: Vec<&str> = stat.rsplit_once(')').expect("a name in brackets").1.split_whitespace().collect();
     let ticks = [fields[11], fields[12]].map(|field| field.parse::<f64>().expect("ticks are numbers"));
     ticks.iter().sum::<f64>() / 100.0
@@ -60,7 +61,7 @@ fn cpu_seconds_of(process_id: u32) -> f64 {
 /// The value below which a share of the values lies: 0.5 is the median.
 ///
 /// # Panics
-/// Where there is none.
+/// Where there are no values.
 pub fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

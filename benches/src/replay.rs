@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use zenei_lab::kept::{Kept, keep};
 
-/// What is wanted of the two ways, records per CPU-second.
+/// The goals of the two ways, records per CPU-second.
 const GOALS: [(&str, f64); 2] = [("recording", 400_000.0), ("store", 1_500_000.0)];
 
 /// One way, measured.
@@ -16,17 +16,17 @@ const GOALS: [(&str, f64); 2] = [("recording", 400_000.0), ("store", 1_500_000.0
 pub struct Way {
     /// `recording` or `store`.
     pub name: &'static str,
-    /// What is wanted of it, records per CPU-second.
+    /// Its goal, records per CPU-second.
     pub goal: f64,
     /// Records per CPU-second of each run.
     pub per_second: Vec<f64>,
     /// Records that each run read.
     pub records: u64,
-    /// Fingerprint, scope, domain and locks of each incident, sorted: what makes incidents the same.
+    /// Fingerprint, scope, domain and locks of each incident, sorted: equal values are the same incident.
     pub incidents: Vec<String>,
 }
 
-/// Replays a simulated fleet, so many times each way.
+/// Replays a simulated fleet `turns` times each way.
 ///
 /// # Panics
 /// Where a file can't be written or a replay fails.

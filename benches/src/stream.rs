@@ -9,28 +9,28 @@ use zenei_store::{Checkpoint, Control, Layout, ParquetStore, SealPlan, Sealed, S
 use zenei_wire::GatewayTime;
 use zenei_wire::bthome::Keyring;
 
-/// Rows of a sealed range: a gateway's own; fewer of a short stream.
+/// Rows of a sealed range: as on a gateway; fewer for a short stream.
 const RANGE_ROWS: usize = 50_000;
-/// Simulated time between two looks at what was said.
+/// Simulated time of one step.
 const STEP_MS: i64 = 3_600_000;
-/// The gateway that heard them.
+/// The gateway that received them.
 pub const GATEWAY: &str = "gw-bench";
 
 /// A state directory with the records of a fleet.
 #[derive(Debug)]
 pub struct Stream {
-    /// The directory; gone with this value.
+    /// The directory; removed with this value.
     pub state: tempfile::TempDir,
     /// How far it is sealed.
     pub sealed: Sealed,
-    /// Records in it, each once.
+    /// Number of records in it, each once.
     pub records: u64,
-    /// Days that they are of.
+    /// Days that they cover.
     pub days: f64,
 }
 
 impl Stream {
-    /// Simulates this many locks until they have said this many records, about, and seals those.
+    /// Simulates this many locks until they have sent about this many records, and seals those.
     pub fn simulate(locks: usize, records: u64, seed: u64) -> Self {
         let mut scenario = Scenario::fleet().expect("the embedded scenario is good");
         scenario.locks = locks;
@@ -112,7 +112,7 @@ impl Sealing {
     }
 }
 
-/// A simulated message as a gateway keeps it.
+/// A simulated message as a gateway stores it.
 fn stored((message, offset): (&Message, u64)) -> StoredMessage {
     StoredMessage {
         offset,

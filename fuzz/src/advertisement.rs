@@ -13,7 +13,7 @@ type Read = for<'a> fn(&str, &'a [u8]) -> Result<Advertisement<'a>, SpooledError
 
 const ADDRESS: Address = Address([0x54, 0x48, 0xE6, 0x8F, 0x80, 0xA5]);
 
-/// Checks one row of advertisements.
+/// Checks one sequence of advertisements.
 ///
 /// # Panics
 /// Where a promise is broken.
@@ -36,7 +36,7 @@ fn check_with(input: &[u8], read: Read) {
         }
         let key = BindKey::new([7; 16]);
         let _ = bthome::open(bytes, ADDRESS, Some(&key));
-        // Encrypted here, so that what is behind the MIC is reached too; the first bytes are its counter.
+        // Encrypted here, so that the input reaches the code behind the MIC too; the first bytes are its counter.
         let (counter, objects) = bytes.split_at(bytes.len().min(4));
         let counter = counter.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
         let sealed = bthome::sealed(objects, ADDRESS, &key, counter);
@@ -61,7 +61,7 @@ mod tests {
         smoke("advertisement", check);
     }
 
-    /// Takes a strength that is not known for the weakest.
+    /// Reads an unknown signal strength as the weakest.
     fn deaf<'a>(topic: &str, payload: &'a [u8]) -> Result<Advertisement<'a>, SpooledError> {
         let weakest = zenei_wire::DbMilliwatts(i8::MIN);
         let heard = Advertisement::read(topic, payload)?;

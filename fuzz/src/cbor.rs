@@ -12,7 +12,8 @@ pub fn check(input: &[u8]) {
 
 fn check_with(input: &[u8], decode: Decode) {
     message::check(input, decode);
-    // Most bytes are no map at the first one; these reach further: a map without end that has a time, and an array.
+    // Most bytes are no map at the first one; these reach further: a map of indefinite length that has a time, and an
+    // array.
     for (before, after) in [(&b"\xbf\x62ts\x01"[..], &b"\xff"[..]), (b"\x9f\xa1\x62ts\x01", b"\xff")] {
         message::check(&[before, input, after].concat(), decode);
     }

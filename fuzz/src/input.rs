@@ -1,7 +1,7 @@
 //! A fuzzer's bytes as numbers and pieces. Must not know what they are for. Called by targets whose input has a
 //! structure.
 
-/// What is left of the input; once it is empty it gives zeros and empty pieces.
+/// The rest of the input; once it is empty it gives zeros and empty pieces.
 pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Input<'a> {
@@ -18,7 +18,7 @@ impl<'a> Input<'a> {
         u16::from_be_bytes([self.byte(), self.byte()])
     }
 
-    /// So many bytes, or as many as are left.
+    /// `len` bytes, or as many as are left.
     pub(crate) fn piece(&mut self, len: usize) -> &'a [u8] {
         let (piece, rest) = self.0.split_at(len.min(self.0.len()));
         self.0 = rest;

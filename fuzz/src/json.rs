@@ -29,7 +29,7 @@ mod tests {
         smoke("json", check);
     }
 
-    /// Forgets which bytes were whose.
+    /// Loses which bytes belong to which element.
     fn blurred<'a>(topic: &Topic<'a>, payload: &'a [u8]) -> Result<Records<'a>, Refusal> {
         let mut records = message::product(topic, payload)?;
         records.iter_mut().for_each(|decoded| decoded.raw = payload);

@@ -6,7 +6,7 @@ use zenei_wire::{Heading, Kind, Record, Records, Refusal, Topic, cbor, decode, j
 pub(crate) type Decode = for<'a> fn(&Topic<'a>, &'a [u8]) -> Result<Records<'a>, Refusal>;
 type Encode = fn(&Topic<'_>, &Record<'_>, &mut Vec<u8>);
 
-/// The longest text of a refusal, bytes: what it quotes is short, however long the input is.
+/// The longest text of a refusal, bytes: its quotation is short, however long the input is.
 const MAX_DETAIL_BYTES: usize = 300;
 
 /// The topic of a record of this kind.
@@ -44,7 +44,7 @@ fn check_records(kind: Kind, payload: &[u8], records: &Records<'_>, decode: Deco
     }
 }
 
-/// A record can be written by both codecs, and is read back as it was.
+/// A record can be written by both codecs, and is read back unchanged.
 fn check_record(kind: Kind, record: &Record<'_>, decode: Decode) {
     assert_eq!(record.body.kind(), kind);
     for encode in [json::encode as Encode, cbor::encode as Encode] {
@@ -57,8 +57,8 @@ fn check_record(kind: Kind, record: &Record<'_>, decode: Decode) {
     }
 }
 
-/// The bytes of an element say alone what they say within their message. An element that is no object has a meaning in
-/// an array only.
+/// The bytes of an element mean the same alone as within their message. An element that is not an object has a meaning
+/// in an array only.
 fn check_alone(kind: Kind, element: &zenei_wire::DecodedRecord<'_>, count: usize, decode: Decode) {
     match decode(&topic(kind), element.raw) {
         Ok(alone) if alone.len() == 1 && alone[0].raw == element.raw => {

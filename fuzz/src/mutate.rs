@@ -1,12 +1,12 @@
 //! Inputs that are small mutations of known ones. Must not know what they mean. Called by `smoke`.
 use zenei_kit::Dice;
 
-/// The longest input that is made, bytes; long ones cost time and rarely find more.
+/// The longest generated input, bytes; long ones cost time and rarely find more.
 const MAX_BYTES: usize = 4_096;
-/// Bytes at which readers turn: zeros, ones, quotes, brackets, lengths of CBOR and MQTT.
+/// Bytes at which readers branch: zeros, ones, quotes, brackets, lengths of CBOR and MQTT.
 const TURNS: &[u8] = b"\x00\x01\x7f\x80\xff{}[]\",:\\u0eE+-. /#\x5f\x9f\xbf\xf9\xf6\x18\x19\x1b\x32\x82";
 
-/// An input made of one of the corpus, with one to eight changes.
+/// An input made from one of the corpus by one to eight changes.
 pub(crate) fn mutated(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = corpus[dice.one_of(corpus.len())].clone();
     bytes.truncate(MAX_BYTES);

@@ -8,7 +8,7 @@ use zenei_kit::mqtt;
 /// The reader that is checked; the product's own is [`packet::take`].
 type Take = fn(&mut BytesMut) -> Result<Option<Packet>, Malformed>;
 
-/// Checks one connection's bytes. The first byte says in which pieces they come.
+/// Checks one connection's bytes. The first byte gives the size of the pieces in which they arrive.
 ///
 /// # Panics
 /// Where a promise is broken.
@@ -27,7 +27,7 @@ fn check_with(input: &[u8], take: Take) {
     }
 }
 
-/// What a stream holds: its packets, the refusal that ends it, and how many bytes are left.
+/// The content of a stream: its packets, the refusal that ends it, and how many bytes are left.
 #[derive(Debug, PartialEq)]
 struct Held {
     taken: Vec<Packet>,
@@ -50,7 +50,7 @@ fn packets(stream: &[u8], piece: usize, take: Take) -> Held {
                     assert_eq!(read.len(), before, "what is not all there yet stays");
                     break;
                 }
-                // What comes after it is read by nobody.
+                // Bytes after the refusal are not read.
                 Err(refused) => return Held { taken, refused: Some(refused), left: 0 },
             }
         }
@@ -58,14 +58,14 @@ fn packets(stream: &[u8], piece: usize, take: Take) -> Held {
     Held { taken, refused: None, left: read.len() }
 }
 
-/// A packet that was taken is taken from its own bytes.
+/// A packet that was accepted is accepted from its own bytes.
 fn check_again(packet: &Packet, take: Take) {
     let mut bytes = BytesMut::from(&written(packet)[..]);
     assert_eq!(take(&mut bytes).as_ref(), Ok(&Some(packet.clone())), "what is taken can be written and taken again");
     assert!(bytes.is_empty(), "it is one packet");
 }
 
-/// The bytes of a packet: what is checked and not kept (will, user name, filters) is left out or made up.
+/// The bytes of a packet: the parts that are checked and not kept (will, user name, filters) are left out or invented.
 fn written(packet: &Packet) -> Vec<u8> {
     match packet {
         Packet::Connect(Connect { client_id, clean_session, keep_alive_s }) => {
@@ -81,7 +81,7 @@ fn written(packet: &Packet) -> Vec<u8> {
     }
 }
 
-/// The refusal of a subscription has a code for each filter, and as many bytes as it says.
+/// The refusal of a subscription has a code for each filter, and as many bytes as its header states.
 fn check_answer(packet: &Packet) {
     let Packet::Subscribe { id, filters } = packet else { return };
     let mut answer = BytesMut::new();
@@ -100,7 +100,7 @@ mod tests {
         smoke("packet", check);
     }
 
-    /// Takes a byte of the next packet along where it is there already.
+    /// Takes a byte of the next packet too, where it has already arrived.
     fn greedy(read: &mut BytesMut) -> Result<Option<Packet>, Malformed> {
         let taken = packet::take(read)?;
         if taken.is_some() && !read.is_empty() {

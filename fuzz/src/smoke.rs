@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use zenei_kit::Dice;
 
-/// How many inputs near the corpus are tried: seconds for each target without optimization.
+/// How many mutated inputs are tried: seconds for each target without optimization.
 const MUTATIONS: usize = 4_000;
 /// The most files of a corpus, and the most bytes of them together.
 const MAX_FILES: usize = 40;
 const MAX_CORPUS_BYTES: usize = 200 * 1024;
 
-/// Demands that a target's promises hold.
+/// Checks that a target's promises hold.
 ///
 /// # Panics
 /// Where they do not, with the input, and where the corpus is missing or too large.
@@ -21,7 +21,7 @@ pub(crate) fn smoke(target: &str, check: fn(&[u8])) {
     }
 }
 
-/// The first input for which a check panics. What it says goes to standard error.
+/// The first input for which a check panics. The panic's text goes to standard error.
 ///
 /// # Panics
 /// Where the corpus is missing or too large.
@@ -33,7 +33,7 @@ pub(crate) fn find(target: &str, check: impl Fn(&[u8])) -> Option<Vec<u8>> {
     corpus.iter().cloned().chain(near).find(breaks)
 }
 
-/// The inputs of a target that are kept, in the order of their names.
+/// The committed inputs of a target, in the order of their names.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));

@@ -17,18 +17,18 @@ use zenei_wire::GatewayTime;
 
 /// The input holds the segments themselves.
 const FOREIGN: u8 = 1;
-/// Their frames get right checksums, so that what stands behind those is reached.
+/// Their frames get valid checksums, so that the input reaches the code behind the check.
 const SEALED: u8 = 2;
-/// The power goes while the last groups are written; else bits are flipped.
+/// The power fails while the last groups are written; otherwise bits are flipped.
 const CUT: u8 = 4;
-/// Before bits are flipped, the spool is closed in order: its last group has a witness.
+/// Before bits are flipped, the spool is closed cleanly: its last group has a witness.
 const CLOSED: u8 = 8;
 
 const TOPICS: [&str; 4] = ["bitlock/v1/s/a/state", "bitlock/v1/s/a/error", "bitlock/v1/s/b/op", "x"];
 /// Small, so that a few groups fill several segments.
 const SEGMENT_BYTES: u64 = 1_000;
 
-/// What a spool holds: its messages, and the holes between them.
+/// The content of a spool: its messages, and the holes between them.
 type Read = fn(&SimDisk, u64) -> (Vec<StoredMessage>, Vec<Hole>);
 
 /// Checks one spool.
@@ -91,7 +91,7 @@ fn foreign(input: &mut Input<'_>, sealed: bool, read: Read) {
     let is_written = |message: &StoredMessage| written.contains(&entry(message));
     assert!(messages.iter().all(is_written), "a message is read that no whole frame holds");
     if sealed {
-        // Frames say what no writer says: such a spool may refuse, with an error.
+        // The frames have contents that no writer writes: such a spool may refuse, with an error.
         drop(spool.append_group(&[message(TOPICS[0], b"new")]));
     } else {
         check_goes_on(&disk, spool, recovered.next, read);
@@ -110,7 +110,7 @@ fn groups(input: &mut Input<'_>) -> Vec<Vec<(&'static str, Vec<u8>)>> {
     (0..=input.byte() % 12).map(|_| group(input)).collect()
 }
 
-/// Appends groups until one fails; gives what the spool promised to keep, and what was under way.
+/// Appends groups until one fails; returns what the spool promised to keep, and what was in progress.
 fn append(spool: &mut Spool, groups: &[Vec<(&str, Vec<u8>)>]) -> (Vec<Entry>, Vec<Entry>) {
     let mut kept: Vec<Entry> = Vec::new();
     for group in groups {
@@ -134,7 +134,7 @@ fn message<'a>(topic: &'a str, payload: &'a [u8]) -> SpoolMessage<'a> {
     SpoolMessage { heard_at: GatewayTime(7), source: Source::Ingress, authenticated: true, topic, payload }
 }
 
-/// The power goes after some calls (1 byte) and what was not synced meets a draw of its own (1 byte).
+/// The power fails after some calls (1 byte), and a draw (1 byte) decides which of the unsynced bytes remain.
 fn cut(input: &mut Input<'_>, read: Read) {
     let (calls, seed) = (input.byte(), input.byte());
     let disk = SimDisk::new(seed.into());
@@ -156,8 +156,8 @@ fn cut(input: &mut Input<'_>, read: Read) {
     check_goes_on(&disk, spool, recovered.next, read);
 }
 
-/// Bits are flipped behind the spool's back: which segment, which byte (2 bytes) and which bit, until the input ends,
-/// at most eight.
+/// Bits are flipped on the disk: which segment, which byte (2 bytes) and which bit, until the input ends, at most
+/// eight.
 fn flipped(input: &mut Input<'_>, closed: bool, read: Read) {
     let disk = SimDisk::new(1);
     let (mut spool, _) = open(&disk);
@@ -190,7 +190,7 @@ fn flipped(input: &mut Input<'_>, closed: bool, read: Read) {
     let mut expected: Vec<Entry> = whole.into_iter().filter(|(offset, ..)| *offset < recovered.next).collect();
     expected.sort_unstable();
     assert_eq!(messages.iter().map(entry).collect::<Vec<_>>(), expected, "what is whole is read, and nothing else");
-    // What is missing before the routine lane begins may as well be what a full spool dropped.
+    // Records missing before the begin of the routine lane may be those that a full spool dropped.
     let routine_from = segments(&disk).iter().find(|segment| segment.letter == b'r').map_or(0, |segment| segment.first);
     let is_told = |hole: &Hole| hole.reason == DropReason::CorruptSpool || hole.offsets.end <= routine_from;
     assert!(holes.iter().all(is_told), "damage is told as such: {holes:?}");
@@ -198,7 +198,7 @@ fn flipped(input: &mut Input<'_>, closed: bool, read: Read) {
     check_goes_on(&disk, spool, recovered.next, read);
 }
 
-/// The segments, those of one lane together and ascending.
+/// The segments, grouped by lane and ascending.
 fn segments(disk: &SimDisk) -> Vec<Segment> {
     let names = disk.list(directory()).expect("a folder can be listed");
     let segment = |name: &String| {
@@ -228,7 +228,7 @@ fn check_sequence(messages: &[StoredMessage], holes: &[Hole], end: u64) {
     assert_eq!(expected, end, "nothing is read from behind the end");
 }
 
-/// A recovered spool takes a group, reads it back, and has nothing left to recover.
+/// A recovered spool takes a group, reads it back, and needs no further recovery.
 fn check_goes_on(disk: &SimDisk, mut spool: Spool, next: u64, read: Read) {
     let mut expected: Vec<Entry> = read(disk, next).0.iter().map(entry).collect();
     let group = [message(TOPICS[0], b"new"), message(TOPICS[1], b"new")];
@@ -258,12 +258,12 @@ mod tests {
         smoke("spool", check);
     }
 
-    /// Keeps quiet about damage.
+    /// Does not report damage.
     fn quiet(disk: &SimDisk, end: u64) -> (Vec<StoredMessage>, Vec<Hole>) {
         (read(disk, end).0, Vec::new())
     }
 
-    /// Reads a bit otherwise than it was written.
+    /// Reads one bit differently from what was written.
     fn garbling(disk: &SimDisk, end: u64) -> (Vec<StoredMessage>, Vec<Hole>) {
         let (mut messages, holes) = read(disk, end);
         if let Some(message) = messages.first_mut() {

@@ -52,7 +52,7 @@ mod tests {
         smoke("topic", check);
     }
 
-    /// Takes a topic with a level too many for that of a record.
+    /// Accepts a topic with an additional empty level at its end.
     fn lenient(text: &str) -> Result<Heading<'_>, Refusal> {
         Topic::parse(text.trim_end_matches('/'))
     }

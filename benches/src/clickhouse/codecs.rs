@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 const TABLES: [&str; 2] = ["record", "operation"];
 
-/// What one column takes, bytes a row of its table.
+/// The size of one column, bytes a row of its table.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Column {
     /// With the codecs of the schema.
@@ -16,7 +16,7 @@ pub struct Column {
     pub default: f64,
 }
 
-/// What a table takes.
+/// The size of a table.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     /// Its rows.
@@ -105,7 +105,7 @@ pub fn per_record(tables: &BTreeMap<&'static str, Table>) -> (f64, f64) {
     (sum(|column| column.measured), sum(|column| column.default))
 }
 
-/// Prints what was found.
+/// Prints the sizes.
 pub fn print(stream: &Stream, tables: &BTreeMap<&'static str, Table>) {
     println!("bytes a row by column, {} records of {:.1} days", stream.records, stream.days);
     for (name, table) in tables {

@@ -20,11 +20,11 @@ pub struct Turns {
     pub format: &'static str,
     /// Records of a turn.
     pub records: u64,
-    /// What each turn cost.
+    /// The cost of each turn.
     pub costs: Vec<Cost>,
 }
 
-/// Inserts a stream so often in each format; `None` where there is no engine.
+/// Inserts a stream `turns` times in each format; `None` where there is no engine.
 pub fn measure(stream: &Stream, turns: usize) -> Option<[Turns; 2]> {
     let ground = Ground::new("bench_formats")?;
     for view in ["cohort_of_record", "cohort_of_operation"] {
@@ -47,7 +47,7 @@ pub fn measure(stream: &Stream, turns: usize) -> Option<[Turns; 2]> {
     Some(found)
 }
 
-/// Prints what was found: the median of the turns, and the least and the most.
+/// Prints the median, the least and the most of the turns.
 pub fn print(found: &[Turns]) {
     println!("inserts, {} records, {} turns each", found[0].records, found[0].costs.len());
     for Turns { format, records, costs } in found {
@@ -206,8 +206,8 @@ impl<'a> RecordRow<'a> {
     }
 }
 
-/// A row of the table `operation`, column by column. What the battery was at rest is left out: that is no matter of
-/// format.
+/// A row of the table `operation`, column by column. The battery's values at rest are left out: they do not depend on
+/// the format.
 #[derive(Row, Serialize)]
 struct OperationRow<'a> {
     device_id: &'a str,

@@ -8,7 +8,7 @@ use zenei_store::disk::RealDisk;
 use zenei_store::schema::{Form, Retention, apply};
 use zenei_store::{Control, ParquetStore};
 
-/// Simulated records are of a time that lies further back each day.
+/// Long enough for simulated records, whose times recede further into the past each day.
 const FOR_EVER: Retention = Retention {
     record: 20_000,
     operation: 20_000,
@@ -30,7 +30,7 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Tables in a database that nobody else uses; `None`, with a line on standard error, where there is no engine.
+    /// Tables in a database of their own; `None`, with a line on standard error, where there is no engine.
     pub fn new(database: &str) -> Option<Self> {
         let engine = Engine::for_test()?;
         let server = Server::new(&address(engine), Timeouts::default()).expect("a client can be made");
@@ -41,7 +41,7 @@ impl Ground {
         Some(ground)
     }
 
-    /// The engine's process; `None` for a server of others, whose CPU time nobody can read here.
+    /// The engine's process id; `None` for an external server, whose CPU time can't be read here.
     pub fn process_id(&self) -> Option<u32> {
         self.engine.process_id()
     }
@@ -62,14 +62,14 @@ impl Ground {
         self.server.execute(&sql, &[]).unwrap_or_else(|error| panic!("{error}: {sql}"));
     }
 
-    /// The rows of an answer; `{db}` is the database.
+    /// The rows of an answer to a query in which `{db}` is the database.
     pub fn ask<T: DeserializeOwned>(&self, sql: &str) -> Vec<T> {
         let sql = sql.replace("{db}", self.form.database());
         let sql = format!("{sql} SETTINGS output_format_json_quote_64bit_integers = 0");
         self.server.lines(&sql, &[]).unwrap_or_else(|error| panic!("{error}: {sql}"))
     }
 
-    /// Ships a stream from its beginning; gives the records that were taken.
+    /// Ships a stream from its beginning; returns the number of records taken.
     pub fn ship(&self, stream: &Stream) -> u64 {
         let layout = stream.layout();
         let store = ParquetStore::open_read_only(Arc::new(RealDisk), &layout.parquet());

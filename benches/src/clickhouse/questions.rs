@@ -6,19 +6,19 @@ use crate::cost::{Marks, quantile};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Days that the records are of.
+/// Days that the records cover.
 const DAYS: u64 = 90;
-/// Days that are drawn by one insert; each makes a part per week.
+/// Days that one insert generates; each insert makes a part per week.
 const DAYS_AN_INSERT: u64 = 10;
 
-/// A question and how long its answers took, ms, sorted as asked.
+/// A query and the times of its answers, ms, in the order of the runs.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// What was asked.
+    /// The query's name.
     pub question: &'static str,
     /// Rows of the last answer.
     pub rows: usize,
-    /// Each answer.
+    /// The time of each answer.
     pub ms: Vec<f64>,
 }
 
@@ -27,7 +27,7 @@ struct Count {
     rows: u64,
 }
 
-/// Draws the records and asks each question so often; `None` where there is no engine.
+/// Generates the records and runs each query `times` times; `None` where there is no engine.
 pub fn measure(locks: u64, records: u64, times: u64) -> Option<(u64, Vec<Asked>)> {
     let ground = Ground::new("bench_questions")?;
     fill(&ground, locks, records);
@@ -75,7 +75,7 @@ fn ask(ground: &Ground, locks: u64, question: &'static str, sql: &str, times: u6
     asked
 }
 
-/// Prints what was found.
+/// Prints the times.
 pub fn print(rows: u64, asked: &[Asked]) {
     println!("the page's questions on {rows} rows of {DAYS} days");
     for Asked { question, rows, ms } in asked {

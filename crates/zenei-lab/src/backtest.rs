@@ -25,7 +25,7 @@ use zenei_wire::{GatewayTime, Kind};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// What a backtest found.
+/// The result of a backtest.
 #[derive(Debug, serde::Serialize)]
 struct Backtested {
     records: u64,
@@ -71,7 +71,7 @@ pub fn run(arguments: &Backtest, out: &mut impl Write) -> Result<(), LabError> {
     Ok(())
 }
 
-/// The address, where a store is named by one.
+/// The URL, where the store is named by one.
 fn url(named: &Path) -> Option<&str> {
     named.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://"))
 }
@@ -116,7 +116,7 @@ fn replay(folder: &Path, course: &mut Course, heard_days: &mut HeardDays) -> Res
     course.end(|_| {})
 }
 
-/// Everything that a ClickHouse holds, in the order of hearing over all gateways, through the course.
+/// Everything that a ClickHouse holds, in the order of receipt over all gateways, through the course.
 fn tables(url: &str, arguments: &Backtest, course: &mut Course, heard_days: &mut HeardDays) -> Result<(), LabError> {
     let secret = |path: &PathBuf| fs::read_to_string(path).map_err(|error| LabError::unread(path, error));
     let password = arguments.password_file.as_ref().map(secret).transpose()?.unwrap_or_default();

@@ -9,11 +9,11 @@ use zenei_incident::{ApplyError, Casebook};
 use zenei_store::Registration;
 use zenei_wire::Id;
 
-/// A pipeline and a casebook on their way through time.
+/// A pipeline and a casebook that run through virtual time.
 pub(crate) struct Course {
     pipeline: Pipeline,
     book: Casebook,
-    /// Findings taken so far; the store would know them by their id.
+    /// Findings taken so far; a store would deduplicate them by their id.
     taken: HashSet<Id>,
     batch: Batch,
     findings: Findings,
@@ -40,7 +40,7 @@ impl Course {
         Self { pipeline, book: Casebook::default(), taken: HashSet::new(), batch, findings, cost }
     }
 
-    /// Takes a portion of decoded messages. Each candidate that opened nothing is handed to `decided`.
+    /// Takes a portion of decoded messages. Passes each candidate that opened nothing to `decided`.
     ///
     /// # Errors
     /// Where the casebook breaks a rule of its own log.
@@ -51,7 +51,7 @@ impl Course {
         self.decide(decided)
     }
 
-    /// Lets time go on past the end; nothing comes after this.
+    /// Advances time past the end of the records; nothing may follow.
     ///
     /// # Errors
     /// As [`Course::take`].
@@ -77,7 +77,7 @@ impl Course {
         correlated
     }
 
-    /// Every incident as it stands, in order of opening.
+    /// Every incident in its current state, in order of opening.
     pub(crate) fn opened(&self) -> Vec<Opened> {
         let mut opened: Vec<Opened> = self.book.incidents().map(Opened::of).collect();
         opened.sort_by_key(|opened| (opened.at_ms, opened.id));
@@ -89,10 +89,10 @@ impl Course {
         self.cost
     }
 
-    /// Bytes of the engine's whole state, as a snapshot has it.
+    /// Bytes of the engine's whole state as a snapshot.
     ///
     /// # Errors
-    /// None that is known.
+    /// None are known.
     pub(crate) fn state_bytes(&self) -> Result<u64, LabError> {
         let state =
             self.pipeline.snapshot().map_err(|error| LabError::failed("the engine's state can't be read", error))?;

@@ -5,7 +5,7 @@ use rustix::time::{ClockId, clock_gettime};
 /// CPU time that this thread has used, in seconds.
 pub(crate) fn thread_seconds() -> f64 {
     let used = clock_gettime(ClockId::ThreadCPUTime);
-    // Both parts are small numbers; a float holds them exactly enough.
+    // Both parts are small numbers; a float represents them exactly enough.
     used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }
 

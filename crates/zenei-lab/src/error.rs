@@ -7,7 +7,7 @@ use zenei_store::RuleFolderError;
 /// Why a lab command ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
-    /// The command line asks for what can't be.
+    /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
     /// A scenario or rule file is bad.
@@ -19,12 +19,12 @@ pub enum LabError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// Something broke on the way, or what was checked did not hold.
+    /// A step failed, or the checked thing failed.
     #[error("{what}")]
     Failed {
         /// What was being done.
         what: String,
-        /// Why not.
+        /// The cause.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
@@ -71,7 +71,7 @@ impl LabError {
         Self::failed(format!("{} can't be written", path.display()), source)
     }
 
-    /// The text for people, with every cause.
+    /// The text for people, with all causes.
     pub fn text(&self) -> String {
         let mut text = self.to_string();
         let mut cause = self.source();

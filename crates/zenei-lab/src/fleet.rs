@@ -28,7 +28,7 @@ use zenei_store::RuleFolder;
 /// Locks and days of the small benchmark.
 const SMALL: (usize, f64) = (500, 30.0);
 
-/// A fleet to play.
+/// A fleet to simulate.
 #[derive(Clone, Debug)]
 struct Plan {
     seed: u64,
@@ -86,7 +86,7 @@ pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, LabError> {
     RuleFolder::open(folder).and_then(|folder| folder.rules()).map_err(LabError::from)
 }
 
-/// Each seed in the scenario's own physics; with `vary` also in each of the other worlds.
+/// Each seed in the scenario's own physics; with `vary` also in each of the changed worlds.
 fn plans(arguments: &Fleet) -> Result<Vec<Plan>, LabError> {
     let scenario = scenario(arguments)?;
     let own = |&seed: &u64| Plan { seed, world: None, scenario: scenario.clone() };
@@ -131,7 +131,7 @@ fn scenario(arguments: &Fleet) -> Result<Scenario, LabError> {
     Ok(scenario)
 }
 
-/// Plays every fleet, so many at once; each by one thread alone, so that what it costs is its own.
+/// Plays every fleet, a given number of them at once; each in one thread, so that its CPU time is its own.
 fn play_all(plans: &[Plan], rules: &Rules, jobs: usize) -> Result<Vec<Played>, LabError> {
     let next = AtomicUsize::new(0);
     let done: Vec<Mutex<Option<Result<Played, LabError>>>> = plans.iter().map(|_| Mutex::new(None)).collect();
@@ -147,7 +147,7 @@ fn play_all(plans: &[Plan], rules: &Rules, jobs: usize) -> Result<Vec<Played>, L
             });
         }
     });
-    // A thread that panicked has ended the scope with its panic: each place is filled.
+    // A thread that panicked has ended the scope with its panic, so each place is filled.
     done.into_iter().filter_map(|place| place.into_inner().ok().flatten()).collect()
 }
 

@@ -15,7 +15,7 @@ pub struct Share {
 }
 
 impl Share {
-    /// How many of these hold.
+    /// Counts how many of these satisfy `holds`.
     pub fn count<T>(all: impl IntoIterator<Item = T>, holds: impl Fn(&T) -> bool) -> Self {
         let mut share = Self::default();
         for one in all {
@@ -25,12 +25,12 @@ impl Share {
         share
     }
 
-    /// The share; `None` of nothing.
+    /// The share; `None` where nothing was counted.
     pub fn value(self) -> Option<f64> {
         (self.of > 0).then(|| self.hits as f64 / self.of as f64)
     }
 
-    /// Lower and upper end of the 95 % interval; 0 and 1 of nothing.
+    /// Lower and upper end of the 95 % interval; 0 and 1 where nothing was counted.
     pub fn interval(self) -> (f64, f64) {
         if self.of == 0 {
             return (0.0, 1.0);
@@ -79,7 +79,8 @@ fn bisect(rising: impl Fn(f64) -> f64, from: f64, above: bool) -> f64 {
     (low + high) / 2.0
 }
 
-/// The value below which a share `q` of them lies (nearest rank); `None` of nothing. NaN must not be among them.
+/// The value below which a share `q` of the values lies (nearest rank); `None` without values. NaN must not be among
+/// them.
 pub fn quantile(values: impl IntoIterator<Item = f64>, q: f64) -> Option<f64> {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);

@@ -14,7 +14,7 @@ use zenei_store::{ParquetStore, SealPlan, Source, StoredMessage, decode, registr
 use zenei_wire::GatewayTime;
 use zenei_wire::bthome::Keyring;
 
-/// Virtual time of one sealed range: a day makes files of the size that a gateway's do.
+/// Virtual time of one sealed range: a day makes files of a size like a gateway's.
 const RANGE_MS: i64 = 86_400_000;
 
 /// Where the files are.
@@ -28,11 +28,11 @@ pub struct Kept {
     pub registry: PathBuf,
     /// True faults, one JSON object a line.
     pub truth: PathBuf,
-    /// Records that could be read.
+    /// Number of readable records.
     pub records: u64,
 }
 
-/// Lets a fleet live to its end, and keeps everything in a folder.
+/// Simulates a fleet to its end, and stores everything in a folder.
 ///
 /// # Errors
 /// Where the scenario can't be simulated or a file can't be written.
@@ -87,7 +87,7 @@ fn fill(fleet: &mut Fleet, kept: &mut Kept) -> Result<(), Box<dyn Error + Send +
     Ok(())
 }
 
-/// A simulated message as a gateway keeps it.
+/// A simulated message as a gateway stores it.
 pub(crate) fn stored((message, offset): (Message, u64)) -> StoredMessage {
     StoredMessage {
         offset,

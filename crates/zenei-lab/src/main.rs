@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(LabError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            // Where standard error is closed too, the exit code still tells.
+            // Where standard error is closed too, the exit code still reports the failure.
             let _ = writeln!(io::stderr(), "{}", error.text());
             ExitCode::from(error.code())
         }

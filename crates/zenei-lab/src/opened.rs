@@ -13,7 +13,7 @@ pub struct Opened {
     pub at_ms: i64,
     /// By which rule.
     pub rule: String,
-    /// Where the cause is thought to lie.
+    /// The suspected domain of the cause.
     pub domain: Domain,
     /// The part.
     pub component: Component,
@@ -26,7 +26,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// The incident as it stands.
+    /// The incident in its current state.
     pub fn of(incident: &Incident) -> Self {
         Self {
             id: incident.id,

@@ -6,7 +6,7 @@ use std::ops::Range;
 const HEADER_BYTES: usize = 40;
 /// Frames start at multiples of this.
 const ALIGNMENT: usize = 8;
-/// Length of what stands before an entry's topic.
+/// Length of the fields before an entry's topic.
 const ENTRY_BYTES: usize = 24;
 const MAGIC: &[u8] = b"ZSG1";
 /// The largest end of a group.
@@ -17,12 +17,12 @@ const MAX_OFFSET: u64 = i64::MAX as u64;
 pub(super) struct Segment {
     /// `p` or `r`.
     pub(super) letter: u8,
-    /// The first offset, as its name says.
+    /// The first offset, from its name.
     pub(super) first: u64,
     pub(super) bytes: Vec<u8>,
 }
 
-/// A frame whose header is right.
+/// A frame with a valid header.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) group: Range<u64>,
@@ -38,7 +38,7 @@ impl Segment {
         format!("{}-{:020}.zs1", char::from(self.letter), self.first)
     }
 
-    /// Its frames, past damage.
+    /// Its frames, damaged places skipped.
     pub(super) fn frames(&self) -> Vec<Frame> {
         let (mut frames, mut at) = (Vec::new(), 0);
         while at + HEADER_BYTES <= self.bytes.len() {
@@ -67,7 +67,7 @@ impl Segment {
         Some((Frame { group, entries }, (HEADER_BYTES + int(head, 8) as usize).next_multiple_of(ALIGNMENT)))
     }
 
-    /// Gives everything that looks like a header the checksums that it would have: no fuzzer guesses them.
+    /// Gives everything that looks like a header valid checksums: no fuzzer guesses them.
     pub(super) fn seal(&mut self) {
         for at in (0..self.bytes.len().saturating_sub(HEADER_BYTES)).step_by(ALIGNMENT) {
             if self.bytes[at..].starts_with(MAGIC) {
@@ -90,7 +90,7 @@ impl Segment {
     }
 }
 
-/// The entries of a body; those before one that is none, too.
+/// The entries of a body, up to the first invalid one.
 fn entries(body: &[u8], count: u32) -> Option<Vec<Entry>> {
     let (mut found, mut rest) = (Vec::new(), body);
     for _ in 0..count {

@@ -4,10 +4,10 @@ use crate::error::LabError;
 use polars::prelude::{DataFrame, Expr, IntoLazy, LazyFrame, PolarsResult, SortMultipleOptions, col, df, len, lit};
 
 const DAY_MS: i64 = 86_400_000;
-/// Rows that are added before they are grouped: some 30 MB of names.
+/// Rows that are collected before they are grouped: some 30 MB of names.
 const GROUPED_ROWS: usize = 1 << 20;
 
-/// Of a rule: how much it opened, how much of it was right, how early.
+/// For a rule: how many incidents it opened, how many of them were right, how early.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub(crate) struct OfRule {
     pub(crate) rule: String,
@@ -18,7 +18,7 @@ pub(crate) struct OfRule {
     pub(crate) lead_d: Option<f64>,
 }
 
-/// Of a kind of label: how many there are, were found, and before the customer.
+/// For a kind of label: how many there are, how many were found, and how many before the customer.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub(crate) struct OfLabel {
     pub(crate) what: String,
@@ -38,8 +38,8 @@ pub(crate) struct OfDay {
     pub(crate) incidents: u32,
 }
 
-/// What was heard, by day and lock: rows are added part by part, and from time to time only one a lock and day is kept,
-/// so that memory follows the fleet and not its records.
+/// The received records, by day and lock: rows are added part by part, and from time to time reduced to one a lock and
+/// day, so that memory grows with the fleet and not with its records.
 #[derive(Debug, Default)]
 pub(crate) struct HeardDays {
     days: Vec<i32>,
@@ -58,7 +58,7 @@ impl HeardDays {
         if self.days.len() < GROUPED_ROWS { Ok(()) } else { self.group().map_err(broken) }
     }
 
-    /// Locks heard a day, summed over the days.
+    /// Number of locks received a day, summed over the days.
     ///
     /// # Errors
     /// Where the columns can't be grouped.
@@ -156,7 +156,7 @@ pub(crate) fn by_label(sought: &[Sought]) -> Result<Vec<OfLabel>, LabError> {
 
 fn frame(judged: &[Judged]) -> PolarsResult<LazyFrame> {
     let rule: Vec<&str> = judged.iter().map(|one| one.rule.as_str()).collect();
-    // A time of any year that records may have fits into days of 32 bits.
+    // The days of all years that records may have fit into 32 bits.
     let day: Vec<i32> = judged.iter().map(|one| one.at_ms.div_euclid(DAY_MS) as i32).collect();
     let confirmed: Vec<Option<bool>> = judged.iter().map(|one| one.is_confirmed).collect();
     let lead_d: Vec<Option<f64>> = judged.iter().map(|one| one.lead_d).collect();

@@ -11,10 +11,10 @@ use zenei_incident::Inquiries;
 use zenei_wire::Id;
 
 const DAY_MS: i64 = 86_400_000;
-/// An inquiry is linked with an incident on its lock within so much of the opening (interface contract).
+/// An inquiry is linked with an incident on its lock up to this long after the opening (interface contract).
 const LINKED_MS: i64 = 30 * DAY_MS;
 
-/// What is known.
+/// The known faults and inquiries.
 #[derive(Debug, Default)]
 pub(crate) struct KnownFaults {
     truth: Vec<Truth>,
@@ -22,7 +22,7 @@ pub(crate) struct KnownFaults {
     is_known: bool,
 }
 
-/// An incident as the labels see it.
+/// An incident as judged by the labels.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Judged {
     /// The rule that opened it.
@@ -31,11 +31,11 @@ pub(crate) struct Judged {
     pub(crate) at_ms: i64,
     /// Whether a label confirms it; `None` without labels.
     pub(crate) is_confirmed: Option<bool>,
-    /// How long before the first customer it was there, in days; `None` without a customer.
+    /// How many days before the first customer it was opened; `None` without a customer.
     pub(crate) lead_d: Option<f64>,
 }
 
-/// A label and what was found of it.
+/// A label and the incident that found it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sought {
     /// The family of a true fault, or `inquiry`.
@@ -50,7 +50,7 @@ impl KnownFaults {
     /// Reads the true faults (as `firmware-sim run --truth` writes them) and the inquiries (CSV).
     ///
     /// # Errors
-    /// Where a file can't be read; a row of the inquiries that can't is left out.
+    /// Where a file can't be read; an unreadable row of the inquiries is left out.
     pub(crate) fn read(truth: Option<&Path>, inquiries: Option<&Path>) -> Result<Self, LabError> {
         let text = |path: &Path| fs::read_to_string(path).map_err(|error| LabError::unread(path, error));
         let mut labels = Self { is_known: truth.is_some() || inquiries.is_some(), ..Self::default() };
@@ -67,7 +67,7 @@ impl KnownFaults {
         Ok(labels)
     }
 
-    /// Every incident as the labels see it, and every label with what was found of it.
+    /// Every incident as judged by the labels, and every label with the incident that found it.
     pub(crate) fn judge(&self, opened: &[Opened]) -> (Vec<Judged>, Vec<Sought>) {
         let matched = Matched::of(&self.truth, opened);
         let by_truth: Vec<(Id, Option<i64>)> = matched

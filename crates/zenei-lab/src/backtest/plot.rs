@@ -4,8 +4,8 @@ use super::frames::OfDay;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// Colours that people with the common kinds of colour blindness tell apart (Okabe, Ito 2008); after eight rules they
-/// come again.
+/// Colours that people with the common kinds of colour blindness can distinguish (Okabe, Ito 2008); after eight rules
+/// they repeat.
 const COLOURS: [&str; 8] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999"];
 /// Pixels of the columns' area, and where it begins.
 const WIDTH: f64 = 900.0;
@@ -40,7 +40,7 @@ pub(super) fn incidents_a_day(days: &[OfDay], title: &str) -> String {
         below[at] += of.incidents;
         let colour = rules.iter().position(|rule| *rule == of.rule).map_or("", |rule| COLOURS[rule % COLOURS.len()]);
         let (x, y) = (LEFT + step * at as f64, TOP + HEIGHT - unit * f64::from(below[at]));
-        // A String never fails to take a text.
+        // Writing to a String never fails.
         let _ = writeln!(
             svg,
             "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{:.2}\" height=\"{:.2}\" fill=\"{colour}\"><title>{} {}: {}</title></rect>",
@@ -86,7 +86,7 @@ fn place(day: i32, first: i32) -> usize {
     usize::try_from(day - first).unwrap_or(0)
 }
 
-/// A day as people write it.
+/// A day as an ISO date.
 pub(super) fn date(day: i32) -> String {
     let date = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(day));
     date.map_or_else(|_| day.to_string(), |date| date.to_string())

@@ -70,7 +70,7 @@ fn without_labels_nothing_is_called_right_and_what_is_no_store_is_told() {
     assert!(told.code() == 2 && told.text().contains("is no Parquet store"), "{}", told.text());
 }
 
-/// Rows in the store: records but for those that came twice.
+/// Rows in the store: records without duplicates.
 fn stored_records(kept: &Kept) -> u64 {
     let store = ParquetStore::open_read_only(Arc::new(RealDisk), &kept.store);
     let rows: usize = store.batches(None).unwrap().map(|batch| batch.unwrap().len()).sum();
@@ -82,7 +82,7 @@ fn stored_records(kept: &Kept) -> u64 {
 fn ship(kept: &Kept, url: &str, database: &str) {
     let address = ServerAddress { url: url.to_owned(), user: "default".to_owned(), password: String::new() };
     let server = || Server::new(&address, Timeouts::default()).unwrap();
-    // Simulated records are of a time that lies further back each day.
+    // The simulated records' times recede further into the past each day.
     let days = 20_000;
     let keep =
         Retention { record: days, operation: days, motor_profile: days, dead_letter: days, ..Retention::default() };

@@ -16,7 +16,7 @@ const DAY_MS: f64 = 24.0 * HOUR_MS;
 /// One-sided, for the bound of the rate of false incidents.
 const TAIL: f64 = 0.05;
 
-/// The card of each rule, by these runs.
+/// The card of each rule, from these runs.
 pub fn cards(rules: &Rules, runs: &[Run<'_>]) -> Vec<Card> {
     let falsely = Falsely::of(runs);
     let device_years: f64 = runs.iter().map(Run::device_years).sum();
@@ -68,7 +68,7 @@ fn is_first(rule: &Rule, case: &JudgedFault<'_>) -> bool {
     case.incidents.first().is_some_and(|incident| incident.rule == rule.id)
 }
 
-/// Of each family of which the rule found any fault first: how many of how many.
+/// For each family of which the rule found any fault first: how many of how many.
 fn found(rule: &Rule, runs: &[Run<'_>]) -> BTreeMap<String, Hits> {
     let mut found: BTreeMap<String, Hits> = BTreeMap::new();
     for case in cases(runs) {
@@ -80,7 +80,8 @@ fn found(rule: &Rule, runs: &[Run<'_>]) -> BTreeMap<String, Hits> {
     found
 }
 
-/// The fleets in words, and a digest of their labels and of how much they said: equal digests are equal fleets.
+/// A text about the fleets, and a digest of their labels and of their number of records: equal digests are equal
+/// fleets.
 fn corpus(runs: &[Run<'_>]) -> (String, Id) {
     let Some(first) = runs.first() else { return ("nothing".to_owned(), Id::of(&[])) };
     let days = (first.played.span_ms.1 - first.played.span_ms.0) as f64 / DAY_MS;

@@ -10,10 +10,10 @@ use zenei_detect::ScopeKind;
 
 const DAY_MS: i64 = 86_400_000;
 const YEAR_MS: f64 = 365.25 * DAY_MS as f64;
-/// What a control leads to is looked for until so much after its end: detection looks back over days. A guess.
+/// How long after a control's end its effects are still counted: detection looks back over days. A guess.
 const AFTERMATH_MS: i64 = 3 * DAY_MS;
-/// And at least so much after its begin: a new battery or a hung door is a moment, and what was learned before it
-/// misleads for about so long. A guess.
+/// How long after a control's begin its effects are counted at least: a new battery or a rehung door is a moment, and
+/// the baseline from before it misleads for about so long. A guess.
 const AFTERMATH_MIN_MS: i64 = 14 * DAY_MS;
 
 /// Events over a time at risk.
@@ -26,7 +26,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// A device-year; 0 without a time at risk.
+    /// Events a device-year; 0 without a time at risk.
     pub fn value(self) -> f64 {
         self.per(self.count as f64)
     }
@@ -61,7 +61,7 @@ pub struct Falsely {
 }
 
 impl Falsely {
-    /// Counts.
+    /// Counts the false incidents of these runs.
     pub fn of(runs: &[Run<'_>]) -> Self {
         let device_years = runs.iter().map(Run::device_years).sum();
         let mut found = Self { all: Rate { count: 0, device_years }, ..Self::default() };
@@ -105,7 +105,8 @@ fn window_ms(control: &Truth) -> (i64, i64) {
     (control.onset_ms, (control.end_ms + AFTERMATH_MS).max(control.onset_ms + AFTERMATH_MIN_MS))
 }
 
-/// Whether an incident lies in the scope and window of a control; one of several locks where more than half of them do.
+/// Whether an incident lies in the scope and window of a control; an incident of several locks does where more than
+/// half of them do.
 pub fn is_inside(incident: &Opened, control: &Truth) -> bool {
     let (from_ms, to_ms) = window_ms(control);
     let among = |device: &String| control.devices.binary_search(device).is_ok();

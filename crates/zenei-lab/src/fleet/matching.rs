@@ -19,20 +19,20 @@ use firmware_sim::Truth;
 use std::cmp::Reverse;
 use zenei_detect::{Component, ScopeKind};
 
-/// What ended is still found when the day in which it ended is over: the longest window on which detection closes. A
+/// How long after its end a fault may still be found: one day, the longest window at whose close detection decides. A
 /// guess.
 pub const AFTER_END_MS: i64 = 86_400_000;
 
 /// One fault and the incidents about it, in order of opening.
 #[derive(Clone, Debug)]
 pub struct JudgedFault<'a> {
-    /// What was really wrong.
+    /// The true fault.
     pub truth: &'a Truth,
     /// The incidents about it; the first one counts as its finding, the others only as incidents per cause.
     pub incidents: Vec<&'a Opened>,
 }
 
-/// Every incident in its place.
+/// Every incident, assigned to a fault or to none.
 #[derive(Clone, Debug)]
 pub struct Matched<'a> {
     /// One for each true fault, controls left out, in the order of the truth.
@@ -42,7 +42,7 @@ pub struct Matched<'a> {
 }
 
 impl<'a> Matched<'a> {
-    /// Matches; `incidents` in order of opening.
+    /// Assigns the incidents; `incidents` in order of opening.
     pub fn of(truth: &'a [Truth], incidents: &'a [Opened]) -> Self {
         let faults = truth.iter().filter(|truth| !truth.control);
         let mut cases: Vec<JudgedFault<'a>> =
@@ -82,7 +82,7 @@ impl JudgedFault<'_> {
     }
 }
 
-/// How well an incident fits a fault, the better the smaller; `None` where it can't be about it.
+/// How well an incident fits a fault, smaller is better; `None` where it can't be about it.
 fn fit(truth: &Truth, incident: &Opened) -> Option<(bool, bool, Reverse<i64>)> {
     let is_in_time = incident.at_ms >= truth.onset_ms && incident.at_ms <= truth.end_ms.saturating_add(AFTER_END_MS);
     let is_about = names_scope(truth, incident)
@@ -115,8 +115,8 @@ fn is_part(truth: &Truth, incident: &Opened) -> bool {
     is_inside && (names_domain(truth, incident) || shows_in(&truth.family).contains(&incident.component))
 }
 
-/// The parts in which a shared fault shows beside those of its own domain: a version that drains does it through the
-/// battery, one that restarts or leaks through the boards.
+/// The parts in which a shared fault shows beside those of its own domain: a version that drains shows in the battery,
+/// one that restarts or leaks in the boards.
 fn shows_in(family: &str) -> &'static [Component] {
     match family {
         "F1" => &[Component::Battery, Component::BatteryBox, Component::PowerBoard],

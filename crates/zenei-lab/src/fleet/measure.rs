@@ -14,26 +14,26 @@ use serde::Serialize;
 
 const HOUR_MS: f64 = 3_600_000.0;
 const DAY_MS: f64 = 24.0 * HOUR_MS;
-/// Within so much after `detectable` a fault is to be found where the customer may come first.
+/// How long after `detectable` a fault must be found, where the customer may come first.
 const SOON_MS: i64 = 48 * 3_600_000;
 
-/// Families that are to be found before the customer.
+/// Families that must be found before the customer.
 pub const BEFORE_CUSTOMER: [&str; 7] = ["H1", "H2", "H4", "H5", "H6", "H8", "F4"];
-/// Families of one lock or version whose customer may come first: to be found within 48 h of detectable.
+/// Families of one lock or version whose customer may come first: they must be found within 48 h of detectable.
 pub const SOON: [&str; 5] = ["H3", "F2", "S4", "S5", "S6"];
-/// Families that only a whole fleet tells.
+/// Families that only a whole fleet shows.
 pub const SHARED: [&str; 6] = ["F1", "F3", "F5", "S1", "S2", "S3"];
 
-/// One run and what was opened about what.
+/// One run and its incidents, matched to the true faults.
 #[derive(Debug)]
 pub struct Run<'a> {
     /// The fleet's seed.
     pub seed: u64,
-    /// The seed of the moved physics; `None` in the scenario's own.
+    /// The seed of the changed physics; `None` for the scenario's own.
     pub world: Option<u64>,
-    /// What the run gave.
+    /// The result of the run.
     pub played: &'a Played,
-    /// Its incidents in their places.
+    /// Its incidents, assigned to the faults.
     pub matched: Matched<'a>,
 }
 
@@ -80,7 +80,7 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// Of the faults of these families over all runs.
+    /// The measures of these families over all runs.
     pub fn of(runs: &[Run<'_>], families: &[&str]) -> Self {
         let cases = runs.iter().flat_map(|run| run.matched.cases.iter().map(|case| (case, run.played.span_ms.1)));
         let cases: Vec<_> = cases.filter(|(case, _)| families.contains(&case.truth.family.as_str())).collect();

@@ -13,23 +13,23 @@ use zenei_store::{StoredMessage, decode, registry};
 use zenei_wire::GatewayTime;
 use zenei_wire::bthome::Keyring;
 
-/// Virtual time of one step: what a large fleet says in it fits into a few megabytes.
+/// Virtual time of one step: the messages of a large fleet in it fit into a few megabytes.
 const STEP_MS: i64 = 3_600_000;
-/// So many candidates that did not open are kept of each lock or scope with a fault: those nearest to opening.
+/// How many candidates that did not open are kept for each lock or scope with a fault: those nearest to opening.
 const KEPT: usize = 8;
 
-/// A candidate that opened nothing, as far as a developer needs it.
+/// A candidate that opened nothing, reduced to the fields that a developer needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rejected {
     /// When.
     pub at_ms: i64,
     /// The rule.
     pub rule: String,
-    /// Why not.
+    /// The reason.
     pub reason: DecisionReason,
-    /// What was observed.
+    /// The observed value.
     pub value: f64,
-    /// Where the rule draws the line.
+    /// The rule's threshold.
     pub threshold: f64,
     /// Unit of both.
     pub unit: String,
@@ -48,7 +48,7 @@ struct Near {
 }
 
 impl Rejections {
-    /// For these faults.
+    /// An empty collection for these faults.
     fn of(truth: &[Truth]) -> Self {
         let mut of: HashMap<(String, String), Near> = HashMap::new();
         for truth in truth.iter().filter(|truth| !truth.control) {
@@ -95,10 +95,10 @@ impl Rejected {
     }
 }
 
-/// What a run of one fleet gave.
+/// The result of a run of one fleet.
 #[derive(Debug, Default)]
 pub struct Played {
-    /// What was really wrong.
+    /// The true faults and controls.
     pub truth: Vec<Truth>,
     /// Every incident, in order of opening.
     pub incidents: Vec<Opened>,
@@ -108,16 +108,16 @@ pub struct Played {
     pub locks: usize,
     /// Start and end of the run.
     pub span_ms: (i64, i64),
-    /// What it cost.
+    /// The cost of the run.
     pub cost: Cost,
 }
 
-/// What a run cost.
+/// The cost of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// Records that could be read, duplicates among them.
+    /// Readable records, duplicates among them.
     pub records: u64,
-    /// Records and messages that could not.
+    /// Unreadable records and messages.
     pub dead_letters: u64,
     /// CPU seconds of the simulator, truth included.
     pub simulate_s: f64,
@@ -127,7 +127,7 @@ pub struct Cost {
     pub detect_s: f64,
     /// CPU seconds from anomalies to incidents.
     pub correlate_s: f64,
-    /// Bytes of the engine's whole state at the end, as a snapshot has it.
+    /// Bytes of the engine's whole state at the end, as a snapshot.
     pub state_bytes: u64,
 }
 

@@ -23,13 +23,13 @@ pub struct Report {
     pub families: BTreeMap<String, Measures>,
     /// By group of families, and all together (`per lock`: the first two groups; `all`).
     pub groups: Vec<(String, Measures)>,
-    /// What was opened about nothing.
+    /// The false incidents.
     pub falsely: Falsely,
-    /// What it cost, summed.
+    /// The summed cost.
     pub cost: CostOf,
 }
 
-/// What runs cost together.
+/// The cost of several runs together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct CostOf {
     /// Locks of all runs.
@@ -177,7 +177,7 @@ impl Report {
         table(&head, &rows)
     }
 
-    /// The figures that must not get much worse in another world.
+    /// The figures that must not get much worse in a changed world.
     fn figures(&self) -> Vec<Figure> {
         let mut figures = Vec::new();
         for (name, of) in &self.groups {
@@ -305,7 +305,7 @@ pub fn to_json(runs: &[Run<'_>], report: &Report) -> Json {
     json!({"version": 1, "pooled": report, "runs": runs.iter().map(one).collect::<Vec<_>>()})
 }
 
-/// What a fault's finding lacks; `None` where it was found before the customer, or soon where no customer noticed.
+/// How a fault's finding falls short; `None` where it was found before the customer, or soon where no customer noticed.
 fn shortfall(run: &Run<'_>, case: &JudgedFault<'_>) -> Option<String> {
     let truth = case.truth;
     let is_good = match truth.customer_ms {
@@ -338,7 +338,7 @@ fn shortfall(run: &Run<'_>, case: &JudgedFault<'_>) -> Option<String> {
     ))
 }
 
-/// What was really going on with the lock of a false incident: faults of its scope at other times, and controls.
+/// The true faults and controls at the lock of a false incident: faults of its scope at other times, and controls.
 fn beside(run: &Run<'_>, incident: &Opened) -> Vec<String> {
     let mut beside = Vec::new();
     for truth in &run.played.truth {

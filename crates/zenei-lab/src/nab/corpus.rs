@@ -16,7 +16,7 @@ pub(super) type TrueWindows = BTreeMap<String, Vec<[String; 2]>>;
 pub struct Series {
     /// Its name in the list.
     pub name: String,
-    /// The times as they stand in the file.
+    /// The times as written in the file.
     pub stamps: Vec<String>,
     /// The times, ms since 1970.
     pub at_ms: Vec<i64>,
@@ -47,7 +47,7 @@ pub fn read(data: &Path, labels: &Path, list: &Path) -> Result<Vec<Series>, LabE
     series.collect()
 }
 
-/// One file of its text; an error says line and problem.
+/// One file from its text; an error names line and problem.
 fn parse(name: &str, text: &str, windows: &[[String; 2]]) -> Result<Series, String> {
     let (mut stamps, mut at_ms, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for (line, row) in text.lines().enumerate().skip(1).filter(|(_, row)| !row.trim().is_empty()) {

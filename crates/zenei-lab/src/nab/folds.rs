@@ -5,19 +5,19 @@ use super::score::{PROFILES, Profile, normalized};
 use crate::table::table;
 use zenei_detect::estimate::stream::{Alarm, Stream, Tuning};
 
-/// The profile by which numbers are chosen.
+/// The profile by which parameters are chosen.
 const CHOSEN_BY: Profile = PROFILES[0];
 
-/// One candidate and what it is worth on each file, by profile.
+/// One candidate and its worth on each file, by profile.
 struct Candidate {
     tuning: Tuning,
     raw: Vec<[f64; PROFILES.len()]>,
 }
 
-/// What cross-validation found.
+/// The result of cross-validation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Validated {
-    /// The scores over all files, each by what was chosen on the other folds.
+    /// The scores over all files, each by the parameters chosen on the other folds.
     pub held_out: [f64; PROFILES.len()],
     /// The table of folds.
     pub table: Vec<String>,

@@ -38,7 +38,7 @@ fn the_published_scores_of_two_detectors_are_reproduced() {
         for (profile, expected) in PROFILES.iter().zip(expected) {
             let (found, threshold) = score::best(&of, profile);
             assert!((found - expected).abs() < 0.006, "{detector} {}: {found:.3}", profile.name);
-            // The sweep and the plain way agree.
+            // The sweep and the direct computation agree.
             let windows = files.iter().map(|file| file.worth.windows()).sum();
             let alarms =
                 |scores: &Vec<f64>| (0..scores.len()).filter(|&at| scores[at] >= threshold).collect::<Vec<usize>>();
@@ -68,7 +68,7 @@ fn the_estimators_do_better_than_the_prototypes_and_no_row_is_left_out() {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().parse::<f64>().unwrap()
     };
-    // The goals; how much more it is, the benchmark prints.
+    // The goals; the benchmark prints the exact scores.
     assert!(score("standard") >= 55.0 && score("low FN") >= 55.0 && score("low FP") >= 45.0, "{text}");
     let rows = fs::read_to_string(&arguments.out).unwrap();
     let files = files(&nab);

@@ -7,14 +7,14 @@
 //! counts. A window without one costs A_FN. A detection outside costs A_FP·s((i−r')/(w'−1)) of the window before it, or
 //! A_FP before the first. A window without a row to score is ignored.
 
-/// What right and wrong are worth; a right detection is worth 1 at most.
+/// The worth of right and wrong detections; a right detection is worth 1 at most.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Profile {
     /// Its name.
     pub name: &'static str,
-    /// What a false detection costs.
+    /// The cost of a false detection.
     pub false_positive: f64,
-    /// What a missed window costs.
+    /// The cost of a missed window.
     pub missed: f64,
 }
 
@@ -25,7 +25,7 @@ pub const PROFILES: [Profile; 3] = [
     Profile { name: "low FN", false_positive: 0.11, missed: 2.0 },
 ];
 
-/// What a detection at a row is.
+/// The kind of a detection at a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum DetectionAt {
     Probation,
@@ -33,20 +33,20 @@ enum DetectionAt {
     Outside { penalty: f64 },
 }
 
-/// What detections in a file are worth.
+/// The worth of detections in a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Worth {
     rows: Vec<DetectionAt>,
     windows: usize,
 }
 
-/// How many rows of a file of so many are not scored.
+/// How many rows of a file with `rows` rows are not scored.
 pub fn probation(rows: usize) -> usize {
     (rows * 15 / 100).min(750)
 }
 
 impl Worth {
-    /// Of a file with so many rows and these windows (first and last row), in order.
+    /// The worth in a file with so many rows and these windows (first and last row), in order.
     pub fn of(rows: usize, windows: &[(usize, usize)]) -> Self {
         let probation = probation(rows);
         let row = |at: usize| {
@@ -66,12 +66,12 @@ impl Worth {
         Self { rows, windows: windows.iter().filter(|(_, last)| *last >= probation).count() }
     }
 
-    /// How many windows take part.
+    /// How many windows are scored.
     pub fn windows(&self) -> usize {
         self.windows
     }
 
-    /// What detections at these rows, ascending, are worth by a profile; of a file without any, minus the cost of its
+    /// The worth of detections at these rows, ascending, by a profile; without any, minus the cost of the file's
     /// windows.
     pub fn raw(&self, detections: impl IntoIterator<Item = usize>, profile: &Profile) -> f64 {
         let (mut hit, mut sum, mut hits) = (None, 0.0, 0);
@@ -90,14 +90,14 @@ impl Worth {
     }
 }
 
-/// From the sum over files to the score: 0 for saying nothing, 100 for perfect.
+/// From the sum over files to the score: 0 for no detections, 100 for perfect ones.
 pub fn normalized(raw: f64, windows: usize, profile: &Profile) -> f64 {
     let null = -profile.missed * windows as f64;
     100.0 * (raw - null) / (windows as f64 - null)
 }
 
-/// The best score of a detector over all thresholds, with its threshold: of each file what it is worth, and the scores
-/// of its rows.
+/// The best score of a detector over all thresholds, with its threshold, from each file's worth and the scores of its
+/// rows.
 pub fn best(files: &[(&Worth, &[f64])], profile: &Profile) -> (f64, f64) {
     let mut steps: Vec<(f64, usize, usize)> = Vec::new();
     for (file, (_, scores)) in files.iter().enumerate() {
