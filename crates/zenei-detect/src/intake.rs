@@ -178,8 +178,8 @@ impl Intake {
         }
     }
 
-    /// A record behind the newest one released: it fills a hole that was given up, it lies before the first record of
-    /// its boot, or it is a duplicate.
+    /// A record behind the newest one released: it fills a hole that was given up, it lies where nothing was received
+    /// so far, or it is a duplicate.
     fn take_behind(&mut self, place: Place, mut row: Row, batch: &mut Batch) {
         let lane = &mut self.lanes[row.device.0 as usize];
         let missing_before = lane.missing();

@@ -17,7 +17,7 @@ use crate::time::{HOUR_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, EventKind};
 
-/// Records heard within so long are one moment.
+/// Records received within so long are one moment.
 const MOMENT_MS: i64 = MINUTE_MS;
 /// Moments that must agree.
 const MOMENTS: usize = 8;
@@ -66,7 +66,7 @@ struct Params {
     observed_min_ms: i64,
 }
 
-/// What a snapshot keeps.
+/// The state that a snapshot stores.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct State {
     lanes: Vec<Lane>,
@@ -77,13 +77,13 @@ struct State {
 struct Lane {
     /// A ring.
     moments: [Moment; MOMENTS],
-    /// Where the next one goes: the oldest one's place.
+    /// The index of the next moment, which replaces the oldest one.
     next: u8,
     count: u8,
     alarm_ms: Option<i64>,
 }
 
-/// The freshest record of one moment; positive: the clock is behind, or the record was delayed.
+/// The freshest record of one moment; `behind_ms` is positive where the clock is behind or the record was delayed.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Moment {
     heard_ms: i64,
@@ -103,7 +103,7 @@ impl Params {
 }
 
 impl Detect for Clock {
-    /// Another lock stands behind the id.
+    /// Removes the state: the id belongs to another lock now.
     fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
@@ -119,7 +119,7 @@ impl Detect for Clock {
         let moment = Moment { heard_ms, behind_ms, record: glance.record };
         let at = lane.newest();
         let is_full = usize::from(lane.count) == MOMENTS;
-        // Of a lock that speaks often: without the oldest moment, the others must still reach back far enough.
+        // For a lock that sends often: without the oldest moment, the others must still reach back far enough.
         let second_ms = lane.moments[(usize::from(lane.next) + 1) % MOMENTS].heard_ms;
         let is_short = is_full && heard_ms - second_ms < self.params.observed_min_ms;
         let moment_ms =
@@ -172,14 +172,14 @@ impl Detect for Clock {
 }
 
 impl Lane {
-    /// Where the newest moment stands.
+    /// The index of the newest moment.
     fn newest(&self) -> usize {
         (usize::from(self.next) + MOMENTS - 1) % MOMENTS
     }
 
     /// The error that all moments agree upon, ms; positive: behind.
     fn error(&self, error_min_ms: i64, spread_max_ms: i64) -> Option<i64> {
-        // Most clocks are right, and the newest moment alone shows it.
+        // Most clocks are right, and the newest moment alone shows that.
         let newest = self.moments[self.newest()];
         if usize::from(self.count) < MOMENTS || newest.behind_ms.saturating_abs() < error_min_ms {
             return None;
@@ -187,7 +187,7 @@ impl Lane {
         let behind = || self.moments.iter().map(|moment| moment.behind_ms);
         let (least_ms, most_ms) = (behind().min()?, behind().max()?);
         if most_ms <= -error_min_ms {
-            // Ahead of the hearing: no delay explains it, and delays only hide some of it.
+            // Ahead of the time of receipt: no delay explains it, and delays only hide part of it.
             return Some(least_ms);
         }
         let agree = most_ms.saturating_sub(least_ms) <= spread_max_ms;

@@ -26,23 +26,23 @@ use zenei_wire::{Body, EngineTime, EventKind};
 
 /// Resolution of the voltage, mV: 10 bits over 3.6 V, which small microcontrollers have.
 const VOLTAGE_STEP_MV: f64 = 3.5;
-/// A lock advertises many times an hour, also while its battery recovers from an operation. It is read that way at most
-/// every half hour, and not where a heartbeat has just told of the battery; locks with heartbeats tell every 15 min to
-/// 6 h. A guess.
+/// A lock advertises many times an hour, also while its battery recovers from an operation. Its advertisements are used
+/// at most every half hour, and not shortly after a heartbeat with a voltage; locks with heartbeats report every 15 min
+/// to 6 h. A guess.
 const ADV_PAUSE_MS: i64 = 30 * MINUTE_MS;
 /// Resolution of the percentage: its unit.
 const PERCENT_STEP: f64 = 1.0;
-/// An estimate in steps wider than this is no measure of a few percent's loss: the voltage stands alone then. A guess.
+/// An estimate in steps wider than this can't measure a loss of a few percent: the voltage is used alone then. A guess.
 const PERCENT_NOISE_MAX: f64 = 4.0;
 /// Weight of the prior slope over temperature, K² of summed squares: a hundred readings at a spread of 5 K. A guess.
 const PRIOR_WEIGHT_K2: f64 = 2_500.0;
 /// The prior slope, mV per K: the open-circuit voltage of lithium manganese dioxide and of alkaline pairs falls by half
 /// to one millivolt a kelvin of cooling.
 const PRIOR_MV_PER_K: f64 = 0.8;
-/// A version drains when the median of its updated locks has fallen by so much of what is wanted of one lock. A guess:
-/// the median of many is far less noisy than one.
+/// A version drains batteries when the median fall of its updated locks is this share of the fall that is a finding for
+/// one lock. A guess: the median of many is far less noisy than one.
 const VERSION_SHARE: f64 = 0.4;
-/// Peers of one site below which their median says little.
+/// The fewest peers for a usable median.
 const PEERS_MIN: usize = 5;
 
 /// The detector's description for rules and the engine.
@@ -110,7 +110,7 @@ struct Params {
     sigmas: f64,
 }
 
-/// What a snapshot keeps.
+/// The state that a snapshot stores.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct State {
     lanes: Vec<Lane>,
@@ -131,7 +131,7 @@ struct Lane {
     noted: bool,
 }
 
-/// Millivolts per kelvin, from differences of neighbouring readings: a slow discharge does not enter.
+/// Millivolts per kelvin, from differences of neighbouring readings: a slow discharge has no influence.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Slope {
     squares: f64,
@@ -144,7 +144,7 @@ impl Slope {
     }
 }
 
-/// What the two falls say together.
+/// The two falls together.
 struct Depth {
     percent: Option<f64>,
     mv: f64,
@@ -165,12 +165,12 @@ impl Params {
 }
 
 impl Detect for Drain {
-    /// Another battery, another lock.
+    /// Removes the state: another battery, or another lock.
     fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
 
-    /// Takes a heartbeat, or what the lock advertised.
+    /// Takes a heartbeat or an advertisement.
     fn row(&mut self, glance: &Glance<'_>) {
         let (battery_mv, battery_pct, temp_c) = match &glance.row.body {
             Body::State(state) => (state.battery_mv, state.battery_pct, state.temp_c),
@@ -228,7 +228,7 @@ impl Detect for Drain {
         if suspects.is_empty() {
             return;
         }
-        // Found once: where a version drains hundreds of locks, each of them asks for its like.
+        // Computed once: where a version drains hundreds of locks, each of them needs the list of its like.
         let mut alike: BTreeMap<(Sym, Sym), Vec<usize>> = BTreeMap::new();
         for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
             alike.entry(like(lock)).or_default().push(at);
@@ -241,8 +241,8 @@ impl Detect for Drain {
             if !depth.passes {
                 continue;
             }
-            // What all locks of a version lose is the version's: told once, and of the lock again only when it stands
-            // out from them.
+            // A loss that all locks of a version have is attributed to the version and reported once; a single lock is
+            // reported only when it stands out from them.
             let fw = locks[at].labels.fw;
             let since_ms = *versions.entry(fw).or_insert_with(|| self.version_drains(fw, locks));
             match since_ms {
@@ -324,7 +324,7 @@ impl Drain {
         Depth { percent: Some(percent), mv, passes }
     }
 
-    /// What the others of these like locks have fallen meanwhile: weather is no fault of one lock.
+    /// The median falls of the other like locks: a fall that weather causes on all is no fault of one lock.
     fn peers(&self, of: usize, alike: &[usize]) -> (f64, f64) {
         let peers = || alike.iter().filter(|&&at| at != of).map(|&at| &self.state.lanes[at]);
         let mut percents: Vec<f64> = peers().map(|lane| lane.percent.depth()).collect();
@@ -374,12 +374,12 @@ impl Drain {
     }
 }
 
-/// What locks have in common that weather and use do the same to: site and model.
+/// The group of locks that weather and use affect alike: site and model.
 fn like(lock: &Lock) -> (Sym, Sym) {
     (lock.site, lock.labels.model)
 }
 
-/// How long what is left lasts at the present loss, as an interval of two standard deviations.
+/// How long the remaining charge lasts at the present loss, as an interval of two standard deviations.
 fn remaining(percent: f64, lost: f64, noise: f64, days: f64) -> String {
     let at = |lost: f64| if lost > 0.0 { percent.max(0.0) / (lost / days) } else { f64::INFINITY };
     let (soon, late) = (at(lost + 2.0 * noise), at(lost - 2.0 * noise));

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use zenei_wire::{EngineTime, EventKind};
 
-/// How unlike locks of one model are in their slopes: standard deviation as a share of the slope. A guess: grease and
+/// How much the slopes of locks of one model differ: standard deviation as a share of the slope. A guess: grease and
 /// cells vary by a quarter or so.
 const SLOPE_SPREAD: f64 = 0.3;
 /// Imagined members at 0 in a site's or version's median.
@@ -37,10 +37,10 @@ const CLIP: f64 = 4.0;
 const DAY_CLIP: f64 = 6.0;
 /// Weight of a new day in the level.
 const LEVEL_SHARE: f32 = 0.6;
-/// How fast a quiet lock's own mean follows it: a fiftieth a day.
+/// The share of a quiet day's residual that moves the lock's own mean: a fiftieth a day.
 const FOLLOW: f64 = 0.02;
 
-/// What each of them takes.
+/// The parameters of each of the three detectors.
 const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "baseline_days",
@@ -136,7 +136,7 @@ pub const SHAPE: Spec = Spec {
     make: |spec, rule| Drift::start(spec, rule, Params::of(rule, Measure::Shape)),
 };
 
-/// What a rule gives it.
+/// The values that a rule gives the detector.
 struct Params {
     measure: Measure,
     baseline_ms: i64,
@@ -163,7 +163,7 @@ impl Params {
 
 type Drift = Running<Params, State>;
 
-/// What a snapshot keeps.
+/// The state that a snapshot stores.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct State {
     lanes: Vec<Lane>,
@@ -178,7 +178,7 @@ struct Day {
     residual: f64,
 }
 
-/// What a day says of a lock.
+/// The judgement of a lock's day.
 enum DayJudgement {
     Quiet,
     BelowEffect,
@@ -204,7 +204,7 @@ impl Detect for Drift {
         let slopes = model.slopes.get();
         let explained = slopes[0] * shift[0] + slopes[1] * shift[1];
         let reach = CLIP * libm::sqrt(lane.variance(model));
-        // Around the level that the lock has by now: a fault's size is not clipped away, and it does not bend the
+        // Clipped around the lock's present level: a fault's size is not clipped away, and it does not change the
         // slopes.
         let level = if lane.learned { f64::from(lane.level) } else { 0.0 };
         let around = (value - mean.value - explained - level).clamp(-reach, reach);
@@ -230,7 +230,7 @@ impl Detect for Drift {
         lane.recent.push(glance.record);
     }
 
-    /// Another battery, another lock behind the id, another door.
+    /// Removes the state: another battery, another lock behind the id, or another door.
     fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
@@ -313,8 +313,8 @@ impl Drift {
             lane.level += LEVEL_SHARE * (residual as f32 - lane.level);
         }
         if f64::from(lane.sum.down) >= limit {
-            // Better than before for days: repaired or given another battery without a word. What was learned no longer
-            // holds.
+            // Better than before for days: the lock was repaired or got another battery without a report. What was
+            // learned no longer holds.
             *lane = Lane::default();
             return DayJudgement::Quiet;
         }

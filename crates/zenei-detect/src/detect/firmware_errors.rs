@@ -28,16 +28,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use zenei_wire::{Body, EngineTime, EventKind};
 
 /// The most error codes compared: three times the catalogue of the contract. Where they are used up, those that one
-/// lock alone reports make room at the end of the day; until then further ones are left to the stores.
+/// lock alone reports make room at the end of the day; until then further codes are stored but not compared.
 const MAX_CODES: usize = 72;
 /// A code counts at most so often per lock and day, or four times what is expected of the lock: one broken lock must
-/// not speak for its version.
+/// not decide about its version.
 const DAY_CAP: f64 = 2.0;
-/// A lock not heard for so long is not exposed.
+/// A lock without records for so long does not count as exposed.
 const SILENT_MS: i64 = DAY_MS;
-/// Locks of one case remembered by name; beyond it they count without a name. Evidence names at most [`EVIDENCE_MAX`].
+/// Locks of one case that are stored by name; beyond it they count without a name. Evidence names at most
+/// [`EVIDENCE_MAX`].
 const MAX_LOCKS: usize = 1_024;
-/// How much of its evidence a finding must keep without the loudest site and locks. A guess.
+/// The share of its evidence that a finding must keep without the site of the largest excess and the locks that report
+/// most. A guess.
 const ROBUST_SHARE: f64 = 0.5;
 
 /// The detector's description for rules and the engine.
@@ -91,7 +93,7 @@ pub const SPEC: Spec = Spec {
 
 type FirmwareErrors = Running<Params, State>;
 
-/// What a rule gives it.
+/// The values that a rule gives the detector.
 struct Params {
     limit: f64,
     min_locks: usize,
@@ -113,7 +115,7 @@ impl Params {
     }
 }
 
-/// What a snapshot keeps.
+/// The state that a snapshot stores.
 #[derive(Default, Serialize, Deserialize)]
 struct State {
     lanes: Vec<Lane>,
@@ -127,7 +129,7 @@ struct State {
     counts: BTreeMap<Sym, Vec<f64>>,
     cases: BTreeMap<(Sym, Sym), Case>,
     swept: bool,
-    /// What the groups are to each other; `None` where they were sorted anew. Found again after a restart.
+    /// How the groups relate to each other; `None` after a new sorting. It is computed again after a restart.
     #[serde(skip)]
     cells: Option<Cells>,
 }
@@ -145,7 +147,8 @@ impl Detect for FirmwareErrors {
         self.error(device, code, record, now_ms);
     }
 
-    /// Another lock stands behind the id: its habits are unknown, and the version that it runs is no update.
+    /// Removes the state: the id belongs to another lock now, whose error habits are unknown, and whose version is no
+    /// update.
     fn reset(&mut self, device: DeviceIx) {
         let Some(lane) = self.state.lanes.get_mut(device.0 as usize) else { return };
         if let Some(group) = lane.group.take() {
@@ -264,7 +267,7 @@ impl FirmwareErrors {
         true
     }
 
-    /// Where the codes are used up, forgets those that one lock alone reports: they say nothing of a version.
+    /// Where the codes are used up, removes those that one lock alone reports: they are no evidence about a version.
     fn make_room(&mut self) {
         let State { lanes, codes, rates, dispersion, cases, .. } = &mut self.state;
         if codes.len() < MAX_CODES {
@@ -380,7 +383,7 @@ impl FirmwareErrors {
             case.started_ms = now.ms() - HOUR_MS;
         }
         let mut all = hour.quiet_version.all.clone();
-        // Places without an event say nothing.
+        // Places without an event carry no evidence.
         let mut within: BTreeMap<usize, Split> = BTreeMap::new();
         for &at in hour.heard {
             let events = hour.events[at];

@@ -12,7 +12,7 @@ pub fn lane<L: Default>(lanes: &mut Vec<L>, device: DeviceIx) -> &mut L {
     &mut lanes[at]
 }
 
-/// Forgets a lock's lane.
+/// Resets a lock's lane.
 pub fn forget<L: Default>(lanes: &mut [L], device: DeviceIx) {
     if let Some(lane) = lanes.get_mut(device.0 as usize) {
         *lane = L::default();
@@ -26,14 +26,14 @@ pub struct Suspects {
 }
 
 impl Suspects {
-    /// Lists a lock; one that is listed last already is not listed again.
+    /// Lists a lock; one that is already the last of the list is not added again.
     pub fn add(&mut self, device: DeviceIx) {
         if self.listed.last() != Some(&device) {
             self.listed.push(device);
         }
     }
 
-    /// Those listed, each once, ascending; the list is empty then.
+    /// Takes the listed locks, each once, ascending; the list is empty afterwards.
     pub fn take(&mut self) -> Vec<DeviceIx> {
         let mut listed = core::mem::take(&mut self.listed);
         listed.sort_unstable();

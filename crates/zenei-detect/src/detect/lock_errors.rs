@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use zenei_wire::{Body, EngineTime, EventKind};
 
-/// The most codes of one lock; of those that matter a lock reports a few.
+/// The most codes stored of one lock; a lock reports only a few codes that matter.
 const MAX_CODES: usize = 12;
 /// Imagined lock-days at the prior rate in a model's.
 const MODEL_WEIGHT_DAYS: f64 = 1_000.0;
@@ -31,8 +31,8 @@ const MODEL_WEIGHT_DAYS: f64 = 1_000.0;
 const OWN_WEIGHT: f64 = 2.0;
 /// Weight of a new day in the model's rate of late: three days or so count.
 const LATELY: f64 = 0.3;
-/// So many times the expected number of locks in one hour, and so many more, are no chance: what they report is common
-/// to them.
+/// More than `COMMON` times the expected number of locks plus `COMMON_MIN` in one hour are no coincidence: the code has
+/// a common cause.
 const COMMON: f64 = 4.0;
 const COMMON_MIN: f64 = 5.0;
 
@@ -86,7 +86,7 @@ struct Params {
     ratio_min: f64,
 }
 
-/// What a snapshot keeps.
+/// The state that a snapshot stores.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct State {
     lanes: Vec<Lane>,
@@ -103,7 +103,7 @@ struct State {
 struct Rate {
     reports: f64,
     today: f64,
-    /// A lock and day, lately.
+    /// Reports per lock and day, over the last days.
     lately: f64,
 }
 
@@ -115,7 +115,7 @@ struct Watched {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Lane {
-    /// Days at whose end the lock had been heard; it was there for a part of the first only.
+    /// Days at whose end the lock had sent a record within 24 h; of the first day it was present for a part only.
     days_heard: f32,
     codes: SmallVec<[Count; 1]>,
 }
@@ -145,7 +145,7 @@ impl Params {
 }
 
 impl Detect for LockErrors {
-    /// Another lock stands behind the id.
+    /// Removes the state: the id belongs to another lock now.
     fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
@@ -160,7 +160,7 @@ impl Detect for LockErrors {
         let at = match lane.codes.iter().position(|count| count.code == glance.code) {
             Some(at) => at,
             None if lane.codes.len() < MAX_CODES => {
-                // Until now it was silent for as long as the lock is known.
+                // The lock never reported this code before: the quiet time is its watched days, at most seven.
                 let known_ms = (lane.days().min(7.0) * DAY_MS as f64) as i64;
                 let settled_ms = glance.now_ms - known_ms;
                 lane.codes.push(Count { code: glance.code, settled_ms, ..Count::default() });
@@ -172,7 +172,7 @@ impl Detect for LockErrors {
         self.state.reporters.add(glance.device);
     }
 
-    /// Ends the hour: what many report is common; then judges each lock that reported something.
+    /// Ends the hour: leaves out the codes that many locks report, then judges each lock that reported one.
     fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
         let Window { now, locks, fleet } = window;
         let spoke = self.state.reporters.take();
@@ -210,7 +210,7 @@ impl Detect for LockErrors {
         }
     }
 
-    /// Ends the day: the locks that were heard have been watched for one more.
+    /// Ends the day: adds a watched day to each lock that sent a record.
     fn close_day(&mut self, window: Window<'_>) {
         let Window { now, locks, .. } = window;
         if self.state.lanes.len() < locks.len() {
@@ -221,7 +221,7 @@ impl Detect for LockErrors {
             if now.ms() - lock.heard_ms < DAY_MS {
                 lane.days_heard += 1.0;
                 let watched = self.state.watched.entry(lock.labels.model).or_default();
-                // A lock that came within the day was not watched for a day.
+                // A lock that first appeared within the day was not watched for a whole day.
                 watched.lock_days += if lane.days_heard > 1.0 { 1.0 } else { 0.0 };
                 watched.locks += 1.0;
             }
@@ -257,9 +257,9 @@ impl LockErrors {
         }
     }
 
-    /// Reports a lock and day: over all time or lately, whichever is more. The prior may raise what the locks of a
-    /// model have shown so far, never lower it: a code that they report often is no rare one for having been watched
-    /// for a few days only.
+    /// Reports per lock and day: of all time or of the last days, whichever is more. The prior may raise the rate that
+    /// the locks of a model have shown so far, never lower it: a code that they report often is not rare because they
+    /// were watched for a few days only.
     fn rate(&self, key: (Sym, Sym)) -> f64 {
         let rate = self.state.rates.get(&key).copied().unwrap_or_default();
         let days = self.state.watched.get(&key.0).map_or(0.0, |watched| watched.lock_days);
@@ -312,24 +312,24 @@ impl Lane {
 }
 
 impl Count {
-    /// Reports a day of the lock while nothing is wrong: the larger of its model's and its own drawn to it.
+    /// Reports a day of the lock without a fault: the larger of its model's rate and its own rate drawn to it.
     fn normal(&self, per_day: f64, days: f64) -> f64 {
         let own = (f64::from(self.own) + OWN_WEIGHT) / (days + OWN_WEIGHT / per_day.max(1e-9));
         own.max(per_day)
     }
 }
 
-/// What a fault makes of the rate: five times, one a day, six a day.
+/// The rates of a faulty lock: five times the normal one, one a day, six a day.
 fn suspected(normal: f64) -> [f64; 3] {
     [5.0 * normal, 1.0, 6.0]
 }
 
-/// A notice of what is known and planned for is no fault.
+/// Whether the code is a notice of an expected event, which is no fault.
 fn is_notice(code: &str) -> bool {
     code == "low_battery"
 }
 
-/// What an error about this part is a symptom of: a code may name a part that other detectors watch.
+/// The symptom of an error about this part: a code may name a part that other detectors watch.
 fn of_part(component: Component) -> Option<Symptom> {
     match component {
         Component::Motor | Component::Gear | Component::Thumbturn => Some(Symptom::Trouble),

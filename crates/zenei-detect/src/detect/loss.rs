@@ -29,12 +29,12 @@ const FLEET_WEIGHT: f64 = 20_000.0;
 const OWN_WEIGHT: f64 = 300.0;
 /// The least share of holes that is normal: no radio link is better. A guess.
 const SHARE_MIN: f64 = 1e-4;
-/// So many locks of one gateway with holes in one hour: the gateway's matter.
+/// From so many locks of one gateway with holes in one hour on, the holes are attributed to the gateway.
 const TOGETHER: u32 = 3;
-/// So long after the last record that can't be read the holes of such may show: until the lock's next record, at the
-/// slowest heartbeat (6 h, telemetry contract).
+/// How long after the last unreadable record its hole may appear: until the lock's next record, at the slowest
+/// heartbeat (6 h, telemetry contract).
 const REFUSED_MS: i64 = 7 * HOUR_MS;
-/// Holes that wait for a heartbeat at most; of more the rest is not needed.
+/// The most holes that wait for a heartbeat; further ones are not needed.
 const WAITS_MAX: usize = 8;
 
 /// The detector's description for rules and the engine.
@@ -80,7 +80,7 @@ struct Params {
     count_min: u32,
 }
 
-/// What a snapshot keeps.
+/// The state that a snapshot stores.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct State {
     lanes: Vec<Lane>,
@@ -111,7 +111,7 @@ struct Lane {
 }
 
 impl Lane {
-    /// Of so many records missing at a time, how many are lost: the others can't be read.
+    /// How many of the missing records are lost; the others arrived and can't be read.
     fn lost(&mut self, missing: u32, now_ms: i64) -> u32 {
         self.forget_refused(now_ms);
         let explained = missing.min(self.refused);
@@ -119,7 +119,7 @@ impl Lane {
         missing - explained
     }
 
-    /// Where none came for long, those before explain nothing any more.
+    /// Drops the unreadable records where none arrived for `REFUSED_MS`: they explain no later hole.
     fn forget_refused(&mut self, now_ms: i64) {
         if now_ms.saturating_sub(self.refused_ms) >= REFUSED_MS {
             self.refused = 0;
@@ -138,12 +138,12 @@ impl Params {
 }
 
 impl Detect for Loss {
-    /// Another lock stands behind the id.
+    /// Removes the state: the id belongs to another lock now.
     fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
 
-    /// Takes a record of any kind that has a sequence; `glance.missing` says how many before it are missing.
+    /// Takes a record of any kind that has a sequence; `glance.missing` is the number of records missing before it.
     fn row(&mut self, glance: &Glance<'_>) {
         if glance.row.seq.is_none() {
             return;
@@ -162,8 +162,8 @@ impl Detect for Loss {
         }
     }
 
-    /// A record came that can't be read: the hole that it leaves is no loss. It may be a heartbeat, so it shows as much
-    /// of a hole before it as one that can be read.
+    /// Takes an unreadable record: the hole that it leaves is no loss. It may be a heartbeat, so it confirms a hole
+    /// before it as a readable heartbeat does.
     fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
             lane.forget_refused(now.ms());
@@ -173,8 +173,9 @@ impl Detect for Loss {
         }
     }
 
-    /// Ends the hour: tells a gateway's trouble from a lock's, then judges. Only locks with holes are looked at: a sum
-    /// of log likelihood ratios that restarts at 0 comes to the same when records without a hole are added together.
+    /// Ends the hour: separates a gateway's holes from a lock's, then judges. Only locks with holes are judged: a sum
+    /// of log likelihood ratios that restarts at 0 gives the same result when records without a hole are added
+    /// together.
     fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
         let Window { now, locks, fleet } = window;
         let suspects = self.state.suspects.take();
@@ -191,7 +192,7 @@ impl Detect for Loss {
             let hole = lane.hole.take();
             if together || lock.maintenance {
                 lane.waits.clear();
-                // A heartbeat after a hole that is no loss shows nothing of the next one.
+                // A heartbeat after a hole that is no loss is no evidence about the next hole.
                 lane.beaten = false;
                 continue;
             }
@@ -220,7 +221,7 @@ impl Loss {
         let own = (f64::from(lane.own_bad) + OWN_WEIGHT * fleet) / (f64::from(lane.own_records) + OWN_WEIGHT);
         let normal = own.max(fleet).max(SHARE_MIN);
         let suspected = |records: f64| [0.03, 0.1, 0.3].map(|share| share * records);
-        // First what went well, then the holes with the record that showed each.
+        // First the records that arrived, then the holes, each with the record that showed it.
         let well = (records - bad).max(0.0);
         lane.excess.add(0.0, normal * well, suspected(well));
         if lane.excess.evidence() <= 0.0 {

@@ -20,16 +20,16 @@ const POINTS: usize = 16;
 const START: f64 = 0.15;
 /// Profiles that make a template.
 const FIRST: f32 = 6.0;
-/// Profiles that make a template and tell its usual distance.
+/// Profiles that make a template and its usual distance.
 const KNOWN: f32 = 10.0;
-/// Sampling steps that are told apart: a firmware that fills a fixed number of samples changes it when the lock slows
-/// down.
+/// The number of sampling steps with a template of their own: a firmware that fills a fixed number of samples changes
+/// it when the lock slows down.
 const STEPS: usize = 2;
-/// Weight of a new profile in a template that stands: seasons and a battery's life are followed, wear of weeks is not.
+/// Weight of a new profile in a complete template: seasons and a battery's life are followed, wear of weeks is not.
 const FOLLOW: f32 = 0.02;
-/// Only profiles within so much of the usual distance (logarithm) are followed: twice.
+/// Only profiles within this factor of the usual distance (as a logarithm; about twice) change the template.
 const NEAR: f64 = 0.7;
-/// The fewest samples that show a shape.
+/// The fewest samples of a usable profile.
 const SAMPLES_MIN: usize = 8;
 /// Least distance: the resolution of a current sense, half a percent.
 const DISTANCE_MIN: f64 = 0.005;
@@ -39,9 +39,9 @@ const CONTRAST: f64 = 0.6;
 /// A template that is flatter than this (root mean square) has no contrast to fit: twice what a current sense scatters
 /// in a sample. A guess.
 const FLAT: f64 = 0.02;
-/// What is left of the inrush after the start, falling by a third from point to point (about 60 ms of a run of 600),
-/// less its mean: a slow motor's reaches further in. The rate is a guess; the mode takes what falls faster or slower
-/// too, but for a rest.
+/// The rest of the inrush after the start, falling by a third from point to point (about 60 ms of a run of 600), less
+/// its mean: a slow motor's inrush lasts longer. The rate is a guess; the fit also removes most of a faster or slower
+/// decay.
 const INRUSH: [f64; POINTS] = {
     let (mut mode, mut sum, mut at) = ([1.0; POINTS], 1.0, 1);
     while at < POINTS {
@@ -74,7 +74,7 @@ struct Template {
 
 impl Profiles {
     /// Takes an operation; gives the logarithm of its distance (root mean square) over the usual one, where it has a
-    /// profile and a template stands.
+    /// profile and its template is complete.
     pub fn take(&mut self, device: DeviceIx, op: &Op) -> Option<f64> {
         let direction = direction(op.op)?;
         if op.result != OpResult::Ok {
@@ -92,7 +92,7 @@ impl Profiles {
         templates[at].take(points)
     }
 
-    /// Another lock, another door.
+    /// Removes the templates: another lock, or another door.
     pub fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.lanes, device);
     }
@@ -123,7 +123,7 @@ impl Template {
 }
 
 impl Template {
-    /// Root mean square of what the template with the best contrast and inrush leaves.
+    /// Root mean square of the residual from the template with the best contrast and inrush.
     fn distance(&self, points: &[f32; POINTS]) -> f64 {
         let (mut own, mut apart, mut inrush) = (0.0, 0.0, 0.0);
         let (mut own_apart, mut inrush_apart, mut own_inrush) = (0.0, 0.0, 0.0);
@@ -156,9 +156,9 @@ fn shape(op: &Op) -> Option<[f32; POINTS]> {
         return None;
     }
     let sampled_ms = step_ms * (samples.len() - 1) as f64;
-    // The last sample stands within one step of the end; without a time on, half a step is assumed.
+    // The last sample is within one step of the end; without a run time, half a step is assumed.
     let total_ms = op.duration_ms.map_or(sampled_ms + 0.5 * step_ms, f64::from);
-    // A time on that is longer than the profile belongs to several attempts, of which the profile shows one.
+    // A run time that is longer than the profile belongs to several attempts, of which the profile shows one.
     if total_ms < sampled_ms || total_ms > sampled_ms + 2.0 * step_ms {
         return None;
     }

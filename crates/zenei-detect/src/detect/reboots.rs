@@ -20,7 +20,7 @@ use zenei_wire::{Body, EventKind, ResetReason};
 
 /// Imagined lock-days at the prior rate.
 const MODEL_WEIGHT_DAYS: f64 = 500.0;
-/// Restarts counted of one hole in the boot counter: a counter that jumps must not speak for itself.
+/// Restarts counted of one hole in the boot counter: a counter that jumps must not be evidence alone.
 const JUMP_MAX: u32 = 3;
 
 /// The detector's description for rules and the engine.
@@ -66,7 +66,7 @@ struct Params {
     count_min: u32,
 }
 
-/// What a snapshot keeps.
+/// The state that a snapshot stores.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct State {
     lanes: Vec<Lane>,
@@ -101,12 +101,12 @@ impl Params {
 }
 
 impl Detect for Reboots {
-    /// Another lock stands behind the id.
+    /// Removes the state: the id belongs to another lock now.
     fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
 
-    /// Takes a heartbeat: it says why the lock started anew.
+    /// Takes a heartbeat: it reports the reason of the last restart.
     fn row(&mut self, glance: &Glance<'_>) {
         let (Body::State(state), Some(boot)) = (&glance.row.body, glance.row.boot) else { return };
         let lane = lane(&mut self.state.lanes, glance.device);
@@ -143,14 +143,14 @@ impl Detect for Reboots {
         self.state.suspects.add(glance.device);
     }
 
-    /// Ends the day: the time since its last restart speaks for a lock.
+    /// Ends the day: the time since its last restart is evidence for a sound lock.
     fn close_day(&mut self, window: Window<'_>) {
         let locks = window.locks;
         for (lane, lock) in self.state.lanes.iter_mut().zip(locks) {
             let Some(settled_ms) = lane.settled_ms else { continue };
             let model = self.state.models.entry(lock.labels.model).or_default();
             let per_day = model.per_day(self.params.prior_per_day);
-            // While it is not heard nobody knows whether it restarts.
+            // Restarts of a lock that sends no records are unknown.
             let days = (lock.heard_ms - settled_ms).max(0) as f64 / DAY_MS as f64;
             if days < 1.0 {
                 continue;
@@ -204,7 +204,7 @@ impl Rate {
     }
 }
 
-/// What a fault makes of the rate: ten times, every other day, three a day.
+/// The rates of a faulty lock: ten times the normal one, one every other day, three a day.
 fn suspected(per_day: f64) -> [f64; 3] {
     [10.0 * per_day, 0.5, 3.0]
 }

@@ -15,25 +15,25 @@ pub fn is_due(last_ms: Option<i64>, now: EngineTime, every_ms: i64) -> bool {
     last_ms.is_none_or(|last_ms| now.ms() - last_ms >= every_ms)
 }
 
-/// What was seen of a lock, or of several.
+/// A measurement of a lock, or of several.
 pub struct Seen<'a> {
     /// What was observed, in `unit`.
     pub value: f64,
     /// What is normal.
     pub baseline: f64,
-    /// Where the rule draws the line.
+    /// The threshold of the rule.
     pub threshold: f64,
     /// Unit of the three.
     pub unit: &'a str,
     /// When the departure began, ms of the engine.
     pub since_ms: i64,
-    /// How sure, 0 to 1.
+    /// Confidence, 0 to 1.
     pub confidence: f64,
     /// One sentence for people.
     pub why: String,
 }
 
-/// What locks share that show the same.
+/// What locks with the same symptom share.
 pub struct Shared {
     /// The locks.
     pub scope: Scope,
@@ -43,13 +43,13 @@ pub struct Shared {
     pub component: Component,
 }
 
-/// Why something that was seen is no anomaly.
+/// Why a measurement is no anomaly.
 pub struct Noted<'a> {
     /// Why nothing is opened.
     pub reason: DecisionReason,
     /// What was observed, in `unit`.
     pub value: f64,
-    /// Where the rule draws the line.
+    /// The threshold of the rule.
     pub threshold: f64,
     /// Unit of both.
     pub unit: &'a str,
@@ -131,7 +131,7 @@ pub fn decision(rule: &Rule, scope: Scope, noted: Noted<'_>, now: EngineTime) ->
     }
 }
 
-/// How sure a sum of evidence makes: half at the limit, 1 far beyond it.
+/// The confidence of a sum of evidence: a half at the limit, towards 1 far beyond it.
 pub fn confidence(evidence: f64, limit: f64) -> f64 {
     (1.0 - 0.5 * limit / evidence.max(limit)).clamp(0.0, 1.0)
 }

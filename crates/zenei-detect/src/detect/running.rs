@@ -13,11 +13,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zenei_wire::{EngineTime, EventKind};
 
-/// What a detector says of itself.
+/// A detector's description.
 pub struct Spec {
-    /// What rules know of it.
+    /// Its description for rules.
     pub kind: DetectorKind,
-    /// Which events make void what it learned of a lock (telemetry contract).
+    /// Which events reset what it learned of a lock (telemetry contract).
     pub reset_by: &'static [EventKind],
     /// How often it judges, ms: a number of whole hours by which a day can be divided.
     pub every_ms: i64,
@@ -42,11 +42,11 @@ impl Spec {
 /// A detector that has started, or the parameter that it lacks.
 pub type Started = Result<Box<dyn Detector>, MissingParameter>;
 
-/// One record as the detectors see it, with what is known of its lock by now.
+/// One record as the detectors receive it, with the present state of its lock.
 pub struct Glance<'a> {
     /// The lock.
     pub device: DeviceIx,
-    /// What is known of it, this record included.
+    /// The state of the lock, this record included.
     pub lock: &'a Lock,
     /// The record.
     pub row: &'a Row,
@@ -73,18 +73,18 @@ pub struct Window<'a> {
     pub fleet: &'a Fleet,
 }
 
-/// What a detector does with what it is shown. What it does not do it leaves out.
+/// How a detector reacts to records and windows. A detector leaves out the methods that it does not need.
 pub trait Detect {
     /// Takes a record that is not late.
     fn row(&mut self, glance: &Glance<'_>);
 
-    /// Takes an error report that came late; a detector counts it where only the number counts.
+    /// Takes an error report that came late; a detector counts it where order does not matter.
     fn late_error(&mut self, _device: DeviceIx, _code: Sym, _record: RecordRef, _now_ms: i64) {}
 
-    /// Takes note of a record of this lock that can't be read: it is there, and nothing was lost.
+    /// Takes an unreadable record of this lock: the lock is alive, and nothing was lost.
     fn unreadable(&mut self, _device: DeviceIx, _now: EngineTime) {}
 
-    /// Forgets what it learned of a lock.
+    /// Removes what it learned of a lock.
     fn reset(&mut self, device: DeviceIx);
 
     /// Judges the window that ends.
@@ -93,8 +93,8 @@ pub trait Detect {
     /// Ends a day, after the day's last window.
     fn close_day(&mut self, _moment: Window<'_>) {}
 
-    /// What a finding about this part is a symptom of, where it is not [`DetectorKind::symptom`]: an error code may
-    /// name a part.
+    /// The symptom of a finding about this part, where it is not [`DetectorKind::symptom`]: an error code may name a
+    /// part.
     fn symptom_of(&self, _component: Component) -> Option<Symptom> {
         None
     }
@@ -122,7 +122,7 @@ where
 
 /// A detector as the engine drives it.
 pub trait Detector: Detect + Send + Sync {
-    /// What it says of itself.
+    /// Its description.
     fn spec(&self) -> &'static Spec;
 
     /// The rule that it runs.
@@ -131,7 +131,7 @@ pub trait Detector: Detect + Send + Sync {
     /// Its state as bytes; equal states give equal bytes.
     ///
     /// # Errors
-    /// None that is known: a state is plain numbers and texts.
+    /// No case is known: a state is plain numbers and texts.
     fn state(&self) -> Result<Vec<u8>, postcard::Error>;
 
     /// Goes on from a state of the same rule.
@@ -140,14 +140,14 @@ pub trait Detector: Detect + Send + Sync {
     /// Bytes that are no state of this detector.
     fn restore(&mut self, bytes: &[u8]) -> Result<(), postcard::Error>;
 
-    /// What happened to a lock makes void what was learned of it, where the detector says so.
+    /// Takes an event of a lock; resets the lock where the detector declares it ([`Spec::reset_by`]).
     fn happened(&mut self, event: EventKind, device: DeviceIx) {
         if self.spec().reset_by.contains(&event) {
             self.reset(device);
         }
     }
 
-    /// Ends an hour, and a day where it is one.
+    /// Ends an hour, and the day where the hour is its last.
     fn end_hour(&mut self, window: Window<'_>, findings: &mut Findings) {
         let ends = |every_ms: i64| window.now.ms().rem_euclid(every_ms) == 0;
         if ends(self.spec().every_ms) {

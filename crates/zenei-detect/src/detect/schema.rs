@@ -21,7 +21,7 @@ use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, EngineTime, EventKind, State as Heartbeat};
 
-/// Heartbeats in a row that make a field, and heartbeats themselves, expected.
+/// A field is expected once so many heartbeats in a row had it; heartbeats are expected once there were so many.
 const STEADY: u8 = 12;
 /// The fields of a heartbeat that are watched.
 const WATCHED: [&str; 6] = ["battery_mv", "battery_pct", "temp_c", "rssi_dbm", "lock_state", "free_heap_b"];
@@ -87,7 +87,7 @@ struct Params {
     refused_min: u32,
 }
 
-/// What a snapshot keeps.
+/// The state that a snapshot stores.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct State {
     lanes: Vec<Lane>,
@@ -99,16 +99,16 @@ struct Lane {
     missing: [u8; WATCHED.len()],
     beats: u8,
     beat_ms: i64,
-    /// When the lock last said anything, readable or not.
+    /// When the lock last sent any record, readable or not.
     spoke_ms: i64,
     usual: High,
-    /// Other records since the last heartbeat, from when the next one was overdue.
+    /// Other records since the next heartbeat became overdue.
     others: u32,
-    /// Since the last heartbeat that could be read.
+    /// Unreadable records since the last readable heartbeat.
     refused: u32,
     /// Heartbeats that lack an expected field, since the last one that lacks none.
     lacking: Trail,
-    /// The same.
+    /// The records that `others` counts.
     spoken: Trail,
     last: RecordRef,
     alarm_ms: Option<i64>,
@@ -127,14 +127,14 @@ impl Params {
 }
 
 impl Detect for Schema {
-    /// Another lock stands behind the id.
+    /// Removes the state: the id belongs to another lock now.
     fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
 
     /// Takes a record of any kind but an advertisement.
     fn row(&mut self, glance: &Glance<'_>) {
-        // An advertisement comes another way, and says nothing of the one that heartbeats take.
+        // An advertisement arrives by another path, and is no evidence about the path of heartbeats.
         if matches!(glance.row.body, Body::Adv(_)) {
             return;
         }
@@ -143,7 +143,7 @@ impl Detect for Schema {
         lane.last = glance.record;
         lane.spoke_ms = lane.spoke_ms.max(now_ms);
         let Body::State(state) = &glance.row.body else {
-            // What was said before the next heartbeat was due shows nothing: the lock may have fallen silent after it.
+            // A record before the next heartbeat was due is no evidence: the lock may have fallen silent after it.
             if (now_ms - lane.beat_ms) as f64 > lane.usual.get() {
                 lane.others = lane.others.saturating_add(1);
                 lane.spoken.add(glance.record, now_ms);
@@ -173,7 +173,7 @@ impl Detect for Schema {
         }
     }
 
-    /// A record came that can't be read.
+    /// Takes an unreadable record.
     fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
             lane.spoke_ms = lane.spoke_ms.max(now.ms());
@@ -234,7 +234,7 @@ impl Detect for Schema {
             let trail = if field.is_some() { &lane.lacking } else { &lane.spoken };
             let mut records: Vec<RecordRef> = trail.records().collect();
             if records.is_empty() {
-                // Nothing but what can't be read came: the last record that could.
+                // Only unreadable records arrived: the evidence is the last readable record.
                 records.push(lane.last);
             }
             let (device, records) = (DeviceIx(at as u32), records.into_iter());
@@ -243,7 +243,7 @@ impl Detect for Schema {
     }
 }
 
-/// Which of [`WATCHED`] a heartbeat has with a possible value.
+/// Which of the [`WATCHED`] fields a heartbeat has with a possible value.
 fn read(state: &Heartbeat) -> [bool; WATCHED.len()] {
     [
         possible(state.battery_mv).is_some(),

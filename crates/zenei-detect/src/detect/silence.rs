@@ -19,16 +19,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use zenei_wire::{EngineTime, EventKind};
 
-/// Intervals that fix what is usual for a lock.
+/// The number of intervals after which a lock's usual interval is known.
 const KNOWN: u32 = 20;
-/// Silences beyond so many hours that ended are counted, each limit twice the one before.
+/// Ended silences longer than each of these limits (hours) are counted; each limit is twice the one before.
 const TAILS_H: [i64; 6] = [12, 24, 48, 96, 192, 384];
 /// Imagined lock-years without a long silence.
 const TAIL_WEIGHT_YEARS: f64 = 20.0;
 /// A lock is late after so many times its longest usual interval (the 99th percentile). That most locks of a gateway
 /// are late at one time by chance is a hundredth to the power of their number.
 const LATE: f64 = 1.25;
-/// And not before so long: a restart of a hub or a router takes minutes, an update an hour or so. A guess.
+/// A lock is never late before so long: a restart of a hub or a router takes minutes, an update an hour or so. A guess.
 const LATE_MIN_MS: i64 = 2 * HOUR_MS;
 /// Locks come back within so long after their gateway, or are silent for a reason of their own. A guess: radios search
 /// for a hub again within hours.
@@ -93,7 +93,7 @@ struct Params {
     gateway_share: f64,
 }
 
-/// What a snapshot keeps.
+/// The state that a snapshot stores.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct State {
     lanes: Vec<Lane>,
@@ -102,12 +102,12 @@ struct State {
     gateways: BTreeMap<Sym, Down>,
 }
 
-/// A gateway that hears, or heard lately, hardly any lock.
+/// A gateway behind which most locks are late, or were lately.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Down {
-    /// When it was told; `None` since it came back.
+    /// When it was reported; `None` since it came back.
     told_ms: Option<i64>,
-    /// When it last was so.
+    /// When most of its locks were last late.
     last_ms: i64,
 }
 
@@ -121,7 +121,7 @@ struct Lane {
 }
 
 impl Down {
-    /// Whether the silence of a lock behind it that was last heard at this time is the gateway's.
+    /// Whether the gateway explains the silence of a lock behind it whose last record arrived at this time.
     fn explains(&self, heard_ms: i64) -> bool {
         heard_ms <= self.last_ms
     }
@@ -134,7 +134,7 @@ impl Lane {
 
     fn late(&self, now_ms: i64) -> bool {
         let silent_ms = now_ms - self.heard_ms;
-        // Most locks were heard just now: the usual interval is not even asked for.
+        // Most locks sent a record just now: their usual interval is not even computed.
         silent_ms >= LATE_MIN_MS && silent_ms >= (LATE * self.usual.get()) as i64
     }
 }
@@ -152,7 +152,7 @@ impl Params {
 }
 
 impl Detect for Silence {
-    /// Another lock stands behind the id.
+    /// Removes the state: the id belongs to another lock now.
     fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
@@ -161,7 +161,7 @@ impl Detect for Silence {
     fn row(&mut self, glance: &Glance<'_>) {
         let lane = lane(&mut self.state.lanes, glance.device);
         let now_ms = glance.now_ms;
-        // What its gateway kept from being heard is no silence of the lock.
+        // An interval that its gateway caused is no silence of the lock.
         let of_gateway =
             self.state.gateways.get(&glance.lock.behind()).is_some_and(|down| down.explains(lane.heard_ms));
         if lane.heard_ms > 0 && now_ms > lane.heard_ms && !of_gateway {
@@ -182,7 +182,7 @@ impl Detect for Silence {
         lane.noted = false;
     }
 
-    /// A record came that can't be read: the lock is not silent.
+    /// Takes an unreadable record: the lock is not silent.
     fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize).filter(|lane| lane.heard_ms > 0) {
             lane.heard_ms = lane.heard_ms.max(now.ms());
@@ -240,8 +240,8 @@ impl Detect for Silence {
 }
 
 impl Silence {
-    /// From how long a silence on hardly any lock comes back by itself, ms: the rate of longer ones that ended is at
-    /// most the rule's.
+    /// The length from which on silences rarely end by themselves, ms: longer ones that ended are at most as frequent
+    /// as the rule allows.
     fn usual_of_fleet_ms(&self) -> i64 {
         let years = self.state.lock_hours / 8_766.0 + TAIL_WEIGHT_YEARS;
         let rare = |ended: &f64| *ended / years <= self.params.ended_per_year;
@@ -250,7 +250,7 @@ impl Silence {
     }
 
     fn close_gateways(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
-        // What has been silent for long is its own matter.
+        // A lock that has been silent for long does not count for its gateway.
         let counts = |(lane, lock): &(&Lane, &Lock)| {
             lane.known() && now.ms() - lane.heard_ms < 14 * DAY_MS && !lock.maintenance && lock.labels.gw != Sym::NONE
         };
@@ -259,7 +259,7 @@ impl Silence {
         for (_, lock) in known().filter(|(lane, _)| lane.late(now.ms())) {
             behind.entry(lock.labels.gw).or_default().1 += 1;
         }
-        // Where no lock is late, nobody asks how many there are.
+        // Where no lock is late, the total is not needed.
         if !behind.is_empty() {
             for (_, lock) in known() {
                 if let Some((all, _)) = behind.get_mut(&lock.labels.gw) {

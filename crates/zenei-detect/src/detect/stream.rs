@@ -20,7 +20,7 @@ use crate::time::HOUR_MS;
 use serde::{Deserialize, Serialize};
 use zenei_wire::EventKind;
 
-/// A record belongs to a departure from this share of the threshold on. A guess: evidence rises within some values.
+/// From this share of the threshold on a record belongs to a departure. A guess: evidence rises within some values.
 const BEGINS: f64 = 0.25;
 
 /// The detector's description for rules and the engine.
@@ -63,7 +63,7 @@ pub const SPEC: Spec = Spec {
 
 type Watch = Running<Params, State>;
 
-/// What a rule gives it.
+/// The values that a rule gives the detector.
 struct Params {
     field: NumericField,
     values_min: u32,
@@ -82,7 +82,7 @@ impl Params {
     }
 }
 
-/// What a snapshot keeps.
+/// The state that a snapshot stores.
 #[derive(Default, Serialize, Deserialize)]
 struct State {
     lanes: Vec<Lane>,
@@ -107,7 +107,7 @@ struct Watched {
 struct Raised {
     device: DeviceIx,
     value: f64,
-    /// Where the stream stood before the value.
+    /// The stream's level before the value.
     stood_at: f64,
     evidence: f64,
     since_ms: i64,
@@ -141,7 +141,7 @@ impl Detect for Watch {
         }
     }
 
-    /// Another lock, another battery or another door: what the field usually holds is unknown.
+    /// Removes the state: with another lock, battery or door the usual values of the field are unknown.
     fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
         self.state.alarms.retain(|raised| raised.device != device);
@@ -158,7 +158,7 @@ impl Detect for Watch {
                 "{field} is {value} {unit} where this lock's own values stand at {stood_at:.2} {unit}; such values are \
                  rare in its stream: {evidence:.2}, limit {rarity_min}"
             );
-            // The share of the way that would have been rare enough, were evidence proportional to distance.
+            // The value that would have been rare enough, if evidence were proportional to distance.
             let threshold = stood_at + (value - stood_at) * rarity_min / evidence;
             let confidence = report::confidence(evidence, rarity_min);
             let seen = Seen { value, baseline: stood_at, threshold, unit, since_ms, confidence, why };

@@ -3,7 +3,7 @@
 use crate::lock::RecordRef;
 use serde::{Deserialize, Serialize};
 
-/// How many of the newest are kept.
+/// How many of the newest records are stored.
 const NEWEST: usize = 7;
 
 /// The first record of a departure and its newest ones.
@@ -14,7 +14,7 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Adds a record, heard at `now_ms`.
+    /// Adds a record that was released at `now_ms`.
     pub fn add(&mut self, record: RecordRef, now_ms: i64) {
         if self.first.is_none() {
             self.first = Some((now_ms, record));
@@ -28,18 +28,18 @@ impl Trail {
         }
     }
 
-    /// Forgets them all.
+    /// Removes all records.
     pub fn clear(&mut self) {
         self.first = None;
         self.newest.clear();
     }
 
-    /// When the first one was heard, ms.
+    /// When the first one was released, ms.
     pub fn since_ms(&self) -> Option<i64> {
         self.first.map(|(since_ms, _)| since_ms)
     }
 
-    /// All that are kept, oldest first.
+    /// All stored records, oldest first.
     pub fn records(&self) -> impl Iterator<Item = RecordRef> {
         self.first.iter().map(|&(_, record)| record).chain(self.newest.iter().copied())
     }

@@ -24,18 +24,18 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use zenei_wire::{Body, EngineTime, EventKind, OpResult};
 
-/// Operations that fix how long the motor runs on a lock in one direction.
+/// Operations that determine the usual run time of a lock's motor in one direction.
 const FIRST: f32 = 8.0;
-/// Weight of a new operation in the mean and the noise of the time on.
+/// Weight of a new operation in the mean and the noise of the run time.
 const SHARE: f32 = 0.03;
-/// Least relative noise of the time on: the control loop's tick of some milliseconds in several hundred.
+/// Least relative noise of the run time: the control loop's tick of some milliseconds in several hundred.
 const NOISE_MIN: f32 = 0.012;
 /// First relative noise. A guess that the lock's own operations replace.
 const NOISE_FIRST: f32 = 0.05;
-/// A current that is higher by less than this (logarithm) is no higher: the resolution of a current sense and the
-/// scatter of a mean.
+/// A current that is higher by less than this (logarithm) counts as no higher: the resolution of a current sense and
+/// the scatter of a mean.
 const IDLE_MA: f32 = 0.04;
-/// Standard deviations of the time on that are out of the ordinary where the current is no higher.
+/// Standard deviations of the run time that are unusual where the current is no higher.
 const IDLE_SIGMAS: f32 = 4.0;
 /// One operation moves the mean by at most so many times the noise.
 const CLIP: f32 = 3.0;
@@ -48,10 +48,10 @@ const OWN_WEIGHT: f64 = 200.0;
 const ALIKE: f64 = 50.0;
 /// Imagined operations at the prior share in a model's.
 const MODEL_WEIGHT: f64 = 2_000.0;
-/// What a lock that is used e times as often needs more of evidence, nat. Where troubles are independent, as many more
-/// are found by chance: 1. Where they come together, on a bad day of door or weather, three of one day come by chance
-/// as many times more often cubed: 3. A guess between; measured: in one fleet of three times the usual use, 15 were
-/// found by chance where ten usual ones had 13, that is 2.2.
+/// The additional evidence that a lock needs which is used e times as often, nat. Where troubles are independent, as
+/// many more are found by chance: 1. Where they come together, on a bad day of door or weather, three of one day come
+/// by chance as many times more often cubed: 3. A guess between; measured: in one fleet of three times the usual use,
+/// 15 were found by chance where ten usual ones had 13, that is 2.2.
 const LIMIT_BY_USE: f64 = 2.0;
 
 /// The detector's description for rules and the engine.
@@ -131,7 +131,7 @@ struct Params {
     count_min: u32,
 }
 
-/// What a snapshot keeps.
+/// The state that a snapshot stores.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct State {
     lanes: Vec<Lane>,
@@ -139,7 +139,7 @@ struct State {
     suspects: Suspects,
 }
 
-/// What the locks of a model do.
+/// The statistics of a model's locks.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Model {
     troubled: f64,
@@ -155,12 +155,12 @@ struct Lane {
     directions: [Drive; DIRECTIONS],
     troubled: f32,
     operations: f32,
-    /// When the first of them was.
+    /// When the first operation was.
     first_ms: i64,
     excess: Excess,
     since_operations: u32,
     since_troubled: u32,
-    /// Times with trouble, half a day apart at least; at most two are told apart.
+    /// Times with trouble, at least half a day apart; counted up to two.
     days_troubled: u8,
     day_ms: i64,
     last_ms: Option<i64>,
@@ -171,7 +171,7 @@ struct Lane {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Drive {
     log_ms: f32,
-    /// 0 until an operation has told a current.
+    /// 0 until an operation has reported a current.
     log_ma: f32,
     noise: f32,
     count: f32,
@@ -204,26 +204,26 @@ impl Model {
 }
 
 impl Lane {
-    /// How often it is used, operations a day.
+    /// How often the lock is used, operations a day.
     fn per_day(&self, now: EngineTime) -> f64 {
         let days = (now.ms() - self.first_ms) as f64 / DAY_MS as f64;
         f64::from(self.operations) / days.max(1.0)
     }
 }
 
-/// What makes a time on suspicious.
+/// The limits beyond which a run time is suspicious.
 #[derive(Clone, Copy, Debug)]
 struct Longer {
     /// Logarithm of how much longer, whatever the current.
     far: f32,
     /// The same where the current is no higher.
     idle: f32,
-    /// And so many standard deviations.
+    /// The least excess in standard deviations.
     sigmas: f32,
 }
 
 impl Drive {
-    /// Takes the time on and the mean current; says whether it is beyond what the lock needs.
+    /// Takes the run time and the mean current; returns whether the run was longer than the lock needs.
     fn add(&mut self, duration_ms: f64, mean_ma: Option<f64>, longer: Longer) -> bool {
         let log = |value: f64| libm::log(value.max(1.0)) as f32;
         if self.log_ma == 0.0 {
@@ -234,7 +234,8 @@ impl Drive {
             self.count += 1.0;
             self.noise = NOISE_FIRST;
             let first = self.count == 1.0;
-            // The first ones may hold a troubled one: a median would be better, a mean of bounded steps does.
+            // The first operations may include a troubled one: a median would be better, a mean of bounded steps is
+            // enough.
             let toward =
                 |mean: f32, value: f32| if first { value } else { mean + (value - mean).clamp(-0.1, 0.1) / self.count };
             (self.log_ms, self.log_ma) = (toward(self.log_ms, log_ms), toward(self.log_ma, log_ma));
@@ -273,7 +274,7 @@ impl Params {
 }
 
 impl Detect for Trouble {
-    /// Another lock, another door.
+    /// Removes the state: another lock, or another door.
     fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
     }
@@ -289,7 +290,7 @@ impl Detect for Trouble {
                 lane.directions[direction].add(f64::from(duration), mean_ma, self.params.longer)
             }),
             OpResult::Jam | OpResult::Stall | OpResult::Timeout => true,
-            // Not the motor's doing: a refused request, a supply that gave way.
+            // The motor is not the cause: a refused request, or a supply that failed.
             OpResult::Rejected | OpResult::Aborted => return,
         };
         let now_ms = glance.now_ms;
@@ -309,8 +310,8 @@ impl Detect for Trouble {
             lane.excess.add(f64::from(u8::from(troubled)), normal, suspected(normal));
         }
         if lane.excess.evidence() < self.params.limit {
-            // What is found is not learned as normal; what is only suspected is, or the normal share would fall below
-            // the truth.
+            // A found trouble is not learned as normal; a suspected one is, because otherwise the normal share would be
+            // too low.
             if lane.operations == 0.0 {
                 lane.first_ms = now_ms;
             }
@@ -350,7 +351,7 @@ impl Detect for Trouble {
             let limit =
                 self.params.limit + LIMIT_BY_USE * libm::log((lane.per_day(now) / self.params.usual_per_day).max(1.0));
             let due = report::is_due(lane.alarm_ms, now, REPEAT_MS);
-            // One bad day may be a parcel in the door; far beyond the limit it is not.
+            // A single bad day may be a parcel in the door; evidence far beyond the limit is not.
             let lasts = lane.days_troubled >= 2 || evidence >= 2.0 * limit;
             if evidence < limit || lane.since_troubled < self.params.count_min || !lasts || !due {
                 continue;
@@ -377,7 +378,7 @@ impl Detect for Trouble {
     }
 }
 
-/// What a fault would make of the share: five times, or so often that people notice.
+/// The shares of a faulty lock: five times the normal one, or so often that people notice.
 fn suspected(normal: f64) -> [f64; ALTERNATIVES] {
     [(5.0 * normal).min(0.9), 0.1, 0.3]
 }

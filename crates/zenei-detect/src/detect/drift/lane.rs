@@ -6,8 +6,8 @@ use crate::lock::{DIRECTIONS, RecordRef};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-/// Observations that a prior slope is worth, at the spread of the covariates within a lock that a temperate week shows
-/// (5 K, 5 %). A guess.
+/// The weight of a prior slope in observations, at the spread of the covariates within a lock that a temperate week
+/// shows (5 K, 5 %). A guess.
 const PRIOR_WEIGHT: [f64; 2] = [50.0 * 25.0, 50.0 * 0.0025];
 /// Imagined operations at the model's variance in a lock's own.
 const VARIANCE_WEIGHT: f64 = 20.0;
@@ -59,7 +59,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// A model of which only the slopes of a rule are known.
+    /// A model without data: its slopes are those of the rule.
     pub(super) fn new(prior: [f64; 2]) -> Self {
         Self { slopes: Slopes::new(prior, PRIOR_WEIGHT), squares: 0.0, operations: 0.0, excess: 0.0, days: 0.0 }
     }

@@ -2,14 +2,14 @@
 //! people. Must not know locks or rules. Called by `drift`.
 use crate::lock::Operation;
 
-/// What is watched.
+/// The watched quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Measure {
     /// Internal resistance of the battery, mΩ.
     Resistance,
     /// Charge of one operation, mC.
     Effort,
-    /// Distance of the current profile from the lock's own, percent of the usual one.
+    /// Distance of the current profile from the lock's own template, percent of the usual one.
     Shape,
 }
 

@@ -58,13 +58,13 @@ impl Case {
         }
     }
 
-    /// How many times the rate of the others.
+    /// The version's error rate over that of the others.
     pub(super) fn ratio(&self) -> f64 {
-        // Half an event more among the others, so that none there is no division by zero.
+        // Half an event is added to the others, so that zero events there cause no division by zero.
         (self.events / self.weight.max(1e-9)) / ((self.others + 0.5) / self.others_weight.max(1e-9))
     }
 
-    /// The one board revision on which the version makes more errors, where there are others on which it does not.
+    /// The one board revision on which the version makes more errors, where it does not on other boards.
     pub(super) fn board(&self) -> Option<Sym> {
         let rate = self.others / self.others_weight.max(1e-9);
         let excess = |&(events, weight): &(f64, f64)| events - weight * rate;
@@ -73,14 +73,15 @@ impl Case {
         let rest = known().filter(|(board, _)| **board != worst);
         let (events, weight) = rest.fold((0.0, 0.0), |sum, (_, of)| (sum.0 + of.0, sum.1 + of.1));
         let expected = weight * rate;
-        // Two standard deviations of a Poisson count: the others must have had the occasion, and not taken it.
+        // Two standard deviations of a Poisson count: the other boards must have had enough exposure without the
+        // errors.
         let others_are_sound = expected >= 2.0 && events <= expected + 2.0 * libm::sqrt(expected);
         (others_are_sound && excess(of_worst) >= BOARD_SHARE * (excess(of_worst) + (events - expected).max(0.0)))
             .then_some(worst)
     }
 
-    /// Evidence left without the site of the largest excess and the loudest locks (a twentieth, at least one). With one
-    /// site alone none is left: the test within sites decides there.
+    /// Evidence without the site of the largest excess and without the locks that report most (a twentieth, at least
+    /// one). With one site alone it is 0: the test within sites decides there.
     pub(super) fn without_loudest(&self, dispersion: f64) -> f64 {
         let excess = |&&(events, weight): &&(f64, f64)| events - weight;
         let Some(&(events, weight)) = self.sites.values().max_by(|a, b| excess(a).total_cmp(&excess(b))) else {

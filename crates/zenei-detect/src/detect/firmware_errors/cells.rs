@@ -12,7 +12,7 @@ pub(super) struct Sums {
     pub(super) weight: f64,
 }
 
-/// Which groups are alike, which stand in one place, and which run a version under test: found once a day.
+/// Which groups are alike, which belong to one kind and site, and which run a version under test; computed once a day.
 pub(super) struct Cells {
     pub(super) likes: usize,
     pub(super) places: usize,
@@ -117,7 +117,7 @@ impl Quiet {
             likes[like] += weight;
             places[place] += weight;
         }
-        // What the version has, and what is left for the others once all of it is taken out.
+        // The version's part, and the others' part without all of the version.
         let of_version = |version: &Version| {
             let mut all: Vec<Split> = version.likes.iter().map(|&(like, _)| Split::new(likes[like])).collect();
             let mut within: Vec<Split> = version.places.iter().map(|&place| Split::new(places[place])).collect();
@@ -146,7 +146,7 @@ impl Split {
     /// Takes the weight of a group of the version out of the others; only updated locks are under test.
     fn take(&mut self, weight: f64, updated: bool) {
         self.others.weight -= weight;
-        // What is left of a difference of equal sums is no weight.
+        // The rounding error of a difference of equal sums is no weight.
         if self.others.weight < 1e-9 {
             self.others.weight = 0.0;
         }

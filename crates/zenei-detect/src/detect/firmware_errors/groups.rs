@@ -21,7 +21,7 @@ pub(super) enum Role {
     Settled,
     /// Updated while watched: its version is under test.
     Updated,
-    /// Updated, but too little is known of it from before.
+    /// Updated, but with too little history from before the update.
     Unknown,
 }
 
@@ -76,8 +76,8 @@ impl Rate {
     }
 }
 
-/// The rates of a kind by their places in `codes`, so that a day goes through them in a row; each code that was ever
-/// heard gets one.
+/// The rates of a kind by their places in `codes`, so that a day goes through them in order; each code that was ever
+/// reported gets one.
 pub(super) fn rates_of(
     like: Like,
     heard: &[Sym],
