@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use zenei_detect::{Anomaly, Component, Decision, DecisionReason, ScopeKind};
 use zenei_wire::{EngineTime, Id};
 
-/// Every incident, as its events left it. Holds all of them: they are as many as people can work on, not as many as
-/// records.
+/// Every incident in the state that its events give. The casebook holds all of them in memory: their number is bounded
+/// by what people can work on, not by the number of records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Casebook {
     incidents: BTreeMap<Id, Incident>,
@@ -27,7 +27,7 @@ pub struct Casebook {
     opening: Opening,
 }
 
-/// What follows from one finding.
+/// The events and decisions that follow from one finding.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Correlated {
     /// New events, in order.
@@ -36,14 +36,14 @@ pub(crate) struct Correlated {
     pub(crate) decisions: Vec<Decision>,
 }
 
-/// A casebook with changes that nobody has stored yet.
+/// A casebook with changes that are not stored yet.
 #[derive(Debug)]
 pub struct Draft<'a> {
     book: &'a Casebook,
     changes: Changes,
 }
 
-/// What a draft changed, for [`Casebook::absorb`] once it is stored.
+/// The changes of a draft, for [`Casebook::absorb`] once they are stored.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
     incidents: BTreeMap<Id, Incident>,
@@ -56,10 +56,11 @@ impl Casebook {
         Self { opening, ..Self::default() }
     }
 
-    /// The casebook of a log: of each incident its events in order, whatever stands between them.
+    /// The casebook of a log. The events of one incident must be in order; events of other incidents may come between
+    /// them.
     ///
     /// # Errors
-    /// The first event that no log may have there.
+    /// The first event that breaks a rule of the log.
     pub fn fold<'e>(opening: Opening, events: impl IntoIterator<Item = &'e Event>) -> Result<Self, ApplyError> {
         let mut book = Self::new(opening);
         for event in events {
@@ -68,7 +69,7 @@ impl Casebook {
                 None => _ = book.incidents.insert(event.incident, Incident::open(event)?),
             }
         }
-        // Each recurrence names the one before it: the latest is the one that nobody names.
+        // Each recurrence names the incident before it, so the latest is the one that no other names.
         let named: BTreeSet<Id> = book.incidents.values().filter_map(|incident| incident.recurs_of).collect();
         for incident in book.incidents.values() {
             if incident.is_open() && incident.is_wide() {
@@ -89,7 +90,7 @@ impl Casebook {
         Draft { book: self, changes: Changes::default() }
     }
 
-    /// Takes over what a draft of this very casebook changed.
+    /// Applies the changes of a draft of this same casebook.
     pub fn absorb(&mut self, changes: Changes) {
         for (id, incident) in changes.incidents {
             if incident.is_open() && incident.is_wide() {
@@ -124,7 +125,7 @@ impl Casebook {
 }
 
 impl Draft<'_> {
-    /// What follows from this finding; the draft then stands as if it had been stored.
+    /// The events and decisions that follow from this finding. The draft then has the state as if they were stored.
     ///
     /// # Errors
     /// Where the log would break one of its rules: a fault of this program.
@@ -164,7 +165,7 @@ impl Draft<'_> {
         self.changes.incidents.get(&id).or_else(|| self.book.incidents.get(&id))
     }
 
-    /// What the draft changed.
+    /// The changes of the draft.
     pub fn into_changes(self) -> Changes {
         self.changes
     }
@@ -174,10 +175,10 @@ impl Draft<'_> {
         self.incident(*id)
     }
 
-    /// The open wider incident that a finding about one lock is part of: its lock has evidence there, and both are
-    /// about the same, that is found by the same rule, or of the same domain and part of the lock: a client has many
-    /// faults. What a gateway explains of its locks the detector knows, and for how long. The one that was opened
-    /// first, where there are several.
+    /// The open wider incident that a finding about one lock is part of. The lock must have evidence there, and both
+    /// must be about the same fault: found by the same rule, or of the same domain and part of the lock (not of a
+    /// client, which has many faults). The detector itself decides which findings a gateway explains, and for how long.
+    /// If several incidents fit, the one that was opened first.
     fn wider(&self, anomaly: &Anomaly) -> Option<&Incident> {
         let lock = anomaly.device_id.as_ref().filter(|_| anomaly.scope.kind == ScopeKind::Device)?;
         let fits = |incident: &&Incident| {

@@ -10,8 +10,8 @@ use zenei_wire::Id;
 
 use crate::event::Status;
 
-/// A line of `incidents.ndjson`: the contract's fields in its order, then who owns it and what to do first, where a
-/// rule or a person said so.
+/// A line of `incidents.ndjson`: the contract's fields in its order, then the owner and the first steps, if a rule or a
+/// person gave them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the contract's field names")]
 pub struct IncidentLine<'a> {
@@ -60,7 +60,7 @@ struct AnomalyLine<'a> {
 }
 
 impl<'a> IncidentLine<'a> {
-    /// The line of this incident; its first inquiry is looked for in `inquiries` and in what was linked to it.
+    /// The line of this incident; its first inquiry comes from `inquiries` and from the inquiries linked to it.
     pub fn of(incident: &'a Incident, inquiries: &Inquiries) -> Self {
         Self {
             id: incident.id,

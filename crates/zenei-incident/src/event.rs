@@ -20,28 +20,28 @@ pub struct Event {
 }
 
 zenei_wire::words! {
-    /// How far the work on an incident is. Ordered as the work goes.
+    /// The progress of the work on an incident, in the order of the work.
     Status {
-        /// Found; nobody has looked yet.
+        /// Detected; no person has looked at it yet.
         Detected = "detected",
-        /// Somebody looks for the cause.
+        /// A person looks for the cause.
         Investigating = "investigating",
-        /// The cause is known, the fix is under way.
+        /// The cause is known, and the fix is in progress.
         Fixing = "fixing",
-        /// Fixed for now. Takes no new evidence.
+        /// Fixed for now. The incident takes no new evidence.
         Resolved = "resolved",
-        /// Complete (完了). Takes no new evidence.
+        /// Complete (完了). The incident takes no new evidence.
         Close = "close",
     }
 }
 
-/// What people found an incident to have been.
+/// People's verdict on an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// There was a fault.
     True,
-    /// There was none.
+    /// There was no fault.
     FalsePositive,
     /// Another incident was about the same fault.
     DuplicateOf(Id),
@@ -53,7 +53,7 @@ macro_rules! kinds {
         #[derive(Clone, Debug, PartialEq)]
         pub enum What {
             $($(#[$doc])* $kind($kind),)+
-            /// A kind of another version of this program: kept, and without effect on how the incident stands.
+            /// A kind of another version of this program: stored unchanged, without effect on the incident's state.
             Other {
                 /// Its word.
                 kind: String,
@@ -97,15 +97,15 @@ kinds! {
         fingerprint: Id,
         /// The latest incident of the same fingerprint, which takes no more evidence.
         recurs_of: Option<Id>,
-        /// How soon somebody must act.
+        /// How soon a person must act.
         urgency: Urgency,
         /// Why that level (根拠).
         urgency_reason: String,
-        /// A line for people: the rule's title, and where.
+        /// A line for people: the rule's title, and the place.
         title: String,
         /// Rule, observed value, baseline, threshold, window and unit, for people.
         why: String,
-        /// What opened it, with the rule's owner and runbook.
+        /// The finding that opened it, with the rule's owner and runbook.
         anomaly: Anomaly,
     }
     /// Another finding about the same fault.
@@ -113,28 +113,29 @@ kinds! {
         /// The finding. Its scope may be one lock of a wider incident.
         anomaly: Anomaly,
     }
-    /// Somebody has seen it.
+    /// A person has acknowledged the incident.
     Acknowledged = "acknowledged" {
         /// Who.
         by: String,
     }
-    /// Somebody owns it.
+    /// An owner was assigned.
     OwnerAssigned = "owner_assigned" {
         /// The owner.
         owner: String,
-        /// Who said so.
+        /// The person who assigned the owner.
         by: String,
     }
-    /// The urgency changed. Without a person it only rises.
+    /// The urgency changed. Without a person it can only rise.
     UrgencyChanged = "urgency_changed" {
         /// The new level.
         to: Urgency,
         /// Why (根拠).
         reason: String,
-        /// Who; `None` where the rules did.
+        /// The person who changed it; `None` if the rules did.
         by: Option<String>,
     }
-    /// The cause lies elsewhere than first thought. The fingerprint stays: it says what the incident was opened for.
+    /// The cause lies elsewhere than first assumed. The fingerprint does not change: it identifies the finding that
+    /// opened the incident.
     DomainChanged = "domain_changed" {
         /// The new domain.
         to: Domain,
@@ -145,7 +146,7 @@ kinds! {
         /// Who.
         by: String,
     }
-    /// The work went on. `close` comes by [`Completed`] alone.
+    /// The status of the work changed. Only [`Completed`] sets `close`.
     StatusChanged = "status_changed" {
         /// The new status.
         to: Status,
@@ -161,14 +162,14 @@ kinds! {
         /// How the link was made.
         method: String,
     }
-    /// A link was taken back.
+    /// A link was removed.
     InquiryUnlinked = "inquiry_unlinked" {
         /// The inquiry's id.
         inquiry: String,
         /// Who.
         by: String,
     }
-    /// Something to remember.
+    /// A note by a person.
     Note = "note" {
         /// The text.
         text: String,
@@ -180,16 +181,16 @@ kinds! {
         /// Who.
         by: String,
     }
-    /// The telemetry looks normal again. Says nothing about the work: it closes and resolves nothing.
+    /// The telemetry looks normal again. This does not describe the work: it closes and resolves nothing.
     TelemetryRecovered = "telemetry_recovered" {
-        /// What was seen.
+        /// The observation.
         why: String,
     }
     /// The postmortem was held.
     PostmortemHeld = "postmortem_held" {
         /// The roles that took part (development, quality, support, …).
         roles: Vec<String>,
-        /// Who says so.
+        /// The person who reports it.
         by: String,
     }
     /// People judged the finding.
@@ -216,7 +217,7 @@ pub struct ReadError {
     pub seq: u32,
     /// Its kind.
     pub kind: String,
-    /// What JSON says of it.
+    /// The JSON error.
     #[source]
     pub source: serde_json::Error,
 }
@@ -243,7 +244,7 @@ impl Event {
     /// The event of these columns.
     ///
     /// # Errors
-    /// Where a kind that this program knows has a body of another shape.
+    /// If a kind that this version defines has a body of another shape.
     pub fn read(incident: Id, seq: u32, at: EngineTime, kind: &str, body: &str) -> Result<Self, ReadError> {
         match What::read(kind, body) {
             Ok(what) => Ok(Self { incident, seq, at, what }),

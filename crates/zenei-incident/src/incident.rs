@@ -15,15 +15,15 @@ use zenei_wire::{EngineTime, Id};
 /// one page.
 pub const EVIDENCE_SHOWN: usize = 32;
 
-/// How many roles a postmortem needs: the people who made it and somebody who speaks for those who live with it.
+/// How many roles a postmortem needs: the people who made the product, and a representative of its users.
 pub const POSTMORTEM_ROLES_MIN: usize = 2;
 
-/// An incident as it stands after its events. Its locks are bounded by the fleet, its records by [`EVIDENCE_SHOWN`].
+/// The state of an incident after its events. Its locks are bounded by the fleet, its records by [`EVIDENCE_SHOWN`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
     /// Its id, which is also the deduplication key of every remote, as `zenei-` + id.
     pub id: Id,
-    /// What it is about, see [`crate::fingerprint::of`].
+    /// The fingerprint of its findings, see [`crate::fingerprint::of`].
     pub fingerprint: Id,
     /// When it was opened.
     pub opened: EngineTime,
@@ -33,21 +33,22 @@ pub struct Incident {
     pub seq: u32,
     /// How far the work is.
     pub status: Status,
-    /// How soon somebody must act.
+    /// How soon a person must act.
     pub urgency: Urgency,
     /// Why that level (根拠).
     pub urgency_reason: String,
-    /// The highest level that the rules gave; only a higher one raises the urgency again after a person lowered it.
+    /// The highest level that the urgency table gave; after a person lowered the urgency, only a higher level raises it
+    /// again.
     pub assessed: Urgency,
     /// The highest urgency of its findings, before impact.
     pub hint: Urgency,
-    /// Where the cause is thought to lie.
+    /// The domain in which the cause probably lies.
     pub domain: Domain,
-    /// The part.
+    /// The component.
     pub component: Component,
-    /// How sure, 0 to 1: the highest of its findings.
+    /// Confidence, 0 to 1: the highest of its findings.
     pub confidence: f64,
-    /// What its locks share.
+    /// The property that its locks share.
     pub scope: Scope,
     /// The locks with evidence.
     pub devices: BTreeSet<String>,
@@ -55,13 +56,13 @@ pub struct Incident {
     pub rule: String,
     /// That rule's version.
     pub rule_version: u32,
-    /// A line for people: the title of the rule that opened it, and where.
+    /// A line for people: the title of the rule that opened it, and the place.
     pub title: String,
     /// Why it was opened, for people.
     pub why: String,
     /// The incident before it of the same fingerprint.
     pub recurs_of: Option<Id>,
-    /// How many findings it took, with the first.
+    /// How many findings it took, including the first.
     pub findings: u64,
     /// How many records are behind it.
     pub records: u64,
@@ -69,18 +70,18 @@ pub struct Incident {
     pub evidence_first: Vec<Evidence>,
     /// The latest records that are not among the first.
     pub evidence_latest: VecDeque<Evidence>,
-    /// Who has seen it first.
+    /// The first person who acknowledged it.
     pub acknowledged_by: Option<String>,
-    /// Who owns it: whoever answers for the rule that opened it, until a person assigns another. `None` where that rule
-    /// named nobody, as in logs from before rules named an owner.
+    /// The owner: the owner of the rule that opened it, until a person assigns another. `None` if that rule has no
+    /// owner, as in logs from before rules had one.
     pub owner: Option<String>,
-    /// What to do first, by the rule that opened it; `None` as the owner is.
+    /// The first steps, from the rule that opened it; `None` as for the owner.
     pub runbook: Option<String>,
     /// Whether the temporary fix is done.
     pub is_temp_fixed: bool,
-    /// Who took part in the postmortem.
+    /// The roles that took part in the postmortem.
     pub postmortem_roles: BTreeSet<String>,
-    /// What people found it to have been.
+    /// People's verdict.
     pub verdict: Option<Verdict>,
     /// When the telemetry looked normal again; `None` after newer evidence.
     pub recovered: Option<EngineTime>,
@@ -98,7 +99,7 @@ pub struct ApplyError {
     pub seq: u32,
     /// Its kind.
     pub kind: String,
-    /// What was found and what is allowed.
+    /// The rule that it breaks, with what was found and what is allowed.
     pub reason: Refused,
 }
 
@@ -140,7 +141,7 @@ pub enum Refused {
         /// The wanted one.
         to: Status,
     },
-    /// Completion without what it needs.
+    /// Completion without a temporary fix or the postmortem.
     #[error(
         "complete needs a temporary fix (done: {temp_fix}) and a postmortem with {min} roles (held with {roles}), \
          or a verdict other than true",
@@ -223,7 +224,7 @@ impl Incident {
         self.status.is_open()
     }
 
-    /// Whether it speaks of more than one lock by what they share.
+    /// Whether its scope covers more than one lock.
     pub fn is_wide(&self) -> bool {
         self.scope.kind != ScopeKind::Device
     }
@@ -287,7 +288,8 @@ impl Incident {
         }
     }
 
-    /// An incident that takes no more evidence never becomes open again: what comes back is a new one with `recurs_of`.
+    /// An incident that takes no more evidence never becomes open again: a recurrence is a new incident with
+    /// `recurs_of`.
     fn check_status(&self, to: Status) -> Result<(), Refused> {
         if self.is_open() && to != Status::Close { Ok(()) } else { Err(Refused::StatusOrder { from: self.status, to }) }
     }

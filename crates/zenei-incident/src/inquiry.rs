@@ -20,13 +20,13 @@ pub struct Inquiry {
     pub customer: String,
     /// The lock, where it is known.
     pub device_id: Option<String>,
-    /// How urgent, where somebody judged it.
+    /// The urgency, if a person judged it.
     pub urgency: Option<Urgency>,
-    /// What was said.
+    /// The customer's text, untrusted.
     pub text: String,
 }
 
-/// Inquiries by lock, and what could not be read.
+/// Inquiries by lock, and the rows that could not be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inquiries {
     rows: Vec<Inquiry>,
@@ -35,7 +35,7 @@ pub struct Inquiries {
     refused: Vec<RefusedRow>,
 }
 
-/// A row that can't be used; its neighbours are.
+/// A row that can't be used; the rows around it still are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
 pub struct RefusedRow {

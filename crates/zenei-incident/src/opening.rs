@@ -8,7 +8,7 @@ use crate::wording::count;
 use std::collections::BTreeSet;
 use zenei_detect::{Anomaly, Urgency};
 
-/// What confirms a finding; any one line is enough.
+/// The condition that confirms a finding; any one of its minimums is enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// So many records behind it.
@@ -35,7 +35,7 @@ pub struct Opening {
 impl Default for Opening {
     fn default() -> Self {
         let at_once = Condition { records_min: 1, locks_min: 1, observed_ms_min: 0 };
-        // Two heartbeats of the most talkative lock (15 min, telemetry contract).
+        // Two heartbeats of the lock with the shortest interval (15 min, telemetry contract).
         let high = Condition { records_min: 2, locks_min: 2, observed_ms_min: 30 * 60_000 };
         // A day, or as many records as can't be one bad reading and its echo.
         let medium = Condition { records_min: 3, locks_min: 2, observed_ms_min: 24 * 3_600_000 };
@@ -57,7 +57,7 @@ impl Opening {
     /// Whether the finding is confirmed for this urgency.
     ///
     /// # Errors
-    /// What was seen and what is wanted, for people.
+    /// What was observed and what is required, for people.
     pub fn check(&self, anomaly: &Anomaly, urgency: Urgency) -> Result<(), String> {
         let wanted = self.condition(urgency);
         let records = anomaly.evidence.len();

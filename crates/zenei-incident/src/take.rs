@@ -12,13 +12,13 @@ use std::borrow::Cow;
 use zenei_detect::{Anomaly, Decision, Findings};
 use zenei_wire::Id;
 
-/// What follows from the findings of one call. The caller keeps all of it in one transaction, together with the new
-/// anomalies.
+/// The events and decisions that follow from the findings of one call. The caller stores all of them in one
+/// transaction, together with the new anomalies.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Consequences<'f> {
     /// How many anomalies were new.
     pub anomalies: u64,
-    /// How many anomalies had a known id.
+    /// How many anomalies had an id that was stored before.
     pub repeated: u64,
     /// New events, in order.
     pub events: Vec<Event>,
@@ -39,13 +39,13 @@ enum Candidate<'f> {
 }
 
 impl Draft<'_> {
-    /// What follows from these findings; the draft then stands as if it had been stored. `is_new` is asked once for
-    /// each anomaly, in order, and says whether its id was unknown until now; a store keeps the anomaly with that
-    /// answer.
+    /// The events and decisions that follow from these findings. The draft then has the state as if they were stored.
+    /// `is_new` is called once for each anomaly, in order, and returns whether its id is new; a store inserts the
+    /// anomaly in that call.
     ///
     /// # Errors
-    /// What `is_new` returns, and [`ApplyError`] where the log would break one of its rules: a fault of this program.
-    /// The draft is then void.
+    /// The error of `is_new`, and [`ApplyError`] if the log would break one of its rules: a fault of this program. The
+    /// draft is then void.
     pub fn take<'f, E: From<ApplyError>>(
         &mut self,
         findings: &'f Findings,

@@ -20,12 +20,12 @@ pub const MANY_LOCKS: usize = 10;
 /// So many locks raise the hint by two levels. A guess: 1 % of a firmware cohort of 10,000.
 pub const VERY_MANY_LOCKS: usize = 100;
 
-/// What is known of a fault when its urgency is judged.
+/// The facts of a fault from which its urgency follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Impact {
     /// The highest urgency that a rule gave.
     pub hint: Urgency,
-    /// What the affected locks share.
+    /// The property that the affected locks share.
     pub scope: ScopeKind,
     /// How many locks have evidence.
     pub locks: usize,
@@ -34,7 +34,7 @@ pub struct Impact {
 /// A level with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assessment {
-    /// How soon somebody must act.
+    /// How soon a person must act.
     pub level: Urgency,
     /// Why (根拠).
     pub reason: String,

@@ -37,14 +37,14 @@ const COUNTER_BYTES: usize = 4;
 /// An advertisement that could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// The counter under which it was encrypted; `None` for a plain one, which anybody could have sent.
+    /// The counter under which it was encrypted; `None` for a plain one, which anyone could have sent.
     pub counter: Option<u32>,
-    /// What it says.
+    /// Its fields.
     pub reading: Reading,
 }
 
-/// Reads service data: decrypts it where it is encrypted, then reads its objects. `heard_from` is the address that the
-/// radio names; a sender that puts its address into the data means that one.
+/// Reads service data: decrypts it if it is encrypted, then reads its objects. `heard_from` is the address that the
+/// radio reports; an address inside the data takes precedence.
 ///
 /// # Errors
 /// See [`OpenError`].
@@ -62,12 +62,12 @@ pub fn open(service_data: &[u8], heard_from: Address, key: Option<&BindKey>) -> 
     Ok(Opened { counter: Some(u32::from_le_bytes(sealed.counter)), reading: Reading::of(&payload)? })
 }
 
-/// Whether service data says that it is encrypted; false for what is no service data.
+/// Whether service data is marked as encrypted; false for bytes that are not service data.
 pub fn is_encrypted(service_data: &[u8]) -> bool {
     service_data.first().is_some_and(|info| info & ENCRYPTED != 0)
 }
 
-/// The address that the sender has put into the data; `None` where it has not.
+/// The sender's address inside the data; `None` if it has none.
 pub fn sender(service_data: &[u8]) -> Option<Address> {
     Envelope::read(service_data).ok()?.sender
 }
@@ -80,8 +80,8 @@ pub fn plain(objects: &[u8]) -> Vec<u8> {
     data
 }
 
-/// Service data with these objects, encrypted. A counter must be used once with a key: two texts under one counter give
-/// each other away.
+/// Service data with these objects, encrypted. A counter must be used once with a key: two texts under one counter
+/// reveal each other.
 pub fn sealed(objects: &[u8], sender: Address, key: &BindKey, counter: u32) -> Vec<u8> {
     let info = VERSION << 5 | ENCRYPTED;
     let mut data = Vec::with_capacity(1 + objects.len() + COUNTER_BYTES + cipher::MIC_BYTES);
@@ -105,7 +105,7 @@ pub fn advertising_data(service_data: &[u8]) -> Option<SmallVec<[u8; LEGACY_BYTE
     (bytes.len() <= LEGACY_BYTES).then_some(bytes)
 }
 
-/// Service data without what stands before its objects.
+/// Service data without the bytes before its objects.
 struct Envelope<'a> {
     info: u8,
     sender: Option<Address>,

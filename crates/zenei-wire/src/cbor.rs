@@ -15,8 +15,9 @@ use crate::value::Samples;
 use alloc::vec::Vec;
 use cursor::{ARRAY, Cursor, Head, MAP};
 
-/// Adds a record to `out` as one CBOR map of definite length, `ts` as an integer. The topic is the one that it will be
-/// sent to, of the record's kind; what stands there is not said again. `unknown_fields` is a count, and not written.
+/// Adds a record to `out` as one CBOR map of definite length, `ts` as an integer. The topic is the one to which the
+/// record will be sent, of the record's kind; fields that the topic has are left out. `unknown_fields` is a count, and
+/// not written.
 pub fn encode(topic: &Topic<'_>, record: &Record<'_>, out: &mut Vec<u8>) {
     debug_assert_eq!(topic.kind, record.body.kind(), "the topic is of another kind than the record");
     let mut count = Count(0);
@@ -52,7 +53,7 @@ fn message<'a>(topic: &Topic<'a>, payload: &'a [u8], records: &mut Records<'a>) 
                 }
                 records.push(element(&mut cursor, topic, &mut samples)?);
             }
-            // A message without a record would leave the ledger without a trace.
+            // A message without a record would leave no trace in the ledger.
             if records.is_empty() {
                 return Err(Fault::Syntax { at: 0, allowed: "an array of at least one record" });
             }

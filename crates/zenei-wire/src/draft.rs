@@ -22,7 +22,7 @@ pub(crate) struct Draft<'a> {
     fields: &'static [&'static Field],
     /// Which of them have a value: a bit each, by their place.
     given: u32,
-    /// Where the next one probably stands: most writers keep the list's order.
+    /// The probable place of the next field: most writers follow the list's order.
     next: usize,
     refusal: Option<Refusal>,
 }
@@ -98,7 +98,7 @@ impl<'a> Draft<'a> {
         Ok(record)
     }
 
-    /// Sets a field that records of every kind have; gives the value back where this is none.
+    /// Sets a field that records of every kind have; returns the value if the name is not such a field.
     fn set_common(&mut self, name: &str, value: Value<'a>) -> Result<Option<Value<'a>>, Refusal> {
         let record = &mut self.record;
         match name {
@@ -111,7 +111,7 @@ impl<'a> Draft<'a> {
             "fw" => record.fw = text(name, value)?,
             "service" => record.service = text(name, value)?,
             "gw" => record.gw = text(name, value)?,
-            // The contract lists it under `state` and `op`; it describes the lock whichever record says it.
+            // The contract lists it under `state` and `op`; it describes the lock in a record of any kind.
             "client_version" => record.client_version = text(name, value)?,
             "uptime_s" => record.uptime_s = number32(name, &value)?,
             "device_id" => {
@@ -154,7 +154,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// An id in the payload: the topic's, or the record is refused.
+    /// An id in the payload: it must equal the topic's, or the record is refused.
     fn named(&self, name: &str, value: Value<'a>) -> Result<Option<Text<'a>>, Refusal> {
         let id = text(name, value)?;
         match id {

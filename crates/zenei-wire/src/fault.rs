@@ -7,7 +7,7 @@ use alloc::format;
 /// Why a message can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Something else stands at byte `at` than the grammar allows.
+    /// The byte at `at` is not what the grammar allows.
     Syntax { at: usize, allowed: &'static str },
     /// The text at byte `at` is no UTF-8.
     Utf8 { at: usize },

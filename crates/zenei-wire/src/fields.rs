@@ -17,18 +17,18 @@ pub struct Field {
     pub unit: &'static str,
     /// The least and the greatest number, in steps of the last decimal; zeros for what is no number.
     pub range: (i64, i64),
-    /// What a record without it means.
+    /// The meaning of a record without it.
     pub absent: Absent,
-    /// What stands in it, and where in the record.
+    /// Its type, and its place in the record.
     pub form: Form,
     /// A bit for each kind of record that has it.
     kinds: u8,
 }
 
-/// What a record without a field means.
+/// The meaning of a record without a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absent {
-    /// It was not measured, or nobody knows it.
+    /// It was not measured, or is not known.
     Unknown,
     /// One: a count that is not given.
     One,
@@ -36,7 +36,7 @@ pub enum Absent {
     Refused,
 }
 
-/// What stands in a field.
+/// The type of a field.
 #[derive(Debug)]
 pub enum Form {
     /// A whole number of 8 bits.
@@ -59,7 +59,8 @@ pub enum Form {
     Samples(Slot<Profile>),
 }
 
-/// Where a value stands in a record. Of a record whose kind lacks the field, `get` gives `None` and `set` does nothing.
+/// The place of a value in a record. For a record whose kind lacks the field, `get` returns `None` and `set` does
+/// nothing.
 #[derive(Debug)]
 pub struct Slot<T> {
     /// The value; `None` where it is absent.

@@ -35,7 +35,7 @@ pub enum NameError {
 }
 
 impl Name<'static> {
-    /// Of whatever nobody has named.
+    /// The name of a device or site that has no name.
     pub const UNKNOWN: Self = Self("unknown");
 }
 
@@ -77,7 +77,7 @@ macro_rules! owned_name {
         #[serde(transparent)]
         pub struct $name(Box<str>);
         impl $name {
-            /// Checks a text and keeps a copy.
+            /// Checks a text and stores a copy.
             ///
             /// # Errors
             /// Says what is wrong with it, see [`NameError`].

@@ -15,8 +15,8 @@ use crate::value::Samples;
 use alloc::vec::Vec;
 use cursor::Cursor;
 
-/// Adds a record to `out` as one JSON object, `ts` as an integer. The topic is the one that it will be sent to, of the
-/// record's kind; what stands there is not said again. `unknown_fields` is a count, and not written.
+/// Adds a record to `out` as one JSON object, `ts` as an integer. The topic is the one to which the record will be
+/// sent, of the record's kind; fields that the topic has are left out. `unknown_fields` is a count, and not written.
 pub fn encode(topic: &Topic<'_>, record: &Record<'_>, out: &mut Vec<u8>) {
     debug_assert_eq!(topic.kind, record.body.kind(), "the topic is of another kind than the record");
     let mut sink = JsonSink { out, first: true };
@@ -54,7 +54,7 @@ fn message<'a>(topic: &Topic<'a>, text: &'a str, records: &mut Records<'a>) -> R
         b'{' => records.push(record(&mut cursor, topic, 1, &mut samples)?),
         b'[' => {
             let mut more = cursor.open(b']', 1)?;
-            // A message without a record would leave the ledger without a trace.
+            // A message without a record would leave no trace in the ledger.
             if !more {
                 return Err(cursor.fault("an array of at least one record"));
             }

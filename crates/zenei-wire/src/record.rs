@@ -16,7 +16,7 @@ crate::words!(
     /// The kind of a record: the last level of its topic, but for `adv`.
     Kind {
         State = "state", Op = "op", Error = "error", Event = "event", Gateway = "gateway",
-        /// A Bluetooth LE advertisement; heard over the air, never by topic:
+        /// A Bluetooth LE advertisement; received over the air, never by topic:
         Adv = "adv",
     }
 );
@@ -25,7 +25,7 @@ crate::words!(
     LockState { Locked = "locked", Unlocked = "unlocked", Jammed = "jammed", Moving = "moving", Unknown = "unknown" }
 );
 crate::words!(
-    /// Why the firmware started anew.
+    /// Why the firmware restarted.
     ResetReason {
         PowerOn = "power_on", Watchdog = "watchdog", Brownout = "brownout", HardFault = "hard_fault",
         Software = "software", Ota = "ota", Unknown = "unknown",
@@ -88,13 +88,13 @@ pub struct Record<'a> {
     pub client_version: Option<Text<'a>>,
     /// Seconds since this boot.
     pub uptime_s: Option<u32>,
-    /// What this kind of record says.
+    /// The fields of this kind of record.
     pub body: Body<'a>,
-    /// How many fields of the payload the contract does not know: not kept, but counted.
+    /// How many fields of the payload the contract does not name: they are not stored, but counted.
     pub unknown_fields: u16,
 }
 
-/// What each kind of record says.
+/// The own part of each kind of record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Body<'a> {
     /// Heartbeat.
@@ -107,7 +107,7 @@ pub enum Body<'a> {
     Event(Event<'a>),
     /// A gateway's report of itself.
     Gateway(GatewayReport<'a>),
-    /// What a lock's advertisements said.
+    /// The merged content of a lock's advertisements.
     Adv(Adv),
 }
 
@@ -139,7 +139,7 @@ pub struct Op {
     pub source: Option<OpSource>,
     /// How it ended.
     pub result: OpResult,
-    /// Request heard to motion finished.
+    /// From receiving the request to the end of the motion.
     pub latency_ms: Option<Millis>,
     /// Motor on time, 0 to 65,535 ms.
     pub duration_ms: Option<u16>,
@@ -158,7 +158,7 @@ pub struct Op {
 }
 
 impl Op {
-    /// An operation of which nothing was measured.
+    /// An operation without any measurement.
     pub const fn of(op: OpKind, result: OpResult) -> Self {
         Self {
             op,
@@ -181,7 +181,7 @@ impl Op {
 pub struct ErrorReport<'a> {
     /// `^[a-z][a-z0-9_]{0,47}$`; the catalogue is open.
     pub code: Text<'a>,
-    /// Occurrences since the last record; 1 where the payload does not say.
+    /// Occurrences since the last record; 1 if the payload has no count.
     pub count: u32,
     /// Free text, untrusted.
     pub detail: Option<Text<'a>>,
@@ -213,11 +213,11 @@ pub struct GatewayReport<'a> {
     pub api_errors: Option<u32>,
     /// Latency of the cloud API, ms.
     pub api_latency_ms: Option<u32>,
-    /// Locks heard since its last report.
+    /// Locks received since its last report.
     pub locks_heard: Option<u32>,
 }
 
-/// What a lock's advertisements said, both sets of them in one.
+/// The content of a lock's advertisements, both sets of them in one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adv {
     /// Battery voltage.
@@ -226,13 +226,13 @@ pub struct Adv {
     pub battery_pct: Option<Percent>,
     /// Board temperature.
     pub temp_c: Option<CentiCelsius>,
-    /// How strong the gateway heard it.
+    /// The signal strength at the gateway.
     pub rssi_dbm: Option<DbMilliwatts>,
     /// Where the bolt is: locked or unlocked.
     pub lock_state: Option<LockState>,
     /// Highest motor current of the last operation.
     pub peak_ma: Option<Milliamps>,
-    /// Whether the firmware says that something is wrong.
+    /// Whether the firmware reports a problem.
     pub problem: Option<bool>,
     /// Low 16 bits of the newest `seq`: the head of the lock's log.
     pub seq_low: Option<u16>,
@@ -243,7 +243,7 @@ pub struct Adv {
 }
 
 impl Body<'_> {
-    /// A body that says nothing yet: what its kind requires are placeholders.
+    /// A body without values: its required fields are placeholders.
     #[inline]
     pub fn empty(kind: Kind) -> Self {
         match kind {

@@ -16,18 +16,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use core::fmt::Write as _;
 
-/// The deepest nesting of a line. Far deeper than a message may be, because a message that is too deep is recorded too;
-/// bounded, because the reader calls itself. A guess, the one of serde_json.
+/// The deepest nesting of a line. It is far deeper than a message may be, because a message that is too deep is
+/// recorded too; it is bounded, because the reader is recursive. A guess: serde_json's limit.
 const MAX_LINE_DEPTH: usize = 128;
 
-/// What one line of a recording says.
+/// The content of one line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
     /// A message that came by MQTT.
     Message {
         /// Its topic, unchecked.
         topic: Cow<'a, str>,
-        /// `recv_ms`: when it was heard.
+        /// `recv_ms`: when it was received.
         heard_at: GatewayTime,
         /// Its bytes, exactly.
         payload: Cow<'a, [u8]>,
@@ -36,9 +36,9 @@ pub enum Line<'a> {
     Advertisement {
         /// The sender's address.
         address: Cow<'a, str>,
-        /// `recv_ms`: when it was heard.
+        /// `recv_ms`: when it was received.
         heard_at: GatewayTime,
-        /// How strong it was, where the receiver said so.
+        /// Its signal strength, if the receiver reported it.
         rssi_dbm: Option<DbMilliwatts>,
         /// The service data under UUID 0xFCD2.
         service_data: Vec<u8>,
@@ -68,7 +68,7 @@ pub enum RecordingError {
         /// What is allowed.
         allowed: &'static str,
     },
-    /// More than one of `payload`, `payload_b64` and `service_data`: which one was heard?
+    /// More than one of `payload`, `payload_b64` and `service_data`: which one was received is ambiguous.
     #[error("the line has {first} and {second}; only one of payload, payload_b64 and service_data is allowed")]
     Ambiguous {
         /// One of them.
@@ -88,7 +88,7 @@ pub enum RecordingError {
     },
 }
 
-/// Reads one line, with or without its line break. Fields that are not known are gone past.
+/// Reads one line, with or without its line break. Unknown fields are skipped.
 ///
 /// # Errors
 /// See [`RecordingError`].

@@ -30,7 +30,7 @@ crate::words! {
         OutOfRange = "out_of_range",
         /// A bad code, a string over 256 bytes or with control characters.
         BadString = "bad_string",
-        /// The topic's last level is no known kind.
+        /// The topic's last level is not a known kind.
         UnknownKind = "unknown_kind",
         /// The sender may not speak for this device.
         Unauthenticated = "unauthenticated",

@@ -24,22 +24,23 @@ macro_rules! time {
 }
 
 time!(
-    /// What the lock's clock said, in ms since 1970. Untrusted: any value.
+    /// The time of the lock's clock, in ms since 1970. Untrusted: any value.
     DeviceTime);
 time!(
-    /// When a gateway heard the record, in ms since 1970. Never goes back within one gateway's spool.
+    /// When a gateway received the record, in ms since 1970. Never goes back within one gateway's spool.
     GatewayTime);
 time!(
-    /// The engine's own time, in ms since 1970: the running maximum of what it was told. Never goes back.
+    /// The engine's own time, in ms since 1970: the running maximum of the times that it was given. Never goes back.
     EngineTime);
 
 impl GatewayTime {
-    /// The engine's time when the gateway heard this: the engine's clock runs on the gateway's.
+    /// The engine's time at which the gateway received this: the engine's clock follows the gateway's.
     pub const fn as_engine(self) -> EngineTime {
         EngineTime(self.0)
     }
 
-    /// The stand-in for a device clock where a record has none: an advertisement is dated by whoever heard it.
+    /// The substitute for a device clock in a record that has none: the gateway that receives an advertisement dates
+    /// it.
     pub const fn as_device(self) -> DeviceTime {
         DeviceTime(self.0)
     }

@@ -17,7 +17,7 @@ pub struct Topic<'a> {
     pub site: Name<'a>,
     /// The lock, or for kind `gateway` the gateway.
     pub device: Name<'a>,
-    /// What kind of record stands in the payload.
+    /// The kind of record in the payload.
     pub kind: Kind,
 }
 

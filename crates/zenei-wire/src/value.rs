@@ -48,7 +48,7 @@ impl Samples {
         *self = Self::new();
     }
 
-    /// Adds an element; the first one that is no sample is remembered.
+    /// Adds an element; the fault of the first one that is not a sample is stored.
     pub(crate) fn push(&mut self, element: &Value<'_>) {
         if self.fault.is_some() {
             return;
@@ -64,7 +64,7 @@ impl Samples {
 }
 
 impl Value<'_> {
-    /// What it is, for a refusal's detail; at most 64 bytes of the input, escaped.
+    /// A description of the value, for a refusal's detail; at most 64 bytes of the input, escaped.
     fn describe(&self) -> String {
         match self {
             Self::Null => "null".into(),

@@ -22,7 +22,7 @@ pub struct AddressError {
 }
 
 impl Address {
-    /// The device id of whoever has this address and stands in no registry: `ble-` and the twelve digits.
+    /// The device id of an address that is in no registry: `ble-` and the twelve digits.
     pub fn stranger(self) -> Option<DeviceId> {
         DeviceId::new(&self.stranger_name()).ok()
     }
@@ -34,7 +34,7 @@ impl Address {
     }
 }
 
-/// What the device id of a device begins with that stands in no registry.
+/// The prefix of the device id of a device that is in no registry.
 pub(crate) const STRANGER: &str = "ble-";
 
 impl fmt::Display for Address {

@@ -13,11 +13,11 @@ use core::str::FromStr;
 pub(super) const MIC_BYTES: usize = 4;
 const NONCE_BYTES: usize = 13;
 
-/// The key that a lock shares with its gateways: 16 bytes, one per lock. Never shown.
+/// The key that a lock shares with its gateways: 16 bytes, one per lock. Never displayed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BindKey([u8; 16]);
 
-/// A text that is no bind key. It does not say what was found: that may be most of a key.
+/// A text that is not a bind key. The error does not contain the text: it may be most of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("has {digits} hex digits and {others} other characters; a bind key is 32 hex digits")]
 pub struct BindKeyError {
@@ -33,7 +33,7 @@ impl BindKey {
         Self(bytes)
     }
 
-    /// 8 bytes that tell this key from another one and give nothing of it away.
+    /// 8 bytes that distinguish this key from another and reveal nothing of it.
     pub fn mark(&self) -> u64 {
         // Half of a hash of 128 bits.
         (crate::Id::of(&[b"zenei bind key", &self.0]).0 >> 64) as u64
@@ -70,7 +70,7 @@ impl FromStr for BindKey {
     }
 }
 
-/// Bytes that this key has not encrypted, or not so.
+/// Bytes that this key has not encrypted, or that were changed.
 #[derive(Debug)]
 pub(super) struct NotAuthentic;
 
@@ -96,7 +96,7 @@ pub(super) fn open(
 /// Encrypts in place; gives the MIC.
 pub(super) fn seal(key: &BindKey, nonce: &[u8; NONCE_BYTES], bytes: &mut [u8]) -> [u8; MIC_BYTES] {
     let mic = ccm(key).encrypt_inout_detached(&Array(*nonce), &[], bytes.into());
-    // Fails only for texts over 64 KiB, which no advertisement has; whoever sent one would get a MIC that nobody
+    // Fails only for texts over 64 KiB, which no advertisement has; the result would have a MIC that no receiver
     // accepts.
     mic.map_or([0; MIC_BYTES], |mic| mic.0)
 }

@@ -2,7 +2,7 @@
 //! Called by the files of this folder and by the gateway's radio.
 use smallvec::SmallVec;
 
-/// The service's UUID of 16 bits, which the BTHome project has of the Bluetooth SIG.
+/// The service's UUID of 16 bits, which the Bluetooth SIG assigned to the BTHome project.
 pub const SERVICE_UUID: u16 = 0xFCD2;
 /// The most bytes of service data: what one element of an extended advertisement holds (Bluetooth Core 5.4, vol. 3 part
 /// C, 11: a length of one byte, less type and UUID). Legacy ones have at most 31 bytes in all.
@@ -18,7 +18,7 @@ pub type Payload = SmallVec<[u8; LEGACY_BYTES]>;
 /// Why service data can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Too short for what its first byte promises, or longer than any advertisement.
+    /// Too short for its first byte, or longer than any advertisement.
     #[error("the service data has {found} bytes; {least} to {MAX_SERVICE_DATA_BYTES} are allowed")]
     Length {
         /// How many it has.
@@ -32,13 +32,13 @@ pub enum OpenError {
         /// Which one.
         found: u8,
     },
-    /// It is encrypted, and nobody has given a key.
+    /// It is encrypted, and no key was given.
     #[error("the advertisement is encrypted, and the lock's bind key is not known")]
     NoKey,
-    /// Its MIC is another one than the key gives: forged, damaged, or encrypted with another key.
+    /// Its MIC does not match the key: forged, damaged, or encrypted with another key.
     #[error("the advertisement's MIC is not that of the lock's bind key")]
     Forged,
-    /// An object goes on beyond the end.
+    /// An object ends beyond the end of the data.
     #[error("object 0x{id:02x} at byte {at} has {found} bytes; it needs {needed}")]
     Cut {
         /// Its id.

@@ -21,28 +21,28 @@ pub struct Lock {
     pub device: DeviceId,
     /// Where it is.
     pub site: SiteId,
-    /// What it encrypts with; `None` where it does not, or where nobody knows.
+    /// The key with which it encrypts; `None` if it does not encrypt, or if the key is not known.
     pub key: Option<BindKey>,
 }
 
-/// A record that one advertisement holds, with whose it is.
+/// A record from one advertisement, with its lock and site.
 #[derive(Clone, Debug)]
 pub struct Advertised<'a> {
     /// The lock's site.
     pub site: Name<'a>,
-    /// The lock; of a device in no registry the name that its address makes.
+    /// The lock; for a device in no registry, the name made from its address.
     pub device: Name<'a>,
-    /// What it says, dated by the gateway.
+    /// The record, dated by the gateway.
     pub record: Record<'static>,
-    /// Whether it was encrypted with the lock's key. Anybody can send a plain one in anybody's name.
+    /// Whether it was encrypted with the lock's key. Anyone can send a plain advertisement in a lock's name.
     pub authenticated: bool,
 }
 
 /// Why an advertisement becomes no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdvertised {
-    /// It is encrypted, and there is no key for its address: somebody else's, or a lock that is not provisioned. No
-    /// fault, but counted.
+    /// It is encrypted, and there is no key for its address: another owner's device, or a lock that is not provisioned.
+    /// This is not a fault, but it is counted.
     #[error("the advertisement is encrypted, and no bind key is known for {address}")]
     NoKey {
         /// Its address.
@@ -158,8 +158,8 @@ fn unspooled(error: &SpooledError) -> NotAdvertised {
     NotAdvertised::Refused(Refusal::new(reason, error.to_string()))
 }
 
-/// The contract's word. It has none of its own for advertisements: bytes that are no BTHome v2 are of the wrong type,
-/// an object that ends early lacks a part.
+/// The contract's reason. It has no reason specific to advertisements: bytes that are not BTHome v2 are of the wrong
+/// type, and an object that ends early lacks a part.
 fn reason(error: &OpenError) -> Reason {
     match error {
         OpenError::Forged | OpenError::NoKey => Reason::Unauthenticated,

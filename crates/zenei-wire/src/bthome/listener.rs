@@ -19,17 +19,17 @@ use serde::{Deserialize, Serialize};
 /// How long news of one set waits for the other set, ms. A guess: a lock advertises every second or few, its sets in
 /// turn, and half of the transmissions may be lost.
 pub const PAIR_WAIT_MS: i64 = 60_000;
-/// After so long a state that has not changed is given again, ms (telemetry contract).
+/// The interval after which an unchanged state is yielded again, ms (telemetry contract).
 pub const STORE_EVERY_MS: i64 = 15 * 60_000;
 
-/// What one advertisement said.
+/// The content of one advertisement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Half {
-    /// Its fields, with counter and signal strength where there are any.
+    /// Its fields, with counter and signal strength if it has them.
     pub adv: Adv,
     /// Firmware version.
     pub firmware: Option<Firmware>,
-    /// When it was first heard.
+    /// When it was first received.
     pub at: GatewayTime,
 }
 
@@ -40,18 +40,18 @@ pub struct Merged {
     pub adv: Adv,
     /// Firmware version.
     pub firmware: Option<Firmware>,
-    /// When its later half was heard; of a state that is given again, when that was.
+    /// When its later half was received; for a repeated state, the time of the repetition.
     pub at: GatewayTime,
 }
 
-/// What an advertisement is to a listener.
+/// The class of an advertisement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// Never heard before.
+    /// Not received before.
     News,
-    /// Heard before: a lock sends each one many times.
+    /// Received before: a lock sends each advertisement many times.
     Again,
-    /// An old one, sent again by somebody: it changes nothing.
+    /// An old one that was sent again: it changes nothing.
     Replayed,
 }
 
@@ -60,13 +60,13 @@ pub enum Freshness {
 pub struct Listener {
     a: Option<Half>,
     b: Option<Half>,
-    /// Whose news waits for the other set.
+    /// The set whose news waits for the other set.
     waits: Option<Set>,
     given: Option<Merged>,
 }
 
 impl Listener {
-    /// Takes an advertisement that was heard at `at`; gives what is to be stored to `give`: nothing, one record or two.
+    /// Takes an advertisement with its time of reception; passes the records to store to `give`: none, one or two.
     pub fn hear(&mut self, half: Half, mut give: impl FnMut(Merged)) -> Freshness {
         let reading = half.reading();
         let set = reading.set();
@@ -78,7 +78,7 @@ impl Listener {
                 if let Some(known) = self.half_mut(set) {
                     known.adv.rssi_dbm = strength;
                 }
-                // The other set is on the air as it was: what waits for it is whole.
+                // The other set is repeated unchanged, so the waiting news is complete.
                 if self.waits == Some(set.other()) {
                     self.conclude(half.at, &mut give);
                 } else if self.waits.is_none() {
@@ -100,7 +100,7 @@ impl Listener {
         verdict
     }
 
-    /// When what waits is given although the other set was not heard.
+    /// The time at which the waiting news is yielded without the other set.
     pub fn deadline(&self) -> Option<GatewayTime> {
         let waiting = self.half(self.waits?)?;
         Some(waiting.at.plus_ms(PAIR_WAIT_MS))
@@ -111,7 +111,7 @@ impl Listener {
         self.waits.is_some()
     }
 
-    /// Gives what waits, at its deadline.
+    /// Yields the waiting news, at its deadline.
     pub fn give_up(&mut self, mut give: impl FnMut(Merged)) {
         if let Some(deadline) = self.deadline() {
             self.conclude(deadline, &mut give);
@@ -141,7 +141,7 @@ impl Listener {
         self.give(now, give);
     }
 
-    /// Gives the merged state where it is to be stored.
+    /// Yields the merged state if it is to be stored.
     fn give(&mut self, now: GatewayTime, give: &mut impl FnMut(Merged)) {
         let Some(merged) = self.merged() else { return };
         match &self.given {
@@ -149,7 +149,7 @@ impl Listener {
                 if now.ms().saturating_sub(given.at.ms()) < STORE_EVERY_MS {
                     return;
                 }
-                // Nothing is new but that it still holds.
+                // The state is unchanged; only the time is new.
                 let merged = Merged { at: now, ..merged };
                 self.given = Some(merged);
                 give(merged);
@@ -205,7 +205,7 @@ impl Listener {
     }
 }
 
-/// A packet id wraps: heard again after a while it may mean something else.
+/// A packet id wraps: received again after a while, it may belong to other values.
 fn judge_plain(known: &Half, half: &Half) -> Freshness {
     let same = known.reading().adv == half.reading().adv && known.firmware == half.firmware;
     let is_recent = half.at.ms().saturating_sub(known.at.ms()) < STORE_EVERY_MS;
@@ -214,7 +214,7 @@ fn judge_plain(known: &Half, half: &Half) -> Freshness {
 }
 
 impl Half {
-    /// What an advertisement said, as a reading; without what the radio adds.
+    /// The advertisement's fields as a reading, without those that the radio adds.
     fn reading(&self) -> Reading {
         let adv = Adv { rssi_dbm: None, counter: None, ..self.adv };
         Reading { adv, firmware: self.firmware, unknown: 0 }
@@ -230,8 +230,8 @@ impl Half {
 
 impl Merged {
     /// Identity of this record: [`Id::of`] device id, counter or packet id, the quarter of an hour, and which halves
-    /// are in it. Gateways that hear one lock give equal ones, but for states that are given again at the ends of a
-    /// quarter.
+    /// are in it. Gateways that receive one lock compute equal identities, except for states that are repeated at the
+    /// ends of a quarter.
     pub fn identity(&self, device_id: &str) -> u128 {
         let id = match (self.adv.counter, self.adv.packet_id) {
             (Some(counter), _) => [&b"counter"[..], &counter.to_be_bytes()].concat(),
@@ -244,7 +244,7 @@ impl Merged {
         Id::of(&[device_id.as_bytes(), &id, &quarter, &[halves]]).0
     }
 
-    /// Whether two states differ in nothing that is worth a record.
+    /// Whether two states do not differ in anything that is worth a record.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let said = |merged: &Self| Adv { rssi_dbm: None, counter: None, packet_id: None, ..merged.adv };
         said(self) == said(other) && self.firmware == other.firmware

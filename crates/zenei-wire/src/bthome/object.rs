@@ -2,9 +2,10 @@
 //! value means. Called by `reading`.
 use super::format::OpenError;
 
-/// Length of an object's value in bytes, by the BTHome v2 format of 2025; `None` for an id that it does not give.
+/// Length of an object's value in bytes, by the BTHome v2 format of 2025; `None` for an id that the format does not
+/// define.
 ///
-/// Text (0x53) and raw (0x54) say their length in a byte of their own: `Length::Counted`.
+/// Text (0x53) and raw (0x54) have their length in a byte of their own: `Length::Counted`.
 pub const fn length_of(id: u8) -> Option<Length> {
     let bytes = match id {
         0x00 | 0x01 | 0x09 | 0x0F..=0x11 | 0x15..=0x2F | 0x3A | 0x46 | 0x57..=0x59 | 0x60 | 0x64 => 1,
@@ -37,8 +38,8 @@ pub struct Object<'a> {
     pub value: &'a [u8],
 }
 
-/// The objects of a payload, in order. Ends before the first id that the standard does not give: nobody knows how long
-/// it is.
+/// The objects of a payload, in order. The iteration ends before the first id that the standard does not define: its
+/// length is unknown.
 #[derive(Clone, Debug)]
 pub struct Objects<'a> {
     payload: &'a [u8],
@@ -52,7 +53,7 @@ impl<'a> Objects<'a> {
         Self { payload, at: 0, unknown: None }
     }
 
-    /// The id that it has ended before, once it has ended.
+    /// The undefined id before which the iteration ended, once it has ended.
     pub fn unknown(&self) -> Option<u8> {
         self.unknown
     }

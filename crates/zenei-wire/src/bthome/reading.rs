@@ -24,15 +24,15 @@ const TEMPERATURE_COARSE: u8 = 0x58;
 const FIRMWARE_4: u8 = 0xF1;
 const FIRMWARE_3: u8 = 0xF2;
 
-/// What one advertisement says. A field that is `None` is not in it.
+/// The content of one advertisement. A field that is `None` is not in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// The fields of a record of kind `adv`; `counter` and `rssi_dbm` are never in the objects.
     pub adv: Adv,
     /// Firmware version.
     pub firmware: Option<Firmware>,
-    /// How many objects the contract does not name. Behind one that the standard does not know either, nothing can be
-    /// read.
+    /// How many objects the contract does not name. After an id that the standard does not define either, nothing can
+    /// be read.
     pub unknown: u16,
 }
 
@@ -59,8 +59,8 @@ pub struct Firmware {
 pub struct NotFirmware;
 
 impl Reading {
-    /// What these objects say. A value that its type does not allow counts as absent, of one that comes twice the
-    /// first.
+    /// Reads these objects. A value that its type does not allow counts as absent; of an object that comes twice, the
+    /// first counts.
     ///
     /// # Errors
     /// [`OpenError::Cut`].
@@ -77,7 +77,7 @@ impl Reading {
         Ok(reading)
     }
 
-    /// Takes an object; false where the contract does not name it.
+    /// Takes an object; false if the contract does not name it.
     fn take(&mut self, id: u8, value: &[u8]) -> bool {
         let adv = &mut self.adv;
         match (id, value) {
@@ -108,7 +108,7 @@ impl Reading {
         true
     }
 
-    /// To which set it belongs: to A where anything of A is in it.
+    /// The set to which it belongs: A if it has any field of A.
     pub fn set(&self) -> Set {
         let Adv { battery_mv, battery_pct, lock_state, problem, peak_ma, .. } = self.adv;
         let has_a = battery_mv.is_some()
@@ -119,7 +119,7 @@ impl Reading {
         if has_a { Set::A } else { Set::B }
     }
 
-    /// Whether both sets are in it, as in one of another maker's sensors: there is nothing to wait for.
+    /// Whether it has both sets, as another maker's sensor may: then there is nothing to wait for.
     pub fn is_whole(&self) -> bool {
         self.set() == Set::A && self.has_b()
     }

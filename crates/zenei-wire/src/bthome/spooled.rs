@@ -7,15 +7,15 @@ use crate::units::DbMilliwatts;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Not known how strong: what a controller says then (Bluetooth Core 5.4, vol. 4 part E, 7.7.65.2).
+/// The value for an unknown signal strength, as a controller reports it (Bluetooth Core 5.4, vol. 4 part E, 7.7.65.2).
 const NO_RSSI: i8 = 127;
 
-/// An advertisement with the service data of BTHome, as it was heard.
+/// An advertisement with the service data of BTHome, as it was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advertisement<'a> {
-    /// Who sent it, as the radio names him.
+    /// The sender's address, as the radio reports it.
     pub address: Address,
-    /// How strong it was, where the receiver said so.
+    /// Its signal strength, if the receiver reported it.
     pub rssi_dbm: Option<DbMilliwatts>,
     /// The service data under UUID 0xFCD2.
     pub service_data: &'a [u8],
@@ -36,7 +36,7 @@ pub enum SpooledError {
 }
 
 impl<'a> Advertisement<'a> {
-    /// Its topic in the spool: the device id that it has where no registry knows the address.
+    /// Its topic in the spool: the device id that an address in no registry has.
     pub fn topic(&self) -> String {
         self.address.stranger_name()
     }

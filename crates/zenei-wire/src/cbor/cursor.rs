@@ -262,7 +262,7 @@ fn scalar(head: Head) -> Value<'static> {
             number.map_or(Value::Float(-1.0 - head.argument as f64), Value::Int)
         }
         (SIMPLE, 20 | 21) => Value::Bool,
-        // `undefined` says as little as null.
+        // `undefined` has no more meaning than null.
         (SIMPLE, 22 | 23) => Value::Null,
         (SIMPLE, 25) => Value::Float(half(head.argument)),
         (SIMPLE, 26) => Value::Float(f64::from(f32::from_bits(head.argument as u32))),

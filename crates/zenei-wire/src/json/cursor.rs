@@ -34,13 +34,13 @@ impl<'a> Cursor<'a> {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }
 
-    /// That something else stands here than is allowed.
+    /// The fault that something else is here than is allowed.
     #[cold]
     pub(crate) const fn fault(&self, allowed: &'static str) -> Fault {
         Fault::Syntax { at: self.at, allowed }
     }
 
-    /// Goes past white space.
+    /// Skips white space.
     #[inline]
     pub(crate) fn space(&mut self) {
         while matches!(self.peek(), b' ' | b'\t' | b'\n' | b'\r') {
@@ -48,7 +48,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Goes past one byte and the white space behind it.
+    /// Skips one byte and the white space after it.
     #[inline]
     pub(crate) fn take(&mut self, byte: u8, allowed: &'static str) -> Result<(), Fault> {
         if self.peek() != byte {
@@ -59,7 +59,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Goes past the white space at the end.
+    /// Skips the white space at the end.
     pub(crate) fn end(&mut self) -> Result<(), Fault> {
         self.space();
         if self.at == self.text.len() { Ok(()) } else { Err(self.fault("only the end of the message")) }
@@ -120,7 +120,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Goes past a value of an object or array of level `depth`.
+    /// Skips a value of an object or array of level `depth`.
     pub(crate) fn skip(&mut self, depth: usize) -> Result<(), Fault> {
         match self.peek() {
             b'{' => {
