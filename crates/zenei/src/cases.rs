@@ -20,10 +20,10 @@ use zenei_detect::Rules;
 use zenei_detect::rules::folder::{KINDS, kind};
 use zenei_store::RuleText;
 
-/// Runs a case under all the rules.
+/// Runs a case under all the rules, or under its own rule alone where the case demands that.
 ///
 /// # Errors
-/// [`Failure::Rules`] where its recording can't be read, [`Failure::Broken`] where the desk can't go on.
+/// [`Failure::Rules`] where its recording can't be read, [`Failure::Broken`] where the desk fails.
 pub(crate) fn check(rules: &Rules, rule: &str, file: &RuleText, case: &Case) -> Result<Outcome, Failure> {
     let broken = |error| Failure::broken(format!("{} can't be run", file.file), error);
     // As if they were live: a rule is tested before it is promoted.
@@ -52,7 +52,7 @@ pub(crate) fn check(rules: &Rules, rule: &str, file: &RuleText, case: &Case) -> 
     Ok(outcome)
 }
 
-/// Plays a recording; gives the time of its first message.
+/// Plays a recording; returns the time of its first message.
 fn play(path: &Path, course: &mut Course) -> Result<Option<i64>, Failure> {
     let mut recording = Recording::open(path).map_err(Failure::Rules)?;
     let start = recording.play(course).map_err(|error| match error {
@@ -77,7 +77,7 @@ fn found(course: &Course, start_ms: i64) -> Vec<ResultingIncident> {
     found.collect()
 }
 
-/// What a case of its kind must hold, so that its name is no promise that it does not keep.
+/// The faults of a case that does not contain what its kind promises.
 fn faults(rule: &str, file: &RuleText, case: &Case) -> Vec<String> {
     let expects = case.expect.iter().any(|expected| expected.rule == rule);
     let mut faults = Vec::new();

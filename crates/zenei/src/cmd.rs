@@ -18,13 +18,13 @@ use crate::cli::Command;
 use crate::exit::Failure;
 use crate::output::Output;
 
-/// What is logged where nobody said: the daemon tells what it does, every other command only what goes wrong. Commands
-/// that print incidents do not log them as well.
+/// The log filter where the command line sets none: the daemon logs its work, every other command only warnings and
+/// errors. Commands that print incidents do not log them as well.
 pub(crate) fn quiet_log(command: &Command) -> &'static str {
     match command {
         Command::Run(_) => "info",
         Command::Demo(_) | Command::Replay(_) | Command::Rules(_) => "warn,zenei_desk=error",
-        // How the radio stands is in the table, and in the one line that says why there is none.
+        // The table shows the radio's status, and the one line of the error shows why there is none.
         Command::Scan(_) => "warn,zenei_gateway=off",
         Command::Record(_)
         | Command::Incident(_)
@@ -67,7 +67,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     out.flush()
 }
 
-/// What the lab's commands say in a build without it.
+/// The error of the lab's commands in a build without the lab.
 #[cfg(not(feature = "lab"))]
 fn lab(command: &str) -> Failure {
     Failure::Usage(format!(

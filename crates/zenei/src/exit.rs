@@ -24,21 +24,21 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// Why a command ended early. Its text says what was found, where, and what to do next.
+/// Why a command ended early. Its text gives the finding, its place, and the next step.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// Whoever read the output has seen enough. No error.
+    /// The reader closed the output. No error.
     #[error("the reader of the output went away")]
     OutputClosed,
-    /// What was to be checked did not hold.
+    /// The check failed.
     #[error("{0}")]
     Failed(String),
     /// Something broke on the way.
     #[error("{what}")]
     Broken {
-        /// What was being done.
+        /// The action that failed.
         what: String,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
@@ -57,16 +57,16 @@ pub(crate) enum Failure {
     /// A good configuration that can't be put into effect here.
     #[error("{what}")]
     ConfigInEffect {
-        /// What could not be put into effect.
+        /// The part that could not be put into effect.
         what: String,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
 }
 
 impl Failure {
-    /// `what` was being done when `source` came.
+    /// A failure of the action `what`, caused by `source`.
     pub(crate) fn broken(what: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Broken { what: what.into(), source: source.into() }
     }
@@ -82,7 +82,7 @@ impl Failure {
         }
     }
 
-    /// The text for people, with every cause; `None` where there is nothing to say.
+    /// The text for people, with every cause; `None` where there is nothing to report.
     pub(crate) fn text(&self) -> Option<String> {
         if matches!(self, Self::OutputClosed) {
             return None;

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
             if let Some(text) = failure.text() {
-                // Where standard error is closed too, the exit code still tells.
+                // Where standard error is closed too, only the exit code reports the failure.
                 let _ = writeln!(std::io::stderr(), "{text}");
             }
             failure.exit().into()

@@ -17,7 +17,7 @@ pub(crate) enum Colour {
     Red,
 }
 
-/// Standard output, or what stands in for it in a test.
+/// Standard output, or its substitute in a test.
 pub(crate) struct Output<'a> {
     out: Box<dyn Write + 'a>,
     coloured: bool,
@@ -35,10 +35,10 @@ impl Output<'static> {
 }
 
 impl Output<'_> {
-    /// One line of text.
+    /// Writes one line of text.
     ///
     /// # Errors
-    /// Where it can't be written; [`Failure::OutputClosed`] where nobody reads any more.
+    /// Where it can't be written; [`Failure::OutputClosed`] where the reader has closed it.
     pub(crate) fn line(&mut self, text: impl Display) -> Result<(), Failure> {
         writeln!(self.out, "{text}").map_err(failure)
     }
@@ -52,7 +52,7 @@ impl Output<'_> {
         self.line(text)
     }
 
-    /// Sends on what is buffered.
+    /// Writes out the buffer.
     ///
     /// # Errors
     /// As [`Output::line`].

@@ -6,17 +6,17 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use zenei_detect::{Component, Domain, ScopeKind};
 
-/// What describes a lock, by the contract, and its site.
+/// The labels of a lock, by the contract, and its site.
 pub(crate) const LABELS: [&str; 8] = ["site", "model", "hw_rev", "lot", "fw", "service", "gw", "client_version"];
-/// What a formula may name beside signals.
+/// The names that a formula may use besides signals.
 pub(crate) const KNOWN: [&str; 7] = ["day", "hour", "lock", "since", "uptime_h", "x", "absent"];
 
 /// A case.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Case {
-    /// What it shows, for people.
+    /// What the case shows, for people.
     pub(crate) why: String,
-    /// Whether the rule runs without the others: what they say of missing records is their matter.
+    /// Whether the rule runs without the others, so that their findings on missing records do not matter.
     pub(crate) alone: bool,
     /// Where the records come from.
     pub(crate) input: Input,
@@ -27,13 +27,13 @@ pub(crate) struct Case {
 /// Where a case's records come from.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Input {
-    /// They are made.
+    /// They are generated.
     Made(Box<Stream>),
     /// A recording; the path is relative to the case's file.
     Recording(String),
 }
 
-/// A stream to make.
+/// A stream to generate.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Stream {
     /// Chooses every random number.
@@ -42,19 +42,19 @@ pub(crate) struct Stream {
     pub(crate) days: f64,
     /// How many locks: `L00`, `L01`, …
     pub(crate) locks: usize,
-    /// What describes them, each list in turn by lock.
+    /// The locks' labels: each list is assigned to the locks in turn.
     pub(crate) labels: BTreeMap<String, Vec<String>>,
     /// Numbers that formulas name.
     pub(crate) signals: BTreeMap<String, Formula>,
-    /// What the locks say, and when.
+    /// The records that the locks send, and when.
     pub(crate) records: Vec<RecordKind>,
-    /// What is otherwise for some locks during some time.
+    /// Differences of some locks during some time.
     pub(crate) changes: Vec<Change>,
     /// Events at a time.
     pub(crate) events: Vec<Event>,
     /// Restarts of the firmware.
     pub(crate) restarts: Vec<Restart>,
-    /// What is not heard, or late.
+    /// Records that are lost or late.
     pub(crate) gaps: Vec<Gap>,
 }
 
@@ -76,13 +76,13 @@ pub(crate) struct RecordKind {
 /// How often a record is sent.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum When {
-    /// Every so many hours, each lock at its own minute.
+    /// Every so many hours, each lock at its own offset.
     Every(f64),
     /// At random, so many a day (Poisson).
     PerDay(Formula),
 }
 
-/// Which word a field holds.
+/// The word of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Words {
     /// These in turn.
@@ -106,10 +106,10 @@ pub(crate) struct Part {
     pub(crate) to_day: f64,
 }
 
-/// What is otherwise.
+/// A difference.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Change {
-    /// For whom and when.
+    /// Which locks, and when.
     pub(crate) part: Part,
     /// Signals with another formula.
     pub(crate) signals: BTreeMap<String, Formula>,
@@ -117,21 +117,21 @@ pub(crate) struct Change {
     pub(crate) labels: BTreeMap<String, String>,
 }
 
-/// Something that happens to a lock, at the beginning of its part.
+/// An event of a lock, at the beginning of its part.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Event {
-    /// For whom and when.
+    /// Which locks, and when.
     pub(crate) part: Part,
     /// The contract's word.
     pub(crate) event: String,
 }
 
-/// Restarts of a lock's firmware: so many a day at random, or one at the beginning of its part.
+/// Restarts of a lock's firmware: this many a day at random, or one at the beginning of its part.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Restart {
-    /// For whom and when.
+    /// Which locks, and when.
     pub(crate) part: Part,
-    /// So many a day; `None` means one.
+    /// This many a day; `None` means one.
     pub(crate) per_day: Option<Formula>,
     /// The contract's word.
     pub(crate) reset_reason: String,
@@ -140,7 +140,7 @@ pub(crate) struct Restart {
 /// A gap.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Gap {
-    /// For whom and when.
+    /// Which locks, and when.
     pub(crate) part: Part,
     /// Which kind.
     pub(crate) kind: GapKind,
@@ -148,17 +148,17 @@ pub(crate) struct Gap {
     pub(crate) share: f64,
 }
 
-/// What becomes of records in a gap.
+/// What happens to records in a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum GapKind {
-    /// The lock says nothing: its numbers go on without a hole.
+    /// The lock sends nothing: its sequence numbers continue without a hole.
     Silent,
-    /// It speaks and nobody hears: a hole in its numbers.
+    /// It sends, and nothing arrives: a hole in its sequence numbers.
     Lost,
-    /// It is heard at the end of the gap, all at once and in order.
+    /// Its records arrive at the end of the gap, all at once and in order.
     Backlog,
-    /// It is heard twice: no gap, but the link's doing as well.
+    /// Its records arrive twice: no gap, but a fault of the link as well.
     Twice,
 }
 
@@ -180,7 +180,7 @@ pub(crate) struct Expected {
 }
 
 impl Case {
-    /// Whether it makes a gap. A recording may hold one; nobody can tell beforehand.
+    /// Whether it may contain a gap: a stream with one, and any recording, because its content is unknown beforehand.
     pub(crate) fn may_have_gap(&self) -> bool {
         match &self.input {
             Input::Made(stream) => stream.gaps.iter().any(|gap| gap.kind != GapKind::Twice),
@@ -190,20 +190,20 @@ impl Case {
 }
 
 impl Part {
-    /// Whether it speaks of this lock.
+    /// Whether it includes this lock.
     pub(crate) fn has(&self, lock: usize, name: &str, site: &str) -> bool {
         self.locks.as_ref().is_none_or(|locks| locks.iter().any(|known| known == name))
             && self.every.is_none_or(|every| lock.is_multiple_of(every))
             && self.site.as_ref().is_none_or(|known| known == site)
     }
 
-    /// Whether it speaks of this day.
+    /// Whether it includes this day.
     pub(crate) fn lasts(&self, day: f64) -> bool {
         (self.from_day..self.to_day).contains(&day)
     }
 }
 
-/// The name of a made lock.
+/// The name of a generated lock.
 pub(crate) fn lock_name(lock: usize) -> String {
     format!("L{lock:02}")
 }

@@ -27,15 +27,15 @@ const MAX_DEPTH: usize = 32;
 pub(crate) enum Formula {
     /// A number.
     Number(f64),
-    /// What a name stands for.
+    /// A name that the scope resolves.
     Name(String),
     /// Two formulas joined.
     Join(Operator, Box<[Formula; 2]>),
-    /// A function of formulas; the place in the text tells one use of `own` from another.
+    /// A function of formulas; the place in the text distinguishes the uses of `own`.
     Call(Function, Vec<Formula>, usize),
 }
 
-/// What joins two formulas.
+/// A binary operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operator {
     /// `+`
@@ -75,7 +75,7 @@ pub(crate) enum Function {
     Gauss,
     /// A new factor around 1: e to the power of `gauss(x)`.
     Noise,
-    /// A factor around 1 that a lock keeps.
+    /// A constant factor of a lock, around 1.
     Own,
     /// 1 with this probability, else 0.
     Chance,
@@ -97,7 +97,7 @@ pub(crate) enum FormulaError {
     /// Too many brackets or signs within each other.
     #[error("is nested deeper than {MAX_DEPTH} brackets")]
     TooDeep,
-    /// Digits that make no number.
+    /// Digits that are no number.
     #[error("found {found:?}, which is no number")]
     NoNumber {
         /// The digits.
@@ -125,9 +125,9 @@ fn character(found: Option<char>) -> String {
     found.map_or("the end".to_owned(), |found| format!("{found:?}"))
 }
 
-/// What a formula is evaluated in.
+/// The context in which a formula is evaluated.
 pub(crate) trait Scope {
-    /// What the name stands for; `None` where it stands for nothing.
+    /// The value of the name; `None` where it is unknown.
     fn value(&mut self, name: &str) -> Option<f64>;
     /// A new uniform number from above 0 to below 1.
     fn uniform(&mut self) -> f64;
@@ -141,7 +141,7 @@ pub(crate) fn gauss(first: f64, second: f64) -> f64 {
 }
 
 impl Formula {
-    /// Reads a formula.
+    /// Parses a formula.
     ///
     /// # Errors
     /// What was found where, and what was allowed.
@@ -154,7 +154,7 @@ impl Formula {
         }
     }
 
-    /// The formula's value; NaN where a name stands for nothing.
+    /// The formula's value; NaN where a name is unknown.
     pub(crate) fn evaluate(&self, scope: &mut impl Scope) -> f64 {
         match self {
             Self::Number(number) => *number,

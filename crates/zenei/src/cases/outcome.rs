@@ -16,14 +16,14 @@ pub(crate) struct ResultingIncident {
     pub(crate) day: f64,
 }
 
-/// What came of a case.
+/// The outcome of a case.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) expected: Vec<Expected>,
     pub(crate) found: Vec<ResultingIncident>,
     pub(crate) missing: Vec<Expected>,
     pub(crate) unexpected: Vec<ResultingIncident>,
-    /// What is wrong with the case itself.
+    /// Faults of the case itself.
     pub(crate) faults: Vec<String>,
 }
 

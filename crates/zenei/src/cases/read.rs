@@ -302,7 +302,7 @@ fn formula_of(toml: &mut Reader<'_>, span: &Range<usize>, key: &str, value: &Val
     formula.map_err(|problem| toml.error(span, key, problem)).ok()
 }
 
-/// Every name that a formula uses must stand for something.
+/// Every name in a formula must be known.
 fn names(toml: &mut Reader<'_>, parsed: &CaseFile, stream: &Stream) {
     let formulas = stream.signals.values().chain(stream.changes.iter().flat_map(|change| change.signals.values()));
     let of_records = stream.records.iter().flat_map(|record| {

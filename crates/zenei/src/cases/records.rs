@@ -13,7 +13,7 @@ use zenei_wire::{GatewayTime, Id};
 /// The first moment: Monday 2026-01-05 00:00 UTC, so that day 5 is a Saturday.
 pub(crate) const START_MS: i64 = 1_767_571_200_000;
 const DAY_MS: f64 = 86_400_000.0;
-/// Time goes on in these steps; a record stands anywhere in one.
+/// Time advances in these steps; a record may lie anywhere in one.
 const STEP_MS: f64 = 900_000.0;
 /// From the moment when a lock sends until the gateway receives. A guess.
 const WAY_MS: i64 = 300;
@@ -22,7 +22,7 @@ const AGAIN_MS: i64 = 5_000;
 /// How deep signals may name signals; a circle ends here as no number.
 const MAX_NESTED: usize = 32;
 
-/// The messages of a made stream in the order of hearing.
+/// The messages of a generated stream in the order of receipt.
 pub(crate) fn messages(stream: &Stream) -> Vec<StoredMessage> {
     let mut said: Vec<Said> = (0..stream.locks).flat_map(|lock| Lock::new(stream, lock).live()).collect();
     said.sort_by_key(|said| said.heard_ms);
@@ -37,7 +37,7 @@ pub(crate) fn messages(stream: &Stream) -> Vec<StoredMessage> {
     said.into_iter().enumerate().map(message).collect()
 }
 
-/// When a made stream ends; `None` for a recording.
+/// When a generated stream ends; `None` for a recording.
 pub(crate) fn end_ms(case: &Case) -> Option<i64> {
     match &case.input {
         Input::Made(stream) => Some(START_MS + (stream.days * DAY_MS) as i64),
@@ -92,7 +92,7 @@ struct Lock<'a> {
     said: Vec<Said>,
 }
 
-/// What is due in a step.
+/// An action that is due in a step.
 enum Due<'a> {
     Record(usize),
     Event(&'a str),
@@ -133,7 +133,7 @@ impl<'a> Lock<'a> {
         self.said
     }
 
-    /// What is due in the step from `start`, by time.
+    /// The actions due in the step from `start`, by time.
     fn due(&mut self, start: f64, phases: &[f64]) -> Vec<(f64, Due<'a>)> {
         let (stream, day) = (self.stream, start / DAY_MS);
         let mut due = Vec::new();
@@ -190,7 +190,7 @@ impl<'a> Lock<'a> {
         self.boot += 1;
         (self.seq, self.boot_ms) = (0, at);
         reason.clone_into(&mut self.reset_reason);
-        // A lock that has started says how it is.
+        // A lock sends its state after a start.
         if let Some(state) = self.stream.records.iter().position(|record| record.kind == "state") {
             self.record(state, at + 1_000.0);
         }
@@ -237,7 +237,7 @@ impl<'a> Lock<'a> {
         self.say(&kind, fields, at);
     }
 
-    /// Sends a record, as far as gaps let it.
+    /// Sends a record, unless a gap prevents it.
     fn say(&mut self, kind: &str, mut fields: Map<String, Value>, at: f64) {
         let day = at / DAY_MS;
         let site = self.label("site", day);
@@ -279,7 +279,7 @@ impl<'a> Lock<'a> {
         self.said.push(Said { heard_ms, topic, payload });
     }
 
-    /// What describes the lock on this day; empty where the case does not say.
+    /// The label of the lock on this day; empty where the case sets none.
     fn label(&self, label: &str, day: f64) -> String {
         let site = |name: &str| self.turn(name);
         let changes = self.stream.changes.iter().rev();
@@ -296,7 +296,7 @@ impl<'a> Lock<'a> {
     }
 }
 
-/// A field's value by the contract's type; `None` where there is none.
+/// A field's value in the contract's type; `None` where the number is not finite.
 fn number(name: &str, value: f64) -> Option<Value> {
     if !value.is_finite() {
         return None;

@@ -21,15 +21,14 @@ use zenei_wire::Id;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// How fast a demo to watch goes, in simulated hours a second: a month in two minutes. A guess at what people have
-/// patience for.
+/// The speed of a watched demo, in simulated hours a second: a month in two minutes. A guess at people's patience.
 const WATCHED_HOURS_PER_SECOND: f64 = 6.0;
 
 /// Runs `demo`.
 ///
 /// # Errors
-/// [`Failure::Failed`] where zenei did not find what was seeded, or found what was not; and where something breaks on
-/// the way.
+/// [`Failure::Failed`] where zenei missed a seeded fault, or opened an incident about none; other failures where
+/// something breaks.
 pub(crate) fn run(arguments: &Demo, out: &mut Output<'_>) -> Result<(), Failure> {
     let runtime = runtime()?;
     let ended = runtime.block_on(play(arguments, out));
@@ -86,9 +85,9 @@ async fn show(arguments: &Demo, stage: &mut Stage, asked: Asked, out: &mut Outpu
     Ok(())
 }
 
-/// What is shown while the fleet lives.
+/// The output while the fleet runs.
 struct Show {
-    /// Incidents that were told of.
+    /// Incidents that were printed.
     seen: BTreeSet<Id>,
     elapsed: Elapsed,
     asked: Asked,
@@ -96,7 +95,7 @@ struct Show {
 }
 
 impl Show {
-    /// The fleet's month, hour by hour; false where somebody asked for the end before it was over.
+    /// The fleet's month, hour by hour; false where a signal requested the end before it was over.
     async fn month(&mut self, stage: &mut Stage, once: bool, out: &mut Output<'_>) -> Result<bool, Failure> {
         let (start_ms, end_ms) = (stage.start_ms(), stage.end_ms());
         let bar = self.bar((end_ms - start_ms) / HOUR_MS, out);
@@ -117,7 +116,7 @@ impl Show {
             if !once {
                 let due = Duration::from_secs_f64(hours as f64 / WATCHED_HOURS_PER_SECOND);
                 let rest = due.saturating_sub(self.elapsed.so_far());
-                // Nobody asking for the end within the rest is what lets the show go on.
+                // The show continues when no signal arrives within the rest.
                 drop(tokio::time::timeout(rest, self.asked.wait()).await);
             }
         }
@@ -146,7 +145,7 @@ impl Show {
         out.flush()
     }
 
-    /// Tells of each incident that nobody was told of.
+    /// Prints each incident that was not printed yet.
     fn opened(&mut self, stage: &Stage, out: &mut Output<'_>) -> Result<(), Failure> {
         let book = stage.incidents().read();
         let mut new: Vec<_> = book.incidents().filter(|incident| !self.seen.contains(&incident.id)).collect();
@@ -171,7 +170,7 @@ impl Show {
         out.flush()
     }
 
-    /// Compares with what was seeded; gives everything that is wrong.
+    /// Compares with the seeded faults; returns everything that is wrong.
     fn compare(&self, stage: &Stage, seed: u64, out: &mut Output<'_>) -> Result<Vec<String>, Failure> {
         let truth = stage.truth();
         let book = stage.incidents().read();
@@ -197,7 +196,7 @@ impl Show {
     }
 }
 
-/// The table of faults, and what each incident says of itself.
+/// The table of faults, and the explanation of each incident.
 fn faults(verdict: &Scorecard<'_>, start_ms: i64, out: &mut Output<'_>) -> Result<(), Failure> {
     let days = |ms: i64| format!("day {:.1}", (ms - start_ms) as f64 / DAY_MS as f64);
     let never = |ms: Option<i64>| ms.map_or_else(|| "never".to_owned(), days);

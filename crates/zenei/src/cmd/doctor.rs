@@ -23,7 +23,7 @@ use zenei_store::{Control, SpoolReader};
 /// a day.
 const ROOM_BYTES: u64 = 1 << 30;
 
-/// What is looked at where there is no configuration: the usual places on one machine.
+/// What is checked where there is no configuration: the usual places on one machine.
 const USUAL_PLACES: &str = "the usual places";
 const USUAL: &str = "state_dir = 'zenei-state'\n[mqtt]\nurl = 'mqtt://127.0.0.1:1883'\n[ingress]\nlisten = '127.0.0.1:1884'\n[ble]\n\
     [store.clickhouse]\nurl = 'http://127.0.0.1:8123'\n[http]\nlisten = '127.0.0.1:8080'\n";
@@ -31,7 +31,7 @@ const USUAL: &str = "state_dir = 'zenei-state'\n[mqtt]\nurl = 'mqtt://127.0.0.1:
 /// Runs `doctor`.
 ///
 /// # Errors
-/// [`Failure::Unreachable`] where a look failed, [`Failure::Config`] where the configuration is bad.
+/// [`Failure::Unreachable`] where a check failed, [`Failure::Config`] where the configuration is bad.
 pub(crate) fn run(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
     let (loaded, first) = match configuration(&arguments.file.config) {
         Ok(found) => found,
@@ -70,7 +70,7 @@ fn tell(look: &Look, json: bool, out: &mut Output<'_>) -> Result<(), Failure> {
     out.line(format!("{verdict}  {:<10}  {}{remedy}", look.what, escaped(&look.found)))
 }
 
-/// The configuration, or the usual places where nobody named one and there is none.
+/// The configuration, or the usual places where no file was named and `zenei.toml` does not exist.
 fn configuration(path: &Path) -> Result<(Loaded, Look), Problems> {
     let variables = config::variables();
     if path == Path::new("zenei.toml") && !path.exists() {
@@ -157,7 +157,7 @@ fn spool(dir: &Path) -> Look {
     }
 }
 
-/// How far what is sealed here has come on its way to ClickHouse.
+/// How many sealed records are shipped to ClickHouse, and how many wait.
 fn shipping(dir: &Path) -> Look {
     let what = "shipping";
     let path = Layout::new(dir).control();

@@ -23,8 +23,7 @@ use zenei_wire::Name;
 /// Runs `forget`.
 ///
 /// # Errors
-/// Where zenei runs here, something can't be read or written, ClickHouse does not answer, or something of the lock is
-/// left.
+/// Where zenei runs here, something can't be read or written, ClickHouse does not answer, or rows of the lock are left.
 pub(crate) fn run(arguments: &Forget, out: &mut Output<'_>) -> Result<(), Failure> {
     let device = arguments.device.as_str();
     Name::new(device).map_err(|error| Failure::Usage(format!("the device id '{}' {error}", escaped(device))))?;
@@ -77,13 +76,14 @@ pub(crate) fn run(arguments: &Forget, out: &mut Output<'_>) -> Result<(), Failur
     Ok(())
 }
 
-/// What ClickHouse had of a lock, and still has.
+/// How many rows ClickHouse had of a lock, and still has.
 struct Remote {
     found: u64,
     left: u64,
 }
 
-/// Lets what the last run left in the spool become rows, as the next run would: only of rows can a lock be taken out.
+/// Seals the messages that the last run left in the spool into rows, as the next run would: a lock can be removed from
+/// rows only.
 fn seal_the_rest(config: &Config, contents: Contents) -> Result<(), Failure> {
     let mut quiet = config.clone();
     (quiet.mqtt, quiet.ingress, quiet.ble) = (None, None, None);
@@ -112,7 +112,7 @@ fn of_clickhouse(section: &ClickHouse, control: &mut Control, device: &str) -> R
     let found = total(count_naming(&server, &form, device).map_err(failed)?);
     erase(&server, &form, device).map_err(failed)?;
     let left = total(count_naming(&server, &form, device).map_err(failed)?);
-    // Findings that were taken out there are shipped again as they now stand here, without the name.
+    // Findings that were removed there are shipped again as they are here now, without the name.
     ship_findings_anew(control).map_err(|error| Failure::broken("the control database can't be used", error))?;
     Ok(Remote { found, left })
 }

@@ -57,12 +57,12 @@ fn list(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
     table(&head, &rows).iter().try_for_each(|line| out.line(line))
 }
 
-/// What somebody said, or a dash.
+/// A text given by a person or a rule, or a dash.
 fn said(words: Option<&str>) -> String {
     words.map_or_else(|| "-".to_owned(), escaped)
 }
 
-/// How many digits of an id a list shows: enough to tell a few million incidents apart, and `show` takes them.
+/// How many digits of an id a list shows: enough to distinguish a few million incidents, and `show` accepts them.
 const SHOWN_DIGITS: usize = 12;
 
 fn show(arguments: &IncidentShow, out: &mut Output<'_>) -> Result<(), Failure> {

@@ -34,7 +34,7 @@ pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure>
     list(&arguments, out)
 }
 
-/// A record's place in the list, its identity where it has no place of its own, and the record.
+/// A record's place in the list, its identity for records without a sequence number, and the record.
 #[derive(Debug, PartialEq)]
 struct Listed {
     device: String,
@@ -42,8 +42,8 @@ struct Listed {
     seq: Option<u32>,
     ts_ms: i64,
     identity: u128,
-    /// Of a source that may not speak for the lock; where somebody who may has said the same place, his record is
-    /// listed.
+    /// From a source that is not authenticated for the lock; a record of an authenticated source with the same place
+    /// takes precedence.
     untrusted: bool,
     heard: (u64, u16),
     fields: String,
@@ -120,8 +120,7 @@ fn collect(config: &Config, registry: &Registry, device: Option<&str>) -> Result
     Ok(listed)
 }
 
-/// What ClickHouse has, where it is the store. What lies here as well is the same records again, of which one is
-/// listed.
+/// The records of ClickHouse, where it is the store. Records that are on this machine as well are listed once.
 fn shipped(config: &Config, device: Option<&str>) -> Result<Vec<Listed>, Failure> {
     let mut listed = Vec::new();
     let Some(section) = config.store.clickhouse.as_ref().filter(|_| config.store.kind == StoreKind::ClickHouse) else {
@@ -143,8 +142,9 @@ fn shipped(config: &Config, device: Option<&str>) -> Result<Vec<Listed>, Failure
     }
 }
 
-/// What was acknowledged and is in no sealed range: the messages beyond the checkpoint through the intake of then.
-/// `None` where the daemon has sealed meanwhile, so that the spool no longer begins where the checkpoint stands.
+/// The acknowledged records that are in no sealed range: the messages behind the checkpoint, passed through the
+/// checkpoint's intake. `None` where the daemon has sealed meanwhile, so that the spool no longer begins at the
+/// checkpoint.
 fn read_tail(
     layout: &Layout,
     disk: &Arc<dyn Disk>,

@@ -24,7 +24,7 @@ use zenei_store::{Layout, Numbering, ParquetStore};
 /// detector. Measured: 128 to 512 are alike, more cost 3 %.
 const STEP_ROWS: usize = 256;
 
-/// What is written, by the interface contract.
+/// The files that are written, by the interface contract.
 const RESULTS: [&str; 4] = ["anomalies.ndjson", "incidents.ndjson", "decisions.ndjson", "summary.json"];
 
 /// `summary.json`, by the interface contract.
@@ -41,11 +41,11 @@ struct Summary {
     decisions: usize,
     /// Advertisements in the recording; each one is a record, a duplicate, a dead letter, or one of the next three.
     advertisements: u64,
-    /// Old advertisements that somebody sent again.
+    /// Old advertisements that were sent again.
     replayed: u64,
-    /// Encrypted advertisements whose bind key is not known.
+    /// Encrypted advertisements without a known bind key.
     no_key: u64,
-    /// Advertisements of too many devices that nobody registered.
+    /// Advertisements of unregistered devices beyond the limit.
     strangers: u64,
     /// Records by CPU second.
     events_per_second: f64,
@@ -54,7 +54,7 @@ struct Summary {
     peak_rss_bytes: Option<u64>,
 }
 
-/// What `replay` used before the first record, to tell what the records cost.
+/// The usage before the first record, from which the cost of the records is computed.
 struct Before {
     cpu_seconds: f64,
     rss_bytes: Option<u64>,
@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &Replay, out: &mut Output<'_>) -> Result<(), Failur
     tell(&summary, arguments, out)
 }
 
-/// Takes away the results of an earlier replay: where this one fails, they must not be taken for its own.
+/// Removes the results of an earlier replay, so that they are not mistaken for those of a replay that fails.
 fn clear(arguments: &Replay) -> Result<(), Failure> {
     let from = arguments.from.as_ref().and_then(|from| std::fs::canonicalize(from).ok());
     for name in RESULTS {
@@ -153,7 +153,7 @@ fn store(path: &Path, course: &mut Course) -> Result<(), Failure> {
             course.rows(&mut stored).map_err(broken)?;
         }
     }
-    // What was heard after the last record.
+    // Dead letters received after the last record.
     let mut until = None;
     for letter in letters {
         let letter = letter.map_err(unread)?;

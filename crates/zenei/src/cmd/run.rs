@@ -21,8 +21,8 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Runs `run`.
 ///
 /// # Errors
-/// Where the configuration is bad, asks for what this version does not do, or can't be put into effect; and where
-/// processing stops on its own.
+/// Where the configuration is bad, asks for what this version does not support, or can't be put into effect; and where
+/// processing stops by itself.
 pub(crate) fn run(arguments: &Run, out: &mut Output<'_>) -> Result<(), Failure> {
     let variables = config::variables();
     let loaded = config::load(&arguments.file.config, &variables).map_err(Failure::Config)?;
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &Run, out: &mut Output<'_>) -> Result<(), Failure> 
     let ack = AckPolicy::asked_by(variables.get(AckPolicy::UNSAFE_VARIABLE).map(String::as_str));
     let runtime = runtime()?;
     let stopped = runtime.block_on(serve(&loaded.config, contents, clock, ack, out));
-    // Requests that are still open are cut off; what they could have answered is in the store.
+    // Open requests are cut off; the store has everything that they could have returned.
     runtime.shutdown_background();
     stopped
 }
@@ -64,7 +64,7 @@ async fn serve(
     };
     let http = show(config, handles, &asked).await?;
     match out.line(listening(config, &gateway, http)).and_then(|()| out.flush()) {
-        // A daemon works on whether or not anybody reads where it listens.
+        // A daemon continues whether or not its output is read.
         Ok(()) | Err(Failure::OutputClosed) => {}
         Err(failure) => tracing::warn!(error = failure.text(), "where zenei listens can't be told"),
     }
@@ -82,11 +82,11 @@ async fn serve(
     ready.send_replace(false);
     let stopped = gateway.stop().await;
     if let Some(shipping) = shipping {
-        // What is not shipped by now is shipped by the next start.
+        // The next start ships the rest.
         shipping.stop();
     }
     if let Some(tail) = tail {
-        // Why it failed was told.
+        // The reason of its failure was reported.
         let _ = tail.stop();
     }
     if let Some(error) = failed {
@@ -115,7 +115,7 @@ async fn show(config: &Config, handles: Handles, asked: &signals::Asked) -> Resu
     served.map(Some).map_err(|error| in_effect("http", error))
 }
 
-/// Takes over the registry's file, keeping what its lines were before.
+/// Imports the registry's file into the control database, which keeps the former versions of its lines.
 fn register(config: &Config, contents: &Contents, clock: &Clock) -> Result<(), Failure> {
     if config.registry.is_none() {
         return Ok(());
@@ -133,7 +133,7 @@ fn register(config: &Config, contents: &Contents, clock: &Clock) -> Result<(), F
     Ok(())
 }
 
-/// Waits until the tail can't go on; for ever where there is none.
+/// Waits until the tail fails; for ever where there is none.
 async fn tail_failed(tail: Option<&Tail>) -> Cause {
     match tail {
         Some(tail) => match tail.failed().await {
@@ -144,7 +144,7 @@ async fn tail_failed(tail: Option<&Tail>) -> Cause {
     }
 }
 
-/// Returns when the radio hears nothing whatever is done to it.
+/// Returns when the watchdog of the radio has given up.
 async fn deaf(radio: &mut Option<BleHandle>) {
     match radio {
         Some(radio) => radio.given_up().await,
@@ -152,7 +152,7 @@ async fn deaf(radio: &mut Option<BleHandle>) {
     }
 }
 
-/// One line: what is heard where, and where to look.
+/// One line: the sources, the addresses and the state directory.
 fn listening(config: &Config, gateway: &Running, http: Option<SocketAddr>) -> String {
     let mut parts = Vec::new();
     if let Some(address) = gateway.ingress_addr() {

@@ -25,7 +25,7 @@ use watch::Watch;
 /// Runs `scan`.
 ///
 /// # Errors
-/// Where nothing can be heard, or a file can't be read or written.
+/// Where nothing can be received, or a file can't be read or written.
 pub(crate) fn run(arguments: &Scan, out: &mut Output<'_>) -> Result<(), Failure> {
     let registry = contents::registry(arguments.registry.as_deref(), None).map_err(Failure::Failed)?;
     let runtime = runtime()?;
@@ -48,7 +48,7 @@ async fn scan(arguments: &Scan, registry: Registry, out: &mut Output<'_>) -> Res
     } else if out.is_terminal() {
         terminal::run(&mut scan).await
     } else {
-        // Nobody watches: the table once, at the end.
+        // No terminal: the table once, at the end.
         let heard = scan.follow(|_| Ok(())).await;
         heard.and_then(|()| table::as_text(&scan.watch).iter().try_for_each(|line| out.line(line)))
     };
@@ -61,7 +61,7 @@ async fn scan(arguments: &Scan, registry: Registry, out: &mut Output<'_>) -> Res
     shown.and(recorded)
 }
 
-/// What could not be read: counted, not printed.
+/// Logs the number of advertisements that could not be decoded.
 fn tell(unread: &Unread) {
     let Unread { no_key, forged, broken, .. } = *unread;
     if no_key + forged + broken > 0 {

@@ -3,10 +3,10 @@
 //! `run`, after the check, and by `config check` and `doctor`, which report it beforehand.
 use super::{Config, DetectSource, Loaded, Problems};
 
-/// Refuses what this version does not do, and a daemon that nothing can reach: that is a mistake, not a wish.
+/// Refuses what this version does not support, and a daemon without any source, which is a mistake.
 ///
 /// # Errors
-/// Each key that asks for such a thing; the file where nothing is heard.
+/// Each key that asks for such a thing; the file where there is no source.
 pub(crate) fn runnable(loaded: &Loaded) -> Result<(), Problems> {
     let found = asked(&loaded.config);
     if found.is_empty() { Ok(()) } else { Err(loaded.problems(found)) }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use zenei_wire::Name;
 
-/// The text as later rooms want it: paths absolute, everything else unchanged.
+/// The text in the form that later code expects: paths absolute, everything else unchanged.
 ///
 /// # Errors
 /// What is wrong with it and what is allowed.
@@ -18,7 +18,7 @@ pub(crate) fn checked(format: &str, text: &str, base: &Path) -> Result<String, S
         "name" => Name::new(text).map(|name| name.to_string()).map_err(|error| format!("the name {error}")),
         "socket-address" => {
             let allowed = |_| "an IP address and a port are allowed, such as 127.0.0.1:1884 or [::1]:1884".to_owned();
-            // No resolver is asked while a configuration is checked; this one name means the same everywhere.
+            // A check must not ask a resolver; this one name means the same everywhere.
             let text =
                 text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
             text.parse::<SocketAddr>().map(|_| text).map_err(allowed)
@@ -110,7 +110,7 @@ fn filter(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A name that stands in SQL without quotes.
+/// A name that needs no quotes in SQL.
 fn identifier(text: &str) -> Result<(), String> {
     let good = |(at, c): (usize, char)| c == '_' || c.is_ascii_alphabetic() || (at > 0 && c.is_ascii_digit());
     let length = (1..=64).contains(&text.len());

@@ -23,7 +23,7 @@ pub(crate) enum Place {
 pub(crate) struct Problem {
     /// Where.
     pub(crate) place: Place,
-    /// What was found, what is allowed, with the full key.
+    /// The value found and the values allowed, with the full key.
     pub(crate) text: String,
 }
 

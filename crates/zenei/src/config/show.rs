@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 /// The keys whose URL may hold a secret in its path or query.
 const SECRET_URLS: [&str; 1] = ["url"];
 
-/// The values as JSON, with what may be secret hidden.
+/// The values as JSON, without possible secrets.
 pub(crate) fn to_json(config: &Config) -> Result<Json, serde_json::Error> {
     let mut json = serde_json::to_value(config)?;
     let targets = json.get_mut("notify").and_then(Json::as_object_mut);
@@ -20,7 +20,7 @@ pub(crate) fn to_json(config: &Config) -> Result<Json, serde_json::Error> {
     Ok(json)
 }
 
-/// The values as TOML, with what may be secret hidden.
+/// The values as TOML, without possible secrets.
 pub(crate) fn to_toml(config: &Config) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     Ok(toml::to_string(&to_json(config)?)?)
 }

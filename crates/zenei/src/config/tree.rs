@@ -9,12 +9,12 @@ use zenei_detect::toml_place::{Lines, Position};
 /// The prefix of environment variables that override keys: `ZENEI__MQTT__URL` is `mqtt.url`.
 pub(crate) const OVERRIDE_PREFIX: &str = "ZENEI__";
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     /// The value.
     pub(crate) value: Value,
-    /// Where the value stands; of a table, where its key does.
+    /// The place of the value; of a table, the place of its key.
     pub(crate) place: Place,
 }
 
@@ -40,14 +40,14 @@ pub(crate) enum Value {
 /// A value with its key's place.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// Where the key stands.
+    /// The key's place.
     pub(crate) key_place: Place,
     /// The value.
     pub(crate) node: Node,
 }
 
 impl Value {
-    /// What it is, for people: `the integer 5`.
+    /// The value described for people: `the integer 5`.
     pub(crate) fn described(&self) -> String {
         match self {
             Self::String(text) => format!("the string {text:?}"),
@@ -86,7 +86,7 @@ pub(crate) fn end_of(text: &[u8]) -> Place {
     place(&Lines::of(&text), text.len())
 }
 
-/// The key or section of the line around this offset, where one can be made out.
+/// The key or section of the line around this offset, where one can be recognized.
 fn key_near(text: &str, offset: usize) -> Option<String> {
     let start = text.get(..offset)?.rfind('\n').map_or(0, |at| at + 1);
     let line = text.get(start..)?.lines().next()?.trim();
@@ -106,8 +106,8 @@ fn key_near(text: &str, offset: usize) -> Option<String> {
     }
 }
 
-/// Puts one environment variable's value at its key: `name` is `ZENEI__SECTION__KEY`. The type follows from what the
-/// key may be (`wanted`, JSON Schema's word).
+/// Puts one environment variable's value at its key: `name` is `ZENEI__SECTION__KEY`. The value's type follows from the
+/// key's type in the schema (`wanted`, in JSON Schema's words).
 pub(crate) fn put_override(root: &mut Node, name: &str, text: &str, wanted: Option<&str>) {
     let place = Place::Environment(name.to_owned());
     let mut node = root;

@@ -12,17 +12,17 @@ use std::path::Path;
 /// Environment variables by name; a copy, so that nothing here reads the process.
 pub(crate) type Variables = BTreeMap<String, String>;
 
-/// What a walk needs and what it finds.
+/// The inputs of a walk and its results.
 pub(crate) struct Walk<'a> {
     /// The schema of the whole configuration.
     pub(crate) schema: &'a Json,
-    /// What `${VAR}` may name.
+    /// The variables that `${VAR}` may name.
     pub(crate) variables: &'a Variables,
     /// Where relative paths start.
     pub(crate) base: &'a Path,
     /// Everything that is wrong.
     pub(crate) problems: Vec<Problem>,
-    /// Where each key stands.
+    /// The place of each key.
     pub(crate) places: BTreeMap<String, Place>,
 }
 
@@ -69,7 +69,7 @@ impl Walk<'_> {
             }
         }
         let required = schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
-        // A key that was misspelt is told of once.
+        // A misspelt key is reported once.
         for name in required.filter(|name| !table.contains_key(*name) && !meant.iter().any(|word| word == name)) {
             let of = member(schema, name).map_or(&Json::Null, plain);
             let allowed = described(of, kind(of).unwrap_or("value"));
@@ -78,7 +78,7 @@ impl Walk<'_> {
         Json::Object(found)
     }
 
-    /// Tells of an unknown key; gives the allowed one that was probably meant.
+    /// Reports an unknown key; returns the allowed one that was probably meant.
     fn unknown(&mut self, schema: &Json, name: &str, place: &Place, key: &str) -> Option<String> {
         let empty = Map::new();
         let allowed = schema.get("properties").and_then(Json::as_object).unwrap_or(&empty);
@@ -119,7 +119,7 @@ impl Walk<'_> {
                 return Json::Null;
             }
         };
-        // What stands in the file is shown, never what the environment put in its place.
+        // The text of the file is shown, never the value that the environment put in its place.
         let shown = format::shown(text);
         let words = words(schema);
         if !words.is_empty() && !words.contains(&value.as_str()) {
@@ -151,13 +151,13 @@ impl Walk<'_> {
     }
 }
 
-/// JSON Schema's word for what stands at this key; `None` where there is no such key.
+/// The type of this key, in JSON Schema's words; `None` where there is no such key.
 pub(crate) fn kind_at<'a>(schema: &'a Json, key: &[String]) -> Option<&'a str> {
     let found = key.iter().try_fold(schema, |schema, part| member(plain(schema), part))?;
     kind(plain(found))
 }
 
-/// Puts in the values that `${NAME}` names; `$${` stands for `${`.
+/// Replaces `${NAME}` by the variable's value; `$${` stands for `${`.
 fn expand(text: &str, variables: &Variables) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
@@ -201,7 +201,7 @@ fn member<'a>(schema: &'a Json, name: &str) -> Option<&'a Json> {
     named.or_else(|| schema.get("additionalProperties").filter(|any| any.is_object()))
 }
 
-/// The words that a text is limited to; none where it is free.
+/// The words that a text is limited to; empty where it is free.
 fn words(schema: &Json) -> Vec<&str> {
     let listed = schema.get("enum").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
     let each = schema.get("oneOf").and_then(Json::as_array).into_iter().flatten();

@@ -5,7 +5,7 @@ use crate::exit::Failure;
 use zenei_store::clickhouse::{Server, ServerAddress, Timeouts};
 use zenei_store::schema::Form;
 
-/// A server to ask; nothing is sent yet.
+/// A client of the server; nothing is sent yet.
 ///
 /// # Errors
 /// Where the password can't be read, or the system gives no event queue.
@@ -13,7 +13,7 @@ pub(crate) fn server(clickhouse: &ClickHouse) -> Result<Server, Failure> {
     server_at(clickhouse, &clickhouse.url)
 }
 
-/// One server of each shard that is written to; none where that is the one server.
+/// One client for each shard that is written to; empty where the configuration names none.
 ///
 /// # Errors
 /// As [`server`].
@@ -29,7 +29,7 @@ fn server_at(clickhouse: &ClickHouse, url: &str) -> Result<Server, Failure> {
         .map_err(|error| Failure::broken("can't prepare to ask ClickHouse", error))
 }
 
-/// Its tables; `cluster` in place of the configuration's.
+/// The names and retentions of its tables; `cluster` overrides the configuration's.
 ///
 /// # Errors
 /// A name that can't stand in a statement.

@@ -15,16 +15,16 @@ use zenei_wire::{Name, SiteId};
 /// million locks.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// What the files hold.
+/// The contents of the files.
 #[derive(Clone, Debug)]
 pub(crate) struct Contents {
     /// The rules of the folder, or those in the program.
     pub(crate) rules: Rules,
-    /// The registry; empty where there is none.
+    /// The registry; empty without a file.
     pub(crate) registry: Registry,
 }
 
-/// What the asset registry says.
+/// The contents of the asset registry.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Registry {
     /// Its lines.
@@ -90,7 +90,7 @@ pub(crate) fn live_rules(folder: Option<&Path>) -> Result<Rules, String> {
     Err(toml_place::shown(&errors))
 }
 
-/// The promotion cards of a folder of rules; without a folder none, though the program has some.
+/// The promotion cards of a folder of rules; empty without a folder, although the program contains cards.
 ///
 /// # Errors
 /// Why they can't be read.
@@ -118,8 +118,8 @@ fn of<T>(folder: &Path, read: fn(&RuleFolder) -> Result<T, RuleFolderError>) -> 
     RuleFolder::open(folder).and_then(|folder| read(&folder)).map_err(|error| zenei_store::with_causes(&error))
 }
 
-/// The registry in a file, with the keys that it names; empty without one. `site` is where a lock is that has none
-/// there.
+/// The registry in a file, with the keys that it names; empty without a file. `site` is the site of a lock that has
+/// none in the file.
 ///
 /// # Errors
 /// What is wrong, with file, line and column.

@@ -4,7 +4,7 @@ use crate::exit::Failure;
 use std::path::Path;
 use zenei_store::{Control, Layout};
 
-/// Opens the control database of a state directory to read.
+/// Opens the control database of a state directory read-only.
 ///
 /// # Errors
 /// Where there is none yet, or it can't be read.

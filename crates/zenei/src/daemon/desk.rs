@@ -8,16 +8,16 @@ use zenei_store::layout::Layout;
 use zenei_store::{Control, PipelineMaker};
 use zenei_wire::EngineTime;
 
-/// The desk of this process, or none.
+/// The desk of this process, if it has one.
 pub(crate) enum DeskHere {
     /// Findings become incidents.
     On(Box<DeskDriver>),
-    /// This gateway only keeps records; its pipeline has no rules, and finds nothing.
+    /// This gateway only stores records; its pipeline has no rules, and finds nothing.
     Off,
 }
 
 impl DeskHere {
-    /// The desk of a state directory, with the incidents as they stand.
+    /// The desk of a state directory, with the incidents of its log.
     ///
     /// # Errors
     /// Where the control database can't be opened or its log can't be read.
@@ -29,7 +29,7 @@ impl DeskHere {
         Ok(Self::On(Box::new(DeskDriver::open(control)?)))
     }
 
-    /// The incidents, for readers; none for ever where the desk is off.
+    /// The incidents, for readers; always empty where the desk is off.
     pub(crate) fn incidents(&self) -> Incidents {
         match self {
             Self::On(driver) => driver.incidents().clone(),
@@ -47,7 +47,7 @@ impl Desk for DeskHere {
     }
 }
 
-/// Makes intake and engine under these rules; without rules, intake alone.
+/// Makes intake and engine with these rules; without rules, intake alone.
 pub(crate) fn pipeline_maker(rules: Option<Rules>) -> PipelineMaker {
     Box::new(move |snapshot| match snapshot {
         Some(bytes) => Pipeline::restore(bytes, rules.clone()),

@@ -6,7 +6,7 @@ use zenei_gateway::source::ble::{BleHandle, Hearing, Steps};
 
 /// Whether the scan runs.
 pub(crate) const SCANNING: &str = "zenei_ble_scanning";
-/// What the supervisor has done.
+/// The steps that the supervisor has taken.
 pub(crate) const STEPS: &str = "zenei_ble_steps";
 
 /// The figures of a radio.

@@ -16,7 +16,7 @@ use zenei_store::disk::RealDisk;
 use zenei_store::schema::{self, ApplyError, Form};
 use zenei_store::{Control, Layout, ParquetStore};
 
-/// How often the thread looks for what is newly sealed. A guess: a seal comes every ten seconds.
+/// How often the thread checks for sealed ranges. A guess: a seal comes every ten seconds.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long shipped files stay on this machine. A guess: a day's records can be replayed here without asking a server.
 const KEEP_MS: i64 = 24 * 3_600_000;
@@ -27,7 +27,7 @@ const MAX_ROWS: usize = 50_000;
 /// again. A guess.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
-/// The thread; asked to end with this value.
+/// The thread; dropping this value requests its end.
 pub(crate) struct Shipping {
     end: Arc<End>,
     /// Closed once the thread has ended.
@@ -35,7 +35,7 @@ pub(crate) struct Shipping {
     shipped: watch::Receiver<Shipped>,
 }
 
-/// Whether the thread is asked to end.
+/// Whether the end of the thread was requested.
 #[derive(Default)]
 struct End {
     asked: Mutex<bool>,
@@ -43,7 +43,7 @@ struct End {
 }
 
 impl End {
-    /// Waits for that long, or until the end is asked for.
+    /// Waits for this time, or until the end is requested.
     fn wait(&self, how_long: Duration) -> Go {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.rung.wait_timeout_while(asked, how_long, |asked| !*asked);
@@ -59,10 +59,10 @@ impl Shipping {
         config.store.clickhouse.as_ref().filter(|_| wanted)
     }
 
-    /// Starts it. The gateway of this state directory must have been started: it makes the control database.
+    /// Starts the thread. The gateway of this state directory must have been started: it makes the control database.
     ///
     /// # Errors
-    /// What the configuration names can't be used, or the system gives no thread. A server that is away is none.
+    /// What the configuration names can't be used, or the system gives no thread. An unreachable server is no error.
     pub(crate) fn start(config: &Config, clickhouse: &ClickHouse) -> Result<Self, Failure> {
         let broken =
             |error: Box<dyn std::error::Error + Send + Sync>| Failure::broken("can't ship to ClickHouse", error);
@@ -75,7 +75,7 @@ impl Shipping {
             keep_ms: KEEP_MS,
             max_rows: MAX_ROWS.max(config.store.seal_limits().rows),
             memory: Some(layout.shipping()),
-            // Nobody needs to wait for one that hears nothing.
+            // No desk needs to wait for a gateway that receives nothing.
             feed: clickhouse.feed && config.hears(),
         };
         let server = clickhouse::server(clickhouse)?;
@@ -107,12 +107,13 @@ impl Shipping {
         Ok(Self { end, ended, shipped })
     }
 
-    /// How far shipping has come, kept up to date.
+    /// The progress of shipping, kept up to date.
     pub(crate) fn shipped(&self) -> watch::Receiver<Shipped> {
         self.shipped.clone()
     }
 
-    /// Asks for the end, which ships what was sealed last if the server takes it at once, and waits for it for a while.
+    /// Requests the end and waits for it for a bounded time; the last sealed ranges are shipped if the server accepts
+    /// them at once.
     pub(crate) fn stop(self) {
         self.ask();
         match self.ended.recv_timeout(END_WITHIN) {
@@ -135,7 +136,7 @@ impl Drop for Shipping {
     }
 }
 
-/// What is shipped, each where it is wanted.
+/// The shippers that the configuration asks for.
 struct Ways {
     /// One of each shard.
     servers: Vec<Server>,
@@ -144,7 +145,7 @@ struct Ways {
 }
 
 impl Ways {
-    /// Ships what is new of both.
+    /// Ships everything new of both.
     fn ship(&mut self, wait: &mut dyn FnMut(Duration) -> Go) -> Result<Ended, Box<dyn std::error::Error>> {
         if let Some(records) = &mut self.records
             && records.ship(wait)? == Ended::Stopped
@@ -179,13 +180,13 @@ fn ship(mut ways: Ways, form: &Form, gateway_id: &str, end: &End) {
             }
         }
     }
-    // What was sealed and found last, when everything stopped.
+    // The ranges and findings of the stop.
     if let Err(error) = ways.ship(&mut |_| Go::Stop) {
         tracing::warn!(error = zenei_store::with_causes(&*error), "the rest is shipped by the next start");
     }
 }
 
-/// Whether the servers have the tables and count a doubled insert once. Says why not.
+/// Whether the servers have the tables and count a doubled insert once. Logs the reason if not.
 fn is_ready(servers: &[Server], form: &Form, gateway_id: &str) -> bool {
     // On a cluster each statement goes to all of them.
     let Some(any) = servers.first() else { return false };
@@ -195,7 +196,7 @@ fn is_ready(servers: &[Server], form: &Form, gateway_id: &str) -> bool {
             tracing::warn!(%trouble, "nothing is shipped until ClickHouse answers");
             return false;
         }
-        // Perhaps this user may only insert, and somebody else has made the tables.
+        // Perhaps this user may only insert, and the tables were made by another.
         Err(error @ ApplyError::Statement { .. }) => {
             tracing::warn!(
                 error = zenei_store::with_causes(&error),

@@ -5,21 +5,21 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Signals within this time are one wish: `timeout` and process managers signal the process and then its whole group. A
-/// guess, shorter than a second press of a key.
+/// Signals within this time count as one request: `timeout` and process managers signal the process and then its whole
+/// group. A guess, shorter than a second press of a key.
 const ONE_WISH: Duration = Duration::from_millis(300);
 
-/// Turns true once somebody asks for the end. Clones tell the same.
+/// Turns true once the end is requested. Clones share the state.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked(watch::Receiver<bool>);
 
 impl Asked {
-    /// Whether somebody asked.
+    /// Whether the end was requested.
     pub(crate) fn is_asked(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Returns once somebody asks. Safe to cancel.
+    /// Returns once the end is requested. Safe to cancel.
     pub(crate) async fn wait(&mut self) {
         // The sender lives as long as the process.
         drop(self.0.wait_for(|&asked| asked).await);
@@ -38,7 +38,8 @@ pub(crate) fn listen() -> io::Result<Asked> {
         loop {
             let number = either(&mut interrupt, &mut terminate).await;
             if sender.send_replace(true) {
-                // What is acknowledged is durable: ending here loses nothing. The shell's code for an end by a signal.
+                // Acknowledged messages are durable: ending here loses nothing. The shell's code for an end by a
+                // signal.
                 std::process::exit(128 + number);
             }
             tracing::info!(signal = number, "ending; once more ends at once");

@@ -21,10 +21,10 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(|error| Failure::broken("can't start the runtime", error))
 }
 
-/// Starts the gateway of a configuration, with the desk where that detects here.
+/// Starts the gateway of a configuration, with the desk where it detects on this gateway's spool.
 ///
 /// # Errors
-/// What can't be put into effect, or has gone wrong before.
+/// What can't be put into effect, or the last run's state that can't be recovered.
 pub(crate) fn start(
     config: &Config,
     contents: Contents,
@@ -34,7 +34,7 @@ pub(crate) fn start(
     let Contents { rules, registry } = contents;
     std::fs::create_dir_all(&config.state_dir)
         .map_err(|error| in_effect(&format!("state_dir: can't make {}", config.state_dir.display()), error))?;
-    // Where the desk detects on ClickHouse, what is heard here comes to it from there, with all the rest.
+    // Where the desk detects on ClickHouse, this gateway's records reach it from there, with all others.
     let here = config.desk.enabled && tailing::source(config).is_none();
     let rules = here.then_some(rules);
     let desk =

@@ -19,11 +19,11 @@ pub(crate) fn source(config: &Config) -> Option<&ClickHouse> {
     config.store.clickhouse.as_ref().filter(|_| wanted)
 }
 
-/// Starts it, and gives the incidents. The gateway of this state directory must have been started: it keeps other
-/// processes out.
+/// Starts the tail, and returns the incidents. The gateway of this state directory must have been started: it locks out
+/// other processes.
 ///
 /// # Errors
-/// What the configuration names can't be used, or the incidents can't be opened. A server that is away is none.
+/// What the configuration names can't be used, or the incidents can't be opened. An unreachable server is no error.
 pub(crate) fn start(
     config: &Config,
     clickhouse: &ClickHouse,

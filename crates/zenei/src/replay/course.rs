@@ -10,27 +10,27 @@ use zenei_store::{Control, DeadLetter, Rows, Source, StoredMessage, decode};
 use zenei_wire::bthome::Keyring;
 use zenei_wire::{GatewayTime, Heading, Kind, Reason, Topic};
 
-/// What can go wrong on the way.
+/// Why a course stopped.
 pub(crate) type CourseError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What was heard, counted.
+/// Counts of the received messages and records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Records that could be read, duplicates among them.
     pub(crate) records: u64,
-    /// Records heard before.
+    /// Records received before.
     pub(crate) duplicates: u64,
     /// Records that came after a later one of their lock.
     pub(crate) late: u64,
     /// Advertisements.
     pub(crate) advertisements: u64,
-    /// Old advertisements that somebody sent again.
+    /// Old advertisements that were sent again.
     pub(crate) replayed: u64,
-    /// Encrypted advertisements of somebody whose key is not known.
+    /// Encrypted advertisements without a known key.
     pub(crate) no_key: u64,
-    /// Advertisements of too many devices that nobody registered.
+    /// Advertisements of unregistered devices beyond the limit.
     pub(crate) strangers: u64,
-    /// What could not be read, by reason.
+    /// Dead letters, by reason.
     pub(crate) dead_letters: BTreeMap<Reason, u64>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Course {
     counts: Counts,
     /// Which numbers are locks; others are gateways.
     locks: Vec<bool>,
-    /// What could not be read and the pipeline has not taken yet.
+    /// Unreadable records that the pipeline has not taken yet.
     unreadable: Vec<Unreadable>,
     batch: Batch,
     findings: Findings,
@@ -70,10 +70,10 @@ impl Course {
         })
     }
 
-    /// Takes messages in the order of hearing.
+    /// Takes messages in the order of receipt.
     ///
     /// # Errors
-    /// Where the desk can't go on.
+    /// Where the desk fails.
     pub(crate) fn messages(&mut self, messages: &[StoredMessage]) -> Result<(), CourseError> {
         let keys = Arc::clone(&self.keys);
         let decoded = decode(messages, &keys);
@@ -83,7 +83,8 @@ impl Course {
         self.take(&decoded.heard, messages.last().map(|message| message.heard_at))
     }
 
-    /// Takes a message that came without its payload. As with one that has it, only what was meant for us counts.
+    /// Takes a message that came without its payload. As with any other message, only one with a topic of the contract
+    /// counts.
     pub(crate) fn refused(&mut self, topic: &str, heard_at: GatewayTime, reason: Reason) {
         match Topic::parse(topic) {
             Ok(Heading::Record(topic)) => {
@@ -95,26 +96,26 @@ impl Course {
         }
     }
 
-    /// Counts what could not be read.
+    /// Counts dead letters.
     pub(crate) fn dead_letters(&mut self, reasons: impl IntoIterator<Item = Reason>) {
         reasons.into_iter().for_each(|reason| *self.counts.dead_letters.entry(reason).or_default() += 1);
     }
 
-    /// Takes what could not be read, before the records that were heard with it.
+    /// Takes a dead letter, before the records that were received with it.
     pub(crate) fn dead_letter(&mut self, letter: &DeadLetter) {
         self.unreadable.extend(letter.unreadable());
         self.dead_letters([letter.reason]);
     }
 
-    /// As [`Course::dead_letter`], of what is counted already.
+    /// As [`Course::dead_letter`], for letters that are counted already.
     pub(crate) fn unreadable(&mut self, letters: &[Unreadable]) {
         self.unreadable.extend_from_slice(letters);
     }
 
-    /// Takes records in the order of hearing; then time goes on to `until`, never back.
+    /// Takes records in the order of receipt; then time advances to `until`, never back.
     ///
     /// # Errors
-    /// Where the desk can't go on.
+    /// Where the desk fails.
     pub(crate) fn take(&mut self, heard: &[Heard<'_>], until: Option<GatewayTime>) -> Result<(), CourseError> {
         self.counts.records += heard.len() as u64;
         let unreadable = std::mem::take(&mut self.unreadable);
@@ -123,10 +124,10 @@ impl Course {
         self.hand_over()
     }
 
-    /// As [`Course::take`], the rows of a step through what a store kept.
+    /// As [`Course::take`], for the rows of one step through a store.
     ///
     /// # Errors
-    /// Where a row can't be read, or the desk can't go on.
+    /// Where a row can't be read, or the desk fails.
     pub(crate) fn rows(&mut self, rows: &mut Rows<'_>) -> Result<(), CourseError> {
         let counts = &mut self.counts;
         let next = |fleet: &mut Fleet| {
@@ -139,31 +140,31 @@ impl Course {
         self.hand_over()
     }
 
-    /// Lets time go on past the last record; nothing comes after this.
+    /// Advances time past the last record; no record may follow.
     ///
     /// # Errors
-    /// Where the desk can't go on.
+    /// Where the desk fails.
     pub(crate) fn end(&mut self) -> Result<(), CourseError> {
         self.pipeline.finish(&mut self.batch, &mut self.findings);
         self.hand_over()
     }
 
-    /// What was heard so far.
+    /// The counts so far.
     pub(crate) fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// Numbers of `seq` that are missing between heard ones of one boot.
+    /// Sequence numbers that are missing between received ones of one boot.
     pub(crate) fn gaps(&self) -> u64 {
         self.pipeline.missing()
     }
 
-    /// How many locks were heard.
+    /// How many locks were received.
     pub(crate) fn locks(&self) -> u64 {
         self.locks.iter().filter(|&&is_lock| is_lock).count() as u64
     }
 
-    /// What became of the findings.
+    /// The desk, with the incidents and decisions.
     pub(crate) fn desk(&self) -> &DeskDriver {
         &self.desk
     }

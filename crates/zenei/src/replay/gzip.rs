@@ -3,7 +3,7 @@
 use flate2::bufread::GzDecoder;
 use std::io::{BufRead, Error, ErrorKind, Read, Result};
 
-/// How many bytes are shown of what is no gzip.
+/// How many bytes of a text that is no gzip are shown.
 const SHOWN_BYTES: usize = 16;
 
 /// The unpacked bytes of every member.
@@ -20,7 +20,7 @@ impl<R: BufRead> Members<R> {
         Self { member: Some(GzDecoder::new(packed)), ended: 0 }
     }
 
-    /// Goes on to the next member, where there is one.
+    /// Continues with the next member, if there is one.
     fn next(&mut self, mut packed: R) -> Result<()> {
         self.ended += 1;
         let rest = packed.fill_buf()?;

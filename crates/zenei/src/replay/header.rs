@@ -4,11 +4,11 @@
 use zenei_wire::GatewayTime;
 use zenei_wire::recording::{Line, parse_line};
 
-/// The longest value that is kept, in bytes: a topic has at most 65,535 (MQTT 3.1.1, 1.5.3), each written as six
+/// The longest value that is stored, in bytes: a topic has at most 65,535 (MQTT 3.1.1, 1.5.3), each written as six
 /// (`\u0001`) at most.
 const MAX_VALUE_BYTES: usize = 6 * 65_535;
 
-/// What is known of a line so far.
+/// The state of the scan of a line.
 #[derive(Debug, Default)]
 pub(super) struct Header {
     /// Brackets that are open; 1 between the line's own fields.
@@ -18,19 +18,19 @@ pub(super) struct Header {
     escaped: bool,
     /// The line's own bracket was closed.
     ended: bool,
-    /// Something stands before or after the line's object.
+    /// There are bytes before or after the line's object.
     beside: bool,
-    /// The name that the value being read belongs to, as it stands there.
+    /// The name of the value being read, as written.
     name: Option<Vec<u8>>,
-    /// The name or value being read, without what stands in brackets in it.
+    /// The name or value being read, without the contents of its brackets.
     token: Vec<u8>,
-    /// The fields that matter, as a line of their own.
+    /// The fields that matter, as a line of JSON fields.
     fields: Vec<u8>,
     payload: bool,
 }
 
 impl Header {
-    /// Goes on over the next bytes of the line.
+    /// Scans the next bytes of the line.
     pub(super) fn read(&mut self, bytes: &[u8]) {
         bytes.iter().for_each(|&byte| self.byte(byte));
     }
@@ -78,7 +78,7 @@ impl Header {
         }
     }
 
-    /// One byte more than the limit is kept, which tells that there were more.
+    /// Stores one byte more than the limit, which shows that there were more.
     fn keep(&mut self, byte: u8) {
         if self.depth == 1 && self.token.len() <= MAX_VALUE_BYTES {
             self.token.push(byte);
@@ -110,7 +110,7 @@ impl Header {
         let Some(name) = self.name.take().filter(|name| !name.is_empty()) else {
             return;
         };
-        // What is too long is left out, and then missing.
+        // A value that is too long is left out, and then counts as missing.
         if value.len() <= MAX_VALUE_BYTES {
             for part in [&name[..], b":", &value, b","] {
                 self.fields.extend_from_slice(part);

@@ -14,16 +14,16 @@ const STEP_BYTES: usize = 1 << 20;
 /// Why a recording was not played to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlayError {
-    /// It can't be read; the text says why.
+    /// It can't be read; the text gives the reason.
     #[error("{0}")]
     Recording(String),
-    /// The desk can't go on.
+    /// The desk failed.
     #[error("{0}")]
     Course(CourseError),
 }
 
 impl Recording {
-    /// Plays it to its end; gives the time of its first message.
+    /// Plays it to its end; returns the time of its first message.
     ///
     /// # Errors
     /// See [`PlayError`].
@@ -46,7 +46,7 @@ impl Recording {
             }
         }
         course.messages(&step).map_err(PlayError::Course)?;
-        // A recording may end with what is no message; time went on with it all the same.
+        // A recording may end with a line that is no message; time advances to it all the same.
         course.take(&[], Some(self.heard_at())).map_err(PlayError::Course)?;
         Ok(start)
     }

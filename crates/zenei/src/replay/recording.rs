@@ -12,8 +12,8 @@ use zenei_wire::bthome::{Address, Advertisement};
 use zenei_wire::recording::{Line, parse_line};
 use zenei_wire::{DbMilliwatts, GatewayTime, Reason};
 
-/// The longest line that is read, in bytes. A message has at most 64 KiB, which base64 makes 88 KiB; broken ones may be
-/// longer, and are heard up to the ingress's 128 KiB. A guess with room.
+/// The longest line that is read, in bytes. A message has at most 64 KiB, which are 88 KiB in base64; broken ones may
+/// be longer, and the ingress accepts up to 128 KiB. A guess with a margin.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// The first two bytes of gzip (RFC 1952, 2.3.1).
@@ -28,7 +28,7 @@ const MAX_LINE_DEPTH: usize = 128;
 /// One message of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Played {
-    /// As it was heard.
+    /// A received message.
     Message(StoredMessage),
     /// Its line has a payload that can't be taken out of it.
     Refused {
@@ -73,7 +73,7 @@ impl Recording {
     /// The next message; its offset is its line's number from 0. `None` after the last one.
     ///
     /// # Errors
-    /// A line that is none of a recording's, with file and line.
+    /// A line that is not of a recording's form, with file and line.
     pub(crate) fn next(&mut self) -> Result<Option<Played>, String> {
         while let Some(text) = self.next_line()? {
             if text.len() <= MAX_LINE_BYTES && text.trim_ascii().is_empty() {
@@ -116,8 +116,8 @@ impl Recording {
         Ok(None)
     }
 
-    /// An advertisement as the spool keeps it. One whose address is none has no topic that can be read, and ends as a
-    /// dead letter.
+    /// The message that the spool would store for an advertisement. One with an invalid address has no valid topic, and
+    /// becomes a dead letter.
     fn advertisement(&self, address: &str, rssi_dbm: Option<DbMilliwatts>, service_data: &[u8]) -> StoredMessage {
         let address: Option<Address> = address.parse().ok();
         let heard = Advertisement { address: address.unwrap_or(Address([0; 6])), rssi_dbm, service_data };
@@ -141,10 +141,10 @@ impl Recording {
         self.heard_at
     }
 
-    /// The next line; of one that is too long the first `MAX_LINE_BYTES` + 1 bytes. `None` after the last one.
+    /// The next line; of a line that is too long, the first `MAX_LINE_BYTES` + 1 bytes. `None` after the last one.
     fn next_line(&mut self) -> Result<Option<Vec<u8>>, String> {
         self.buffer.clear();
-        // In front of the first line may stand a mark, which does not count.
+        // A byte order mark may precede the first line; it does not count.
         let mark = if self.line == 0 { BYTE_ORDER_MARK.len() } else { 0 };
         let limit = (MAX_LINE_BYTES + 1 + mark) as u64;
         let read = (&mut self.lines).take(limit).read_until(b'\n', &mut self.buffer);
@@ -177,7 +177,7 @@ impl Recording {
         Ok(Played::Refused { topic, reason: Reason::TooLarge })
     }
 
-    /// Whose a line is that can't be read, and how deep it goes; time goes on with it.
+    /// The topic of a line that can't be parsed, and its nesting depth; time advances to the line's.
     fn header(&mut self, line: &[u8]) -> Option<(String, usize)> {
         let mut header = Header::default();
         header.read(line);

@@ -19,10 +19,10 @@ use zenei_store::Clock;
 use zenei_store::Ledger;
 use zenei_wire::GatewayTime;
 
-/// How far the clock goes at once: a message is heard at most a minute after it was sent.
+/// The step of the clock: a message is received at most a minute after it was sent.
 const TICK_MS: i64 = 60_000;
 
-/// Where Linux keeps files in memory.
+/// The folder in memory on Linux.
 const MEMORY: &str = "/dev/shm";
 /// Room that a demo needs there, in bytes: its spool, its Parquet files and its database take a third of it.
 const MEMORY_BYTES_MIN: u64 = 1 << 30;
@@ -34,7 +34,7 @@ pub(super) struct Stage {
     gateway: Running,
     incidents: Incidents,
     http: SocketAddr,
-    /// Keeps HTTP ready; and the folder until the end.
+    /// Keeps HTTP ready until the end.
     _ready: watch::Sender<bool>,
     folder: TempDir,
     now_ms: i64,
@@ -83,7 +83,7 @@ impl Stage {
         Ok(Self { fleet, publisher, gateway, incidents, http, _ready: ready, folder, now_ms, tick, messages: 0 })
     }
 
-    /// Lets the fleet live until `to_ms`; on return everything it sent is acknowledged, and time has gone on.
+    /// Runs the fleet until `to_ms`; on return every message that it sent is acknowledged, and time has advanced.
     pub(super) async fn play_to(&mut self, to_ms: i64) -> Result<(), Failure> {
         while self.now_ms < to_ms {
             self.now_ms = (self.now_ms + TICK_MS).min(to_ms);
@@ -100,7 +100,7 @@ impl Stage {
         self.tick_to(to_ms).await
     }
 
-    /// Lets time go on past the last message, and waits until everything is processed.
+    /// Advances time past the last message, and waits until everything is processed.
     pub(super) async fn settle(&mut self) -> Result<(), Failure> {
         self.tick_to(self.now_ms + HOLE_WAIT_MS).await?;
         let drained = self.gateway.drain().await;
@@ -141,7 +141,7 @@ impl Stage {
         self.messages
     }
 
-    /// Records heard so far, as the ledger was last published.
+    /// Records received so far, as the ledger was last published.
     pub(super) fn records(&self) -> u64 {
         self.gateway.ledger().borrow().received_total()
     }
@@ -150,13 +150,12 @@ impl Stage {
         &self.incidents
     }
 
-    /// What was really wrong.
+    /// The seeded faults.
     pub(super) fn truth(&self) -> Vec<Truth> {
         self.fleet.truth()
     }
 
-    /// Whether each record is accounted for, and none was refused: the fleet says nothing that the contract does not
-    /// allow.
+    /// Whether each record is accounted for, and none was refused: the fleet sends only what the contract allows.
     pub(super) fn balance(&self) -> Result<(), String> {
         let ledger: Ledger = self.gateway.ledger().borrow().clone();
         ledger.balance().map_err(|imbalance| imbalance.to_string())?;
@@ -172,8 +171,8 @@ impl Stage {
     }
 }
 
-/// A folder for a demo's state: in memory where there is room, because a demo keeps nothing and waits for 43,200 syncs
-/// a month; else, and where `TMPDIR` says so, among the temporary files.
+/// A folder for a demo's state: in memory where there is room, because a demo stores nothing for later and would wait
+/// for 43,200 fsyncs a month; otherwise, and where `TMPDIR` is set, among the temporary files.
 fn folder() -> std::io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("zenei-demo-");

@@ -5,14 +5,14 @@ use serde_json::{Value as Json, json};
 use zenei_incident::Incident;
 use zenei_wire::EngineTime;
 
-/// One seeded fault and what became of it.
+/// One seeded fault and its incidents.
 #[derive(Debug)]
 pub(crate) struct SeededFault<'a> {
-    /// What was seeded.
+    /// The seeded fault.
     pub(crate) truth: &'a Truth,
     /// The incidents about it, in the order of opening; one where all is well.
     pub(crate) incidents: Vec<&'a Incident>,
-    /// What is wrong; `None` where all is well.
+    /// The fault of the result; `None` where it is right.
     pub(crate) wrong: Option<String>,
 }
 
@@ -48,7 +48,7 @@ impl<'a> Scorecard<'a> {
         Self { cases, others }
     }
 
-    /// Everything that is wrong, one line each; empty where zenei did what it is for.
+    /// Everything that is wrong, one line each; empty where the result is right.
     pub(crate) fn wrong(&self) -> Vec<String> {
         let case = |case: &SeededFault<'_>| {
             let Truth { family, scope, .. } = case.truth;
@@ -66,7 +66,7 @@ impl<'a> Scorecard<'a> {
 }
 
 impl SeededFault<'_> {
-    /// How long before the customer the incident was there, ms; `None` without an incident or without a customer who
+    /// How long the incident preceded the customer's notice, ms; `None` without an incident or without a customer who
     /// noticed.
     pub(crate) fn lead_ms(&self) -> Option<i64> {
         Some(self.truth.customer_ms? - self.incidents.first()?.opened.ms())
@@ -85,9 +85,9 @@ impl SeededFault<'_> {
     }
 }
 
-/// The demo wants the whole answer: an incident that does not name the fault's own scope and domain is about nothing
-/// that was seeded. A benchmark asks less, because it measures scope and domain by themselves, and so has a rule of its
-/// own on the same two questions.
+/// The demo demands the whole answer: an incident that does not name the fault's own scope and domain is about no
+/// seeded fault. A benchmark demands less, because it measures scope and domain separately, and so has another rule for
+/// the same two questions.
 fn is_about(incident: &Incident, truth: &Truth) -> bool {
     truth.is_scope(incident.scope.kind.as_str(), &incident.scope.value) && truth.is_domain(incident.domain.as_str())
 }

@@ -14,7 +14,7 @@ const WHAT: &str = "bluetooth";
 /// More than `/metrics` ever has. A guess.
 const MAX_METRICS_BYTES: u64 = 1 << 20;
 
-/// Looks at the radio. Where nobody has configured it, it need not be there.
+/// Checks the radio. Where it is not configured, its absence is only a warning.
 pub(super) fn look(ble: &Ble, http: Option<SocketAddr>, is_configured: bool) -> Look {
     let Ok(runtime) = runtime() else {
         return Look::warn(WHAT, "can't be asked: the system gives no threads", "end what holds them");
@@ -38,7 +38,7 @@ pub(super) fn look(ble: &Ble, http: Option<SocketAddr>, is_configured: bool) -> 
     }
 }
 
-/// What `/metrics` says of the radio, in words; nothing where the daemon has none.
+/// The radio's state and steps in `/metrics`, in words; empty where the daemon has no radio.
 fn history(metrics: &str) -> String {
     let value = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<i64>().ok());
     let Some(scanning) = value(SCANNING) else { return String::new() };

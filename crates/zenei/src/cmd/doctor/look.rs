@@ -6,7 +6,7 @@ use std::time::Duration;
 /// telemetry.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How one look ended.
+/// The verdict of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
     Ok,
@@ -24,7 +24,7 @@ impl Judged {
     }
 }
 
-/// One look.
+/// One check.
 pub(super) struct Look {
     pub(super) what: &'static str,
     pub(super) verdict: Judged,

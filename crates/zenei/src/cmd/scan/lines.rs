@@ -6,14 +6,14 @@ use crate::output::Output;
 use serde::Serialize;
 use zenei_wire::Adv;
 
-/// One line, in the contract's order; what is absent is null.
+/// One line, in the contract's order; an absent field is null.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     heard_at: i64,
     address: String,
     device_id: &'a str,
     rssi_dbm: Option<i8>,
-    /// Encrypted with the lock's key, and no old one that somebody sent again.
+    /// Encrypted with the lock's key, and no replayed old one.
     trusted: bool,
     battery_pct: Option<u8>,
     battery_mv: Option<u16>,
@@ -35,7 +35,7 @@ impl<'o, 'a> Lines<'o, 'a> {
         Self { out }
     }
 
-    /// Writes a line where there is one, at once: whoever reads it waits for it.
+    /// Writes the line of a decoded advertisement at once, because its reader waits for it.
     pub(super) fn step(&mut self, step: &Step<'_>) -> Result<(), Failure> {
         let Some(read) = &step.read else { return Ok(()) };
         let Adv { battery_mv, battery_pct, temp_c, rssi_dbm, lock_state, peak_ma, problem, packet_id, .. } = read.adv;

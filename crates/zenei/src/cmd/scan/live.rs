@@ -10,10 +10,10 @@ use zenei_store::clock::{Clock, Elapsed};
 use zenei_wire::GatewayTime;
 use zenei_wire::bthome::Advertisement;
 
-/// How long the system may take to say whether it has an adapter, and to start a scan.
+/// How long the system may take to find an adapter and to start a scan.
 const OPEN_WITHIN: Duration = Duration::from_secs(15);
 
-/// What to do where there is no Bluetooth.
+/// The remedy where there is no Bluetooth.
 const REMEDY: &str = "look with `zenei doctor`, or without an adapter: zenei scan --sim, zenei scan --replay FILE";
 
 /// A radio that listens.
@@ -61,7 +61,7 @@ impl Live {
         Some(spooled(&advertisement, heard.heard_at, self.offset - 1))
     }
 
-    /// How the radio stands, in a few words.
+    /// The radio's status, in a few words.
     pub(super) fn state(&self) -> String {
         match &self.listening.status().borrow().hearing {
             Hearing::Opening => "the radio is being opened".to_owned(),

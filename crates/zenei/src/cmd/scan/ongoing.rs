@@ -12,11 +12,11 @@ use zenei_store::StoredMessage;
 use zenei_wire::bthome::Advertisement;
 use zenei_wire::recording::write_advertisement;
 
-/// What happened to one message.
+/// One message and its decoding.
 pub(crate) struct Step<'a> {
-    /// As it was heard.
+    /// The received message.
     pub(super) message: &'a StoredMessage,
-    /// How it was read; `None` where it was not.
+    /// The decoded advertisement; `None` where it could not be decoded.
     pub(super) read: Option<Read>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Ongoing {
 }
 
 impl Ongoing {
-    /// Hears until the source ends, somebody asks for the end, or `each` fails.
+    /// Receives until the source ends, a signal requests the end, or `each` fails.
     pub(super) async fn follow(
         &mut self,
         mut each: impl FnMut(Step<'_>) -> Result<(), Failure>,
@@ -51,7 +51,7 @@ impl Ongoing {
         }
     }
 
-    /// Records it, and lets the engine see it.
+    /// Records the message, and passes it to the engine.
     pub(super) fn take(&mut self, message: &StoredMessage) -> Result<Option<Read>, Failure> {
         if let Some(recorder) = &mut self.recorder {
             recorder.write(message)?;

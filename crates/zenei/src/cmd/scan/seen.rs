@@ -5,26 +5,26 @@ use zenei_store::StoredMessage;
 use zenei_wire::bthome::{Address, Firmware, Set};
 use zenei_wire::{Adv, GatewayTime};
 
-/// How many strengths make a sparkline.
+/// How many signal strengths are stored for the bars.
 pub(super) const STRENGTHS: usize = 32;
 /// Over how long advertisements a second are counted, ms. A guess: long enough for a lock that advertises every two
 /// seconds.
 pub(super) const RATE_OVER_MS: i64 = 10_000;
-/// The most times that are kept for it: 100 a second.
+/// The most times that are stored for the rate: 100 a second.
 const MAX_TIMES: usize = 1_000;
 /// How many payloads the detail shows.
 const RAW: usize = 4;
 
-/// What could not be read, counted.
+/// Numbers of advertisements that could not be decoded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Unread {
-    /// Encrypted, and no key is known.
+    /// Encrypted, and without a known key.
     pub(crate) no_key: u64,
     /// With a MIC that is not the key's.
     pub(crate) forged: u64,
     /// No BTHome v2.
     pub(crate) broken: u64,
-    /// Old ones, sent again by somebody.
+    /// Old ones that were sent again.
     pub(crate) replayed: u64,
 }
 
@@ -53,7 +53,7 @@ pub(super) enum Reception<'a> {
 pub(super) struct Seen {
     pub(super) address: Address,
     pub(super) device: String,
-    /// Whether its last advertisement that could be read was made with its key.
+    /// Whether its last decoded advertisement was authenticated with its key.
     pub(super) is_trusted: bool,
     pub(super) last: GatewayTime,
     pub(super) adv: Adv,
@@ -67,7 +67,7 @@ pub(super) struct Seen {
     pub(super) replayed: u64,
     /// Why the last one that could not be read was not.
     pub(super) trouble: Option<String>,
-    /// The last different ones, newest last: when each was last heard, and its service data.
+    /// The last different ones, newest last: when each was last received, and its service data.
     pub(super) raw: VecDeque<(GatewayTime, Vec<u8>)>,
 }
 
@@ -96,7 +96,7 @@ impl Seen {
         push(&mut self.times, message.heard_at.ms(), MAX_TIMES);
         if let Some((&rssi, data)) = message.payload.split_first() {
             let rssi = rssi.cast_signed();
-            // 127: the receiver does not know.
+            // 127: the receiver has no value.
             if rssi != i8::MAX {
                 push(&mut self.strengths, rssi, STRENGTHS);
             }
@@ -117,7 +117,7 @@ impl Seen {
         self.is_trusted = read.is_trusted;
         let (new, old) = (read.adv, self.adv);
         let reading = zenei_wire::bthome::Reading { adv: new, firmware: read.firmware, unknown: 0 };
-        // A set says everything that it can say: what is not in it any more is not known any more.
+        // A set carries all of its fields: a field that is missing from it is unknown from now on.
         self.adv = match reading.set() {
             Set::A if reading.is_whole() => new,
             Set::A => Adv { temp_c: old.temp_c, seq_low: old.seq_low, ..new },

@@ -21,10 +21,10 @@ use zenei_wire::{DeviceId, GatewayTime, SiteId};
 const SIM_LOCKS: usize = 24;
 const SIM_DAYS: f64 = 28.0;
 const SIM_SEED: u64 = 1;
-/// How often simulated locks are looked at. They advertise for ever, but nothing happens to them any more after a day.
+/// How often simulated locks are polled. They advertise for ever, but their state does not change after a day.
 const SIM_STEP: Duration = Duration::from_millis(100);
 
-/// Where a scan hears.
+/// The source of a scan.
 pub(super) enum Source {
     /// The radio.
     Live(Box<Live>),
@@ -69,7 +69,7 @@ impl Source {
         }
     }
 
-    /// What the engine is to know before the scan begins.
+    /// The messages that the engine takes before the scan begins.
     pub(super) fn before(&self) -> &[StoredMessage] {
         match self {
             Self::Live(_) | Self::Replay(_) => &[],
@@ -77,7 +77,7 @@ impl Source {
         }
     }
 
-    /// Its time now; `None` where time is that of the last message.
+    /// The source's present time; `None` where it is that of the last message.
     pub(super) fn now(&self) -> Option<GatewayTime> {
         match self {
             Self::Live(live) => Some(live.now()),
@@ -86,7 +86,7 @@ impl Source {
         }
     }
 
-    /// What it is, in a few words.
+    /// A short description.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Live(live) => live.state(),
@@ -95,7 +95,7 @@ impl Source {
         }
     }
 
-    /// Lets go of it.
+    /// Closes it.
     pub(super) async fn close(self) {
         match self {
             Self::Live(live) => live.close().await,
@@ -134,7 +134,7 @@ impl Replay {
     }
 }
 
-/// Simulated locks: two of three encrypt, the others do not; the last two stand in no registry.
+/// Simulated locks: two of three encrypt, the others do not; the last two are in no registry.
 pub(super) struct Sim {
     fleet: Fleet,
     beacons: Beacons,

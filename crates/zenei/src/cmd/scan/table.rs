@@ -19,7 +19,7 @@ const WEAKEST_DBM: i32 = -100;
 const STRONGEST_DBM: i32 = -30;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// What the viewer has chosen.
+/// The viewer's choices.
 #[derive(Debug, Default)]
 pub(super) struct View {
     /// Only senders with this in their name, address or version.
@@ -32,13 +32,13 @@ pub(super) struct View {
     pub(super) order: Order,
 }
 
-/// In which order senders stand.
+/// The order of the senders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Last heard first.
+    /// Last received first.
     #[default]
     Heard,
-    /// By name: rows stand still.
+    /// By name: rows keep their places.
     Name,
     /// Strongest first.
     Strength,
@@ -62,13 +62,13 @@ impl Order {
     }
 }
 
-/// A column: its head, its width, from which width of the screen on it stands there, whether its cells stand to the
-/// right.
+/// A column: its head, its width, the least width of the screen at which it is shown, whether its cells are
+/// right-aligned.
 struct Column {
     head: &'static str,
     width: u16,
     from: u16,
-    /// From which width of the screen on it stands there no more.
+    /// The width of the screen from which on it is no longer shown.
     until: u16,
     right: bool,
     cell: fn(&Seen, &Watch, GatewayTime) -> String,
@@ -87,7 +87,7 @@ const fn column(
 /// From which width of the screen on there is room for a longer past of the signal.
 const WIDE: u16 = 160;
 
-/// All columns, in order. Those from width 0 on make 80 cells with a space between each two.
+/// All columns, in order. The columns shown from width 0 on fill 80 cells, with a space between each two.
 const COLUMNS: [Column; 16] = [
     column("", 2, 0, false, |seen, watch, _| marks(seen, watch)),
     column("lock", 16, 0, false, |seen, _, _| escaped(&seen.device)),
@@ -113,14 +113,14 @@ fn none() -> String {
     "–".to_owned()
 }
 
-/// `!` where the engine found something, `P` where the lock says that something is wrong.
+/// `!` where the engine found an anomaly, `P` where the lock reports a problem.
 fn marks(seen: &Seen, watch: &Watch) -> String {
     let found = if watch.anomalies(&seen.device).is_empty() { ' ' } else { '!' };
     let problem = if seen.adv.problem == Some(true) { 'P' } else { ' ' };
     format!("{found}{problem}")
 }
 
-/// In one word; colour stands beside it, never for it.
+/// In one word; colour only supplements the word.
 fn trust(seen: &Seen) -> &'static str {
     match (seen.is_trusted, seen.heard == seen.unread + seen.replayed) {
         (true, _) => "yes",
@@ -186,7 +186,7 @@ pub(super) fn shown<'w>(watch: &'w Watch, view: &View) -> Vec<&'w Seen> {
     senders
 }
 
-/// The table as lines of text, by name: of a scan that nobody watched.
+/// The table as lines of text, by name, for an output that is no terminal.
 pub(super) fn as_text(watch: &Watch) -> Vec<String> {
     let view = View { order: Order::Name, ..View::default() };
     let columns: Vec<&Column> =
@@ -199,7 +199,7 @@ pub(super) fn as_text(watch: &Watch) -> Vec<String> {
     columns_of(&heads, &rows)
 }
 
-/// Draws everything; `name` says where the scan hears, `now` is its time.
+/// Draws everything; `name` describes the source, `now` is its time.
 pub(super) fn draw(frame: &mut Frame<'_>, watch: &Watch, view: &View, name: &str, now: GatewayTime) {
     let detail = if view.detail { Constraint::Length(DETAIL_LINES) } else { Constraint::Length(0) };
     let parts = [Constraint::Length(1), Constraint::Min(3), detail, Constraint::Length(1)];
@@ -261,7 +261,7 @@ fn draw_rows(frame: &mut Frame<'_>, area: Rect, watch: &Watch, view: &View, send
         Row::new(cells.collect::<Vec<_>>()).style(style_of(seen, watch))
     });
     let widths = columns.iter().map(|column| match column.head {
-        // What is left of a wide screen.
+        // The rest of a wide screen.
         "findings" => Constraint::Min(column.width),
         _ => Constraint::Length(column.width),
     });

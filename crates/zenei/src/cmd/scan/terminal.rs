@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 
 /// How often the table is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
-/// How long a look for a key may take.
+/// How long one poll for a key may take.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Shows the table until somebody asks for the end.
+/// Shows the table until a key or a signal requests the end.
 ///
 /// # Errors
 /// Where the terminal can't be used, or the source fails.
@@ -22,7 +22,7 @@ pub(super) async fn run(scan: &mut Ongoing) -> Result<(), Failure> {
     let broken = |error: std::io::Error| Failure::broken("can't use the terminal", error);
     let mut terminal = ratatui::try_init().map_err(broken)?;
     let shown = show(scan, &mut terminal).await;
-    // The terminal is given back whatever happened.
+    // The terminal is restored in any case.
     let restored = ratatui::try_restore().map_err(broken);
     shown.and(restored)
 }
@@ -47,7 +47,7 @@ async fn show(scan: &mut Ongoing, terminal: &mut ratatui::DefaultTerminal) -> Re
             message = scan.next(), if !ended => {
                 match message? {
                     Some(message) => drop(scan.take(&message)?),
-                    // What was heard stays to be looked at.
+                    // The table stays on the screen.
                     None => ended = true,
                 }
                 continue;
@@ -59,7 +59,7 @@ async fn show(scan: &mut Ongoing, terminal: &mut ratatui::DefaultTerminal) -> Re
     }
 }
 
-/// Does what a key asks for; false where it asks for the end.
+/// Acts on a key; false where it requests the end.
 #[expect(clippy::wildcard_enum_match_arm, reason = "of another crate's long list of keys most mean nothing here")]
 fn act(key: KeyEvent, view: &mut View, scan: &Ongoing) -> bool {
     if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c') {
@@ -104,7 +104,7 @@ fn select(view: &mut View, scan: &Ongoing, by: isize) {
     view.selected = senders.get(next).map(|seen| seen.address);
 }
 
-/// Keys, read by a thread of their own: the terminal can't be waited for otherwise.
+/// Keys, read by a separate thread, because reading the terminal blocks.
 struct Keys {
     keys: mpsc::Receiver<KeyEvent>,
     stop: Arc<AtomicBool>,

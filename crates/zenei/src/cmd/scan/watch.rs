@@ -10,18 +10,18 @@ use zenei_store::{DeadLetter, Decoded, Source, StoredMessage, decode};
 use zenei_wire::bthome::{Address, Advertisement, Keyring, NotAdvertised};
 use zenei_wire::{Body, GatewayTime, Reason};
 
-/// The most senders that are shown; of more the one that was heard longest ago goes. A guess: more than any place has,
-/// and a screen shows fifty.
+/// The most senders that are shown; beyond it the one received longest ago is removed. A guess: more than any place
+/// has, and a screen shows fifty.
 pub(super) const MAX_SENDERS: usize = 4_096;
 
-/// Everything heard so far.
+/// Everything received so far.
 pub(crate) struct Watch {
     keys: Arc<Keyring>,
     pipeline: Pipeline,
     batch: Batch,
     findings: Findings,
     senders: BTreeMap<Address, Seen>,
-    /// What the engine found, by lock, newest last.
+    /// The engine's anomalies, by lock, newest last.
     anomalies: BTreeMap<String, Vec<String>>,
     unread: Unread,
     now: GatewayTime,
@@ -49,7 +49,7 @@ impl Watch {
         watch
     }
 
-    /// Takes a message; gives what an advertisement says. What is no advertisement goes to the engine alone.
+    /// Takes a message; returns the decoded advertisement. Any other message goes to the engine alone.
     pub(super) fn take(&mut self, message: &StoredMessage) -> Option<Read> {
         self.now = self.now.max(message.heard_at);
         let keys = Arc::clone(&self.keys);
@@ -78,7 +78,7 @@ impl Watch {
         Some(read)
     }
 
-    /// Counts an advertisement that became no record; says why it did not.
+    /// Counts an advertisement that became no record; returns the reason.
     fn count_unread(&mut self, decoded: &Decoded<'_>) -> Option<String> {
         if let Some(&address) = decoded.no_key.first() {
             self.unread.no_key += 1;
@@ -103,7 +103,7 @@ impl Watch {
         seen.hear(message, heard);
     }
 
-    /// Keeps what the engine found, and no row: a scan stores nothing.
+    /// Stores the engine's anomalies, and no row: a scan stores no records.
     fn settle(&mut self) {
         self.batch.clear();
         for anomaly in &self.findings.anomalies {
@@ -114,22 +114,22 @@ impl Watch {
         self.findings.clear();
     }
 
-    /// Everybody who was heard.
+    /// All senders that were received.
     pub(super) fn senders(&self) -> impl Iterator<Item = &Seen> {
         self.senders.values()
     }
 
-    /// What the engine found on a lock.
+    /// The engine's anomalies of a lock.
     pub(super) fn anomalies(&self, device: &str) -> &[String] {
         self.anomalies.get(device).map_or(&[], Vec::as_slice)
     }
 
-    /// What could not be read.
+    /// The number of advertisements that could not be decoded.
     pub(super) fn unread(&self) -> Unread {
         self.unread
     }
 
-    /// When the last message was heard.
+    /// When the last message was received.
     pub(super) fn now(&self) -> GatewayTime {
         self.now
     }
