@@ -2,8 +2,8 @@
 //! log or to a person.
 use std::error::Error;
 
-/// The text of an error and of its causes, `: ` between them. A cause whose text stands in the line already is left
-/// out: some libraries repeat them.
+/// The text of an error and of its causes, `: ` between them. A cause whose text is already on the line is left out:
+/// some libraries repeat them.
 pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

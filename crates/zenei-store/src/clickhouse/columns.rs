@@ -16,19 +16,19 @@ pub(super) struct Outgoing<'a> {
     pub(super) heard: Heard<'a>,
     pub(super) released_at: EngineTime,
     pub(super) late: bool,
-    /// Of an operation: the battery at rest, as far as anybody knew, mV.
+    /// For an operation: the battery at rest, if it is known, mV.
     pub(super) rest_mv: Option<u16>,
 }
 
 impl Outgoing<'_> {
-    /// What the tables of rows are sorted by; rows in this order cost the server least. The last two make the order
-    /// whole, so that equal rows give equal bytes.
+    /// The sort key of the tables of rows; rows in this order cost the server least. The last two parts make the order
+    /// total, so that equal rows give equal bytes.
     pub(super) fn key(&self) -> (&str, i64, u32, u64, u16) {
         let heard = &self.heard;
         (heard.device.as_str(), heard.record.ts.ms(), heard.record.seq.unwrap_or(0), heard.offset, heard.index)
     }
 
-    /// The order of hearing, in which the feed is sorted.
+    /// The order of reception, by which the feed is sorted.
     pub(super) fn hearing(&self) -> (GatewayTime, u64, u16) {
         (self.heard.heard_at, self.heard.offset, self.heard.index)
     }
@@ -85,7 +85,7 @@ impl Kept for &Outgoing<'_> {
 
 type Rows<'a> = &'a [&'a Outgoing<'a>];
 
-/// Rows as a table of records gets them.
+/// Rows in the form of a table of records.
 pub(super) fn of_records(target: Target, rows: Rows<'_>, gateway: &str) -> Result<RecordBatch, ArrowError> {
     let mut columns = heading(rows, gateway, Dialect::ClickHouse);
     columns.extend(FIELDS.iter().filter(|field| target.has(field)).map(|field| own(field, rows, Dialect::ClickHouse)));
@@ -100,7 +100,7 @@ pub(super) fn of_records(target: Target, rows: Rows<'_>, gateway: &str) -> Resul
     table(columns)
 }
 
-/// What the table of profiles has.
+/// The columns of the table of profiles.
 const PROFILE: [&str; 10] = [
     "device_id",
     "ts_ms",
@@ -126,8 +126,8 @@ pub(super) fn of_feed(rows: Rows<'_>, gateway: &str, sealed: Sealed) -> Result<R
     table(columns)
 }
 
-/// How far a gateway has shipped, with what its newest range put into the feed: how many rows, and when the first of
-/// them was heard.
+/// How far a gateway has shipped, with the extent of its newest range in the feed: how many rows, and when the first of
+/// them was received.
 pub(super) fn of_shipment(
     gateway: &str,
     sealed: Sealed,

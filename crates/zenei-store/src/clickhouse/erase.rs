@@ -24,15 +24,15 @@ const fn everywhere(table: &'static str, condition: &'static str) -> Naming {
 }
 
 const DEVICE: &str = "device_id = {device:String}";
-/// A whole id within a text: nothing before or behind it that could be part of one.
+/// A whole id within a text: the characters before and after it can't be part of an id.
 const IN_BODY: &str =
     "match(body, concat('(^|[^A-Za-z0-9_-])', regexpQuoteMeta({device:String}), '([^A-Za-z0-9_-]|$)'))";
 const IN_FINDING: &str = "scope_value = {device:String} OR match(why, concat('(^|[^A-Za-z0-9_-])', regexpQuoteMeta({device:String}), '([^A-Za-z0-9_-]|$)'))";
 const IN_ANOMALY: &str = "device_id = {device:String} OR has(evidence.device_id, {device:String}) OR scope_value = {device:String} OR match(why, concat('(^|[^A-Za-z0-9_-])', regexpQuoteMeta({device:String}), '([^A-Za-z0-9_-]|$)'))";
-/// In bytes of any encoding nobody knows where an id ends: what might be the lock's goes.
+/// In bytes of any encoding the end of an id is unknown: every row that may name the lock is removed.
 const IN_LETTER: &str = "has(splitByChar('/', topic), {device:String}) OR position(bytes, {device:String}) > 0";
 
-/// Every table that names a lock. The hourly states of cohorts have sketches of how many locks there were, and no name.
+/// Every table that names a lock. The hourly states of cohorts have sketches of the number of locks, and no name.
 const TABLES: [Naming; 11] = [
     sharded("record", DEVICE),
     sharded("operation", DEVICE),
@@ -55,7 +55,7 @@ struct Count {
 /// How many rows name a lock, by table.
 ///
 /// # Errors
-/// What the server said.
+/// The server's error.
 pub fn count_naming(server: &Server, form: &Form, device_id: &str) -> Result<BTreeMap<&'static str, u64>, ServerError> {
     let mut found = BTreeMap::new();
     for Naming { table, condition, .. } in TABLES {
@@ -69,11 +69,11 @@ pub fn count_naming(server: &Server, form: &Form, device_id: &str) -> Result<BTr
     Ok(found)
 }
 
-/// Takes a lock out of every table, and returns when each server has done so. What another gateway ships after this is
-/// not covered.
+/// Removes a lock from every table, and returns when each server has done so. Rows that another gateway ships after
+/// this are not covered.
 ///
 /// # Errors
-/// What the server said; run again then.
+/// The server's error; run again then.
 pub fn erase(server: &Server, form: &Form, device_id: &str) -> Result<(), ServerError> {
     for Naming { table, everywhere, condition } in TABLES {
         let target = if everywhere { form.table(table) } else { form.local(table) };

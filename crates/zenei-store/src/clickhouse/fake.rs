@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What a request is answered with.
+/// The answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// 200.
@@ -15,7 +15,7 @@ pub(crate) enum Answer {
     HangUp,
     /// The connection ends before the request's body.
     HangUpAtOnce,
-    /// Nothing, for ever.
+    /// No answer, for ever.
     Silence,
     /// A status without an exception, as a proxy gives it.
     Status(u16),
@@ -23,7 +23,7 @@ pub(crate) enum Answer {
     Code(u32),
 }
 
-/// What the server was asked.
+/// A request that the server received.
 #[derive(Clone)]
 pub(crate) struct Heard {
     /// The request's target, decoded.
@@ -35,7 +35,7 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
-    /// What makes one insert the same as another; the target's settings have no order.
+    /// The parts by which two inserts are the same; the target's settings have no order.
     pub(crate) fn same(&self) -> (&str, &str, &[u8]) {
         (&self.sql, &self.token, &self.body)
     }
@@ -59,7 +59,7 @@ pub(crate) struct FakeServer {
 }
 
 impl FakeServer {
-    /// A server that answers by what it is asked and how often it was asked before.
+    /// A server whose answer depends on the request and on the number of requests before it.
     pub(crate) fn start(script: impl Fn(&Heard, usize) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -68,7 +68,7 @@ impl FakeServer {
         std::thread::spawn(move || {
             let mut silent = Vec::new();
             for stream in listener.incoming() {
-                // One at a time: the shipper asks one thing after the other.
+                // One at a time: the shipper makes one request after the other.
                 silent.extend(stream.ok().and_then(|stream| serve(stream, &kept, &*script)));
             }
         });

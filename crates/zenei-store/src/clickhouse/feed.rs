@@ -16,11 +16,11 @@ use std::fmt::Write as _;
 use zenei_detect::Unreadable;
 use zenei_wire::{EngineTime, GatewayTime, Name};
 
-/// Of a shipment that comes late only the time of its first record is known: so long before that its letters are looked
-/// for. The slowest heartbeat (6 h, telemetry contract).
+/// For a late shipment only the time of its first record is known; its dead letters are searched from this long before
+/// it. The slowest heartbeat (6 h, telemetry contract).
 const LETTERS_BEFORE_MS: i64 = 6 * 3_600_000;
 
-/// What a gateway says that it has shipped.
+/// How far a gateway reports that it has shipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayProgress {
     /// The gateway.
@@ -29,21 +29,21 @@ pub struct GatewayProgress {
     pub to: Sealed,
     /// How many records the newest shipment has.
     pub rows: u64,
-    /// The earliest time at which one of them was heard; the end's time where there is none.
+    /// The earliest time at which one of them was received; the end's time if there is none.
     pub heard_from: GatewayTime,
 }
 
 /// Records of many gateways, to be read in one order. Each call blocks and may fail for as long as the server is away;
 /// nothing is taken by it.
 pub trait Feed {
-    /// What the gateways have told beyond `known`, by gateway and place, at most `limit`.
+    /// The gateways' reports beyond `known`, by gateway and place, at most `limit`.
     ///
     /// # Errors
     /// See [`RecordsError`].
     fn told(&self, known: &BTreeMap<String, Sealed>, limit: u64) -> Result<Vec<GatewayProgress>, RecordsError>;
 
-    /// When the record was heard that is number `rows` of those heard after `after` and up to `up_to`; `None` where
-    /// there are fewer. Of shipments beyond `known` none counts.
+    /// The time of reception of record number `rows` among those received after `after` and up to `up_to`; `None` if
+    /// there are fewer. Records of shipments beyond `known` do not count.
     ///
     /// # Errors
     /// See [`RecordsError`].
@@ -55,10 +55,10 @@ pub trait Feed {
         rows: u64,
     ) -> Result<Option<GatewayTime>, RecordsError>;
 
-    /// Hands over what a step takes, in the order of hearing.
+    /// Passes the rows of a step to `each`, in the order of reception.
     ///
     /// # Errors
-    /// See [`RecordsError`], and what `each` says; it has then had a part.
+    /// See [`RecordsError`], and the error of `each`; it has then received a part of the rows.
     fn rows(
         &self,
         before: &Tailed,
@@ -66,15 +66,15 @@ pub trait Feed {
         each: &mut dyn FnMut(&StoredBatch) -> Result<(), ReadError>,
     ) -> Result<(), RecordsError>;
 
-    /// What could not be read of what a step takes, in the order of hearing.
+    /// The unreadable records of a step, in the order of reception.
     ///
     /// # Errors
     /// See [`RecordsError`].
     fn unreadable(&self, before: &Tailed, step: &TailStep) -> Result<Vec<Unreadable>, RecordsError>;
 
-    /// Hands over what was heard after `after` and is older than the feed, in the order of hearing: what a desk that
-    /// starts, or was away for long, reads first; with each batch, what could not be read until its last record was
-    /// heard. Gives the time up to which that is everything; `None` where nothing is older.
+    /// Passes the records received after `after` that are older than the feed to `each`, in the order of reception: a
+    /// desk that starts, or was away for long, reads them first. With each batch come the unreadable records up to its
+    /// last record. Returns the time up to which these are all records; `None` if nothing is older.
     ///
     /// # Errors
     /// As [`Feed::rows`].
@@ -84,7 +84,7 @@ pub trait Feed {
 /// How far back what is older than the feed is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Past {
-    /// What was heard after this time and before the feed begins.
+    /// Records received after this time and before the feed begins.
     After(EngineTime),
     /// So many ms before the feed begins.
     BeforeFeed(i64),
@@ -130,7 +130,7 @@ impl ClickHouseFeed {
     }
 }
 
-/// Numbers of 64 bits as numbers; on a cluster nothing that a replica has not heard of yet may be missed.
+/// 64-bit numbers as JSON numbers; on a cluster the answer must include rows that a replica has not received yet.
 const NUMBERS: &str = "SETTINGS output_format_json_quote_64bit_integers = 0, select_sequential_consistency = 1";
 
 impl Feed for ClickHouseFeed {
@@ -242,14 +242,15 @@ impl Feed for ClickHouseFeed {
     }
 }
 
-/// Heard after the one time, and up to the other.
+/// Received after the one time, and up to the other.
 fn heard(after: Option<EngineTime>, up_to: EngineTime) -> String {
     let time = |at: EngineTime| format!("fromUnixTimestamp64Milli({}, 'UTC')", at.ms().clamp(EARLIEST_MS, LATEST_MS));
     let up_to = format!("heard_at <= {}", time(up_to));
     after.map_or_else(|| up_to.clone(), |after| format!("heard_at > {} AND {up_to}", time(after)))
 }
 
-/// Shipments beyond the known ones. Names stand in the text: each was read as a name, which has no quotes.
+/// Shipments beyond the known ones. Gateway names are part of the query text: each was checked as a name, which has no
+/// quotes.
 fn beyond(known: &BTreeMap<String, Sealed>) -> String {
     if known.is_empty() {
         return "1".to_owned();
@@ -280,7 +281,8 @@ fn within(known: &BTreeMap<String, Sealed>) -> String {
     format!("(sealed_offset < {offset} OR (sealed_offset = {offset} AND toUnixTimestamp64Milli(sealed_at) <= {time}))")
 }
 
-/// Letters of known shipments: what can't be read waits at no hole, so that it is sealed in the order of the spool.
+/// Dead letters of known shipments: an unreadable record does not wait at a hole, so dead letters are sealed in the
+/// order of the spool.
 fn spooled_before(known: &BTreeMap<String, Sealed>) -> String {
     let names: Vec<String> = known.keys().map(|gateway| format!("'{gateway}'")).collect();
     let offsets: Vec<String> = known.values().map(|to| format!("toUInt64({})", to.offset)).collect();
@@ -288,7 +290,7 @@ fn spooled_before(known: &BTreeMap<String, Sealed>) -> String {
     format!("spool_offset < transform(toString(gateway), [{names}], [{offsets}], toUInt64(0))")
 }
 
-/// Rows of a gateway's newly known shipments that were heard before what was taken by then.
+/// Rows of a gateway's newly known shipments that were received before the time up to which the desk had taken records.
 fn behind(gateway: &str, known: Option<&Sealed>, moved: &Moved, up_to: EngineTime) -> String {
     let from = EngineTime(moved.heard_from.ms() - 1);
     let beyond = known.map_or_else(|| "1".to_owned(), |known| later_than(*known));

@@ -5,7 +5,7 @@ use crate::columns::{LABELS, hundredths_name};
 use crate::schema::{Form as Tables, Target, sql_type};
 use zenei_wire::fields::{Absent, FIELDS, Field, Form, TextRule};
 
-/// Records of all kinds where `wanted` holds, and nothing said of their order.
+/// Records of all kinds for which `wanted` holds, in no particular order.
 pub(super) fn of_records(tables: &Tables, wanted: &str) -> String {
     let [record, operation, profile] =
         [Target::Record, Target::Operation, Target::MotorProfile].map(|target| tables.table(target.as_str()));
@@ -22,7 +22,7 @@ pub(super) fn of_records(tables: &Tables, wanted: &str) -> String {
     format!("{outer}FROM (\n{records}    UNION ALL\n{operations})\n")
 }
 
-/// Rows of the feed where `wanted` holds, and nothing said of their order.
+/// Rows of the feed for which `wanted` holds, in no particular order.
 pub(super) fn of_feed(tables: &Tables, wanted: &str) -> String {
     let (outer, inner) = (outer(), inner(None, "toString(kind)", ["has_profile", "current_ma"]));
     format!("{outer}FROM (\n{inner}    FROM {}\n    WHERE {wanted}\n)\n", tables.table(Target::Feed.as_str()))

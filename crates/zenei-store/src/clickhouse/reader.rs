@@ -34,22 +34,22 @@ pub enum RecordsError {
 const ONCE: &str = "\
 ORDER BY device_id, boot NULLS FIRST, seq NULLS FIRST, ts, identity_text, offset, index
 LIMIT 1 BY device_id, boot, seq, identity";
-/// In the order in which one gateway that heard everything would have heard it.
+/// The order in which one gateway that received everything would have received it.
 const HEARING: &str = "ORDER BY heard_at, heard_by, offset, index";
-/// What a decoder of sealed files reads.
+/// The settings that give a decoder of sealed files its form.
 pub(super) const FORM: &str = "\
 SETTINGS output_format_arrow_compression_method = 'none', output_format_arrow_string_as_string = 1,
     output_format_arrow_low_cardinality_as_dictionary = 0, join_use_nulls = 0";
 const DAY_MS: i64 = 24 * 3_600_000;
-/// What ClickHouse's `DateTime64` can say: the years 1900 and 2299.
+/// The range of ClickHouse's `DateTime64`: the years 1900 to 2299.
 pub(super) const EARLIEST_MS: i64 = -2_208_988_800_000;
 pub(super) const LATEST_MS: i64 = 10_413_791_999_999;
 
-/// Hands over every record, or those of one lock, by device id, boot, `seq`, time; of records with the same identity
-/// the one that the Parquet store would give. One batch at a time is in memory.
+/// Passes every record, or those of one lock, to `each`, by device id, boot, `seq`, time; of records with the same
+/// identity the one that the Parquet store would give. One batch at a time is in memory.
 ///
 /// # Errors
-/// See [`RecordsError`]; `each` has then had a part.
+/// See [`RecordsError`]; `each` has then received a part.
 pub fn each_record(
     server: &Server,
     form: &Form,
@@ -73,7 +73,7 @@ struct Letter {
     at_ms: i64,
 }
 
-/// What could not be read, in the order of hearing, where this condition holds.
+/// The unreadable records for which this condition holds, in the order of reception.
 pub(super) fn unreadable(server: &Server, form: &Form, wanted: &str) -> Result<Vec<Unreadable>, ServerError> {
     let sql = format!(
         "SELECT topic, toUnixTimestamp64Milli(heard_at) AS at_ms FROM {} WHERE authenticated AND ({wanted}) \
@@ -92,17 +92,17 @@ pub(super) fn unreadable(server: &Server, form: &Form, wanted: &str) -> Result<V
     Ok(letters.into_iter().filter_map(of_lock).collect())
 }
 
-/// Who takes records in the order of hearing: what could not be read until the last record of a batch was heard, and
-/// the batch; after the last one, none.
+/// The receiver of records in the order of reception: it gets the unreadable records up to the last record of a batch,
+/// and the batch; after the last batch, no batch.
 pub type EachHeard<'a> = dyn FnMut(&[Unreadable], Option<&StoredBatch>) -> Result<(), ReadError> + 'a;
 
-/// Hands over every record heard after `after` and up to `up_to`, in the order of hearing over all gateways; what two
-/// gateways heard comes twice. With each batch comes what could not be read until its last record was heard, and after
-/// the last batch the rest of it. A day is asked for at a time, which the server sorts; here one batch at a time is in
-/// memory.
+/// Passes every record received after `after` and up to `up_to` to `each`, in the order of reception over all gateways;
+/// a record that two gateways received comes twice. With each batch come the unreadable records up to its last record,
+/// and after the last batch the rest of them. One query covers one day, which the server sorts; here one batch at a
+/// time is in memory.
 ///
 /// # Errors
-/// See [`RecordsError`], and what `each` says; it has then had a part.
+/// See [`RecordsError`], and the error of `each`; it has then received a part.
 pub fn each_heard(
     server: &Server,
     form: &Form,
@@ -140,10 +140,10 @@ struct Span {
     last_ms: Option<i64>,
 }
 
-/// When the first and the last record between these times were heard; `None` where there is none.
+/// When the first and the last record between these times were received; `None` if there is none.
 ///
 /// # Errors
-/// What the server said.
+/// The server's error.
 pub fn heard_between(
     server: &Server,
     form: &Form,
@@ -175,10 +175,10 @@ struct OfReason {
     letters: u64,
 }
 
-/// How many dead letters there are, by reason; one that this program does not know is left out.
+/// How many dead letters there are, by reason; a reason that this version does not define is left out.
 ///
 /// # Errors
-/// What the server said.
+/// The server's error.
 pub fn dead_letters(server: &Server, form: &Form) -> Result<Vec<(Reason, u64)>, ServerError> {
     let sql = format!(
         "SELECT reason, count() AS letters FROM {} GROUP BY reason ORDER BY reason SETTINGS output_format_json_quote_64bit_integers = 0",
@@ -193,7 +193,7 @@ fn query(form: &Form, wanted: &str, order: &str) -> String {
     format!("{select}{order}\n{FORM}")
 }
 
-/// Runs a query with the columns of a sealed file and hands over its rows.
+/// Runs a query with the columns of a sealed file and passes its rows on.
 pub(super) fn each_batch(
     server: &Server,
     sql: &str,
@@ -222,7 +222,7 @@ fn decode(
     Ok(())
 }
 
-/// ClickHouse has no absent arrays; `has_profile` says which ones are.
+/// ClickHouse has no absent arrays; `has_profile` marks the rows that have one.
 fn with_absent_profiles(batch: &RecordBatch) -> Result<RecordBatch, RecordsError> {
     let missing = |name| ReadError::Column { name, found: "nothing".to_owned() };
     let column = |name| batch.column_by_name(name).ok_or_else(|| missing(name));

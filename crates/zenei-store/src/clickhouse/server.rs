@@ -17,14 +17,14 @@ const SEND_BYTES: usize = 1 << 20;
 /// stands in one.
 const MAX_QUERY_BYTES: usize = 8 << 20;
 
-/// Where a server is and who asks.
+/// The address and the credentials of a server.
 #[derive(Clone)]
 pub struct ServerAddress {
     /// Its HTTP interface, `http://host:8123`, or `https://`.
     pub url: String,
     /// The user.
     pub user: String,
-    /// The password; empty: none. Never shown.
+    /// The password; empty: none. Never displayed.
     pub password: String,
 }
 
@@ -35,12 +35,12 @@ impl fmt::Debug for ServerAddress {
     }
 }
 
-/// How long a server may take.
+/// The time limits of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// To take a portion of an insert.
     pub send: Duration,
-    /// To answer, with all views served.
+    /// To answer, including all views.
     pub answer: Duration,
 }
 
@@ -52,17 +52,16 @@ impl Default for Timeouts {
     }
 }
 
-/// A server that is asked.
+/// A client of one server.
 pub struct Server {
     client: Client,
-    /// There until it is dropped.
+    /// Present until it is dropped.
     runtime: Option<Runtime>,
     timeouts: Timeouts,
 }
 
 impl Drop for Server {
-    /// A runtime that is dropped waits for its threads, which panics where others are served: this one has nothing left
-    /// to do.
+    /// A runtime that is dropped waits for its threads, which panics inside another runtime: this one has no work left.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -77,10 +76,10 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// A server to ask; nothing is sent yet.
+    /// A client of one server; nothing is sent yet.
     ///
     /// # Errors
-    /// Where the operating system gives no event queue.
+    /// If the operating system gives no event queue.
     pub fn new(address: &ServerAddress, timeouts: Timeouts) -> io::Result<Self> {
         let client = Client::default().with_url(&address.url).with_user(&address.user);
         let client = if address.password.is_empty() { client } else { client.with_password(&address.password) };
@@ -99,15 +98,15 @@ impl Server {
     /// Runs one statement that gives no rows.
     ///
     /// # Errors
-    /// What the server said, or that nobody knows what it did.
+    /// The server's error, or that the outcome is unknown.
     pub fn execute(&self, sql: &str, params: &[(&str, &str)]) -> Result<(), ServerError> {
         self.fetch(sql, params, "Null", &mut |_| {})
     }
 
-    /// Runs a query and hands over its answer, in `format`, as it comes.
+    /// Runs a query and passes its answer on, in `format`, as it arrives.
     ///
     /// # Errors
-    /// What the server said, or that the answer broke off; `each` has then had a part of it.
+    /// The server's error, or that the answer broke off; `each` has then received a part of it.
     pub fn fetch(
         &self,
         sql: &str,
@@ -145,11 +144,11 @@ impl Server {
         read.collect::<Result<_, _>>().map_err(|error| ServerError::Answer { found: error.to_string() })
     }
 
-    /// Inserts `body` whole. `sql` names table, columns and format; under an equal `token` the server takes it once,
-    /// also where views feed on the table.
+    /// Inserts the whole `body`. `sql` names table, columns and format; the server takes an equal `token` once, also if
+    /// views depend on the table.
     ///
     /// # Errors
-    /// What the server said, or that nobody knows whether it took it: then the same insert may be made again.
+    /// The server's error, or that the outcome is unknown: then the same insert may be repeated.
     pub fn insert(&self, sql: &str, token: &str, body: &Bytes) -> Result<(), ServerError> {
         let Timeouts { send, answer } = self.timeouts;
         let mut insert = self
@@ -159,7 +158,7 @@ impl Server {
             .with_setting("async_insert", "0")
             .with_setting("insert_deduplicate", "1")
             .with_setting("insert_deduplication_token", token)
-            // Else a try that died between table and view would leave the view without those rows for ever.
+            // Otherwise an attempt that failed between table and view would leave the view without those rows for ever.
             .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1");
         self.wait_for(async {
             for from in (0..body.len()).step_by(SEND_BYTES) {

@@ -4,7 +4,7 @@ use crate::with_causes;
 use clickhouse::error::Error;
 use std::time::Duration;
 
-/// Why a server did not do what it was asked.
+/// Why a server did not do what was requested.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServerError {
     /// It answered with an exception.
@@ -15,14 +15,13 @@ pub enum ServerError {
         /// Its text, at most [`MAX_TEXT_CHARS`] characters.
         text: String,
     },
-    /// Nobody knows whether it did it: no connection, no answer, an answer that broke off, or one that is not
-    /// ClickHouse's.
+    /// The outcome is unknown: no connection, no answer, an answer that broke off, or one that is not ClickHouse's.
     #[error("ClickHouse did not answer: {text}")]
     Unknown {
         /// What happened.
         text: String,
     },
-    /// It answered what this program can't read.
+    /// Its answer can't be read.
     #[error("ClickHouse answered what can't be read: {found}")]
     Answer {
         /// What is wrong.
@@ -30,17 +29,17 @@ pub enum ServerError {
     },
 }
 
-/// What is kept of an exception's text, which may quote the whole query.
+/// The most characters that are retained of an exception's text, which may quote the whole query.
 pub const MAX_TEXT_CHARS: usize = 400;
 
-/// What follows from a trouble.
+/// The reaction to an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// The same may succeed later.
     Again,
-    /// Something in the rows: the others of the insert may be taken.
+    /// The rows are at fault: the other rows of the insert may be taken.
     Rows,
-    /// The server's tables, users or settings: no row will be taken before somebody has mended them.
+    /// The server's tables, users or settings: the server takes no row until a person has mended them.
     Mend,
 }
 
@@ -70,7 +69,7 @@ const OF_ROWS: [u32; 22] = [
     691, // UNKNOWN_ELEMENT_OF_ENUM
 ];
 
-/// Codes that time alone does not mend, and that are no row's fault.
+/// Codes of errors that don't pass with time, and for which no row is at fault.
 const TO_MEND: [u32; 12] = [
     16,  // NO_SUCH_COLUMN_IN_TABLE
     36,  // BAD_ARGUMENTS
@@ -87,7 +86,7 @@ const TO_MEND: [u32; 12] = [
 ];
 
 impl ServerError {
-    /// What follows. A code that is in no list is asked again: that loses nothing.
+    /// The reaction. A code that is in no list is retried: that loses nothing.
     pub fn verdict(&self) -> Retry {
         match self {
             Self::Refused { code, .. } if OF_ROWS.contains(code) => Retry::Rows,

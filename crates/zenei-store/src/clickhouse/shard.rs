@@ -7,8 +7,8 @@ pub(super) fn shard_of(key: &str, shards: usize) -> usize {
     usize::try_from(city_hash_64(key.as_bytes()) % shards).unwrap_or(0)
 }
 
-// CityHash 1.0.2 of G. Pike and J. Alakuijala, which ClickHouse keeps under the name cityHash64; later versions differ.
-// Ids have at most 64 bytes (telemetry contract), so that what the original does beyond is left out.
+// CityHash 1.0.2 of G. Pike and J. Alakuijala, which ClickHouse has under the name cityHash64; later versions differ.
+// Ids have at most 64 bytes (telemetry contract), so the original's code for longer keys is left out.
 const K0: u64 = 0xc3a5_c85c_97cb_3127;
 const K1: u64 = 0xb492_b66f_be98_f273;
 const K2: u64 = 0x9ae1_6a3b_2f90_404f;

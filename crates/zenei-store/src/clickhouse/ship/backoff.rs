@@ -5,8 +5,8 @@ use zenei_wire::Id;
 
 /// The first wait, at most. A guess: a server that restarts is away for seconds.
 pub const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// The longest wait. A guess: a hundred gateways then knock some ten times a second at a server that is away, and after
-/// an outage what waited begins to come in within ten seconds.
+/// The longest wait. A guess: a hundred gateways then send some ten requests a second to a server that is away, and
+/// after an outage the waiting rows begin to arrive within ten seconds.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Spreads the waits of many gateways, so that they don't come back to a server together. Each gateway has its own

@@ -21,11 +21,11 @@ use bytes::Bytes;
 use std::time::Duration;
 use zenei_wire::{GatewayTime, Reason, Refusal};
 
-/// The most rows of one range and table that may be refused for what stands in them. Beyond it the table is at fault,
-/// not the rows: nothing more is given up, and the same row is tried until somebody has mended the table. A guess.
+/// The most rows of one range and table that may be refused for their values. Beyond it the table is at fault, not the
+/// rows: no more rows are given up, and the same row is retried until a person has mended the table. A guess.
 pub const MAX_REFUSED_ROWS: usize = 100;
 
-/// What became of a shipment's records.
+/// The outcome of a shipment's records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) taken: u64,
@@ -43,18 +43,18 @@ pub(super) struct Delivery<'a> {
     pub(super) wait: &'a mut dyn FnMut(Duration) -> Go,
 }
 
-/// How an insert ended, for good.
+/// The final outcome of an insert.
 enum InsertEnd {
     Taken,
     Refused(ServerError),
     Stopped,
 }
 
-/// Rows that were refused, by number, with what the server said.
+/// Rows that were refused, by number, with the server's error.
 type RefusedRows = Vec<(usize, String)>;
 
 impl Delivery<'_> {
-    /// Delivers everything; `None` where it was stopped.
+    /// Delivers everything; `None` if it was stopped.
     pub(super) fn all(&mut self, loaded: &Loaded) -> Result<Option<Counted>, ShipError> {
         let mut counted = Counted::default();
         let mut letters = Vec::new();
@@ -80,7 +80,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// Says how far everything is shipped, also where nothing was to ship. False where it was stopped.
+    /// Reports how far everything is shipped, also if there was nothing to ship. False if it was stopped.
     pub(super) fn tell(&mut self) -> Result<bool, ArrowError> {
         let to = self.shipment.to;
         let rows = columns::of_shipment(self.gateway_id, to, 0, GatewayTime(to.advanced_to.ms()))?;
@@ -88,16 +88,16 @@ impl Delivery<'_> {
         Ok(!matches!(self.insert(Target::Shipment, self.own_shard(), &rows, &token, true)?, InsertEnd::Stopped))
     }
 
-    /// Where what is the gateway's own goes.
+    /// The shard of the gateway's own rows.
     fn own_shard(&self) -> usize {
         shard_of(self.gateway_id, self.servers.len())
     }
 
-    /// Delivers one table's rows: whole, or, where something in them is refused, all but the rows at fault. `None`
-    /// where it was stopped.
+    /// Delivers one table's rows: all of them, or, if something in them is refused, all but the rows at fault. `None`
+    /// if it was stopped.
     fn part(&mut self, part: &Part) -> Result<Option<RefusedRows>, ShipError> {
         let mut refused = RefusedRows::new();
-        // Halves that wait, the first on top. Their tokens name them, so that a restart on the way sends the same
+        // Halves that wait, the first on top. Their tokens name them, so that a restart in between sends the same
         // halves.
         let mut waiting = Vec::new();
         waiting.push(0..part.rows.num_rows());
@@ -107,7 +107,7 @@ impl Delivery<'_> {
             if !whole {
                 token.push_str(&format!(":{}-{}", rows.start, rows.end));
             }
-            // Of the others none holds anything that could be refused for itself.
+            // The other tables have no value that the server could refuse.
             let is_row =
                 matches!(part.target, Target::Record | Target::Operation | Target::MotorProfile | Target::Feed);
             let must = !is_row || (rows.len() == 1 && refused.len() >= MAX_REFUSED_ROWS);
@@ -128,7 +128,7 @@ impl Delivery<'_> {
         Ok(Some(refused))
     }
 
-    /// Inserts until the outcome is known. `must`: a refusal of rows is waited out as well.
+    /// Inserts until the outcome is known. `must`: a refusal of rows is retried as well.
     fn insert(
         &mut self,
         target: Target,
@@ -139,7 +139,7 @@ impl Delivery<'_> {
     ) -> Result<InsertEnd, ArrowError> {
         let body = stream(rows)?;
         let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
-        // Every server has the shipments whole.
+        // Every server has the whole table of shipments.
         let table = match target {
             Target::Shipment => self.form.table(target.as_str()),
             Target::Record
@@ -180,7 +180,7 @@ impl Delivery<'_> {
     }
 }
 
-/// What becomes of a row that is refused: its whole record, as it is listed.
+/// The dead letter of a refused row: its whole record, as it is listed.
 fn letter(stored: &StoredRecord, target: Target, why: &str) -> DeadLetter {
     let kind = stored.record.body.kind().as_str();
     let topic = format!("bitlock/v1/{}/{}/{kind}", stored.site.as_str(), stored.device_id.as_str());

@@ -26,15 +26,15 @@ pub enum ShipError {
          (zenei_ship_lag_records is 0)"
     )]
     Shards {
-        /// As the range was begun.
+        /// When the range was begun.
         found: u64,
         /// Now.
         given: usize,
     },
-    /// What a restart needs could not be kept.
+    /// The state that a restart needs could not be stored.
     #[error("the batteries at rest can't be kept")]
     Memory(#[from] SnapshotError),
-    /// What a restart needs can't be made into bytes: a fault in this program.
+    /// The state that a restart needs can't be serialized: a fault in this program.
     #[error("the batteries at rest can't be written as bytes")]
     Bytes(#[from] postcard::Error),
 }

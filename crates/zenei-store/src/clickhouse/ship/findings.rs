@@ -16,7 +16,7 @@ use zenei_detect::{Anomaly, Decision};
 /// Rows of one insert. A guess: a kilobyte each at most.
 const MAX_ROWS: u64 = 1_000;
 
-/// Everything that is shipped, with its table and the name of its cursor.
+/// Every kind of row that is shipped, with its table and the name of its cursor.
 const ALL: [(Outgoing, &str, &str); 6] = [
     (Outgoing::Anomaly, "anomaly", "anomaly"),
     (Outgoing::Decision, "decision", "decision"),
@@ -26,7 +26,7 @@ const ALL: [(Outgoing, &str, &str); 6] = [
     (Outgoing::Ended, "registry", "registry_ended"),
 ];
 
-/// Why findings were not shipped. The next round goes on with the same.
+/// Why findings were not shipped. The next round continues with the same rows.
 #[derive(Debug, thiserror::Error)]
 pub enum FindingsError {
     /// The control database.
@@ -45,7 +45,7 @@ pub struct FindingsShipper {
 }
 
 impl FindingsShipper {
-    /// A shipper; `control` is a connection of its own, `gateway_id` tells this desk's tokens from another's.
+    /// A shipper; `control` is its own connection, and `gateway_id` distinguishes this desk's tokens from another's.
     pub fn new(control: Control, server: Server, form: Form, gateway_id: &str) -> Self {
         let attempts = Jitter::new(gateway_id);
         Self { control, server, form, gateway_id: gateway_id.to_owned(), attempts }
@@ -56,7 +56,7 @@ impl FindingsShipper {
         &self.server
     }
 
-    /// Ships what is new. While the server does not take it, `wait` is called with how long to wait.
+    /// Ships the new rows. While the server does not take them, it calls `wait` with the time to wait.
     ///
     /// # Errors
     /// See [`FindingsError`].
@@ -76,7 +76,8 @@ impl FindingsShipper {
         Ok(Ended::Done)
     }
 
-    /// What goes next, written down: after a restart there may be more, but what was begun goes as it was.
+    /// The next range, stored first: after a restart there may be more rows, but a range that was begun is sent
+    /// unchanged.
     fn next(&mut self, of: Outgoing, name: &str) -> Result<Option<(u64, u64)>, ControlError> {
         let (at, planned) = (format!("{PREFIX}{name}"), format!("{PREFIX}plan/{name}"));
         let after = self.control.cursor(&at)?.unwrap_or(0);
@@ -88,7 +89,7 @@ impl FindingsShipper {
             return Ok(None);
         }
         let up_to = match of {
-            // Times have no numbers in between; as many lines as ended since.
+            // Times are not consecutive numbers: the range takes every line that ended since.
             Outgoing::Ended => newest,
             Outgoing::Anomaly | Outgoing::Decision | Outgoing::Event | Outgoing::Inquiry | Outgoing::Registered => {
                 newest.min(after + MAX_ROWS)
@@ -139,16 +140,16 @@ impl FindingsShipper {
     }
 }
 
-/// What the shipper keeps in the control database begins with this.
+/// The prefix of the shipper's names in the control database.
 const PREFIX: &str = "ship_findings/";
 
-/// How often everything was shipped anew: part of each token, because what was rewritten goes again.
+/// How often everything was shipped anew: part of each token, because rewritten rows are sent again.
 fn epoch(control: &Control) -> Result<u64, ControlError> {
     Ok(control.cursor(&format!("{PREFIX}epoch"))?.unwrap_or(0))
 }
 
-/// Lets everything be shipped anew: after it was taken out of the server and rewritten here. Rows of the same key
-/// replace one another there.
+/// Resets the cursors, so that everything is shipped anew after it was removed from the server and rewritten here. Rows
+/// of the same key replace one another there.
 ///
 /// # Errors
 /// [`ControlError::Sqlite`].

@@ -21,14 +21,14 @@ pub(super) struct Loaded {
     pub(super) parts: Vec<Part>,
 }
 
-/// What one table gets.
+/// The rows of one table.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) target: Target,
-    /// Which server takes it, by its place among the shards.
+    /// The server that takes it, by its place among the shards.
     pub(super) shard: usize,
     pub(super) rows: RecordBatch,
-    /// Where each row came from: batch and row in it. Empty for what becomes no dead letter.
+    /// The origin of each row: batch, and row in it. Empty for rows that never become dead letters.
     places: Vec<(usize, usize)>,
 }
 
@@ -39,7 +39,7 @@ impl Loaded {
     }
 }
 
-/// What was read of ranges.
+/// The rows that were read from ranges.
 #[derive(Debug, Default)]
 pub(super) struct RangeRows {
     batches: Vec<StoredBatch>,
@@ -48,7 +48,7 @@ pub(super) struct RangeRows {
 }
 
 impl RangeRows {
-    /// Reads one more range; nothing is taken from it where that fails.
+    /// Reads one more range; if that fails, nothing of it is added.
     pub(super) fn add(&mut self, store: &ParquetStore, range: &SealedRange) -> Result<(), ReadError> {
         let batches = store.batches_of(range).collect::<Result<Vec<StoredBatch>, _>>()?;
         let dead = store.dead_letters_of(range).collect::<Result<Vec<DeadLetter>, _>>()?;
@@ -62,8 +62,8 @@ impl RangeRows {
     }
 }
 
-/// Makes what was read into what is sent over so many shards: the rows of a lock to the shard of the lock, what is the
-/// gateway's own to that of the gateway.
+/// Makes the batches that are sent over these shards: the rows of a lock go to the lock's shard, the gateway's own rows
+/// to the gateway's.
 pub(super) fn loaded(
     read: RangeRows,
     to: Sealed,
@@ -113,7 +113,7 @@ fn named(gap: &StoredGap) -> NamedGap<'_> {
     (&gap.device_id, [gap.boot, gap.from_seq, gap.to_seq], gap.at)
 }
 
-/// What one table of records gets; `None` where that is nothing.
+/// The rows of one table of records; `None` if there are none.
 fn part(target: Target, shard: usize, rows: &[&Placed<'_>], gateway_id: &str) -> Result<Option<Part>, ArrowError> {
     if rows.is_empty() {
         return Ok(None);
@@ -123,8 +123,8 @@ fn part(target: Target, shard: usize, rows: &[&Placed<'_>], gateway_id: &str) ->
     Ok(Some(Part { target, shard, rows, places }))
 }
 
-/// What the feed gets: all rows in the order of hearing, then the word that they are whole. Every row of it stands in
-/// another part as well, which has its place.
+/// The rows of the feed: all rows in the order of reception, then the shipment that reports them complete. Every row is
+/// in another part as well, which has its place.
 fn fed(rows: &[Placed<'_>], to: Sealed, shard: usize, gateway_id: &str) -> Result<Vec<Part>, ArrowError> {
     let mut heard: Vec<&Outgoing<'_>> = rows.iter().map(|(row, _)| row).collect();
     heard.sort_by_key(|row| row.hearing());

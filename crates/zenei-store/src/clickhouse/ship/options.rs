@@ -10,13 +10,13 @@ pub struct Shipped {
     pub to: Sealed,
     /// Records that ClickHouse took.
     pub records: u64,
-    /// Records that it refused for what stands in them; each is a dead letter `refused_by_store` there.
+    /// Records that it refused for their values; each is a dead letter `refused_by_store` there.
     pub refused: u64,
-    /// Ranges that were passed over because their files are damaged; the files stay.
+    /// Ranges that were skipped because their files are damaged; the files stay.
     pub damaged_ranges: u64,
 }
 
-/// What a shipper is told.
+/// The options of a shipper.
 #[derive(Clone, Debug)]
 pub struct ShipOptions {
     /// The gateway whose records these are. It must stay the same while anything is unshipped: it is part of every
@@ -26,7 +26,8 @@ pub struct ShipOptions {
     pub keep_ms: i64,
     /// The most records that go together where several ranges wait.
     pub max_rows: usize,
-    /// Directory for what a restart would else read from all that was shipped last; `None`: it does.
+    /// Directory for the state that a restart would otherwise read from the ranges shipped last; `None`: it reads
+    /// those.
     pub memory: Option<PathBuf>,
     /// Whether rows also go to the feed, for a desk that detects on what many gateways shipped.
     pub feed: bool,

@@ -21,13 +21,13 @@ pub(super) struct Shipment {
 }
 
 impl Shipment {
-    /// Nothing but the word that everything up to here is shipped.
+    /// An empty shipment: the report that everything up to here is shipped.
     pub(super) fn nothing(to: Sealed) -> Self {
         Self { from: to.offset, to, ranges: Vec::new() }
     }
 
-    /// Takes from what waits what goes next, and writes that down; `None` where nothing waits. `max_rows`: of records,
-    /// where several go together.
+    /// Takes the next shipment from the waiting ranges, and stores its extent; `None` if nothing waits. `max_rows`: the
+    /// most records if several ranges go together.
     pub(super) fn next(
         waiting: &mut VecDeque<SealedRange>,
         store: &ParquetStore,
@@ -51,15 +51,15 @@ impl Shipment {
         let ranges: Vec<SealedRange> = std::iter::once(first).chain(waiting.drain(..together)).collect();
         let to = ranges.last().map_or_else(Sealed::default, |range| range.to);
         if planned.is_none() {
-            // Also of one range alone: after a restart more may wait behind it, and nobody knows then whether it was
-            // taken.
+            // Also for one range alone: after a restart more may wait behind it, and it is unknown then whether the
+            // server took it.
             plan(control, to, shards)?;
         }
         Ok(Some(Self { from, to, ranges }))
     }
 }
 
-/// How many of those that wait fit with the first.
+/// How many of the waiting ranges fit with the first.
 fn fitting(
     first: &SealedRange,
     waiting: &VecDeque<SealedRange>,
@@ -89,7 +89,7 @@ fn whole_size(store: &ParquetStore, range: &SealedRange) -> Result<Option<(usize
     }
 }
 
-/// How far the shipment reaches that was begun last.
+/// The end of the shipment that was begun last.
 fn planned(control: &Control) -> Result<Option<Sealed>, ControlError> {
     let (offset, advanced_to) = (control.cursor("ship/plan_offset")?, control.cursor("ship/plan_advanced_to_ms")?);
     let time = |ms| EngineTime(i64::try_from(ms).unwrap_or(i64::MAX));

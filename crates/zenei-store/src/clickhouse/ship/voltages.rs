@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use zenei_detect::{Heard, RestVoltage};
 use zenei_wire::{Body, EventKind, Millivolts};
 
-/// The most locks that are remembered; those beyond have no sag. A guess: one gateway has some ten thousand; about 150
-/// bytes each.
+/// The most locks whose voltage is stored; further locks have no sag. A guess: one gateway has some ten thousand; about
+/// 150 bytes each.
 const MAX_LOCKS: usize = 1 << 20;
-/// What a kept list begins with. The former form began with the length of a lock's id, which is not 0, and kept no
-/// times: it is not read, and the list is learned again from the sealed files.
+/// The first bytes of a stored list. The former form began with the length of a lock's id, which is not 0, and had no
+/// times: it is not read, and the list is rebuilt from the sealed files.
 const FORM: [u8; 2] = [0, 2];
 
 /// Each lock's voltage at rest.
@@ -19,7 +19,7 @@ const FORM: [u8; 2] = [0, 2];
 pub(super) struct RestVoltages(HashMap<Box<str>, RestVoltage>);
 
 impl RestVoltages {
-    /// Takes a row in the order of release; of an operation it says the voltage at rest before it.
+    /// Takes a row in the order of release; for an operation it returns the voltage at rest before it.
     pub(super) fn see(&mut self, heard: &Heard<'_>, late: bool) -> Option<Millivolts> {
         if late {
             return None;
@@ -28,10 +28,10 @@ impl RestVoltages {
         match &heard.record.body {
             Body::Op(_) => return self.0.get(device)?.at(ts),
             Body::State(state) => self.told(device, state.battery_mv, ts, RestVoltage::heartbeat),
-            // Anybody can advertise in a lock's name.
+            // Anyone can advertise in a lock's name.
             Body::Adv(adv) if heard.authenticated => self.told(device, adv.battery_mv, ts, RestVoltage::advertised),
             Body::Event(event) => match event.event {
-                // Nobody knows what the new battery, or the new lock, gives.
+                // The voltage of the new battery, or of the new lock, is unknown.
                 EventKind::BatteryReplaced | EventKind::Installed => {
                     self.0.remove(device);
                 }
@@ -60,7 +60,7 @@ impl RestVoltages {
         }
     }
 
-    /// What is remembered, as bytes: two of the form, then the list as postcard has it.
+    /// The stored voltages as bytes: two bytes of the form, then the list in postcard's encoding.
     ///
     /// # Errors
     /// Never: a list in memory has nothing that postcard can't hold.
@@ -68,12 +68,12 @@ impl RestVoltages {
         postcard::to_extend(&self.0, FORM.to_vec())
     }
 
-    /// The other way; `None` where the bytes are no such list.
+    /// Reads [`Self::to_bytes`]; `None` if the bytes are not such a list.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         postcard::from_bytes(bytes.strip_prefix(&FORM)?).ok().map(Self)
     }
 
-    /// Takes the rows of a batch for what they say of later ones.
+    /// Takes the rows of a batch for their effect on later ones.
     pub(super) fn learn_all(&mut self, batch: &StoredBatch) -> Result<(), ReadError> {
         for at in 0..batch.len() {
             self.see(&batch.heard(at)?, batch.late(at));
