@@ -29,7 +29,7 @@ words!(
     Urgency { Low = "low", Medium = "medium", High = "high", Highest = "highest" }
 );
 
-/// The locks that an anomaly or an incident speaks of.
+/// The locks that an anomaly or an incident is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Scope {
     /// What they share.
@@ -79,20 +79,20 @@ pub struct Anomaly {
     /// What was normal, in `unit`.
     #[serde(serialize_with = "write_finite")]
     pub baseline: f64,
-    /// Where the rule draws the line, in `unit`.
+    /// The threshold of the rule, in `unit`.
     #[serde(serialize_with = "write_finite")]
     pub threshold: f64,
     /// Unit of the three.
     pub unit: String,
     /// The time that the observation covers.
     pub window_ms: i64,
-    /// The locks it speaks of.
+    /// The locks that it is about.
     pub scope: Scope,
     /// The records behind it, at least one.
     pub evidence: Vec<Evidence>,
     /// How soon somebody must act, by the rule.
     pub urgency: Urgency,
-    /// How sure, 0 to 1.
+    /// Confidence, 0 to 1.
     #[serde(serialize_with = "write_finite")]
     pub confidence: f64,
     /// One sentence for people: what was seen against what was normal.
@@ -100,7 +100,7 @@ pub struct Anomaly {
     /// The rule's title; empty in an anomaly that was stored before there was one.
     #[serde(default)]
     pub title: String,
-    /// Who answers for the rule; empty as the title is.
+    /// Who is responsible for the rule; empty as the title is.
     #[serde(default)]
     pub owner: String,
     /// What to do first, by the rule; empty as the title is.
@@ -108,12 +108,13 @@ pub struct Anomaly {
     pub runbook: String,
 }
 
-/// A number that JSON has: what is no number becomes 0, an infinity the largest number of its sign.
+/// A number that JSON can represent: NaN becomes 0, an infinity the largest number of its sign.
 pub fn finite(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) }
 }
 
-/// Writes a number as [`finite`] makes it: JSON would write any other as null, and what is written must be readable.
+/// Writes a number as [`finite`] makes it: the JSON writer would write any other as null, and the output must be
+/// readable again.
 ///
 /// # Errors
 /// Those of the writer.
@@ -177,14 +178,14 @@ pub struct Decision {
     pub rule: String,
     /// The rule's version.
     pub rule_version: u32,
-    /// The locks it speaks of.
+    /// The locks that it is about.
     pub scope: Scope,
     /// Why nothing was opened.
     pub reason: DecisionReason,
     /// What was observed.
     #[serde(serialize_with = "write_finite")]
     pub value: f64,
-    /// Where the rule draws the line.
+    /// The threshold of the rule.
     #[serde(serialize_with = "write_finite")]
     pub threshold: f64,
     /// Unit of both.

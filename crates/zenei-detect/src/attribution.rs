@@ -20,34 +20,36 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use zenei_wire::EngineTime;
 
-/// Findings of so many days count together. A guess: rollouts are staged over days.
+/// Findings within so long count together. A guess: rollouts are staged over days.
 const WINDOW_MS: i64 = 7 * DAY_MS;
-/// How long a finding waits for company. A guess: what a gateway or a client does shows on several locks within hours.
+/// How long a finding waits for similar findings on other locks. A guess: what a gateway or a client does shows on
+/// several locks within hours.
 const HOLD_MS: i64 = 6 * HOUR_MS;
-/// How long it waits on a lock that was updated lately. A guess: of a rollout's locks the third shows within a day of
+/// How long it waits where its lock was updated lately. A guess: of a rollout's locks the third shows within a day of
 /// the first.
 const HOLD_UPDATED_MS: i64 = DAY_MS;
-/// An update is the likeliest reason that locks have in common for so long. A guess, the watch of a rollout.
+/// For so long after an update the update is the likeliest common cause. A guess: the time for which a rollout is
+/// watched.
 const UPDATED_MS: i64 = 30 * DAY_MS;
-/// And makes company worth waiting for so long. A guess: what a version does to all its locks shows on the first of
-/// them within days.
+/// For so long after an update a finding waits for other locks. A guess: what a version does to all its locks shows on
+/// the first of them within days.
 const COMPANY_MS: i64 = 10 * DAY_MS;
 /// The fewest locks that share a cause.
 const LOCKS_MIN: usize = 3;
-/// Probability of so many by chance, below which a value is the finding. Some thousand values of seven dimensions,
-/// looked at a few times a day, make this one in some hundred years.
+/// The probability of so many locks by chance below which a value is the finding. With some thousand values of seven
+/// dimensions, tested a few times a day, this makes one false alarm in some hundred years.
 const CHANCE_MAX: f64 = 1e-7;
-/// The same of a version that most of its locks came to run lately: a rollout is the likeliest reason that locks have
-/// in common. A guess.
+/// The same for a version that most of its locks were updated to lately: a rollout is the likeliest common cause. A
+/// guess.
 const CHANCE_UPDATED_MAX: f64 = 1e-5;
 /// Probability that all locks of a version that show it have one board by chance, below which the board is part of the
 /// cause. A guess.
 const BOARD_CHANCE_MAX: f64 = 1e-3;
-/// A shared cause stays for so long after its last finding.
+/// A shared cause is kept for so long after its last finding.
 const LASTS_MS: i64 = 21 * DAY_MS;
-/// It is reported again with its new locks after so long.
+/// The interval after which it is reported again with its new locks.
 const REPEAT_MS: i64 = DAY_MS;
-/// A lock not heard for so long is not counted among its like.
+/// A lock without records for so long does not count among the locks of its value.
 const AWAKE_MS: i64 = 7 * DAY_MS;
 
 /// Findings that wait or count, and shared causes that last.
@@ -63,7 +65,7 @@ pub(crate) struct Attribution {
 struct Past {
     symptom: Symptom,
     device: DeviceIx,
-    /// When it was first found; one that lasts is found again and again, and is no news.
+    /// When it was first found; a lasting finding is repeated, and a repetition is not new.
     at_ms: i64,
     last_ms: i64,
     evidence: Evidence,
@@ -77,7 +79,7 @@ struct Held {
     anomaly: Anomaly,
 }
 
-/// A symptom of all that have a value.
+/// A symptom of all locks with one value of a dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Cause {
     symptom: Symptom,
@@ -92,9 +94,9 @@ struct Shared {
     last_ms: i64,
     reported_ms: i64,
     fresh: BTreeMap<DeviceIx, Evidence>,
-    /// Locks that were part of it: what they have may change, as the client that spoke last does.
+    /// Locks that were part of it; they stay part of it when their values change, as the last client version does.
     members: BTreeSet<DeviceIx>,
-    /// What it was opened with; of one that a detector found itself, none.
+    /// The anomaly that it was opened with; `None` where a detector found the shared cause itself.
     anomaly: Option<Anomaly>,
 }
 
@@ -109,7 +111,7 @@ const DIMENSIONS: [ScopeKind; 7] = [
     ScopeKind::HwRev,
 ];
 
-/// The values of a dimension that a lock has, with the board where it is one of `fw_hw`; none where nobody knows.
+/// The values of a dimension that a lock has, with the board for `fw_hw`; empty where the value is unknown.
 fn values(kind: ScopeKind, lock: &Lock) -> SmallVec<[(Sym, Sym); 4]> {
     let Labels { model, hw_rev, lot, fw, service, gw, .. } = lock.labels;
     let one = |value: Sym| SmallVec::from_iter((value != Sym::NONE).then_some((value, Sym::NONE)));
@@ -128,7 +130,8 @@ fn values(kind: ScopeKind, lock: &Lock) -> SmallVec<[(Sym, Sym); 4]> {
 }
 
 impl Attribution {
-    /// Takes the findings about one lock; gives back those that stand, and why others don't.
+    /// Takes the findings about single locks; passes on those that stay findings, and a decision for each of the
+    /// others.
     pub(crate) fn take(&mut self, found: Vec<(Symptom, DeviceIx, Anomaly)>, window: Window<'_>, out: &mut Findings) {
         let Window { now, locks, .. } = window;
         self.recent.retain(|past| now.ms() - past.last_ms < LASTS_MS);
@@ -147,7 +150,7 @@ impl Attribution {
                 None => self.recent.push(Past { symptom, device, at_ms: now.ms(), last_ms: now.ms(), evidence }),
             }
             if !is_news {
-                // It stands alone since it was found first.
+                // It was reported alone when it was first found.
                 out.anomalies.push(anomaly);
             } else if let Some(cause) = self.concentrates(symptom, device, window) {
                 self.found(cause, &anomaly, device, window, out);
@@ -164,7 +167,7 @@ impl Attribution {
     /// A detector found a shared cause itself: findings about its locks are part of it.
     pub(crate) fn note(&mut self, symptom: Symptom, anomaly: &Anomaly, fleet: &Fleet, now: EngineTime) {
         if symptom == Symptom::Silence {
-            // Whose silence a gateway's explains, and for how long, is judged where both are.
+            // The detector `silence` decides which locks' silence a gateway explains, and for how long.
             return;
         }
         let scope = &anomaly.scope;
@@ -190,8 +193,8 @@ impl Attribution {
     }
 
     fn part_of(&self, symptom: Symptom, device: DeviceIx, lock: &Lock) -> Option<Cause> {
-        // What empties batteries early raises their resistance early; one that is not nearly empty yet has another
-        // reason.
+        // A cause that empties batteries early raises their resistance early; a battery that is not nearly empty has
+        // another cause.
         let covers = |cause: Symptom| {
             cause == symptom || ((cause, symptom) == (Symptom::Drain, Symptom::Resistance) && lock.is_low())
         };
@@ -302,7 +305,7 @@ impl Attribution {
         out.anomalies.push(shared);
     }
 
-    /// Findings that waited long enough stand alone, or are part of what was found meanwhile.
+    /// Releases findings that waited long enough: alone, or as part of a shared cause that was found meanwhile.
     fn release(&mut self, window: Window<'_>, out: &mut Findings) {
         let Window { now, locks, .. } = window;
         let (due, held) =
@@ -317,7 +320,7 @@ impl Attribution {
         }
     }
 
-    /// Shared causes that have new locks are told of them, once a day.
+    /// Reports shared causes that have new locks again, once a day.
     fn repeat(&mut self, window: Window<'_>, out: &mut Findings) {
         let Window { now, fleet, .. } = window;
         for (cause, shared) in &mut self.shared {
@@ -365,12 +368,12 @@ impl Cause {
     }
 }
 
-/// How long other locks that show the same are waited for, ms; `None` where none is expected.
+/// How long a finding waits for other locks with the same symptom, ms; `None` where none is expected.
 fn expects_company(symptom: Symptom, lock: &Lock, now: EngineTime) -> Option<i64> {
     let updated = lock.updated_ms.is_some_and(|at_ms| now.ms() - at_ms < COMPANY_MS);
     match symptom {
-        // A gateway's silence is found before that of its locks, and its losses are told from a lock's; a version's
-        // come over days.
+        // A gateway's silence is found before that of its locks, and its losses are separated from a lock's; those of a
+        // version are spread over days.
         Symptom::Silence | Symptom::Loss => None,
         Symptom::Memory | Symptom::Errors | Symptom::Part | Symptom::Clock | Symptom::Schema | Symptom::Stream => {
             Some(if updated { HOLD_UPDATED_MS } else { HOLD_MS })
@@ -381,11 +384,11 @@ fn expects_company(symptom: Symptom, lock: &Lock, now: EngineTime) -> Option<i64
     }
 }
 
-/// Where the cause lies when it is what these locks share; the lock's own finding says it where the dimension is of the
-/// hardware.
+/// Domain and component of a shared cause: the dimension determines them; what it leaves open comes from the lock's
+/// finding.
 fn domain(cause: Cause, anomaly: &Anomaly) -> (Domain, Component) {
     match cause.kind {
-        // What is said differently is a matter of the interface, whichever side changed it.
+        // A change of the records concerns the interface, whichever side caused it.
         ScopeKind::Fw | ScopeKind::FwHw if cause.symptom == Symptom::Schema => (anomaly.domain, Component::FwImage),
         ScopeKind::Fw | ScopeKind::FwHw => (Domain::Firmware, Component::FwImage),
         ScopeKind::Gateway => (Domain::Software, Component::Gateway),
@@ -396,8 +399,8 @@ fn domain(cause: Cause, anomaly: &Anomaly) -> (Domain, Component) {
     }
 }
 
-/// A version on one board revision alone is the cause only where the version's other boards had the occasion to show
-/// it: else the version is.
+/// A version on one board revision alone is the cause only where the version's other boards had enough exposure to show
+/// it; otherwise the version is.
 fn widen(cause: Cause, affected: &BTreeSet<DeviceIx>, lock: &Lock, window: Window<'_>) -> Cause {
     if cause.kind != ScopeKind::FwHw {
         return cause;
@@ -461,7 +464,7 @@ mod tests {
         assert!(of(&attribution, Symptom::Resistance, &drains) && of(&attribution, Symptom::Drain, &drains));
         assert!(!of(&attribution, Symptom::Resistance, &other) && !of(&attribution, Symptom::Trouble, &drains));
         assert!(!of(&attribution, Symptom::Resistance, &half_full) && of(&attribution, Symptom::Drain, &half_full));
-        // Nor the other way round: an aged battery gives less, it loses nothing.
+        // Not the other way round: an aged battery delivers less voltage, but loses no charge.
         let mut aged = Attribution::default();
         note(&mut aged, Symptom::Resistance);
         assert!(of(&aged, Symptom::Resistance, &drains) && !of(&aged, Symptom::Drain, &drains));

@@ -4,7 +4,7 @@
 use crate::anomaly::Anomaly;
 use zenei_wire::Id;
 
-/// Part of the hash that chooses locks; another one would choose others.
+/// Part of the hash that chooses the scopes; another value would choose others.
 const VERSION: &str = "zenei-canary-1";
 
 /// Which part of the fleet a canary rule may open incidents for.
@@ -18,7 +18,7 @@ pub enum Canary {
 }
 
 impl Canary {
-    /// Whether the finding is in that part. `site_of` says a lock's site.
+    /// Whether the finding is in that part. `site_of` gives a lock's site.
     pub(crate) fn takes<'f>(&self, anomaly: &Anomaly, site_of: impl Fn(&str) -> Option<&'f str>) -> bool {
         match self {
             Self::Share(share) => place(&anomaly.scope.value) < *share,
@@ -30,7 +30,7 @@ impl Canary {
     }
 }
 
-/// A number from 0 to below 1 that a name always gets.
+/// The number of a name, from 0 to below 1; it never changes.
 fn place(name: &str) -> f64 {
     // The highest 53 bits are what a float holds exactly.
     let high = (Id::of(&[VERSION.as_bytes(), name.as_bytes()]).0 >> 75) as u64;

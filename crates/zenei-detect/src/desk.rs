@@ -5,18 +5,17 @@ use crate::{Findings, Pipeline};
 use std::error::Error;
 use zenei_wire::EngineTime;
 
-/// What a desk may fail with; whoever drives the pipeline stops then, and its next start hands over the same findings
-/// again.
+/// The error of a desk. The driver of the pipeline stops then, and its next start hands over the same findings again.
 pub type DeskError = Box<dyn Error + Send + Sync>;
 
 /// Takes what the engine found.
 pub trait Desk: Send {
     /// Called after each step, on the thread that drives the pipeline, with what the step found (often nothing); `now`
-    /// is how far time has gone. How records are split into steps differs from run to run: only what the findings
-    /// themselves say is the same. After a crash findings are handed over again, with equal ids; what must not happen
-    /// twice is made durable here, before this returns.
+    /// is how far time has gone. How records are split into steps differs from run to run: only the content of the
+    /// findings is the same. After a crash findings are handed over again, with equal ids; the desk makes durable,
+    /// before this returns, what must not happen twice.
     ///
     /// # Errors
-    /// Whatever the desk can't go on after.
+    /// Any error after which the desk can't continue.
     fn take(&mut self, now: EngineTime, findings: &Findings, pipeline: &Pipeline) -> Result<(), DeskError>;
 }

@@ -13,7 +13,8 @@ pub struct NumericField {
 }
 
 impl NumericField {
-    /// Every one that locks report: a gateway's own records say nothing of a lock.
+    /// Every numeric field of locks' records; a gateway's own records are left out, because they do not describe a
+    /// lock.
     pub fn all() -> impl Iterator<Item = Self> {
         let kinds = Kind::ALL.iter().copied().filter(|kind| *kind != Kind::Gateway);
         kinds.flat_map(|kind| fields::of(kind).iter().map(move |&field| Self { kind, field }).filter(Self::is_number))

@@ -4,12 +4,12 @@
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-/// The most distinct words kept (models, versions, lots, sites, …). A field beyond it counts as absent and is counted:
+/// The most distinct words stored (models, versions, lots, sites, …). A further word counts as absent, and is counted:
 /// a sender that makes up a new version for each record must not fill the memory. A guess: a fleet of ten million locks
 /// has some ten thousand.
 pub const MAX_WORDS: usize = 1 << 20;
 
-/// What a forgotten lock is called, with its number behind it.
+/// The name of a removed lock, followed by its number.
 pub const FORGOTTEN: &str = "forgotten";
 
 /// A lock's dense number.
@@ -23,7 +23,7 @@ pub struct DeviceIx(pub u32);
 pub struct Sym(pub u32);
 
 impl Sym {
-    /// No word: nobody said.
+    /// No word: the value is unknown.
     pub const NONE: Self = Self(0);
 }
 
@@ -61,8 +61,8 @@ impl Fleet {
         self.device_numbers.get(device_id).copied()
     }
 
-    /// Takes a lock's id out of the index: its number stays, under a name that says nothing. The id gets another number
-    /// when it is heard again.
+    /// Takes a lock's id out of the index: its number stays, under an anonymous name. The id gets another number when
+    /// it appears again.
     pub(crate) fn forget(&mut self, device_id: &str) -> Option<DeviceIx> {
         let device = self.device_numbers.remove(device_id)?;
         let nameless: Box<str> = format!("{FORGOTTEN}-{}", device.0).into();

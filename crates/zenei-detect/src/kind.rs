@@ -21,7 +21,7 @@ pub struct Parameter {
 pub struct DetectorKind {
     /// The word in a rule file.
     pub word: &'static str,
-    /// What its findings are a symptom of.
+    /// The symptom that its findings show.
     pub symptom: Symptom,
     /// What it looks at, and when it reports, in words for people.
     pub looks_at: &'static str,
@@ -32,7 +32,7 @@ pub struct DetectorKind {
 }
 
 impl PartialEq for DetectorKind {
-    /// Two kinds are one where their words are.
+    /// Two kinds are equal where their words are.
     fn eq(&self, other: &Self) -> bool {
         self.word == other.word
     }

@@ -8,8 +8,8 @@ use crate::kind::DetectorKind;
 use std::collections::BTreeMap;
 use zenei_wire::Id;
 
-/// False alarms per device-year that a rule may have where it does not say: a quarter of the goal for all rules
-/// together, 0.004. A guess.
+/// False alarms per device-year that a rule may have where its file gives no budget: a quarter of the goal for all
+/// rules together, 0.004. A guess.
 pub const BUDGET_PER_DEVICE_YEAR: f64 = 0.001;
 
 /// How far a rule may go.
@@ -59,21 +59,21 @@ pub struct Rule {
     pub urgency: Urgency,
     /// How far it may go.
     pub state: RuleState,
-    /// Who answers for it.
+    /// Who is responsible for it.
     pub owner: String,
     /// What to do first.
     pub runbook: String,
     /// Which detector it drives.
     pub detector: &'static DetectorKind,
-    /// The number that the detector looks at, where it is one that reads a field.
+    /// The number that the detector reads, where the detector reads a field.
     pub field: Option<NumericField>,
     /// The detector's parameters by name, each in the detector's unit.
     pub parameters: BTreeMap<String, f64>,
     /// Where each parameter's number comes from, by name.
     pub sources: BTreeMap<String, String>,
-    /// Where it may open incidents while it is a canary; there where, and only where, that is its state.
+    /// Where it may open incidents while it is a canary; set if and only if that is its state.
     pub canary: Option<Canary>,
-    /// False alarms per device-year that it may have ([`BUDGET_PER_DEVICE_YEAR`] where its file does not say).
+    /// False alarms per device-year that it may have ([`BUDGET_PER_DEVICE_YEAR`] where its file gives none).
     pub budget_per_device_year: f64,
     /// Where it was read.
     pub origin: Origin,

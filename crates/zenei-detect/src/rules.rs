@@ -101,8 +101,8 @@ impl Rules {
         self
     }
 
-    /// Puts a finding where its rule's state lets it: among the anomalies, or among the decisions not to open.
-    /// `site_of` says a lock's site.
+    /// Files a finding by its rule's state: among the anomalies, or among the decisions not to open. `site_of` gives a
+    /// lock's site.
     pub(crate) fn admit<'f>(
         &self,
         anomaly: Anomaly,
@@ -118,7 +118,7 @@ impl Rules {
         }
     }
 
-    /// Changes with any change of any file.
+    /// A digest of the texts of all files: it changes with each change of a text.
     pub fn digest(&self) -> Id {
         self.digest
     }

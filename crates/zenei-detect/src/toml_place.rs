@@ -24,7 +24,7 @@ pub fn shown(errors: &[TomlError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Where a byte stands in a text; both from 1.
+/// The position of a byte in a text; both numbers from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The line.
@@ -47,7 +47,7 @@ impl<'a> Lines<'a> {
         Self { text, starts }
     }
 
-    /// Where the byte at this offset stands.
+    /// The position of the byte at this offset.
     pub fn position(&self, offset: usize) -> Position {
         let line = self.starts.partition_point(|&start| start <= offset).max(1);
         let start = self.starts.get(line - 1).copied().unwrap_or(0);
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
         self.lines.text
     }
 
-    /// The text as a value of this type. Where it is none, that is an error at the key `whole`.
+    /// The text as a value of this type; where it does not parse, an error at the key `whole`.
     pub fn parse<T: DeserializeOwned>(&mut self, whole: &str) -> Option<T> {
         let parsed = toml::from_str(self.lines.text);
         parsed.map_err(|error| self.error(&error.span().unwrap_or(0..0), whole, error.message().to_owned())).ok()

@@ -54,8 +54,8 @@ impl RateRatio {
         rest
     }
 
-    /// What the evidence is at most: that of the rate ratio which fits best. Costs nothing, where most processes are
-    /// far from any limit.
+    /// An upper bound of the evidence: that of the rate ratio that fits best. It is cheap, and most processes are far
+    /// from any limit.
     pub fn most(&self) -> f64 {
         self.log.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }

@@ -23,7 +23,7 @@ impl Excess {
             if suspected <= expected || expected <= 0.0 {
                 continue;
             }
-            // Mostly nothing happened, and a logarithm is dear.
+            // Most steps have no event, and a logarithm is expensive.
             let seen = if events == 0.0 { 0.0 } else { events * libm::log(suspected / expected) };
             let gain = seen - (suspected - expected);
             *sum = (*sum + gain as f32).max(0.0);

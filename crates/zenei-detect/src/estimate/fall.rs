@@ -64,7 +64,7 @@ impl Fall {
         }
     }
 
-    /// What is missing to the reference; 0 or more.
+    /// The difference to the reference; 0 or more.
     pub fn depth(&self) -> f64 {
         f64::from((self.reference - self.smooth).max(0.0))
     }
@@ -84,7 +84,8 @@ impl Fall {
         f64::from(self.noise)
     }
 
-    /// Standard deviation of the depth: the smoothed value's, and the reference's that was one once.
+    /// Standard deviation of the depth: that of the smoothed value and of the reference, which is an earlier smoothed
+    /// value.
     pub fn noise_of_depth(&self) -> f64 {
         // Variance of an exponential mean: share / (2 - share); two of them.
         self.noise() * libm::sqrt(2.0 * f64::from(SHARE) / (2.0 - f64::from(SHARE)))

@@ -2,7 +2,7 @@
 //! observations. Called by `stream` and `spread`.
 use serde::{Deserialize, Serialize};
 
-/// A weighted mean of what came lately.
+/// A weighted mean of the latest observations.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Level {
     rate: f64,

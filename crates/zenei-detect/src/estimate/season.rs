@@ -7,7 +7,7 @@ const PARTS: usize = HALVES * HALF;
 /// The halves of a day, and the parts of each: snapshots hold lists of a fixed length up to 32.
 const HALVES: usize = 2;
 const HALF: usize = 24;
-/// From its so manieth visit on a part of the day is known. A guess: the first visit may be no day like others.
+/// The number of visits from which on a part of the day is known. A guess: the first visit may be no day like others.
 const KNOWN_VISITS: u32 = 2;
 
 /// The parts of a day.
@@ -32,8 +32,8 @@ impl Season {
         Self { rate, parts: [[Part::default(); HALF]; HALVES], last: PARTS }
     }
 
-    /// How far a value is from what is normal at this time, and how far values usually are; `None` before this time of
-    /// day has come before.
+    /// How far a value is from what is normal at this time, and how far values usually are; `None` until this part of
+    /// the day is known.
     pub fn deviation(&self, value: f64, at_ms: i64) -> Option<(f64, f64)> {
         let part = &self.parts.as_flattened()[place(at_ms)];
         (part.visits >= KNOWN_VISITS).then(|| ((value - part.mean).abs(), part.deviation))

@@ -3,9 +3,9 @@
 use super::level::Level;
 use serde::{Deserialize, Serialize};
 
-/// From so many observations on outliers are cut: before that nobody knows what is one. A guess.
+/// From so many observations on outliers are cut; before that an outlier can't be recognized. A guess.
 const KNOWN: u32 = 50;
-/// An outlier counts as so many times the spread. A guess: beyond what a heavy-tailed stream does every day.
+/// An outlier counts as at most so many times the spread. A guess: beyond what a heavy-tailed stream does every day.
 const CUT: f64 = 8.0;
 
 /// A mean of deviations.

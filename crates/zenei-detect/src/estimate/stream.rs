@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 /// Views of a value.
 const VIEWS: usize = 5;
-/// Values before the first surprise: fewer say nothing of how far a stream strays. A guess.
+/// Values before the first surprise: fewer do not show the spread of a stream. A guess.
 const WARM: u32 = 6;
-/// Values before restlessness says something. A guess: more than the quick memory holds.
+/// Values before restlessness is evaluated. A guess: more than the quick memory holds.
 const WARM_RESTLESS: u32 = 20;
 /// The season's spread is at least such a part of the whole stream's: a part of the day seen twice looks quieter than
 /// it is. A guess.
@@ -39,9 +39,9 @@ pub struct Tuning {
     pub tail: Prior,
     /// The memory over which rarities add up.
     pub smoothing: f64,
-    /// From where on it is an alarm: summed decimal logarithms of rarity.
+    /// The threshold of an alarm: summed decimal logarithms of rarity.
     pub threshold: f64,
-    /// So many values after an alarm there is no other.
+    /// The number of values after an alarm without another one.
     pub rest: u32,
 }
 
@@ -85,7 +85,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// A stream that nothing is known of.
+    /// A stream without history.
     pub fn new(tuning: &Tuning) -> Self {
         Self {
             seen: 0,
@@ -104,7 +104,7 @@ impl Stream {
         }
     }
 
-    /// Takes the next value, finite, and says how much speaks for something new by now: smoothed decimal logarithms of
+    /// Takes the next value, finite, and returns the present evidence for a change: smoothed decimal logarithms of
     /// rarity, 0 or more.
     pub fn add(&mut self, value: f64, at_ms: i64) -> f64 {
         if self.seen == 0 {
@@ -120,7 +120,7 @@ impl Stream {
         self.evidence
     }
 
-    /// Where the stream stands.
+    /// The level of the stream.
     pub fn stands_at(&self) -> f64 {
         self.slow.get()
     }
@@ -184,8 +184,8 @@ impl Alarm {
         Self { threshold, rest, left: 0 }
     }
 
-    /// The score of this evidence, 0 to 1: [`Alarm::SCORE`] or more only where an alarm is told; within a rest, below
-    /// it.
+    /// The score of this evidence, 0 to 1: [`Alarm::SCORE`] or more only where an alarm is raised; below it within a
+    /// rest.
     pub fn score(&mut self, evidence: f64) -> f64 {
         let score = evidence / (evidence + self.threshold);
         if self.left > 0 {
@@ -209,7 +209,7 @@ mod tests {
         move || dice.uniform() - 0.5
     }
 
-    /// Where alarms are told in a stream of noise around a daily rhythm with `change` added.
+    /// Where alarms are raised in a stream of noise around a daily rhythm with `change` added.
     fn alarms(scale: f64, change: impl Fn(usize) -> f64) -> Vec<usize> {
         let (tuning, mut noise) = (Tuning::default(), noise(5));
         let (mut stream, mut alarm) = (Stream::new(&tuning), Alarm::new(tuning.threshold, tuning.rest));

@@ -9,9 +9,9 @@ const SIGNS: usize = 2;
 const SIZES: usize = 32;
 /// Symbols for each factor e of size. With 64 symbols they reach to sizes of 200.
 const PER_E: f64 = 6.0;
-/// So many observations are kept in weight; then the older ones count half.
+/// The weight of observations at which all older ones are halved.
 const KEPT: f64 = 3_000.0;
-/// From so many observations on it says something. A guess.
+/// The fewest observations for a result. A guess.
 const KNOWN: f64 = 50.0;
 
 /// How often each symbol was seen.

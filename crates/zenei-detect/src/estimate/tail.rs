@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 const STEP: f64 = 8.0;
 /// The smallest excess that sets the threshold's step, so that a stream of one value does not freeze it.
 const EXCESS_MIN: f64 = 0.05;
-/// An excess teaches at most so many means: one outlier is no tail.
+/// An excess counts at most so many means: one outlier is no tail.
 const CUT: f64 = 6.0;
-/// So many excesses are kept in weight; then the older ones count half.
+/// The weight of excesses at which all older ones are halved.
 const KEPT: f64 = 400.0;
 
-/// What a tail is before the stream has shown its own.
+/// The tail before the stream has enough surprises of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prior {
     /// The share of surprises beyond the threshold, 0 to 1.
@@ -40,13 +40,13 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// A tail that knows nothing yet.
+    /// A tail without observations.
     pub fn new(prior: Prior) -> Self {
         Self { prior, seen: 0.0, threshold: 0.0, excesses: 0.0, sum: 0.0 }
     }
 
-    /// Adds a surprise and says how rare it is by what came before it: minus the decimal logarithm of the share of
-    /// surprises that are as large; 0 for whatever is not beyond the threshold.
+    /// Adds a surprise and returns how rare it is among the earlier ones: minus the decimal logarithm of the share of
+    /// surprises that are as large; 0 where it is not beyond the threshold.
     pub fn add(&mut self, surprise: f64) -> f64 {
         if self.seen == 0.0 {
             (self.seen, self.threshold) = (1.0, surprise);
@@ -79,7 +79,7 @@ mod tests {
 
     const PRIOR: Prior = Prior { share: 0.02, excess: 0.5, weight: 20.0, rate: 0.002 };
 
-    /// How many of so many exponential surprises of this mean are said to be rarer than one in a thousand.
+    /// How many of so many exponential surprises of this mean are rated rarer than one in a thousand.
     fn rare(mean: f64, count: usize) -> usize {
         let mut dice = Dice(11);
         let mut tail = Tail::new(PRIOR);

@@ -5,14 +5,14 @@ use crate::batch::{Labels, Row};
 use serde::{Deserialize, Serialize};
 use zenei_wire::EngineTime;
 
-/// The most holes remembered of one boot, so that a late record is told from one heard before. Beyond it the oldest are
-/// merged into a mark below which only the memory of identities tells. A guess: a boot with 256 open holes has lost
-/// more than its order.
+/// The most holes stored of one boot, so that a late record is distinguished from a duplicate. Beyond it the oldest are
+/// merged into a mark below which only the stored identities decide. A guess: a boot with 256 open holes has lost more
+/// than its order.
 pub const MAX_MISSING: usize = 256;
-/// The most boots remembered of one lock, newest first; of older ones only the memory of identities tells. A guess:
-/// backlogs span a boot or two.
+/// The most boots stored of one lock, newest first; for older ones only the stored identities decide. A guess: backlogs
+/// span a boot or two.
 pub const MAX_BOOTS: usize = 8;
-/// How many identities are remembered of a lock, of records that no sequence tells apart: two full backlogs (1,000
+/// How many identities are stored of a lock, of records that no sequence distinguishes: two full backlogs (1,000
 /// records each).
 pub const MAX_RECENT: usize = 2_000;
 
@@ -32,7 +32,7 @@ pub(super) struct Lane {
     pub(super) held: Vec<(Place, Row)>,
     pub(super) waits_since: EngineTime,
     pub(super) recent: Recent,
-    /// Of sources that may not speak for the lock: they must not touch anything above.
+    /// Identities from sources that may not speak for the lock; such records must not change any field above.
     pub(super) untrusted: Recent,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Boot {
     /// Of the newest boot it may lag behind the lane's `newest`.
     pub(super) highest: u32,
     pub(super) missing: Vec<Missing>,
-    /// Below it holes were forgotten.
+    /// Below this number holes were dropped.
     pub(super) unsure_below: u32,
 }
 
@@ -58,7 +58,8 @@ pub(super) struct Boot {
 pub(super) struct Missing {
     pub(super) from: u32,
     pub(super) to: u32,
-    /// Between heard records of one boot: a loss. Before the first one of a boot nobody knows.
+    /// Whether the hole lies between received records of one boot, and so is a loss. Before the first record of a boot
+    /// that is unknown.
     pub(super) counted: bool,
 }
 
@@ -80,7 +81,7 @@ impl Boot {
         }
     }
 
-    /// Takes `seq` out of the hole that it stands in; false where it stands in none.
+    /// Takes `seq` out of the hole that contains it; false where there is none.
     pub(super) fn fill(&mut self, seq: u32) -> bool {
         let Some(at) = self.missing.iter().position(|hole| (hole.from..=hole.to).contains(&seq)) else { return false };
         let hole = self.missing.remove(at);
@@ -96,7 +97,7 @@ impl Boot {
 }
 
 impl Recent {
-    /// Notes an identity; false where it was noted before.
+    /// Stores an identity; false where it was stored already.
     pub(super) fn remember(&mut self, identity: u64) -> bool {
         if self.identities.contains(&identity) {
             return false;
@@ -135,7 +136,8 @@ impl Lane {
         }
     }
 
-    /// Notes the first place heard of a boot. What is before it may still come, but nobody knows whether it was.
+    /// Stores the first received place of a boot. Earlier records may still arrive, but whether there were any is
+    /// unknown.
     pub(super) fn begin(&mut self, place: Place) {
         let Place { boot, seq } = place;
         let hole = (seq > 0).then(|| Missing { from: 0, to: seq.wrapping_sub(1), counted: false });
@@ -166,13 +168,13 @@ impl Lane {
         known.fill(seq) || (seq < known.unsure_below && self.recent.remember(u64::from(boot) << 32 | u64::from(seq)))
     }
 
-    /// How many `seq` numbers are missing between heard ones of one boot.
+    /// How many `seq` numbers are missing between received ones of one boot.
     pub(super) fn missing(&self) -> u64 {
         let holes = self.boots.iter().flat_map(|boot| &boot.missing).filter(|hole| hole.counted);
         holes.map(|hole| u64::from(hole.to - hole.from) + 1).sum()
     }
 
-    /// Fills the row's labels: its own, else what the lock last said, else the registry's.
+    /// Fills the row's labels: its own, else the lock's last reported ones, else the registry's.
     pub(super) fn stamp(&mut self, row: &mut Row) {
         let labels = &mut row.labels;
         for (own, said, registered) in [

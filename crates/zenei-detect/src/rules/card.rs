@@ -23,13 +23,13 @@ pub struct Card {
     pub rule_digest: Id,
     /// Which program measured, with its version.
     pub measured_by: String,
-    /// On what, for people.
+    /// The corpus, as a text for people.
     pub corpus: String,
     /// A digest of everything that makes the corpus: equal digests are equal fleets.
     pub corpus_digest: Id,
     /// Locks times years.
     pub device_years: f64,
-    /// Incidents that this rule opened about nothing.
+    /// False incidents that this rule opened.
     pub false_incidents: u64,
     /// The one-sided 95 % upper bound of their rate per device-year.
     pub per_device_year_bound: f64,
@@ -81,7 +81,7 @@ struct FalselyFile {
     per_device_year_bound: Spanned<f64>,
 }
 
-/// A card as read, with the places that a judgement names.
+/// A card as read, with the positions that an error names.
 struct Read<'a> {
     toml: Reader<'a>,
     card: Card,
@@ -131,8 +131,8 @@ impl Card {
     }
 }
 
-/// What keeps live rules from being live: a card that is missing, of another rule, or over budget. `cards` are file and
-/// text; `is_excused` says which rules need no card here.
+/// The reasons why live rules must not be live: a card that is missing, of another rule, or over budget. `cards` are
+/// file and text; `is_excused` selects the rules that need no card here.
 pub fn judge<'a>(
     rules: &Rules,
     cards: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -168,7 +168,7 @@ pub fn judge<'a>(
 }
 
 impl Read<'_> {
-    /// Adds what keeps this card from being enough for its rule.
+    /// Adds the reasons why this card is not sufficient for its rule.
     fn compare(&mut self, rule: &Rule) {
         let card = &self.card;
         if card.rule_digest != rule.digest() || card.rule_version != rule.version {

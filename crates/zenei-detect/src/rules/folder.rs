@@ -5,7 +5,8 @@
 //! script, which embeds the rules, by `shipped`, by `zenei-store`, which reads folders, and by `zenei`, which lists and
 //! runs the test cases.
 
-/// The kinds of case that each rule has: an incident of the rule, none of it, and records that are missing.
+/// The kinds of test case that each rule has: one with an incident of the rule, one without, and one with missing
+/// records.
 pub const KINDS: [&str; 3] = ["positive", "negative", "gap"];
 
 /// What a file holds.
@@ -22,7 +23,7 @@ pub enum Part {
 /// A file of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece<'a> {
-    /// The rule's id by the path: its folder, or in the older form the name that stands in for it.
+    /// The rule's id by the path: its folder, or in the older form the name of the file.
     pub rule: &'a str,
     /// What the file holds.
     pub part: Part,

@@ -64,7 +64,7 @@ pub(super) fn rule(file: &str, text: &str) -> Result<Rule, Vec<TomlError>> {
     toml.finish(rule)
 }
 
-/// The file as it is written. What keeps it from being read is an error at the key where it stands.
+/// The file as it is written. A syntax error or a wrong type is an error at its key.
 fn parsed(toml: &mut Reader<'_>) -> Option<RuleFile> {
     let error = match toml::from_str(toml.text()) {
         Ok(parsed) => return Some(parsed),
@@ -174,7 +174,7 @@ fn field(
     }
 }
 
-/// A canary says where, and nothing else does.
+/// Reads the canary table: a canary needs it, and no other state may have it.
 fn canary(
     toml: &mut Reader<'_>,
     state: Option<RuleState>,

@@ -47,7 +47,7 @@ mod tests {
     fn every_live_rule_has_a_card_of_this_very_rule_within_its_budget() {
         let rules = Rules::embedded().unwrap();
         assert_eq!(card::judge(&rules, cards(), |_| false), []);
-        // And the judgement is one: without cards each of them is told.
+        // Control: without cards there is an error for each rule.
         assert_eq!(card::judge(&rules, [], |_| false).len(), rules.iter().count());
     }
 }
