@@ -10,25 +10,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 const TOKEN: &str = "&insert_deduplication_token=";
 
-/// What is done to inserts.
+/// What the proxy does to inserts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spoil {
     /// Nothing.
     Nothing,
-    /// Each try has a token of its own.
+    /// Each try gets a token of its own.
     FreshToken,
-    /// There is no token, and the engine may not make one of the bytes in its place.
+    /// The token is removed, and the engine may not derive one from the bytes in its place.
     NoToken,
 }
 
-/// Inserts so far.
+/// Counts of inserts so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Inserts {
-    /// Their head has gone to the engine.
+    /// Inserts whose head was passed to the engine.
     pub(crate) begun: u64,
-    /// Their last byte has.
+    /// Inserts whose last byte was passed.
     pub(crate) sent: u64,
-    /// The engine has begun to answer.
+    /// Inserts to which the engine has begun to answer.
     pub(crate) answered: u64,
 }
 
@@ -44,14 +44,14 @@ struct Shared {
     begun: AtomicU64,
     sent: AtomicU64,
     answered: AtomicU64,
-    /// Whether answers to inserts go no further.
+    /// Whether answers to inserts are held back.
     holds: AtomicBool,
     refuses: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
 
 impl Between {
-    /// Listens before an engine.
+    /// Listens in front of an engine.
     pub(crate) fn start(engine: SocketAddr, spoil: Spoil) -> Self {
         let shared = Arc::new(Shared {
             engine: Mutex::new(engine),
@@ -70,7 +70,7 @@ impl Between {
         between
     }
 
-    /// Where the daemon is to ask.
+    /// The URL that the daemon must use.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -81,12 +81,12 @@ impl Between {
         Inserts { begun, sent, answered }
     }
 
-    /// Whether answers to inserts are kept from the daemon from now on.
+    /// Whether answers to inserts are held back from the daemon from now on.
     pub(crate) fn hold_answers(&self, holds: bool) {
         self.shared.holds.store(holds, Ordering::SeqCst);
     }
 
-    /// From now on the engine is here.
+    /// The address of the engine from now on.
     pub(crate) fn move_to(&self, engine: SocketAddr) {
         *self.shared.engine.lock().unwrap_or_else(PoisonError::into_inner) = engine;
     }
@@ -95,16 +95,16 @@ impl Between {
     pub(crate) fn refuse(&self) {
         self.shared.refuses.store(true, Ordering::SeqCst);
         for stream in self.shared.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            // One that is closed already is as good.
+            // A closed one needs no shutdown.
             let _ = stream.shutdown(Shutdown::Both);
         }
-        // Wakes the listener, so that it closes; until then others may still get through to it.
+        // Wakes the listener, so that it closes; until then other connections may still be accepted.
         while TcpStream::connect(self.address).is_ok() {
             std::thread::yield_now();
         }
     }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     pub(crate) fn take_again(&self) {
         self.shared.refuses.store(false, Ordering::SeqCst);
         let listener = TcpListener::bind(self.address).expect("the port is free as long as nobody else takes it");
@@ -118,7 +118,7 @@ impl Between {
                 if shared.refuses.load(Ordering::SeqCst) {
                     return;
                 }
-                // An engine that is away closes the connection, as it would itself.
+                // With the engine away the connection is closed, as the engine itself would do.
                 let _ = shared.connect(daemon);
             }
         });
@@ -133,7 +133,7 @@ impl Shared {
         let (mut from_engine, mut to_daemon) = (engine.try_clone()?, daemon.try_clone()?);
         self.open.lock().unwrap_or_else(PoisonError::into_inner).extend([daemon.try_clone()?, engine.try_clone()?]);
         let (there, back) = (Arc::clone(self), Arc::clone(self));
-        // Whether the request on its way is an insert; there is one at a time.
+        // Whether the current request is an insert; there is one at a time.
         let inserts = Arc::new(AtomicBool::new(false));
         let is_insert = Arc::clone(&inserts);
         std::thread::spawn(move || {
@@ -146,7 +146,7 @@ impl Shared {
                 if is_insert.swap(false, Ordering::SeqCst) {
                     back.answered.fetch_add(1, Ordering::SeqCst);
                     if back.holds.load(Ordering::SeqCst) {
-                        // The daemon never learns of it: the connection stays open until one of both ends.
+                        // The daemon never receives the answer: the connection stays open until one of both ends.
                         continue;
                     }
                 }
@@ -159,7 +159,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Requests, one after the other, until the daemon closes.
+    /// Passes on requests, one after the other, until the daemon closes.
     fn forward(&self, mut daemon: TcpStream, mut engine: &TcpStream, inserts: &AtomicBool) -> io::Result<()> {
         let mut inbox = Vec::new();
         loop {
@@ -167,7 +167,7 @@ impl Shared {
             let head = String::from_utf8(head).map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
             let is_insert = head.contains(TOKEN) && head.contains("ArrowStream");
             let number = if is_insert { self.begun.fetch_add(1, Ordering::SeqCst) } else { 0 };
-            // The daemon's own test of the server is left alone: it would see what is done here, and ship nothing.
+            // The daemon's own test of the server is not changed: it would detect the spoiling, and ship nothing.
             let passed = if is_insert { self.spoiled(&head, number) } else { head.clone() };
             engine.write_all(passed.as_bytes())?;
             inserts.store(is_insert, Ordering::SeqCst);
@@ -202,7 +202,7 @@ impl Shared {
     }
 }
 
-/// Takes what comes up to this mark, the mark included.
+/// Reads up to this mark, the mark included.
 fn until(from: &mut TcpStream, inbox: &mut Vec<u8>, mark: &[u8]) -> io::Result<Vec<u8>> {
     loop {
         if let Some(at) = inbox.windows(mark.len()).position(|bytes| bytes == mark) {
@@ -226,7 +226,7 @@ fn read_more(from: &mut TcpStream, inbox: &mut Vec<u8>) -> io::Result<()> {
     }
 }
 
-/// Passes so many bytes on, as they come.
+/// Passes on so many bytes as they arrive.
 fn pass(from: &mut TcpStream, inbox: &mut Vec<u8>, mut to: &TcpStream, mut length: usize) -> io::Result<()> {
     while length > 0 {
         if inbox.is_empty() {
@@ -240,7 +240,7 @@ fn pass(from: &mut TcpStream, inbox: &mut Vec<u8>, mut to: &TcpStream, mut lengt
     Ok(())
 }
 
-/// Passes chunks on up to the last, which has no bytes (RFC 9112, section 7.1).
+/// Passes on chunks up to the last, which has no bytes (RFC 9112, section 7.1).
 fn pass_chunks(from: &mut TcpStream, inbox: &mut Vec<u8>, mut to: &TcpStream) -> io::Result<()> {
     loop {
         let size = until(from, inbox, b"\r\n")?;

@@ -10,7 +10,7 @@ use zenei_kit::bound::within;
 use zenei_wire::bthome::{Address, BindKey, Reading, Set, plain, sealed};
 use zenei_wire::{Adv, CentiCelsius, LockState, Milliamps, Millivolts, Percent};
 
-/// How long anything may take on a busy machine. A guess.
+/// How long any step may take on a busy machine. A guess.
 const BOUND: Duration = Duration::from_secs(60);
 
 /// Registered, with a key.
@@ -75,7 +75,7 @@ fn key() -> BindKey {
     KEY.parse().expect("it is a key")
 }
 
-/// What a lock says, of one set.
+/// The objects of one set as a lock advertises them.
 fn said(set: Set, battery_mv: u16, packet_id: u8) -> Reading {
     let adv = match set {
         Set::A => Adv {
@@ -124,7 +124,7 @@ fn what_a_lock_says_over_the_air_is_stored_once_and_listed() {
     air.say(OURS, &encrypted(Set::A, 2_810, 3));
     air.say(OURS, &encrypted(Set::B, 0, 4));
     wait(&daemon, RECEIVED, 4);
-    // What the daemon has heard is listed while it runs, and after.
+    // The records received so far are listed while the daemon runs, and after.
     for records in [air.records(), {
         daemon.end_cleanly();
         air.records()
@@ -150,8 +150,8 @@ fn what_nobody_vouches_for_is_kept_apart_and_opens_nothing() {
     air.say(OURS, &encrypted(Set::A, 2_874, 1));
     air.say(OURS, &encrypted(Set::B, 0, 2));
     wait(&daemon, RECEIVED, 2);
-    // In the name of a lock that has a key, of one that has none, and of nobody: batteries that are empty, and a
-    // problem.
+    // Under the address of a lock that has a key, of one that has none, and of an unregistered one: empty batteries and
+    // a problem.
     for (from, battery_mv, packet_id) in [(OURS, 1_000, 1), (KEYLESS, 1_100, 2), (STRANGER, 1_200, 3)] {
         air.say(from, &in_the_clear(Set::A, battery_mv, packet_id));
         air.say(from, &in_the_clear(Set::B, 0, packet_id + 100));
@@ -188,7 +188,7 @@ fn a_replay_is_refused_also_after_kill_9() {
     daemon.kill9();
     for round in 2..5 {
         let daemon = air.start();
-        // What was spooled is read again, or its counts come from the checkpoint.
+        // The spooled records are read again, or their counts come from the checkpoint.
         wait(&daemon, REPLAYED, round - 1);
         air.say(OURS, &old);
         wait(&daemon, REPLAYED, round);
@@ -202,7 +202,7 @@ fn a_replay_is_refused_also_after_kill_9() {
         of(&air.records(), "BL1").iter().map(|record| record["battery_mv"].as_u64()).collect();
     assert_eq!(batteries, [Some(2_874)]);
 
-    // The control: a gateway without that memory takes it.
+    // The control: a gateway without that state accepts it.
     std::fs::remove_dir_all(air.site.state()).expect("the state can be removed");
     let daemon = air.start();
     air.say(OURS, &old);
@@ -212,7 +212,7 @@ fn a_replay_is_refused_also_after_kill_9() {
     assert_eq!(of(&air.records(), "BL1").len(), 1);
 }
 
-/// Kills as many times as this.
+/// The number of kills.
 const KILLS: u64 = 6;
 
 #[test]
@@ -250,8 +250,8 @@ fn kills_of_the_service_and_of_the_bus_leave_nothing_behind() {
     daemon.end_cleanly();
 }
 
-/// Whether the later half of these counts is above the earlier one: what is opened with the first records is no leak,
-/// what each kill leaves behind adds up.
+/// Whether the later half of these counts is above the earlier one: files opened with the first records are no leak,
+/// files that each kill leaves open add up.
 fn grows(counts: &[usize]) -> bool {
     let (earlier, later) = counts.split_at(counts.len() / 2);
     later.iter().max() > earlier.iter().max()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use zenei_kit::bound::within;
 use zenei_kit::mqtt::Client;
 
-/// Where Debian puts it.
+/// The path on Debian.
 const MOSQUITTO: &str = "/usr/sbin/mosquitto";
 /// How long a broker may take to listen, and a subscription to be made; a guess.
 const BROKER_WITHIN: Duration = Duration::from_secs(20);
@@ -22,8 +22,8 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) fn start() -> Self {
-        // Between the look for a free port and its use another process may take it: a broker that ends at once is
-        // started on another port.
+        // Another process may take the free port before the broker does: a broker that ends at once is started on
+        // another port.
         let started = (0..5).find_map(|_| Self::try_start());
         started.expect("mosquitto does not start, five times: apt-get install mosquitto")
     }
@@ -54,14 +54,14 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        // One that has ended already can't be killed; that is as good.
+        // A broker that has already ended needs no kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Broker {
-    /// A site that hears everything from this broker, with a registry, its desk on.
+    /// A site that subscribes to all topics of this broker, with a registry and its desk on.
     pub(crate) fn site(&self, registry: &Path) -> Site {
         Site::new(&format!(
             "[gateway]\nid = 'gw-test'\nsite = 'site-test'\n\
@@ -72,7 +72,8 @@ impl Broker {
         ))
     }
 
-    /// A daemon that has subscribed. A retained last will tells: it comes with the subscription, and is no record.
+    /// A daemon that has subscribed. A retained last will shows it: it arrives with the subscription, and is not a
+    /// record.
     pub(crate) fn subscribed(&self, site: &Site) -> Daemon {
         let mut client = Client::connect(self.address, "probe").expect("the broker takes a client");
         client.publish_retained("bitlock/v1/site-test/gw-probe/online", b"1").expect("the broker keeps a last will");

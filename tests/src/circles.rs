@@ -5,7 +5,7 @@ use crate::repository::{top, tracked_files};
 use crate::rust_text::{tokens, without_tests};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A file, as the module that it is.
+/// A file as a module.
 struct Module {
     file: String,
     parent: Option<usize>,
@@ -21,14 +21,14 @@ struct Module {
 struct Use {
     path: Vec<String>,
     name: String,
-    /// Whether others may take it from here.
+    /// Whether it is re-exported.
     is_handed_on: bool,
 }
 
 /// All files of one crate.
 struct Crate(Vec<Module>);
 
-/// The circles among the files of a crate whose root this is: in each, the files in order of their names.
+/// The cycles among the files of a crate with this root: in each, the files in order of their names.
 fn circles(root: &str, files: &BTreeMap<String, String>) -> Vec<Vec<String>> {
     let mut read = Crate(Vec::new());
     read.add(root.to_owned(), None, files);
@@ -44,7 +44,7 @@ fn circles(root: &str, files: &BTreeMap<String, String>) -> Vec<Vec<String>> {
     found.into_iter().map(|circle| circle.into_iter().collect()).collect()
 }
 
-/// What can be reached by at least one edge.
+/// The nodes that can be reached by at least one edge.
 fn reachable(from: usize, edges: &[BTreeSet<usize>]) -> BTreeSet<usize> {
     let mut seen = BTreeSet::new();
     let mut next: Vec<usize> = edges[from].iter().copied().collect();
@@ -75,7 +75,7 @@ impl Crate {
         at
     }
 
-    /// The files that a file needs.
+    /// The files that a file depends on.
     fn edges(&self, at: usize) -> BTreeSet<usize> {
         let module = &self.0[at];
         let needed = module.uses.iter().filter(|used| !used.is_handed_on || module.names.contains(&used.name));
@@ -89,8 +89,8 @@ impl Crate {
         targets.filter(|&target| target != at).collect()
     }
 
-    /// The file that has what a path names; `None` for another crate's, and for a module as such: what is taken from it
-    /// counts.
+    /// The file that defines the item of a path; `None` for another crate's, and for a module as such: the items taken
+    /// from it count.
     fn target(&self, at: usize, path: &[String], depth: usize) -> Option<usize> {
         let (mut here, mut rest) = (at, path);
         match path.first().map(String::as_str) {
@@ -118,7 +118,7 @@ impl Crate {
     }
 }
 
-/// Where the files of a file's modules stand.
+/// The folder of a file's modules.
 fn folder_of(file: &str) -> String {
     let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
     match name {
@@ -127,7 +127,7 @@ fn folder_of(file: &str) -> String {
     }
 }
 
-/// What one file says.
+/// The contents of one file.
 #[derive(Default)]
 struct Read {
     modules: Vec<String>,
@@ -172,7 +172,7 @@ fn read_file(tokens: &[String]) -> Read {
     read
 }
 
-/// Takes a tree such as `crate::a::{self, B as C, d::*}` apart.
+/// Splits a tree such as `crate::a::{self, B as C, d::*}`.
 fn read_use(tree: &[String], prefix: &[String], is_handed_on: bool, uses: &mut Vec<Use>) {
     let mut path = prefix.to_vec();
     let mut alias = None;
@@ -195,7 +195,7 @@ fn read_use(tree: &[String], prefix: &[String], is_handed_on: bool, uses: &mut V
     }
 }
 
-/// What stands between the commas of a list, up to the brace that closes it.
+/// The parts between the commas of a list, up to the brace that closes it.
 fn parts(list: &[String]) -> Vec<&[String]> {
     let (mut depth, mut from, mut found) = (0_usize, 0, Vec::new());
     for (at, token) in list.iter().enumerate() {
@@ -226,7 +226,7 @@ fn no_files_of_a_crate_know_one_another_in_a_circle() {
     assert!(found.is_empty(), "files that know one another in a circle:\n{}", found.join("\n"));
 }
 
-/// The circles of a made-up crate.
+/// Checks the cycles of a made-up crate.
 fn check(files: &[(&str, &str)], expected: &[&str]) {
     let files = files.iter().map(|(name, text)| (format!("a/src/{name}"), (*text).to_owned())).collect();
     let found: Vec<String> = circles("a/src/lib.rs", &files).iter().map(|circle| circle.join(" ")).collect();
@@ -263,7 +263,7 @@ fn a_name_that_is_handed_on_leads_to_the_file_that_has_it() {
     check(&[root, user, part("mod inner;\npub use inner::{Part, Whole};\n"), inner], &[]);
     let knows = ("part/inner.rs", "use super::Limit;\npub struct Part(Limit);\npub struct Whole;\n");
     check(&[root, user, part("mod inner;\npub use inner::{Part, Whole};\npub struct Limit;\n"), knows], &[]);
-    // It hands it on and needs it as well.
+    // The file re-exports the item and uses it as well.
     let both = part("mod inner;\npub use inner::{Part, Whole};\npub struct Limit(Vec<Part>);\n");
     check(&[root, user, both, knows], &["a/src/part/inner.rs a/src/part/mod.rs"]);
     let calls = part("mod inner;\npub use inner::{Part, Whole};\npub struct Limit;\nfn f() {\n    inner::g();\n}\n");

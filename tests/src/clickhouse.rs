@@ -18,22 +18,22 @@ pub(crate) struct Ground {
     pub(crate) site: Site,
     pub(crate) between: Between,
     engine: Option<Engine>,
-    /// Where the engine keeps its tables.
+    /// The folder of the engine's tables.
     folder: TempDir,
 }
 
-/// How what arrived differs from what was said.
+/// How the rows in ClickHouse differ from the sent records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// Records that are in no table.
+    /// Sent records that are in no table.
     pub(crate) lost: u64,
-    /// Rows of records that are there already.
+    /// Additional rows of records that are already there.
     pub(crate) doubled: u64,
     /// Profiles too few or too many.
     pub(crate) profiles: i64,
     /// Rows of the feed too few or too many.
     pub(crate) feed: i64,
-    /// What the views made of it, where it is not what was said: (what, said, found).
+    /// Values of the views that differ from the sent records: (name, sent, found).
     pub(crate) cohorts: Vec<(String, u64, u64)>,
 }
 
@@ -86,7 +86,7 @@ impl Ground {
         Server::new(&address, Timeouts::default()).expect("a client can be made")
     }
 
-    /// Holds what is in the tables, and what the views made of it, against what was said.
+    /// Compares the rows of the tables, and the values of the views, with the sent records.
     pub(crate) fn difference(&self, said: &[Lock]) -> Difference {
         let heard =
             "SELECT device_id, boot, seq FROM zenei.record UNION ALL SELECT device_id, boot, seq FROM zenei.operation";
@@ -129,7 +129,7 @@ impl Ground {
         ];
         for (what, said) in expected {
             let found = number(&cohorts[0], what);
-            // Beyond 128 locks are counted by a sketch, whose standard error is 1.6 %: three of them are allowed.
+            // More than 128 locks are counted by a sketch, whose standard error is 1.6 %: three of them are allowed.
             let allowed = if what == "locks" && said > 128 { said / 20 } else { 0 };
             if found.abs_diff(said) > allowed {
                 difference.cohorts.push((what.to_owned(), said, found));
@@ -139,7 +139,7 @@ impl Ground {
     }
 }
 
-/// Waits until everything that was said is in ClickHouse, by the daemon's own count.
+/// Waits until all sent records are in ClickHouse, by the daemon's own count.
 pub(crate) fn shipped_all(daemon: &Daemon, records: u64) -> Option<()> {
     let metrics = daemon.metrics();
     metrics.assert_adds_up();

@@ -142,7 +142,7 @@ fn a_daemon_ends_cleanly_on_both_signals_and_lets_nobody_else_into_its_state() {
         let daemon = site.start();
         let second = run(&mut site.zenei(&["run"]));
         assert_eq!(second.code, 1, "{}", second.stderr);
-        // A hub that stays connected does not hold up the end.
+        // A hub that stays connected does not delay the end.
         let hub = Client::connect(daemon.ingress(), "hub").unwrap();
         assert_eq!(daemon.end_within(signal, STEP_WITHIN), Some(0));
         drop(hub);

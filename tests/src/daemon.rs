@@ -13,15 +13,15 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 use zenei_kit::bound::Deadline;
 
-/// How long a daemon may take until it says that it listens; recovery from a large spool on a busy machine included. A
-/// guess.
+/// How long a daemon may take until it prints that it listens; recovery from a large spool on a busy machine included.
+/// A guess.
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// How long a clean end may take. The daemon gives its sources 15 s.
 const END_WITHIN: Duration = Duration::from_secs(60);
-/// Between two looks at whether a daemon that says nothing has ended.
+/// Time between two checks whether a silent daemon has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// In the line in which a daemon says where it listens.
+/// Part of the line in which a daemon prints where it listens.
 const LISTENING: &str = "listening:";
 
 /// A running daemon; killed when dropped.
@@ -29,7 +29,7 @@ pub(crate) struct Daemon {
     child: Child,
     lines: Receiver<String>,
     log: PathBuf,
-    /// The line in which it said where it listens.
+    /// The line in which it printed where it listens.
     listening: String,
 }
 
@@ -86,7 +86,8 @@ impl Daemon {
         let stdout = child.stdout.take().expect("its output is piped");
         let (said, lines) = mpsc::channel();
         std::thread::spawn(move || {
-            // Ends with the daemon's output; whether anybody still listens does not matter, the pipe must not fill.
+            // Ends with the daemon's output; the lines are read even if nothing receives them, since the pipe must not
+            // fill.
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 drop(said.send(line));
             }
@@ -94,7 +95,7 @@ impl Daemon {
         Self { child, lines, log: log.to_owned(), listening: String::new() }
     }
 
-    /// Waits until it says that it listens.
+    /// Waits until it prints that it listens.
     pub(crate) fn listening(mut self) -> Self {
         if !self.has_listened() {
             self.listening = self.line(LISTENING);
@@ -102,7 +103,7 @@ impl Daemon {
         self
     }
 
-    /// Whether it has said by now that it listens.
+    /// Whether it has already printed that it listens.
     pub(crate) fn has_listened(&mut self) -> bool {
         if let Some(line) = self.lines.try_iter().find(|line| line.contains(LISTENING)) {
             self.listening = line;
@@ -110,7 +111,7 @@ impl Daemon {
         !self.listening.is_empty()
     }
 
-    /// The next line of its output that holds these words.
+    /// The next line of its output that contains these words.
     pub(crate) fn line(&mut self, words: &str) -> String {
         let deadline = Deadline::after(START_WITHIN);
         while !deadline.is_over() {
@@ -126,7 +127,7 @@ impl Daemon {
         panic!("did not say '{words}' within {START_WITHIN:?}: {}", self.log());
     }
 
-    /// The address behind this scheme in the line in which it said where it listens.
+    /// The address with this scheme in the line in which it printed where it listens.
     pub(crate) fn address(&self, scheme: &str) -> SocketAddr {
         address_in(&self.listening, scheme)
     }
@@ -139,12 +140,12 @@ impl Daemon {
         Metrics::get(self.address("http://"))
     }
 
-    /// What it wrote to standard error, together with former daemons of the same log.
+    /// Its standard error, together with that of former daemons with the same log.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The memory that it holds now, bytes.
+    /// Its resident memory now, bytes.
     pub(crate) fn rss_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -159,31 +160,31 @@ impl Daemon {
         std::fs::read_dir(folder).expect("linux lists open files").count()
     }
 
-    /// SIGKILL: nothing is written any more, nothing is closed in order.
+    /// SIGKILL: nothing more is written, nothing is closed cleanly.
     pub(crate) fn kill9(mut self) {
         self.child.kill().expect("a child can be killed");
         self.child.wait().expect("a killed child can be waited for");
     }
 
-    /// Asks for the end; gives the exit code.
+    /// Sends a signal to end; returns the exit code.
     pub(crate) fn end(self, signal: Signal) -> Option<i32> {
         self.end_within(signal, END_WITHIN)
     }
 
-    /// Asks for the end, which must come within `bound`; gives the exit code.
+    /// Sends a signal to end, and waits at most for `bound`; returns the exit code.
     pub(crate) fn end_within(mut self, signal: Signal, bound: Duration) -> Option<i32> {
         kill_process(Pid::from_child(&self.child), signal).expect("a child can be sent a signal");
         let code = end_of(&mut self.child, bound);
         code.unwrap_or_else(|| panic!("did not end within {bound:?} of {signal:?}: {}", self.log())).code()
     }
 
-    /// Waits for its end, which must come within `bound` without being asked for; gives the exit code.
+    /// Waits at most for `bound` for an end without a signal; returns the exit code.
     pub(crate) fn ended_within(mut self, bound: Duration) -> Option<i32> {
         let code = end_of(&mut self.child, bound);
         code.unwrap_or_else(|| panic!("did not end within {bound:?}: {}", self.log())).code()
     }
 
-    /// Asks for the end and demands that it is a clean one.
+    /// Requests the end and checks that it is clean.
     pub(crate) fn end_cleanly(self) {
         let log = self.log.clone();
         let code = self.end(Signal::TERM);
@@ -193,13 +194,13 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // One that has ended already can't be killed; that is as good.
+        // A daemon that has already ended needs no kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The socket address behind this scheme in a line of text.
+/// The socket address with this scheme in a line of text.
 pub(crate) fn address_in(line: &str, scheme: &str) -> SocketAddr {
     let rest = line.split_once(scheme).unwrap_or_else(|| panic!("no {scheme} in '{line}'")).1;
     let end = rest.find(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '[' | ']'))).unwrap_or(rest.len());

@@ -8,12 +8,12 @@ use std::time::Duration;
 use zenei_kit::bound::within;
 use zenei_kit::mqtt::{Client, Packet};
 
-/// How long what was published may take to be counted; a guess for a busy machine.
+/// How long a published message may take to be counted; a guess for a busy machine.
 const COUNTED_WITHIN: Duration = Duration::from_secs(30);
 
 const STATE: &str = "bitlock/v1/site-test/BL1/state";
 
-/// A good record of lock `BL1` with this number.
+/// A valid record of lock `BL1` with this number.
 fn good(seq: u32) -> String {
     format!(r#"{{"ts":1777626000123,"boot":1,"seq":{seq},"battery_mv":2874}}"#)
 }
@@ -76,7 +76,7 @@ fn every_reason_that_a_publisher_can_cause_is_acknowledged_counted_and_harms_no_
     let found = listed(&succeed(&mut site.zenei(&["record", "list", "--json"])));
     let numbers: Vec<_> = found.keys().map(|key| (key.device.as_str(), key.seq)).collect();
     assert_eq!(numbers, [0, 1, 2, 3].map(|seq| ("BL1", Some(seq))));
-    // What was counted before the end is still so after a new start.
+    // The counts from before the end are the same after a restart.
     let daemon = site.start();
     let metrics = counted(&daemon, "what was before", |metrics| metrics.received() == dead + 4);
     assert_eq!((metrics.stored(), metrics.pending(), metrics.dead()), (4, 0, dead), "{metrics:?}");
@@ -121,7 +121,7 @@ fn the_same_record_twice_is_one_record_and_one_duplicate() {
     }
     let metrics = counted(&daemon, "the duplicates", |metrics| metrics.received() == 4 && metrics.duplicate() == 2);
     assert_eq!(metrics.stored() + metrics.pending(), 2, "{metrics:?}");
-    // Beside the running daemon.
+    // While the daemon runs.
     let found = listed(&succeed(&mut site.zenei(&["record", "list", "--json"])));
     assert!(found.len() == 2 && found.values().all(|&times| times == 1), "{found:?}");
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 /// How long the demo of one seed may take.
 const ONCE_WITHIN: Duration = Duration::from_secs(60);
-/// How long it may take to end when asked.
+/// How long it may take to end on request.
 const END_WITHIN: Duration = Duration::from_secs(10);
-/// The seeds that are tried where nobody asks for others.
+/// The default seeds.
 const SEEDS: (u64, u64) = (1, 3);
 
 /// `1-10`, or one number.
@@ -46,7 +46,7 @@ fn the_demo_to_watch_serves_metrics_and_ends_when_asked() {
     let folder = tempfile::tempdir().unwrap();
     let mut demo = Daemon::spawn(&mut zenei(["demo"]), &folder.path().join("log"));
     let line = demo.line("http://");
-    // A day has passed by then, so that there is something to count.
+    // One simulated day has passed by then, so that there are records to count.
     demo.line("day  1");
     Metrics::get(address_in(&line, "http://")).assert_adds_up();
     assert_eq!(demo.end_within(Signal::INT, END_WITHIN), Some(0));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zenei_wire::recording::{Line, parse_line};
 use zenei_wire::{Heading, Topic};
 
-/// What identifies a record: lock, boot, number, and the lock's own time.
+/// The identity of a record: lock, boot, number, and the lock's own time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) device: String,
@@ -16,7 +16,7 @@ pub(crate) struct Key {
     pub(crate) ts_ms: i64,
 }
 
-/// A recording of a fleet with its registry and the truth about it.
+/// A recording of a fleet with its registry and its true faults.
 pub(crate) struct Recording {
     pub(crate) path: PathBuf,
     pub(crate) registry: PathBuf,
@@ -34,7 +34,7 @@ impl Recording {
         Self { path, registry, truth }
     }
 
-    /// How often each record stands in it.
+    /// How often each record occurs in it.
     pub(crate) fn records(&self) -> BTreeMap<Key, u64> {
         let mut found = BTreeMap::new();
         for line in text(&self.path).lines() {
@@ -63,12 +63,12 @@ impl Recording {
 /// Domain, kind of scope, value of scope.
 pub(crate) type Cause = (String, String, String);
 
-/// What an incident, or a seeded fault, is about.
+/// The cause that an incident, or a seeded fault, names.
 pub(crate) fn cause(about: &Value) -> Cause {
     (word(&about["domain"]), word(&about["scope"]["kind"]), word(&about["scope"]["value"]))
 }
 
-/// What two incidents are compared by: fingerprint, scope, domain, devices.
+/// The fields by which incidents are compared: fingerprint, scope, domain, devices.
 pub(crate) fn same_incidents(incidents: &[Value]) -> BTreeSet<String> {
     let key = |incident: &Value| {
         let fields = ["fingerprint", "scope", "domain", "devices"].map(|field| incident[field].to_string());
@@ -79,7 +79,7 @@ pub(crate) fn same_incidents(incidents: &[Value]) -> BTreeSet<String> {
     found
 }
 
-/// How often each record stands in what `record list --json` printed.
+/// How often each record occurs in the output of `record list --json`.
 pub(crate) fn listed(printed: &str) -> BTreeMap<Key, u64> {
     let mut found = BTreeMap::new();
     for record in lines(printed) {

@@ -21,8 +21,8 @@ fn accepted(key: &BindKey, mut forge: impl FnMut(u32) -> Vec<u8>) -> u32 {
 #[test]
 fn a_million_forged_mics_open_nothing() {
     let (key, other) = (BindKey::new([0x5A; 16]), BindKey::new([0xA5; 16]));
-    // One that the lock has sent, under each of its other MICs; one's own with the next counters, under a key that is
-    // not the lock's.
+    // First an advertisement that the lock has sent, with other MICs; then invented ones with the next counters, under
+    // a key that is not the lock's.
     let genuine = bthome::sealed(&OBJECTS, LOCK, &key, 7);
     let mic_at = genuine.len() - 4;
     let guessed = accepted(&key, |number| {
@@ -35,6 +35,6 @@ fn a_million_forged_mics_open_nothing() {
     });
     assert_eq!(guessed, 0);
     assert_eq!(accepted(&key, |number| bthome::sealed(&OBJECTS, LOCK, &other, number)), 0);
-    // Against a check that refuses everything.
+    // The control: the check does not refuse everything.
     assert!(bthome::open(&genuine, LOCK, Some(&key)).is_ok_and(|opened| opened.counter == Some(7)));
 }

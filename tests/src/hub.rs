@@ -21,16 +21,16 @@ const START_MS: i64 = 1_777_626_000_000;
 /// The locks' restart counter.
 const BOOT: u32 = 7;
 
-/// How much is said.
+/// The load to generate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     /// Hubs, each with a connection.
     pub(crate) hubs: usize,
-    /// Locks that speak over each.
+    /// Locks behind each hub.
     pub(crate) locks: usize,
     /// Messages in flight on each.
     pub(crate) window: usize,
-    /// Records a second over all hubs; without, as many as are acknowledged.
+    /// Records a second over all hubs; `None`: as many as are acknowledged.
     pub(crate) records_per_s: Option<u64>,
     /// A lock's own time between two of its records.
     pub(crate) step_ms: i64,
@@ -44,20 +44,20 @@ struct Shared {
     address: Mutex<Option<SocketAddr>>,
     /// Messages acknowledged, over all connections.
     acked: AtomicU64,
-    /// Nothing new is said any more; what was said is still sent until acknowledged.
+    /// No new messages; unacknowledged ones are still resent until acknowledged.
     hush: AtomicBool,
-    /// So many locks of the first hub have a weak battery.
+    /// How many locks of the first hub have a weak battery.
     weak: AtomicUsize,
 }
 
-/// Hubs that speak.
+/// The running hubs.
 pub(crate) struct Hubs {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<Vec<Lock>>>,
     since: Stopwatch,
 }
 
-/// What one lock said, all of it acknowledged; its records are numbered from 0 without holes.
+/// The records that one lock sent, all of them acknowledged; numbered from 0 without holes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lock {
     pub(crate) device: String,
@@ -80,7 +80,7 @@ impl Lock {
 }
 
 impl Hubs {
-    /// Starts them; they wait until they are told where to speak.
+    /// Starts the hubs; they wait for an address.
     pub(crate) fn start(load: Load) -> Self {
         let (shared, since) = (Arc::new(Shared::default()), Stopwatch::start());
         let start = |number| {
@@ -90,7 +90,7 @@ impl Hubs {
         Self { threads: (0..load.hubs).map(start).collect(), shared, since }
     }
 
-    /// Tells where the daemon listens; `None` once it is dead.
+    /// Sets where the daemon listens; `None` once it is dead.
     pub(crate) fn speak_to(&self, address: Option<SocketAddr>) {
         *self.shared.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
@@ -104,24 +104,24 @@ impl Hubs {
         self.shared.acked.load(Ordering::SeqCst)
     }
 
-    /// For how long they have spoken.
+    /// How long they have run.
     pub(crate) fn seconds(&self) -> f64 {
         self.since.seconds()
     }
 
-    /// From now on the batteries of so many locks give way under load.
+    /// From now on the batteries of so many locks fail under load.
     pub(crate) fn weaken(&self, locks: usize) {
         self.shared.weak.store(locks, Ordering::SeqCst);
     }
 
-    /// Lets them fall silent; returns once all that was said is acknowledged, with what each lock said.
+    /// Stops new messages; returns once all sent ones are acknowledged, with the records of each lock.
     pub(crate) fn settle(self) -> Vec<Lock> {
         self.shared.hush.store(true, Ordering::SeqCst);
         self.threads.into_iter().flat_map(|hub| hub.join().expect("a hub speaks to its end")).collect()
     }
 }
 
-/// How often each record was said: once.
+/// How often each record was sent: once.
 pub(crate) fn keys(locks: &[Lock]) -> BTreeMap<Key, u64> {
     locks.iter().flat_map(Lock::keys).map(|key| (key, 1)).collect()
 }
@@ -150,14 +150,14 @@ impl InFlight {
     }
 }
 
-/// A hub that speaks for some locks over one connection at a time, and sends again what has no PUBACK.
+/// A hub that publishes for some locks over one connection at a time, and resends messages without a PUBACK.
 struct Hub {
     number: usize,
     shared: Arc<Shared>,
     dice: Dice,
     window: usize,
     records_per_s: Option<f64>,
-    /// Records that were due and are never said.
+    /// Records that were due and are never sent.
     forgone: f64,
     since: Stopwatch,
     locks: Vec<Lock>,
@@ -187,13 +187,13 @@ impl Hub {
         }
     }
 
-    /// Speaks until told to hush and until everything said is acknowledged; gives what was said.
+    /// Publishes until it must stop and all messages are acknowledged; returns the records.
     fn run(mut self) -> Vec<Lock> {
         let mut idle = Deadline::after(IDLE_WITHIN);
         while !self.is_done() {
             assert!(!idle.is_over(), "hub {} got no PUBACK for {IDLE_WITHIN:?}", self.number);
             let before = self.shared.acked.load(Ordering::SeqCst);
-            // A connection that breaks is what these tests are about.
+            // Broken connections are the subject of these tests.
             let _ = self.shared.address().map(|address| self.speak(address));
             if self.shared.acked.load(Ordering::SeqCst) > before {
                 idle = Deadline::after(IDLE_WITHIN);
@@ -207,8 +207,8 @@ impl Hub {
         self.flight.is_empty() && self.shared.is_hushed()
     }
 
-    /// Whether the pace wants more by now. What could not be said for a while, because the daemon was dead or busy, is
-    /// not made up for beyond two seconds of it: on a slow machine the backlog would grow without end.
+    /// Whether a record is due by now. A backlog from a time when the daemon was dead or busy is made up for by at most
+    /// two seconds: on a slow machine it would grow without end.
     fn is_due(&mut self) -> bool {
         if self.shared.is_hushed() {
             return false;
@@ -254,7 +254,7 @@ impl Hub {
         self.shared.acked.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// A new message: mostly one record, at times what a lock kept while it was offline.
+    /// A new message: mostly one record, at times the records that a lock held while it was offline.
     fn say(&mut self) {
         let number = self.dice.below(self.locks.len() as u64) as usize;
         let kind = ["state", "state", "op", "error"][self.dice.below(4) as usize];

@@ -11,26 +11,26 @@ use std::time::Duration;
 use zenei_kit::Dice;
 use zenei_kit::bound::{Deadline, look_again, within};
 
-/// Kills in one run, where nobody asks for more.
+/// Kills in one run by default.
 const KILLS: usize = 20;
-/// What the hubs say: as much as is acknowledged.
+/// The hubs' load: as much as is acknowledged.
 const LOAD: Load = Load { hubs: 6, locks: 5, window: 100, records_per_s: None, step_ms: 1_000, seed: 1 };
-/// How long anything between two kills may take on a busy machine. A guess.
+/// How long any step between two kills may take on a busy machine. A guess.
 const STEP_WITHIN: Duration = Duration::from_secs(60);
 
-/// When the next kill comes.
+/// The moment of the next kill.
 #[derive(Debug)]
 enum Moment {
     /// After so many more PUBACKs.
     Acks(u64),
-    /// So long after the start, whatever has happened by then: recovery too.
+    /// So long after the start, at any stage: recovery too.
     Started(Duration),
     /// When the store changes: in the middle of a seal.
     Sealing,
 }
 
 impl Moment {
-    /// The moment of the kill with this number. A seal comes after 10 s or 50,000 rows; three of those are enough to
+    /// The moment of the kill with this number. A seal happens after 10 s or 50,000 rows; three of those are enough to
     /// wait for.
     fn drawn(number: usize, dice: &mut Dice) -> Self {
         match number % 7 {
@@ -87,8 +87,8 @@ fn files(folder: &Path) -> usize {
     entries.map(|entry| if entry.path().is_dir() { files(&entry.path()) } else { 1 }).sum()
 }
 
-/// Kills a daemon under load so often, ends the last one cleanly, and gives what was acknowledged and what the store
-/// then holds.
+/// Kills a daemon under load so many times, ends the last one cleanly, and returns the acknowledged records and those
+/// in the store.
 struct Run {
     site: Site,
     hubs: Hubs,
@@ -118,7 +118,7 @@ impl Run {
         self.hubs.speak_to(None);
     }
 
-    /// The last daemon, once everything said is acknowledged; and what was acknowledged, counted.
+    /// The last daemon, once all sent records are acknowledged; and the acknowledged records, counted.
     fn settle(self) -> (Site, Daemon, BTreeMap<Key, u64>) {
         let daemon = listen(&self.hubs, self.spawn());
         let acked = hub::keys(&self.hubs.settle());
@@ -145,7 +145,7 @@ fn kills_under_load_lose_and_double_no_acknowledged_record() {
         (metrics.received() - metrics.duplicate() == expected).then_some(metrics)
     });
     let metrics = taken.unwrap_or_else(|| panic!("{expected} records are not taken: {:?}", daemon.metrics()));
-    // `record list` leaves duplicates out, so that what was stored twice would not be seen there, but here.
+    // `record list` leaves duplicates out, so records stored twice show here and not there.
     assert_eq!(metrics.stored() + metrics.pending(), expected, "{metrics:?}");
     assert_eq!((metrics.dead(), metrics.dropped()), (0, 0), "{metrics:?}");
     assert_eq!(metrics.value(r#"zenei_received_total{source="ingress"}"#), metrics.received());
@@ -158,7 +158,7 @@ fn kills_under_load_lose_and_double_no_acknowledged_record() {
 #[test]
 fn an_acknowledgement_before_the_write_is_seen_to_lose() {
     let mut run = Run::new(2, true);
-    // Each kill under load loses what was acknowledged and not written yet; the seals don't matter here.
+    // Each kill under load loses acknowledged records that are not yet written; the seals are irrelevant here.
     for number in 0..KILLS {
         run.kill(2 * (number % 2));
     }

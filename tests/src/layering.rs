@@ -6,8 +6,8 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// Each crate of the workspace and those of the workspace that it may depend on. A crate that is not listed has no
-/// place yet.
+/// Each crate of the workspace and those of the workspace that it may depend on. A crate that is not listed is an
+/// error.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("zenei-wire", &[]),
     ("zenei-detect", &["zenei-wire"]),
@@ -30,7 +30,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "zenei-lab",
         ],
     ),
-    // Stand-ins for servers: they know nothing of zenei.
+    // Stand-ins for servers: they must not know zenei.
     ("zenei-engine", &[]),
     ("zenei-bluez", &[]),
     // Tools of tests: no product crate may depend on it.
@@ -48,14 +48,14 @@ const PURE: &[(&str, &[&str])] = &[
     ("zenei-incident", &["csv", "jiff", "serde", "serde_json", "thiserror"]),
 ];
 
-/// What no pure crate may reach, however far down: runtimes, sockets, randomness.
+/// Crates that no pure crate may depend on, at any depth: runtimes, sockets, randomness.
 const IMPURE: &[&str] =
     &["async-std", "fastrand", "getrandom", "mio", "polling", "rand", "rand_core", "smol", "socket2", "tokio"];
 
-/// Who depends on whom by name, outside crates too.
+/// The dependencies of each crate by name, outside crates too.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// What is wrong with this graph, one sentence each.
+/// The errors of this graph, one sentence each.
 fn findings(members: &BTreeSet<String>, graph: &Graph) -> Vec<String> {
     let mut found = Vec::new();
     let none = BTreeSet::new();
@@ -87,7 +87,7 @@ fn findings(members: &BTreeSet<String>, graph: &Graph) -> Vec<String> {
     found
 }
 
-/// What the lists allow and no crate needs, one sentence each; `declared` has optional dependencies too.
+/// Dependencies that the lists allow and no crate needs, one sentence each; `declared` has optional dependencies too.
 fn unused(members: &BTreeSet<String>, declared: &Graph) -> Vec<String> {
     let mut found = Vec::new();
     for (name, allowed) in MAY_DEPEND_ON.iter().chain(PURE) {
@@ -101,7 +101,7 @@ fn unused(members: &BTreeSet<String>, declared: &Graph) -> Vec<String> {
     found
 }
 
-/// A way from one crate down to another.
+/// A path from one crate down to another.
 fn way(graph: &Graph, from: &str, to: &str) -> Option<Vec<String>> {
     let mut ways = vec![vec![from.to_owned()]];
     let mut seen = BTreeSet::new();
@@ -172,13 +172,13 @@ fn the_lists_allow_nothing_that_no_crate_needs() {
     let (members, _, declared) = workspace();
     let found = unused(&members, &declared);
     assert!(found.is_empty(), "{}", found.join("\n"));
-    // The check finds an edge that is gone.
+    // The check finds a missing edge.
     let mut without = declared;
     without.get_mut("zenei-detect").expect("a crate").remove("libm");
     assert_eq!(unused(&members, &without), ["zenei-detect may depend on libm and does not"]);
 }
 
-/// What is found in a made-up workspace with these edges.
+/// Checks the findings in a made-up workspace with these edges.
 fn check(edges: &[(&str, &str)], members: &[&str], expected: &[&str]) {
     let mut graph = Graph::new();
     for (from, to) in edges {

@@ -44,8 +44,8 @@ fn said(recording: &Recording) -> Vec<Said> {
     messages.lines().map(one).collect()
 }
 
-/// From the middle of the month on nobody can read one lock's heartbeats; what else it says is as before. Gives the
-/// lock, which has no fault beside that.
+/// From the middle of the month on one lock's heartbeats are unreadable; its other records stay the same. Returns the
+/// lock, which has no other fault.
 fn spoil(recording: &Recording, messages: &mut [Said]) -> String {
     let faulty: BTreeSet<String> = recording.faults().into_iter().map(|(_, _, device)| device).collect();
     let heartbeats = messages.iter().filter(|said| said.topic.ends_with("/state"));
@@ -84,7 +84,7 @@ fn publish(address: SocketAddr, name: &str, messages: &[&Said]) {
     }
 }
 
-/// A gateway that hears these messages whole, with time that follows them.
+/// A gateway that receives all of these messages, with time that follows them.
 fn heard(site: &Site, name: &str, messages: &[&Said]) -> Daemon {
     let daemon = site.spawn(&mut site.zenei(&["run", "--simulated-time"])).listening();
     publish(daemon.ingress(), name, messages);
@@ -100,7 +100,7 @@ fn incidents(site: &Site) -> Vec<Value> {
     lines(&succeed(&mut site.zenei(&["incident", "list", "--json"])))
 }
 
-/// The engine, and what two gateways have shipped to it.
+/// The engine, and the records that two gateways have shipped to it.
 struct Shipped {
     engine: Engine,
     store: String,
@@ -126,7 +126,7 @@ impl Shipped {
         self.server().execute(&sql, &[]).unwrap_or_else(|error| panic!("{error}: {sql}"));
     }
 
-    /// Two gateways that hear what `both` says, and half of the sites each.
+    /// Two gateways that receive the messages of the locks in `both`, and half of the sites each.
     fn by_two_gateways(
         folder: &Path,
         recording: &Recording,
@@ -157,20 +157,20 @@ impl Shipped {
         Some(shipped)
     }
 
-    /// Up to when the desk can know everything, ms.
+    /// The time up to which the desk can have read everything, ms.
     fn up_to_ms(&self) -> u64 {
         let last = "SELECT gateway, toUInt64(max(toUnixTimestamp64Milli(sealed_at))) AS at FROM zenei.shipment GROUP BY gateway";
         self.number(&format!("SELECT min(at) AS n FROM ({last})")) - HOLE_WAIT_MS
     }
 
-    /// How many different records were shipped that it can know.
+    /// How many different shipped records the desk can have read.
     fn records(&self) -> u64 {
         let heard = format!("heard_at <= fromUnixTimestamp64Milli({}, 'UTC')", self.up_to_ms());
         self.number(&format!("SELECT uniqExact(device_id, boot, seq, identity) AS n FROM zenei.feed WHERE {heard}"))
     }
 
     /// The incidents of a desk that has taken everything that both gateways have shipped, and how many records it took
-    /// for new.
+    /// as new.
     fn desk(&self, duplicates: bool) -> (Site, Vec<Value>, u64) {
         let site = Site::new(&format!(
             "[gateway]\nid = 'desk'\n[desk]\nenabled = true\n[detect]\nsource = 'clickhouse'\n{}\n{}",
@@ -234,7 +234,7 @@ fn two_gateways_and_a_desk_over_clickhouse_open_the_incidents_of_one_gateway_tha
     assert_eq!(taken, records, "the desk does not take each record once");
     assert_eq!(same_incidents(&replayed(&site, &folder.path().join("out"))), expected, "the tables give others");
 
-    // Where the desk can't know that both heard the same, it takes more.
+    // Where the desk can't recognise that both received the same records, it takes more.
     let names: Vec<String> = both.iter().map(|device| format!("'{device}'")).collect();
     shipped.change(&format!(
         "UPDATE has_boot = false, has_seq = false, identity = lower(hex(cityHash64(boot, seq)))
@@ -247,7 +247,7 @@ fn two_gateways_and_a_desk_over_clickhouse_open_the_incidents_of_one_gateway_tha
         "this test would not see records that are taken twice: {taken}, {records}"
     );
 
-    // Where a cursor skips what one gateway shipped, the desk must not find the same.
+    // Where a cursor skips the records of one gateway, the desk must find different incidents.
     shipped.change("DELETE WHERE gateway = 'gw-b'");
     let (_, found, _) = shipped.desk(false);
     assert_ne!(same_incidents(&found), expected, "this test would not see what a cursor skips");

@@ -13,7 +13,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 pub(crate) struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
-    /// Scrapes.
+    /// Reads `/metrics`.
     pub(crate) fn get(address: SocketAddr) -> Self {
         let (status, text) = get(address, "/metrics");
         assert_eq!(status, 200, "{text}");
@@ -35,7 +35,7 @@ impl Metrics {
         value as u64
     }
 
-    /// The sum over all labels of a name, of which there must be one.
+    /// The sum over all labels of a name, which must exist.
     pub(crate) fn sum(&self, name: &str) -> u64 {
         let prefix = format!("{name}{{");
         let labelled: Vec<&String> = self.0.keys().filter(|key| key.starts_with(&prefix)).collect();

@@ -17,7 +17,7 @@ const MONTH_WITHIN: Duration = Duration::from_secs(150);
 /// Kills on the way.
 const KILLS: u64 = 8;
 
-/// A month through a broker, as it was at the end.
+/// The state after a month through a broker.
 struct Month {
     seeded: BTreeMap<Cause, usize>,
     sent: BTreeMap<Key, u64>,
@@ -28,7 +28,7 @@ struct Month {
 }
 
 impl Month {
-    /// Lets the fleet's month go through a broker while the daemon is killed so often, at even shares of the month.
+    /// Runs the fleet's month through a broker while the daemon is killed so many times, at even shares of the month.
     fn play(kills: u64) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let recording = Recording::make(folder.path(), "month", 1, &[]);
@@ -57,7 +57,7 @@ impl Month {
         Self { seeded, sent, metrics, held, incidents, from_store }
     }
 
-    /// The month in which nobody disturbs the daemon; played once.
+    /// The month without kills; run once.
     fn undisturbed() -> &'static Self {
         static MONTH: OnceLock<Month> = OnceLock::new();
         MONTH.get_or_init(|| Self::play(0))
@@ -87,7 +87,7 @@ fn taken(daemon: &Daemon, records: u64, stored: u64) -> Metrics {
     let found = within(MONTH_WITHIN, || {
         let metrics = daemon.metrics();
         metrics.assert_adds_up();
-        // What the broker sends again is pending until it is read and found to be a duplicate.
+        // Messages that the broker resends are pending until they are read and found to be duplicates.
         let is_settled = stored == 0 || metrics.pending() == 0;
         let is_taken = metrics.received() - metrics.duplicate() >= records && metrics.stored() >= stored && is_settled;
         is_taken.then_some(metrics)
@@ -95,7 +95,7 @@ fn taken(daemon: &Daemon, records: u64, stored: u64) -> Metrics {
     found.unwrap_or_else(|| panic!("{records} records are not taken: {:?}; {}", daemon.metrics(), daemon.log()))
 }
 
-/// The incidents that the store of a site leads to.
+/// The incidents of a replay of a site's store.
 fn replayed_store(site: &Site, recording: &Recording) -> Vec<Value> {
     let out = site.folder.path().join("replayed");
     let mut replay = zenei(["replay"]);

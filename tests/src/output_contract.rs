@@ -29,7 +29,7 @@ const SCOPES: &[&str] =
 const STATUSES: &[&str] = &["detected", "investigating", "fixing", "resolved", "close"];
 const URGENCIES: &[&str] = &["highest", "high", "medium", "low"];
 
-/// One object, asked field by field.
+/// One object, read field by field.
 struct Line<'a>(&'a Map<String, Value>);
 
 impl<'a> Line<'a> {
@@ -79,7 +79,7 @@ impl<'a> Line<'a> {
         list
     }
 
-    /// Nothing is null or empty but these.
+    /// Checks that nothing is null or empty except these.
     fn full_but(&self, nullable: &[&str]) {
         for (name, value) in self.0.iter().filter(|(name, _)| !nullable.contains(&name.as_str())) {
             let hollow = match value {

@@ -5,7 +5,7 @@ use crate::program::{lines, run, succeed, text, zenei};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// What one replay wrote.
+/// The files of one replay.
 struct Replayed {
     out: PathBuf,
     summary: Value,
@@ -13,7 +13,7 @@ struct Replayed {
 
 /// The files that are the same for the same recording, to the byte.
 const SAME_BYTES: [&str; 3] = ["anomalies.ndjson", "incidents.ndjson", "decisions.ndjson"];
-/// What differs between two replays: figures of time and memory.
+/// The fields that differ between two replays: figures of time and memory.
 const FIGURES: [&str; 3] = ["events_per_second", "peak_rss_bytes", "bytes_per_lock"];
 
 impl Replayed {

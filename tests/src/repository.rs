@@ -9,7 +9,7 @@ pub(crate) fn top() -> PathBuf {
     package.parent().expect("the package stands in the repository").to_owned()
 }
 
-/// The files that git tracks and that are there, relative to the top, with `/` between folders.
+/// The tracked files that exist, relative to the top, with `/` between folders.
 pub(crate) fn tracked_files() -> Vec<String> {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(top()).output().expect("git runs");
     assert!(listed.status.success(), "git ls-files failed: {}", String::from_utf8_lossy(&listed.stderr));

@@ -66,7 +66,7 @@ pub(crate) fn tokens(text: &str) -> Vec<String> {
             '/' if next == '/' => end_of_line(&signs, at),
             '/' if next == '*' => end_of_comment(&signs, at + 2),
             '"' => end_of_text(&signs, at + 1, '"'),
-            // A character, or else a lifetime.
+            // A character, otherwise a lifetime.
             '\'' if next == '\\' => end_of_text(&signs, at + 1, '\''),
             '\'' if signs.get(at + 2) == Some(&'\'') => at + 3,
             ':' if next == ':' => {
@@ -114,7 +114,7 @@ fn end_of_text(signs: &[char], mut at: usize, close: char) -> usize {
     at + 1
 }
 
-/// Where a raw text ends that begins with this name, `r` or `br`; `None` where it begins none.
+/// The end of a raw text that begins with this name, `r` or `br`; `None` where none begins.
 fn end_of_raw_text(name: &str, signs: &[char], at: usize) -> Option<usize> {
     let marks = signs[at..].iter().take_while(|&&sign| sign == '#').count();
     if !matches!(name, "r" | "br") || signs.get(at + marks) != Some(&'"') {

@@ -15,13 +15,13 @@ use zenei_store::Control;
 
 /// How long shipping may take on a busy machine. A guess.
 const SHIPPED_WITHIN: Duration = Duration::from_secs(120);
-/// Simulated records are of a time that lies further back each day.
+/// The simulated records' times recede further into the past each day.
 const STORE: &str = "seal_rows = 2000\n[store.clickhouse.keep_days]\nrecord = 20000\noperation = 20000\nmotor_profile = 20000\nfeed = 20000";
 /// Kills of one erasure.
 const KILLS: usize = 12;
 /// The latest point at which one is killed, ms: a whole erasure takes less than a second on a quiet machine.
 const KILL_MS_MAX: u64 = 900;
-/// Tables of ClickHouse whose rows are one lock's.
+/// Tables of ClickHouse whose rows belong to one lock.
 const TABLES: [&str; 5] = ["record", "operation", "motor_profile", "gap", "feed"];
 
 /// How many records of each lock are listed from this machine's files.
@@ -45,7 +45,7 @@ fn shipped(ground: &Ground) -> BTreeMap<(String, String), u64> {
     found
 }
 
-/// Findings and their like that name a lock, here and there.
+/// How many incidents, findings and registry rows name a lock, on this machine and in ClickHouse.
 fn named(ground: &Ground, device: &str) -> u64 {
     let there = |table: &str, column: &str| {
         ground.number(&format!("SELECT count() AS n FROM zenei.{table} WHERE position({column}, '{device}') > 0"))
@@ -88,7 +88,7 @@ fn a_lock_that_is_forgotten_is_gone_from_both_stores_also_after_kills_and_nobody
         while !point.is_over() {
             look_again();
         }
-        // It may have ended by now: then there is nobody to kill.
+        // It may have ended by now: then there is nothing to kill.
         let _ = kill_process(Pid::from_child(&child), Signal::KILL);
         let ended = child.wait().expect("a child can be waited for");
         killed += usize::from(ended.code().is_none());
@@ -110,7 +110,7 @@ fn a_lock_that_is_forgotten_is_gone_from_both_stores_also_after_kills_and_nobody
     assert!(!erasures.is_empty() && erasures.iter().all(|line| line.ended_at_ms.is_some()), "{erasures:?}");
     assert!(erasures.iter().all(|line| line.device_id == device), "{erasures:?}");
 
-    // Where ClickHouse does not answer, the command says so and claims nothing.
+    // Where ClickHouse does not answer, the command reports it and claims nothing.
     let other = expected.keys().next().expect("others are there").0.clone();
     ground.between.refuse();
     let ended = run(&mut ground.site.zenei(&["forget", &other]));
@@ -118,7 +118,7 @@ fn a_lock_that_is_forgotten_is_gone_from_both_stores_also_after_kills_and_nobody
     assert!(ended.stderr.contains("but not in ClickHouse"), "{}", ended.stderr);
     assert_eq!(shipped(&ground), expected, "nothing was taken out there");
 
-    // And the rest goes on.
+    // The daemon starts again, and its ledger adds up.
     ground.between.take_again();
     let daemon = ground.site.start();
     daemon.metrics().assert_adds_up();

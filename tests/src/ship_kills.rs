@@ -12,32 +12,32 @@ use std::time::Duration;
 use zenei_kit::Dice;
 use zenei_kit::bound::{Deadline, look_again, within};
 
-/// Kills in one run, where nobody asks for more.
+/// Kills in one run by default.
 const KILLS: usize = 100;
 /// Kills in a negative control, each while an answer is on its way.
 const CONTROL_KILLS: usize = 3;
-/// The engine crashes once where the daemon is killed so often.
+/// Kills of the daemon for each crash of the engine.
 const KILLS_A_CRASH: usize = 7;
-/// How long anything between two kills may take on a busy machine. A guess.
+/// How long any step between two kills may take on a busy machine. A guess.
 const STEP_WITHIN: Duration = Duration::from_secs(120);
-/// What the hubs say. The fleet of 10 million locks that one engine is built for says 12,000 records a second; one
+/// The hubs' load. The fleet of 10 million locks for which one engine is designed sends 12,000 records a second; one
 /// gateway less than half of it.
 const LOAD: Load = Load { hubs: 4, locks: 100, window: 400, records_per_s: Some(5_000), step_ms: 1_000, seed: 1 };
-/// Ranges so small that one is always on its way.
+/// Ranges so small that one is always in transit.
 const STORE: &str = "seal_rows = 2000\nseal_s = 1";
 
-/// When the next kill comes.
+/// The moment of the next kill.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// So long after the start, whatever has happened by then: recovery and the test of the server, too.
+    /// So long after the start, at any stage: recovery and the test of the server, too.
     Started(Duration),
     /// So long after an insert was begun: the engine has a part of it, or is at work.
     Begun(Duration),
     /// So long after the last byte of an insert.
     Sent(Duration),
-    /// So long after the engine's answer: what was sent is being written down, or is not yet.
+    /// So long after the engine's answer: before or during the write of the checkpoint.
     Answered(Duration),
-    /// While the answer to an insert is on its way: nobody but the engine knows that it was taken.
+    /// While the answer to an insert is in transit: only the engine has the information that it was taken.
     Unanswered,
     /// So long after the files of a range began to change: a seal or its checkpoint.
     Sealing(Duration),
@@ -58,7 +58,7 @@ impl Moment {
     }
 }
 
-/// A run of kills before one engine.
+/// A run of kills in front of one engine.
 struct Run {
     ground: Ground,
     hubs: Hubs,
@@ -118,7 +118,7 @@ impl Run {
         daemon
     }
 
-    /// Looks more often than others do: what is waited for takes milliseconds.
+    /// Polls more often than other waits: the awaited states last milliseconds.
     fn wait(&self, what: &str, daemon: &Daemon, is_there: impl Fn() -> bool) {
         let deadline = Deadline::after(STEP_WITHIN);
         while !is_there() {
@@ -127,7 +127,7 @@ impl Run {
         }
     }
 
-    /// Lets the last daemon ship everything; gives what was said and how what arrived differs.
+    /// Lets the last daemon ship everything; returns the sent records and how those in ClickHouse differ.
     fn settle(self) -> (Ground, Vec<Lock>, Difference) {
         let daemon = self.start();
         let seconds = self.hubs.seconds();
@@ -146,8 +146,7 @@ impl Run {
     }
 }
 
-/// How often the files of ranges and the states have changed, as far as it can be seen: names are made of where a range
-/// ends.
+/// The names of the files of ranges and states; they contain the end of each range, so a change of them shows a seal.
 fn sealed(ground: &Ground) -> Vec<std::ffi::OsString> {
     let state = ground.site.state();
     let folders = ["parquet/records", "snapshots"].map(|folder| state.join(folder));
@@ -197,7 +196,7 @@ fn crashes_of_the_engine_lose_and_double_no_row() {
     assert_eq!(difference, Difference::default());
 }
 
-/// Kills while answers are on their way; gives what was seen to differ.
+/// Kills while answers are in transit; returns the difference.
 fn spoiled(spoil: Spoil, with_window: bool) -> Option<Difference> {
     let run = Run::new(spoil)?;
     if !with_window {

@@ -11,10 +11,10 @@ use zenei_kit::bound::within;
 
 /// How long shipping may take on a busy machine. A guess.
 const SHIPPED_WITHIN: Duration = Duration::from_secs(120);
-/// Simulated records are of a time that lies further back each day.
+/// The simulated records' times recede further into the past each day.
 const STORE: &str = "seal_rows = 2000\n[store.clickhouse.keep_days]\nrecord = 20000\noperation = 20000\nmotor_profile = 20000\nfeed = 20000";
 
-/// Plays a stream to a site; gives what the daemon counted as duplicates once everything is where it belongs.
+/// Sends a stream to a site; returns how many duplicates the daemon counted once everything is stored.
 fn play(site: &Site, ships: bool) -> u64 {
     let daemon = site.spawn(site.zenei(&["run"]).arg("--simulated-time")).listening();
     let mut fleet = simulator(["run", "--scenario", "demo", "--seed", "5", "--locks", "60", "--days", "6"]);
@@ -31,7 +31,7 @@ fn play(site: &Site, ships: bool) -> u64 {
     metrics.duplicate()
 }
 
-/// What is listed, but for what depends on when the daemon heard it.
+/// The listed records, without the fields that depend on the time of receipt.
 fn listed(site: &Site) -> Vec<Value> {
     let mut records = lines(&succeed(&mut site.zenei(&["record", "list", "--json"])));
     for record in &mut records {
@@ -46,7 +46,7 @@ fn a_stream_with_duplicates_is_listed_the_same_from_parquet_and_from_clickhouse(
     let parquet = Site::with_ingress();
     let duplicates = [play(&parquet, false), play(&ground.site, true)];
     assert!(duplicates[0] > 0 && duplicates[0] == duplicates[1], "{duplicates:?}");
-    // What is shipped may go from here: the list is then ClickHouse's alone.
+    // Shipped records may be deleted from this machine: the list is then ClickHouse's alone.
     for table in ["records", "dead_letters", "gaps"] {
         std::fs::remove_dir_all(ground.site.state().join("parquet").join(table)).expect("sealed files can be removed");
     }

@@ -14,17 +14,17 @@ use serde_json::Value;
 use std::time::Duration;
 use zenei_kit::bound::{Deadline, look_again, within};
 
-/// Each outage, and the calm before it, where nobody asks for more.
+/// Seconds of each outage, and of the calm before it, by default.
 const OUTAGE_S: u64 = 15;
-/// How long anything may take on a busy machine. A guess.
+/// How long any step may take on a busy machine. A guess.
 const STEP_WITHIN: Duration = Duration::from_secs(300);
 /// Records a second.
 const LINE_RATE: u64 = 5_000;
-/// A lock says something every hour of its own time: days pass in seconds, so that what takes days to find is found in
-/// a test.
+/// A lock sends a record every hour of its own time: days pass in seconds, so that a test finds what takes days to
+/// find.
 const LOAD: Load =
     Load { hubs: 4, locks: 100, window: 400, records_per_s: Some(LINE_RATE), step_ms: 3_600_000, seed: 3 };
-/// Records of many days are heard in minutes, and lie further back each day.
+/// Records of many days are received in minutes, and recede further into the past each day.
 const STORE: &str = "seal_s = 2\n[store.clickhouse.keep_days]\nrecord = 20000\noperation = 20000\nmotor_profile = 20000\ncohort_hour = 20000\nfeed = 20000";
 
 struct Run {
@@ -34,7 +34,7 @@ struct Run {
     outage: Duration,
 }
 
-/// The most memory that was held in a time.
+/// The highest memory use in a time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Peak(u64);
 
@@ -53,7 +53,7 @@ impl Run {
         Some(Self { ground, daemon, hubs, outage })
     }
 
-    /// Looks at the memory for as long as an outage takes.
+    /// Watches the memory for as long as an outage takes.
     fn watch(&self) -> Peak {
         let over = Deadline::after(self.outage);
         let mut peak = Peak::default();
@@ -75,7 +75,7 @@ impl Run {
         });
     }
 
-    /// The incidents that there are.
+    /// The number of incidents.
     fn incidents(&self) -> usize {
         let (status, body) = get(self.daemon.address("http://"), "/api/v1/incidents");
         assert_eq!(status, 200, "{body}");
@@ -83,7 +83,7 @@ impl Run {
         answer["incidents"].as_array().expect("incidents are a list").len()
     }
 
-    /// One outage from the calm before it to the last record that waited.
+    /// One outage from the calm before it to the last waiting record.
     fn suffer(&self, what: &str, weak: usize, begin: impl FnOnce(&Ground), end: impl FnOnce(&Ground)) {
         let before = self.watch();
         let (shipped, opened) = (self.shipped(), self.incidents());
@@ -126,7 +126,7 @@ fn an_outage_loses_and_doubles_nothing_and_memory_stays_flat_while_incidents_are
     let asked = std::env::var("ZENEI_OUTAGE_S").ok();
     let outage_s = asked.map_or(OUTAGE_S, |text| text.parse().unwrap_or_else(|error| panic!("{text}: {error}")));
     let Some(run) = Run::start(Duration::from_secs(outage_s)) else { return };
-    // Days of each lock's own past, to compare with; and memory of everything that a minute brings.
+    // Some days of each lock's own past as a baseline; and the memory then holds everything that one minute brings.
     run.wait("something is shipped", || run.shipped() > 20 * LINE_RATE);
     run.suffer("refused", 1, |ground| ground.between.refuse(), |ground| ground.between.take_again());
     run.suffer("stopped", 2, |ground| signal(ground, Signal::STOP), |ground| signal(ground, Signal::CONT));

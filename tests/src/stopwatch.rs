@@ -3,7 +3,7 @@
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
-/// Runs since it was made.
+/// Runs from its creation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch(Duration);
 

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 const MAX_LINES: usize = 500;
 /// The most lines of any source file.
 const MAX_LINES_WITH_REASON: usize = 800;
-/// The product files that may turn one of the three times into another: those that put records in order, and those that
-/// read what a gateway wrote.
+/// The product files that may convert one of the three times into another: those that put records in order, and those
+/// that read a gateway's output.
 const RELATE_TIMES: &[&str] = &[
     "crates/zenei-detect/src/adverts.rs",
     "crates/zenei-detect/src/pipeline.rs",
@@ -19,7 +19,7 @@ const RELATE_TIMES: &[&str] = &[
     "crates/zenei-wire/src/bthome/keyring.rs",
     "crates/zenei-wire/src/time.rs",
 ];
-/// How a file's opening words begin the reason for its length.
+/// The beginning of the reason for a file's length in its opening words.
 const REASON: &str = "Over 500 lines because";
 /// The most columns of a comment; the formatter wraps code and leaves comments.
 const MAX_COMMENT_COLUMNS: usize = 120;
@@ -70,7 +70,7 @@ fn without_opening_words(path: &str, text: &str) -> Vec<String> {
     if is_rust(path) && !text.starts_with("//!") { vec![format!("{path} does not start with //!")] } else { Vec::new() }
 }
 
-/// Leftovers of work. The words are put together here, so that this file does not hold them.
+/// Leftovers of work. The words are assembled here, so that this file does not contain them.
 fn leftovers(path: &str, text: &str) -> Vec<String> {
     let words = [
         ["to", "do!"],
@@ -105,7 +105,7 @@ fn panics(path: &str, text: &str) -> Vec<String> {
     lines_with(path, &without_tests(text), &[".unwrap()".into(), ".expect(".into()])
 }
 
-/// The lines of a Rust file, comments left out, that hold one of these words.
+/// The lines of a Rust file, comments left out, that contain one of these words.
 fn lines_with(path: &str, text: &str, words: &[String]) -> Vec<String> {
     if !is_rust(path) {
         return Vec::new();
@@ -165,7 +165,7 @@ fn nothing_panics_on_purpose_outside_tests() {
     let sources = tracked_files().into_iter().filter(|path| is_rust(path));
     let mut tests: BTreeSet<String> = sources.flat_map(|path| test_files(&path, &read(&path))).collect();
     let folders: Vec<String> = tests.iter().map(|test| test.replace(".rs", "/")).collect();
-    // The rooms of a test file are tests as well.
+    // The modules of a test file are tests as well.
     tests.extend(tracked_files().into_iter().filter(|path| folders.iter().any(|folder| path.starts_with(folder))));
     check_each_file(panics, &tests);
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// The policy of a bus on which everybody may do everything; the limits are dbus-daemon's defaults for a system bus.
+/// The policy of a bus that permits everything to all users; the limits are dbus-daemon's defaults for a system bus.
 const CONFIG: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <type>system</type>
@@ -22,7 +22,7 @@ const CONFIG: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bu
 </busconfig>
 "#;
 
-/// How often it is looked whether the daemon listens, and how long in between.
+/// How often the start polls whether the daemon listens, and the time between two polls.
 const LOOKS: u32 = 1_000;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
@@ -34,7 +34,7 @@ pub struct PrivateBus {
 }
 
 impl PrivateBus {
-    /// A bus that listens.
+    /// Starts a bus and waits until it listens.
     ///
     /// # Errors
     /// Where dbus-daemon is not installed, or does not listen within ten seconds.
@@ -52,10 +52,10 @@ impl PrivateBus {
         format!("unix:path={}", self.socket().display())
     }
 
-    /// SIGKILL: everybody on the bus loses the connection.
+    /// SIGKILL: all clients of the bus lose the connection.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn kill(&mut self) -> io::Result<()> {
         if let Some(mut daemon) = self.daemon.take() {
             daemon.kill()?;
@@ -64,7 +64,7 @@ impl PrivateBus {
         Ok(())
     }
 
-    /// Starts a daemon at the same address; one that runs is killed before.
+    /// Starts a daemon at the same address; a running one is killed before.
     ///
     /// # Errors
     /// As [`PrivateBus::start`].
@@ -104,7 +104,7 @@ impl PrivateBus {
 
 impl Drop for PrivateBus {
     fn drop(&mut self) {
-        // Nothing can be done about one that can't be killed.
+        // Nothing can be done about a daemon that can't be killed.
         drop(self.kill());
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use zbus::zvariant::{ObjectPath, OwnedValue, Str, Value};
 
-/// Where the one adapter stands.
+/// The path of the one adapter.
 pub(crate) const ADAPTER: &str = "/org/bluez/hci0";
 /// The interface of adapters.
 pub(crate) const ADAPTER1: &str = "org.bluez.Adapter1";
@@ -16,7 +16,7 @@ const BTHOME: &str = "0000fcd2-0000-1000-8000-00805f9b34fb";
 /// Properties of one interface.
 pub(crate) type Properties = HashMap<String, OwnedValue>;
 
-/// A lock as BlueZ remembers it: its newest advertisement.
+/// A lock as BlueZ stores it: its newest advertisement.
 #[derive(Clone, Debug)]
 pub(crate) struct Device {
     pub(crate) address: String,
@@ -48,7 +48,7 @@ fn text(text: &str) -> OwnedValue {
 }
 
 impl Device {
-    /// What an advertisement changes.
+    /// The properties that an advertisement changes.
     pub(crate) fn heard(&self) -> Properties {
         let data: HashMap<String, Value<'_>> =
             HashMap::from([(BTHOME.to_owned(), Value::from(self.service_data.clone()))]);
@@ -88,7 +88,7 @@ impl Objects {
         properties
     }
 
-    /// What `GetManagedObjects` answers.
+    /// The answer to `GetManagedObjects`.
     pub(crate) fn managed(&self) -> HashMap<ObjectPath<'static>, HashMap<String, Properties>> {
         let mut objects = HashMap::new();
         let mut add = |path: String, interface: &str, properties: Properties| {
@@ -105,7 +105,7 @@ impl Objects {
         objects
     }
 
-    /// What `Properties.GetAll` answers.
+    /// The answer to `Properties.GetAll`.
     pub(crate) fn all(&self, path: &str) -> Option<Properties> {
         if path == ADAPTER && self.adapter {
             return Some(self.adapter_properties());

@@ -14,7 +14,7 @@ use zbus::{Connection, Message, MessageStream};
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const FAILED: &str = "org.bluez.Error.Failed";
 
-/// How often the scanner has called what.
+/// Counts of the scanner's calls.
 #[derive(Debug, Default)]
 pub struct Calls {
     /// `StartDiscovery`, successful or not.
@@ -30,7 +30,7 @@ pub struct Calls {
 #[derive(Debug, Default)]
 struct State {
     objects: Objects,
-    /// Unique names of who scans.
+    /// Unique names of the scanning clients.
     scanners: BTreeSet<String>,
 }
 
@@ -40,11 +40,11 @@ struct Shared {
     calls: Calls,
     /// Calls stay without an answer.
     hangs: AtomicBool,
-    /// Scanning goes on, but nothing is heard any more until it is started anew.
+    /// Scanning continues, but nothing is received any more until it is restarted.
     deaf: AtomicBool,
-    /// Whether a new `StartDiscovery` heals deafness.
+    /// Whether a new `StartDiscovery` ends this state.
     heals_by_start: AtomicBool,
-    /// Whether a power cycle heals deafness.
+    /// Whether a power cycle ends this state.
     heals_by_power: AtomicBool,
 }
 
@@ -60,7 +60,7 @@ impl FakeBlueZ {
     /// A BlueZ with a powered adapter `hci0` on this bus.
     ///
     /// # Errors
-    /// What the bus says.
+    /// The bus's error.
     pub fn start(bus: &PrivateBus) -> zbus::Result<Self> {
         Self::start_with(bus, true)
     }
@@ -68,7 +68,7 @@ impl FakeBlueZ {
     /// A BlueZ with or without an adapter.
     ///
     /// # Errors
-    /// What the bus says.
+    /// The bus's error.
     pub fn start_with(bus: &PrivateBus, adapter: bool) -> zbus::Result<Self> {
         let objects = Objects { adapter, powered: true, ..Objects::default() };
         let shared = Arc::new(Shared {
@@ -95,12 +95,12 @@ impl FakeBlueZ {
         Ok(Self { connection, shared, runtime })
     }
 
-    /// How often it was called.
+    /// Counts of the calls.
     pub fn calls(&self) -> &Calls {
         &self.shared.calls
     }
 
-    /// How many scan now.
+    /// How many clients scan now.
     pub fn scanners(&self) -> usize {
         self.shared.lock().scanners.len()
     }
@@ -110,31 +110,31 @@ impl FakeBlueZ {
         self.shared.hangs.store(hangs, Ordering::SeqCst);
     }
 
-    /// The scan goes deaf, as BlueZ's do: nobody is told, nothing is heard, until it is started anew (where `by_start`)
-    /// or the adapter was off and on again (where `by_power`).
+    /// The scan stops receiving without an error, as BlueZ's do, until it is restarted (where `by_start`) or the
+    /// adapter was off and on again (where `by_power`).
     pub fn deafen(&self, by_start: bool, by_power: bool) {
         self.shared.heals_by_start.store(by_start, Ordering::SeqCst);
         self.shared.heals_by_power.store(by_power, Ordering::SeqCst);
         self.shared.deaf.store(true, Ordering::SeqCst);
     }
 
-    /// Whether a lock that advertises now is heard by anybody.
+    /// Whether the advertisement of a lock would now be received.
     pub fn hears(&self) -> bool {
         !self.shared.deaf.load(Ordering::SeqCst) && self.scanners() > 0
     }
 
-    /// An advertisement comes over the air; `false` where nobody scans, or the scan is deaf.
+    /// An advertisement arrives; `false` where no client scans, or the scan receives nothing.
     ///
     /// # Errors
-    /// What the bus says.
+    /// The bus's error.
     pub fn advertise(&self, address: &str, rssi_dbm: i16, service_data: &[u8]) -> zbus::Result<bool> {
         self.runtime.block_on(self.tell(address, rssi_dbm, service_data))
     }
 
-    /// The adapter is powered off or on, by somebody else than the scanner.
+    /// The adapter is powered off or on, by another client than the scanner.
     ///
     /// # Errors
-    /// What the bus says.
+    /// The bus's error.
     pub fn power(&self, powered: bool) -> zbus::Result<()> {
         self.runtime.block_on(set_powered(&self.connection, &self.shared, powered))
     }
@@ -151,7 +151,7 @@ impl FakeBlueZ {
             (is_new, state.objects.all(&path).unwrap_or_default())
         };
         if is_new {
-            // As BlueZ does: the first advertisement stands in the object's properties and in no change of them.
+            // As in BlueZ: the first advertisement is in the object's properties and in no change of them.
             let object = ObjectPath::try_from(path.as_str())?;
             let body = (object, HashMap::from([(DEVICE1, all)]));
             let manager = "org.freedesktop.DBus.ObjectManager";
@@ -178,7 +178,7 @@ async fn set_powered(connection: &Connection, shared: &Shared, powered: bool) ->
     let was = {
         let mut state = shared.lock();
         if !powered {
-            // BlueZ forgets its discovery sessions when the adapter goes off.
+            // BlueZ drops its discovery sessions when the adapter is powered off.
             state.scanners.clear();
             state.objects.discovering = false;
         }
@@ -200,7 +200,7 @@ async fn answer(connection: Connection, mut stream: MessageStream, shared: Arc<S
         let header = message.header();
         match header.message_type() {
             Type::MethodCall if !shared.hangs.load(Ordering::SeqCst) => {
-                // Whoever asked may have gone.
+                // The caller may have left the bus.
                 drop(reply(&connection, &message, &header, &shared).await);
             }
             Type::Signal => forget_who_left(&message, &header, &shared),

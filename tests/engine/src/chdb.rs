@@ -8,11 +8,11 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr::NonNull;
 
-/// How much of the data of an insert is handed over at once; the engine copies it. A guess: large beside the cost of a
-/// call, small beside memory.
+/// How many bytes of an insert's data are passed on at once; the engine copies them. A guess: large beside the cost of
+/// a call, small beside memory.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// `chdb_connection *`: what a connection is closed by.
+/// `chdb_connection *`: the handle by which a connection is closed.
 type Connection = *mut *mut c_void;
 /// `chdb_result *`.
 type Answer = *mut c_void;
@@ -82,16 +82,16 @@ pub(crate) struct Session<'a> {
     connection: NonNull<*mut c_void>,
 }
 
-/// What a statement gave.
+/// The result of a statement.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    /// The result in the format asked for.
+    /// The result in the requested format.
     pub(crate) bytes: Vec<u8>,
     pub(crate) result_rows: u64,
-    /// Read from tables.
+    /// Rows read from tables.
     pub(crate) read_rows: u64,
     pub(crate) read_bytes: u64,
-    /// Written to tables, those behind materialised views included.
+    /// Rows written to tables, those behind materialised views included.
     pub(crate) written_rows: u64,
     pub(crate) written_bytes: u64,
     pub(crate) elapsed_s: f64,
@@ -135,7 +135,7 @@ impl Functions {
             elapsed: find(library, c"chdb_result_elapsed")?,
             destroy: find(library, c"chdb_destroy_query_result")?,
         };
-        // Signals are tokio's in this process.
+        // Tokio handles the signals of this process.
         let leave_signals: unsafe extern "C" fn(c_int) = find(library, c"chdb_set_signal_handlers_enabled")?;
         // SAFETY: the signature is the header's, and it may be called at any time before the first connection.
         unsafe { leave_signals(0) };
@@ -162,7 +162,7 @@ impl Chdb {
         Ok(chdb)
     }
 
-    /// A connection with settings as the library has them; it costs 0.15 ms.
+    /// A connection with the library's default settings; it costs 0.15 ms.
     pub(crate) fn session(&self) -> Result<Session<'_>, Exception> {
         let connection = self.connect().ok_or_else(|| Exception::network("the engine takes no further connection"))?;
         Ok(Session { functions: &self.functions, connection })
@@ -187,7 +187,7 @@ impl Drop for Chdb {
 }
 
 impl Session<'_> {
-    /// Runs one statement; what it gives comes in its own format, else in this one.
+    /// Runs one statement; its result comes in the statement's own format, otherwise in this one.
     pub(crate) fn query(
         &mut self,
         sql: &[u8],
@@ -219,14 +219,14 @@ impl Session<'_> {
                     break;
                 }
             }
-            // After a failed append this gives the error that made it fail.
+            // After a failed append this returns the error that made it fail.
             let output = self.read((self.functions.done)(stream));
             (self.functions.destroy_insert)(stream);
             output
         }
     }
 
-    /// How many statements a text holds; 0 where it can't be parsed.
+    /// How many statements a text has; 0 where it can't be parsed.
     pub(crate) fn count(&mut self, sql: &[u8]) -> u32 {
         let mut analysis = Analysis { struct_size: size_of::<Analysis>() as u32, ..Analysis::default() };
         // SAFETY: pointer and length are of one slice, there is no target database, and the struct says its size.
@@ -266,7 +266,7 @@ impl Session<'_> {
         }
     }
 
-    /// Takes an answer apart and destroys it.
+    /// Reads an answer and destroys it.
     fn read(&self, answer: Answer) -> Result<Output, Exception> {
         if answer.is_null() {
             return Err(Exception::network("the engine gave no answer"));

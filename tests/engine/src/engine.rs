@@ -9,15 +9,15 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// A server to be used instead of an engine of our own.
+/// The address of a server to use instead of an engine of our own.
 const URL_VARIABLE: &str = "ZENEI_CLICKHOUSE_URL";
-/// The program, where it does not stand in the target folder of the running test.
+/// The path of the program, where it is not in the target folder of the running test.
 const PROGRAM_VARIABLE: &str = "ZENEI_ENGINE_BIN";
-/// Set by those who must not miss a skipped test.
+/// Set where a skipped test must fail.
 const REQUIRED_VARIABLES: [&str; 2] = ["CI", "ZENEI_REQUIRE_ENGINE"];
 /// The program's name.
 const PROGRAM: &str = "zenei-engine";
-/// In the line in which the program says where it listens.
+/// Part of the line in which the program prints where it listens.
 const LISTENING: &str = "listening: ";
 /// How long the engine may take until it listens; 0.5 s were measured on an idle machine, the rest is a guess for a
 /// busy one.
@@ -25,21 +25,21 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 /// How long a clean end may take before it becomes a kill. A guess.
 const END_WITHIN: Duration = Duration::from_secs(30);
 
-/// A ClickHouse that can be asked over HTTP at [`Engine::url`]. An own one ends with this value, and loses its folder
-/// if it chose that itself.
+/// A ClickHouse that answers queries over HTTP at [`Engine::url`]. An engine of our own ends with this value, and its
+/// folder is removed if it chose that itself.
 #[derive(Debug)]
 pub struct Engine {
     url: String,
     own: Option<Own>,
 }
 
-/// A process of ours.
+/// A process that we started.
 #[derive(Debug)]
 struct Own {
     child: Child,
-    /// Open as long as the engine shall live.
+    /// Open as long as the engine must live.
     stdin: Option<ChildStdin>,
-    /// What it says; closed once it has ended. The lock lets tests share the engine; nothing waits for it.
+    /// The lines that it prints; closed once it has ended. The lock lets tests share the engine; nothing waits for it.
     lines: Mutex<Receiver<String>>,
 }
 
@@ -55,30 +55,30 @@ pub enum StartError {
         /// Where it would be.
         path: PathBuf,
     },
-    /// The test doesn't know where it stands itself.
+    /// The test can't find its own path.
     #[error("the path of the running test can't be read")]
     NoPlace(#[source] io::Error),
-    /// The program doesn't start.
+    /// The program can't be started.
     #[error("{} can't be started", path.display())]
     Spawn {
         /// The program.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         cause: io::Error,
     },
-    /// It ended, or said nothing in time; its standard error says why.
+    /// It ended, or printed nothing in time; its standard error has the reason.
     #[error("the engine did not say where it listens within {within:?}; its exit status is {status}")]
     Silent {
-        /// How long it had.
+        /// The time limit.
         within: Duration,
-        /// How it ended.
+        /// Its exit status.
         status: String,
     },
 }
 
 impl Engine {
-    /// The server of `ZENEI_CLICKHOUSE_URL`, else an engine of our own in a folder that goes with it.
+    /// The server of `ZENEI_CLICKHOUSE_URL`, otherwise an engine of our own in a folder that is removed with it.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -89,8 +89,8 @@ impl Engine {
         }
     }
 
-    /// An engine of our own in this folder, which is made if it is not there and stays afterwards. Only one at a time
-    /// can have a folder.
+    /// An engine of our own in this folder, which is created if it does not exist and remains afterwards. Only one
+    /// engine at a time can use a folder.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -99,11 +99,11 @@ impl Engine {
     }
 
     /// The one engine that the tests of this process share, started by the first of them as [`Engine::start`] does;
-    /// each is to keep to a database of its own. Without the library it is `None`, and one line on standard error, past
-    /// the test harness, says how to install it: the test is to return.
+    /// each must use a database of its own. Without the library it is `None`, and one line on standard error, past the
+    /// test harness, states how to install it; the test must then return.
     ///
     /// # Panics
-    /// The engine does not start, or the library is missing and `CI` or `ZENEI_REQUIRE_ENGINE` is set.
+    /// Where the engine does not start, or the library is missing and `CI` or `ZENEI_REQUIRE_ENGINE` is set.
     #[must_use]
     pub fn for_test() -> Option<&'static Self> {
         static SHARED: Mutex<Option<&'static Engine>> = Mutex::new(None);
@@ -126,19 +126,19 @@ impl Engine {
         or_skip(Self::start_in(folder), is_required(), &mut io::stderr())
     }
 
-    /// Where it is asked: `http://127.0.0.1:PORT`, no slash at the end.
+    /// Its URL: `http://127.0.0.1:PORT`, no slash at the end.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The process of an own engine, for signals; `None` for a server of others.
+    /// The process id of an engine of our own, for signals; `None` for an external server.
     #[must_use]
     pub fn process_id(&self) -> Option<u32> {
         self.own.as_ref().map(|own| own.child.id())
     }
 
-    /// Ends an own engine with SIGKILL, as a crash would; a server of others goes on.
+    /// Ends an engine of our own with SIGKILL, as a crash would; an external server continues.
     pub fn kill(mut self) {
         if let Some(own) = &mut self.own {
             own.kill();
@@ -158,8 +158,8 @@ impl Engine {
         if let Some(stdout) = child.stdout.take() {
             std::thread::spawn(move || {
                 for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    // Nobody listens once the engine is dropped; the pipe is read on, so that the program never waits
-                    // for us.
+                    // Nothing receives the lines once the engine is dropped; the pipe is read on, so that the program
+                    // never blocks on it.
                     let _ = said.send(line);
                 }
             });
@@ -180,7 +180,7 @@ impl Engine {
 }
 
 impl Own {
-    /// Asks it to end and waits; kills what does not end in time.
+    /// Requests the end and waits; kills a process that does not end in time.
     fn end(&mut self) {
         drop(self.stdin.take());
         let lines = self.lines.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -191,7 +191,7 @@ impl Own {
                 Err(RecvTimeoutError::Timeout) => return self.kill(),
             }
         }
-        // Its output is closed: what is left of it ends at once.
+        // Its output is closed: the rest of it ends at once.
         let _ = self.child.wait();
     }
 
@@ -220,14 +220,14 @@ fn program() -> Result<PathBuf, StartError> {
     if path.is_file() { Ok(path) } else { Err(StartError::NotBuilt { path }) }
 }
 
-/// Passes an engine on; a missing library is told to `told` where that is allowed.
+/// Returns an engine; reports a missing library to `told` where that is allowed.
 fn or_skip(started: Result<Engine, StartError>, is_required: bool, told: &mut dyn io::Write) -> Option<Engine> {
     match started {
         Ok(engine) => Some(engine),
         Err(StartError::Missing(missing)) if !is_required => {
             let test = std::thread::current();
             let test = test.name().unwrap_or("a test");
-            // In one piece: tests of other threads write too. A tester without standard error can't be told.
+            // In one piece: tests of other threads write too. Without standard error nothing can be reported.
             let _ = told.write_all(format!("SKIPPED {test}: {missing}\n").as_bytes());
             None
         }
@@ -242,7 +242,7 @@ fn is_required() -> bool {
     REQUIRED_VARIABLES.iter().any(|name| is_set(std::env::var(name).ok().as_deref()))
 }
 
-/// Whether a variable of yes or no says yes.
+/// Whether a boolean variable is set to yes.
 fn is_set(value: Option<&str>) -> bool {
     !matches!(value, None | Some("" | "0" | "false"))
 }

@@ -7,12 +7,12 @@ use axum::http::StatusCode;
 pub(crate) struct Exception {
     /// Its number in `system.errors`.
     pub(crate) code: u32,
-    /// As ClickHouse writes it, code and name included.
+    /// The text as ClickHouse writes it, code and name included.
     pub(crate) text: String,
 }
 
 impl Exception {
-    /// What the engine said.
+    /// The engine's error.
     pub(crate) fn of_engine(text: String) -> Self {
         let number = text.strip_prefix("Code: ").and_then(|rest| rest.split_once('.')).map(|(number, _)| number);
         // 1002 is UNKNOWN_EXCEPTION.
@@ -29,12 +29,12 @@ impl Exception {
         Self::new(271, "CANNOT_DECOMPRESS", said)
     }
 
-    /// A body whose bytes are not those that were sent.
+    /// A body whose bytes differ from those that were sent.
     pub(crate) fn checksum(said: &str) -> Self {
         Self::new(40, "CHECKSUM_DOESNT_MATCH", said)
     }
 
-    /// A server could do it; this front can't.
+    /// A request that a server could serve and this front can't.
     pub(crate) fn not_implemented(said: &str) -> Self {
         Self::new(48, "NOT_IMPLEMENTED", said)
     }

@@ -11,7 +11,7 @@ const HEADER_BYTES: usize = 9;
 const LZ4: u8 = 0x82;
 /// Plain bytes.
 const PLAIN: u8 = 0x02;
-/// The most that one block may unpack to, as ClickHouse has it (`DBMS_MAX_COMPRESSED_SIZE`).
+/// The most bytes to which one block may unpack, as in ClickHouse (`DBMS_MAX_COMPRESSED_SIZE`).
 const MAX_BLOCK_BYTES: usize = 0x4000_0000;
 
 /// Undoes the framing that `decompress=1` announces: blocks of checksum, header and data, one after the other.
@@ -31,7 +31,7 @@ struct Block<'a> {
     data: &'a [u8],
 }
 
-/// The first block, its checksum being right, and what follows it.
+/// The first block, its checksum verified, and the bytes after it.
 fn block(framed: &[u8]) -> Result<(Block<'_>, &[u8]), Exception> {
     let cut = || {
         let said = format!("a block of {} bytes is cut off within its header or data", framed.len());
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_block_of_the_clickhouse_client_is_unpacked() {
-        // What version 0.15.3 of the crate makes of these 23 bytes.
+        // The output of version 0.15.3 of the crate for these 23 bytes.
         let plain = b"\x01\0\x02\xff\xff\xff\xff\0\x01\x01\x01s\x06String\x03abc";
         let framed = [
             b"\xf5\x05\xde\xeb\xe1\x9e\x3b\x6c\xe1\x1f\x41\xd7\x42\x42\x24\x5c\x82\x22\0\0\0\x17\0\0\0\xf0\x08"

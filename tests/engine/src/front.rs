@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 
-/// The most that a body may have; the data of an insert are held whole. A guess, far above the batches of any test.
+/// The most bytes of a body; the data of an insert are held whole. A guess, far above the batches of any test.
 const MAX_BODY_BYTES: usize = 1 << 30;
 /// Statements that run at once; others wait. A server allows more, and this one runs beside other tests. A guess.
 const MAX_RUNNING: usize = 16;
@@ -22,7 +22,7 @@ const MAX_RUNNING: usize = 16;
 struct Front {
     chdb: Chdb,
     running: Semaphore,
-    /// The last query id given by us.
+    /// The last query id that the front chose.
     last_id: AtomicU64,
 }
 
@@ -46,7 +46,7 @@ async fn answer(State(front): State<Arc<Front>>, request: extract::Request) -> R
     response
 }
 
-/// Reads a request and runs it. What the client calls it replaces `query_id`.
+/// Reads a request and runs it. A query id that the client chose replaces `query_id`.
 async fn run(front: Arc<Front>, request: extract::Request, query_id: &mut String) -> Result<Output, Exception> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|error| {
@@ -74,12 +74,12 @@ async fn run(front: Arc<Front>, request: extract::Request, query_id: &mut String
     }
     let _running = front.running.acquire().await.map_err(|error| Exception::network(&error.to_string()))?;
     let engine = Arc::clone(&front);
-    // A statement that is begun is run to its end, also when the client goes away.
+    // A statement that has begun runs to its end, also when the client disconnects.
     let ran = tokio::task::spawn_blocking(move || order.run(&engine.chdb)).await;
     ran.unwrap_or_else(|error| Err(Exception::network(&error.to_string())))
 }
 
-/// A header as text; one that is no text counts as absent.
+/// A header as text; a header that is not text counts as absent.
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }

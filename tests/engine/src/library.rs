@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 /// The command that installs the library.
 pub const INSTALL: &str = "bash tests/engine/install";
 
-/// Names the library itself.
+/// The variable with the path of the library itself.
 const LIBRARY_VARIABLE: &str = "ZENEI_LIBCHDB";
-/// Names the folder that [`INSTALL`] installs into.
+/// The variable with the folder that [`INSTALL`] installs into.
 const FOLDER_VARIABLE: &str = "ZENEI_TOOLS_DIR";
 /// The folder without that variable, below the home folder.
 const FOLDER: &str = ".cache/zenei/engine";
@@ -18,20 +18,20 @@ const BELOW_FOLDER: &str = "node_modules/@chdb/lib-linux-x64-gnu/libchdb.so";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no ClickHouse engine at {}; install it with: {INSTALL}", expected.display())]
 pub struct Missing {
-    /// Where it would be.
+    /// The expected path.
     pub expected: PathBuf,
 }
 
 /// The path of the library.
 ///
 /// # Errors
-/// No file stands where it would be.
+/// Where there is no file at the expected path.
 pub fn find() -> Result<PathBuf, Missing> {
     let expected = place(|name| std::env::var_os(name).map(PathBuf::from));
     if expected.is_file() { Ok(expected) } else { Err(Missing { expected }) }
 }
 
-/// Where the library would be, given the environment; an empty variable is as good as none.
+/// The expected path, given the environment; an empty variable counts as absent.
 fn place(variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
     let variable = |name| variable(name).filter(|path| *path != Path::new(""));
     if let Some(library) = variable(LIBRARY_VARIABLE) {

@@ -24,7 +24,7 @@ use zenei_engine::library::{self, Missing};
 
 /// A dependency is unreachable.
 const EXIT_UNREACHABLE: u8 = 69;
-/// In the folder, held as long as an engine has it open: the library does not look for a second one.
+/// A file in the folder, locked as long as an engine has the folder open: the library does not check for a second one.
 const LOCK: &str = "zenei-engine.lock";
 
 /// A real ClickHouse engine behind ClickHouse's HTTP interface, for tests. No users, no TLS, no replication: for
@@ -59,7 +59,7 @@ enum Failure {
     Run(#[from] io::Error),
 }
 
-/// An engine without users is for this machine alone.
+/// An engine without users may listen on this machine alone.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text.parse().map_err(|_| format!("{text:?} is no address such as 127.0.0.1:8123"))?;
     if address.ip().is_loopback() {
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
         Err(failure) => failure,
     };
     let cause = std::error::Error::source(&failure).map(|cause| format!(": {cause}")).unwrap_or_default();
-    // Where nobody reads standard error, the exit code still tells.
+    // Where standard error is closed, the exit code still reports the failure.
     let _ = writeln!(io::stderr(), "zenei-engine: {failure}{cause}");
     match failure {
         Failure::Missing(_) => ExitCode::from(EXIT_UNREACHABLE),
@@ -93,7 +93,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let routes = front::routes(Chdb::open(&library, folder.path())?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(arguments, routes))
-    // The engine went with its routes, and the lock and a folder of our own go now.
+    // The engine ended with its routes; the lock and a folder of our own are dropped now.
 }
 
 async fn serve(arguments: &Arguments, routes: axum::Router) -> Result<(), Failure> {
@@ -102,11 +102,11 @@ async fn serve(arguments: &Arguments, routes: axum::Router) -> Result<(), Failur
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (parent, parent_ended) = tokio::sync::oneshot::channel::<()>();
     let watch = move || {
-        // What it says is nothing; that it is closed, or can't be read, is the end.
+        // The content of standard input is ignored; its end, or a failure to read it, ends the program.
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         drop(parent);
     };
-    // A thread of its own: a read of standard input that never returns must not hold up the runtime's end. Else the
+    // A thread of its own: a read of standard input that never returns must not delay the runtime's end. Otherwise the
     // sender is kept, so that it never fires.
     let _kept = if arguments.with_parent {
         std::thread::spawn(watch);
@@ -130,7 +130,7 @@ async fn serve(arguments: &Arguments, routes: axum::Router) -> Result<(), Failur
 /// The folder of the tables, with its lock.
 struct Folder {
     path: PathBuf,
-    /// Its lock goes with it.
+    /// The lock is released with this value.
     _lock: File,
     /// Removed when dropped.
     _own: Option<TempDir>,

@@ -1,7 +1,7 @@
 //! Which fields a `multipart/form-data` body has. Reads what ClickHouse's clients send: fields with names, without
 //! encodings and without files. Must not know what the fields mean. Called by [`crate::request`].
 
-/// The fields in their order; `None` where the body is no such form.
+/// The fields in their order; `None` where the body is not such a form.
 pub(crate) fn fields(content_type: &str, body: &[u8]) -> Option<Vec<(String, String)>> {
     let (kind, attributes) = content_type.split_once(';')?;
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
@@ -25,7 +25,7 @@ pub(crate) fn fields(content_type: &str, body: &[u8]) -> Option<Vec<(String, Str
     Some(found)
 }
 
-/// What stands before and after the first of these bytes.
+/// The bytes before and after the first occurrence of `at`.
 fn cut<'a>(bytes: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let found = bytes.windows(at.len()).position(|window| window == at)?;
     Some((&bytes[..found], &bytes[found + at.len()..]))

@@ -4,10 +4,10 @@ use crate::chdb::{Chdb, Output, Session};
 use crate::exception::Exception;
 use crate::statement::{Statement, split};
 
-/// What the library sets otherwise than a server does: `implicit_select` runs `1 + 1` and turns errors of syntax into
-/// others.
+/// Settings whose default differs between the library and a server: `implicit_select` runs `1 + 1` and turns errors of
+/// syntax into others.
 const AS_A_SERVER: &str = "SET implicit_select = 0, allow_introspection_functions = 0";
-/// The format of an answer that names none, as on a server.
+/// The format of an answer whose statement names none, as on a server.
 const DEFAULT_FORMAT: &str = "TabSeparated";
 
 /// One request to the engine.
@@ -15,15 +15,15 @@ const DEFAULT_FORMAT: &str = "TabSeparated";
 pub(crate) struct Order {
     /// The statement; an insert's data are part of it.
     pub(crate) request: Vec<u8>,
-    /// For answers whose statement names none; empty is none too.
+    /// For answers whose statement names no format; empty counts as none.
     pub(crate) default_format: String,
-    /// The database that names without one mean; empty is the engine's own.
+    /// The database of names without one; empty is the engine's own default.
     pub(crate) database: String,
     /// In their order.
     pub(crate) settings: Vec<(String, String)>,
     /// The values of `{name: Type}`.
     pub(crate) parameters: Vec<(String, String)>,
-    /// Whether nothing may be written.
+    /// Whether writing is forbidden.
     pub(crate) is_read_only: bool,
 }
 
@@ -60,7 +60,7 @@ impl Order {
         if self.is_read_only { set("SET readonly = 2") } else { Ok(()) }
     }
 
-    /// The statement that makes the settings.
+    /// The statement that sets the settings.
     fn set(&self) -> Result<Option<String>, Exception> {
         let mut pairs = Vec::new();
         for (name, value) in &self.settings {
@@ -74,7 +74,7 @@ impl Order {
     }
 }
 
-/// A text between quotes of this kind.
+/// A text in quotes of this kind.
 fn quoted(text: &str, quote: char) -> String {
     let mut quoted = String::from(quote);
     for letter in text.chars() {

@@ -6,13 +6,13 @@ use crate::framing::unframe;
 use crate::multipart;
 use crate::order::Order;
 
-/// Keys of the URL that are no settings and change nothing here: there are no users, and an answer is always complete
+/// Keys of the URL that are not settings and have no effect here: there are no users, and an answer is always complete
 /// before it is sent.
 const PASSED_OVER: [&str; 6] = ["user", "password", "quota_key", "wait_end_of_query", "buffer_size", "stacktrace"];
 /// Keys of the URL that would change what a statement means.
 const REFUSED: [&str; 5] = ["session_id", "session_check", "session_timeout", "close_session", "role"];
 
-/// The parts of a request that matter.
+/// The parts of a request that the front reads.
 #[derive(Default)]
 pub(crate) struct Request<'a> {
     /// `GET` rather than `POST`.
@@ -63,7 +63,7 @@ impl Request<'_> {
             }
             body = &[];
         }
-        // The text of the URL, a line feed, the body: as a server puts them together.
+        // The text of the URL, a line feed, the body: a server joins them in the same way.
         let mut request = form.query.into_bytes();
         if !request.is_empty() {
             request.push(b'\n');

@@ -4,10 +4,10 @@
 //! The engine takes an insert's data apart from its text: given as one text, binary data are cut where they look like
 //! the end of a statement.
 
-/// What there is to run.
+/// A statement to run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Statement<'a> {
-    /// Anything that is complete as text.
+    /// A statement that is complete as text.
     Whole(&'a [u8]),
     /// An insert and its data.
     Insert {
@@ -15,7 +15,7 @@ pub(crate) enum Statement<'a> {
         head: &'a [u8],
         /// The format of the data.
         format: &'a str,
-        /// All that follows, not one byte changed.
+        /// All bytes that follow, unchanged.
         bytes: &'a [u8],
     },
 }
@@ -51,8 +51,7 @@ fn insert(request: &[u8]) -> Option<Statement<'_>> {
     None
 }
 
-/// The data begin after blanks and one line feed, as in ClickHouse's own parser: what follows may be blanks that are
-/// data.
+/// The data begin after blanks and one line feed, as in ClickHouse's own parser: further blanks may be data.
 fn data_after(request: &[u8], format_end: usize) -> usize {
     let rest = &request[format_end..];
     let mut at = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\x0c')).count();
@@ -69,7 +68,7 @@ struct Word<'a> {
     text: &'a [u8],
     start: usize,
     end: usize,
-    /// Whether it stands where a table is named: `INTO format` is no format.
+    /// Whether it is in the place of a table's name: `INTO format` is not a format.
     is_name: bool,
 }
 
@@ -82,7 +81,7 @@ impl Word<'_> {
 struct Words<'a> {
     text: &'a [u8],
     at: usize,
-    /// Of brackets.
+    /// Depth of brackets.
     depth: usize,
     /// Whether the next word names a table.
     is_name: bool,
@@ -123,7 +122,8 @@ impl<'a> Words<'a> {
         None
     }
 
-    /// A backslash takes the next byte with it; a doubled quote is two strings side by side, which comes to the same.
+    /// A backslash takes the next byte with it; a doubled quote reads as two adjacent strings, which has the same
+    /// result.
     fn pass_quoted(&mut self, quote: u8) {
         self.is_name = false;
         while let Some(&byte) = self.text.get(self.at) {

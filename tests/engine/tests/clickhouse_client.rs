@@ -30,7 +30,7 @@ struct Mistyped {
 }
 
 fn reading(seq: u32) -> Reading {
-    // 10 and 59 as low bytes are a line feed and a semicolon: what would end a statement is data here.
+    // 10 and 59 as low bytes are a line feed and a semicolon: the end of a statement in text is data here.
     let temp_dc = (!seq.is_multiple_of(3)).then_some(seq as i16);
     Reading { device: format!("BL'{seq};\n"), seq, temp_dc, current_ma: vec![10, 59, seq as u16] }
 }
@@ -55,7 +55,7 @@ async fn count(client: &Client, name: &str) -> u64 {
     client.query(&format!("SELECT count() FROM {name}")).fetch_one().await.unwrap()
 }
 
-/// The code of what the server refused.
+/// The code of the server's refusal.
 #[track_caller]
 fn code<T>(result: Result<T, Error>) -> u32 {
     let Err(Error::BadResponse(text)) = result else { panic!("it was not refused by the server: {:?}", result.err()) };
@@ -173,7 +173,7 @@ async fn an_insert_that_is_given_up_leaves_no_row() {
     let mut insert = client.insert_formatted_with(ARROW_INSERT);
     insert.send(arrow_stream(0, 1_000).into()).await.unwrap();
     drop(insert);
-    // The whole stream had been sent, and only its end had not been said.
+    // The whole stream was sent, except its end marker.
     insert_arrow(&client, ARROW_INSERT, arrow_stream(5_000, 10)).await.unwrap();
     assert_eq!(count(&client, "readings").await, 10);
 }
@@ -230,7 +230,7 @@ async fn settings_hold_for_one_request_only() {
     assert_eq!(database, "zenei_settings");
 }
 
-/// A block is sent, sent again with the same token, and another one with another token; how many rows are there?
+/// A block is sent, sent again with the same token, and another one with another token; returns the number of rows.
 async fn rows_after_a_retry(engine: &Engine, database: &str, settings: &str) -> u64 {
     let client = fresh(engine, database).await.with_setting("async_insert", "0");
     table(&client, "readings", settings).await;

@@ -10,12 +10,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 struct Answer {
     status: u16,
-    /// In small letters.
+    /// In lower case.
     head: String,
     body: String,
 }
 
-/// One request on a connection of its own, asking for no compression.
+/// One request on a connection of its own, without compression.
 fn ask(engine: &Engine, method: &str, target: &str, headers: &str, body: &str) -> Answer {
     let host = engine.url().trim_start_matches("http://").trim_end_matches('/');
     let mut stream = TcpStream::connect(host).unwrap();

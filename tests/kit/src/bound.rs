@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-/// Between two looks at a condition; short beside what processes take to start and to answer.
+/// Time between two checks of a condition; short beside what processes take to start and to answer.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A time limit that can be looked at.
+/// A time limit that can be polled.
 pub struct Deadline {
     over: Arc<AtomicBool>,
     /// Ends the thread that waits, once dropped.
@@ -29,18 +29,18 @@ impl Deadline {
         Self { over, _running: running }
     }
 
-    /// Whether the limit is over.
+    /// Whether the limit has passed.
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst)
     }
 }
 
-/// Lets other threads and processes go on before the next look.
+/// Lets other threads and processes run before the next check.
 pub fn look_again() {
     std::thread::park_timeout(LOOK);
 }
 
-/// Looks until there is something, at most for `bound`; one last look is made after it.
+/// Polls until there is a value, at most for `bound`; one last check is made after it.
 pub fn within<T>(bound: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Deadline::after(bound);
     loop {

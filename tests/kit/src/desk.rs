@@ -3,7 +3,7 @@
 use zenei_detect::{Desk, DeskError, Findings, Pipeline};
 use zenei_wire::EngineTime;
 
-/// Takes every finding and does nothing with it.
+/// Accepts every finding and ignores it.
 #[derive(Clone, Copy, Debug)]
 pub struct QuietDesk;
 

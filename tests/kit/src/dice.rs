@@ -1,7 +1,7 @@
 //! Pseudorandom numbers that are the same each time. Must not know what they decide. Called by tests that draw.
 
-/// A linear congruential generator over 64 bits (Knuth, MMIX). Its low bits repeat early, so that only high ones are
-/// given out.
+/// A linear congruential generator over 64 bits (Knuth, MMIX). Its low bits repeat early, so only high ones are
+/// returned.
 #[derive(Clone, Debug)]
 pub struct Dice(
     /// The seed, and later the state.
@@ -27,12 +27,12 @@ impl Dice {
         (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    /// Whether something of this chance happens.
+    /// True with this probability.
     pub fn is(&mut self, chance: f64) -> bool {
         self.uniform() < chance
     }
 
-    /// A number of `0..count`; drawn otherwise than by [`Dice::below`].
+    /// A number of `0..count`; drawn by another method than [`Dice::below`].
     pub fn one_of(&mut self, count: usize) -> usize {
         ((self.uniform() * count as f64) as usize).min(count - 1)
     }
@@ -49,8 +49,8 @@ impl Dice {
     }
 }
 
-/// A number of 31 bits that looks as if it had nothing to do with `seed`, for tests that draw by a number of their own
-/// instead of in an order (the finalizer of splitmix64; Steele, Lea and Flood 2014).
+/// A number of 31 bits that appears unrelated to `seed`, for tests that draw by an index of their own instead of in an
+/// order (the finalizer of splitmix64; Steele, Lea and Flood 2014).
 pub fn scattered(seed: u64) -> u64 {
     let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x1234_5678_9abc_def1);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -3,8 +3,8 @@
 use zenei_detect::{Anomaly, Component, Domain, Evidence, Scope, ScopeKind, Urgency};
 use zenei_wire::EngineTime;
 
-/// A finding of this rule about one lock's motor, at second `at_s`, with two records. Urgent and sure enough to open an
-/// incident.
+/// A finding of this rule about one lock's motor, at second `at_s`, with two records. Urgent and confident enough to
+/// open an incident.
 pub fn anomaly(rule: &str, lock: &str, at_s: i64) -> Anomaly {
     let scope = Scope { kind: ScopeKind::Device, value: lock.into() };
     let record = |seq: u32| Evidence { device_id: lock.into(), boot: 1, seq, ts_ms: at_s * 1_000 + i64::from(seq) };

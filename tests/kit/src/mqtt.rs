@@ -9,7 +9,7 @@ use std::io::{self, Error, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long an answer may take; a guess, far above the slowest sync of a disk.
+/// How long an answer may take; a guess, far above the slowest fsync of a disk.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// One connection.
@@ -18,7 +18,7 @@ pub struct Client {
     inbox: Vec<u8>,
 }
 
-/// What came back.
+/// A received packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
     /// The answer to CONNECT.
@@ -26,7 +26,7 @@ pub enum Packet {
         /// 0: accepted.
         code: u8,
     },
-    /// A message at QoS 1 is taken.
+    /// The acknowledgement of a message at QoS 1.
     PubAck {
         /// Its packet id.
         id: u16,
@@ -47,9 +47,9 @@ pub enum Packet {
 pub struct Publish<'a> {
     /// Packet id, from 1 on.
     pub id: u16,
-    /// Sent before, on another connection.
+    /// Whether it was sent before, on another connection.
     pub dup: bool,
-    /// Whether the broker keeps it for those that subscribe later.
+    /// Whether the broker retains it for later subscribers.
     pub retain: bool,
     /// Its topic.
     pub topic: &'a str,
@@ -89,7 +89,7 @@ impl Client {
         self.put(Publish { id: 1, dup: false, retain: false, topic, payload })
     }
 
-    /// Publishes one message that the broker keeps, and waits for its PUBACK.
+    /// Publishes one retained message, and waits for its PUBACK.
     pub fn publish_retained(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
         self.put(Publish { id: 1, dup: false, retain: true, topic, payload })
     }
@@ -103,7 +103,7 @@ impl Client {
         Err(Error::other(format!("the message was answered with {answer:?}")))
     }
 
-    /// Asks to hear a topic; gives the answer.
+    /// Subscribes to a topic; returns the answer.
     pub fn subscribe(&mut self, filter: &str) -> io::Result<Packet> {
         let mut body = vec![0, 9];
         put_text(&mut body, filter);
@@ -112,13 +112,13 @@ impl Client {
         self.receive()
     }
 
-    /// Asks whether the other side is there; gives the answer.
+    /// Sends a PINGREQ; returns the answer.
     pub fn ping(&mut self) -> io::Result<Packet> {
         self.stream.write_all(&[0xc0, 0])?;
         self.receive()
     }
 
-    /// The next packet, waited for.
+    /// Waits for the next packet.
     pub fn receive(&mut self) -> io::Result<Packet> {
         loop {
             if let Some(packet) = self.take() {
@@ -132,7 +132,7 @@ impl Client {
         }
     }
 
-    /// The next packet that was read already.
+    /// The next packet among the bytes already read.
     pub fn take(&mut self) -> Option<Packet> {
         // Answers to a publisher are shorter than 128 bytes: their length is one byte.
         let [first, length, rest @ ..] = self.inbox.as_slice() else {
@@ -152,7 +152,7 @@ impl Client {
     }
 }
 
-/// The flag of CONNECT that asks for no earlier session.
+/// The flag of CONNECT for a clean session.
 pub const CLEAN_SESSION: u8 = 0b10;
 
 /// The bytes of a CONNECT of MQTT 3.1.1 with these flags.
@@ -172,7 +172,7 @@ pub fn publish(topic: &str, id: Option<u16>, payload: &[u8]) -> Vec<u8> {
     packet(if id.is_some() { 0x32 } else { 0x30 }, &body)
 }
 
-/// A packet of this first byte.
+/// A packet with this first byte.
 pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     let mut rest = body.len();

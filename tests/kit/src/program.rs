@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long a command may take that is no daemon: many times what the longest of them, a month of 500 locks, takes on
+/// How long a command other than a daemon may take: many times what the longest of them, a month of 500 locks, takes on
 /// two busy cores. A guess.
 pub const COMMAND_WITHIN: Duration = Duration::from_secs(120);
 
@@ -22,7 +22,7 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// A command without the environment of whoever runs the tests, and without input.
+/// A command without the tester's environment, and without input.
 pub fn command<I: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().stdin(Stdio::null());
@@ -37,7 +37,7 @@ pub fn run(command: &mut Command) -> Ended {
     run_within(command, COMMAND_WITHIN)
 }
 
-/// Runs a command to its end and demands that it succeeds; gives its standard output.
+/// Runs a command to its end and checks that it succeeds; returns its standard output.
 ///
 /// # Panics
 /// Where it fails, and as [`run_within`] does.
@@ -50,13 +50,13 @@ pub fn succeed(command: &mut Command) -> String {
 /// Runs a command to its end, which must come within `bound`.
 ///
 /// # Panics
-/// Where it does not start, does not end in time, is ended by a signal, or writes what is no UTF-8.
+/// Where it does not start, does not end in time, is ended by a signal, or writes bytes that are not UTF-8.
 pub fn run_within(command: &mut Command, bound: Duration) -> Ended {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
     ended(command, child, bound)
 }
 
-/// Runs a command that reads this text.
+/// Runs a command with this text as its input.
 ///
 /// # Panics
 /// As [`run_within`] does.
@@ -69,7 +69,7 @@ pub fn run_with_input(command: &mut Command, text: &str) -> Ended {
     ended(command, child, COMMAND_WITHIN)
 }
 
-/// Runs a command with a standard output that nobody reads.
+/// Runs a command whose standard output is a closed pipe.
 ///
 /// # Panics
 /// As [`run_within`] does.
@@ -77,19 +77,19 @@ pub fn run_into_closed_pipe(mut command: Command) -> Ended {
     let (reader, writer) = std::io::pipe().expect("a pipe can be made");
     drop(reader);
     let child = command.stdout(writer).stderr(Stdio::piped()).spawn().expect("the command starts");
-    // The command's copy of the writing end goes with what replaces it.
+    // This drops the command's copy of the pipe's writing end.
     command.stdout(Stdio::null());
     ended(&command, child, COMMAND_WITHIN)
 }
 
-/// The status of a child that ends within `bound`; one that does not is killed.
+/// The status of a child that ends within `bound`; a child that does not is killed.
 ///
 /// # Panics
 /// Where the child can't be waited for.
 pub fn end_of(child: &mut Child, bound: Duration) -> Option<ExitStatus> {
     let ended = within(bound, || child.try_wait().expect("a child can be waited for"));
     if ended.is_none() {
-        // It may end between the last look and here: then there is nothing to kill.
+        // It may end between the last check and here: then there is nothing to kill.
         let _ = child.kill();
         child.wait().expect("a killed child can be waited for");
     }

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 /// The longest wait for an answer.
 const BOUND: Duration = Duration::from_secs(20);
-/// Long enough for an answer that must not come to come, if it came.
+/// Long enough for an unwanted answer to arrive, if there were one.
 const NOTHING_WITHIN: Duration = Duration::from_millis(60);
 
-/// A client that writes bytes as it is told. Whatever fails panics.
+/// A client that writes the given bytes. Every failure panics.
 pub struct Raw(TcpStream);
 
 impl Raw {
-    /// Connects a socket; says nothing on it yet.
+    /// Connects a socket; sends nothing on it yet.
     ///
     /// # Panics
     /// Where the socket fails.
@@ -22,7 +22,7 @@ impl Raw {
         Self::from_socket(TcpStream::connect(address).expect("the socket works"))
     }
 
-    /// Speaks on this socket.
+    /// Uses this socket.
     ///
     /// # Panics
     /// Where the socket fails.
@@ -39,20 +39,20 @@ impl Raw {
         self.0.write_all(bytes).expect("the socket works");
     }
 
-    /// Exactly so many bytes of answer.
+    /// Reads exactly so many bytes of answer.
     ///
     /// # Panics
-    /// Where something else comes.
+    /// Where something else arrives.
     pub fn read(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.0.read_exact(&mut bytes).expect("the socket works");
         bytes
     }
 
-    /// A packet of less than 128 bytes.
+    /// Reads a packet of less than 128 bytes.
     ///
     /// # Panics
-    /// Where something else comes.
+    /// Where something else arrives.
     pub fn read_packet(&mut self) -> Vec<u8> {
         let mut packet = self.read(2);
         assert!(packet[1] < 0x80);
@@ -60,25 +60,25 @@ impl Raw {
         packet
     }
 
-    /// Whatever comes until the server closes.
+    /// Reads all bytes until the server closes.
     ///
     /// # Panics
-    /// Where something else comes.
+    /// Where something else arrives.
     pub fn read_to_end(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self.0.read_to_end(&mut bytes) {
             Ok(_) => {}
-            // Closed with bytes of ours unread.
+            // Closed with unread bytes of ours.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
             Err(error) => panic!("the server did not close: {error}"),
         }
         bytes
     }
 
-    /// Up to so many bytes, fewer where the server closes before.
+    /// Reads up to so many bytes, fewer where the server closes before.
     ///
     /// # Panics
-    /// Where something else comes.
+    /// Where something else arrives.
     pub fn read_to_end_or(&mut self, count: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         if let Err(error) = (&mut self.0).take(count).read_to_end(&mut bytes) {
@@ -87,7 +87,7 @@ impl Raw {
         bytes
     }
 
-    /// Demands that no byte comes for a moment.
+    /// Checks that no byte arrives for a moment.
     ///
     /// # Panics
     /// Where the socket fails.
@@ -99,10 +99,10 @@ impl Raw {
         self.0.set_read_timeout(Some(BOUND)).expect("the socket works");
     }
 
-    /// CONNECT with a clean session, and its CONNACK.
+    /// Sends CONNECT with a clean session, and reads its CONNACK.
     ///
     /// # Panics
-    /// Where something else comes.
+    /// Where something else arrives.
     pub fn greet(&mut self, client_id: &str) {
         self.send(&connect(client_id, CLEAN_SESSION, 60));
         assert_eq!(self.read(4), [0x20, 2, 0, 0]);
