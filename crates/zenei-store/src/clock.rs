@@ -6,22 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use zenei_wire::{DeviceTime, GatewayTime};
 
-/// How many locks must have reached a time before [`Clock::follow_records`] believes it (interface contract).
+/// How many locks must have reached a time before [`Clock::follow_records`] accepts it (interface contract).
 pub const WITNESSES: usize = 8;
-/// The last millisecond of the year 9999, the last one that RFC 3339 can write: a `ts` beyond it is no time that any
-/// clock shows.
+/// The last millisecond of the year 9999, the last one that RFC 3339 can write: no clock shows a `ts` beyond it.
 const LAST_MS: i64 = 253_402_300_799_999;
 
 /// A source of gateway time. Clones share one time.
 #[derive(Clone, Debug)]
 pub enum Clock {
-    /// The machine's own. It may step back; the appender holds it at the highest value that it has seen.
+    /// The machine's own. It may step back; the appender holds it at its highest value so far.
     System,
     /// Set from outside, in lock-step with what is published.
     Simulated(SimulatedTime),
-    /// The highest `ts` that [`WITNESSES`] locks have reached; while fewer are heard, the one that all of them have
-    /// reached. A lock that is heard alone moves it no further than the machine's own time. A `ts` before 1970 or
-    /// beyond the year 9999 counts for nothing.
+    /// The highest `ts` that [`WITNESSES`] locks have reached; while fewer are received, the highest that all of them
+    /// have reached. A single lock moves it no further than the machine's own time. A `ts` before 1970 or beyond the
+    /// year 9999 is ignored.
     FollowRecords(RecordTime),
 }
 
@@ -29,7 +28,7 @@ pub enum Clock {
 #[derive(Clone, Debug)]
 pub struct SimulatedTime(Arc<AtomicI64>);
 
-/// A time that follows what locks say. Never goes back.
+/// A time that follows the locks' clocks. Never goes back.
 #[derive(Clone, Debug, Default)]
 pub struct RecordTime(Arc<Mutex<Leaders>>);
 
@@ -53,8 +52,8 @@ impl Clock {
         }
     }
 
-    /// Lets a simulated clock, or one that follows the records, stand no earlier than `at`: where a restart goes on.
-    /// The machine's own stays as it is.
+    /// Raises a simulated clock, or one that follows the records, to at least `at`: the place where a restart
+    /// continues. The machine's own clock stays as it is.
     pub fn raise(&self, at: GatewayTime) {
         match self {
             Self::System => {}
@@ -75,12 +74,12 @@ impl Clock {
         }
     }
 
-    /// Whether the clock wants to be told what locks say ([`Clock::observe`]).
+    /// Whether the clock needs the locks' times ([`Clock::observe`]).
     pub fn follows_records(&self) -> bool {
         matches!(self, Self::FollowRecords(_))
     }
 
-    /// Tells a clock that follows the records what one lock said; any other clock ignores it.
+    /// Gives one lock's time to a clock that follows the records; any other clock ignores it.
     pub fn observe(&self, device_id: &str, ts: DeviceTime) {
         if let Self::FollowRecords(time) = self {
             time.lock().observe(device_id, ts.ms(), system_ms());
@@ -90,14 +89,13 @@ impl Clock {
 
 impl RecordTime {
     fn lock(&self) -> std::sync::MutexGuard<'_, Leaders> {
-        // A panic while the lock was held leaves at worst one observation out; the order of the list holds after each
-        // step.
+        // A panic while the lock was held loses at most one observation; the list is in order after each step.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The locks whose clocks are furthest, highest first, at most [`WITNESSES`]. A lock outside the list has never said
-/// more than the last one of it, and since a lock's highest `ts` only grows and the list's last only grows, the list
+/// The locks whose clocks are furthest, highest first, at most [`WITNESSES`]. A lock outside the list has never had a
+/// higher time than the last one of it. A lock's highest `ts` only grows and the list's last only grows, so the list
 /// alone is exact: no map of the whole fleet is needed.
 #[derive(Debug)]
 struct Leaders {
@@ -112,7 +110,7 @@ impl Default for Leaders {
 }
 
 impl Leaders {
-    /// `machine_ms` is the machine's own time: it bounds a lock that nobody else confirms.
+    /// `machine_ms` is the machine's own time: it bounds a lock that no other lock confirms.
     fn observe(&mut self, device_id: &str, ts_ms: i64, machine_ms: i64) {
         if !(0..=LAST_MS).contains(&ts_ms) {
             return;
@@ -129,7 +127,7 @@ impl Leaders {
             self.furthest.insert(at, (ts_ms, device_id.into()));
             self.furthest.truncate(WITNESSES);
         }
-        // The list is ordered, highest first: its last entry is what all of it have reached.
+        // The list is ordered, highest first: all of its locks have reached its last entry.
         let reached_ms = match self.furthest.as_slice() {
             [] => return,
             [(alone_ms, _)] => (*alone_ms).min(machine_ms),

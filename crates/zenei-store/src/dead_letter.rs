@@ -5,7 +5,7 @@ use crate::spool::{Source, StoredMessage};
 use zenei_detect::Unreadable;
 use zenei_wire::{GatewayTime, Heading, MAX_PAYLOAD_BYTES, Reason, Refusal, Topic};
 
-/// The most bytes kept of one dead letter: as many as a payload may have, so only what is too large is cut.
+/// The most bytes stored of one dead letter: as many as a payload may have, so only a payload that is too large is cut.
 pub const MAX_DEAD_LETTER_BYTES: usize = MAX_PAYLOAD_BYTES;
 
 /// What could not become a record.
@@ -21,18 +21,19 @@ pub struct DeadLetter {
     pub bytes: Vec<u8>,
     /// Whether there were more.
     pub cut: bool,
-    /// When it was heard.
+    /// When it was received.
     pub heard_at: GatewayTime,
     /// Offset of its message in the spool.
     pub offset: u64,
     /// Position within its message, from 0.
     pub index: u16,
-    /// Whether its source may speak for the lock of its topic. Of letters that were kept without saying so: false.
+    /// Whether its source is authorized to send for the lock of its topic. False for letters of a version that did not
+    /// store this.
     pub authenticated: bool,
 }
 
 impl DeadLetter {
-    /// A dead letter of these bytes, cut where they are too many; of a source that may not speak for a lock.
+    /// A dead letter of these bytes, cut if they are too many; its source is not authorized to send for a lock.
     pub fn new(refusal: Refusal, topic: &str, bytes: &[u8], heard_at: GatewayTime, offset: u64, index: u16) -> Self {
         let kept = &bytes[..bytes.len().min(MAX_DEAD_LETTER_BYTES)];
         let cut = kept.len() < bytes.len();
@@ -41,15 +42,15 @@ impl DeadLetter {
         Self { reason, detail, topic, bytes, cut, heard_at, offset, index, authenticated: false }
     }
 
-    /// What stands at this place of a message, as [`DeadLetter::new`]. An advertisement that can't be read proves no
-    /// sender.
+    /// The dead letter at this place of a message, as [`DeadLetter::new`]. An advertisement that can't be read proves
+    /// no sender.
     pub fn of(message: &StoredMessage, refusal: Refusal, bytes: &[u8], index: u16) -> Self {
         let authenticated = message.authenticated && message.source != Source::Ble;
         Self { authenticated, ..Self::new(refusal, &message.topic, bytes, message.heard_at, message.offset, index) }
     }
 
-    /// What it says of the lock of its topic, where its source may speak for that lock: the lock is there, and nothing
-    /// was lost.
+    /// The unreadable record that it proves, if its source is authorized to send for the lock of its topic: the lock is
+    /// present, and nothing was lost.
     pub fn unreadable(&self) -> Option<Unreadable> {
         match (self.authenticated, Topic::parse(&self.topic)) {
             (true, Ok(Heading::Record(topic))) => {

@@ -16,7 +16,7 @@ pub struct Decoded<'a> {
     pub heard: Vec<Heard<'a>>,
     /// What is no record, with the reason and the bytes.
     pub dead: Vec<DeadLetter>,
-    /// Who sent encrypted advertisements whose key is not known: neither records nor dead letters.
+    /// The senders of encrypted advertisements without a known key: neither records nor dead letters.
     pub no_key: Vec<Address>,
     /// Records received, by source.
     pub received: BTreeMap<Source, u64>,
@@ -73,7 +73,7 @@ impl<'a> Decoded<'a> {
         };
         self.receive(message.source, records.len() as u64);
         for (index, decoded) in records.into_iter().enumerate() {
-            // At most 1,000 records stand in one message.
+            // At most 1,000 records are in one message.
             let index = u16::try_from(index).unwrap_or(u16::MAX);
             let record = match decoded.record {
                 Ok(record) => record,

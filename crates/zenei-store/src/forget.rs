@@ -19,7 +19,7 @@ pub enum ForgetError {
     /// The spool.
     #[error("the spool can't be cleared")]
     Spool(#[from] SpoolError),
-    /// Messages that nobody has processed: their records would come back.
+    /// Messages that are not processed yet: their records would come back.
     #[error("{waiting} messages in the spool are not sealed yet; let zenei run and end cleanly, then run this again")]
     Unsealed {
         /// How many.
@@ -46,7 +46,7 @@ pub struct Forgotten {
     pub stored: OfLock,
     /// Records that waited at a hole.
     pub waiting: u64,
-    /// Segments of the spool that were removed, whoever's records stood in them.
+    /// Segments of the spool that were removed, with any lock's records.
     pub spool_segments: u64,
     /// Rows of findings, decisions, events, messages, inquiries and the registry.
     pub rows: u64,
@@ -79,7 +79,7 @@ pub fn forget(
     Ok(forgotten)
 }
 
-/// The gateway's state: a new file, then the checkpoint that names it, then the old one goes.
+/// The gateway's state: writes a new file, then the checkpoint that names it, then removes the old one.
 fn forget_state(
     disk: &dyn Disk,
     layout: &Layout,

@@ -13,7 +13,7 @@ const MAX_KEY_FILE_BYTES: u64 = 256;
 /// Why the registry's addresses and keys can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// An address that is none.
+    /// An address that is not valid.
     #[error("the address of {device_id}")]
     Address {
         /// Whose.
@@ -45,7 +45,7 @@ pub enum KeysError {
         device_id: String,
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
@@ -60,7 +60,7 @@ pub enum KeysError {
         #[source]
         source: BindKeyError,
     },
-    /// An id that is no name: the registry's reader lets none through.
+    /// An id that is not a valid name: the registry's reader accepts none.
     #[error("the device_id or site of {device_id}")]
     Name {
         /// Whose.
@@ -72,7 +72,7 @@ pub enum KeysError {
 }
 
 /// The keyring of a registry. A key file holds 32 hex digits, or the 16 bytes themselves; its path is relative to
-/// `folder`, the registry's. A lock without a site, and whatever stands in no registry, is at `site`.
+/// `folder`, the registry's. A lock without a site, and a device that is in no registry, is at `site`.
 ///
 /// # Errors
 /// See [`KeysError`]; the first one found.

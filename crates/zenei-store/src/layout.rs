@@ -24,7 +24,7 @@ pub enum LockError {
     Disk {
         /// The lock file.
         path: PathBuf,
-        /// What it said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
@@ -62,12 +62,12 @@ impl Layout {
         self.root.join("snapshots")
     }
 
-    /// Directory of what the shipper remembers.
+    /// Directory of the shipper's stored state.
     pub fn shipping(&self) -> PathBuf {
         self.root.join("shipping")
     }
 
-    /// Directory of the snapshots of what is detected on other gateways' records.
+    /// Directory of the snapshots of a desk that detects on many gateways' records.
     pub fn tail(&self) -> PathBuf {
         self.root.join("tail")
     }
@@ -77,7 +77,7 @@ impl Layout {
         self.root.join("parquet")
     }
 
-    /// Makes the state directory where there is none, and takes it for writing.
+    /// Creates the state directory if it does not exist, and locks it for writing.
     ///
     /// # Errors
     /// [`LockError::Taken`], [`LockError::Disk`].

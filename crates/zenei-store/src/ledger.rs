@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use zenei_wire::Reason;
 
-/// Why something that was received is in no store and in no dead letter. A closed list.
+/// Why a received record is in no store and in no dead letter. A closed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
@@ -13,13 +13,13 @@ pub enum DropReason {
     SpoolFull,
     /// Its bytes in the spool were damaged after they were durable.
     CorruptSpool,
-    /// A bounded queue before the spool was full; only for what nobody was promised to keep (advertisements).
+    /// A bounded queue before the spool was full; only for records without an acknowledgement (advertisements).
     QueueFull,
-    /// An old advertisement, sent again by somebody.
+    /// An old advertisement that was sent again.
     Replayed,
     /// An encrypted advertisement of a device whose bind key is not known.
     NoKey,
-    /// An advertisement of a device that nobody registered, where too many such are heard.
+    /// An advertisement of a device that is not registered, received when there were too many such devices.
     Strangers,
     /// It waited at a hole when its lock was erased.
     Forgotten,
@@ -61,7 +61,7 @@ pub struct Ledger {
     pub pending: u64,
     /// In a store.
     pub stored: u64,
-    /// Heard before.
+    /// Duplicates: received before.
     pub duplicate: u64,
     /// In the dead letters.
     pub dead_letter: BTreeMap<Reason, u64>,
@@ -69,9 +69,9 @@ pub struct Ledger {
     pub dropped: BTreeMap<DropReason, u64>,
     /// Of the stored ones: those that came after a later one of their lock.
     pub late: u64,
-    /// Numbers of `seq` that are missing between heard ones of one boot.
+    /// Numbers of `seq` that are missing between received ones of one boot.
     pub gaps: u64,
-    /// Fields that the contract does not know.
+    /// Fields that the contract does not name.
     pub unknown_fields: u64,
     /// Messages on topics of others; no records.
     pub ignored_foreign: u64,
@@ -81,7 +81,7 @@ pub struct Ledger {
     pub spool_bytes: u64,
     /// Of the stored ones: those that a remote store has taken. 0 where there is none.
     pub shipped: u64,
-    /// Of the dead letters: those that a remote store has refused for what stands in them, and keeps.
+    /// Of the dead letters: those that a remote store has refused for their values, and stores.
     pub refused_by_store: u64,
     /// Of the stored ones: those that a remote store still misses. 0 where there is none.
     pub ship_lag_records: u64,
@@ -105,7 +105,7 @@ pub struct Imbalance {
 }
 
 impl Ledger {
-    /// All that was received.
+    /// All received records.
     pub fn received_total(&self) -> u64 {
         self.received.values().sum()
     }
@@ -115,12 +115,12 @@ impl Ledger {
         self.dead_letter.values().sum()
     }
 
-    /// All that was dropped.
+    /// All dropped records.
     pub fn dropped_total(&self) -> u64 {
         self.dropped.values().sum()
     }
 
-    /// Adds to what was received by a source.
+    /// Adds to the records received by a source.
     pub fn receive(&mut self, source: Source, records: u64) {
         *self.received.entry(source).or_default() += records;
     }
@@ -130,14 +130,14 @@ impl Ledger {
         *self.dead_letter.entry(reason).or_default() += 1;
     }
 
-    /// Adds to what was dropped.
+    /// Adds to the dropped records.
     pub fn drop_records(&mut self, reason: DropReason, records: u64) {
         *self.dropped.entry(reason).or_default() += records;
     }
 
-    /// Takes over what a remote store has, by the shipper's own counts; for a copy that is shown, not for the ledger
-    /// that a checkpoint keeps. What the store refused was stored here and is a dead letter there now. A shipper may
-    /// have counted later than the driver: then the lag is 0.
+    /// Takes over a remote store's counts, by the shipper; for a copy that is displayed, not for the ledger that a
+    /// checkpoint stores. A record that the remote store refused was stored here and is a dead letter there now. A
+    /// shipper may have counted later than the driver: then the lag is 0.
     pub fn count_shipped(&mut self, shipped: u64, refused: u64) {
         let refused = refused.min(self.stored);
         self.stored -= refused;

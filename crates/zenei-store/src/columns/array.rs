@@ -33,19 +33,19 @@ pub(crate) fn number<'a, T: ArrowPrimitiveType, R>(
     (name.into(), Arc::new(array), null)
 }
 
-/// A column of the house's own times.
+/// A column of zenei's own times.
 pub(crate) fn time<'a, R>(name: impl Into<Cow<'static, str>>, rows: &'a [R], ms: impl Fn(&'a R) -> i64) -> Column {
     let array: PrimitiveArray<TimestampMillisecondType> = rows.iter().map(|row| Some(ms(row))).collect();
     (name.into(), Arc::new(array.with_timezone("UTC")), false)
 }
 
-/// A column of yes and no.
+/// A column of booleans.
 pub(crate) fn flag<'a, R>(name: impl Into<Cow<'static, str>>, rows: &'a [R], value: impl Fn(&'a R) -> bool) -> Column {
     let array: BooleanArray = rows.iter().map(|row| Some(value(row))).collect();
     (name.into(), Arc::new(array), false)
 }
 
-/// A column of yes and no that may be unknown.
+/// A column of booleans that may be null.
 pub(crate) fn flag_or_null<'a, R>(
     name: impl Into<Cow<'static, str>>,
     rows: &'a [R],
@@ -73,7 +73,7 @@ pub(crate) fn profiles<'a, R>(
     (name.into(), Arc::new(lists.finish()), null)
 }
 
-/// The columns, side by side.
+/// A record batch of these columns.
 pub(crate) fn table(columns: Vec<Column>) -> Result<RecordBatch, ArrowError> {
     let field = |(name, array, null): &Column| Field::new(name.as_ref(), array.data_type().clone(), *null);
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());

@@ -26,22 +26,22 @@ use zenei_detect::{Fleet, Row};
 use zenei_wire::fields::{Absent, FIELDS, Field, Form, Slot, TextRule};
 use zenei_wire::{Body, EngineTime, GatewayTime};
 
-/// What describes a lock, in the order of the columns; [`Kept::labels`] has the same one.
+/// The labels of a lock, in the order of the columns; [`Kept::labels`] has the same order.
 pub(crate) const LABELS: [&str; 7] = ["model", "hw_rev", "lot", "fw", "service", "gw", "client_version"];
 
-/// Which store the columns are for.
+/// The store that the columns are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Parquet,
     ClickHouse,
 }
 
-/// A row that is to be kept.
+/// A row that is to be stored.
 pub(crate) trait Kept {
     fn device_id(&self) -> &str;
-    /// The site; `None` where more words were met than the fleet's index keeps.
+    /// The site; `None` if the fleet's index was full when it came.
     fn site(&self) -> Option<&str>;
-    /// What describes the lock: [`LABELS`].
+    /// The lock's labels: [`LABELS`].
     fn labels(&self) -> [Option<&str>; LABELS.len()];
     fn numbers(&self) -> Numbers;
     fn body(&self) -> &Body<'_>;
@@ -52,7 +52,7 @@ pub(crate) trait Kept {
 pub(crate) struct Numbers {
     pub(crate) boot: Option<u32>,
     pub(crate) seq: Option<u32>,
-    /// 0 where boot and `seq` are the identity.
+    /// 0 if boot and `seq` are the identity.
     pub(crate) identity: u128,
     /// The lock's clock, ms.
     pub(crate) ts: i64,
@@ -133,7 +133,7 @@ pub(crate) fn of_dead_letters(dead: &[DeadLetter], gateway: &str, dialect: Diale
     ])
 }
 
-/// A gap: the lock, then the boot, the first and the last missing `seq`, and when intake gave up waiting.
+/// A gap: the lock, then the boot, the first and the last missing `seq`, and when intake stopped waiting.
 pub(crate) type NamedGap<'a> = (&'a str, [u32; 3], EngineTime);
 
 /// Gaps.
@@ -148,7 +148,7 @@ pub(crate) fn of_gaps(gaps: &[NamedGap<'_>], gateway: &str) -> Result<RecordBatc
     ])
 }
 
-/// What rows of every kind have.
+/// The columns that rows of every kind have.
 pub(crate) fn heading<R: Kept>(rows: &[R], gateway: &str, dialect: Dialect) -> Vec<Column> {
     let mut columns = vec![
         text("device_id", rows, |row| Some(row.device_id()), false),
@@ -208,7 +208,7 @@ pub(crate) fn own<R: Kept>(field: &'static Field, rows: &[R], dialect: Dialect) 
     }
 }
 
-/// What ClickHouse calls a number in hundredths: `temp_c` is `temp_centi_c`.
+/// ClickHouse's name of a number in hundredths: `temp_c` is `temp_centi_c`.
 pub(crate) fn hundredths_name(name: &str) -> String {
     match name.rsplit_once('_') {
         Some((of, unit)) => format!("{of}_centi_{unit}"),

@@ -8,16 +8,16 @@ use zenei_detect::FORGOTTEN;
 /// The tables whose bodies may name a lock.
 const BODIES: [&str; 4] = ["anomaly", "decision", "incident_event", "outbox"];
 
-/// A line of the log of erasures.
+/// A row of the log of erasures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erasure {
     /// Its number, from 1.
     pub number: u64,
     /// The lock.
     pub device_id: String,
-    /// When it was asked for first, ms since 1970.
+    /// When it was first requested, ms since 1970.
     pub asked_at_ms: i64,
-    /// When nothing was left; `None`: it was not finished.
+    /// When nothing was left of the lock; `None`: the erasure is not finished.
     pub ended_at_ms: Option<i64>,
     /// What was erased, JSON; `None` before the end.
     pub counts: Option<String>,
@@ -74,7 +74,7 @@ impl Control {
 }
 
 impl Txn<'_> {
-    /// Notes that a lock is to be erased; gives the number of one that was begun and not finished, where there is one.
+    /// Stores that a lock is to be erased; returns the number of its unfinished erasure, or of a new one.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].
@@ -89,7 +89,7 @@ impl Txn<'_> {
         Ok(self.inner.last_insert_rowid().unsigned_abs())
     }
 
-    /// Notes that nothing of a lock is left.
+    /// Stores that nothing of a lock is left.
     ///
     /// # Errors
     /// [`ControlError::TooLarge`], [`ControlError::Sqlite`].
@@ -99,8 +99,8 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Takes a lock's name, and the places and times of its records, out of findings, decisions, events and messages;
-    /// its inquiries and its lines of the registry go. Says how many rows that were.
+    /// Removes a lock's name, and the places and times of its records, from findings, decisions, events and messages;
+    /// deletes its inquiries and its lines of the registry. Returns the number of rows.
     ///
     /// # Errors
     /// [`ControlError::BadRow`], [`ControlError::Sqlite`].

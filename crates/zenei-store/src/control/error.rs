@@ -32,7 +32,7 @@ pub enum ControlError {
         /// What is wrong.
         found: String,
     },
-    /// A number beyond what SQLite keeps.
+    /// A number larger than SQLite can store.
     #[error("{what} is {found}; at most {allowed} is kept", allowed = i64::MAX)]
     TooLarge {
         /// Which number.
@@ -40,12 +40,12 @@ pub enum ControlError {
         /// Its value.
         found: u64,
     },
-    /// What SQLite said.
+    /// SQLite's error.
     #[error("the control database failed")]
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// SQLite keeps signed numbers.
+/// SQLite stores signed numbers.
 pub(super) fn signed(what: &'static str, found: u64) -> Result<i64, ControlError> {
     i64::try_from(found).map_err(|_| ControlError::TooLarge { what, found })
 }

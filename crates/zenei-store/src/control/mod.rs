@@ -36,7 +36,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Opens the database for its one writer; makes or migrates it where needed. Each commit is durable on return.
+    /// Opens the database to write; creates or migrates it if needed. Each commit is durable on return.
     ///
     /// # Errors
     /// [`ControlError::Newer`], [`ControlError::Foreign`], [`ControlError::Sqlite`].
@@ -51,7 +51,7 @@ impl Control {
         Ok(Self { connection })
     }
 
-    /// Opens the database to read, also while its writer runs.
+    /// Opens the database to read, also while another process writes.
     ///
     /// # Errors
     /// [`ControlError::Newer`], [`ControlError::Foreign`], [`ControlError::Sqlite`] (also where there is no file).
@@ -73,7 +73,7 @@ impl Control {
         Ok(Self { connection })
     }
 
-    /// Begins the one kind of transaction. Dropped without [`Txn::commit`], it never was.
+    /// Begins a transaction. Without [`Txn::commit`] it has no effect.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].

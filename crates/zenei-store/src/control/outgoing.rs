@@ -17,7 +17,7 @@ impl Control {
         self.within(sql, after, up_to, |row| parse("anomaly", &row.get::<_, String>(0)?))
     }
 
-    /// Decisions, with the id under which each is kept, beyond a number and up to another one, in order.
+    /// Decisions, with their stored ids, beyond a number and up to another one, in order.
     ///
     /// # Errors
     /// As [`Control::anomalies_within`].
@@ -51,7 +51,8 @@ impl Control {
         })
     }
 
-    /// Lines of the registry beyond a number and up to another one, in order of coming, each as it stands now.
+    /// Lines of the registry beyond a number and up to another one, in the order in which they were stored, each in its
+    /// present state.
     ///
     /// # Errors
     /// As [`Control::anomalies_within`].

@@ -38,7 +38,7 @@ impl Control {
         self.one(sql, row)
     }
 
-    /// All anomalies, in the order in which they were kept.
+    /// All anomalies, in the order in which they were stored.
     ///
     /// # Errors
     /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
@@ -56,7 +56,7 @@ impl Control {
         Ok(self.all("SELECT body FROM anomaly WHERE id = ?1", [id.to_string()], row)?.pop())
     }
 
-    /// All decisions, in the order in which they were kept.
+    /// All decisions, in the order in which they were stored.
     ///
     /// # Errors
     /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
@@ -65,7 +65,7 @@ impl Control {
         self.all("SELECT body FROM decision ORDER BY number", [], row)
     }
 
-    /// The events of all incidents, in the order in which they were kept.
+    /// The events of all incidents, in the order in which they were stored.
     ///
     /// # Errors
     /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
@@ -101,7 +101,7 @@ impl Control {
         self.all(sql, [now_ms, i64::from(limit)], outbox)
     }
 
-    /// All messages that are not done yet, in the order in which they were kept.
+    /// All messages that are not done yet, in the order in which they were stored.
     ///
     /// # Errors
     /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
@@ -128,7 +128,7 @@ impl Control {
         Ok(self.all("SELECT value FROM cursor WHERE name = ?1", [name], |row| unsigned(row, 0))?.pop())
     }
 
-    /// The registry as it stands, by device id.
+    /// The present lines of the registry, by device id.
     ///
     /// # Errors
     /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
@@ -137,7 +137,7 @@ impl Control {
         self.all("SELECT body FROM registry WHERE valid_to_ms IS NULL ORDER BY device_id", [], row)
     }
 
-    /// What the registry ever said of a lock, oldest first.
+    /// All lines that the registry ever had for a lock, oldest first.
     ///
     /// # Errors
     /// [`ControlError::BadRow`], [`ControlError::Sqlite`].

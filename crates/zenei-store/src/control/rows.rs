@@ -5,12 +5,12 @@ use crate::registry::Registration;
 use serde::{Deserialize, Serialize};
 use zenei_wire::{EngineTime, Id};
 
-/// How far everything that was heard is in the store; a place in the order in which seals are made.
+/// How far every received message is in the store; a place in the order in which seals are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Sealed {
     /// All messages below this offset went through intake.
     pub offset: u64,
-    /// And time had gone on to here.
+    /// The time to which intake was advanced.
     pub advanced_to: EngineTime,
 }
 
@@ -51,7 +51,7 @@ pub struct EventRow {
     pub body: String,
 }
 
-/// A message to the outside that must go out once.
+/// A message to a remote that must be sent once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxRow {
     /// Its identity, from target, incident and event: the same message enqueued again is the same row.
@@ -60,7 +60,7 @@ pub struct OutboxRow {
     pub target: String,
     /// The incident.
     pub incident: Id,
-    /// The event that it tells of.
+    /// The event that it reports.
     pub event_seq: u32,
     /// What is sent, JSON.
     pub body: String,
@@ -75,7 +75,7 @@ pub struct OutboxRow {
 pub enum SendEnd {
     /// The target has it.
     Delivered,
-    /// The target refuses it for good, or it was tried for too long.
+    /// The target refuses it for good, or it was retried for too long.
     GivenUp,
 }
 
@@ -104,12 +104,12 @@ pub struct RegisteredSpan {
 /// What an import of the registry changed, in lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// Locks that were not known, or not any more.
+    /// Locks without a present line before.
     pub added: u64,
-    /// Locks whose line is another now; the old one is kept with its dates.
+    /// Locks whose line has changed; the old line stays with its dates.
     pub changed: u64,
     /// Locks whose line is the same.
     pub unchanged: u64,
-    /// Locks that stand in the file no more; their line is kept with its dates.
+    /// Locks that are no longer in the file; their line stays with its dates.
     pub ended: u64,
 }

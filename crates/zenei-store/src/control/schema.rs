@@ -7,7 +7,7 @@ use std::path::Path;
 /// The version that this program writes (`PRAGMA user_version`).
 pub const VERSION: i64 = STEPS.len() as i64;
 
-/// "ZNEI": tells our file from any other SQLite file.
+/// "ZNEI": distinguishes our file from any other SQLite file.
 const APPLICATION_ID: i64 = 0x5a4e_4549;
 
 /// What makes version n+1 of version n. A released step never changes; a new one is added.

@@ -10,14 +10,15 @@ use zenei_wire::{EngineTime, GatewayTime, Id};
 /// A place in the merged records of all gateways: which of them were taken, and which were not yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tailed {
-    /// Every record heard up to here was taken, of those that were shipped by then; `None` before the first.
+    /// Every record received up to here was taken, if it was shipped by then; `None` before the first.
     pub up_to: Option<EngineTime>,
-    /// How far each gateway's shipments are known. What it ships later and heard before `up_to` comes behind.
+    /// How far each gateway's shipments are known. Records that it ships later and received before `up_to` are taken
+    /// later.
     pub gateways: BTreeMap<String, Sealed>,
 }
 
-/// What one step takes: the records heard after [`Tailed::up_to`] and up to `up_to`, and before them what newly known
-/// shipments bring that was heard earlier.
+/// The records that one step takes: those received after [`Tailed::up_to`] and up to `up_to`, and before them the
+/// earlier records of newly known shipments.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TailStep {
     /// Where the step ends; `None` where nothing was taken yet and this step takes nothing.
@@ -31,7 +32,7 @@ pub struct TailStep {
 pub struct Moved {
     /// Up to where.
     pub to: Sealed,
-    /// The earliest time at which anything in them was heard.
+    /// The earliest time at which any record in them was received.
     pub heard_from: GatewayTime,
 }
 
@@ -58,18 +59,18 @@ pub struct TailCheckpoint {
     pub rules: Option<Id>,
     /// Records taken since the state directory was made, duplicates among them.
     pub records: u64,
-    /// Of them: those that were heard before, by this or another gateway.
+    /// Of them: those that this or another gateway had received before.
     pub duplicates: u64,
 }
 
 /// How far a tail has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TailProgress {
-    /// Everything heard up to here was taken, as far as it was shipped; `None` before the first.
+    /// Every record received up to here was taken, if it was shipped; `None` before the first.
     pub up_to: Option<EngineTime>,
     /// Records taken since the state directory was made, duplicates among them.
     pub records: u64,
-    /// Of them: those heard before, by this or another gateway.
+    /// Of them: those that this or another gateway had received before.
     pub duplicates: u64,
 }
 

@@ -28,7 +28,7 @@ impl<'a> Txn<'a> {
         Ok(self.inner.commit()?)
     }
 
-    /// Writes down which range is sealed next; replaces the former plan.
+    /// Stores the range that is sealed next; replaces the former plan.
     ///
     /// # Errors
     /// [`ControlError::TooLarge`], [`ControlError::Sqlite`].
@@ -39,7 +39,7 @@ impl<'a> Txn<'a> {
         Ok(())
     }
 
-    /// Writes down where a restart begins; the plan that led here is done.
+    /// Stores where a restart begins; the plan that led here is done.
     ///
     /// # Errors
     /// [`ControlError::TooLarge`], [`ControlError::Sqlite`].
@@ -53,7 +53,7 @@ impl<'a> Txn<'a> {
         Ok(())
     }
 
-    /// Keeps an anomaly; false where its id is known.
+    /// Stores an anomaly; false if its id is already stored.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].
@@ -63,7 +63,7 @@ impl<'a> Txn<'a> {
         Ok(self.inner.prepare_cached(sql)?.execute(params![anomaly.id.to_string(), anomaly.at.ms(), body])? == 1)
     }
 
-    /// Keeps a decision; false where the same one is known.
+    /// Stores a decision; false if an equal one is already stored.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].
@@ -74,7 +74,7 @@ impl<'a> Txn<'a> {
         Ok(self.inner.prepare_cached(sql)?.execute(params![id, decision.at.ms(), body])? == 1)
     }
 
-    /// Adds an event to its incident; false where the incident has one of this number.
+    /// Adds an event to its incident; false if the incident has one of this number.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].
@@ -84,7 +84,7 @@ impl<'a> Txn<'a> {
         Ok(self.inner.prepare_cached(sql)?.execute(row)? == 1)
     }
 
-    /// Adds a message to the outbox; false where it is known, be it waiting or done.
+    /// Adds a message to the outbox; false if it is already there, waiting or done.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].
@@ -96,7 +96,7 @@ impl<'a> Txn<'a> {
         Ok(self.inner.prepare_cached(sql)?.execute(values)? == 1)
     }
 
-    /// Puts a message off after a failed attempt. `remark` says for people what happened.
+    /// Postpones a message after a failed attempt. `remark` describes for people what happened.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].
@@ -120,7 +120,7 @@ impl<'a> Txn<'a> {
         Ok(())
     }
 
-    /// Keeps an inquiry; false where its id is known.
+    /// Stores an inquiry; false if its id is already stored.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].
@@ -130,7 +130,7 @@ impl<'a> Txn<'a> {
         Ok(self.inner.prepare_cached(sql)?.execute(row)? == 1)
     }
 
-    /// Keeps a number under a name: a gateway's place in a tailed store, the highest counter of an advertiser.
+    /// Stores a number under a name: the progress of a shipper, the end of a shipment that was begun.
     ///
     /// # Errors
     /// [`ControlError::TooLarge`], [`ControlError::Sqlite`].

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The unit in which a disk writes: a torn write keeps some of these and loses others.
 const SECTOR: usize = 512;
 
-/// What becomes of unsynced bytes and names when the power goes.
+/// The fate of unsynced bytes and names when the power goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// A draw for each of them; a write can also be torn.
     Drawn,
-    /// All are lost: the least that a disk may keep.
+    /// All are lost: the least that a disk may retain.
     All,
     /// None is lost: a killed process on a machine that stays up.
     None,
@@ -70,18 +70,18 @@ struct SimFile {
 }
 
 impl SimDisk {
-    /// An empty disk; equal seeds lose equally.
+    /// An empty disk; equal seeds give equal losses.
     pub fn new(seed: u64) -> Self {
         let state = State { random: seed ^ 0x9e37_79b9_7f4a_7c15, ..State::default() };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Lets `calls` more calls that change something through; all later ones fail until [`SimDisk::crash`].
+    /// Lets `calls` more writing calls succeed; all later ones fail until [`SimDisk::crash`].
     pub fn power_off_after(&self, calls: u64) {
         self.lock().calls_left = Some(calls);
     }
 
-    /// The power goes and comes back: files opened before are dead, and what was not synced meets its [`Loss`].
+    /// The power goes and comes back: files opened before become invalid, and unsynced data gets the given [`Loss`].
     pub fn crash(&self, loss: Loss) {
         let mut state = self.lock();
         state.calls_left = None;
@@ -98,13 +98,13 @@ impl SimDisk {
         self.lock().capacity = bytes;
     }
 
-    /// Lets `syncs` more syncs succeed; the one after it fails, and what it should have made durable is lost at the
-    /// next crash, whatever later syncs say.
+    /// Lets `syncs` more syncs succeed; the one after it fails, and its data is lost at the next crash, whatever later
+    /// syncs return.
     pub fn fail_sync_after(&self, syncs: u64) {
         self.lock().syncs_before_failure = Some(syncs);
     }
 
-    /// From now on a sync says `Ok` and does nothing: the liar that every test of durability must catch.
+    /// From now on a sync returns `Ok` and does nothing: every test of durability must detect this disk.
     pub fn ignore_syncs(&self) {
         self.lock().syncs_do_nothing = true;
     }
@@ -178,7 +178,7 @@ impl State {
         }
     }
 
-    /// A file system with a journal keeps a prefix of the changes of its names.
+    /// A file system with a journal retains a prefix of the changes of its names.
     fn lose_names(&mut self, loss: Loss) {
         let changes = std::mem::take(&mut self.unsynced_names);
         let kept = match loss {

@@ -34,7 +34,7 @@ use tokio::sync::watch;
 use voltages::RestVoltages;
 use zenei_wire::EngineTime;
 
-/// What the shipper keeps in the control database begins with this.
+/// The prefix of the shipper's names in the control database.
 const CURSOR_PREFIX: &str = "ship/";
 /// How far back a new shipper reads for the batteries at rest: as long as a voltage counts.
 const WARM_MS: i64 = zenei_detect::condition::AGE_MS_MAX;
@@ -51,14 +51,14 @@ pub struct Shipper {
     rest: Option<RestVoltages>,
     attempts: backoff::Jitter,
     shown: watch::Sender<Shipped>,
-    /// Whether what was kept long enough is gone; it is looked for again when more was shipped.
+    /// Whether the files whose time to stay is over are gone; the shipper checks again when more was shipped.
     has_let_go: bool,
-    /// What the feed's readers were told last by this process.
+    /// The last place that this process reported to the feed's readers.
     told: Option<Sealed>,
 }
 
 impl Shipper {
-    /// A shipper; `control` is a connection of its own. Asks the server nothing yet ([`super::self_test`] does).
+    /// A shipper; `control` is its own connection. It sends nothing to the server yet ([`super::self_test`] does).
     pub fn new(store: ParquetStore, control: Control, server: Server, form: Form, options: ShipOptions) -> Self {
         let attempts = backoff::Jitter::new(&options.gateway_id);
         let shown = watch::Sender::default();
@@ -74,7 +74,7 @@ impl Shipper {
         if servers.is_empty() { self } else { Self { servers, ..self } }
     }
 
-    /// Shows to `shown` how far shipping has come, each time after it was committed.
+    /// Publishes the progress to `shown`, each time after it was committed.
     #[must_use]
     pub fn show(self, shown: watch::Sender<Shipped>) -> Self {
         Self { shown, ..self }
@@ -93,8 +93,8 @@ impl Shipper {
         shipped(&self.control)
     }
 
-    /// Ships everything that is sealed by now, back to back, then lets go of what was kept long enough. While the
-    /// server does not take a range, `wait` is called with how long to wait; it returns when that has passed, or
+    /// Ships everything that is sealed by now, back to back, then removes the files whose time to stay is over. While
+    /// the server does not take a range, it calls `wait` with the time to wait; `wait` returns when that has passed, or
     /// earlier to stop.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl Shipper {
         } {
             let outcome = self.ship_one(&shipment, shipped.to, wait);
             if !matches!(outcome, Ok(Some(_))) {
-                // It has learned from ranges that will be loaded again.
+                // It contains ranges that will be loaded again.
                 self.rest = None;
             }
             let Some((counted, damaged)) = outcome? else { return Ok(Ended::Stopped) };
@@ -124,7 +124,7 @@ impl Shipper {
             self.told = Some(shipment.to);
         }
         if self.options.feed && self.told.is_none_or(|told| told < sealed) {
-            // Time went on without a record: nobody must wait for one.
+            // Time passed without a record: no reader may wait for one.
             if !self.delivery(&Shipment::nothing(sealed), wait).tell()? {
                 return Ok(Ended::Stopped);
             }
@@ -141,7 +141,8 @@ impl Shipper {
         Ok(Ended::Done)
     }
 
-    /// Ships what goes together; `None` where it was stopped. Gives what was passed over because it is damaged, too.
+    /// Ships one shipment; `None` if it was stopped. Also returns the ranges that were skipped because they are
+    /// damaged.
     fn ship_one<'s>(
         &mut self,
         shipment: &'s Shipment,
@@ -180,14 +181,14 @@ impl Shipper {
         deliver::Delivery { servers, form, gateway_id: &options.gateway_id, shipment, attempts, wait }
     }
 
-    /// Keeps the batteries at rest for a restart that goes on from `to`; before the cursor moves there.
+    /// Stores the voltages at rest for a restart that continues from `to`; before the cursor moves there.
     fn remember(&self, rest: &RestVoltages, to: Sealed) -> Result<(), ShipError> {
         let Some(dir) = &self.options.memory else { return Ok(()) };
         Ok(snapshot::write(self.store.disk(), dir, &memory_name(to), &rest.to_bytes()?)?)
     }
 
-    /// The batteries at rest at the place up to which everything is shipped, so that a restart sends what it would have
-    /// sent: as they were remembered there, else by what was shipped last.
+    /// The voltages at rest at the place up to which everything is shipped, so that a restart sends the rows that it
+    /// would have sent: as stored for that place, else from the ranges shipped last.
     fn warm(&self, shipped_to: Sealed) -> Result<RestVoltages, ShipError> {
         if let Some(dir) = &self.options.memory {
             let read = snapshot::read(self.store.disk(), dir, &memory_name(shipped_to));
@@ -205,7 +206,7 @@ impl Shipper {
                 match batch.and_then(|batch| rest.learn_all(&batch)) {
                     Ok(()) => {}
                     Err(error @ ReadError::Disk { .. }) => return Err(error.into()),
-                    // Told when it was passed over.
+                    // Logged when it was skipped.
                     Err(_) => break,
                 }
             }
@@ -234,7 +235,7 @@ impl Shipper {
         txn.commit()
     }
 
-    /// Removes what was shipped and kept long enough; a damaged range stays for whoever can mend it.
+    /// Removes shipped files whose time to stay is over; a damaged range stays until a person mends it.
     fn let_go(&self, to: Sealed) -> Result<(), ShipError> {
         let oldest = EngineTime(to.advanced_to.ms().saturating_sub(self.options.keep_ms));
         for range in self.store.ranges(Sealed::default(), to)? {
@@ -248,12 +249,12 @@ impl Shipper {
     }
 }
 
-/// What the batteries at rest at this place are remembered under.
+/// The name under which the voltages at rest at this place are stored.
 fn memory_name(at: Sealed) -> String {
     format!("{:020}-{}", at.offset, at.advanced_to.ms())
 }
 
-/// How far shipping has come, from a control database that somebody else may be writing.
+/// The progress of shipping, from a control database that another connection may be writing.
 ///
 /// # Errors
 /// [`ControlError::Sqlite`], [`ControlError::BadRow`].
