@@ -37,7 +37,7 @@ pub enum PublishError {
         /// Why, where the system reports it.
         source: io::Error,
     },
-    /// Nobody listens there.
+    /// No server listens there.
     #[error("{addr} can't be reached; is a broker, or zenei's ingress, listening there?")]
     Connect {
         /// The address.

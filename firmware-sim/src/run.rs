@@ -100,7 +100,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), RunError> {
     print(&summary_text(&summary, args.json))
 }
 
-/// Prints to stdout; a closed pipe is no error.
+/// Prints to stdout; a closed pipe is not an error.
 pub(crate) fn print(text: &str) -> Result<(), RunError> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(source) if source.kind() != ErrorKind::BrokenPipe => {

@@ -359,7 +359,7 @@ impl Scenario {
     /// Reads a scenario: its TOML merged over the embedded physics.
     ///
     /// # Errors
-    /// Where it is no TOML, has unknown keys, names what is not there, or has a number out of range; see
+    /// Where it is not TOML, has unknown keys, refers to a name that does not exist, or has a number out of range; see
     /// [`ScenarioError`].
     pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
         let mut base: toml::Table = toml::from_str(PHYSICS_TOML)?;

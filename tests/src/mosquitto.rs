@@ -14,7 +14,7 @@ use zenei_kit::bound::within;
 
 /// How long the month may take to be published, and again to be processed and sealed; a guess for two busy cores.
 const MONTH_WITHIN: Duration = Duration::from_secs(150);
-/// Kills on the way.
+/// Kills in one month.
 const KILLS: u64 = 8;
 
 /// The state after a month through a broker.

@@ -67,7 +67,7 @@ impl Segment {
         Some((Frame { group, entries }, (HEADER_BYTES + int(head, 8) as usize).next_multiple_of(ALIGNMENT)))
     }
 
-    /// Gives everything that looks like a header valid checksums: no fuzzer guesses them.
+    /// Writes valid checksums into everything that looks like a header: a fuzzer can't guess them.
     pub(super) fn seal(&mut self) {
         for at in (0..self.bytes.len().saturating_sub(HEADER_BYTES)).step_by(ALIGNMENT) {
             if self.bytes[at..].starts_with(MAGIC) {

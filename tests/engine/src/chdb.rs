@@ -1,6 +1,6 @@
 //! How a query is given to the ClickHouse engine in `libchdb.so`: the binding to its C interface
 //! (`programs/local/chdb.h` of chdb-core 26.7), opened at run time. Must not know HTTP, nor what a statement means.
-//! Called by `front` and [`crate::order`].
+//! Called by `main`, [`crate::front`] and [`crate::order`].
 #![expect(unsafe_code, reason = "the engine has a C interface and no other")]
 use crate::exception::Exception;
 use libloading::{AsSymbolName, Library};

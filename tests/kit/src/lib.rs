@@ -1,7 +1,7 @@
 //! Tools that the tests of several crates share.
 //!
 //! This crate answers: which random numbers, which MQTT bytes, which finding and which way to run a program do tests
-//! use? It must not know what is tested, and no product code may depend on it. Called by tests alone.
+//! use? It must not know what is tested, and no product code may depend on it. Called by tests and fuzz targets alone.
 #[cfg(feature = "body")]
 mod body;
 pub mod bound;

@@ -7,7 +7,7 @@
 //!   revision has it, or about another group of which more than half are among them, and it names the fault's domain or
 //!   a part in which the fault shows. The last condition matters: a shared fault touches thousands of locks for months,
 //!   and without it would excuse any other incident about them; or
-//! - of a fault of one lock, its evidence is of this lock alone, whatever scope it names.
+//! - of a fault of one lock, its evidence is of this lock alone, whichever scope it names.
 //!
 //! `zenei demo` is stricter: there an incident that names another scope or domain is about no fault. Here scope and
 //! domain are measured separately.

@@ -1,4 +1,5 @@
-//! From faults and the incidents about them to the fleet benchmark's measures. Pure. Called by `fleet` and `report`.
+//! From faults and the incidents about them to the fleet benchmark's measures. Pure. Called by `fleet`, `report`,
+//! `cards` and `falsely`.
 //!
 //! A fault that can't be detected in time counts against the raw measures and not against those "of the detectable":
 //! - before the customer: raw is over every fault with a customer; of the detectable are those whose `detectable` comes
