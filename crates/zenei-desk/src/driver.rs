@@ -13,7 +13,7 @@ use zenei_incident::{ApplyError, Changes, Consequences, Event, ReadError, What};
 use zenei_store::control::{Control, ControlError, EventRow, Txn};
 use zenei_wire::{EngineTime, Id};
 
-/// The desk's driver; the one that writes findings, events and decisions.
+/// The desk's driver; it alone writes findings, events and decisions.
 #[derive(Debug)]
 pub struct DeskDriver {
     control: Control,
@@ -42,7 +42,7 @@ pub enum TakeError {
     /// The control database.
     #[error("the findings were not kept")]
     Control(#[from] ControlError),
-    /// An event that has no JSON.
+    /// An event that can't be written as JSON.
     #[error("an event can't be written")]
     Write(#[from] ReadError),
     /// The casebook broke an invariant of its log: a fault in this program.
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(driver.take(NOW, &found(std::slice::from_ref(&thin))).unwrap(), again);
         let taken = driver.take(NOW, &found(std::slice::from_ref(&later))).unwrap();
         assert_eq!((taken.repeated, taken.events, taken.decisions, taken.opened.len()), (1, 1, 0, 1));
-        // Told in any order after that, they change nothing.
+        // In any order after that, they change nothing.
         for known in [later, thin] {
             assert_eq!(driver.take(NOW, &found(&[known])).unwrap(), again);
         }

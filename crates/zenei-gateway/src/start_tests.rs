@@ -93,7 +93,7 @@ fn what_is_published_is_stored_once_over_restarts_and_the_counts_go_on() {
     let running = start(&runtime, folder.path());
     let shown: Ledger = running.ledger().borrow().clone();
     assert_eq!((shown.received_total(), shown.stored, shown.ignored_foreign), (11, 10, 1));
-    // Again what it has told before, and more.
+    // Some records that it has sent before, and more.
     tell(&mut client(&running), 5..20);
     let ledger = within(&runtime, running.stop()).unwrap();
     assert_eq!((ledger.received_total(), ledger.stored, ledger.duplicate), (26, 20, 5));
@@ -171,7 +171,7 @@ fn outside_of_a_runtime_it_says_so() {
     assert!(matches!(start_gateway(config(folder.path()), QuietDesk), Err(StartError::NoRuntime)));
 }
 
-/// A broker that a test speaks for, byte by byte.
+/// A broker that a test plays, byte by byte.
 struct Broker(std::net::TcpListener);
 
 impl Broker {
@@ -216,7 +216,7 @@ fn the_broker_hears_acknowledgements_in_order_after_durability_and_never_on_anot
     disk.wait_for_sync();
     first.assert_silent();
     drop(first);
-    // The broker sends again what it has heard no acknowledgement of, under the same ids for other messages.
+    // The broker sends the unacknowledged messages again, under the same ids for other messages.
     let mut second = broker.accept(true, false);
     disk.hold(false);
     second.assert_silent();

@@ -45,7 +45,8 @@ fn append(state: &Path, heard: &[(Address, Vec<u8>, i64)]) {
     }
 }
 
-/// One life of a gateway, whose clock stands at a second: processes what the spool holds, seals it; gives the ledger.
+/// One run of a gateway, whose clock stands at a second: processes and seals the messages in the spool; returns the
+/// ledger.
 async fn live(state: &Path, at_s: i64) -> Ledger {
     let mut keys = Keyring::new(SiteId::new("tokyo-01").unwrap());
     let (device, site) = (DeviceId::new("BL1").unwrap(), SiteId::new("osaka-02").unwrap());
@@ -89,7 +90,7 @@ async fn what_locks_advertise_is_stored_once_and_a_replay_is_refused_by_the_next
     assert_eq!((ledger.received[&Source::Ble], ledger.stored, ledger.pending, ledger.duplicate), (9, 3, 1, 3));
     assert_eq!((ledger.dropped[&DropReason::NoKey], ledger.dead_letter[&Reason::Unauthenticated]), (1, 1));
 
-    // What waited for its other half goes on waiting in the next life; the old one is still old.
+    // A set that waits for its other half continues to wait in the next run; the old one is still old.
     append(state, &[(LOCK, old, 80), (LOCK, set(Set::B, 6, 0), 81)]);
     let ledger = live(state, 81).await;
     assert_eq!((ledger.stored, ledger.pending, ledger.duplicate), (4, 0, 4));

@@ -66,7 +66,7 @@ impl Bench {
         self.runtime.block_on(async { timeout(BOUND, self.listening.next()).await }).expect("an advertisement is heard")
     }
 
-    /// Sends one that must be heard.
+    /// Sends an advertisement that must be received.
     fn hear(&mut self, bluez: &FakeBlueZ, lock: &str, bytes: &[u8]) {
         assert!(bluez.advertise(lock, -61, bytes).expect("the bus is there"), "somebody scans");
         let heard = self.next();
@@ -129,7 +129,7 @@ fn a_flood_of_half_a_minute_fills_no_memory_and_the_newest_of_each_lock_is_there
         let pace = bench.runtime.spawn(async { tokio::time::sleep(Duration::from_secs(1)).await });
         for number in second * PER_SECOND..(second + 1) * PER_SECOND {
             assert!(bluez.advertise(LOCKS[number as usize % 3], -70, &numbered(number)).unwrap());
-            // Somebody who takes one where fifty come.
+            // A reader that takes one of fifty.
             if number.is_multiple_of(50) {
                 drop(bench.listening.take());
             }

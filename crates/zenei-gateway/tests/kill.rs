@@ -19,7 +19,7 @@ const BOUND: Duration = Duration::from_secs(30);
 /// Where the child keeps its state; only the child has it.
 const STATE_VARIABLE: &str = "ZENEI_KILL_TEST_STATE";
 
-/// What the child says before its address.
+/// The text that the child prints before its address.
 const LISTENS: &str = "listens on ";
 
 fn start(state_dir: &Path, ack: AckPolicy) -> Running {
@@ -60,7 +60,7 @@ fn spawn(state_dir: &Path, policy: AckPolicy) -> (Child, SocketAddr) {
     let mut child = command.spawn().unwrap();
     let (found, address) = std::sync::mpsc::channel();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // Reads on to the end, so that the child never waits for its output to be taken.
+    // Reads to the end, so that the child never blocks on its output.
     std::thread::spawn(move || {
         let address = |line: String| line.split_once(LISTENS).map(|(_, address)| address.parse().unwrap());
         lines.map_while(Result::ok).filter_map(address).for_each(|address| found.send(address).unwrap());
@@ -115,7 +115,7 @@ fn packet(id: u16, seq: u32, filler: usize) -> Vec<u8> {
     mqtt::publish("bitlock/v1/tokyo-01/BL1/state", Some(id), body.as_bytes())
 }
 
-/// How often each `seq` is in the store, after everything that the kills left was processed.
+/// How often each `seq` is in the store, after all remaining messages were processed.
 fn stored(state_dir: &Path) -> BTreeMap<u32, u32> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let ledger = runtime.block_on(async {

@@ -49,8 +49,7 @@ impl Collector for Shown {
     }
 }
 
-/// Counters that have a label; every value of it is shown, also at 0, so that the first one that happens is seen as a
-/// rise.
+/// Counters that have a label; every value of the label is shown, also at 0, so that its first event shows as a rise.
 fn by_label(encoder: &mut DescriptorEncoder, ledger: &Ledger) -> fmt::Result {
     let received = Source::ALL.iter().map(|key| (key.as_str(), ledger.received.get(key)));
     family(encoder, "zenei_received", "Records received", "source", received)?;
@@ -92,7 +91,7 @@ fn plain(encoder: &mut DescriptorEncoder, ledger: &Ledger, damaged_ranges: u64) 
     Ok(())
 }
 
-/// How far the records of other gateways were taken; shown where there is such a desk.
+/// How far the records of other gateways were taken; shown where this process has such a desk.
 fn tailed(encoder: &mut DescriptorEncoder, tail: TailProgress) -> fmt::Result {
     let counters = [
         ("zenei_tail_records", "Records of all gateways that were taken, duplicates among them", tail.records),

@@ -23,7 +23,7 @@ pub struct Metric {
 pub enum MetricValue {
     /// A number that goes up and down.
     Level(i64),
-    /// Numbers that only grow, under the values of a label.
+    /// Numbers that only grow, one for each value of a label.
     Counts {
         /// The label.
         label: &'static str,

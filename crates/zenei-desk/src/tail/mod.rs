@@ -29,14 +29,14 @@ use zenei_wire::{EngineTime, Id};
 
 /// How often the feed is polled. A guess: gateways seal every ten seconds.
 const LOOK: Duration = Duration::from_secs(1);
-/// The longest wait between two tries of a server that is away. A guess.
+/// The longest wait between two attempts to reach a server. A guess.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Records of one step; they are in memory, some 500 bytes each. As many as a gateway seals at once.
 const STEP_ROWS: u64 = 50_000;
 /// Shipments read at once: those of an hour of thirty gateways. A guess.
 const TOLD_LIMIT: u64 = 10_000;
 /// When a checkpoint is due: records since the last one, which a restart takes again, or time. Guesses: at the engine's
-/// speed some seconds of work.
+/// speed these are some seconds of work.
 const CHECKPOINT_ROWS: u64 = 500_000;
 const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
 /// How long a stop waits for a pending answer. Nothing is lost after that: the next start asks again. A guess.
@@ -52,12 +52,11 @@ pub struct TailConfig {
     pub snapshots: PathBuf,
     /// Makes intake and engine, from a snapshot or without history.
     pub pipeline: PipelineMaker,
-    /// The digest of the engine's rules: where it is another one than the checkpoint's, the engine learns from the past
-    /// anew.
+    /// The digest of the engine's rules: where it differs from the checkpoint's, the engine learns from the past again.
     pub rules: Id,
     /// The lines of the asset registry.
     pub registry: Vec<Registration>,
-    /// How much of the past a desk without state reads, and one with other rules, ms.
+    /// How much of the past is read by a desk without state, and by one with other rules, ms.
     pub history_ms: i64,
 }
 
@@ -73,7 +72,7 @@ pub enum TailError {
     /// The state itself.
     #[error("the state of the engine can't be used")]
     Restore(#[from] RestoreError),
-    /// The desk could not take findings.
+    /// The desk did not accept findings.
     #[error("the findings could not be handed over")]
     Desk(#[source] DeskError),
     /// A thread.
@@ -81,7 +80,7 @@ pub enum TailError {
     Thread(#[source] std::io::Error),
 }
 
-/// A step or a wait was broken off because the process ends.
+/// A step or a wait was interrupted because the process ends.
 #[derive(Debug)]
 enum Broken {
     Stopped,
@@ -248,7 +247,7 @@ impl<F: Feed> Worker<F> {
             after.take(&step);
             let nth = answered(stopped, || self.feed.nth(&after.gateways, tailed.up_to, up_to, STEP_ROWS + 1))?;
             if let Some(at) = nth {
-                // All of one millisecond at once where there is no other way.
+                // All records of one millisecond at once, where a smaller step is impossible.
                 let before = EngineTime(at.ms() - 1);
                 let cut = if Some(before) > tailed.up_to { before } else { at.as_engine() };
                 step = plan::cut(step, &tailed, cut);
@@ -261,7 +260,7 @@ impl<F: Feed> Worker<F> {
         Ok(true)
     }
 
-    /// Takes a step that is written down.
+    /// Takes a step that is stored.
     fn take(&mut self, step: &TailStep, stopped: &Stopped) -> Result<(), Broken> {
         let (mut rows, mut letters) = (Vec::new(), Vec::new());
         answered(stopped, || {
@@ -304,7 +303,7 @@ impl<F: Feed> Worker<F> {
         rows >= CHECKPOINT_ROWS || since.is_some_and(|since| since.so_far() >= CHECKPOINT_AGE)
     }
 
-    /// Writes down where a restart begins. Nothing where nothing happened since the last one.
+    /// Stores where a restart begins; does nothing where nothing happened since the last checkpoint.
     fn checkpoint(&mut self) -> Result<(), TailError> {
         if self.since.1.is_none() {
             return Ok(());
@@ -342,7 +341,7 @@ fn answered<T>(stopped: &Stopped, mut ask: impl FnMut() -> Result<T, RecordsErro
     }
 }
 
-/// A batch as a list: nothing is taken from an answer that breaks off.
+/// A batch as a list: nothing is taken from an incomplete answer.
 fn listed(batch: &StoredBatch, rows: &mut Vec<StoredRecord>) -> Result<(), ReadError> {
     (0..batch.len()).try_for_each(|at| {
         rows.push(batch.stored(at)?);

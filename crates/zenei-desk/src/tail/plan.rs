@@ -43,7 +43,7 @@ pub(super) fn plan(
     TailStep { up_to: tailed.up_to.max(up_to), moved }
 }
 
-/// The step, not further than this time.
+/// The step, bounded by this time.
 pub(super) fn cut(step: TailStep, tailed: &Tailed, up_to: EngineTime) -> TailStep {
     TailStep { up_to: tailed.up_to.max(Some(up_to)), ..step }
 }
@@ -120,7 +120,7 @@ mod tests {
         let quiet = |gateway: &str| if gateway == "b" { SILENT_AFTER } else { Duration::ZERO };
         let known = tailed(18, &[("a", 30), ("b", 20)]);
         assert_eq!(minute(&plan(&known, &[], quiet, 100)), Some(28));
-        // It comes back: it is behind, and nobody waits until it has caught up.
+        // It comes back: it is behind, and no gateway waits until it has caught up.
         let known = tailed(28, &[("a", 40), ("b", 20)]);
         let step = plan(&known, &[told("b", 7, 25, 20, 5)], talking, 100);
         assert_eq!((minute(&step), step.moved.len()), (Some(38), 1));

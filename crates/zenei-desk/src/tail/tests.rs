@@ -24,8 +24,8 @@ const LOCKS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const HOUR_MS: i64 = 3_600_000;
 const DAYS: i64 = 40;
 
-/// What a gateway hears in forty days: three locks of its own, and the other one's last lock a moment later. One lock
-/// rubs harder each day. Some records stand before their turn, and some are never heard here.
+/// The records that a gateway receives in forty days: three locks of its own, and the other gateway's last lock a
+/// moment later. One lock's friction grows each day. Some records come out of order, and some are never received here.
 fn heard_by(gateway: &str) -> Vec<Heard<'static>> {
     let locks = if gateway == "gw-a" { 0..3 } else { 2..6 };
     let mut heard = Vec::new();
@@ -100,7 +100,7 @@ struct Range {
     rows: Vec<Row>,
 }
 
-/// What a gateway ships of what it hears: its own intake's rows, sealed every few hours.
+/// The shipments of a gateway: the rows of its own intake, sealed every few hours.
 fn shipped_by(gateway: &'static str, fleet: &mut Fleet) -> Vec<Range> {
     let (mut pipeline, mut batch, mut findings) = (Pipeline::new(None), Batch::default(), Findings::default());
     let mut ranges = Vec::new();
@@ -126,12 +126,12 @@ fn shipped_by(gateway: &'static str, fleet: &mut Fleet) -> Vec<Range> {
     ranges
 }
 
-/// A feed of which a part has come in. It may fail, and it may be one that remembers no more than a time.
+/// A feed of which a part has arrived. It may fail, and its memory may be limited to a time.
 #[derive(Clone)]
 struct FakeFeed {
     fleet: Arc<Fleet>,
     ranges: Arc<Vec<Range>>,
-    /// How many of each gateway's ranges have come in.
+    /// How many of each gateway's ranges have arrived.
     come: Arc<[AtomicU64; 2]>,
     fails: Arc<Mutex<Vec<u64>>>,
     asked: Arc<AtomicU64>,
@@ -167,8 +167,8 @@ impl FakeFeed {
         self.come().len() == self.ranges.len()
     }
 
-    /// What has come in before the step with this number: of one gateway always a bit more, of the other as `other`
-    /// says.
+    /// The ranges that have arrived before the step with this number: of one gateway always a bit more, of the other
+    /// according to `other`.
     fn reveal(&self, step: u64, other: impl Fn(u64) -> u64) {
         self.come[0].fetch_max(1 + step * 3 + scattered(step) % 5, Ordering::SeqCst);
         self.come[1].fetch_max(other(step), Ordering::SeqCst);
@@ -252,8 +252,8 @@ impl Feed for FakeFeed {
     }
 }
 
-/// Keeps each anomaly once, by id and time (one that lasts is told again later), and demands that one that comes again
-/// is the same.
+/// Stores each anomaly once, by id and time (a lasting one is reported again later), and demands that a repeated one is
+/// the same.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<(Vec<Anomaly>, u64)>>);
 
@@ -313,7 +313,7 @@ impl Machine {
         Worker::recover(config, self.feed.clone(), Box::new(self.kept.clone()), &at_once(), shown).ok()
     }
 
-    /// Runs to the end, killed before each of these steps, without a checkpoint.
+    /// Runs to the end; it is killed before each of these steps, without a checkpoint.
     fn run(&self, other: impl Fn(u64) -> u64 + Copy, kills: &[u64]) -> Outcome {
         let mut worker = self.worker();
         let mut killed = Vec::new();
@@ -336,7 +336,7 @@ impl Machine {
                     let state = alive.pipeline.snapshot().unwrap();
                     return Outcome { anomalies: self.kept.0.lock().unwrap().0.clone(), state };
                 }
-                // A step that finds nothing has no number: what comes next must come all the same.
+                // A step that finds nothing has no number: the next ranges must arrive all the same.
                 Ok(false) => {
                     self.feed.come[0].fetch_add(1, Ordering::SeqCst);
                     self.feed.come[1].fetch_add(1, Ordering::SeqCst);
@@ -349,12 +349,12 @@ impl Machine {
     }
 }
 
-/// A stop that was asked for already: whoever would wait ends.
+/// A stop that was requested already: every wait ends.
 fn at_once() -> Stopped {
     Stopped(mpsc::channel().1)
 }
 
-/// One gateway that heard everything itself, in the same order.
+/// One gateway that received everything itself, in the same order.
 fn direct() -> Outcome {
     let mut heard: Vec<(&str, Heard<'_>)> = heard_by("gw-a").into_iter().map(|heard| ("gw-a", heard)).collect();
     heard.extend(heard_by("gw-b").into_iter().map(|heard| ("gw-b", heard)));
@@ -368,12 +368,12 @@ fn direct() -> Outcome {
     Outcome { anomalies: findings.anomalies, state: pipeline.snapshot().unwrap() }
 }
 
-/// The other gateway ships now and then, but was there from the start.
+/// The other gateway ships now and then, and was there from the start.
 fn beside(step: u64) -> u64 {
     1 + step * 4 - step * 4 % 10
 }
 
-/// The other gateway comes when much of the first one's is taken.
+/// The other gateway appears when many of the first one's records are taken.
 fn later(step: u64) -> u64 {
     if step < 15 { 0 } else { (step - 15) * 9 }
 }

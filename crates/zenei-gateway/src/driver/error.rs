@@ -11,10 +11,10 @@ pub enum DriverError {
     /// The spool can't be read.
     #[error("the spool can't be read")]
     Spool(#[from] SpoolError),
-    /// The desk could not take findings.
+    /// The desk did not accept findings.
     #[error("the findings could not be handed over")]
     Desk(#[source] DeskError),
-    /// The store did not take a range.
+    /// The store did not accept a range.
     #[error("the range {from} to {to} could not be sealed")]
     Seal {
         /// First offset.

@@ -56,7 +56,7 @@ pub struct Progress {
 #[derive(Default)]
 struct Open {
     from: u64,
-    /// How far time had gone at that seal.
+    /// How far time had advanced at that seal.
     sealed_at: EngineTime,
     batch: Batch,
     dead: Vec<DeadLetter>,

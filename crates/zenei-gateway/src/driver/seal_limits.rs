@@ -9,7 +9,7 @@ pub struct SealLimits {
     pub rows: usize,
     /// Bytes of dead letters that are not sealed yet; they are in memory.
     pub dead_letter_bytes: usize,
-    /// Time since the first message that is not sealed yet, by the machine's clock.
+    /// Time since the first message that is not sealed yet, by the machine's monotonic clock.
     pub age: Duration,
     /// How far time may advance without a message, in ms of engine time, until that is sealed as well; `None` means
     /// without bound. A desk that waits for this gateway's records needs to learn that there are none.

@@ -19,7 +19,7 @@ use zenei_wire::{EngineTime, GatewayTime};
 /// Messages between two seals.
 const PORTION: u64 = 36;
 
-/// What was heard: when, on which topic, what.
+/// The received messages: time, topic, payload.
 fn heard() -> Vec<(i64, String, String)> {
     let mut all = Vec::new();
     for n in 0..60_i64 {
@@ -46,7 +46,7 @@ struct World {
     folder: tempfile::TempDir,
 }
 
-/// What is there at the end.
+/// The state at the end.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     rows: Vec<StoredRecord>,
@@ -91,7 +91,7 @@ impl World {
 
     fn driver(&self) -> Result<(Driver, AppenderQueue), super::RecoverError> {
         let durable = DurableUpTo::new(0, GatewayTime(0));
-        // A seal that fails is not tried again.
+        // A seal that fails is not retried.
         durable.change(|view| view.closed = true);
         self.driver_before(Arc::new(durable))
     }
@@ -121,8 +121,8 @@ impl World {
         Ok((Driver::recover(parts, saved)?, commands))
     }
 
-    /// One life of the process: recovers, processes everything in portions, seals after each. Says what failed where
-    /// something did.
+    /// One run of the process: recovers, processes everything in portions, seals after each. Returns the error, if one
+    /// occurs.
     fn live(&self) -> Result<Outcome, String> {
         let text = |error: &dyn std::error::Error| zenei_store::with_causes(error);
         let mut spool = {
@@ -143,7 +143,7 @@ impl World {
             driver.publish();
             driver.ledger.balance().unwrap();
         }
-        // Time alone releases what still waits at a hole.
+        // Time alone releases the records that still wait at a hole.
         driver.advance(EngineTime(600_000)).map_err(|error| text(&error))?;
         driver.seal().map_err(|error| text(&error))?;
         driver.publish();
@@ -234,7 +234,7 @@ fn a_store_without_its_control_database_is_refused_and_nothing_of_it_is_removed(
     let expected = format!("/state/parquet holds {files} sealed files beyond the checkpoint, which stands at offset 0");
     assert!(error.starts_with(&expected) && error.contains("/state/control.db is missing"), "{error}");
     assert_eq!(held(&world), before);
-    // With the one that belongs to it, it goes on.
+    // With its own control database, it continues.
     world.folder = kept;
     assert_eq!(world.live().unwrap(), stored);
 }
@@ -309,7 +309,7 @@ fn a_full_disk_holds_the_seal_up_until_there_is_room() {
         assert!(started.so_far() < crate::testing::BOUND, "no range was planned");
         std::thread::yield_now();
     }
-    // What is heard while the seal is tried again is seen to wait.
+    // Messages received while the seal is retried show as pending.
     durable.change(|view| view.end += 1_000);
     while !shown.borrow().balance().is_ok_and(|()| shown.borrow().pending >= 1_000) {
         assert!(started.so_far() < crate::testing::BOUND, "the lag stands still");

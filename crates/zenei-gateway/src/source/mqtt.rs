@@ -19,7 +19,7 @@ use zenei_store::clock::Elapsed;
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// The first wait; doubled for each failure in a row. A guess.
 const BACK_OFF_MIN: Duration = Duration::from_millis(500);
-/// A connection that lived this long was a good one: the next wait starts small again. A guess.
+/// A connection that lived this long counts as good: the next wait starts small again. A guess.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
 /// How long the last acknowledgements may take when the gateway stops. A guess.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(5);
@@ -204,7 +204,7 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Hands a message on; waits, and so stops polling, while the appender has no room.
+    /// Passes a message on; waits, and so stops polling, while the appender has no room.
     async fn take(&self, publish: Publish, unacked: &mpsc::UnboundedSender<(Publish, Receipt)>) -> Result<(), End> {
         let message = match TopicName::new(Bytes::copy_from_slice(publish.topic.as_bytes())) {
             Ok(topic) => Some(Message::new(topic, publish.payload.clone())),
@@ -213,7 +213,7 @@ impl Subscriber {
                 None
             }
         };
-        // A message without a usable topic still takes its turn, so that it is acknowledged in order.
+        // A message without a usable topic is still queued, so that it is acknowledged in order.
         let put = self.inlet.put(Source::Mqtt, true, message.into_iter().collect()).await;
         let receipt = put.map_err(|_| End::Stopping)?;
         if publish.qos == QoS::AtMostOnce {
@@ -229,8 +229,8 @@ fn accepted(codes: &[SubscribeReasonCode]) -> Result<(), End> {
     if refused { Err(End::Unsubscribed) } else { Ok(()) }
 }
 
-/// Acknowledges in order of receipt, each after its durability, through the client of the connection that it came from.
-/// On a connection that is gone nothing can be sent any more, and the broker will send the messages again.
+/// Acknowledges in order of receipt, each message after it is durable, through the client of the connection on which it
+/// came. On a closed connection nothing can be sent any more, and the broker will send the messages again.
 async fn acknowledge(client: AsyncClient, mut queue: mpsc::UnboundedReceiver<(Publish, Receipt)>) {
     while let Some((publish, receipt)) = queue.recv().await {
         if receipt.durable().await.is_err() || client.ack(&publish).await.is_err() {

@@ -12,7 +12,7 @@ pub enum BadTopicName {
     /// They are no UTF-8.
     #[error("the topic is no valid text")]
     Utf8,
-    /// There are none, or one of them is a wildcard or U+0000.
+    /// The name is empty, or contains a wildcard or U+0000.
     #[error("the topic is empty or has a character that topics may not have (+, #, U+0000)")]
     Characters,
 }

@@ -29,7 +29,7 @@ pub enum AckPolicy {
     #[default]
     AfterDurable,
     /// Before anything is written: loses acknowledged messages when the process is killed. It exists so that the tests
-    /// of safety can prove that they see loss.
+    /// of durability can prove that they detect loss.
     #[doc(hidden)]
     BeforeWrite,
 }

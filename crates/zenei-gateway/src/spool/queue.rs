@@ -45,7 +45,7 @@ pub(super) struct Parcel {
     pub(super) messages: Vec<Message>,
     pub(super) cost_bytes: usize,
     pub(super) durable: oneshot::Sender<()>,
-    /// Gives its room back when dropped.
+    /// Releases its room in the queue when dropped.
     _room: OwnedSemaphorePermit,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Inlet {
     room: Arc<Semaphore>,
 }
 
-/// A promise that a parcel becomes durable.
+/// A receipt that resolves once a parcel is durable.
 #[derive(Debug)]
 pub(crate) struct Receipt(pub(super) oneshot::Receiver<()>, bool);
 

@@ -37,7 +37,7 @@ impl Stamp {
         self.last
     }
 
-    /// The time of a message: where the clock follows the records, that message counts already.
+    /// The time of a message; where the clock follows the records, this message's records count already.
     pub(crate) fn of_message(&mut self, topic: &str, payload: &[u8]) -> GatewayTime {
         if self.clock.follows_records() {
             observe(&self.clock, topic, payload);

@@ -78,7 +78,7 @@ pub(crate) struct RecordKind {
 pub(crate) enum When {
     /// Every so many hours, each lock at its own offset.
     Every(f64),
-    /// At random, so many a day (Poisson).
+    /// At random, this many a day (Poisson).
     PerDay(Formula),
 }
 
@@ -87,7 +87,7 @@ pub(crate) enum When {
 pub(crate) enum Words {
     /// These in turn.
     InTurn(Vec<String>),
-    /// Each with a probability; the last one else.
+    /// Each with a probability; otherwise the last one.
     ByChance(Vec<(String, Formula)>, String),
 }
 

@@ -103,7 +103,7 @@ pub(crate) enum FormulaError {
         /// The digits.
         found: String,
     },
-    /// A function that there is not.
+    /// An unknown function.
     #[error("found the function {found:?}; allowed are {}", FUNCTIONS.map(|(known, ..)| known).join(", "))]
     UnknownFunction {
         /// Its name.

@@ -192,7 +192,7 @@ fn stream(toml: &mut Reader<'_>, parsed: &CaseFile) -> Stream {
     stream
 }
 
-/// A part must name locks that there are.
+/// A part may name existing locks only.
 fn locks(toml: &mut Reader<'_>, parsed: &CaseFile, stream: &Stream) {
     let parts = stream.changes.iter().map(|change| &change.part);
     let parts = parts.chain(stream.events.iter().map(|event| &event.part));

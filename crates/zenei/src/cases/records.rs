@@ -15,11 +15,11 @@ pub(crate) const START_MS: i64 = 1_767_571_200_000;
 const DAY_MS: f64 = 86_400_000.0;
 /// Time advances in these steps; a record may lie anywhere in one.
 const STEP_MS: f64 = 900_000.0;
-/// From the moment when a lock sends until the gateway receives. A guess.
+/// From sending by the lock to reception by the gateway. A guess.
 const WAY_MS: i64 = 300;
-/// Until a message that arrives twice arrives again. A guess.
+/// Until a message that arrives twice arrives for the second time. A guess.
 const AGAIN_MS: i64 = 5_000;
-/// How deep signals may name signals; a circle ends here as no number.
+/// How deep signals may refer to signals; a cycle ends here with NaN.
 const MAX_NESTED: usize = 32;
 
 /// The messages of a generated stream in the order of receipt.
@@ -77,7 +77,7 @@ impl Dice {
     }
 }
 
-/// One lock on its way through the days.
+/// One lock during the days of the stream.
 struct Lock<'a> {
     stream: &'a Stream,
     lock: usize,
@@ -180,7 +180,7 @@ impl<'a> Lock<'a> {
         due
     }
 
-    /// How many of so many a day fall into a step.
+    /// How many events of a daily rate fall into a step.
     fn count(&mut self, per_day: &Formula, day: f64) -> usize {
         let rate = per_day.evaluate(&mut Moment::new(self, day));
         self.dice.poisson(rate * STEP_MS / DAY_MS)

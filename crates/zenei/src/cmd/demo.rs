@@ -40,7 +40,7 @@ async fn play(arguments: &Demo, out: &mut Output<'_>) -> Result<(), Failure> {
     let asked = signals::listen().map_err(|error| Failure::broken("can't listen for signals", error))?;
     let mut stage = Stage::set(arguments.seed, &asked).await?;
     let shown = show(arguments, &mut stage, asked, out).await;
-    // However the show ended, the stage is cleared.
+    // The stage is cleared however the show ended.
     let struck = stage.strike().await;
     shown.and(struck)
 }

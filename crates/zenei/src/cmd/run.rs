@@ -107,7 +107,7 @@ async fn serve(
     Ok(())
 }
 
-/// Starts HTTP where it is configured; gives its address.
+/// Starts HTTP where it is configured; returns its address.
 async fn show(config: &Config, handles: Handles, asked: &signals::Asked) -> Result<Option<SocketAddr>, Failure> {
     let Some(http) = &config.http else { return Ok(None) };
     let mut end = asked.clone();

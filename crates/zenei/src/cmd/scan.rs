@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &Scan, out: &mut Output<'_>) -> Result<(), Failure>
     let registry = contents::registry(arguments.registry.as_deref(), None).map_err(Failure::Failed)?;
     let runtime = runtime()?;
     let scanned = runtime.block_on(scan(arguments, registry, out));
-    // A radio that does not answer must not hold the end up.
+    // A radio that does not answer must not delay the end.
     runtime.shutdown_background();
     scanned
 }

@@ -108,7 +108,7 @@ impl Walk<'_> {
 
     fn text(&mut self, schema: &Json, text: &str, node: &Node, key: &str) -> Json {
         let expanded = match &node.place {
-            // A value that came from the environment already is taken as it is.
+            // A value from the environment is not expanded again.
             Place::Environment(_) => Ok(text.to_owned()),
             Place::File { .. } | Place::Whole => expand(text, self.variables),
         };

@@ -1,6 +1,6 @@
-//! Reads the files that a configuration names: rules, their cards and test cases, and the registry. Every command
-//! reads them here, so that a check and a start agree on what is valid. Called by `config check`, `run`, `replay`,
-//! `doctor`, `forget`, `rules`, `scan` and `record list`.
+//! Reads the files that a configuration or a command line names: rules, their cards and test cases, the registry with
+//! its keys, and a replay's inquiries. Every command reads them here, so that a check and a start agree on what is
+//! valid. Called by `config check`, `run`, `replay`, `doctor`, `forget`, `rules`, `scan` and `record list`.
 use crate::config::{Loaded, Problems};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use zenei_store::{Registration, RuleFolder, RuleFolderError, RuleText};
 use zenei_wire::bthome::Keyring;
 use zenei_wire::{Name, SiteId};
 
-/// The largest file of either kind, in bytes; a guess: a registry line has some 100 bytes, so this is one of ten
-/// million locks.
+/// The largest file that is read as a whole text (the inquiries of a replay), in bytes; a guess: ten million lines of
+/// some 100 bytes.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// The contents of the files.
@@ -29,7 +29,7 @@ pub(crate) struct Contents {
 pub(crate) struct Registry {
     /// Its lines.
     pub(crate) lines: Vec<Registration>,
-    /// Whose the addresses in it are, and their keys.
+    /// The owners of the addresses in it, and their keys.
     pub(crate) keys: Arc<Keyring>,
 }
 
@@ -71,8 +71,8 @@ pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, String> {
     }
 }
 
-/// The rules of a folder or of the program, to be put into effect: each live one of a folder needs a promotion card
-/// there. A rule that is as one of the program has that one's card.
+/// The rules of a folder or of the program, to be put into effect: each live rule of a folder needs a promotion card in
+/// that folder. A rule that equals one of the program has that one's card.
 ///
 /// # Errors
 /// Everything that is wrong, one line each, with file, line and key.
@@ -113,7 +113,7 @@ fn shipped_case((path, text): (&str, &str)) -> Option<RuleText> {
     Some(RuleText { rule, name, file: path.to_owned(), text: text.to_owned() })
 }
 
-/// Reads something of a folder of rules.
+/// Reads a part of a folder of rules.
 fn of<T>(folder: &Path, read: fn(&RuleFolder) -> Result<T, RuleFolderError>) -> Result<T, String> {
     RuleFolder::open(folder).and_then(|folder| read(&folder)).map_err(|error| zenei_store::with_causes(&error))
 }

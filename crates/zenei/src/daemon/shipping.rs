@@ -20,11 +20,11 @@ use zenei_store::{Control, Layout, ParquetStore};
 const LOOK: Duration = Duration::from_secs(1);
 /// How long shipped files stay on this machine. A guess: a day's records can be replayed here without asking a server.
 const KEEP_MS: i64 = 24 * 3_600_000;
-/// Records that go together after the server was away: those of a full range by default, which memory has room for
-/// anyway.
+/// Records shipped together after the server was away: those of a full range by default, for which memory has room in
+/// any case.
 const MAX_ROWS: usize = 50_000;
-/// How long an end waits for an insert that is on its way. Nothing is lost beyond it: the next start sends the same
-/// again. A guess.
+/// How long a stop waits for a pending insert. Nothing is lost after that: the next start sends the same again. A
+/// guess.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// The thread; dropping this value requests its end.
@@ -52,8 +52,8 @@ impl End {
 }
 
 impl Shipping {
-    /// The ClickHouse that this configuration ships to: records where it is the store, findings where the desk works on
-    /// it.
+    /// The ClickHouse that this configuration ships to: records where it is the store, findings where the desk detects
+    /// on it.
     pub(crate) fn wanted(config: &Config) -> Option<&ClickHouse> {
         let wanted = config.store.kind == StoreKind::ClickHouse || tailing::source(config).is_some();
         config.store.clickhouse.as_ref().filter(|_| wanted)
@@ -188,7 +188,7 @@ fn ship(mut ways: Ways, form: &Form, gateway_id: &str, end: &End) {
 
 /// Whether the servers have the tables and count a doubled insert once. Logs the reason if not.
 fn is_ready(servers: &[Server], form: &Form, gateway_id: &str) -> bool {
-    // On a cluster each statement goes to all of them.
+    // On a cluster each statement is sent to all of them.
     let Some(any) = servers.first() else { return false };
     match schema::apply(any, form) {
         Ok(_) => {}

@@ -16,7 +16,7 @@ pub(crate) type CourseError = Box<dyn std::error::Error + Send + Sync>;
 /// Counts of the received messages and records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Records that could be read, duplicates among them.
+    /// Decoded records, duplicates among them.
     pub(crate) records: u64,
     /// Records received before.
     pub(crate) duplicates: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Counts {
     pub(crate) dead_letters: BTreeMap<Reason, u64>,
 }
 
-/// A pipeline and a desk on their way through time.
+/// A pipeline and a desk in virtual time.
 pub(crate) struct Course {
     pipeline: Pipeline,
     keys: Arc<Keyring>,

@@ -5,7 +5,7 @@ use super::recording::{Played, Recording};
 use zenei_store::StoredMessage;
 use zenei_wire::GatewayTime;
 
-/// Messages that are taken in one step: enough that steps cost nothing, little enough that memory stays flat. How
+/// Messages that are taken in one step: enough that a step costs nothing, few enough that memory stays flat. How
 /// messages are split changes no result.
 pub(crate) const STEP_MESSAGES: usize = 1024;
 /// The same limit in bytes.

@@ -30,7 +30,7 @@ const MAX_LINE_DEPTH: usize = 128;
 pub(crate) enum Played {
     /// A received message.
     Message(StoredMessage),
-    /// Its line has a payload that can't be taken out of it.
+    /// Its line has a payload that can't be extracted.
     Refused {
         /// The topic, unchecked.
         topic: String,
@@ -158,7 +158,7 @@ impl Recording {
         Ok(Some(std::mem::take(&mut self.buffer)))
     }
 
-    /// Goes past the rest of a line that is too long.
+    /// Skips the rest of a line that is too long.
     fn too_long(&mut self, start: &[u8]) -> Result<Played, String> {
         let mut header = Header::default();
         header.read(start);
@@ -218,7 +218,7 @@ mod tests {
         Ok(played(bytes)?.into_iter().map(message).collect())
     }
 
-    /// What becomes of a line with this payload, between two good ones.
+    /// The reason for which a line with this payload is refused, between two valid ones.
     fn refusal(payload: &[u8]) -> Option<Reason> {
         let line = [b"{\"topic\":\"x\",\"recv_ms\":20,\"payload\":", payload, b"}\n"].concat();
         let found = played(&[LINES.as_bytes(), &line, LINES.as_bytes()].concat()).unwrap();

@@ -14,7 +14,7 @@ enum Heartbeats {
     ByMqtt,
     Encrypted,
     Plain,
-    /// Not at all: what the others are compared with.
+    /// Not at all: the reference for the others.
     Lost,
 }
 
@@ -77,7 +77,7 @@ fn month(folder: &Folder, way: Heartbeats) -> String {
     text
 }
 
-/// Who has a finding of a battery or motor rule, and the summary.
+/// The locks with a finding of a battery or motor rule, and the summary.
 fn found(folder: &Folder, way: Heartbeats, out: &str) -> (BTreeSet<(String, String)>, Json) {
     folder.write("month.ndjson", &month(folder, way));
     let ended = zenei(&["replay", "month.ndjson", "--registry", "locks.csv", "--out", out]).in_folder(folder).run();
@@ -98,16 +98,16 @@ fn trusted_advertisements_stand_in_for_heartbeats_and_others_open_nothing() {
     let (encrypted, summary) = found(&folder, Heartbeats::Encrypted, "encrypted");
     assert_eq!(encrypted, by_mqtt);
     assert!(summary["advertisements"].as_u64().unwrap() > 1_000 && summary["replayed"] == 0, "{summary}");
-    // Without the keys nobody vouches for them; what was lost altogether is the measure.
+    // Without the keys they are not authenticated; a fleet whose heartbeats are lost is the reference.
     let (lost, _) = found(&folder, Heartbeats::Lost, "lost");
     let (plain, summary) = found(&folder, Heartbeats::Plain, "plain");
     assert_eq!(plain, lost, "{summary}");
-    // What the motor takes is told by operations; what the battery gives at rest, by nothing that anybody vouches for.
+    // Operations carry the motor's current; nothing authenticated carries the battery's voltage at rest.
     assert!(plain.iter().all(|(_, rule)| rule != "battery-resistance"), "{plain:?}");
     assert!(summary["advertisements"].as_u64().unwrap() > 1_000);
 }
 
-/// A lock that nobody hears but over the air: 40 days of a steady battery, then 10 in which it loses two points and ten
+/// A lock that is received over the air only: 40 days of a steady battery, then 10 in which it loses two points and ten
 /// millivolts a day.
 fn lone_lock(folder: &Folder, way: Heartbeats) -> String {
     const MINUTE_MS: i64 = 60_000;

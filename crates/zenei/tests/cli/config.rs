@@ -2,7 +2,7 @@
 use crate::support::{self, Folder, zenei};
 use expect_test::expect;
 
-/// Checks a configuration; gives the exit code and what was said, with the folder's path left out.
+/// Checks a configuration; returns the exit code and the output, without the folder's path.
 fn check(config: &str) -> String {
     let folder = Folder::new();
     folder.write("zenei.toml", config);

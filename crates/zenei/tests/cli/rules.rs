@@ -109,12 +109,12 @@ fn a_case_that_fails_shows_what_was_expected_and_what_was_found() {
     let rules = || zenei(&["rules", "test", "--rules", "rules"]).in_folder(&folder).run();
     let ended = rules();
     assert_eq!((ended.code, ended.stdout.lines().last()), (0, Some("ok: 3 cases of 1 rules")), "{}", ended.stderr);
-    // A door that was moved without a word, and another lock than the one that rubs.
+    // A door that was moved without an event, and another lock than the one with friction.
     change(&folder, "rules/motor-effort/negative.toml", "event = \"moved\"", "event = \"ota_done\"");
     change(&folder, "rules/motor-effort/positive.toml", "scope = \"device L07\"", "scope = \"device L08\"");
     let ended = rules();
     assert_eq!((ended.code, ended.stderr.as_str()), (1, "2 of 3 cases failed\n"));
-    // On which day is the detector's matter.
+    // The day depends on the detector.
     let whole_day = |line: &str| line.split_once(" on day ").map_or(line, |(start, _)| start).to_owned();
     let shown: Vec<String> = ended.stdout.lines().map(whole_day).collect();
     expect![[r#"

@@ -30,7 +30,7 @@ fn lines(stdout: &str) -> Vec<Json> {
     stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The names of a line as they stand there: a map would forget their order.
+/// The names of a line in their order, which a map would lose.
 fn names(line: &str) -> Vec<&str> {
     line.split(",\"").map(|field| field.trim_start_matches(['{', '"']).split('"').next().unwrap()).collect()
 }
@@ -50,8 +50,8 @@ fn objects(set: Set, packet_id: u8) -> bthome::Payload {
     Reading { adv, firmware: Some("3.2.1".parse().unwrap()), unknown: 0 }.objects(set)
 }
 
-/// A recording: both sets of a lock, one in its name by somebody else, an old one, a stranger's, one that nobody can
-/// open; and the registry with the lock's key.
+/// A recording: both sets of a lock, a forged one under its address, an old one, a stranger's, one that cannot be
+/// decrypted; and the registry with the lock's key.
 fn recorded() -> Folder {
     let folder = Folder::new();
     let key: BindKey = KEY.parse().unwrap();
@@ -90,7 +90,7 @@ fn simulated_locks_give_lines_with_the_contracts_fields() {
     assert!(read.iter().any(|line| line["battery_mv"].is_null() && line["temp_c"].is_number()));
     assert!(read.iter().any(|line| line["device_id"].as_str().unwrap().starts_with("BL")));
     assert!(ended.stderr.contains("no_key="), "{}", ended.stderr);
-    // What was recorded reads again; without the keys only what is plain.
+    // The recording decodes again; without the keys only the unencrypted advertisements do.
     let again = zenei(&["scan", "--replay", "air.ndjson", "--json"]).in_folder(&folder).run();
     assert_eq!(lines(&again.stdout).len(), read.iter().filter(|line| line["trusted"] == false).count());
     assert!(folder.read("air.ndjson").lines().count() > read.len());

@@ -59,7 +59,7 @@ token_file = "tokens"
 kind = "waroom"
 "#;
 
-/// A folder that goes away with its value.
+/// A folder that is removed when its value is dropped.
 pub struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -89,7 +89,7 @@ pub fn fleet(locks: usize, days: f64, seed: u64) -> Fleet {
     Fleet::new(&scenario, seed).unwrap()
 }
 
-/// What a small simulated fleet would have been recorded as, and its registry.
+/// The recording of a small simulated fleet, and its registry.
 pub fn recording(locks: usize, days: f64, seed: u64) -> (String, String) {
     let mut fleet = fleet(locks, days, seed);
     let (mut messages, mut lines) = (Vec::new(), String::new());
@@ -100,24 +100,24 @@ pub fn recording(locks: usize, days: f64, seed: u64) -> (String, String) {
     (lines, fleet.registry_csv())
 }
 
-/// A command that works on until it is asked to end; killed with its value.
+/// A command that runs until its end is requested; killed when its value is dropped.
 pub struct Lasting {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Lasting {
-    /// The next line that it says.
+    /// The next line of its output.
     pub fn next(&mut self) -> String {
         self.lines.next().unwrap().unwrap()
     }
 
-    /// Asks for its end; gives its exit code.
+    /// Requests its end; returns its exit code.
     pub fn end(self) -> i32 {
         self.end_by(1)
     }
 
-    /// Asks as `timeout` does, which signals the process and then its group; gives the exit code.
+    /// Requests the end as `timeout` does, which signals the process and then its group; returns the exit code.
     pub fn end_as_timeout_does(self) -> i32 {
         self.end_by(2)
     }
@@ -125,7 +125,7 @@ impl Lasting {
     fn end_by(mut self, signals: usize) -> i32 {
         let asked = Command::new("kill").args(vec![self.child.id().to_string(); signals]).status().unwrap();
         assert!(asked.success());
-        // What it still says must not block it.
+        // Its further output must not block it.
         self.lines.by_ref().for_each(drop);
         self.child.wait().unwrap().code().unwrap()
     }
@@ -159,12 +159,12 @@ impl Daemon {
         &self.ingress
     }
 
-    /// Asks for its end; gives its exit code.
+    /// Requests its end; returns its exit code.
     pub fn end(self) -> i32 {
         self.command.end()
     }
 
-    /// Kills it as the system would that has no memory left.
+    /// Kills it as the system would without free memory.
     pub fn kill(mut self) {
         self.command.child.kill().unwrap();
         self.command.child.wait().unwrap();
@@ -205,14 +205,14 @@ impl Run {
         }
     }
 
-    /// Runs on while its lines are read; what it logs is shown.
+    /// Continues while its lines are read; its log is shown.
     pub fn lines(mut self) -> Lasting {
         let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Lasting { child, lines }
     }
 
-    /// Runs with a standard output that nobody reads.
+    /// Runs with a standard output without a reader.
     pub fn into_closed_pipe(self) -> Ended {
         program::run_into_closed_pipe(self.command)
     }

@@ -7,7 +7,7 @@ use zenei_wire::{DbMilliwatts, GatewayTime};
 /// One received advertisement with BTHome service data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advertisement {
-    /// Who sent it, as the radio names him.
+    /// The sender's address, as the radio reports it.
     pub address: Address,
     /// Its received signal strength, where the system reports it.
     pub rssi_dbm: Option<DbMilliwatts>,

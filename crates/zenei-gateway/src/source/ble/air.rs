@@ -16,7 +16,7 @@ use zenei_wire::bthome::{Address, MAX_SERVICE_DATA_BYTES};
 /// Stands for a reception that has not happened.
 const NEVER_HEARD: u64 = u64::MAX;
 
-/// The way in for a radio.
+/// Where the radio puts its advertisements.
 pub(crate) struct Air {
     place: Mutex<Waiting>,
     /// Present where only new advertisements are wanted.

@@ -41,7 +41,7 @@ pub struct BleHandle {
 }
 
 impl BleHandle {
-    /// Returns when nothing has helped: the process should end, so that its service manager starts it anew. Safe to
+    /// Returns when no step has helped: the process should end, so that its service manager restarts it. Safe to
     /// cancel.
     pub async fn given_up(&mut self) {
         let waited = self.status.wait_for(|status| status.hearing == Hearing::GivenUp).await;

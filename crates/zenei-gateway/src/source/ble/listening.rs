@@ -88,7 +88,7 @@ impl Listening {
         self.air.next().await
     }
 
-    /// The next advertisement that waits already.
+    /// The next advertisement, if one waits already.
     pub fn take(&mut self) -> Option<Advertisement> {
         self.air.take()
     }
@@ -106,7 +106,7 @@ impl Listening {
     /// Waits for the end of the first attempt to open the radio. Safe to cancel.
     ///
     /// # Errors
-    /// Why it does not listen, in one line; it is tried again all the same.
+    /// Why it does not listen, in one line; opening is retried all the same.
     pub async fn opened(&self) -> Result<(), String> {
         let mut status = self.status.clone();
         let tried = status.wait_for(|status| status.hearing != Hearing::Opening).await;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use zenei_wire::bthome::Address;
 
 /// How many advertisements of one sender wait; beyond it the oldest is dropped. A lock alternates between two sets of
-/// values, so that its newest state is within the last two; the rest is room for a taker that is late. A guess.
+/// values, so that its newest state is within the last two; the rest is for a slow reader. A guess.
 pub(crate) const WAITING_PER_SENDER: usize = 8;
 /// How many senders may have something waiting; beyond it strangers are dropped, so that forged addresses fill no
 /// memory. A guess: a hundred times the devices in a building. Registered locks always find room.
@@ -20,7 +20,7 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Puts an advertisement down; gives how many were dropped for it, itself included.
+    /// Adds an advertisement; returns how many were dropped for it, itself included.
     pub(crate) fn put(&mut self, advertisement: Advertisement, is_registered: bool) -> u64 {
         if let Some(waiting) = self.waiting.get_mut(&advertisement.address) {
             let is_full = waiting.len() >= WAITING_PER_SENDER;

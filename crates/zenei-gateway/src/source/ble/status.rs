@@ -10,12 +10,12 @@ pub enum Hearing {
     Opening,
     /// The scan runs, according to the system.
     Scanning,
-    /// It does not; it is tried again.
+    /// The scan does not run; opening is retried.
     Down {
         /// Why, in one line.
         reason: String,
     },
-    /// The watchdog has come to its last rung: the process should end, so that its service manager starts it anew.
+    /// The watchdog has reached its last rung: the process should end, so that its service manager restarts it.
     GivenUp,
 }
 

@@ -35,7 +35,7 @@ pub struct Ladder {
     pub watch: bool,
     /// Whether the adapter may be switched off and on. That disturbs other programs that use it.
     pub power_cycle: bool,
-    /// Whether the process ends when nothing else has helped, so that its service manager starts it anew.
+    /// Whether the process ends when no other step has helped, so that its service manager restarts it.
     pub exit: bool,
 }
 

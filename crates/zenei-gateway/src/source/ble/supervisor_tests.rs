@@ -5,7 +5,7 @@ use zenei_kit::Dice;
 
 const WATCHED: Ladder = Ladder { watch: true, power_cycle: true, exit: true };
 
-/// What heals a radio that went deaf.
+/// The step that restores a radio that receives nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Heals {
     Scan,
@@ -109,7 +109,7 @@ impl World {
         }
     }
 
-    /// Lets time go on to `until`, from deadline to advertisement to deadline.
+    /// Advances time to `until`, from deadline to advertisement to deadline.
     fn run(&mut self, until: Duration) {
         loop {
             while let Some(order) = self.supervisor.poll(self.now) {

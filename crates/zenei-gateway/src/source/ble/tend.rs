@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// Between two looks at the watchdog's clock while it is not armed. A guess: small beside the silence that it waits
-/// for.
+/// Between two checks of the watchdog's clock while it is not armed. A guess: small compared with the silence that the
+/// watchdog waits for.
 const LOOK: Duration = Duration::from_secs(5);
 
 type Opened = (Arc<Session>, mpsc::Receiver<RadioEvent>);

@@ -31,7 +31,7 @@ const FAREWELL_WITHIN: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 32 * 1024;
 /// With less room than this the next read gets new memory. A guess: some twenty messages.
 const LEAST_READ_BYTES: usize = 4 * 1024;
-/// Payload bytes of one parcel before it is handed on.
+/// Payload bytes of one parcel before it is passed on.
 const PARCEL_BYTES: usize = 256 * 1024;
 /// Answers that may wait for durability on one connection, in parcels; then its reading waits.
 const QUEUE_PARCELS: usize = 64;
@@ -234,7 +234,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// The next packet, read from the socket where none is there yet. Safe to cancel: what was read stays in the
+    /// The next packet, read from the socket where none is buffered yet. Safe to cancel: the bytes read stay in the
     /// buffer.
     async fn next(&mut self) -> Result<Packet, End> {
         loop {
@@ -255,8 +255,8 @@ impl Reading {
         if read == 0 { Err(End::Closed) } else { Ok(()) }
     }
 
-    /// The next packet within the client's promise. A packet must be whole by then: bytes that trickle in don't extend
-    /// it.
+    /// The next packet within the client's keep alive. A packet must be whole by then: bytes that trickle in do not
+    /// extend the time.
     async fn next_within(&mut self, keep_alive: Option<Duration>, packet: Duration) -> Result<Packet, End> {
         if keep_alive.is_none() && self.buffer.is_empty() {
             self.read().await?;

@@ -44,7 +44,7 @@ pub struct Connect {
     pub client_id: Box<str>,
     /// Whether an earlier session is discarded.
     pub clean_session: bool,
-    /// Seconds within which the client will send something; 0 is no promise.
+    /// Seconds within which the client must send something; 0 sets no bound.
     pub keep_alive_s: u16,
 }
 

@@ -2,7 +2,7 @@
 use super::*;
 use zenei_kit::Dice;
 
-/// What `take` makes of these bytes, as one line.
+/// The result of `take` for these bytes, as one line.
 fn check(bytes: &[u8], expected: &str) {
     let mut read = BytesMut::from(bytes);
     let found = match take(&mut read) {

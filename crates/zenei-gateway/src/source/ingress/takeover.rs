@@ -47,7 +47,7 @@ impl ClientTakeover {
 }
 
 impl Leave {
-    /// Returns when the connection must leave.
+    /// Returns when the connection must close.
     pub(crate) async fn wait(self) {
         if let Some(told) = self.0
             && told.await.is_ok()

@@ -10,13 +10,13 @@ use zenei_wire::EngineTime;
 pub(crate) struct SeededFault<'a> {
     /// The seeded fault.
     pub(crate) truth: &'a Truth,
-    /// The incidents about it, in the order of opening; one where all is well.
+    /// The incidents about it, in the order of opening; exactly one where the result is right.
     pub(crate) incidents: Vec<&'a Incident>,
     /// The fault of the result; `None` where it is right.
     pub(crate) wrong: Option<String>,
 }
 
-/// Everything that was seeded, and everything that was opened.
+/// All seeded faults, and all other incidents.
 #[derive(Debug)]
 pub(crate) struct Scorecard<'a> {
     /// One per seeded fault.
@@ -135,7 +135,7 @@ mod tests {
         Anomaly { component, ..zenei_kit::anomaly(rule, lock, at_s) }
     }
 
-    /// What is wrong where H1 was seeded on lock A and these were found.
+    /// Everything that is wrong where H1 was seeded on lock A and these were found.
     fn wrong(found: &[Anomaly]) -> Vec<String> {
         let mut book = Casebook::default();
         let mut draft = book.draft();

@@ -7,8 +7,8 @@ use zenei_wire::{Adv, GatewayTime};
 
 /// How many signal strengths are stored for the bars.
 pub(super) const STRENGTHS: usize = 32;
-/// Over how long advertisements a second are counted, ms. A guess: long enough for a lock that advertises every two
-/// seconds.
+/// The window over which advertisements a second are counted, ms. A guess: long enough for a lock that advertises every
+/// two seconds.
 pub(super) const RATE_OVER_MS: i64 = 10_000;
 /// The most times that are stored for the rate: 100 a second.
 const MAX_TIMES: usize = 1_000;
@@ -20,7 +20,7 @@ const RAW: usize = 4;
 pub(crate) struct Unread {
     /// Encrypted, and without a known key.
     pub(crate) no_key: u64,
-    /// With a MIC that is not the key's.
+    /// With a MIC that does not match the key.
     pub(crate) forged: u64,
     /// No BTHome v2.
     pub(crate) broken: u64,
@@ -28,7 +28,7 @@ pub(crate) struct Unread {
     pub(crate) replayed: u64,
 }
 
-/// One advertisement, as it was read.
+/// One decoded advertisement.
 #[derive(Clone, Debug)]
 pub(crate) struct Read {
     pub(super) address: Address,
@@ -65,7 +65,7 @@ pub(super) struct Seen {
     pub(super) heard: u64,
     pub(super) unread: u64,
     pub(super) replayed: u64,
-    /// Why the last one that could not be read was not.
+    /// Why the last undecodable one could not be decoded.
     pub(super) trouble: Option<String>,
     /// The last different ones, newest last: when each was last received, and its service data.
     pub(super) raw: VecDeque<(GatewayTime, Vec<u8>)>,

@@ -84,7 +84,7 @@ const fn column(
     Column { head, width, from, until: u16::MAX, right, cell }
 }
 
-/// From which width of the screen on there is room for a longer past of the signal.
+/// The width of the screen from which on the longer history of the signal is shown.
 const WIDE: u16 = 160;
 
 /// All columns, in order. The columns shown from width 0 on fill 80 cells, with a space between each two.

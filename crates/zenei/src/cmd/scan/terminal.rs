@@ -95,7 +95,7 @@ fn act(key: KeyEvent, view: &mut View, scan: &Ongoing) -> bool {
     true
 }
 
-/// Goes so many rows on from the selected one.
+/// Moves the selection by this many rows.
 fn select(view: &mut View, scan: &Ongoing, by: isize) {
     let senders = table::shown(&scan.watch, view);
     let at = view.selected.and_then(|address| senders.iter().position(|seen| seen.address == address));
@@ -129,7 +129,7 @@ impl Keys {
                         }
                     }
                     Ok(_) => {}
-                    // Without a keyboard there are signals.
+                    // Without a keyboard only signals end the scan.
                     Err(_) => return,
                 }
             }

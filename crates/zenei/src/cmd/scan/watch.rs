@@ -142,7 +142,7 @@ mod tests {
     const HOUR_MS: i64 = 3_600_000;
 
     /// Twenty days of five locks with a heartbeat and an error an hour. From the tenth day on every sixth heartbeat of
-    /// one lock arrives as `broken`, or not at all. Returns what the engine found on that lock.
+    /// one lock arrives as `broken`, or not at all. Returns the engine's anomalies of that lock.
     fn found(broken: Option<&str>) -> Vec<String> {
         let registry = Registry { lines: Vec::new(), keys: Arc::new(Keyring::default()) };
         let mut watch = Watch::new(Rules::embedded().unwrap(), &registry, &[]);
