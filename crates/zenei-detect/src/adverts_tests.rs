@@ -46,7 +46,7 @@ fn reading(battery_mv: u16) -> Reading {
     Reading { adv, firmware: Some("3.2.1".parse().unwrap()), unknown: 0 }
 }
 
-/// A pipeline with what it has given, and how many advertisements it took.
+/// A pipeline with its output, and the number of advertisements that it took.
 struct Run {
     pipeline: Pipeline,
     keys: Keyring,
@@ -62,7 +62,7 @@ impl Run {
         Self { pipeline, keys, batch: Batch::default(), findings: Findings::default(), taken: 0 }
     }
 
-    /// Hears service data at a second.
+    /// Takes service data that was received at this second.
     fn hear(&mut self, address: Address, service_data: &[u8], at_s: i64) {
         let heard = Advertisement { address, rssi_dbm: Some(DbMilliwatts(-60)), service_data };
         let (topic, payload) = (heard.topic(), heard.payload());
@@ -73,7 +73,7 @@ impl Run {
         self.balance();
     }
 
-    /// Hears a set of the lock's, encrypted.
+    /// Takes a set of the lock's, encrypted.
     fn hear_lock(&mut self, set: Set, counter: u32, battery_mv: u16, at_s: i64) {
         let key = self.keys.find(LOCK).unwrap().key.clone().unwrap();
         self.hear(LOCK, &bthome::sealed(&reading(battery_mv).objects(set), LOCK, &key, counter), at_s);
@@ -84,7 +84,7 @@ impl Run {
         self.balance();
     }
 
-    /// Each one is in one place.
+    /// Each advertisement is counted in one place.
     fn balance(&self) {
         let batch = &self.batch;
         let accounted =
@@ -135,7 +135,7 @@ fn a_repetition_is_a_duplicate_and_a_replay_is_counted_also_after_a_restart() {
     }
     assert_eq!(run.rows(), [(Some(12), 2_900, true)]);
     assert_eq!((run.batch.duplicates, run.batch.replayed), (3, 2));
-    // Against a state that forgets: without it the old one passes for news.
+    // Control: without the restored state the old advertisement passes for news.
     let mut forgetful = Run::new(keyring(key(1)));
     forgetful.hear_lock(Set::A, 9, 3_100, 12);
     forgetful.advance(100);
@@ -173,7 +173,7 @@ fn a_plain_advertisement_is_kept_apart_and_touches_nothing() {
     let mut run = Run::new(keyring(key(1)));
     run.hear_lock(Set::A, 1, 2_900, 10);
     run.hear_lock(Set::B, 2, 2_900, 11);
-    // In the lock's name, and in nobody's.
+    // In the lock's name, and under an unknown name.
     let forged = Reading { firmware: Some("9.9.9".parse().unwrap()), ..reading(1_000) };
     for (address, at_s) in [(LOCK, 12), (STRANGER, 13)] {
         run.hear(address, &bthome::plain(&forged.objects(Set::A)), at_s);

@@ -17,7 +17,7 @@ use zenei_wire::{
 const HOUR_MS: i64 = 3_600_000;
 const LOCKS: usize = 40;
 
-/// What each lock is like at an hour; 1.0 is normal.
+/// The condition of each lock at an hour; 1.0 is normal.
 struct World {
     resistance: fn(lock: usize, hour: i64) -> f64,
     friction: fn(lock: usize, hour: i64) -> f64,
@@ -253,7 +253,7 @@ fn a_rule_opens_where_its_state_lets_it_and_says_why_not_elsewhere() {
     assert!(live.0 > 0 && live.1.is_empty(), "{live:?}");
     let refused = |reason: DecisionReason| (0, vec![reason; live.0]);
     assert_eq!(under("state = \"shadow\"\n"), refused(DecisionReason::RuleNotLive));
-    // Lock 12 stands at the site east.
+    // Lock 12 is at the site east.
     assert_eq!(under("state = \"canary\"\n[canary]\nsites = [\"east\", \"west\"]"), live);
     assert_eq!(under("state = \"canary\"\n[canary]\nsites = [\"west\"]"), refused(DecisionReason::OutsideCanary));
     assert_eq!(under("state = \"canary\"\n[canary]\nshare = 1.0"), live);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use std::fmt::Write as _;
 use zenei_wire::{Body, DeviceTime, EngineTime, GatewayTime, Name, Record, State};
 
-/// One heard record: lock, place in its sequence (or an identity), second of hearing.
+/// One received record: lock, place in its sequence (or an identity), second of receipt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Said {
     lock: &'static str,
@@ -371,7 +371,7 @@ proptest! {
         shuffled.extend(&doubled);
         shuffled.sort_by_key(|said| said.at_s);
         let mut wild = Run::new();
-        // Numbers are given in order of first hearing: the same in both runs only where all locks are known.
+        // Numbers are assigned in order of first receipt: the same in both runs only where all locks are known.
         ["a", "b", "c"].iter().for_each(|lock| { wild.fleet.number(lock); });
         shuffled.iter().for_each(|said| wild.take(said));
         wild.end();

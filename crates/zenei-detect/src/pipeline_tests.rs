@@ -10,7 +10,7 @@ use zenei_wire::{CentiCelsius, Milliamps, Millivolts};
 
 const LOCKS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
-/// What a sound lock does.
+/// The operation of a sound lock.
 const OP: Op = Op {
     duration_ms: Some(800),
     peak_ma: Some(Milliamps(600)),
@@ -19,7 +19,7 @@ const OP: Op = Op {
     ..Op::of(OpKind::Lock, OpResult::Ok)
 };
 
-/// Thirty days of six locks; one of them rubs harder each day. Some records stand before their turn, some twice.
+/// Thirty days of six locks; one of them rubs harder each day. Some records are out of order, some are duplicates.
 fn stream(disorder: &[u8]) -> Vec<Heard<'static>> {
     let mut heard = Vec::new();
     let mut seq = [0_u32; LOCKS.len()];
@@ -179,8 +179,8 @@ fn a_rule_that_is_as_it_was_goes_on_and_a_changed_one_starts_anew() {
 }
 
 /// Twenty days of five locks at one site, each with a heartbeat and an error an hour. From the tenth day on the lock at
-/// `losing` loses every sixth heartbeat, and nobody can read those of three in the middle; `told` says whether the
-/// pipeline hears of the latter. Gives the locks that lose records.
+/// `losing` loses every sixth heartbeat, and the heartbeats of three locks in the middle are unreadable; `told` is
+/// whether the pipeline receives the unreadable ones. Returns the locks that lose records.
 fn locks_that_lose(losing: usize, told: bool) -> Vec<String> {
     const HOUR_MS: i64 = 3_600_000;
     let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
@@ -213,7 +213,7 @@ fn locks_that_lose(losing: usize, told: bool) -> Vec<String> {
 fn records_that_nobody_can_read_do_not_hide_a_neighbour_that_loses_some() {
     let losing = locks_that_lose(0, true);
     assert!(!losing.is_empty() && losing.iter().all(|lock| lock == "a"), "{losing:?}");
-    // Control: holes that nothing explains, of four locks at once, are the gateway's.
+    // Control: unexplained holes of four locks at once are attributed to the gateway.
     assert_eq!(locks_that_lose(0, false), Vec::<String>::new());
 }
 
@@ -221,12 +221,12 @@ fn records_that_nobody_can_read_do_not_hide_a_neighbour_that_loses_some() {
 fn a_lock_that_nobody_can_read_and_that_loses_records_too_is_told_from_those_that_lose_none() {
     let losing = locks_that_lose(2, true);
     assert!(!losing.is_empty() && losing.iter().all(|lock| lock == LOCKS[2]), "{losing:?}");
-    // Control: nobody loses anything.
+    // Control: no lock loses records.
     assert_eq!(locks_that_lose(5, true), Vec::<String>::new());
 }
 
-/// Two locks with a heartbeat an hour; after two days the first one has none any more and reports five errors, so far
-/// apart. Whether that is found to be a drift.
+/// Two locks with a heartbeat an hour; after two days the first one sends no heartbeats any more and reports five
+/// errors, so far apart. Returns whether `schema-drift` finds it.
 fn drifts(apart_ms: i64) -> bool {
     const HOUR_MS: i64 = 3_600_000;
     let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
@@ -259,8 +259,8 @@ fn a_lock_that_speaks_without_heartbeats_drifts_and_one_that_falls_silent_after_
     assert!(!drifts(300_000) && !drifts(70 * 60_000));
 }
 
-/// When the clock of a lock is found to be wrong, minutes from when it began to be behind by so much, after a day.
-/// `late`: by how many minutes each heartbeat is heard too late, by its number.
+/// When the clock of a lock is found to be wrong, in minutes after it fell behind by `behind_min`, which it does after
+/// a day. `late` is the delay of each heartbeat in minutes, by its number.
 fn wrong_clock(every_min: i64, behind_min: i64, late: impl Fn(i64) -> i64) -> Option<i64> {
     let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
@@ -282,8 +282,8 @@ fn wrong_clock(every_min: i64, behind_min: i64, late: impl Fn(i64) -> i64) -> Op
 fn a_wrong_clock_is_found_however_often_the_lock_speaks() {
     for every_min in [1, 5, 15, 60] {
         let after = wrong_clock(every_min, 12, |_| 0).unwrap();
-        // What is observed must reach back for two hours and eight heartbeats, windows close by the hour, and company
-        // is waited for for six hours.
+        // The observation must cover two hours and eight heartbeats, windows close every hour, and the finding waits
+        // six hours for other locks.
         assert!((120 + 360..=180.max(8 * every_min + 60) + 360).contains(&after), "{every_min}: {after}");
     }
     // Controls: less than five minutes, and delays that vary.
@@ -291,7 +291,7 @@ fn a_wrong_clock_is_found_however_often_the_lock_speaks() {
     assert_eq!(wrong_clock(15, 0, |beat| if beat >= 96 { 6 + beat * 7 % 9 } else { 0 }), None);
 }
 
-/// Whether trouble is found on a lock that is used so often a day and jams at each twelfth operation, three times.
+/// Whether trouble is found on a lock that is used so often a day and jams three times, at every twelfth operation.
 fn finds_trouble(per_day: i64) -> bool {
     let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());

@@ -10,7 +10,7 @@ use zenei_wire::{Body, EventKind};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// A record: when it was heard, by how much its time is behind that.
+/// A record: its time of receipt, and by how much its own time is behind.
 #[derive(Clone, Copy)]
 struct Told {
     heard_ms: i64,
@@ -21,15 +21,15 @@ struct Told {
 #[derive(Default)]
 struct OneLock {
     told: Vec<Told>,
-    /// How many moments they make.
+    /// The number of moments that they make.
     moments: usize,
-    /// In this hour a moment began with which all agreed.
+    /// Whether a moment began in this hour with which all moments agreed.
     is_suspect: bool,
     alarm_ms: Option<i64>,
 }
 
-/// Of records heard within a minute of the first one the freshest, with the time of the first; for longer, where eight
-/// moments would not reach back to what the rule wants to have observed.
+/// The freshest of the records received within a minute of the first one, with the time of the first; a moment is
+/// longer where eight of them would not cover the observation time of the rule.
 fn moments(rule: &Rule, told: &[Told]) -> Vec<Told> {
     let observed_ms = (rule.parameter("observed_minutes").unwrap() * 60_000.0) as i64;
     let mut moments: Vec<Told> = Vec::new();
@@ -116,7 +116,7 @@ fn clocks_are_judged_as_by_all_moments() {
     agree("clock-error", clock);
 }
 
-/// With a number by which eight moments are not always enough.
+/// With a parameter for which eight moments are not always enough.
 #[test]
 fn clocks_are_judged_as_by_all_moments_where_they_must_be_wrong_for_long() {
     let mut rule = embedded("clock-error");

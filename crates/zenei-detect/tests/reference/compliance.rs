@@ -12,7 +12,7 @@ use zenei_detect::rules::catalogue;
 use zenei_detect::{DeviceIx, Fleet, Rule, Rules};
 use zenei_wire::{EngineTime, EventKind};
 
-/// The streams; each detector finds something in some of them.
+/// The streams; each detector has findings in some of them.
 const STREAMS: [(u64, Plan); 5] = [
     (0x9e37_79b9_7f4a_7c15, Plan::FEW),
     (0x3c6e_f372_fe94_f82a, Plan::FEW),
@@ -20,7 +20,8 @@ const STREAMS: [(u64, Plan); 5] = [
     (0x3c6e_f372_fe94_f82a, Plan::MANY),
     (0xdaa6_6d2c_7ddf_743f, Plan::MANY),
 ];
-/// So many moments are between two restarts: no divisor of an hour's, so that they fall into the midst of windows.
+/// The number of moments between two restarts: no divisor of the number in an hour, so that restarts fall inside
+/// windows.
 const RESTARTED_EVERY: usize = 97;
 
 /// A rule of this detector, live: an embedded one, or the one that the tests keep for a detector that no embedded rule
@@ -46,7 +47,7 @@ fn streams() -> Vec<Stream> {
     STREAMS.iter().map(|&(seed, plan)| stream(seed, plan)).collect()
 }
 
-/// What a detector finds in a stream and what it remembers at the end; `after` may replace it after a moment.
+/// The findings of a detector on a stream, and its state at the end; `after` may replace the detector after a moment.
 fn run(
     rule: &Rule,
     stream: &Stream,
@@ -70,7 +71,7 @@ fn a_restart_changes_nothing() {
             let is_due = |at: usize| at.is_multiple_of(RESTARTED_EVERY);
             let again = run(rule, stream, |at, old| if is_due(at) { restarted(&*old) } else { old });
             assert!(again == undisturbed, "{}: a restart changes findings or state", spec.kind.word);
-            // Control: one that starts without its state is another one.
+            // Control: a detector that starts without its state gives another result.
             lost |= run(rule, stream, |at, old| if is_due(at) { start(rule) } else { old }).0 != undisturbed.0;
             found += undisturbed.0.anomalies.len();
         }
@@ -105,25 +106,25 @@ fn records_that_are_late_or_cannot_be_read_count_only_where_the_detector_says_so
     });
 }
 
-/// What is found of locks in a second life, after a first one behind the same ids, with `event` between the two.
+/// The findings about locks in a second life, after a first life with the same ids, with `event` between the two.
 fn second_life(rule: &Rule, (seed, plan): (u64, Plan), event: Option<EventKind>) -> (Findings, Vec<u8>) {
     let first = stream(seed, plan);
     let second = stream_of(!seed, plan, Life::after(plan, 'L'), first.fleet.clone());
     lives(rule, &first, &second, event)
 }
 
-/// What is found of the same locks behind ids that are new.
+/// The findings about the same locks with new ids.
 fn new_locks(rule: &Rule, (seed, plan): (u64, Plan)) -> (Findings, Vec<u8>) {
     let first = stream(seed, plan);
     let mut fleet = first.fleet.clone();
-    // In the same order: what locks share is learned from one after the other.
+    // In the same order: shared statistics are learned from one lock after the other.
     for device in devices(&first.fleet) {
         fleet.number(&first.fleet.device_id(device).replace('L', "M"));
     }
     let second = stream_of(!seed, plan, Life::after(plan, 'M'), fleet);
     // The locks of the first life must not be what the new ones are compared with either.
     let (mut found, state) = lives(rule, &first, &second, Some(EventKind::Installed));
-    // They are silent in the second one: what is said of that is said of no new lock.
+    // They are silent in the second life; findings about that concern no new lock.
     let is_old = |kind: ScopeKind, value: &str| kind == ScopeKind::Device && value.starts_with('L');
     found.anomalies.retain(|anomaly| !is_old(anomaly.scope.kind, &anomaly.scope.value));
     found.decisions.retain(|decision| !is_old(decision.scope.kind, &decision.scope.value));
@@ -201,7 +202,7 @@ fn how_a_stream_is_split_into_calls_changes_nothing() {
     }
 }
 
-/// What the engine finds where it is given so many records a call.
+/// The engine's findings with so many records a call.
 fn engine(rules: Rules, stream: &Stream, calls_of: usize) -> Findings {
     let (mut fleet, mut findings, mut engine) = (stream.fleet.clone(), Findings::default(), Engine::new(rules));
     let mut heard: Vec<(EngineTime, Result<&Row, UnreadableRow>)> = stream.moments.iter().filter_map(heard).collect();
@@ -214,7 +215,7 @@ fn engine(rules: Rules, stream: &Stream, calls_of: usize) -> Findings {
     findings
 }
 
-/// A record that a moment is about, and when the engine takes it.
+/// The record of a moment, and when the engine takes it.
 fn heard(moment: &Moment) -> Option<(EngineTime, Result<&Row, UnreadableRow>)> {
     match moment {
         Moment::Said(said) => Some((said.row.released_at, Ok(&said.row))),

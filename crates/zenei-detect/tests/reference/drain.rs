@@ -33,9 +33,9 @@ struct Reading {
 struct Slow<'a> {
     rule: &'a Rule,
     stream: &'a Stream,
-    /// Every lock with a lower number than the last one that was read, too.
+    /// It also holds every lock with a lower number than the highest one with a reading.
     locks: BTreeMap<DeviceIx, OneLock>,
-    /// Of each model the steps of temperature, squared and times the step of the voltage.
+    /// For each model: the steps of temperature, squared, and times the step of the voltage.
     steps: BTreeMap<Sym, Vec<[f64; 2]>>,
     versions: BTreeMap<Sym, i64>,
     closed_ms: i64,
@@ -48,14 +48,14 @@ impl OneLock {
         fall_by_list(&readings, rule.parameter("mv_per_day").unwrap(), 3.5)
     }
 
-    /// And how many readings there were.
+    /// The fall of the percentage, and the number of readings.
     fn percent(&self, rule: &Rule) -> (Fallen, usize) {
         let told = self.readings.iter().filter_map(|reading| Some((reading.percent?, reading.at_ms)));
         let readings: Vec<(f64, i64)> = told.collect();
         (fall_by_list(&readings, rule.parameter("percent_per_day").unwrap(), 1.0), readings.len())
     }
 
-    /// Whether it has fallen far enough beside others that fell by so much.
+    /// Whether it has fallen far enough beyond the common falls.
     fn passes(&self, rule: &Rule, [percent_common, mv_common]: [f64; 2]) -> bool {
         let (voltage, sigmas) = (self.voltage(rule), rule.parameter("sigmas").unwrap());
         let mv = voltage.depth() - mv_common;
@@ -68,13 +68,13 @@ impl OneLock {
             && mv >= rule.parameter("mv_min").unwrap().max(0.5 * sigmas * voltage.noise_of_depth())
     }
 
-    /// The fall of the percentage, where that is a measure.
+    /// The fall of the percentage, where it is usable.
     fn known_percent(&self, rule: &Rule) -> Option<Fallen> {
         let (percent, count) = self.percent(rule);
         (count > 10 && percent.noise <= 4.0).then_some(percent)
     }
 
-    /// Records that were clearly low since the last one that was not low at all.
+    /// The clearly low records since the last one that was not low at all.
     fn low(&self) -> Vec<&Reading> {
         let top = self.readings.iter().rposition(|reading| reading.depth <= 0.0).map_or(0, |at| at + 1);
         self.readings[top..].iter().filter(|reading| reading.depth > 2.0 * reading.noise_of_depth).collect()

@@ -11,15 +11,15 @@ use zenei_wire::EventKind;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Value, covariates and way of an operation.
+/// Value, covariates and direction of an operation.
 type Reading = (f64, [f64; 2], usize);
 
 #[derive(Default)]
 struct Lane {
-    /// Of each way the values (and covariates) that make its mean; what the mean has followed since.
+    /// For each direction the values (and covariates) that make its mean; and by how much the mean has moved since.
     ways: [Vec<(f64, [f64; 2])>; 2],
     followed: f64,
-    /// Squared residuals while the lock was learned.
+    /// Squared residuals of the learning time.
     squares: Vec<f64>,
     started_ms: Option<i64>,
     learned: bool,
@@ -52,7 +52,7 @@ impl Lane {
         (value + self.followed, [mean(all().map(|of| of.1[0])), mean(all().map(|of| of.1[1]))])
     }
 
-    /// The way with more operations; of equal ones the first.
+    /// The direction with more operations; of equal ones the first.
     fn main_way(&self) -> usize {
         usize::from(self.ways[1].len() > self.ways[0].len())
     }

@@ -58,12 +58,12 @@ pub(super) fn evidence_by_summation(windows: &[Window]) -> f64 {
         windows.iter().map(of).sum::<f64>()
     };
     let all = RATIOS.map(log_likelihood);
-    // Taken out of the exponent, so that much evidence is no infinity.
+    // Factored out of the exponent, so that large evidence does not become infinite.
     let top = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     top + (all.iter().map(|log| (log - top).exp()).sum::<f64>() / RATIOS.len() as f64).ln()
 }
 
-/// Events, how many are expected by nature, and what faults would make of that.
+/// Events, how many are normally expected, and how many with each fault.
 pub(super) type Step = (f64, f64, [f64; ALTERNATIVES]);
 
 /// The logarithm of the evidence against the normal rate: the largest Poisson log likelihood ratio of any run of steps
@@ -94,16 +94,16 @@ pub(super) fn high_by_list(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { log.exp() }
 }
 
-/// What a quantity has fallen by.
+/// The fall of a quantity.
 #[derive(Debug, Default)]
 pub(super) struct Fallen {
     /// Smoothed.
     pub(super) value: f64,
     pub(super) reference: f64,
     pub(super) since_ms: i64,
-    /// Of a reading, as a standard deviation.
+    /// The standard deviation of a reading.
     pub(super) noise: f64,
-    /// What is left of each smoothed value that may be the reference, and its time.
+    /// Each smoothed value that may be the reference, less the allowed loss since, and its time.
     stood: Vec<(f64, i64)>,
 }
 
@@ -112,7 +112,7 @@ impl Fallen {
         (self.reference - self.value).max(0.0)
     }
 
-    /// Of the depth: two exponential means are apart.
+    /// The noise of the depth, which is the difference of two exponential means.
     pub(super) fn noise_of_depth(&self) -> f64 {
         self.noise * (2.0 * 0.22 / (2.0 - 0.22_f64)).sqrt()
     }
@@ -139,7 +139,7 @@ pub(super) fn fall_by_list(readings: &[(f64, i64)], allowed_per_day: f64, noise_
     Fallen { value: smooth[newest], reference, since_ms, noise, stood }
 }
 
-/// Equal but for single precision.
+/// Equal up to single precision.
 pub(super) fn close(fast: f64, slow: f64) -> bool {
     (fast - slow).abs() <= 1e-4 * (1.0 + slow.abs())
 }
@@ -207,7 +207,7 @@ proptest! {
 
     #[test]
     fn the_high_value_is_that_of_the_list(values in prop::collection::vec(1.0..1e6_f64, 0..100)) {
-        // A value that is the estimate but for rounding may push it up or draw it down.
+        // A value that equals the estimate up to rounding may raise or lower it.
         let ties = |at: usize| (high_by_list(&values[..at]) / values[at] - 1.0).abs() < 1e-4;
         prop_assume!(!(1..values.len()).any(ties));
         let mut fast = High::default();
@@ -230,7 +230,7 @@ proptest! {
             prop_assert!((fast.depth() - slow.depth()).abs() < 1e-2, "{fast:?} {slow:?}");
             prop_assert!((fast.value() - slow.value).abs() < 1e-2 && (fast.reference() - slow.reference).abs() < 1e-2);
             prop_assert!(close(fast.noise_of_depth(), slow.noise_of_depth()), "{fast:?} {slow:?}");
-            // Where readings stand alike but for rounding, each may be the highest.
+            // Where readings are equal up to rounding, each may be the highest.
             let is_highest = |of: &&(f64, i64)| of.0 > slow.reference - 1e-2 && of.1 == fast.since_ms();
             prop_assert!(slow.stood.iter().any(|of| is_highest(&of)), "{fast:?} {slow:?}");
         }

@@ -39,7 +39,7 @@ struct OneLock {
     fw: Sym,
     role: Role,
     since_ms: i64,
-    /// Of each day that tells what is usual for it, how often it reported each code.
+    /// For each day of its history: how often it reported each code.
     days: Vec<BTreeMap<Sym, f64>>,
     group: Option<Group>,
     /// The first one of each code and hour.
@@ -49,7 +49,7 @@ struct OneLock {
 struct Report {
     code: Sym,
     at_ms: i64,
-    /// It was not one too many for a day.
+    /// Whether it is within the cap of a day.
     counts: bool,
 }
 
@@ -67,11 +67,11 @@ struct Slow<'a> {
     stream: &'a Stream,
     locks: BTreeMap<DeviceIx, OneLock>,
     known: Vec<Sym>,
-    /// Of each settled lock and day the events.
+    /// For each settled lock and day: the events.
     lock_days: BTreeMap<(Like, Sym), Vec<f64>>,
     /// Their means at the end of the last day.
     rates: BTreeMap<(Like, Sym), f64>,
-    /// Of each day, how much more than Poisson the locks' counts vary.
+    /// For each day: how much more than Poisson the locks' counts vary.
     spreads: BTreeMap<Sym, Vec<f64>>,
     groups: BTreeSet<Group>,
     counted: Vec<Counted>,
@@ -85,7 +85,7 @@ struct Slow<'a> {
 }
 
 impl OneLock {
-    /// What is expected of it relative to its like: its own past and one imagined event.
+    /// Its expected events relative to like locks: from its own past and one imagined event.
     fn propensity(&self, code: Sym, rate: f64) -> f64 {
         let own: f64 = self.days.iter().filter_map(|day| day.get(&code)).sum();
         (own + 1.0) / (rate * self.days.len() as f64 + 1.0)
@@ -186,7 +186,7 @@ impl Slow<'_> {
         if most < limit {
             return;
         }
-        // Of each lock the number of its reports, and the last one.
+        // For each lock the number of its reports, and the last one.
         let mut locks: BTreeMap<DeviceIx, (f64, RecordRef)> = BTreeMap::new();
         let of_case =
             |of: &&Counted| of.group.tested && of.group.fw == fw && of.code == code && of.at_ms >= case.started_ms;
@@ -258,7 +258,7 @@ impl Slow<'_> {
         self.day_ms = Some(now_ms);
     }
 
-    /// Each settled lock that was heard tells what is usual: for its like, and for itself.
+    /// Each settled lock with records adds a day to the normal rates: of its like, and its own.
     fn learn(&mut self, now_ms: i64, locks: &[Lock]) {
         let watch_ms = (self.rule.parameter("watch_days").unwrap() * DAY_MS as f64) as i64;
         let mut of_day: BTreeMap<Sym, Vec<f64>> = BTreeMap::new();
@@ -289,7 +289,7 @@ impl Slow<'_> {
         }
     }
 
-    /// Where 72 codes are known, those that one lock alone reported are forgotten.
+    /// Where 72 codes are known, those that one lock alone reported are removed.
     fn make_room(&mut self) {
         if self.known.len() < 72 {
             return;
@@ -354,7 +354,7 @@ fn a_versions_errors_are_judged_as_by_all_lock_days() {
     assert!(noted > 0, "nothing was refused");
 }
 
-/// With numbers by which a rollout ends, and evidence is soon enough, within a stream.
+/// With parameters for which a rollout ends, and evidence suffices, within a stream.
 #[test]
 fn a_versions_errors_are_judged_as_by_all_lock_days_where_rollouts_end() {
     let mut rule = embedded("firmware-errors");

@@ -27,7 +27,7 @@ struct Heap {
     at_ms: i64,
     bytes: f64,
     record: RecordRef,
-    /// As far as it was known then.
+    /// With the readings up to then.
     depth: f64,
     noise_of_depth: f64,
 }
@@ -42,7 +42,7 @@ impl Boot {
         self.heaps.first().map_or(0.0, |heap| heap.bytes)
     }
 
-    /// The records that were clearly low since the last one that was not low at all.
+    /// The clearly low records since the last one that was not low at all.
     fn low(&self) -> Vec<&Heap> {
         let top = self.heaps.iter().rposition(|heap| heap.depth <= 0.0).map_or(0, |at| at + 1);
         self.heaps[top..].iter().filter(|heap| heap.depth > 2.0 * heap.noise_of_depth).collect()
@@ -69,7 +69,7 @@ fn heartbeat(rule: &Rule, lock: &mut OneLock, said: &Said) {
     }
 }
 
-/// Since when, the numbers and the records.
+/// The start, the numbers and the records of a finding.
 fn judge(rule: &Rule, lock: &mut OneLock, since_ms: i64, now_ms: i64) -> Option<(i64, [f64; 3], Vec<RecordRef>)> {
     let boot = lock.boot.as_ref()?;
     let (fallen, low) = (boot.fallen(rule), boot.low());

@@ -15,7 +15,7 @@ type Key = (Sym, Sym);
 
 #[derive(Default)]
 struct OneLock {
-    /// On how many days it was heard, the one on which it came included.
+    /// The number of days with records, the first day included.
     days_heard: f64,
     codes: Vec<(Sym, Code)>,
 }
@@ -33,15 +33,15 @@ struct Weighed {
     at_ms: i64,
     record: RecordRef,
     step: Step,
-    /// With this step.
+    /// The evidence with this step.
     evidence: f64,
 }
 
 #[derive(Default)]
 struct Model {
-    /// Locks that were heard, of each day.
+    /// For each day: the number of locks with records.
     locks: Vec<f64>,
-    /// Those of them that were there all day.
+    /// For each day: how many of them were present all day.
     whole: Vec<f64>,
 }
 
@@ -79,7 +79,7 @@ impl Code {
         &self.weighed[before.map_or(0, |before| before + 1)..]
     }
 
-    /// The larger of the model's rate and the lock's own drawn to it, of which what was found is no part.
+    /// The larger of the model's rate and the lock's own rate drawn to it; found departures do not count.
     fn normal(&self, per_day: f64, days: f64, limit: f64) -> f64 {
         let own = self.weighed.iter().filter(|weighed| weighed.evidence < limit).count() as f64;
         per_day.max((own + 2.0) / (days + 2.0 / per_day))
@@ -122,7 +122,7 @@ impl Slow<'_> {
         for (&key, &count) in &reporters {
             self.hours.entry(key).or_default().push((now_ms, count));
         }
-        // What more than so many locks report is common to them.
+        // A code that more than so many locks report has a common cause.
         let is_common = |(key, count): (&Key, &f64)| {
             let locks = self.models.get(&key.0).and_then(|model| model.locks.last()).copied().unwrap_or(0.0);
             (*key, (*count > 4.0 * self.per_day(*key) * locks / 24.0 + 5.0, self.per_day(*key)))
@@ -177,7 +177,7 @@ fn weigh(rule: &Rule, code: &mut Code, per_day: f64, days: f64, record: RecordRe
     }
 }
 
-/// Since when, and the finding's numbers.
+/// The start and the numbers of a finding.
 fn judge(rule: &Rule, code: &mut Code, per_day: f64, days: f64, now_ms: i64) -> Option<(i64, [f64; 3])> {
     let (limit, ratio_min) = (rule.parameter("limit").unwrap(), rule.parameter("ratio_min").unwrap());
     let departure = code.departure();

@@ -17,10 +17,10 @@ use zenei_wire::{
 };
 
 const HOUR_MS: i64 = 3_600_000;
-/// The first stream begins on a day's border, far from 0.
+/// The first stream begins at the start of a day, far from 0.
 const START_MS: i64 = 20_000 * 24 * HOUR_MS;
 
-/// Which locks a stream is of, and when it begins.
+/// The locks of a stream, and when it begins.
 #[derive(Clone, Copy)]
 pub(super) struct Life {
     start_ms: i64,
@@ -34,7 +34,8 @@ impl Life {
     /// The locks' first life.
     pub(super) const FIRST: Self = Self { start_ms: START_MS, ids: 'L', mark: "" };
 
-    /// What follows a first life of this plan: other locks, of other models, at other sites, behind ids that begin so.
+    /// The life that follows a first life of this plan: other locks, of other models, at other sites, with ids that
+    /// begin like this.
     pub(super) fn after(plan: Plan, ids: char) -> Self {
         Self { start_ms: START_MS + plan.days * 24 * HOUR_MS, ids, mark: "-2" }
     }
@@ -52,9 +53,9 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// A few locks that say much.
+    /// A few locks that send much.
     pub(super) const FEW: Self = Self { locks: 12, days: 26, beats: 0.5, operations: 0.4 };
-    /// Many locks that say little but errors.
+    /// Many locks that send little but errors.
     pub(super) const MANY: Self = Self { locks: 40, days: 30, beats: 0.15, operations: 0.0 };
 }
 
@@ -70,7 +71,7 @@ pub(super) fn stream_of(seed: u64, plan: Plan, life: Life, fleet: Fleet) -> Stre
     let mut made = Making::new(life, fleet);
     let mut locks: Vec<OneLock> = (0..plan.locks).map(|at| OneLock::new(at, life, common, &mut dice)).collect();
     for hour in 0..plan.days * 24 {
-        // Something that every lock meets in this hour, a cloud that is away.
+        // An event that affects every lock in this hour: the cloud is unreachable.
         let together = dice.is(0.004) || common.is_cloud_away(hour as f64 / 24.0);
         for lock in &mut locks {
             lock.hour(hour, plan, together, &mut dice, &mut made);
@@ -90,11 +91,11 @@ struct OneLock {
     boot_hour: i64,
     reset: ResetReason,
     moved: usize,
-    /// Somebody works on it until this hour.
+    /// The lock is under maintenance until this hour.
     worked_on: Option<i64>,
-    /// An error report that is under way, and the hour it comes in.
+    /// An error report that is delayed, and the hour in which it arrives.
     late: Option<(i64, &'static str, u32)>,
-    /// What it says in this hour is heard at its end.
+    /// Whether the records of this hour arrive at its end.
     backlog: bool,
 }
 
@@ -134,12 +135,12 @@ impl OneLock {
         }
         self.backlog = dice.is(0.04);
         self.events(hour, dice, made);
-        // Of some locks nothing can be read any more for a while.
+        // The records of some locks are unreadable for a while.
         let is_garbled = self.at.is_multiple_of(3) && (4.0..9.0).contains(&(day - self.of.unreadable));
         let unreadable = if day >= self.of.unreadable { 0.1 } else { 0.001 };
         if dice.is(if is_garbled { 0.4 } else { unreadable }) {
             self.seq += 1;
-            // Of a lock that never said anything nobody knows.
+            // A lock that never sent a readable record has no number.
             let known = made.fleet.find(&self.name());
             made.moments.extend(known.map(|device| Moment::Refused(device, EngineTime(self.at_ms(hour, 2)))));
         }
@@ -156,7 +157,7 @@ impl OneLock {
             let adv = Adv { battery_mv, temp_c: Some(CentiCelsius(1_900)), ..Adv::default() };
             self.say(hour, 12, Body::Adv(adv), dice, made);
         }
-        // Where one went wrong a person tries again.
+        // After a failed operation a person tries again.
         let mut went_wrong = false;
         for minute in [19, 20, 26, 34] {
             if dice.is(if went_wrong { 0.7 } else { plan.operations / 4.0 }) {
@@ -223,17 +224,17 @@ impl OneLock {
             self.say(hour, 46, error("cloud_timeout".to_owned()), dice, made);
         }
         if self.common.babbles && self.at % 13 == 3 && dice.is(0.3) {
-            // Most are its own.
+            // Most codes are its own.
             let code = if dice.is(0.05) { "odd".to_owned() } else { format!("odd_{}_{}", self.at, dice.one_of(60)) };
             self.say(hour, 50, error(code), dice, made);
         }
     }
 
-    /// Points of charge that it lost beyond what it may.
+    /// Percentage points of charge that it lost beyond the allowance.
     fn drained(&self, day: f64) -> f64 {
         let is_hungry = self.common.hungry && self.of.fw(day) == "2.0";
         let since = if is_hungry { self.of.updated.min(self.of.drains) } else { self.of.drains };
-        // Nobody tells of some new batteries.
+        // Some battery replacements are not reported.
         3.0 * (day - if day >= self.of.refreshed { since.max(self.of.refreshed) } else { since }).max(0.0)
     }
 
@@ -274,7 +275,7 @@ impl OneLock {
         let peak = 600.0 * (0.04 * dice.gauss()).exp();
         let bad = dice.is(if comes_and_goes(self.of.jams, day) { 0.25 } else { 0.01 });
         let bad_ms = if dice.is(0.7) { 1_900.0 } else { 760.0 + 100.0 * dice.uniform() };
-        // Tried once more, or just a little longer; and no two take the same time.
+        // A second attempt, or just a slightly longer run; no two take the same time.
         let on_ms = if bad { bad_ms } else { 710.0 };
         let bump = |at: usize| if (9..12).contains(&at) { tooth } else { 0.0 };
         let samples: Vec<u16> = (0..18)
@@ -289,7 +290,7 @@ impl OneLock {
             peak_ma: Some(Milliamps(peak as u16)),
             mean_ma: dice.is(0.95).then_some(Milliamps((300.0 * load) as u16)),
             current_ma: Profile::new(&samples),
-            // Versions sample in steps of their own.
+            // Each version has its own sampling step.
             sample_ms: Some(self.of.sample_ms(day)),
             battery_min_mv: Some(Millivolts((2_950.0 - peak * ohm).max(0.0) as u16)),
             ..Op::of(op, result)
@@ -298,14 +299,14 @@ impl OneLock {
 
     fn say(&mut self, hour: i64, minute: i64, body: Body<'static>, dice: &mut Dice, made: &mut Making) {
         let day = hour as f64 / 24.0;
-        // What a lock advertises has no number.
+        // An advertisement has no sequence number.
         let numbered = !matches!(body, Body::Adv(_));
         if dice.is(if comes_and_goes(self.of.loses, day) { 0.08 } else { 0.0005 }) {
             self.seq += u32::from(numbered);
             return;
         }
         let now_ms = self.heard_ms(hour, minute);
-        // What waited at a hole was heard before.
+        // A record that waited at a hole was received earlier.
         let heard_ms = now_ms - if dice.is(0.02) { 90_000 } else { (20_000.0 * dice.uniform()) as i64 };
         let delay_ms = 300 + if dice.is(0.02) { 2_400_000.0 } else { 9_000.0 * dice.uniform() } as i64;
         let ts_ms = heard_ms
@@ -363,14 +364,14 @@ fn error(code: String) -> Body<'static> {
     Body::Error(ErrorReport { code: Cow::Owned(code), count: 1, detail: None })
 }
 
-/// What the engine keeps between records.
+/// The state that the engine keeps between records.
 struct Making {
     life: Life,
     fleet: Fleet,
     profiles: Profiles,
     locks: Vec<Lock>,
     moments: Vec<Moment>,
-    /// A record came since the day began.
+    /// Whether a record arrived since the day began.
     moved: bool,
 }
 
@@ -385,7 +386,7 @@ impl Making {
         self.fleet.intern(&format!("{word}{}", self.life.mark))
     }
 
-    /// What the engine does with a record before it shows it to the detectors.
+    /// Processes a record as the engine does before it passes it to the detectors.
     fn take(&mut self, row: Row, now_ms: i64) {
         let (device, record) = (row.device, RecordRef::of(&row));
         let at = device.0 as usize;
@@ -433,7 +434,7 @@ impl Making {
         self.moments.push(Moment::Happened(event, device));
     }
 
-    /// Ends an hour; where nothing came since the day began, time jumps over it.
+    /// Ends an hour; where no record arrived since the day began, time skips it.
     fn close(&mut self, end: EngineTime) {
         if self.moved {
             self.moments.push(Moment::Close(end, self.locks.clone()));

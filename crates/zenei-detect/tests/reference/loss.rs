@@ -14,9 +14,9 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 #[derive(Default)]
 struct OneLock {
     rows: Vec<Row>,
-    /// When records came that can't be read and whose hole has not shown yet.
+    /// When unreadable records arrived whose hole has not appeared yet.
     refused_ms: Vec<i64>,
-    /// How many rows there were when each one came.
+    /// The number of rows when each of the unreadable records arrived.
     unread: Vec<usize>,
     /// Holes that wait for a heartbeat.
     waits: Vec<Hole>,
@@ -24,7 +24,7 @@ struct OneLock {
     alarms: Vec<i64>,
 }
 
-/// A record that has a number.
+/// A record that has a sequence number.
 struct Row {
     is_heartbeat: bool,
     hole: bool,
@@ -38,26 +38,26 @@ struct Hole {
     record: RecordRef,
 }
 
-/// A time that a lock was weighed.
+/// One weighing of a lock.
 struct Weighed {
     at_ms: i64,
-    /// So many rows there were then.
+    /// The number of rows at that time.
     rows: usize,
     records: f64,
     holes: Vec<RecordRef>,
-    /// What went well, and the holes.
+    /// The step of the records that arrived, and the step of the holes.
     steps: [Step; 2],
-    /// With what went well, and with the holes too.
+    /// The evidence with the first step, and with both.
     evidence: [f64; 2],
 }
 
 struct Slow<'a> {
     rule: &'a Rule,
     locks: BTreeMap<DeviceIx, OneLock>,
-    /// Of all locks.
+    /// The records of all locks.
     records: f64,
     holes: Vec<f64>,
-    /// Of each lock the rows that it had when the hour began.
+    /// For each lock: the number of its rows when the hour began.
     hour: BTreeMap<DeviceIx, usize>,
     found: Vec<Found>,
 }
@@ -67,13 +67,13 @@ impl OneLock {
         self.weighed.last().map_or(0.0, |last| last.evidence[1])
     }
 
-    /// The times since what went well left no evidence, that one included.
+    /// The weighings since the arrived records last left no evidence, that one included.
     fn departure(&self) -> (bool, &[Weighed]) {
         let from = self.weighed.iter().rposition(|weighed| weighed.evidence[0] <= 0.0);
         (from.is_some(), &self.weighed[from.unwrap_or(0)..])
     }
 
-    /// Holes and records of the departures that are over and led to no alarm, with what went well before each.
+    /// Holes and records of the ended departures without an alarm, with the arrived records before each.
     fn learned(&self) -> (f64, f64) {
         let begins: Vec<usize> = (0..self.weighed.len()).filter(|&at| self.weighed[at].evidence[0] <= 0.0).collect();
         let well = |at: usize| self.weighed[at].records - self.weighed[at].holes.len() as f64;
@@ -89,7 +89,7 @@ impl OneLock {
         sum
     }
 
-    /// Where none came for seven hours, those before explain nothing any more.
+    /// Drops the unreadable records where none arrived for seven hours: they explain no later hole.
     fn forget_refused(&mut self, now_ms: i64) {
         if self.refused_ms.last().is_some_and(|last_ms| now_ms - last_ms >= 7 * HOUR_MS) {
             self.refused_ms.clear();
@@ -165,7 +165,7 @@ impl Slow<'_> {
         let Some(lock) = self.locks.get_mut(&device) else { return };
         let (is_new, departure) = lock.departure();
         let holes: Vec<RecordRef> = departure.iter().flat_map(|weighed| weighed.holes.iter().copied()).collect();
-        // Of the time that begins a departure only its holes are part of it.
+        // Of the weighing that begins a departure only the holes belong to it.
         let before = if is_new { departure[0].records - departure[0].holes.len() as f64 } else { 0.0 };
         let records = departure.iter().map(|weighed| weighed.records).sum::<f64>() - before;
         let since_ms = departure[0].at_ms;
@@ -180,7 +180,7 @@ impl Slow<'_> {
     }
 }
 
-/// Weighs what came since the last time; gives the holes that the fleet learns of.
+/// Weighs the rows since the last weighing; returns the number of holes that the fleet's share learns from.
 fn weigh(rule: &Rule, lock: &mut OneLock, share: f64, now_ms: i64) -> f64 {
     let limit = rule.parameter("limit").unwrap();
     let holes: Vec<RecordRef> = lock.waits.drain(..).map(|hole| hole.record).collect();

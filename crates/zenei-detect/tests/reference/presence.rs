@@ -13,11 +13,11 @@ use zenei_wire::EventKind;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// A lock's history of being heard.
+/// The history of a lock's records.
 #[derive(Clone, Default)]
 struct Heard {
     at_ms: Vec<i64>,
-    /// Those that count for what is usual.
+    /// The intervals that count for the usual one.
     intervals: Vec<f64>,
     last: RecordRef,
     alarm_ms: Option<i64>,
@@ -51,7 +51,7 @@ struct Slow<'a> {
     /// Every silence that ended, ms.
     ended: Vec<i64>,
     lock_hours: f64,
-    /// Of each gateway that was told: when, as long as it lasts, and the last hour in which it lasted.
+    /// For each reported gateway: when it was reported, while it is down, and the last hour in which it was down.
     gateways: BTreeMap<Sym, (Option<i64>, i64)>,
     found: Vec<Found>,
 }
@@ -59,7 +59,7 @@ struct Slow<'a> {
 impl Slow<'_> {
     fn heard(&mut self, device: DeviceIx, behind: Sym, record: RecordRef, now_ms: i64) {
         let heard = self.locks.entry(device).or_default();
-        // Since its gateway was silent too: no silence of its own.
+        // Its gateway was silent too: the silence is not the lock's.
         let with_gateway = self.gateways.get(&behind).is_some_and(|&(_, last_ms)| heard.latest_ms() <= last_ms);
         if let Some(&before_ms) = heard.at_ms.last().filter(|_| !with_gateway) {
             let interval_ms = now_ms - before_ms;
@@ -72,14 +72,14 @@ impl Slow<'_> {
         (heard.last, heard.alarm_ms, heard.noted) = (record, None, false);
     }
 
-    /// What can't be read ends a silence, but is no interval and nothing that could be shown.
+    /// Takes an unreadable record: it ends a silence, but makes no interval and is no evidence.
     fn refused(&mut self, device: DeviceIx, now_ms: i64) {
         if let Some(heard) = self.locks.get_mut(&device).filter(|heard| !heard.at_ms.is_empty()) {
             heard.at_ms.push(now_ms);
         }
     }
 
-    /// The shortest of six lengths that silences exceed and end less often than allowed.
+    /// The shortest of six lengths that ended silences exceed no more often than allowed.
     fn usual_of_fleet_ms(&self) -> i64 {
         let years = self.lock_hours / 8_766.0 + 20.0;
         let lengths = [12, 24, 48, 96, 192, 384].map(|hours| hours * HOUR_MS);
@@ -103,7 +103,7 @@ impl Slow<'_> {
                 continue;
             }
             let numbers = [now_ms - heard.latest_ms(), usual_ms as i64, limit_ms].map(|ms| ms as f64 / HOUR_MS as f64);
-            // What was heard since the gateway is back is on its own again.
+            // A lock with a record since the gateway's return is judged by itself again.
             if self.gateways.get(&lock.behind()).is_some_and(|&(_, last_ms)| heard.latest_ms() <= last_ms) {
                 if !heard.noted {
                     let scope = self.stream.fleet.device_id(device).to_owned();
@@ -139,7 +139,7 @@ impl Slow<'_> {
                     *last_ms = now_ms;
                 }
             }
-            // And two days after its return all its locks are.
+            // Two days after its return all its locks are judged by themselves again.
             self.gateways.retain(|&other, (_, last_ms)| other != gw || now_ms - *last_ms < 2 * DAY_MS);
             let told_ms = self.gateways.get(&gw).and_then(|&(told_ms, _)| told_ms);
             let is_due = told_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
@@ -147,7 +147,7 @@ impl Slow<'_> {
                 continue;
             }
             self.gateways.insert(gw, (Some(now_ms), now_ms));
-            // Its evidence has those in maintenance too: they are silent as well.
+            // Its evidence includes locks under maintenance: they are silent as well.
             let silent: Vec<(&DeviceIx, &Heard)> = self
                 .locks
                 .iter()
@@ -190,7 +190,7 @@ fn silence_is_judged_as_by_every_interval() {
     agree("silence", silence);
 }
 
-/// With a number by which locks are silent soon enough for their gateway to be the finding.
+/// With a parameter for which locks are silent soon enough for their gateway to be the finding.
 #[test]
 fn silence_is_judged_as_by_every_interval_where_it_often_ends() {
     let mut rule = embedded("silence");

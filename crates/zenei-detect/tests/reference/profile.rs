@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use zenei_detect::fleet::DeviceIx;
 use zenei_wire::{Body, EventKind, Op, OpKind, OpResult};
 
-/// The profiles of one way that were sampled in steps of so many ms.
+/// The profiles of one direction that were sampled in steps of so many ms.
 struct Sampled {
     step_ms: u16,
     shapes: Vec<Vec<f64>>,
@@ -32,8 +32,8 @@ fn shape(op: &Op) -> Option<Vec<f64>> {
     (mean > 0.0).then(|| points.iter().map(|point| point / mean).collect())
 }
 
-/// What a decay at the start explains is taken out of the template and of the shape; then the template's contrast is
-/// fitted (drawn to its own where it is flat).
+/// The part that a decay at the start explains is removed from the template and from the shape; then the template's
+/// contrast is fitted (drawn to 0 where the template is flat).
 fn log_distance(template: &[f64], shape: &[f64]) -> f64 {
     let start: Vec<f64> = (0..16).map(|at| 0.65_f64.powi(at)).collect();
     let without_start = |row: Vec<f64>| -> Vec<f64> {
@@ -51,7 +51,7 @@ fn log_distance(template: &[f64], shape: &[f64]) -> f64 {
     (left / 16.0).sqrt().max(0.005).ln()
 }
 
-/// How much farther than usual the last one is from those before.
+/// How much farther than usual the last profile is from the earlier ones.
 fn beyond(shapes: &[Vec<f64>]) -> Option<f64> {
     let (first, rest) = (shapes.get(..6)?, &shapes[6..]);
     let mut mean: Vec<f64> = (0..16).map(|at| first.iter().map(|shape| shape[at]).sum::<f64>() / 6.0).collect();
@@ -67,8 +67,8 @@ fn beyond(shapes: &[Vec<f64>]) -> Option<f64> {
     beyond
 }
 
-/// Takes an operation; of two kinds of steps the one with fewer profiles makes room for a third, of which no more than
-/// ten count.
+/// Takes an operation; of two sampling steps the one with fewer profiles is replaced by a third; at most ten profiles
+/// count.
 fn take(sampled: &mut Vec<Sampled>, op: &Op) -> Option<f64> {
     let (shape, step_ms) = (shape(op)?, op.sample_ms?);
     let at = sampled.iter().position(|of| of.step_ms == step_ms).unwrap_or_else(|| {

@@ -18,22 +18,22 @@ struct OneLock {
     alarms: Vec<i64>,
 }
 
-/// Time that was watched, to a restart or to a day's end.
+/// A span of observation, up to a restart or to the end of a day.
 struct Span {
-    /// The engine's time that tells of it, and where the next one begins.
+    /// The engine's time at which the span was recorded, and the time at which the next one begins.
     at_ms: i64,
     end_ms: i64,
-    /// How many restarts, and the record that tells; `None` where there was none.
+    /// The number of restarts, and the record that reports them; `None` where there was none.
     restarts: Option<(f64, RecordRef)>,
     step: Step,
-    /// With this span.
+    /// The evidence with this span.
     evidence: f64,
 }
 
 struct Slow<'a> {
     rule: &'a Rule,
     locks: BTreeMap<DeviceIx, OneLock>,
-    /// Restarts and days of each span that is no part of a finding.
+    /// Restarts and days of each span outside findings.
     models: BTreeMap<Sym, Vec<(f64, f64)>>,
     hour_ms: i64,
     found: Vec<Found>,
@@ -57,7 +57,7 @@ impl OneLock {
     }
 
     fn last_alarm(&self) -> Option<i64> {
-        // A quiet day without evidence ends what an alarm was about.
+        // A quiet day without evidence ends the departure of an alarm.
         let quiet = self.spans.iter().rfind(|span| span.evidence <= 0.0 && span.restarts.is_none());
         self.alarms.last().copied().filter(|at_ms| quiet.is_none_or(|quiet| quiet.at_ms < *at_ms))
     }

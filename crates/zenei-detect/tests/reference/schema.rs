@@ -14,10 +14,10 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 #[derive(Default)]
 struct OneLock {
     beats: Vec<Beat>,
-    /// Other records since the next heartbeat is overdue, and the last record of all.
+    /// Other records since the next heartbeat became overdue, and the last record of all.
     others: Vec<RecordRef>,
     last: RecordRef,
-    /// When it last said anything, readable or not.
+    /// When it last sent any record, readable or not.
     spoke_ms: i64,
     refused: f64,
     alarm_ms: Option<i64>,
@@ -80,7 +80,7 @@ impl OneLock {
         high_by_list(&counted)
     }
 
-    /// Since when, the numbers and the records.
+    /// The start, the numbers and the records of a finding.
     fn judge(&mut self, rule: &Rule, lock: &Lock, now_ms: i64) -> Option<(i64, [f64; 3], Vec<RecordRef>)> {
         let missing_min = rule.parameter("missing_min").unwrap().floor();
         let lacks = (0..6).map(|field| missing(&self.beats, field) as f64).find(|missing| *missing >= missing_min);

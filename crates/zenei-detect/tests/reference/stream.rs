@@ -16,15 +16,16 @@ use zenei_wire::{EngineTime, EventKind};
 
 /// Streams of each comparison.
 const STREAMS: u32 = 12;
-/// So many moments are between two restarts: no divisor of an hour's, so that they fall into the midst of windows.
+/// The number of moments between two restarts: no divisor of the number in an hour, so that restarts fall inside
+/// windows.
 const RESTARTED_EVERY: usize = 113;
 
-/// How far apart numbers may be, relative to them, where the fast one keeps sums in single precision.
+/// The largest relative difference of numbers where the fast detector keeps sums in single precision.
 pub(super) const SINGLE: f64 = 1e-4;
-/// Where it keeps them in double precision, but adds in another order.
+/// The same where it keeps them in double precision, but adds in another order.
 pub(super) const DOUBLE: f64 = 1e-9;
 
-/// A record with what the engine knows of its lock by then.
+/// A record with the engine's state of its lock at that time.
 pub(super) struct Said {
     pub(super) device: DeviceIx,
     pub(super) lock: Lock,
@@ -36,16 +37,16 @@ pub(super) struct Said {
     pub(super) now_ms: i64,
 }
 
-/// What a detector is told, in order.
+/// The inputs of a detector, in order.
 pub(super) enum Moment {
     Said(Box<Said>),
-    /// What makes some of what was learned of a lock void; before the record that says so.
+    /// An event that resets part of what was learned of a lock; it precedes its record.
     Happened(EventKind, DeviceIx),
     /// An error report that came late: lock, code, record, the engine's time in ms.
     LateError(DeviceIx, Sym, RecordRef, i64),
     /// A record of a lock that can't be read.
     Refused(DeviceIx, EngineTime),
-    /// An hour ends; how the locks stand.
+    /// The end of an hour, and the state of the locks.
     Close(EngineTime, Vec<Lock>),
 }
 
@@ -63,7 +64,7 @@ pub(super) struct Found {
     pub(super) since_ms: i64,
     pub(super) numbers: [f64; 3],
     pub(super) evidence: Vec<(String, u32, u32)>,
-    /// Why it was only noted; `None` of an anomaly.
+    /// The reason of a decision; `None` for an anomaly.
     pub(super) noted: Option<DecisionReason>,
 }
 
@@ -82,7 +83,7 @@ impl Found {
         Self { scope, at_ms, since_ms: since_ms.min(at_ms - 1), numbers, evidence, noted: None }
     }
 
-    /// A finding that was only noted, of which a decision tells the value and the threshold.
+    /// A decision, with its value and threshold.
     pub(super) fn noted(scope: String, at_ms: i64, reason: DecisionReason, value: f64, threshold: f64) -> Self {
         let numbers = [value, f64::NAN, threshold];
         Self { scope, at_ms, since_ms: at_ms, numbers, evidence: Vec::new(), noted: Some(reason) }
@@ -113,13 +114,13 @@ impl Found {
     }
 }
 
-/// What a finding shows of the records of a departure: the first one and the seven newest.
+/// The records of a departure that a finding contains: the first one and the seven newest.
 pub(super) fn shown(records: &[RecordRef]) -> Vec<RecordRef> {
     let newest = records.iter().skip(1.max(records.len().saturating_sub(7)));
     records.iter().take(1).chain(newest).copied().collect()
 }
 
-/// On random streams of a few locks, the fast detector of this embedded rule must say what the slow one says.
+/// On random streams of a few locks, the fast detector of this embedded rule must give the findings of the slow one.
 pub(super) fn agree(rule: &str, slow: impl Fn(&Rule, &Stream) -> Vec<Found>) {
     agree_on(&embedded(rule), Plan::FEW, SINGLE, slow);
 }
@@ -129,16 +130,15 @@ pub(super) fn embedded(rule: &str) -> Rule {
     Rules::embedded().unwrap().get(rule).unwrap().clone()
 }
 
-/// On random streams of this plan, the fast detector of this rule must say what the slow one says; and in every third
-/// of the streams there must be something to say. Gives how many findings there were, and how many that were only
-/// noted.
+/// On random streams of this plan, the fast detector of this rule must give the findings of the slow one; and at least
+/// a third of the streams must have an anomaly. Returns the number of anomalies and of decisions.
 pub(super) fn agree_on(
     rule: &Rule,
     plan: Plan,
     tolerance: f64,
     slow: impl Fn(&Rule, &Stream) -> Vec<Found>,
 ) -> [usize; 2] {
-    // Fixed, so that no run meets a sum that single precision puts on the other side of its limit.
+    // The seed is fixed, so that no run meets a sum that single precision puts on the other side of its limit.
     let config = ProptestConfig {
         cases: STREAMS,
         max_shrink_iters: 0,
@@ -200,7 +200,7 @@ pub(super) fn restarted(detector: &dyn Detector) -> Box<dyn Detector> {
     again
 }
 
-/// Shows a moment to a detector as the engine does.
+/// Passes a moment to a detector as the engine does.
 pub(super) fn show(detector: &mut dyn Detector, moment: &Moment, fleet: &Fleet, findings: &mut Findings) {
     match moment {
         Moment::Said(said) => detector.row(&Glance {

@@ -11,7 +11,7 @@ use zenei_wire::{Body, EventKind, OpKind, OpResult};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Logarithms of the time on and of the mean current, where it was told.
+/// Logarithms of the run time and of the mean current, where it was reported.
 type Run = (f64, Option<f64>);
 
 #[derive(Default)]
@@ -31,14 +31,14 @@ struct Weighed {
     record: RecordRef,
     troubled: bool,
     step: Step,
-    /// With this operation.
+    /// The evidence with this operation.
     evidence: f64,
 }
 
 struct Slow<'a> {
     rule: &'a Rule,
     locks: BTreeMap<DeviceIx, OneLock>,
-    /// Of each operation that is no part of a finding, whether it was troubled.
+    /// For each operation outside findings: whether it was troubled.
     models: BTreeMap<Sym, Vec<bool>>,
     /// How many of each lock's first 20 operations were troubled.
     firsts: BTreeMap<Sym, Vec<f64>>,
@@ -46,7 +46,7 @@ struct Slow<'a> {
     found: Vec<Found>,
 }
 
-/// Whether the last of these is beyond what the lock needs.
+/// Whether the last of these runs was longer than the lock needs.
 fn is_longer(rule: &Rule, runs: &[Run]) -> bool {
     let beyond = |name: &'static str| (1.0 + rule.parameter(name).unwrap()).ln();
     let (far, idle, sigmas) = (beyond("longer"), beyond("longer_idle"), rule.parameter("sigmas").unwrap());
@@ -219,7 +219,7 @@ fn trouble_is_judged_as_by_all_operations() {
     agree("operation-trouble", trouble);
 }
 
-/// With a usual use that most locks are beyond.
+/// With a usual use that most locks exceed.
 #[test]
 fn trouble_is_judged_as_by_all_operations_where_locks_are_used_more_than_usual() {
     let mut rule = embedded("operation-trouble");

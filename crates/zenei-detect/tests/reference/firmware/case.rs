@@ -9,7 +9,7 @@ use zenei_detect::fleet::Sym;
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sums(pub(super) f64, pub(super) f64);
 
-/// What one hour says of a version and code.
+/// One hour of a version and code.
 #[derive(Default)]
 pub(super) struct Hour {
     /// Gains of each ratio of rates, against all and within sites.
@@ -87,7 +87,7 @@ impl Case {
         all
     }
 
-    /// The one board that is at fault, where another one had the occasion and did not take it.
+    /// The one board at fault, where another one had enough exposure without the errors.
     pub(super) fn board(&self) -> Option<Sym> {
         let rate = self.others().0 / self.others().1.max(1e-9);
         let mut boards = self.by(|hour| &hour.boards);
@@ -101,8 +101,7 @@ impl Case {
         (is_sound && share >= 0.8).then_some(*worst)
     }
 
-    /// The evidence of what is left without the site of the largest excess and a twentieth of the locks, those that
-    /// speak loudest.
+    /// The evidence without the site of the largest excess and without the twentieth of the locks that report most.
     pub(super) fn without_loudest(&self, mut reports: Vec<f64>, dispersion: f64) -> f64 {
         let sites: Vec<Sums> = self.by(|hour| &hour.sites).into_values().collect();
         if sites.iter().filter(|sums| sums.1 > 0.0).count() < 2 {
@@ -141,8 +140,8 @@ impl Case {
     }
 }
 
-/// What the groups' sums of an hour say of a version: all of its locks are taken out of the others, those under test
-/// are compared.
+/// Splits the groups' sums of an hour for a version: all of its locks are taken out of the others, those under test are
+/// compared.
 pub(super) fn hour(sums: &[(Group, Sums)], fw: Sym, dispersion: f64) -> Hour {
     let mut hour = Hour::default();
     let tests = |group: &Group| group.tested && group.fw == fw;

@@ -2,7 +2,7 @@
 
 use zenei_kit::Dice;
 
-/// From when a lock has a trouble, days; most have none.
+/// When a fault of a lock begins, in days; most locks have none.
 fn trouble(dice: &mut Dice) -> f64 {
     if dice.is(0.3) { 6.0 + 12.0 * dice.uniform() } else { f64::INFINITY }
 }
@@ -10,18 +10,18 @@ fn trouble(dice: &mut Dice) -> f64 {
 /// What all locks of a stream have in common.
 #[derive(Clone, Copy)]
 pub(super) struct Common {
-    /// The new version is a bad one; of some streams on one board alone.
+    /// Whether the new version is faulty; in some streams on one board alone.
     pub(super) buggy: bool,
     pub(super) buggy_board: bool,
-    /// It takes more of the battery.
+    /// Whether it drains the battery faster.
     pub(super) hungry: bool,
-    /// A lock makes up error codes.
+    /// Whether a lock invents error codes.
     pub(super) babbles: bool,
-    /// For half a day from this one on the cloud is away.
+    /// The day from which on the cloud is unreachable for about half a day.
     pub(super) cloud_away: f64,
-    /// For some days from this one on nothing is heard at all.
+    /// The day from which on no records arrive for some days.
     pub(super) dark: f64,
-    /// For some days from this one on nothing is heard through one of two gateways.
+    /// The day from which on no records arrive through one of two gateways for some days.
     pub(super) gateway_away: f64,
 }
 
@@ -48,7 +48,7 @@ impl Common {
     }
 }
 
-/// What a lock is like: from when it has which trouble.
+/// The faults of a lock: when each of them begins.
 pub(super) struct Character {
     pub(super) rubs: f64,
     pub(super) ages: f64,
@@ -67,14 +67,14 @@ pub(super) struct Character {
     pub(super) updated: f64,
     pub(super) updated_again: f64,
     pub(super) rolled_back: f64,
-    /// When it gets another battery, another door, another lock behind its id.
+    /// When the lock gets another battery, moves to another door, or is replaced under its id.
     pub(super) battery: f64,
     pub(super) refreshed: f64,
     pub(super) door: f64,
     pub(super) replaced: f64,
 }
 
-/// Whether a trouble that comes and goes is there: five days of eight.
+/// Whether an intermittent fault is present: five days of eight.
 pub(super) fn comes_and_goes(since: f64, day: f64) -> bool {
     day >= since && (day - since) % 8.0 < 5.0
 }
@@ -106,7 +106,7 @@ impl Character {
         }
     }
 
-    /// Steps in which the version samples a current.
+    /// The step in which the version samples a current.
     pub(super) fn sample_ms(&self, day: f64) -> u16 {
         match self.fw(day) {
             "2.1" => 39,
