@@ -1,4 +1,4 @@
-//! `zenei rules`: lists the rules and checks rule files here; explains and tests rules in the files of this folder.
+//! `zenei rules`: `list` and `check` are here, `explain` and `test` have files of their own. Must not know a detector.
 //! Called by `cmd`.
 mod explain;
 mod test;
