@@ -25,7 +25,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// What detection wants to know of it.
+    /// The fields that detection needs.
     pub fn registered(&self) -> Registered<'_> {
         Registered {
             device_id: &self.device_id,
@@ -38,8 +38,8 @@ impl Registration {
     }
 }
 
-/// The columns, in the contract's order. A file may leave columns out, but not `device_id`; what it leaves out is
-/// unknown.
+/// The columns, in the contract's order. A file may leave columns out, but not `device_id`; a column that it leaves out
+/// is unknown.
 pub const COLUMNS: [&str; 12] = [
     "device_id",
     "customer",
@@ -55,13 +55,13 @@ pub const COLUMNS: [&str; 12] = [
     "bind_key_file",
 ];
 
-/// The longest field, in bytes: what a record's text may have.
+/// The longest field, in bytes: the limit of a record's text.
 const MAX_FIELD_BYTES: usize = zenei_wire::MAX_TEXT_BYTES;
 
-/// Why a registry is refused, as a whole: half a registry would end the other half's lines.
+/// Why a registry is refused as a whole: half a registry would end the lines of the other half.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// A column that the contract does not know.
+    /// A column that the contract does not name.
     #[error("line 1, column {column}: '{found}' is no column of a registry; allowed are {allowed}", allowed = COLUMNS.join(", "))]
     UnknownColumn {
         /// Its position, from 1.
@@ -69,7 +69,7 @@ pub enum RegistryError {
         /// Its name, escaped.
         found: String,
     },
-    /// A column stands there twice.
+    /// A column comes twice.
     #[error("line 1, column {column}: {found} stands in column {first} already")]
     RepeatedColumn {
         /// Its position, from 1.
@@ -82,7 +82,7 @@ pub enum RegistryError {
     /// There is no `device_id`.
     #[error("line 1: there is no column device_id")]
     NoDeviceId,
-    /// A line that is no CSV, or has another number of fields than the first.
+    /// A line that is not CSV, or has another number of fields than the first.
     #[error("line {line}: {found}")]
     Line {
         /// The line, from 1.
@@ -116,7 +116,7 @@ pub enum RegistryError {
         /// The field's beginning, escaped.
         found: String,
     },
-    /// A lock stands there twice.
+    /// A lock comes twice.
     #[error("line {line}: {device_id} stands in line {first} already; a lock has one line")]
     RepeatedDevice {
         /// The line, from 1.
@@ -128,7 +128,7 @@ pub enum RegistryError {
     },
 }
 
-/// Reads a registry. Spaces around a field are no part of it; a byte order mark is passed over; empty lines are none.
+/// Reads a registry. Spaces around a field are not part of it; a byte order mark and empty lines are skipped.
 ///
 /// # Errors
 /// See [`RegistryError`]; the first one found.

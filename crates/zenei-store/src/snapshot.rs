@@ -10,16 +10,16 @@ use zenei_detect::{Pipeline, RestoreError};
 
 const MAGIC: [u8; 4] = *b"ZSN1";
 const HEADER_BYTES: usize = 16;
-/// Where the part begins that the checksum covers.
+/// The start of the part that the checksum covers.
 const COVERED_FROM: usize = 8;
 
-/// Makes a pipeline: of a snapshot's bytes, or without history.
+/// Makes a pipeline from a snapshot's bytes, or without history.
 pub type PipelineMaker = Box<dyn Fn(Option<&[u8]>) -> Result<Pipeline, RestoreError> + Send>;
 
 /// Why there is no snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// The bytes are not those that were written.
+    /// The bytes are not the written ones.
     #[error("the snapshot {path} is damaged: {found}")]
     Damaged {
         /// The file.
@@ -34,13 +34,13 @@ pub enum SnapshotError {
         what: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
 }
 
-/// Writes a snapshot; on return it is durable. The checkpoint may name it then, not before.
+/// Writes a snapshot; it is durable on return. Only then may the checkpoint name it.
 ///
 /// # Errors
 /// [`SnapshotError::Disk`].
@@ -80,7 +80,7 @@ pub fn read(disk: &dyn Disk, dir: &Path, name: &str) -> Result<Vec<u8>, Snapshot
     Ok(file)
 }
 
-/// Removes all snapshots but one: after the checkpoint that names it, and at start for what a crash left behind.
+/// Removes all snapshots but one: after the checkpoint that names it, and at start, to remove what a crash left.
 ///
 /// # Errors
 /// [`SnapshotError::Disk`].

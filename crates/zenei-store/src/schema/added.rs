@@ -4,7 +4,7 @@ use super::target::Target;
 use crate::columns::hundredths_name;
 use zenei_wire::fields::{Absent, Field, Form, TextRule, find};
 
-/// The type of a field's column. A word that is absent is empty, a count that is absent 0; what else is absent is null.
+/// The type of a field's column. An absent word is empty, an absent count is 0; every other absent value is null.
 pub(crate) fn sql_type(field: &Field) -> &'static str {
     match &field.form {
         Form::U8(_) => "Nullable(UInt8)",

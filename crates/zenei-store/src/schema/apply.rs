@@ -6,21 +6,21 @@ use crate::clickhouse::{Server, ServerError};
 use serde::Deserialize;
 use zenei_wire::Id;
 
-/// The name and version under which it is kept how long rows stay.
+/// The version under which the server stores the retention that was applied.
 const RETENTION_VERSION: u32 = 0;
 
-/// What changed.
+/// The changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Versions that were missing.
     pub migrations: Vec<u32>,
-    /// Whether the days that rows stay were set.
+    /// Whether the retention in days was set.
     pub retention: bool,
-    /// Why the roles could not be made; `None` where they stand. Tables work without them.
+    /// Why the roles could not be created; `None` if they exist. Tables work without them.
     pub no_roles: Option<String>,
 }
 
-/// Why the tables are not up to date. What was done before stays.
+/// Why the tables are not up to date. Migrations that were applied before stay.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// A migration that was applied is not the one in this program.
@@ -33,17 +33,17 @@ pub enum ApplyError {
         version: u32,
         /// Its name in this program.
         name: &'static str,
-        /// What the server has.
+        /// The server's digest.
         found: String,
-        /// What this program has.
+        /// This program's digest.
         expected: Id,
     },
-    /// A newer program was here.
+    /// The database was migrated by a newer program.
     #[error("the database has migration {found}; this program knows {allowed}: use the newer one")]
     Newer {
         /// The highest version that the server has.
         found: u32,
-        /// The highest one that is known.
+        /// This program's highest version.
         allowed: usize,
     },
     /// A statement failed.
@@ -51,7 +51,7 @@ pub enum ApplyError {
     Statement {
         /// Its first line.
         statement: String,
-        /// What the server said.
+        /// The server's error.
         #[source]
         source: ServerError,
     },

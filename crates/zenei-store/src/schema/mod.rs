@@ -20,22 +20,22 @@ use std::borrow::Cow;
 use zenei_wire::Id;
 
 /// How many inserted blocks a table remembers, to take each once. A guess: a hundred gateways that seal every ten
-/// seconds make 600 blocks a minute, so a gateway may ask again for a quarter of an hour; the server keeps some 100
-/// bytes for each.
+/// seconds make 600 blocks a minute, so a gateway may retry for a quarter of an hour; the server stores some 100 bytes
+/// for each.
 pub const WINDOW_BLOCKS: u32 = 10_000;
 
-/// A change of the tables. A released one never changes: what is new is another one.
+/// A change of the tables. A released migration never changes; a new change is a new migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Migration {
     /// Its number, from 1.
     pub version: u32,
-    /// What it is about.
+    /// Its name.
     pub name: &'static str,
-    /// What it does.
+    /// Its action.
     pub step: Step,
 }
 
-/// What a migration does.
+/// The action of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A text with placeholders.
@@ -45,7 +45,7 @@ pub enum Step {
 }
 
 impl Migration {
-    /// Its text, before anything is filled in.
+    /// Its text, with placeholders.
     fn text(&self) -> Cow<'static, str> {
         match self.step {
             Step::Text(text) => Cow::Borrowed(text),
@@ -70,9 +70,9 @@ pub const MIGRATIONS: [Migration; 5] = [
 const RETENTION: &str = include_str!("../../migrations/retention.sql");
 const ACCESS: &str = include_str!("../../migrations/access.sql");
 
-/// How long rows stay, in days. Guesses: a year and a month compare a season with the last one; who opened which door
-/// is kept no longer than a complaint takes to come in; a profile is looked at while its incident is open; a desk that
-/// was away for longer than a week reads its past from the other tables.
+/// The retention of rows, in days. Guesses: a year and a month compare a season with the last one; who opened which
+/// door is stored no longer than a complaint takes to come in; a profile is inspected while its incident is open; a
+/// desk that was away for longer than a week reads its past from the other tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the tables' names")]
 pub struct Retention {
@@ -109,7 +109,7 @@ pub struct Form {
     keep: Retention,
 }
 
-/// A name that can't stand in a statement.
+/// A name that is not allowed in a statement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {what} is '{found}'; 1 to 64 of A-Z a-z 0-9 _ are allowed, the first no digit{more}")]
 pub struct BadName {
@@ -122,7 +122,7 @@ impl Form {
     /// The tables of a database; with a `cluster`, replicated and distributed over it.
     ///
     /// # Errors
-    /// [`BadName`]: names stand in statements as they are, so nothing that would need quoting is allowed.
+    /// [`BadName`]: names go into statements unquoted, so a name that needs quotes is refused.
     pub fn new(database: &str, cluster: Option<&str>, keep: Retention) -> Result<Self, BadName> {
         let shown = |text: &str| text.chars().take(80).flat_map(char::escape_default).collect();
         if !is_identifier(database, "") {
@@ -146,13 +146,13 @@ impl Form {
         format!("{}.{name}", self.database)
     }
 
-    /// The table that rows go to on the server that takes them.
+    /// The table into which a server's rows are inserted.
     pub fn local(&self, name: &str) -> String {
         let ending = if self.cluster.is_some() { "_local" } else { "" };
         format!("{}.{name}{ending}", self.database)
     }
 
-    /// What makes a statement run on every server of a cluster; nothing on a single one.
+    /// The clause that runs a statement on every server of a cluster; empty for a single one.
     pub(crate) fn on_cluster(&self) -> String {
         self.cluster.as_ref().map_or(String::new(), |cluster| format!(" ON CLUSTER '{cluster}'"))
     }
@@ -216,7 +216,7 @@ impl Form {
         Some(days.to_string())
     }
 
-    /// A text with its placeholders filled in; one that is not known stays, which no server takes.
+    /// A text with its placeholders filled in; an unknown placeholder stays, and every server refuses it.
     fn text(&self, template: &str) -> String {
         let mut filled = String::with_capacity(template.len());
         let mut rest = template;
@@ -233,12 +233,12 @@ impl Form {
     }
 }
 
-/// What a migration is recognised by: its text as it was released, before anything is filled in.
+/// The digest that identifies a migration: of its released text, with placeholders.
 pub fn digest(migration: &Migration) -> Id {
     Id::of(&[migration.text().as_bytes()])
 }
 
-/// Everything that `apply` would run on an empty server, in order, as one script.
+/// All statements that `apply` would run on an empty server, in order, as one script.
 pub fn print(form: &Form) -> String {
     let heads = [("the database and the list of migrations".to_owned(), first_statements(form))];
     let migrations = MIGRATIONS.iter().map(|migration| {
@@ -262,7 +262,7 @@ pub fn print(form: &Form) -> String {
     script
 }
 
-/// What makes the list of migrations itself.
+/// The statements that create the database and the list of migrations.
 fn first_statements(form: &Form) -> Vec<String> {
     let template = "\
 CREATE DATABASE IF NOT EXISTS {db}{on_cluster};
@@ -278,7 +278,7 @@ ORDER BY (version, at);
     statements(form, template)
 }
 
-/// The statements of a text, filled in, without those that are nothing but comment or space.
+/// The statements of a text, filled in, without those that are only comment or space.
 fn statements(form: &Form, template: &str) -> Vec<String> {
     let text = form.text(template);
     let is_said = |statement: &&str| statement.lines().any(|line| !line.trim().is_empty() && !line.starts_with("--"));

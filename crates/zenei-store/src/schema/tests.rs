@@ -54,7 +54,7 @@ fn a_name_that_would_need_quoting_is_refused() {
     assert!(Form::new("zenei_2", Some("cluster-1.eu"), Retention::default()).is_ok());
 }
 
-/// Each table's columns and their types, as the migrations make them on one server.
+/// Each table's columns and their types, as the migrations create them on one server.
 fn tables() -> BTreeMap<String, BTreeMap<String, String>> {
     let form = form(None);
     let mut tables: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
@@ -89,7 +89,7 @@ fn every_table_has_a_column_of_the_right_type_for_every_field_of_the_contract() 
             );
         }
     }
-    // Negative control: a table that lacks one is found out.
+    // Negative control: a table that lacks a column is detected.
     assert_eq!(tables["record"].get("latency_ms"), None);
 }
 

@@ -6,8 +6,9 @@ use super::{Lane, SpoolError};
 use crate::disk::Disk;
 use std::path::Path;
 
-/// Removes every segment. Only where everything before `resume_at` is sealed and nothing lies beyond it; the spool goes
-/// on there when it is opened again with [`super::SpoolOptions::resume_at`]. Says how many files went.
+/// Removes every segment. Allowed only if everything before `resume_at` is sealed and nothing is beyond it; the spool
+/// continues there when it is opened again with [`super::SpoolOptions::resume_at`]. Returns the number of removed
+/// files.
 ///
 /// # Errors
 /// [`SpoolError::Foreign`], [`SpoolError::Disk`], [`SpoolError::SyncFailed`].

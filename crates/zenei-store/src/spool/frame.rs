@@ -13,26 +13,26 @@ use zenei_wire::GatewayTime;
 
 /// Length of a frame's header.
 pub(crate) const HEADER_BYTES: usize = 40;
-/// Frames start at multiples of this, so that a search for the next one after damage need not look at each byte.
+/// Frames start at multiples of this, so that a search for the next one after damage does not inspect each byte.
 pub(crate) const ALIGNMENT: u64 = 8;
-/// Length of what stands before an entry's topic.
+/// Length of the part of an entry before its topic.
 pub(crate) const ENTRY_BYTES: usize = 24;
 
-/// The largest end of a group: the control database keeps offsets as signed integers of 64 bits.
+/// The largest end of a group: the control database stores offsets as signed integers of 64 bits.
 const MAX_OFFSET: u64 = i64::MAX as u64;
 const MAGIC: [u8; 4] = *b"ZSG1";
 
-/// Where a frame stands. The header's checksum covers it: bytes of a payload that look like a frame, or a write that
-/// went astray, don't pass.
+/// The position of a frame. The header's checksum covers it: bytes of a payload that look like a frame, or a misplaced
+/// write, don't pass.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrameAt {
-    /// First offset of the segment, as its name says.
+    /// First offset of the segment, as in its name.
     pub(crate) segment: u64,
     /// Position in the segment, bytes.
     pub(crate) at: u64,
 }
 
-/// What a frame's header says.
+/// The fields of a frame's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) lane: Lane,
@@ -58,7 +58,7 @@ impl Header {
         bytes
     }
 
-    /// The header in these bytes; `None` where they are none, or none for this place.
+    /// The header in these bytes; `None` if they are not a header, or not one for this position.
     pub(crate) fn decode(bytes: &[u8], lane: Lane, place: FrameAt) -> Option<Self> {
         let bytes: &[u8; HEADER_BYTES] = bytes.get(..HEADER_BYTES)?.try_into().ok()?;
         if bytes[..4] != MAGIC || u32_at(bytes, 36)? != header_crc(bytes, place) || bytes[4] != lane.letter() as u8 {
@@ -81,7 +81,7 @@ impl Header {
     }
 }
 
-/// The length of a frame with a body of so many bytes.
+/// The length of a frame with a body of this many bytes.
 pub(crate) fn frame_bytes(body_bytes: usize) -> u64 {
     ((HEADER_BYTES + body_bytes) as u64).next_multiple_of(ALIGNMENT)
 }
@@ -100,8 +100,8 @@ pub(crate) fn push_entry(body: &mut Vec<u8>, offset: u64, heard_at: GatewayTime,
     body.extend_from_slice(message.payload);
 }
 
-/// Calls `each` for the entries of a body whose checksum was right, up to the first that is none or lies outside of its
-/// group; false where the body does not hold what its header promises.
+/// Calls `each` for the entries of a body with a correct checksum, up to the first that is not an entry or lies outside
+/// its group; false if the body does not match its header.
 pub(crate) fn read_entries(body: &Bytes, header: &Header, mut each: impl FnMut(StoredMessage)) -> bool {
     let mut at = 0;
     for _ in 0..header.count {

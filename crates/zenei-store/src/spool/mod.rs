@@ -30,14 +30,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use zenei_wire::GatewayTime;
 
-/// A message to keep.
+/// A message to store.
 #[derive(Clone, Copy, Debug)]
 pub struct SpoolMessage<'a> {
-    /// When it was heard. The spool keeps the latest time so far where this one lies before it.
+    /// When it was received. If this is earlier than the latest time so far, the spool stores the latest time.
     pub heard_at: GatewayTime,
-    /// By which way.
+    /// Its source.
     pub source: Source,
-    /// Whether its source may speak for the device that it names.
+    /// Whether its source is authorized to send for the device that it names.
     pub authenticated: bool,
     /// Its topic, at most 65,535 bytes.
     pub topic: &'a str,
@@ -45,16 +45,16 @@ pub struct SpoolMessage<'a> {
     pub payload: &'a [u8],
 }
 
-/// A message as it was kept.
+/// A stored message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredMessage {
     /// Its place in the spool, from 0, over both lanes.
     pub offset: u64,
-    /// When it was heard; never decreases with the offset.
+    /// When it was received; never decreases with the offset.
     pub heard_at: GatewayTime,
-    /// By which way.
+    /// Its source.
     pub source: Source,
-    /// Whether its source may speak for the device that it names.
+    /// Whether its source is authorized to send for the device that it names.
     pub authenticated: bool,
     /// Its topic.
     pub topic: String,
@@ -62,13 +62,13 @@ pub struct StoredMessage {
     pub payload: Bytes,
 }
 
-/// What to do when the spool has reached its cap, or the disk is full.
+/// The policy for a spool that has reached its cap, or a full disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FullPolicy {
     /// The oldest segment of the routine lane makes room. The priority lane is never dropped.
     DropOldestRoutine,
-    /// Nothing is dropped and nothing taken: whoever publishes must wait.
+    /// Nothing is dropped and nothing is taken: publishers must wait.
     Refuse,
 }
 
@@ -80,7 +80,7 @@ pub struct SpoolOptions {
     pub segment_bytes: u64,
     /// The most bytes of all segments together; `None`: as many as the disk has.
     pub max_bytes: Option<u64>,
-    /// What to do at that cap.
+    /// The policy at that cap.
     pub when_full: FullPolicy,
     /// No new message gets an offset below this one: the checkpoint's, so that a spool that was deleted by hand does
     /// not count from 0 again.
@@ -95,16 +95,16 @@ impl Default for SpoolOptions {
     }
 }
 
-/// Why the spool did not do what it was asked.
+/// Why a call of the spool failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// A sync failed: nobody knows what is durable, and a second sync may lie. The caller must abort the process; the
-    /// next start finds out.
+    /// A sync failed: it is unknown what is durable, and a second sync may falsely succeed. The caller must abort the
+    /// process; the next start determines it.
     #[error("the sync of {path} failed; what was written last may be lost, so the process must end")]
     SyncFailed {
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
@@ -113,15 +113,15 @@ pub enum SpoolError {
     WriteFailed {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
     /// An earlier call failed with one of the two above.
     #[error("an earlier write or sync failed; the spool takes nothing more until the process starts anew")]
     Ended,
-    /// No room, and nothing that may be dropped for it. Nothing was written; the caller keeps the messages
-    /// unacknowledged and tries again later.
+    /// No room, and nothing that may be dropped for it. Nothing was written; the caller leaves the messages
+    /// unacknowledged and retries later.
     #[error("the spool is full: {bytes} bytes of {allowed} are used and {wanted} more are wanted")]
     Full {
         /// Bytes in use.
@@ -141,7 +141,7 @@ pub enum SpoolError {
         /// The most allowed.
         allowed: usize,
     },
-    /// A file of another version (or of something else) where segments are.
+    /// A file of another version (or of something else) among the segments.
     #[error("{name} in the spool is no segment of version 1; move it away or use the program that wrote it")]
     Foreign {
         /// The file's name.
@@ -154,14 +154,14 @@ pub enum SpoolError {
         what: &'static str,
         /// On which file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
 }
 
 impl SpoolError {
-    /// Whether the caller must abort the process at once: acknowledging, or going on, could lose what was promised.
+    /// Whether the caller must abort the process at once: acknowledging or continuing could lose acknowledged messages.
     pub const fn is_fatal(&self) -> bool {
         match self {
             Self::SyncFailed { .. } | Self::WriteFailed { .. } | Self::Ended => true,
@@ -175,7 +175,7 @@ impl SpoolError {
     }
 }
 
-/// Which of the two files a message goes to.
+/// The lane of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
     Priority,
@@ -185,7 +185,7 @@ pub(crate) enum Lane {
 impl Lane {
     pub(crate) const ALL: [Self; 2] = [Self::Priority, Self::Routine];
 
-    /// Errors, operations and events are what a diagnosis rests on; heartbeats come again.
+    /// A diagnosis rests on errors, operations and events; heartbeats are repeated.
     pub(crate) fn of_topic(topic: &str) -> Self {
         match topic.rsplit('/').next() {
             Some("error" | "op" | "event") => Self::Priority,

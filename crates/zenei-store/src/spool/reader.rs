@@ -23,21 +23,21 @@ const MAX_RACES: u32 = 8;
 pub struct Hole {
     /// The offsets; each was one message.
     pub offsets: Range<u64>,
-    /// Why they are gone. [`DropReason::SpoolFull`] where the routine lane begins after them (a reader that begins
-    /// below its checkpoint meets released ones so, too), else [`DropReason::CorruptSpool`].
+    /// Why they are gone. [`DropReason::SpoolFull`] if the routine lane begins after them (also for released ones that
+    /// a reader meets below its checkpoint), else [`DropReason::CorruptSpool`].
     pub reason: DropReason,
 }
 
 /// How far a call of [`SpoolReader::read_from`] came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Where to go on.
+    /// The offset at which to continue.
     pub next: u64,
     /// What is missing between the start and `next`, ascending.
     pub holes: Vec<Hole>,
 }
 
-/// A reader; it keeps its place, so that reading on costs nothing but the reading.
+/// A reader; it remembers its place, so that continuing needs no search.
 #[derive(Debug)]
 pub struct SpoolReader {
     disk: Arc<dyn Disk>,
@@ -54,8 +54,7 @@ struct LaneReader {
     current: Option<Segment>,
     at: u64,
     queue: VecDeque<StoredMessage>,
-    /// Nothing stands behind `at`: looked for already in this call, and what this call may read was all written before
-    /// it.
+    /// Nothing is behind `at`: this call has searched already, and everything that it may read was written before it.
     searched: bool,
 }
 
@@ -102,7 +101,7 @@ impl SpoolReader {
     /// at least one message where there is one).
     ///
     /// # Errors
-    /// [`SpoolError::Foreign`], [`SpoolError::Disk`]; what was read until then stands in `out`.
+    /// [`SpoolError::Foreign`], [`SpoolError::Disk`]; the messages read until then are in `out`.
     pub fn read_from(
         &mut self,
         offset: u64,
@@ -180,7 +179,7 @@ impl SpoolReader {
         self.fill(wanted, true)
     }
 
-    /// No offset comes twice: where a damaged lane says otherwise, the first one stands.
+    /// No offset comes twice: if a damaged lane repeats one, the first counts.
     fn pass_over(&mut self, next: u64) {
         for lane in &mut self.lanes {
             while lane.queue.front().is_some_and(|message| message.offset < next) {
@@ -280,7 +279,7 @@ impl LaneReader {
         });
     }
 
-    /// There is no frame at this place: goes on behind damage, or in the next segment; false where there is neither.
+    /// There is no frame at this place: continues behind damage, or in the next segment; false if there is neither.
     fn go_on(&mut self, disk: &dyn Disk, dir: &Path, deep: bool) -> Result<bool, SpoolError> {
         let Some(current) = &self.current else { return Ok(false) };
         let newer = self.firsts.get(self.firsts.partition_point(|&first| first <= current.first)).copied();

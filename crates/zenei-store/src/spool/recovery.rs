@@ -17,8 +17,8 @@ pub struct Recovered {
     /// Bytes at the ends of the lanes that belonged to no whole group; their messages were never acknowledged. Now
     /// zeros.
     pub torn_bytes: u64,
-    /// Offsets that were durable once and are damaged now, as far as the newest segments show it. Whoever reads past
-    /// them is told again ([`super::Hole`]); count them there, not here.
+    /// Offsets that were durable once and are damaged now, as far as the newest segments show it. A reader that passes
+    /// them reports them again ([`super::Hole`]); count them there, not here.
     pub damaged: Vec<Range<u64>>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Step {
     pub(crate) group: Range<u64>,
 }
 
-/// The newest segment of a lane that has a frame (else the oldest there is), and what stands in it.
+/// The newest segment of a lane that has a frame (else the oldest there is), and its frames.
 #[derive(Debug)]
 pub(crate) struct LaneEnd {
     pub(crate) segment: Segment,
@@ -46,7 +46,7 @@ pub(crate) struct Ends {
     pub(crate) lanes: [Option<LaneEnd>; 2],
     /// The next offset.
     pub(crate) next: u64,
-    /// Where the group starts that was never whole; frames from here on must go.
+    /// The start of the group that was never whole; frames from here on must be removed.
     pub(crate) cut: Option<u64>,
     pub(crate) damaged: Vec<Range<u64>>,
     pub(crate) last_heard: Option<GatewayTime>,
@@ -135,8 +135,8 @@ fn holes(offsets: &[u64], range: Range<u64>) -> Vec<Range<u64>> {
     holes
 }
 
-/// Makes what [`inspect`] found true on the disk: unfinished groups become zeros, segments without a frame that lie
-/// ahead go. Where a lane goes on is then the end of its last frame.
+/// Applies the result of [`inspect`] to the disk: zeroes unfinished groups, and removes segments without a frame that
+/// lie ahead. A lane then continues at the end of its last frame.
 ///
 /// # Errors
 /// [`SpoolError::Disk`], [`SpoolError::SyncFailed`].

@@ -116,7 +116,7 @@ impl Segment {
         }
     }
 
-    /// How many messages the headers speak of.
+    /// How many messages the headers count.
     pub(crate) fn count(&self) -> io::Result<u64> {
         let (mut at, mut messages) = (0, 0);
         loop {

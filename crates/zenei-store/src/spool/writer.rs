@@ -11,15 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zenei_wire::GatewayTime;
 
-/// The most bytes of one group in one lane: what is held in memory twice while it is written. A guess, far above what
-/// one sync gathers.
+/// The most bytes of one group in one lane, which is in memory twice while it is written. A guess, far above what one
+/// sync gathers.
 const MAX_GROUP_BYTES: usize = 256 << 20;
 
-/// Routine segments that made room in a full spool, the oldest first, so that one range has room for any number of
-/// them.
+/// Routine segments that were dropped from a full spool, the oldest first; one range covers any number of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
-    /// The offsets among which their messages were; those of the priority lane between them are still there.
+    /// The range of offsets of their messages; messages of the priority lane in between are still there.
     pub offsets: Range<u64>,
     /// How many segments.
     pub segments: u64,
@@ -35,7 +34,7 @@ pub struct Spool {
     options: SpoolOptions,
     lanes: [LaneWriter; 2],
     next: u64,
-    /// How far a frame on the disk says that everything is durable.
+    /// How far a frame on the disk states that everything is durable.
     witnessed: u64,
     last_heard: GatewayTime,
     dropped: Option<Dropped>,
@@ -48,14 +47,14 @@ struct LaneWriter {
     /// First offset and length of each segment, oldest first; the last one is `active`.
     segments: Vec<(u64, u64)>,
     active: Option<Segment>,
-    /// Where the next frame goes in `active`.
+    /// The position of the next frame in `active`.
     at: u64,
     body: Vec<u8>,
     count: u32,
 }
 
 impl Spool {
-    /// Opens the spool of a directory, and makes it where there is none. What was never acknowledged at its end is gone
+    /// Opens the spool of a directory, and creates it if it does not exist. Unacknowledged bytes at its end are gone
     /// afterwards.
     ///
     /// # Errors
@@ -95,7 +94,7 @@ impl Spool {
         Ok((spool, Recovered { next, torn_bytes, damaged }))
     }
 
-    /// Keeps messages, in this order, and returns their offsets when they are durable: they may be acknowledged now.
+    /// Stores messages, in this order, and returns their offsets when they are durable: they may be acknowledged now.
     ///
     /// # Errors
     /// After [`SpoolError::SyncFailed`] and [`SpoolError::WriteFailed`] the process must abort
@@ -119,8 +118,8 @@ impl Spool {
         Ok(group)
     }
 
-    /// Writes down how far everything is durable, where the last group has no such witness yet: without one, damage to
-    /// the last group would look like a write that never ended. For whoever has nothing to append for a while, and
+    /// Writes how far everything is durable, if no frame states that for the last group yet: otherwise damage to the
+    /// last group would look like a write that never ended. Called when there is nothing to append for a while, and
     /// before a clean end.
     ///
     /// # Errors
@@ -134,7 +133,7 @@ impl Spool {
             let len = writer.segments.last().map_or(0, |&(_, len)| len);
             writer.active.is_some() && writer.at + frame_bytes(0) <= len
         };
-        // The routine lane first: its segments go first, and a mark is worth nothing once a later group is there.
+        // The routine lane first: its segments are dropped first, and a mark has no use once a later group is there.
         let Some(writer) = self.lanes.iter_mut().rev().find(has_room) else {
             return Ok(());
         };
@@ -180,7 +179,7 @@ impl Spool {
         self.lanes.iter().flat_map(|lane| &lane.segments).map(|&(_, len)| len).sum()
     }
 
-    /// What was dropped since this was last asked. For the log; the ledger counts the holes that the reader meets, so
+    /// The segments dropped since the last call. For the log; the ledger counts the holes that the reader meets, so
     /// that a restart counts each once.
     pub fn take_dropped(&mut self) -> Option<Dropped> {
         self.dropped.take()
@@ -254,7 +253,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Drops the oldest routine segment for a segment of `lane`. The one that is being written goes only where the
+    /// Drops the oldest routine segment to make room for a segment of `lane`. The active segment is dropped only if the
     /// routine lane itself is at its end and has no other.
     fn drop_oldest(&mut self, lane: Lane, allowed: u64, wanted: u64) -> Result<(), SpoolError> {
         let routine = &self.lanes[Lane::Routine.at()];
@@ -319,7 +318,7 @@ impl LaneWriter {
         Self { lane, segments: Vec::new(), active: None, at: 0, body: Vec::new(), count: 0 }
     }
 
-    /// Writes what was encoded (for an empty group: a mark) and waits until it is durable.
+    /// Writes the encoded frames (for an empty group: a mark) and waits until they are durable.
     fn write(&mut self, dir: &Path, group: Range<u64>) -> Result<(), SpoolError> {
         let Some(active) = &self.active else { return Ok(()) };
         if group.is_empty() {
