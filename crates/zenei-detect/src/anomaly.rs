@@ -25,7 +25,7 @@ words!(
     }
 );
 words!(
-    /// How soon somebody must act. Ordered: `Low` is the least.
+    /// How soon a person must act. Ordered: `Low` is the least.
     Urgency { Low = "low", Medium = "medium", High = "high", Highest = "highest" }
 );
 
@@ -90,7 +90,7 @@ pub struct Anomaly {
     pub scope: Scope,
     /// The records behind it, at least one.
     pub evidence: Vec<Evidence>,
-    /// How soon somebody must act, by the rule.
+    /// How soon a person must act, by the rule.
     pub urgency: Urgency,
     /// Confidence, 0 to 1.
     #[serde(serialize_with = "write_finite")]

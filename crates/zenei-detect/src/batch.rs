@@ -65,7 +65,8 @@ pub struct Row {
     pub offset: u64,
     /// Position within its message.
     pub index: u16,
-    /// A higher `(boot, seq)` of this lock was released before: for stores and aggregates only.
+    /// A higher `(boot, seq)` of this lock was released before: the row is for stores and aggregates, and for detectors
+    /// that count late error reports.
     pub late: bool,
     /// Whether its source may speak for this device.
     pub authenticated: bool,

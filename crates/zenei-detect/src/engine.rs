@@ -17,18 +17,18 @@ use crate::time::{DAY_MS, HOUR_MS};
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, EngineTime, EventKind, Id};
 
-/// A failing battery explains what the motor does, and a silence, for so long after its last finding; findings that
-/// last are repeated weekly.
+/// For so long after its last finding a failing battery explains the motor's behaviour and a silence; lasting findings
+/// are repeated weekly.
 const EXPLAINS_MS: i64 = 15 * DAY_MS;
-/// Findings about one drive keep the part that the first one named for so long after the last.
+/// For so long after the last finding about a drive, further ones keep the part that the first one named.
 const KEEPS_MS: i64 = 45 * DAY_MS;
 
 /// How much more charge an operation may take because of a failing battery. At three quarters of its voltage a motor
 /// that loses 0.3 of it in its winding runs at (0.75 - 0.3) / (1 - 0.3) of its speed at the same current, so 1.56 times
-/// as long; what the detector takes out for speed comes on top.
+/// as long; the detector's own correction for speed comes on top.
 const BATTERY_EFFORT_MAX: f64 = 1.6;
 /// How much more unlike its template a current profile may be because of a failing battery. A guess: a slow motor
-/// spends its travel's time elsewhere, and in the fleet benchmark empty batteries made no more than three times the
+/// divides its travel's time differently, and in the fleet benchmark empty batteries made no more than three times the
 /// usual distance.
 const BATTERY_SHAPE_MAX: f64 = 4.0;
 
@@ -47,14 +47,14 @@ pub struct Engine {
     moved: bool,
 }
 
-/// What was found of a lock before, as far as later findings depend on it.
+/// The earlier findings about a lock, as far as later ones depend on them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Known {
     power_ms: Option<i64>,
     drive: Option<(Component, i64)>,
 }
 
-/// What a snapshot keeps.
+/// The state that a snapshot stores.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct EngineState {
     detectors: Vec<(Id, Vec<u8>)>,
@@ -86,8 +86,8 @@ impl Engine {
         }
     }
 
-    /// Takes released rows in order, each at its own `released_at`, and what can't be read, each at its own time; then
-    /// time goes on to `now`.
+    /// Takes released rows in order, each at its own `released_at`, and unreadable records, each at its own time; then
+    /// advances the time to `now`.
     pub fn ingest(
         &mut self,
         rows: &[Row],
@@ -132,7 +132,7 @@ impl Engine {
         }
     }
 
-    /// When the next window ends that a row fell into.
+    /// The end of the next window that contains a row.
     pub fn next_deadline(&self) -> Option<EngineTime> {
         // At the end of time no window ends any more.
         self.closed
@@ -159,7 +159,7 @@ impl Engine {
         })
     }
 
-    /// Goes on from a state that an engine gave, with each rule that is as it was then.
+    /// Restores the state of an engine; the detector of a rule that has changed starts anew.
     pub(crate) fn restore(&mut self, state: EngineState) -> Result<(), postcard::Error> {
         for (rule, bytes) in &state.detectors {
             if let Some(detector) = self.detectors.iter_mut().find(|detector| detector.rule().digest() == *rule) {
@@ -235,7 +235,7 @@ impl Engine {
             out.decisions.push(Decision { why, ..anomaly.refused(DecisionReason::PartOfWider) });
             return None;
         } else if symptom.is_drive() {
-            // One drive, one incident: the part that was named first stands.
+            // One drive, one incident: the part that was named first is kept.
             if let Some((part, _)) = known.drive.filter(|(_, at_ms)| now_ms - at_ms < KEEPS_MS) {
                 anomaly.component = part;
             }
@@ -296,7 +296,7 @@ impl Engine {
         self.detectors.iter_mut().for_each(|detector| detector.row(&glance));
     }
 
-    /// What happened to a lock makes some of what was learned of it void (telemetry contract).
+    /// Takes an event of a lock, which resets part of what was learned of it (telemetry contract).
     fn event(&mut self, event: EventKind, device: DeviceIx, now_ms: i64) {
         let lock = &mut self.locks[device.0 as usize];
         match event {

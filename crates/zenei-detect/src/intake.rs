@@ -32,7 +32,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Takes one record at time `now`; releases it and what waited for it, or lets it wait.
+    /// Takes one record at time `now`; releases it and the records that waited for it, or lets it wait.
     pub fn take(&mut self, heard: &Heard<'_>, now: EngineTime, fleet: &mut Fleet, batch: &mut Batch) {
         let device = fleet.number(heard.device.as_str());
         batch.unknown_fields += u64::from(heard.record.unknown_fields);
@@ -87,7 +87,7 @@ impl Intake {
         self.now = self.now.max(now);
     }
 
-    /// When the next hole has waited long enough.
+    /// The time at which the next hole is given up.
     pub fn next_deadline(&self) -> Option<EngineTime> {
         self.deadlines.first().map(|&(deadline, _)| deadline)
     }
@@ -217,7 +217,7 @@ impl Intake {
         }
     }
 
-    /// Releases what waits before and at the record whose wait ends at `deadline`, then what follows it without a hole.
+    /// Releases the records up to the one whose wait ends at `deadline`, then those that follow it without a hole.
     fn give_up(&mut self, deadline: EngineTime, device: DeviceIx, batch: &mut Batch) {
         let lane = &self.lanes[device.0 as usize];
         let waited = |row: &Row| row.released_at.plus_ms(HOLE_WAIT_MS) <= deadline;
@@ -230,7 +230,7 @@ impl Intake {
         self.follow(device, batch);
     }
 
-    /// Releases what continues the newest record without a hole.
+    /// Releases the records that continue the newest one without a hole.
     fn follow(&mut self, device: DeviceIx, batch: &mut Batch) {
         let lane = &self.lanes[device.0 as usize];
         if lane.held.is_empty() {
@@ -249,7 +249,7 @@ impl Intake {
         self.settle(device);
     }
 
-    /// Sets the deadline of what still waits.
+    /// Sets the deadline of the records that still wait.
     fn settle(&mut self, device: DeviceIx) {
         let lane = &mut self.lanes[device.0 as usize];
         if let Some(since) = lane.held.iter().map(|(_, row)| row.released_at).min() {

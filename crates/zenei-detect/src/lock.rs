@@ -24,17 +24,17 @@ const LOW_USED: f64 = 0.6;
 /// heartbeat reports anything any more. A guess: lithium cells and alkaline pairs lose a tenth of it over the first
 /// three fifths of their charge.
 const LOW_LOAD: f32 = 0.9;
-/// Client versions remembered of a lock: the hub's and those of the phones of a household. A guess.
+/// Client versions stored of a lock: the hub's and those of the phones of a household. A guess.
 const CLIENTS: usize = 4;
 /// How long after an update or a new battery a restart belongs to it. A guess: an update that fails is tried again
 /// within the hour.
 const VISIT_MS: i64 = 2 * HOUR_MS;
-/// Operations whose mean load voltage becomes the lock's reference, then stands.
+/// Operations whose mean load voltage becomes the lock's fixed reference.
 const REFERENCE_COUNT: f32 = 30.0;
 /// The share of its voltage that a loaded motor loses in its own winding: small brushed gear motors are run at a
 /// quarter to a third of their stall current, and lose that share.
 const WINDING_SHARE: f64 = 0.3;
-/// The most that a lock's own share may be: beyond, a soft start or a door that blocks made the peak. A guess.
+/// The most that a lock's own share may be: beyond it, a soft start or a blocking door caused the peak. A guess.
 const WINDING_SHARE_MAX: f64 = 0.6;
 
 /// The directions in which a motor drives its bolt; each has its own friction.
@@ -49,7 +49,7 @@ pub fn direction(op: OpKind) -> Option<usize> {
     }
 }
 
-/// A lock as the detectors share it.
+/// The state of a lock that the detectors share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lock {
     /// What describes it, by its newest record.
@@ -60,9 +60,10 @@ pub struct Lock {
     pub heard_ms: i64,
     /// Whether it is under maintenance.
     pub maintenance: bool,
-    /// When it came to run another version than before, ms of the engine.
+    /// When its firmware version last changed, ms of the engine.
     pub updated_ms: Option<i64>,
-    /// When somebody last did something to it that restarts it, ms of the engine.
+    /// When its last event (update, new battery, maintenance, …) arrived, ms of the engine; an event may explain a
+    /// restart.
     visited_ms: Option<i64>,
     newest: Option<(u32, u32)>,
     /// The client versions of its last connections, newest first: apps and hubs take turns.
@@ -110,12 +111,12 @@ pub struct Operation {
     /// left of the voltage under the lock's usual current, less the winding's share. Independent of how hard this
     /// operation went.
     pub log_speed: f64,
-    /// Charge that the motor took, mC (mean current × time on); `None` where not measured.
+    /// Charge that the motor took, mC (mean current × run time); `None` where not measured.
     pub charge_mc: Option<f64>,
     /// Internal resistance of the battery, ohm (sag / peak current); `None` where not measured.
     pub resistance_ohm: Option<f64>,
-    /// Logarithm of how unlike the lock's own its current profile is, over what is usual; `None` where there is no
-    /// profile, or no template yet.
+    /// Logarithm of the current profile's distance from the lock's own template, over the usual distance; `None` where
+    /// there is no profile, or no template yet.
     pub shape: Option<f64>,
     /// In which direction it drove the bolt, below [`DIRECTIONS`].
     pub direction: usize,
@@ -144,7 +145,7 @@ impl Lock {
     }
 
     /// Whether its battery is so far used up, by the firmware's own estimate or by its voltage under load, that it
-    /// explains what the motor does and a silence.
+    /// explains the motor's behaviour and a silence.
     pub fn is_low(&self) -> bool {
         self.discharged >= LOW_USED * LOW_USED || self.load_v < LOW_LOAD * self.load_ref_v
     }
@@ -154,9 +155,9 @@ impl Lock {
         if self.load_ref_count == 0.0 {
             return 1.0;
         }
-        // A motor that starts stands: its peak is what its voltage drives through the winding, so its mean against that
-        // is the share that it loses there. What a soft start or a sagging battery take from the peak makes the share a
-        // little too large.
+        // At its start a motor stands still: its voltage alone determines the peak current through the winding, so the
+        // mean current over the peak is the share of the voltage that the winding loses. A soft start or a sagging
+        // battery lowers the peak and makes the share a little too large.
         let own = f64::from(self.winding).clamp(WINDING_SHARE, WINDING_SHARE_MAX);
         speed(f64::from(self.load_v / self.load_ref_v), own).min(1.0).recip()
     }
@@ -166,12 +167,12 @@ impl Lock {
         self.clients.iter().copied().filter(|&client| client != Sym::NONE)
     }
 
-    /// Somebody did something to it that restarts it.
+    /// Takes the time of an event, which may restart the lock.
     pub fn visited(&mut self, now_ms: i64) {
         self.visited_ms = Some(now_ms);
     }
 
-    /// Whether a restart about now was asked for.
+    /// Whether an event explains a restart about now.
     pub fn excused(&self, now_ms: i64) -> bool {
         self.visited_ms.is_some_and(|at_ms| (now_ms - at_ms).abs() <= VISIT_MS)
     }
@@ -188,7 +189,7 @@ impl Lock {
         self.temp_c.heartbeat(state.temp_c.map(|temp| temp.celsius() as f32), ts);
     }
 
-    /// Takes what it advertised; `at_ms` by its gateway's clock.
+    /// Takes an advertisement; `at_ms` by its gateway's clock.
     pub fn advertised(&mut self, adv: &Adv, at_ms: i64) {
         self.rest.advertised(adv.battery_mv, at_ms);
         self.charge(adv.battery_pct);
@@ -202,12 +203,12 @@ impl Lock {
         }
     }
 
-    /// Another lock stands behind the id: only its names hold.
+    /// Resets the state: the id belongs to another lock now, and only the labels stay.
     pub fn installed(&mut self) {
         *self = Self { labels: self.labels, site: self.site, heard_ms: self.heard_ms, ..Self::default() };
     }
 
-    /// Another battery: what was learned of the old one is void.
+    /// Resets what was learned of the battery: it is another one now.
     pub fn battery_replaced(&mut self) {
         self.rest = RestVoltage::default();
         self.resistance_ohm = 0.0;
@@ -215,7 +216,7 @@ impl Lock {
         self.load_v = self.load_ref_v;
     }
 
-    /// Takes an operation; gives it with its conditions where it ran to its end. Without a voltage at rest it tells no
+    /// Takes an operation; returns it with its conditions where it ran to its end. Without a voltage at rest it has no
     /// resistance.
     pub fn operation(&mut self, op: &Op, ts: i64) -> Option<Operation> {
         let direction = direction(op.op)?;
@@ -282,12 +283,12 @@ impl Lock {
 }
 
 /// A motor's speed at this share of its usual voltage, relative to its usual one, where it loses so much of that in its
-/// winding. Below a twentieth of its speed a motor stands; the logarithm must not run away.
+/// winding. Below a twentieth of its speed a motor stands still; the bound keeps the logarithm finite.
 fn speed(voltage_share: f64, winding: f64) -> f64 {
     ((voltage_share - winding) / (1.0 - winding)).max(0.05)
 }
 
-/// Mean current (mA) and time on (ms) of the motor: as reported, else from the current profile.
+/// Mean current (mA) and run time (ms) of the motor: as reported, else from the current profile.
 fn drive(op: &Op) -> (Option<f64>, Option<f64>) {
     let samples = op.current_ma.as_ref().map_or(&[][..], |profile| profile.samples());
     let count = samples.len() as f64;
@@ -345,7 +346,7 @@ mod tests {
             (operation.charge_mc, operation.resistance_ohm.is_some(), operation.temp_c)
         };
         assert_eq!(told(lock(warm), AGE_MS_MAX), (Some(240.0), true, 18.5));
-        // A battery is not judged by an old voltage; what the motor took is told all the same.
+        // A battery is not judged by an old voltage; the motor's charge is reported all the same.
         assert_eq!(told(lock(warm), AGE_MS_MAX + 1), (Some(240.0), false, 18.5));
         assert_eq!(told(lock(warm), -1), (Some(240.0), false, 18.5));
         assert_eq!(told(Lock::default(), 1), (Some(240.0), false, 0.0));

@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use zenei_wire::bthome::Keyring;
 use zenei_wire::{Body, EngineTime};
 
-/// Why the pipeline wants to be called again.
+/// Why the pipeline must be called again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Deadline {
     /// A hole in `seq` has waited long enough.
     Hole,
     /// A window of the engine closes.
     Window,
-    /// Half of what a lock advertises has waited long enough for the other half.
+    /// One half of an advertisement has waited long enough for the other half.
     Pair,
 }
 
@@ -40,7 +40,7 @@ pub enum RestoreError {
     Bytes(#[source] postcard::Error),
 }
 
-/// The format of a snapshot; raised with every change of what it holds.
+/// The format of a snapshot; raised with every change of its content.
 const SNAPSHOT_FORMAT: u32 = 8;
 
 /// Intake and engine in a row.
@@ -81,8 +81,8 @@ impl Pipeline {
         self.intake.register(registered, &mut self.fleet);
     }
 
-    /// With which keys locks encrypt their advertisements. Counters of a lock whose key is another one than before
-    /// start anew.
+    /// Sets the keys with which locks encrypt their advertisements. The counters of a lock whose key has changed start
+    /// anew.
     pub fn provision(&mut self, keyring: &Keyring) {
         for (_, lock) in keyring.iter() {
             if let Some(key) = &lock.key {
@@ -119,12 +119,12 @@ impl Pipeline {
         self.go_on(now, before, batch, findings);
     }
 
-    /// Takes rows that a store kept, as [`Pipeline::take`] takes records: in order of receipt, not released yet and not
-    /// late. `next` gives them one by one, with their names numbered in the index that it is given; `unreadable` is
-    /// what could not be read between them.
+    /// Takes rows from a store, as [`Pipeline::take`] takes records: in order of receipt, not released yet and not
+    /// late. `next` gives them one by one, with their names numbered in the index that it is given; `unreadable` are
+    /// the unreadable records between them.
     ///
     /// # Errors
-    /// What `next` fails with; the rows before it are not detected then.
+    /// The error of `next`; the detectors do not receive the rows before it then.
     pub fn take_rows<E>(
         &mut self,
         mut next: impl FnMut(&mut Fleet) -> Result<Option<Row>, E>,
@@ -143,24 +143,24 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Lets time go on to `now`; a `now` before the last one is taken as the last one. Each deadline on the way is
+    /// Advances the time to `now`; a `now` before the last one counts as the last one. Each deadline on the way is
     /// handled at its own time.
     pub fn advance(&mut self, now: EngineTime, batch: &mut Batch, findings: &mut Findings) {
         self.go_on(now, Before::of(batch), batch, findings);
     }
 
-    /// Lets time go on past the end of a recording, as far as a hole is waited for ([`HOLE_WAIT_MS`]): nothing waits
+    /// Advances the time past the end of a recording by the longest wait for a hole ([`HOLE_WAIT_MS`]): no record waits
     /// any longer then.
     pub fn finish(&mut self, batch: &mut Batch, findings: &mut Findings) {
         self.advance(self.now().plus_ms(HOLE_WAIT_MS), batch, findings);
     }
 
-    /// How far time has gone.
+    /// The pipeline's present time.
     pub fn now(&self) -> EngineTime {
         self.intake.now()
     }
 
-    /// When the pipeline next wants [`Pipeline::advance`], and why; `None` while nothing waits.
+    /// When [`Pipeline::advance`] must be called next, and why; `None` while nothing waits.
     pub fn next_deadline(&self) -> Option<(EngineTime, Deadline)> {
         let hole = self.intake.next_deadline().map(|at| (at, Deadline::Hole));
         let window = self.engine.as_ref().and_then(Engine::next_deadline).map(|at| (at, Deadline::Window));
@@ -211,8 +211,8 @@ impl Pipeline {
         postcard::to_stdvec(&saved).map_err(RestoreError::Bytes)
     }
 
-    /// The pipeline of a snapshot. A rule that is as it was goes on where it was; one that has changed starts anew. The
-    /// registry is to be registered again.
+    /// The pipeline of a snapshot. An unchanged rule continues with its state; a changed one starts anew. The registry
+    /// must be registered again.
     ///
     /// # Errors
     /// See [`RestoreError`].

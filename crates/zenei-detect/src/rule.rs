@@ -55,7 +55,7 @@ pub struct Rule {
     pub domain: Domain,
     /// The likely part.
     pub component: Component,
-    /// How soon somebody must act.
+    /// How soon a person must act.
     pub urgency: Urgency,
     /// How far it may go.
     pub state: RuleState,

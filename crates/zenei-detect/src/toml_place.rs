@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// The value that was read; there is none only where something is wrong.
+    /// The value that was read; without errors there always is one.
     ///
     /// # Errors
     /// See [`Reader::errors`].

@@ -140,7 +140,7 @@ pub trait Detector: Detect + Send + Sync {
     /// Bytes that are no state of this detector.
     fn restore(&mut self, bytes: &[u8]) -> Result<(), postcard::Error>;
 
-    /// Takes an event of a lock; resets the lock where the detector declares it ([`Spec::reset_by`]).
+    /// Takes an event of a lock; resets the lock where the detector declares it (`Spec::reset_by`).
     fn happened(&mut self, event: EventKind, device: DeviceIx) {
         if self.spec().reset_by.contains(&event) {
             self.reset(device);
