@@ -58,7 +58,7 @@ impl StoredBatch {
         })
     }
 
-    /// How many rows.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows
     }
@@ -68,7 +68,7 @@ impl StoredBatch {
         self.rows == 0
     }
 
-    /// A row as intake takes it: with what was stamped on, in place of what the lock left out.
+    /// A row as intake takes it, with the values that intake added for those that the lock left out.
     ///
     /// # Errors
     /// [`ReadError::Value`] for a value that no version 1 writer writes.
@@ -90,7 +90,7 @@ impl StoredBatch {
         })
     }
 
-    /// When the latest of its rows was heard; `None` where there is none.
+    /// When the latest of its rows was received; `None` if there is none.
     pub fn heard_last(&self) -> Option<GatewayTime> {
         self.heading.heard_at.values().iter().copied().max().map(GatewayTime)
     }
@@ -111,7 +111,7 @@ impl StoredBatch {
         self.heading.late.value(at)
     }
 
-    /// A row that owns what it says.
+    /// A row that owns its texts.
     ///
     /// # Errors
     /// As [`StoredBatch::heard`].

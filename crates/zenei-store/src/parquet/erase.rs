@@ -12,7 +12,7 @@ use arrow_array::{BinaryArray, RecordBatch, StringArray};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What of a lock stands, or stood, in the store.
+/// How much of a lock is, or was, in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OfLock {
     /// Records.
@@ -23,10 +23,10 @@ pub struct OfLock {
     pub dead_letters: u64,
 }
 
-/// Why a lock is not taken out whole. What was rewritten before stays so; run again.
+/// Why a lock is not removed completely. Files that were rewritten before stay so; run again.
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
-    /// A file can't be read, so nobody knows whether it names the lock.
+    /// A file can't be read, so it is unknown whether it names the lock.
     #[error("a file can't be read, so it may still name the lock; move it away or mend it, then run this again")]
     Read(#[from] ReadError),
     /// A file can't be written.
@@ -35,7 +35,7 @@ pub enum EraseError {
 }
 
 impl ParquetStore {
-    /// Takes a lock out; says what of it there was.
+    /// Removes a lock; returns how much of it there was.
     ///
     /// # Errors
     /// See [`EraseError`].
@@ -70,7 +70,7 @@ impl ParquetStore {
         Ok(found)
     }
 
-    /// What of a lock stands in the store.
+    /// How much of a lock is in the store.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -93,7 +93,7 @@ impl ParquetStore {
         }
     }
 
-    /// The rows of a file but those of a lock, in runs, and how many rows are the lock's.
+    /// The rows of a file except those of a lock, in runs, and how many rows are the lock's.
     fn without(&self, table: Table, path: &Path, device_id: &str) -> Result<(Vec<RecordBatch>, u64), ReadError> {
         let (mut kept, mut taken) = (Vec::new(), 0);
         for batch in open_file(&*self.disk, path)? {

@@ -6,10 +6,10 @@ use arrow_schema::ArrowError;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a range is not in the store. Nothing of it may be counted; sealing it again is right.
+/// Why a range is not in the store. No record of it may be counted; it may be sealed again.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// The rows make no table.
+    /// The rows can't be written as Parquet.
     #[error("the rows can't be made into Parquet")]
     Parquet(#[from] ParquetError),
     /// The columns don't fit together.
@@ -22,7 +22,7 @@ pub enum SealError {
         what: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
@@ -54,7 +54,7 @@ pub enum ReadError {
     Format {
         /// The file.
         path: PathBuf,
-        /// Its format; `none` where it says none.
+        /// Its format; `none` if it has none.
         found: String,
     },
     /// A column is missing or of another type.
@@ -80,7 +80,7 @@ pub enum ReadError {
     Disk {
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },

@@ -18,10 +18,10 @@ use std::sync::Arc;
 
 /// Rows read at a time; Arrow's usual size.
 const BATCH_ROWS: usize = 8192;
-/// Columns of texts that hardly ever come twice: a dictionary would not help to read them.
+/// Columns of texts that hardly ever repeat: a dictionary would not speed up reading them.
 const UNLIKE: [&str; 2] = ["identity", "detail"];
-/// Columns that no detector reads: where in the spool it stands, what release and sealing stamped on, and what gateways
-/// report of themselves.
+/// Columns that no detector reads: the place in the spool, the values that release and sealing add, and gateways'
+/// reports of themselves.
 pub(super) const NOT_DETECTED: [&str; 12] = [
     "offset",
     "index",
@@ -43,18 +43,18 @@ pub(super) struct Files {
     disk: Arc<dyn Disk>,
     table: Table,
     waiting: VecDeque<PathBuf>,
-    /// Columns of records that nobody will ask for.
+    /// Columns of records that the caller does not need.
     unread: &'static [&'static str],
     current: Option<OpenFile>,
 }
 
-/// A file that is read.
+/// An open file.
 #[derive(Debug)]
 struct OpenFile {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
-    /// Columns without any value in this file, or that nobody will ask for, which are not decoded; as many nulls as a
-    /// batch has at most.
+    /// Columns that are not decoded, because they have no value in this file or the caller does not need them: each
+    /// with as many nulls as a batch has at most.
     empty: Vec<(FieldRef, ArrayRef)>,
 }
 
@@ -63,7 +63,7 @@ impl Files {
         Self { disk: Arc::clone(disk), table, waiting, unread: &[], current: None }
     }
 
-    /// The same without these columns of records: they come without values.
+    /// The same files without these columns of records: they come without values.
     pub(super) fn without(self, unread: &'static [&'static str]) -> Self {
         Self { unread, ..self }
     }
@@ -94,7 +94,7 @@ impl Iterator for Files {
     }
 }
 
-/// Opens a file, to be read as it was written.
+/// Opens a file to read it as it was written.
 pub(super) fn open_file(disk: &dyn Disk, path: &Path) -> Result<ParquetRecordBatchReader, ReadError> {
     let failed = |source| ReadError::Parquet { path: path.to_path_buf(), source };
     let (bytes, metadata) = load(disk, path)?;
@@ -111,8 +111,8 @@ impl OpenFile {
     }
 }
 
-/// Opens a file, to be read fast: each distinct text once, and of columns without a value, or that are not asked for,
-/// nothing.
+/// Opens a file to read it fast: each distinct text once, and no column without a value or that the caller does not
+/// need.
 fn open_words(disk: &dyn Disk, unread: &[&str], path: PathBuf) -> Result<OpenFile, ReadError> {
     let failed = |source| ReadError::Parquet { path: path.clone(), source };
     let (bytes, metadata) = load(disk, &path)?;
@@ -140,7 +140,7 @@ fn open_words(disk: &dyn Disk, unread: &[&str], path: PathBuf) -> Result<OpenFil
     Ok(OpenFile { path, reader, empty })
 }
 
-/// A file's bytes and what it says of itself.
+/// A file's bytes and its metadata.
 fn load(disk: &dyn Disk, path: &Path) -> Result<(bytes::Bytes, ArrowReaderMetadata), ReadError> {
     let bytes = read_whole(disk, path).map_err(|source| ReadError::Disk { path: path.to_path_buf(), source })?;
     let bytes = bytes::Bytes::from(bytes);
@@ -155,7 +155,7 @@ fn load(disk: &dyn Disk, path: &Path) -> Result<(bytes::Bytes, ArrowReaderMetada
     Ok((bytes, metadata))
 }
 
-/// Whether a column has no value at all, as its statistics say.
+/// Whether a column has no value at all, by its statistics.
 fn is_empty(metadata: &ParquetMetaData, name: &str) -> bool {
     let nulls = |column: &ColumnChunkMetaData| column.statistics().and_then(Statistics::null_count_opt);
     metadata.row_groups().iter().all(|group| {

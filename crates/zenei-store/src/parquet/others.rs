@@ -9,7 +9,7 @@ use arrow_array::{BinaryArray, BooleanArray, PrimitiveArray, RecordBatch, String
 use std::collections::VecDeque;
 use zenei_wire::{EngineTime, GatewayTime, Reason};
 
-/// A hole in `seq` as the store keeps it.
+/// A gap in `seq` as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredGap {
     /// The lock.
@@ -20,7 +20,7 @@ pub struct StoredGap {
     pub from_seq: u32,
     /// Last missing `seq`.
     pub to_seq: u32,
-    /// When intake gave up waiting.
+    /// When intake stopped waiting.
     pub at: EngineTime,
 }
 
@@ -43,7 +43,7 @@ impl DeadLetters {
         Self { files, read: VecDeque::new() }
     }
 
-    /// The next one, where it was heard up to this time.
+    /// The next one, if it was received up to this time.
     pub fn next_up_to(&mut self, at: GatewayTime) -> Option<Result<DeadLetter, ReadError>> {
         let next = match self.next()? {
             Ok(letter) if letter.heard_at > at => letter,
@@ -97,7 +97,7 @@ fn letters(batch: &RecordBatch) -> Result<Vec<DeadLetter>, ReadError> {
     let heard_at: PrimitiveArray<TimestampMillisecondType> = column(batch, "heard_at")?;
     let offset: PrimitiveArray<UInt64Type> = column(batch, "offset")?;
     let index: PrimitiveArray<UInt16Type> = column(batch, "index")?;
-    // A file of a version that did not keep it lacks the column.
+    // A file of a version that did not store it lacks the column.
     let said = batch.column_by_name("authenticated").is_some();
     let authenticated: Option<BooleanArray> = said.then(|| column(batch, "authenticated")).transpose()?;
     let letter = |at: usize| {

@@ -21,9 +21,9 @@ enum Column {
     U16(PrimitiveArray<UInt16Type>, &'static Slot<u16>),
     U32(PrimitiveArray<UInt32Type>, &'static Slot<u32>),
     I8(PrimitiveArray<Int8Type>, &'static Slot<i8>),
-    /// As files have it, for every reader of Parquet.
+    /// In the form of files, for every reader of Parquet.
     Degrees(PrimitiveArray<Float64Type>, &'static Slot<i16>),
-    /// As ClickHouse has it.
+    /// In the form of ClickHouse.
     Hundredths(PrimitiveArray<Int16Type>, &'static Slot<i16>),
     Flag(BooleanArray, &'static Slot<bool>),
     Word(Coded<u8>, &'static Field, &'static Slot<u8>),
@@ -49,7 +49,7 @@ impl OwnColumns {
         Ok(Self(own))
     }
 
-    /// What a row of this kind says.
+    /// The own part of a row of this kind.
     #[inline]
     pub(super) fn body(&self, kind: Kind, at: usize) -> Result<Body<'_>, ReadError> {
         let mut body = Body::empty(kind);
@@ -89,7 +89,7 @@ impl Column {
         }))
     }
 
-    /// Puts the row's value where it belongs.
+    /// Puts the row's value into its place.
     #[inline]
     fn put<'a>(&'a self, body: &mut Body<'a>, at: usize) -> Result<(), ReadError> {
         match self {
@@ -115,7 +115,7 @@ impl Column {
     }
 }
 
-/// Puts a value there; a body that says nothing yet needs no `None`.
+/// Puts a value into its place; a body without values needs no `None`.
 #[inline]
 fn set<T>(slot: &Slot<T>, body: &mut Body<'_>, value: Option<T>) {
     if value.is_some() {
@@ -147,7 +147,7 @@ impl Profiles {
     }
 }
 
-/// Back to fixed point; the writer divided a whole number of hundredths, so rounding finds it again.
+/// Back to fixed point; the writer divided a whole number of hundredths, so rounding restores it.
 fn hundredths(value: f64) -> i16 {
     (value * 100.0).round() as i16
 }

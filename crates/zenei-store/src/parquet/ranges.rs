@@ -46,7 +46,7 @@ impl ParquetStore {
         Ok(found.into_values().collect())
     }
 
-    /// A range's rows, in batches that lend them.
+    /// A range's rows, in batches from which they borrow.
     pub fn batches_of(&self, range: &SealedRange) -> Batches {
         Batches { files: self.files_of(Table::Records, range) }
     }
@@ -76,7 +76,7 @@ impl ParquetStore {
         Ok(size)
     }
 
-    /// Removes a range's files. A part that is gone already is no error.
+    /// Removes a range's files. A file that is gone already is no error.
     ///
     /// # Errors
     /// [`SealError::Disk`].

@@ -6,14 +6,14 @@ use std::borrow::Cow;
 use zenei_detect::{Fleet, Heard, Row, Sym};
 use zenei_wire::{DeviceId, EngineTime, GatewayTime, Name, NameError, Record, SiteId, Text, Topic, json};
 
-/// A stored record that owns what it says.
+/// A stored record that owns its texts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredRecord {
     /// The lock.
     pub device_id: DeviceId,
     /// The site of its topic.
     pub site: SiteId,
-    /// When the gateway heard it.
+    /// When the gateway received it.
     pub heard_at: GatewayTime,
     /// When intake released it.
     pub released_at: EngineTime,
@@ -23,16 +23,16 @@ pub struct StoredRecord {
     pub index: u16,
     /// Identity of a record without `(boot, seq)`; 0 for all others.
     pub identity: u128,
-    /// Whether its source may speak for this device.
+    /// Whether its source is authorized to send for this device.
     pub authenticated: bool,
     /// A higher `(boot, seq)` of this lock was released before.
     pub late: bool,
-    /// What it says, and what describes the lock as far as anybody knew.
+    /// The record, with the lock's labels as far as they are known.
     pub record: Record<'static>,
 }
 
 impl StoredRecord {
-    /// A record that was heard, with what intake found.
+    /// A received record, with the values that intake added.
     pub fn new(heard: Heard<'_>, released_at: EngineTime, late: bool) -> Self {
         Self {
             device_id: heard.device.into(),
@@ -83,10 +83,10 @@ impl StoredRecord {
         })
     }
 
-    /// The record as intake takes it.
+    /// The record in the form that intake takes.
     ///
     /// # Errors
-    /// Never: the names were checked when this was made; the type of [`Name`] wants it said again.
+    /// Never: the names were checked when this was made; the type [`Name`] requires the check again.
     pub fn heard(&self) -> Result<Heard<'_>, NameError> {
         Ok(Heard {
             site: Name::new(self.site.as_str())?,
@@ -100,8 +100,7 @@ impl StoredRecord {
         })
     }
 
-    /// What the record is sorted by where a lock's records are listed: lock, boot, `seq`; those without the two by
-    /// time.
+    /// The sort key of a lock's records in a list: lock, boot, `seq`; records without the two by time.
     pub fn order(&self) -> (&str, Option<u32>, Option<u32>, i64, u64, u16) {
         let record = &self.record;
         (self.device_id.as_str(), record.boot, record.seq, record.ts.ms(), self.offset, self.index)
@@ -109,7 +108,7 @@ impl StoredRecord {
 }
 
 /// A record as `record list` prints it: the contract's fields by their names, times in ms since 1970, and `device_id`,
-/// `site`, `kind`, `heard_at`. What is absent is left out.
+/// `site`, `kind`, `heard_at`. Absent values are left out.
 pub fn to_json(stored: &StoredRecord) -> Map<String, Value> {
     let mut bytes = Vec::new();
     if let Ok(Heard { site, device, .. }) = stored.heard() {

@@ -8,7 +8,7 @@ use super::words::{Numbers, Words};
 use zenei_detect::{DeviceIx, Fleet, Labels, Row, Sym};
 use zenei_wire::{DeviceTime, EngineTime, GatewayTime};
 
-/// The numbers that one fleet gave to names and words, kept from batch to batch.
+/// The numbers that one fleet gave to names and words, reused from batch to batch.
 #[derive(Debug, Default)]
 pub struct Numbering {
     devices: Numbers<DeviceIx>,
@@ -27,13 +27,13 @@ pub struct Numbering {
 pub struct Rows<'a> {
     batch: &'a StoredBatch,
     next: usize,
-    /// Where the step ends.
+    /// The end of the step.
     end: usize,
     numbering: &'a mut Numbering,
 }
 
 impl StoredBatch {
-    /// Its rows, from the first one on. `numbering`: of the fleet that is to number them.
+    /// Its rows, from the first one on. `numbering` belongs to the fleet that numbers them.
     pub fn rows<'a>(&'a self, numbering: &'a mut Numbering) -> Rows<'a> {
         let (heading, labels) = (&self.heading, &self.labels);
         numbering.devices.follow(&heading.device_id);
@@ -54,15 +54,16 @@ impl StoredBatch {
 }
 
 impl Rows<'_> {
-    /// Goes on to the next rows, at most so many: until when they were heard; `None` after the last.
+    /// Advances to the next rows, at most this many; returns the time up to which they were received; `None` after the
+    /// last.
     pub fn step(&mut self, at_most: usize) -> Option<GatewayTime> {
         self.end = self.batch.len().min(self.end + at_most);
         let heard_at = &self.batch.heading.heard_at.values()[self.next..self.end];
         heard_at.iter().copied().max().map(GatewayTime)
     }
 
-    /// The next row of the step, as intake is to take it: not released yet; `None` after the last. Names are numbered
-    /// in the order in which intake would meet them.
+    /// The next row of the step, in the form that intake takes: not released yet; `None` after the last. Names are
+    /// numbered in the order in which intake would meet them.
     ///
     /// # Errors
     /// As [`StoredBatch::heard`].

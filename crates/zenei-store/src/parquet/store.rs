@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zenei_detect::{Fleet, Gap, Row};
 
-/// What one seal wrote.
+/// The extent of one seal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SealedFiles {
     /// Rows in `records`.
@@ -38,7 +38,7 @@ pub struct ParquetStore {
 }
 
 impl ParquetStore {
-    /// The store of a directory; it and its tables' directories are made where they are not there.
+    /// The store of a directory; creates it and its tables' directories if they do not exist.
     ///
     /// # Errors
     /// [`SealError::Disk`].
@@ -51,13 +51,13 @@ impl ParquetStore {
         Ok(Self { disk, dir: dir.to_path_buf() })
     }
 
-    /// A store to read; nothing is made.
+    /// A store to read; nothing is created.
     pub fn open_read_only(disk: Arc<dyn Disk>, dir: &Path) -> Self {
         Self { disk, dir: dir.to_path_buf() }
     }
 
-    /// Writes what a planned range came to; durable on return. `gateway_id` is the gateway that heard it. Sealing the
-    /// same range again replaces its files.
+    /// Writes the rows of a planned range; they are durable on return. `gateway_id` is the gateway that received them.
+    /// Sealing the same range again replaces its files.
     ///
     /// # Errors
     /// See [`SealError`].
@@ -88,8 +88,8 @@ impl ParquetStore {
         Ok(SealedFiles { rows, dead_letters, gaps, bytes })
     }
 
-    /// How many sealed files lie beyond the checkpoint and are not of the planned range. A crash leaves none of these:
-    /// they say that the checkpoint is not this store's, or an older one.
+    /// How many sealed files lie beyond the checkpoint and are not of the planned range. A crash leaves none: such
+    /// files mean that the checkpoint is not this store's, or an older one.
     ///
     /// # Errors
     /// [`SealError::Disk`].
@@ -106,8 +106,8 @@ impl ParquetStore {
         Ok(found)
     }
 
-    /// Removes the files of a planned range, whole or unfinished, and no other one. At start: that range is sealed
-    /// again. Returns how many files went.
+    /// Removes the files of a planned range, whole or unfinished, and no others. Called at start, because that range is
+    /// sealed again. Returns how many files were removed.
     ///
     /// # Errors
     /// [`SealError::Disk`].
@@ -128,17 +128,18 @@ impl ParquetStore {
         Ok(removed)
     }
 
-    /// All stored rows in the order of their release, in batches that lend them; one file at a time is in memory.
-    /// `up_to`: the checkpoint, so that a reader beside a running writer sees each row once; `None`: all there are.
+    /// All stored rows in the order of their release, in batches from which they borrow; one file at a time is in
+    /// memory. `up_to` is the checkpoint, so that a reader beside a running writer gets each row once; `None` reads all
+    /// rows.
     ///
     /// # Errors
-    /// [`ReadError::Disk`]; the iterator gives the errors of its files.
+    /// [`ReadError::Disk`]; the iterator returns the errors of its files.
     pub fn batches(&self, up_to: Option<Sealed>) -> Result<Batches, ReadError> {
         Ok(Batches { files: self.files(Table::Records, up_to)? })
     }
 
-    /// As [`ParquetStore::batches`], with what detectors read alone: where a row stands in the spool, when it was
-    /// released, and whether it was late are not told (0, no), and of a gateway's report only that there was one.
+    /// As [`ParquetStore::batches`], with only the columns that detectors read: place in the spool, time of release and
+    /// lateness have no value (0, no), and a gateway's report has no fields.
     ///
     /// # Errors
     /// As [`ParquetStore::batches`].
@@ -167,7 +168,7 @@ impl ParquetStore {
     /// All dead letters, in the order of sealing.
     ///
     /// # Errors
-    /// [`ReadError::Disk`]; the iterator gives the errors of its files.
+    /// [`ReadError::Disk`]; the iterator returns the errors of its files.
     pub fn dead_letters(&self, up_to: Option<Sealed>) -> Result<DeadLetters, ReadError> {
         Ok(DeadLetters::new(self.files(Table::DeadLetters, up_to)?))
     }
@@ -175,7 +176,7 @@ impl ParquetStore {
     /// All gaps, in the order of sealing.
     ///
     /// # Errors
-    /// [`ReadError::Disk`]; the iterator gives the errors of its files.
+    /// [`ReadError::Disk`]; the iterator returns the errors of its files.
     pub fn gaps(&self, up_to: Option<Sealed>) -> Result<Gaps, ReadError> {
         Ok(Gaps::new(self.files(Table::Gaps, up_to)?))
     }

@@ -9,7 +9,7 @@ use ::parquet::schema::types::ColumnPath;
 use arrow_array::RecordBatch;
 use zenei_wire::EngineTime;
 
-/// The version of the files, kept in each of them under [`FORMAT_KEY`].
+/// The version of the files, stored in each of them under [`FORMAT_KEY`].
 pub(super) const FORMAT: u32 = 1;
 pub(super) const FORMAT_KEY: &str = "zenei.format";
 pub(super) const ENDING: &str = ".parquet";
@@ -88,7 +88,7 @@ pub(super) fn name_of(plan: &SealPlan) -> String {
     format!("{:020}-{:020}-{advanced_to_ms:014}{ENDING}", plan.from, plan.to.offset)
 }
 
-/// A place as a file's name says it: time before 1970 counts as 1970.
+/// A place in the form of a file's name: time before 1970 counts as 1970.
 pub(super) fn as_named(at: Sealed) -> Sealed {
     Sealed { advanced_to: EngineTime(at.advanced_to.ms().max(0)), ..at }
 }

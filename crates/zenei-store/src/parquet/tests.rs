@@ -79,7 +79,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     let numbers = any::<(u32, u32, Option<(u32, u32)>, u128, (i64, i64), u64, u16, [bool; 2], Option<u32>)>();
     let row = (numbers, labels, body).prop_map(|(numbers, labels, body)| {
         let (device, site, order, identity, (ts, heard_at), offset, index, [late, authenticated], uptime_s) = numbers;
-        // What a lock advertises has no place in a sequence.
+        // An advertisement has no place in a sequence.
         let order = order.filter(|_| !matches!(body, Body::Adv(_)));
         Row {
             device: zenei_detect::DeviceIx(device % 5),
@@ -130,7 +130,7 @@ fn arbitrary_rows_come_back_as_they_went_in_and_equal_rows_give_equal_bytes() {
                 rows.into_iter().map(|row| Row { released_at: EngineTime::default(), late: false, ..row }).collect();
             let batch = store(&disk).batches(None).unwrap().next().unwrap().unwrap();
             prop_assert_eq!(&read_rows(&batch, &mut fleet.clone()), &expected);
-            // What no detector reads may be left out, and nothing else.
+            // Only columns that no detector reads may be left out.
             let detected =
                 expected.iter().cloned().map(|row| Row { offset: 0, index: 0, ..row }).map(|row| match row.body {
                     Body::Gateway(_) => Row { body: Body::Gateway(GatewayReport::default()), ..row },
@@ -138,7 +138,7 @@ fn arbitrary_rows_come_back_as_they_went_in_and_equal_rows_give_equal_bytes() {
                 });
             let to_detect = store(&disk).batches_to_detect(None).unwrap().next().unwrap().unwrap();
             prop_assert_eq!(read_rows(&to_detect, &mut fleet.clone()), detected.collect::<Vec<_>>());
-            // And whichever way they are taken, intake makes the same of them.
+            // Intake makes the same rows from both readers.
             let taken = |take: &dyn Fn(&mut Pipeline, &mut Batch)| {
                 let (mut pipeline, mut taken) = (Pipeline::new(None), Batch::default());
                 take(&mut pipeline, &mut taken);
@@ -225,7 +225,7 @@ fn a_stored_row_goes_back_into_intake_as_it_was_heard() {
 fn files_are_read_in_the_order_of_sealing_and_up_to_the_checkpoint() {
     let disk = SimDisk::new(0);
     let store = store(&disk);
-    // The last two ranges are empty: time alone released what they hold.
+    // The last two ranges are empty: time alone released their rows.
     let plans = [plan(0, 10, 100), plan(10, 200, 200), plan(200, 200, 300), plan(200, 200, 1000)];
     for (seq, plan) in (0..).zip(&plans) {
         store.seal(plan, &fleet(), &[row(seq)], &[], &[], "gw").unwrap();
@@ -361,7 +361,7 @@ fn a_lock_is_taken_out_of_each_file_and_its_neighbours_stay_byte_for_byte_what_a
     let store = ParquetStore::open(Arc::new(disk.clone()), Path::new("/store")).unwrap();
     let left = store.count("BL1").unwrap();
     assert_eq!(left, OfLock { records: 14 + 40 + 14, gaps: 3, dead_letters: 6 });
-    // Broken off at every step, and run again.
+    // Interrupted at every step, and run again.
     for calls in 0..60 {
         disk.power_off_after(calls);
         let done = store.erase("BL1").is_ok();

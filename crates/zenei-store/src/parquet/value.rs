@@ -5,7 +5,7 @@ use arrow_array::types::ArrowPrimitiveType;
 use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, StringArray};
 use zenei_wire::Name;
 
-/// The site of a row whose site is in no column: more words were met than the fleet's index keeps.
+/// The site of a row without a value for it: the fleet's index was full when it came.
 pub(super) const UNKNOWN_SITE: &str = "unknown";
 
 /// A column as the type that the writer gave it.

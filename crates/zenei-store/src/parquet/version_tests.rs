@@ -69,7 +69,7 @@ fn a_file_has_the_columns_of_version_1_in_their_order() {
     assert_eq!(first, VERSION_1, "of {columns:?}");
 }
 
-/// What files have had since their first version; later ones may have more.
+/// The columns of files since their first version; later ones may have more.
 const VERSION_1: [&str; 57] = [
     "device_id Utf8",
     "site Utf8 or null",

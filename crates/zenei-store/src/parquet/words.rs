@@ -10,7 +10,7 @@ use zenei_wire::Text;
 /// A column of texts.
 #[derive(Debug)]
 pub(super) struct Words {
-    /// Of each row the place of its text; `None` where the texts stand row by row.
+    /// The place of each row's text; `None` if the texts are stored row by row.
     keys: Option<PrimitiveArray<Int32Type>>,
     texts: StringArray,
 }
@@ -20,15 +20,15 @@ pub(super) struct Words {
 pub(super) struct Coded<T> {
     name: &'static str,
     words: Words,
-    /// What each text means; `None` for what is no word.
+    /// The meaning of each text; `None` for a text that is not a word of the contract.
     known: Vec<Option<T>>,
 }
 
-/// The numbers that a fleet gave the texts of a column; `None` before it was asked. Batches of one file share their
-/// dictionary, and then these too.
+/// The numbers that a fleet gave to the texts of a column; `None` for a text without a number yet. Batches of one file
+/// share their dictionary, and then these numbers too.
 #[derive(Debug)]
 pub(super) struct Numbers<T> {
-    /// Kept, so that no other dictionary can stand in the same place of the memory.
+    /// Retained, so that no other dictionary can get the same place in memory.
     texts: Option<StringArray>,
     known: Vec<Option<T>>,
 }
@@ -46,7 +46,7 @@ impl Words {
         Ok(Self { keys: Some(words.keys().clone()), texts: texts.clone() })
     }
 
-    /// Where the row's text stands; `None` where the row has none.
+    /// The place of the row's text; `None` if the row has none.
     #[inline]
     pub(super) fn place(&self, at: usize) -> Option<usize> {
         match &self.keys {
@@ -61,12 +61,12 @@ impl Words {
         self.texts.value(place)
     }
 
-    /// What the row says.
+    /// The row's text.
     pub(super) fn said(&self, at: usize) -> Option<&str> {
         self.place(at).map(|place| self.text(place))
     }
 
-    /// The same, as a record has it.
+    /// The same, in the form of a record's text.
     pub(super) fn lent(&self, at: usize) -> Option<Text<'_>> {
         self.said(at).map(Text::Borrowed)
     }
@@ -83,14 +83,14 @@ impl<T: Copy> Coded<T> {
         Ok(Self { name, words, known })
     }
 
-    /// What the row says.
+    /// The row's word.
     pub(super) fn read(&self, at: usize) -> Result<Option<T>, ReadError> {
         let Some(place) = self.words.place(at) else { return Ok(None) };
         let unknown = || bad(self.name, self.words.text(place), "the contract has no such word");
         self.known[place].map(Some).ok_or_else(unknown)
     }
 
-    /// The same, where its kind of record can't be without.
+    /// The same, for a field that its kind of record requires.
     pub(super) fn required(&self, at: usize) -> Result<T, ReadError> {
         self.read(at)?.ok_or_else(|| bad(self.name, "null", "its kind requires it"))
     }
@@ -103,7 +103,7 @@ impl<T> Default for Numbers<T> {
 }
 
 impl<T: Copy> Numbers<T> {
-    /// Goes on to a batch's column.
+    /// Advances to a batch's column.
     pub(super) fn follow(&mut self, words: &Words) {
         let parts = |texts: &StringArray| (texts.len(), texts.value_offsets().as_ptr(), texts.value_data().as_ptr());
         if self.texts.as_ref().map(parts) != Some(parts(&words.texts)) {
@@ -113,8 +113,8 @@ impl<T: Copy> Numbers<T> {
         }
     }
 
-    /// The number of what the row says, asked for with `number` where it is not known; `None` where the row says
-    /// nothing, or no number was given.
+    /// The number of the row's text, from `number` if it has none yet; `None` if the row has no text, or `number` gave
+    /// none.
     pub(super) fn of<E>(
         &mut self,
         words: &Words,

@@ -53,7 +53,7 @@ fn offsets(messages: &[StoredMessage]) -> Vec<u64> {
     messages.iter().map(|message| message.offset).collect()
 }
 
-/// Topics of a group, by number; the spool itself draws nothing.
+/// Topics of a group, by number; the spool itself makes no random draw.
 fn topics(dice: &mut Dice) -> Vec<usize> {
     let len = 1 + dice.below(9);
     (0..len).map(|_| dice.below(4) as usize).collect()
@@ -109,7 +109,7 @@ fn the_time_of_hearing_never_goes_back_also_over_a_restart() {
     assert_eq!(times, [10, 10, 10, 12]);
 }
 
-/// Runs a spool through power cuts at drawn calls; says what was acknowledged and is not there, or there otherwise.
+/// Runs a spool through power cuts at drawn calls; returns the acknowledged offsets that are missing or differ.
 fn lost_under_power_cuts(seed: u64, sync_lies: bool) -> Vec<u64> {
     let disk = SimDisk::new(seed);
     if sync_lies {
@@ -222,7 +222,7 @@ fn under_everything_at_once_nothing_acknowledged_goes_but_named_routine_messages
     }
 }
 
-/// Where each segment's name stands, and how many bytes of it are used.
+/// The path of each segment, and how many bytes of it are used.
 fn used(disk: &SimDisk) -> Vec<(PathBuf, u64)> {
     let names = disk.list(dir()).unwrap().into_iter().map(|name| dir().join(name));
     let end = |path: &Path| {

@@ -81,7 +81,7 @@ fn oracle(rows: &[Row]) -> BTreeMap<Key, Cohort> {
             rest.extend(state.battery_mv.map(|mv| (row.device.0, f64::from(mv.0))));
         }
         if let Body::Adv(adv) = &row.body {
-            // What is heard over the air tells a voltage, but is counted nowhere.
+            // An advertisement has a voltage, but is counted nowhere.
             rest.extend(adv.battery_mv.map(|mv| (row.device.0, f64::from(mv.0))));
             continue;
         }
@@ -129,8 +129,8 @@ fn oracle(rows: &[Row]) -> BTreeMap<Key, Cohort> {
     cohorts.into_iter().map(whole).collect()
 }
 
-/// The values between which a median is taken for right: those within two percent of its rank, which is what a digest
-/// may err by. A guess.
+/// The values between which a median counts as correct: those within two percent of its rank, the error allowed to a
+/// digest. A guess.
 fn middle(mut values: Vec<f64>) -> Vec<Option<f64>> {
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1);

@@ -22,8 +22,7 @@ pub(crate) fn url() -> Option<String> {
     }
 }
 
-/// The URL of an engine of the caller's own, which ends with this process; `None` where [`url`] is none or a server of
-/// others, of which there is one.
+/// The URL of another engine, which ends with this process; `None` if [`url`] is none or `zenei-engine` is not built.
 pub(crate) fn another() -> Option<String> {
     url()?;
     start().ok()
@@ -36,7 +35,7 @@ fn find() -> Result<String, String> {
     let started = start();
     if let Err(why) = &started {
         use std::io::Write as _;
-        // Past the harness, which swallows what a passing test prints.
+        // Written past the test harness, which hides the output of a passing test.
         let mut stderr = std::io::stderr();
         writeln!(stderr, "skipped: what needs a ClickHouse engine: {why}").unwrap();
     }
@@ -58,7 +57,7 @@ fn start() -> Result<String, String> {
     BufReader::new(engine.stdout.take().unwrap()).read_line(&mut line).unwrap();
     match line.trim().split_once("listening: ") {
         Some((_, url)) => {
-            // Its standard input is ours to hold: it ends with this process, however that ends.
+            // This process holds the engine's standard input: the engine ends with it, however it ends.
             std::mem::forget(engine.stdin.take());
             Ok(url.to_owned())
         }

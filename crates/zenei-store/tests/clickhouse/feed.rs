@@ -12,7 +12,7 @@ use zenei_wire::{EngineTime, GatewayTime, OpResult, Reason, Refusal};
 
 const OTHER: &str = "gw-tokyo-02";
 
-/// A few minutes of five locks; some were heard late, and several within one millisecond.
+/// A few minutes of five locks; some records were received late, and several within one millisecond.
 fn range(number: u64) -> Vec<Row> {
     let row = |at: u64| {
         let seq = u32::try_from(number * 60 + at).unwrap();
@@ -26,7 +26,7 @@ fn range(number: u64) -> Vec<Row> {
     (0..60).map(row).collect()
 }
 
-/// Two records of a range that can't be read, of a source that may speak for their lock and of one that may not.
+/// Two unreadable records of a range: one from a source that is authorized to send for their lock, and one that is not.
 fn letters(number: u64) -> [DeadLetter; 2] {
     [true, false].map(|authenticated| {
         let topic = format!("bitlock/v1/tokyo-01/BL{number}/state");
@@ -62,7 +62,7 @@ fn rows(feed: &ClickHouseFeed, before: &Tailed, step: &TailStep) -> Vec<StoredRe
     rows
 }
 
-/// What tells a row of the feed apart here.
+/// The key that identifies a row of the feed in these tests.
 fn key(record: &StoredRecord) -> (i64, u64, u32, bool) {
     let record_seq = record.record.seq.unwrap();
     let profile = matches!(&record.record.body, zenei_wire::Body::Op(op) if op.current_ma.is_some());
@@ -85,7 +85,7 @@ fn whatever_the_steps_each_row_of_each_gateway_comes_once_and_in_the_order_of_he
         expected.extend(heard.iter().map(expected_of));
         ground.seal(&fleet(), &heard, &[], &letters(number));
         ship(&ground, GATEWAY, number);
-        // The other one ships three ranges at a time, long after they were heard.
+        // The other gateway ships three ranges at a time, long after it received them.
         if number % 3 == 2 {
             (0..3).for_each(|back| ship(&ground, OTHER, number - back));
             ship(&ground, OTHER, number - 2);

@@ -75,7 +75,7 @@ impl Desk {
     }
 }
 
-/// Rows as they are inserted, replaced ones among them.
+/// Rows as they are inserted, including replaced ones.
 fn counts(ground: &Ground) -> Vec<u64> {
     TABLES.iter().map(|table| ground.count(&format!("{{db}}.{table}"))).collect()
 }
@@ -88,7 +88,7 @@ fn findings_are_shipped_once_and_a_line_of_the_registry_that_ended_is_shipped_wi
     desk.ship(&ground);
     desk.ship(&ground);
     assert_eq!(counts(&ground), [2, 2, 2, 1, 2]);
-    // As after a crash between the insert and the cursor: the same goes again, and counts once.
+    // As after a crash between the insert and the cursor: the same rows are sent again, and count once.
     let mut control = desk.control();
     let txn = control.begin().unwrap();
     ["anomaly", "decision", "incident_event", "inquiry", "registry"]
@@ -150,7 +150,7 @@ fn a_lock_is_taken_out_of_every_table_and_what_was_found_comes_back_without_its_
     }
     assert_eq!(named("BL2"), before, "an id is a value and no part of a statement");
 
-    // What another gateway ships after that is seen by the count: it is not blind.
+    // The count finds what another gateway ships after that.
     assert_eq!(ground.shipper_of("gw-late", 0).ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
     assert!(named("BL1")["record"] == 1 && named("BL1")["feed"] == 2);
     erase(&ground.server, &ground.form, "BL1").unwrap();
@@ -159,7 +159,7 @@ fn a_lock_is_taken_out_of_every_table_and_what_was_found_comes_back_without_its_
 
     let mut control = desk.control();
     let txn = control.begin().unwrap();
-    // Anomaly, decision and event are rewritten; the inquiry and the line of the registry go.
+    // Anomaly, decision and event are rewritten; the inquiry and the line of the registry are deleted.
     assert_eq!(txn.erase("BL1").unwrap(), 5);
     assert_eq!(txn.erase("BL1").unwrap(), 0);
     txn.commit().unwrap();

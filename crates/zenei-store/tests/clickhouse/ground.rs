@@ -12,7 +12,7 @@ use zenei_store::{Checkpoint, Control, DeadLetter, ParquetStore, SealPlan, Seale
 use zenei_wire::EngineTime;
 
 pub(crate) const GATEWAY: &str = "gw-tokyo-01";
-/// A time within what calendars know: 2026-05-01T09:00:00Z.
+/// A time within the range of calendars: 2026-05-01T09:00:00Z.
 pub(crate) const NOON_MS: i64 = 1_777_626_000_000;
 
 /// The rows of tests are of one day, which lies further back each day.
@@ -36,7 +36,7 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// The ground under this name with all tables; `None` where there is no server to ask.
+    /// The ground under this name with all tables; `None` if there is no server.
     pub(crate) fn new(name: &str) -> Option<Self> {
         let ground = Self::empty(name)?;
         ground.apply();
@@ -58,7 +58,7 @@ impl Ground {
         Self { server, form, disk: SimDisk::new(0), address, sealed: 0 }
     }
 
-    /// The same server for somebody else to ask.
+    /// Another client of the same server.
     pub(crate) fn another_server(&self) -> Server {
         Server::new(&self.address, Timeouts::default()).unwrap()
     }
@@ -82,12 +82,12 @@ impl Ground {
         Sealed { offset: number * 1000, advanced_to: EngineTime(NOON_MS + i64::try_from(number).unwrap()) }
     }
 
-    /// A shipper that has shipped the first `shipped` ranges, or believes so.
+    /// A shipper whose cursor is after the first `shipped` ranges.
     pub(crate) fn shipper(&self, shipped: u64) -> Shipper {
         self.shipper_of(GATEWAY, shipped)
     }
 
-    /// As [`Ground::shipper`], for a gateway of another name that has heard the same.
+    /// As [`Ground::shipper`], for a gateway of another name that received the same records.
     pub(crate) fn shipper_of(&self, gateway_id: &str, shipped: u64) -> Shipper {
         let mut control = Control::in_memory().unwrap();
         let txn = control.begin().unwrap();
@@ -109,7 +109,7 @@ impl Ground {
         self.ship_beyond(0)
     }
 
-    /// Ships what lies beyond the first `shipped` ranges.
+    /// Ships the ranges beyond the first `shipped`.
     pub(crate) fn ship_beyond(&self, shipped: u64) -> Shipped {
         let mut shipper = self.shipper(shipped);
         assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Done);

@@ -12,7 +12,7 @@ fn listed(ground: &Ground, device: Option<&str>) -> Vec<StoredRecord> {
     listed
 }
 
-/// What the Parquet store would list: each identity once, by lock, boot, `seq`, time.
+/// The records as the Parquet store would list them: each identity once, by lock, boot, `seq`, time.
 fn expected(ground: &Ground, device: Option<&str>) -> Vec<StoredRecord> {
     let read: Result<Vec<StoredRecord>, _> = ground.store().read_all(None).unwrap().collect();
     let mut records = read.unwrap();

@@ -93,7 +93,7 @@ fn others() -> impl Strategy<Value = Body<'static>> {
     prop_oneof![error, event, gateway]
 }
 
-/// Any rows that intake might release: any time of a lock, each identity once, heard on two days.
+/// Any rows that intake might release: any time of a lock, each identity once, received on two days.
 pub(crate) fn rows(most: usize) -> impl Strategy<Value = Vec<Row>> {
     let labels = any::<[u32; 7]>().prop_map(|drawn| {
         let [model, hw_rev, lot, fw, service, gw, client_version] = drawn.map(|word| Sym(word % 9));

@@ -68,7 +68,7 @@ fn operations_go_after_their_days_and_records_stay() {
     let Some(mut ground) = Ground::new("lifetimes") else { return };
     ground.seal(&fleet(), &[state(0, 1, 2900), op(0, 2, 600, 2600, OpResult::Ok)], &[], &[]);
     ground.ship();
-    // What was heard lies further back than seven days.
+    // The records were received more than seven days ago.
     let keep = Retention { operation: 7, motor_profile: 7, ..FOR_EVER };
     apply(&ground.server, &Form::new(ground.form.database(), None, keep).unwrap()).unwrap();
     let left = ["record", "operation", "motor_profile"].map(|table| {
