@@ -85,7 +85,7 @@ struct Cause {
     symptom: Symptom,
     kind: ScopeKind,
     value: Sym,
-    /// Of `fw_hw` the board revision; else none.
+    /// The board revision for `fw_hw`; else `Sym::NONE`.
     with: Sym,
 }
 

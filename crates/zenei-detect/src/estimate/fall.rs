@@ -74,7 +74,7 @@ impl Fall {
         f64::from(self.smooth)
     }
 
-    /// What the value would be, had it lost no more than allowed.
+    /// The value after no more than the allowed loss.
     pub fn reference(&self) -> f64 {
         f64::from(self.reference)
     }

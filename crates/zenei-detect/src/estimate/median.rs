@@ -16,7 +16,7 @@ pub fn median(values: &mut [f64]) -> Option<f64> {
 }
 
 /// What a group of `values` has in common: its median, drawn to 0 by `weight` imagined members at 0, so that two locks
-/// are no group.
+/// alone do not count as a group.
 pub fn common(values: &mut [f64], weight: f64) -> f64 {
     let count = values.len() as f64;
     median(values).map_or(0.0, |median| median * count / (count + weight))

@@ -27,17 +27,17 @@ const SEASON_SPREAD_MIN: f64 = 0.2;
 /// The numbers of the detector.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tuning {
-    /// The quick memory: where the stream has been lately.
+    /// The rate of the quick memory: the recent level of the stream.
     pub quick: f64,
-    /// The slow memory: where the stream stands.
+    /// The rate of the slow memory: the level of the stream.
     pub slow: f64,
-    /// The memory of how far it strays.
+    /// The rate of the memory of its spread.
     pub spread: f64,
-    /// The memory of a part of the day.
+    /// The rate of the memory of a part of the day.
     pub season: f64,
-    /// Of every view's tail.
+    /// The prior of every view's tail.
     pub tail: Prior,
-    /// The memory over which rarities add up.
+    /// The rate at which the sum of rarities is smoothed.
     pub smoothing: f64,
     /// The threshold of an alarm: summed decimal logarithms of rarity.
     pub threshold: f64,

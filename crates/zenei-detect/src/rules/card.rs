@@ -33,7 +33,7 @@ pub struct Card {
     pub false_incidents: u64,
     /// The one-sided 95 % upper bound of their rate per device-year.
     pub per_device_year_bound: f64,
-    /// Of each family of labelled faults that this rule was the first to find: how many of how many.
+    /// For each family of labelled faults: how many this rule was the first to find, of how many.
     pub found: BTreeMap<String, Hits>,
     /// From opening to the customer, days: median and 10 % quantile; `None` where no customer noticed any.
     pub lead_days: Option<[f64; 2]>,
@@ -93,7 +93,7 @@ impl Card {
     /// Reads a card.
     ///
     /// # Errors
-    /// What is wrong with it, with file, line and key.
+    /// The first error found, with file, line and key.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<TomlError>> {
         read(file, text).map(|read| read.card)
     }
@@ -204,7 +204,7 @@ fn read<'a>(file: &'a str, text: &'a str) -> Result<Read<'a>, Vec<TomlError>> {
     }
 }
 
-/// The card, or the first thing that is wrong with it.
+/// The card; adds the first error found otherwise.
 fn card(toml: &mut Reader<'_>, parsed: CardFile) -> Option<Card> {
     let years = &parsed.corpus.device_years;
     if !(*years.get_ref() > 0.0 && years.get_ref().is_finite()) {

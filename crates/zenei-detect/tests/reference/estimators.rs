@@ -134,7 +134,7 @@ pub(super) fn fall_by_list(readings: &[(f64, i64)], allowed_per_day: f64, noise_
     let left = |at: usize| smooth[at] - allowed_per_day * (readings[newest].1 - readings[at].1) as f64 / 86_400_000.0;
     let stood: Vec<(f64, i64)> = (newest.min(9)..=newest).map(|at| (left(at), readings[at].1)).collect();
     let reference = stood.iter().map(|of| of.0).fold(f64::NEG_INFINITY, f64::max);
-    // Of equal ones the last.
+    // Of equal values the last one.
     let since_ms = stood.iter().rfind(|of| of.0 == reference).map_or(readings[newest].1, |of| of.1);
     Fallen { value: smooth[newest], reference, since_ms, noise, stood }
 }

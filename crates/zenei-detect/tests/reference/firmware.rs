@@ -168,7 +168,7 @@ impl Slow<'_> {
         self.hour_ms = now_ms;
     }
 
-    /// What is expected in a day of those that are still in a group.
+    /// The events expected in a day of the locks that are still in a group.
     fn expected(&self, group: &Group, code: Sym) -> f64 {
         let rate = self.rates.get(&(group.like, code)).copied().unwrap_or(0.0);
         let members = self.locks.values().filter(|lock| lock.group == Some(*group));

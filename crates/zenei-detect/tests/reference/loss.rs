@@ -165,7 +165,7 @@ impl Slow<'_> {
         let Some(lock) = self.locks.get_mut(&device) else { return };
         let (is_new, departure) = lock.departure();
         let holes: Vec<RecordRef> = departure.iter().flat_map(|weighed| weighed.holes.iter().copied()).collect();
-        // Of the weighing that begins a departure only the holes belong to it.
+        // Only the holes of the weighing that begins a departure belong to the departure.
         let before = if is_new { departure[0].records - departure[0].holes.len() as f64 } else { 0.0 };
         let records = departure.iter().map(|weighed| weighed.records).sum::<f64>() - before;
         let since_ms = departure[0].at_ms;

@@ -40,7 +40,7 @@ fn has(state: &State) -> [bool; 6] {
     ]
 }
 
-/// In how many heartbeats up to the last one a field is missing that once stood in twelve in a row.
+/// The number of latest heartbeats in a row without a field that twelve heartbeats in a row once had.
 fn missing(beats: &[Beat], field: usize) -> usize {
     let there: Vec<bool> = beats.iter().map(|beat| beat.has[field]).collect();
     let at_the_end = there.iter().rev().take_while(|is_there| !**is_there).count();

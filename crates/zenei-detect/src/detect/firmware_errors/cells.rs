@@ -16,10 +16,10 @@ pub(super) struct Sums {
 pub(super) struct Cells {
     pub(super) likes: usize,
     pub(super) places: usize,
-    /// Of each group, the number of its kind and that of its kind and site.
+    /// For each group: the number of its kind, and that of its kind and site.
     pub(super) of_group: Vec<(usize, usize)>,
     pub(super) versions: Vec<Version>,
-    /// Of each code, an hour without an event; emptied where a weight has changed.
+    /// For each code: an hour without an event; emptied where a weight has changed.
     pub(super) quiet: BTreeMap<Sym, Quiet>,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Hour<'a> {
     pub(super) code: Sym,
     /// Groups with events.
     pub(super) heard: &'a [usize],
-    /// Of each group.
+    /// For each group.
     pub(super) events: &'a [f64],
     pub(super) cells: &'a Cells,
     pub(super) quiet: &'a Quiet,
@@ -96,9 +96,9 @@ pub(super) struct Hour<'a> {
 
 /// One code's hour without an event: what is expected. Hours with events differ from it in a few places.
 pub(super) struct Quiet {
-    /// Of each group.
+    /// For each group.
     pub(super) weights: Vec<f64>,
-    /// Of each version under test.
+    /// For each version under test.
     pub(super) versions: Vec<QuietVersion>,
 }
 
