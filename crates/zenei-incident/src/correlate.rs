@@ -4,7 +4,7 @@
 //! not know stores or clocks. Called by [`crate::take`] for findings, by the desk, and by the lab and `demo`, which
 //! hold a casebook in memory.
 //!
-//! No timer closes an incident, and no event stands for silence.
+//! No timer closes an incident, and there is no event for silence.
 use crate::event::{Event, EvidenceAdded, Opened, UrgencyChanged, What};
 use crate::fingerprint;
 use crate::incident::{ApplyError, Incident, Refused, refuse};

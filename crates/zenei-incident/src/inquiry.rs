@@ -120,7 +120,7 @@ pub fn first_inquiry(incident: &Incident, inquiries: &Inquiries) -> Option<i64> 
 }
 
 /// Every row that is not blank, with the line on which it begins, from 1. As in a registry, spaces around a field are
-/// no part of it and a byte order mark is passed over; a row may have fewer or more fields than the first one.
+/// not part of it and a byte order mark is skipped; a row may have fewer or more fields than the first one.
 fn rows(text: &str) -> impl Iterator<Item = (usize, Result<csv::StringRecord, csv::Error>)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = csv::ReaderBuilder::new();

@@ -3,8 +3,8 @@
 //! Called by the casebook, and by the opening conditions and the urgency table for their reasons.
 use zenei_detect::{Anomaly, Scope, ScopeKind};
 
-/// A line that names the finding, from the rule's title and the scope: `Motor effort is rising: lock BL0000123`. The
-/// place alone where the finding has no title, as one that was stored before rules had their say.
+/// A line that names the finding, from the rule's title and the scope: `Motor effort is rising: lock BL0000123`. Only
+/// the place if the finding has no title, as one that was stored before rules had a title.
 pub(crate) fn title(anomaly: &Anomaly) -> String {
     let place = place(&anomaly.scope);
     if anomaly.title.is_empty() { place } else { format!("{}: {place}", anomaly.title) }

@@ -24,7 +24,7 @@ pub enum Clock {
     FollowRecords(RecordTime),
 }
 
-/// A time that stands still until it is set. Never goes back.
+/// A time that is constant until it is set. Never goes back.
 #[derive(Clone, Debug)]
 pub struct SimulatedTime(Arc<AtomicI64>);
 
@@ -33,7 +33,7 @@ pub struct SimulatedTime(Arc<AtomicI64>);
 pub struct RecordTime(Arc<Mutex<Leaders>>);
 
 impl Clock {
-    /// A clock that stands at `at` until [`Clock::set`].
+    /// A clock that shows `at` until [`Clock::set`].
     pub fn simulated(at: GatewayTime) -> Self {
         Self::Simulated(SimulatedTime(Arc::new(AtomicI64::new(at.ms()))))
     }

@@ -34,7 +34,7 @@ pub enum ForgetError {
     /// The store's files.
     #[error(transparent)]
     Erase(#[from] EraseError),
-    /// What other rooms remember of locks.
+    /// The shipper's stored state.
     #[error("what is remembered for shipping can't be removed")]
     Memory(#[source] std::io::Error),
 }

@@ -76,7 +76,7 @@ pub enum RegistryError {
         column: usize,
         /// Its name.
         found: &'static str,
-        /// Where it stands first.
+        /// Its first position.
         first: usize,
     },
     /// There is no `device_id`.
@@ -123,7 +123,7 @@ pub enum RegistryError {
         line: u64,
         /// The lock.
         device_id: String,
-        /// Where it stands first.
+        /// Its first line.
         first: u64,
     },
 }

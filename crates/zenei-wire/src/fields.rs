@@ -74,7 +74,7 @@ pub struct Slot<T> {
 pub struct Words {
     /// The contract's words.
     pub all: &'static [&'static str],
-    /// Where the word's place in that list stands; a place beyond the list counts as absent.
+    /// The word's place in that list; a place beyond the list counts as absent.
     pub slot: Slot<u8>,
 }
 

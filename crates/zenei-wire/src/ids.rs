@@ -43,7 +43,7 @@ impl<'a> Name<'a> {
     /// Checks a text.
     ///
     /// # Errors
-    /// Says what is wrong with it, see [`NameError`].
+    /// The fault of the text, see [`NameError`].
     pub fn new(text: &'a str) -> Result<Self, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);
@@ -80,7 +80,7 @@ macro_rules! owned_name {
             /// Checks a text and stores a copy.
             ///
             /// # Errors
-            /// Says what is wrong with it, see [`NameError`].
+            /// The fault of the text, see [`NameError`].
             pub fn new(text: &str) -> Result<Self, NameError> {
                 Name::new(text).map(Self::from)
             }

@@ -76,7 +76,7 @@ proptest! {
         said in reading(), address: [u8; 6], key in key(), counter: u32, at: prop::sample::Index, mask in 1..=u8::MAX,
     ) {
         let mut data = bthome::sealed(&said.objects(Set::A), Address(address), &key, counter);
-        // The first byte says whether it is encrypted at all; a plain one is no forgery of an encrypted one.
+        // The first byte marks whether it is encrypted at all; a plain one is not a forgery of an encrypted one.
         let at = 1 + at.index(data.len() - 1);
         data[at] ^= mask;
         prop_assert_eq!(bthome::open(&data, Address(address), Some(&key)), Err(OpenError::Forged));

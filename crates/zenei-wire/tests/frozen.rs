@@ -10,7 +10,7 @@ use std::path::Path;
 use zenei_wire::bthome::{self, Address, BindKey, OpenError, Opened};
 use zenei_wire::{Adv, Heading, Reason, Topic, decode, json};
 
-/// What a decoder says, in the words of an `.expected` file.
+/// A decoder's result, in the words of an `.expected` file.
 fn outcome(topic: &str, payload: &[u8], reasons: &mut BTreeSet<Reason>) -> String {
     let topic = match Topic::parse(topic) {
         Ok(Heading::Record(topic)) => topic,
@@ -80,7 +80,7 @@ fn frozen_bytes_mean_what_they_meant() {
     assert!(missing.is_empty(), "no case gives {missing:?}");
 }
 
-/// What an advertisement says, in the words of `advertisements.vectors`.
+/// The content of an advertisement, in the words of `advertisements.vectors`.
 fn said(opened: Result<Opened, OpenError>) -> String {
     let opened = match opened {
         Ok(opened) => opened,

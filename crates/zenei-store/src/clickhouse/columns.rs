@@ -1,5 +1,5 @@
 //! Makes the columns of each ClickHouse table from rows that were read back from sealed files; [`crate::columns`] makes
-//! the single columns. Must not know servers; it knows which table has which columns. Called by the shipper.
+//! the single columns. Must not know servers. Called by the shipper.
 use crate::columns::{Column, Dialect, Kept, LABELS, Numbers, flag, heading, number, own, table, text, time};
 use crate::control::Sealed;
 use crate::schema::Target;

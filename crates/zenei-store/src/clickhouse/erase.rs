@@ -1,5 +1,5 @@
 //! Removes a lock from ClickHouse by synchronous mutations on every table that names it, and counts the rows that still
-//! do. Must not know other stores; it knows the tables and the columns that name a lock. Called by `forget`.
+//! do. Must not know other stores. Called by `forget`.
 use super::server::Server;
 use super::server_error::ServerError;
 use crate::schema::Form;

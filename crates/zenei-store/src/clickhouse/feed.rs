@@ -119,7 +119,7 @@ impl ClickHouseFeed {
         Self { server, form }
     }
 
-    /// The server that is asked.
+    /// The server that it queries.
     pub fn server(&self) -> &Server {
         &self.server
     }

@@ -40,7 +40,7 @@ struct Count {
 /// # Errors
 /// See [`SelfTestError`].
 pub fn self_test(server: &Server, form: &Form, gateway_id: &str) -> Result<(), SelfTestError> {
-    // Drawn by the server: a token of an earlier start might still be remembered when its row is gone.
+    // Drawn by the server: it might still have a token of an earlier start whose row is gone.
     let drawn: Vec<Probe> = server.lines("SELECT toString(generateUUIDv4()) AS probe", &[])?;
     let probe = drawn.into_iter().next().map(|drawn| drawn.probe).unwrap_or_default();
     let table = form.local("dedup_probe");

@@ -13,8 +13,8 @@ use tokio::runtime::{Builder, Runtime};
 /// (`max_compress_block_size`).
 const SEND_BYTES: usize = 1 << 20;
 
-/// The longest query, in bytes; by default a server parses 256 KiB. A cursor for each of some ten thousand gateways
-/// stands in one.
+/// The longest query, in bytes; by default a server parses 256 KiB. One query has a cursor for each of some ten
+/// thousand gateways.
 const MAX_QUERY_BYTES: usize = 8 << 20;
 
 /// The address and the credentials of a server.

@@ -1,5 +1,5 @@
-//! The errors of a server, and the reaction to each: retry, find the rows that it refuses, or wait until a person mends
-//! the server. Must not know tables; it knows ClickHouse's error codes. Called by the server's callers.
+//! The errors of a server, and the reaction to each by its ClickHouse code: retry, find the rows that the server
+//! refuses, or wait until a person mends the server. Must not know tables. Called by the server's callers.
 use crate::with_causes;
 use clickhouse::error::Error;
 use std::time::Duration;

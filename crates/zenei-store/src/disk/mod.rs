@@ -99,7 +99,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
 /// The ending of a file that is not whole yet; after a restart such a file may be removed.
 pub const UNFINISHED: &str = ".tmp";
 
-/// Writes a whole file so that its name stands either for nothing (or the former bytes) or for all of `bytes`, and is
+/// Writes a whole file so that its name refers either to nothing (or the former bytes) or to all of `bytes`; it is
 /// durable on return.
 ///
 /// # Errors

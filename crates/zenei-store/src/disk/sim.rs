@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The unit in which a disk writes: a torn write keeps some of these and loses others.
+/// The unit in which a disk writes: a torn write retains some of these and loses others.
 const SECTOR: usize = 512;
 
 /// The fate of unsynced bytes and names when the power goes.

@@ -1,6 +1,6 @@
 //! Reads files into Arrow batches, file by file. Of records it reads each distinct text once, and it does not decode a
-//! column that has no value in the file or that the caller does not need. Must not know rows; it knows Parquet and
-//! Arrow. Called by the readers of the store.
+//! column that has no value in the file or that the caller does not need. Must not know rows. Called by the readers of
+//! the store.
 use super::error::ReadError;
 use super::table::{FORMAT, FORMAT_KEY, Table};
 use crate::disk::{Disk, read_whole};

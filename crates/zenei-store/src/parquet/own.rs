@@ -1,6 +1,6 @@
 //! Reads the columns of each kind's own fields, and makes a row's own part from them. A missing column (an older
-//! version's file lacks it) or a column without a value reads as absent. Must not know any field by name; it knows
-//! Arrow and the contract's list of fields. Called by `batch`.
+//! version's file lacks it) or a column without a value reads as absent. Must not know any field by name; the
+//! contract's list gives the fields. Called by `batch`.
 use super::error::ReadError;
 use super::value::{bad, column, typed, value};
 use super::words::{Coded, Words};

@@ -1,6 +1,5 @@
 //! Makes intake's rows straight from columns: each name and text is resolved once per dictionary, so that the detectors
-//! dominate the cost of a replay of months. Must not know files; it knows Arrow and the fleet's index. Called by
-//! `replay`.
+//! dominate the cost of a replay of months. Must not know files. Called by `replay`.
 use super::batch::StoredBatch;
 use super::error::ReadError;
 use super::value::{UNKNOWN_SITE, bad, name, value};

@@ -1,5 +1,4 @@
-//! A frame: the bytes of one group in one lane. Must not know files; it knows the layout. Called by the writer, the
-//! reader and recovery.
+//! A frame: the bytes of one group in one lane. Must not know files. Called by the writer, the reader and recovery.
 //!
 //! Header (40 bytes, little endian): magic `ZSG1`, lane letter and 3 zero bytes, body length u32, number of entries
 //! u32, first offset of the group u64, end of the group u64 (both over both lanes), CRC-32 of the body, CRC-32 of the

@@ -37,7 +37,7 @@ pub struct Progress {
     pub holes: Vec<Hole>,
 }
 
-/// A reader; it remembers its place, so that continuing needs no search.
+/// A reader; it has its place, so that continuing needs no search.
 #[derive(Debug)]
 pub struct SpoolReader {
     disk: Arc<dyn Disk>,

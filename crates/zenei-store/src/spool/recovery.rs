@@ -163,8 +163,8 @@ pub(crate) fn repair(disk: &dyn Disk, dir: &Path, ends: &mut Ends) -> Result<u64
     Ok(torn_bytes)
 }
 
-/// Zeroes what follows the last frame, and makes all of the segment durable: after a mere kill its bytes may be in
-/// memory only, and the next group's mark will say that they are safe.
+/// Zeroes the bytes after the last frame, and makes the whole segment durable: after a mere kill its bytes may be in
+/// memory only, and the next group's mark will state that they are durable.
 fn blank_tail(dir: &Path, lane: &LaneEnd) -> Result<u64, SpoolError> {
     let path = dir.join(super::segment::name(lane.segment.lane, lane.segment.first));
     let tail = lane.steps.last().map_or(0, |step| step.end);

@@ -43,7 +43,7 @@ pub enum OpenError {
     Cut {
         /// Its id.
         id: u8,
-        /// Where its id stands among the objects.
+        /// The position of its id among the objects.
         at: usize,
         /// How many bytes are left for its value.
         found: usize,

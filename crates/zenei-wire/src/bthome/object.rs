@@ -25,7 +25,7 @@ pub const fn length_of(id: u8) -> Option<Length> {
 pub enum Length {
     /// So many bytes.
     Bytes(usize),
-    /// As many bytes as the first one says.
+    /// As many bytes as its first byte gives.
     Counted,
 }
 

@@ -50,8 +50,8 @@ fn a_vector_reads_only_with_its_own_key_address_and_bytes() {
         let mut data = DATA;
         data[bit / 8] ^= 1 << (bit % 8);
         let opened = open(&data, SENDER, Some(&key()));
-        // Without bit 0 of the first byte it is another, plain one, which anybody may send; it is told apart by having
-        // no counter.
+        // Without bit 0 of the first byte it is a plain advertisement, which anyone may send; it differs by having no
+        // counter.
         assert!(opened.is_err() || opened.unwrap().counter.is_none(), "bit {bit}");
     }
 }

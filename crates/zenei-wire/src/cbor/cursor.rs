@@ -14,7 +14,7 @@ pub(crate) const ARRAY: u8 = 4;
 pub(crate) const MAP: u8 = 5;
 const TAG: u8 = 6;
 const SIMPLE: u8 = 7;
-/// The additional information that stands for an indefinite length; under `SIMPLE`, for a break.
+/// The additional information for an indefinite length; under `SIMPLE`, for a break.
 const INDEFINITE: u8 = 31;
 const BREAK: u8 = 0xFF;
 
@@ -105,7 +105,7 @@ impl<'a> Cursor<'a> {
             26 => self.number::<4>()?,
             27 => self.number::<8>()?,
             INDEFINITE if matches!(major, BYTES | TEXT | ARRAY | MAP) => 0,
-            // 28 to 30 are reserved; 31 is a break, which stands only where an item of indefinite length may end.
+            // 28 to 30 are reserved; 31 is a break, which is valid only where an item of indefinite length may end.
             _ => return Err(Fault::Syntax { at, allowed: "an item" }),
         };
         if major == SIMPLE && info == 24 && argument < 32 {
@@ -253,7 +253,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// What a head alone says: integers, floats, simple values.
+/// The value of a head alone: integers, floats, simple values.
 fn scalar(head: Head) -> Value<'static> {
     match (head.major, head.info) {
         (0, _) => i64::try_from(head.argument).map_or(Value::Float(head.argument as f64), Value::Int),

@@ -165,7 +165,7 @@ fn the_feed_gets_a_range_after_the_tables_and_is_told_of_it_last() {
     let tables = ["record", "operation", "motor_profile", "feed", "shipment"];
     let mut expected = tables.map(|table| format!("{table}:gw-1:0-100-3600000")).to_vec();
     assert_eq!(tokens(&server.asked()), expected);
-    // An hour in which nothing was heard: no file, but a time that has passed.
+    // An hour without a message: no file, but time has passed.
     let sealed = Sealed { offset: 100, advanced_to: EngineTime(2 * HOUR_MS) };
     let txn = stage.shipper.control.begin().unwrap();
     txn.checkpoint(&Checkpoint { sealed, ..Checkpoint::default() }).unwrap();
@@ -402,7 +402,7 @@ fn rows_go_to_the_shard_of_their_lock_and_other_shards_are_refused_while_a_range
     let mut shipper = shipper.over_shards(vec![server(third), server(&taking)]);
     assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
     assert_eq!(shipper.shipped().unwrap().records, 4);
-    // The same rows again to the first, the same to whoever is the second now.
+    // The first server gets the same rows again; the server in place of the second gets the second's rows.
     let (to_first, to_second) = (first.asked(), second.asked());
     assert_eq!(to_first.len(), 2);
     assert_eq!(to_first[0].same(), to_first[1].same());
