@@ -6,7 +6,8 @@
 use zenei_detect::{Anomaly, Component, Evidence, Scope};
 use zenei_wire::Id;
 
-/// Part of every fingerprint. A new way of grouping gets a new tag, so that it never regroups what is already open.
+/// The version tag, part of every fingerprint. A new way of grouping gets a new tag, so that it never regroups open
+/// incidents.
 pub const VERSION: &str = "zenei-fingerprint-1";
 
 /// The symptom class: the component's word, so that two rules about one part of one lock meet in one incident; the

@@ -133,7 +133,7 @@ pub enum Refused {
         /// The present level.
         from: Urgency,
     },
-    /// The work can't go this way.
+    /// The status can't change this way.
     #[error("the incident is {from}; it can't become {to} by this event")]
     StatusOrder {
         /// The present status.

@@ -41,7 +41,7 @@ pub struct Inquiries {
 pub struct RefusedRow {
     /// Where it begins, from 1.
     pub line: usize,
-    /// What was found and what is wanted.
+    /// What was found and what is required.
     pub reason: String,
 }
 

@@ -16,7 +16,7 @@ const LAST_MS: i64 = 253_402_300_799_999;
 pub enum Clock {
     /// The machine's own. It may step back; the appender holds it at its highest value so far.
     System,
-    /// Set from outside, in lock-step with what is published.
+    /// Set from outside, in lock-step with the published messages.
     Simulated(SimulatedTime),
     /// The highest `ts` that [`WITNESSES`] locks have reached; while fewer are received, the highest that all of them
     /// have reached. A single lock moves it no further than the machine's own time. A `ts` before 1970 or beyond the
@@ -141,7 +141,7 @@ impl Leaders {
     }
 }
 
-/// How long something has taken, for progress, time limits and back-off; never for what is stored.
+/// How long something has taken, for progress, time limits and back-off; never for stored data.
 #[derive(Clone, Copy, Debug)]
 pub struct Elapsed(Instant);
 

@@ -8,7 +8,7 @@ use zenei_wire::{GatewayTime, Heading, MAX_PAYLOAD_BYTES, Reason, Refusal, Topic
 /// The most bytes stored of one dead letter: as many as a payload may have, so only a payload that is too large is cut.
 pub const MAX_DEAD_LETTER_BYTES: usize = MAX_PAYLOAD_BYTES;
 
-/// What could not become a record.
+/// Bytes that could not become a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// The contract's reason.

@@ -8,13 +8,13 @@ use zenei_detect::{Heard, Portion, Unreadable};
 use zenei_wire::bthome::{Address, Keyring, NotAdvertised};
 use zenei_wire::{GatewayTime, Heading, Refusal, Topic};
 
-/// What messages hold, in their order. Each record and each refused record is counted once in `received`; an
+/// The content of messages, in their order. Each record and each refused record is counted once in `received`; an
 /// undecodable message counts as one.
 #[derive(Clone, Debug, Default)]
 pub struct Decoded<'a> {
     /// The records.
     pub heard: Vec<Heard<'a>>,
-    /// What is no record, with the reason and the bytes.
+    /// The dead letters, with the reason and the bytes.
     pub dead: Vec<DeadLetter>,
     /// The senders of encrypted advertisements without a known key: neither records nor dead letters.
     pub no_key: Vec<Address>,
@@ -29,7 +29,7 @@ pub struct Decoded<'a> {
 }
 
 impl<'a> Decoded<'a> {
-    /// What the pipeline takes of it.
+    /// The portion that the pipeline takes.
     pub fn portion(&self) -> Portion<'_> {
         Portion { heard: &self.heard, unreadable: &self.unreadable, until: self.until }
     }

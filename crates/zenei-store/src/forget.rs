@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use zenei_detect::RestoreError;
 
-/// Why a lock is not taken out. What was done before stays; run again.
+/// Why a lock is not removed. Steps that were done stay; run again.
 #[derive(Debug, thiserror::Error)]
 pub enum ForgetError {
     /// The control database.
@@ -39,7 +39,7 @@ pub enum ForgetError {
     Memory(#[source] std::io::Error),
 }
 
-/// What a state directory had of a lock.
+/// How much of a lock a state directory had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
     /// In the store's files.
@@ -147,7 +147,7 @@ fn clear_spool(disk: &Arc<dyn Disk>, layout: &Layout, control: &Control) -> Resu
     }
 }
 
-/// What can be made anew from the store.
+/// Removes a folder whose content can be made anew from the store.
 fn clear_folder(dir: &Path) -> Result<(), ForgetError> {
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(ForgetError::Memory(error)),

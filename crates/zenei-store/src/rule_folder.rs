@@ -27,7 +27,7 @@ pub struct RuleText {
     pub name: String,
     /// The path as people see it.
     pub file: String,
-    /// What is in it.
+    /// Its content.
     pub text: String,
 }
 
@@ -143,7 +143,7 @@ impl RuleFolder {
     }
 }
 
-/// What is wrong where a rule's folder has another name than the rule.
+/// The error of a rule whose folder has another name than the rule.
 fn misnamed(rules: &Rules, text: &RuleText) -> Option<TomlError> {
     let rule = rules.iter().find(|rule| rule.origin.file == text.file)?;
     if text.name != "rule" || rule.id == text.rule {
@@ -153,7 +153,7 @@ fn misnamed(rules: &Rules, text: &RuleText) -> Option<TomlError> {
     Some(TomlError { file: text.file.clone(), line: 1, key: "id".to_owned(), problem })
 }
 
-/// What a folder holds: name and path.
+/// The entries of a folder: name and path.
 fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, RuleFolderError> {
     let unread = |source| RuleFolderError::Unread { path: folder.to_owned(), source };
     let mut found = Vec::new();

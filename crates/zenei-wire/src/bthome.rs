@@ -27,7 +27,7 @@ use alloc::vec::Vec;
 use format::VERSION;
 use smallvec::SmallVec;
 
-/// Bit 0 of the first byte: what follows is encrypted.
+/// Bit 0 of the first byte: the rest is encrypted.
 const ENCRYPTED: u8 = 1;
 /// Bit 1: the sender's address follows, in reversed order.
 const HAS_ADDRESS: u8 = 1 << 1;

@@ -17,7 +17,7 @@ pub(crate) trait Sink {
     fn samples(&mut self, name: &str, samples: &[u16]);
 }
 
-/// Gives every field of a record to the sink.
+/// Passes every field of a record to the sink.
 pub(crate) fn write(record: &Record<'_>, sink: &mut impl Sink) {
     sink.integer("ts", record.ts.ms());
     integer(sink, "boot", record.boot);

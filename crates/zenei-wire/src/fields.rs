@@ -15,7 +15,7 @@ pub struct Field {
     pub name: &'static str,
     /// The unit of a number as people write it; empty where it counts or names something.
     pub unit: &'static str,
-    /// The least and the greatest number, in steps of the last decimal; zeros for what is no number.
+    /// The least and the greatest number, in steps of the last decimal; zeros for a field that is not a number.
     pub range: (i64, i64),
     /// The meaning of a record without it.
     pub absent: Absent,
@@ -89,7 +89,7 @@ pub struct Text {
     pub set: for<'a> fn(&mut Body<'a>, Option<RecordText<'a>>),
 }
 
-/// What a text must be, beyond at most 256 bytes without control characters.
+/// The rule for a text, beyond at most 256 bytes without control characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextRule {
     /// Anything.
@@ -143,7 +143,7 @@ impl Field {
 }
 
 impl Form {
-    /// What its type can hold.
+    /// The range of its type.
     const fn range(&self) -> (i64, i64) {
         match self {
             Self::U8(_) => (0, u8::MAX as i64),

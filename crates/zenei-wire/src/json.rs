@@ -158,7 +158,7 @@ impl Sink for JsonSink<'_> {
     }
 }
 
-/// Gives `put` a text in quotes piece by piece, with the escapes that JSON requires.
+/// Passes a text in quotes to `put` piece by piece, with the escapes that JSON requires.
 pub(crate) fn quoted(text: &str, mut put: impl FnMut(&str)) {
     const HEX: &str = "0123456789abcdef";
     put("\"");

@@ -32,7 +32,7 @@ crate::words!(
     }
 );
 crate::words!(
-    /// What the motor was asked to do.
+    /// The operation requested of the motor.
     OpKind { Lock = "lock", Unlock = "unlock", Calibrate = "calibrate" }
 );
 crate::words!(
@@ -133,7 +133,7 @@ pub struct State {
 /// One motor operation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Op {
-    /// What was asked.
+    /// The requested operation.
     pub op: OpKind,
     /// Who asked.
     pub source: Option<OpSource>,
@@ -198,7 +198,7 @@ pub struct Event<'a> {
     pub fw_to: Option<Text<'a>>,
 }
 
-/// What a gateway or a service reports of itself.
+/// A gateway's or service's report of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GatewayReport<'a> {
     /// Its id; equals the topic's where it is given.

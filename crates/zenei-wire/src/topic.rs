@@ -21,7 +21,7 @@ pub struct Topic<'a> {
     pub kind: Kind,
 }
 
-/// What a topic turns out to be.
+/// The kinds of topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heading<'a> {
     /// Records.

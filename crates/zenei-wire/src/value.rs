@@ -27,7 +27,7 @@ pub(crate) enum Value<'a> {
     Array,
     /// An object or map.
     Map,
-    /// What only CBOR has: a byte string, a tagged value, a simple value.
+    /// A value that only CBOR has: a byte string, a tagged value, a simple value.
     Foreign,
 }
 

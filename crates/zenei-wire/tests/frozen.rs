@@ -73,7 +73,7 @@ fn frozen_bytes_mean_what_they_meant() {
     assert!(wrong.is_empty(), "{wrong}");
     assert_eq!(cases.len() - payloads, cases.iter().filter(|path| path.extension().unwrap() == "expected").count());
     assert!(payloads > 200, "only {payloads} payloads were found");
-    // What a decoder can't give: who may speak, and what a store takes.
+    // Reasons that a decoder can't give: authorization, and a store's refusal.
     let elsewhere = [Reason::Unauthenticated, Reason::RefusedByStore];
     let missing: Vec<_> =
         Reason::ALL.iter().filter(|reason| !reasons.contains(reason) && !elsewhere.contains(reason)).collect();

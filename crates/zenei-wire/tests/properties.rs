@@ -104,7 +104,7 @@ fn damaged() -> impl Strategy<Value = (Kind, Vec<u8>)> {
     )
 }
 
-/// What must hold whatever the bytes are.
+/// Properties that must hold for any bytes.
 fn check_any(kind: Kind, payload: &[u8]) {
     match decode(&topic(kind), payload) {
         Ok(records) => {

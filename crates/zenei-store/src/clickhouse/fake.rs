@@ -17,7 +17,7 @@ pub(crate) enum Answer {
     HangUpAtOnce,
     /// No answer, for ever.
     Silence,
-    /// A status without an exception, as a proxy gives it.
+    /// A status without an exception, as from a proxy.
     Status(u16),
     /// An exception with this code.
     Code(u32),
@@ -89,7 +89,7 @@ impl FakeServer {
     }
 }
 
-/// Serves one request; gives back a connection that is to stay open in silence.
+/// Serves one request; returns a connection that must stay open without an answer.
 fn serve(stream: TcpStream, asked: &Mutex<Vec<Heard>>, script: &Script) -> Option<TcpStream> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut first = String::new();

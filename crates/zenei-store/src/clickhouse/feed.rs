@@ -81,7 +81,7 @@ pub trait Feed {
     fn past(&self, after: Past, each: &mut EachHeard<'_>) -> Result<Option<EngineTime>, RecordsError>;
 }
 
-/// How far back what is older than the feed is read.
+/// How far back the records older than the feed are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Past {
     /// Records received after this time and before the feed begins.

@@ -36,7 +36,7 @@ ORDER BY device_id, boot NULLS FIRST, seq NULLS FIRST, ts, identity_text, offset
 LIMIT 1 BY device_id, boot, seq, identity";
 /// The order in which one gateway that received everything would have received it.
 const HEARING: &str = "ORDER BY heard_at, heard_by, offset, index";
-/// The settings that give a decoder of sealed files its form.
+/// The settings of the answer for a decoder of sealed files.
 pub(super) const FORM: &str = "\
 SETTINGS output_format_arrow_compression_method = 'none', output_format_arrow_string_as_string = 1,
     output_format_arrow_low_cardinality_as_dictionary = 0, join_use_nulls = 0";

@@ -19,7 +19,7 @@ pub struct Erasure {
     pub asked_at_ms: i64,
     /// When nothing was left of the lock; `None`: the erasure is not finished.
     pub ended_at_ms: Option<i64>,
-    /// What was erased, JSON; `None` before the end.
+    /// The counts of erased rows, JSON; `None` before the end.
     pub counts: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl Control {
         Ok(found)
     }
 
-    /// Makes what was erased unreadable in the file itself: without this its bytes would stay in pages that are free.
+    /// Makes erased data unreadable in the file itself: without this its bytes would stay in free pages.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`], also while another process uses the file.

@@ -1,7 +1,7 @@
 //! The errors of the control database. Called by all its files.
 use std::path::PathBuf;
 
-/// Why the control database did not do what it was asked.
+/// Why a call of the control database failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// A newer program made it.

@@ -102,7 +102,7 @@ impl Control {
     }
 }
 
-/// What is shipped row by row.
+/// The kinds of rows that are shipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the tables' names")]
 pub enum Outgoing {

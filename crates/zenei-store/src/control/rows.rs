@@ -45,7 +45,7 @@ pub struct EventRow {
     pub seq: u32,
     /// When it happened, ms since 1970.
     pub at_ms: i64,
-    /// What kind of event; the incident room's word.
+    /// The kind of event; the word of `zenei-incident`.
     pub kind: String,
     /// The event, JSON.
     pub body: String,
@@ -62,7 +62,7 @@ pub struct OutboxRow {
     pub incident: Id,
     /// The event that it reports.
     pub event_seq: u32,
-    /// What is sent, JSON.
+    /// The message's body, JSON.
     pub body: String,
     /// How often it was tried.
     pub attempt: u32,

@@ -10,7 +10,7 @@ pub const VERSION: i64 = STEPS.len() as i64;
 /// "ZNEI": distinguishes our file from any other SQLite file.
 const APPLICATION_ID: i64 = 0x5a4e_4549;
 
-/// What makes version n+1 of version n. A released step never changes; a new one is added.
+/// The step from version n to version n+1. A released step never changes; a new one is added.
 const STEPS: [&str; 2] = [
     "
 CREATE TABLE checkpoint (
@@ -99,7 +99,7 @@ CREATE UNIQUE INDEX erasure_open ON erasure (device_id) WHERE ended_at_ms IS NUL
 ",
 ];
 
-/// Refuses what a newer program, or another one, wrote.
+/// Refuses a database of a newer program, or of another one.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), ControlError> {
     let found: i64 = pragma(connection, "application_id")?;
     let version: i64 = pragma(connection, "user_version")?;

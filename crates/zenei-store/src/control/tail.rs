@@ -109,7 +109,7 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Gives the state of the checkpoint another file; the steps begun since stay.
+    /// Names another file for the checkpoint's state; the steps begun since stay.
     ///
     /// # Errors
     /// [`ControlError::BadRow`], [`ControlError::Sqlite`].

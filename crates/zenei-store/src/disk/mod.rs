@@ -69,7 +69,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// [`io::ErrorKind::NotFound`], or the operating system's error.
     fn open(&self, path: &Path, writable: bool) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Renames a file within its directory, replacing what has the name. Atomic, but not durable before
+    /// Renames a file within its directory, replacing a file of that name. Atomic, but not durable before
     /// [`Disk::sync_dir`].
     ///
     /// # Errors

@@ -131,7 +131,7 @@ pub enum SpoolError {
         /// Bytes wanted.
         wanted: u64,
     },
-    /// A message or a group beyond what a frame holds. Nothing was written.
+    /// A message or a group larger than a frame can hold. Nothing was written.
     #[error("the {what} has {found} bytes; at most {allowed} are allowed")]
     TooLarge {
         /// Which part.

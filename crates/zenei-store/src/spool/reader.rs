@@ -33,7 +33,7 @@ pub struct Hole {
 pub struct Progress {
     /// The offset at which to continue.
     pub next: u64,
-    /// What is missing between the start and `next`, ascending.
+    /// The holes between the start and `next`, ascending.
     pub holes: Vec<Hole>,
 }
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::Path;
 use zenei_wire::GatewayTime;
 
-/// What was found when the spool was opened.
+/// The result of opening the spool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// The next message's offset; all before it are durable.
@@ -40,7 +40,7 @@ pub(crate) struct LaneEnd {
     last_heard: Option<GatewayTime>,
 }
 
-/// Both lanes' ends, and what follows from them together.
+/// Both lanes' ends, and their joint consequences.
 #[derive(Debug)]
 pub(crate) struct Ends {
     pub(crate) lanes: [Option<LaneEnd>; 2],
@@ -121,7 +121,7 @@ fn walk(segment: Segment) -> std::io::Result<LaneEnd> {
     }
 }
 
-/// What is missing of `range` in ascending `offsets`.
+/// The parts of `range` that are missing in ascending `offsets`.
 fn holes(offsets: &[u64], range: Range<u64>) -> Vec<Range<u64>> {
     let mut holes = Vec::new();
     let mut expected = range.start;

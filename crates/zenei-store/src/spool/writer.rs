@@ -169,7 +169,7 @@ impl Spool {
         if removed { self.sync_dir() } else { Ok(()) }
     }
 
-    /// The end of what is durable: the next message's offset. Readers may go up to here.
+    /// The end of the durable messages: the next message's offset. Readers may read up to here.
     pub fn next_offset(&self) -> u64 {
         self.next
     }

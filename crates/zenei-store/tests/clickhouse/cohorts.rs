@@ -31,7 +31,7 @@ struct Line {
 }
 
 type Key = (String, String, i64);
-/// Counts, locks, and what was measured: peaks, sags, resistances.
+/// Counts, locks, and measurements: peaks, sags, resistances.
 type Counting = (Cohort, BTreeSet<u32>, [Vec<f64>; 3]);
 
 fn below(dice: &mut Dice, end: u32) -> u32 {

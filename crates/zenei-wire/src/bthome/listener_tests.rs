@@ -34,7 +34,7 @@ fn shown(merged: &Merged) -> String {
     format!(" [{id} at {} s: {voltage} {temp}]", merged.at.ms() / 1000)
 }
 
-/// One line for each advertisement: its verdict and what was given, after what its time made due.
+/// One line for each advertisement: its verdict and the records yielded, after those that its time made due.
 fn told(advertisements: &str) -> String {
     let (mut listener, mut told) = (Listener::default(), String::new());
     for line in advertisements.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -121,7 +121,7 @@ fn a_lower_counter_is_a_replay_and_changes_nothing() {
 #[test]
 fn the_other_half_of_the_pair_on_the_air_may_be_heard_second() {
     check("0 B 6 2000\n 1 A 5 2900\n 2 A 5 2900", &["News", "News [6 at 0 s: 2900 2000]", "Again"]);
-    // But no older half, and none of its own set.
+    // But no older half, and no older counter of the same set.
     check("0 B 6 2000\n 1 A 4 2900", &["News", "Replayed"]);
     check("0 A 6 2900\n 1 A 5 2900", &["News", "Replayed"]);
     check("0 A 6 2900\n 1 B 5 2000\n 2 B 4 1", &["News", "News [6 at 0 s: 2900 2000]", "Replayed"]);

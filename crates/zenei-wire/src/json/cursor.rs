@@ -317,7 +317,7 @@ impl<'a> Cursor<'a> {
 /// Exact doubles.
 const POWERS_OF_TEN: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
-/// How many bytes stand before the first quote, backslash or control character; all where there is none.
+/// How many bytes come before the first quote, backslash or control character; all if there is none.
 #[inline]
 pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     // Eight bytes at a time: the high bit of a byte is set in `special` where the byte is a quote, a backslash or below

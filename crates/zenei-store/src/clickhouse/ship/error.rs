@@ -4,7 +4,7 @@ use crate::parquet::{ReadError, SealError};
 use crate::snapshot::SnapshotError;
 use arrow_schema::ArrowError;
 
-/// Why a round of shipping ended early. Nothing is lost by it; the next round goes on with the same range.
+/// Why a round of shipping ended early. Nothing is lost by it; the next round continues with the same range.
 #[derive(Debug, thiserror::Error)]
 pub enum ShipError {
     /// The control database.

@@ -33,7 +33,7 @@ pub struct ShipOptions {
     pub feed: bool,
 }
 
-/// Whether to go on after a wait.
+/// Whether to continue after a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Go {
     /// Yes.
@@ -47,6 +47,6 @@ pub enum Go {
 pub enum Ended {
     /// Everything that is sealed is shipped.
     Done,
-    /// A wait was answered with [`Go::Stop`]; the next round goes on.
+    /// A wait returned [`Go::Stop`]; the next round continues.
     Stopped,
 }

@@ -7,7 +7,7 @@ use crate::parquet::{ParquetStore, ReadError, SealedRange};
 use std::collections::VecDeque;
 use zenei_wire::EngineTime;
 
-/// The most bytes of files that go out together: the dead letters of one full range.
+/// The most bytes of files that are sent together: the dead letters of one full range.
 const MAX_BYTES: usize = 16 << 20;
 
 /// Ranges that are sent as one.
@@ -80,7 +80,7 @@ fn fitting(
     Ok(waiting.len())
 }
 
-/// Rows and bytes of a range; `None` for a damaged one, which goes alone.
+/// Rows and bytes of a range; `None` for a damaged one, which is sent alone.
 fn whole_size(store: &ParquetStore, range: &SealedRange) -> Result<Option<(usize, usize)>, ReadError> {
     match store.size_of(range) {
         Ok(size) => Ok(Some(size)),
