@@ -1,5 +1,6 @@
-//! The ledger: counts where every received record went. Must not know records; it has counters and their names. Counted
-//! by the gateway's driver, committed with the checkpoint, shown at `/metrics` and by `doctor`.
+//! The ledger: counts where every received record went. Must not know records; it has counters and their names. Called
+//! by the gateway's driver, which counts and commits it with the checkpoint, and by `/metrics` and `doctor`, which show
+//! it.
 use crate::spool::Source;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

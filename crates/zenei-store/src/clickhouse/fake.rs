@@ -1,5 +1,5 @@
 //! A scripted server for tests: it accepts, refuses, hangs up or does not answer, and records each request. No
-//! ClickHouse is behind it.
+//! ClickHouse is behind it. Called by the tests of the shipper.
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! The errors of the control database. Called by all its files.
+//! The errors of the control database. Must not know what a row means. Called by all its files.
 use std::path::PathBuf;
 
 /// Why a call of the control database failed.

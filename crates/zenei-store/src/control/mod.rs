@@ -1,7 +1,7 @@
 //! The control database: how far everything is sealed, the findings and decisions, the messages that must still be
 //! sent. Small state with transactions. Must not know records or rules; bodies are JSON of the code that owns them. One
 //! process writes, the daemon or the command that holds the state directory; each of its threads has its own
-//! connection. Any number of readers may read beside it.
+//! connection. Any number of readers may read beside it. Called by the drivers, the shippers and the commands.
 mod erase;
 mod error;
 mod outgoing;

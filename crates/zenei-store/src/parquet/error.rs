@@ -1,5 +1,5 @@
-//! The reasons why a range can't be sealed, and why stored rows can't be read. Called by the code that writes or reads
-//! files.
+//! The reasons why a range can't be sealed, and why stored rows can't be read. Must not know rows. Called by the code
+//! that writes or reads files.
 use super::table::FORMAT;
 use ::parquet::errors::ParquetError;
 use arrow_schema::ArrowError;

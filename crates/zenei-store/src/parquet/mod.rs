@@ -1,5 +1,6 @@
 //! The embedded store: Parquet files, one per table and sealed range, which DuckDB, polars and ClickHouse read without
-//! conversion. This file lists its parts; each part's own file has its limits.
+//! conversion. Must not know servers. Called by the gateway's driver, the shipper, the desk's tail, the lab, and the
+//! commands that read a store; the parts are in their own files.
 //!
 //! A file's name is its range and the time to which intake was advanced with it: `records/{from}-{to}-{ms}.parquet`.
 //! Names sort in the order of sealing. A table gets no file for a range in which it has no row. Equal rows give equal

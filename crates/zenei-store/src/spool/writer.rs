@@ -1,5 +1,5 @@
 //! Writes the spool: a group of messages becomes durable, or the process ends. Must not know what a message means.
-//! There is one writer per directory: the gateway's appender.
+//! Called by the gateway's appender, the one writer of a directory.
 use super::frame::{self, ENTRY_BYTES, FrameAt, Header, frame_bytes, push_entry};
 use super::recovery::{Ends, Recovered, inspect, repair};
 use super::segment::{self, Segment};

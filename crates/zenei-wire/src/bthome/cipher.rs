@@ -1,6 +1,6 @@
 //! AES-128-CCM with a MIC of 4 bytes, as BTHome v2 uses it: the nonce is address, UUID, first byte and counter; there
-//! is no additional authenticated data. Must not know objects. `open` and `sealed` alone encrypt and decrypt with it;
-//! the keys come from the keyring.
+//! is no additional authenticated data. Must not know objects. Called by `open` and `sealed` alone; the keyring holds
+//! the keys.
 use super::address::{Address, hex};
 use super::format::SERVICE_UUID;
 use aes::Aes128;

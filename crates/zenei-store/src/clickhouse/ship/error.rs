@@ -1,4 +1,5 @@
-//! The reasons why a round of shipping ends early. No record is lost by it. Called by all steps of shipping.
+//! The reasons why a round of shipping ends early. No record is lost by it. Must not know how a step retries. Called by
+//! all steps of shipping.
 use crate::control::ControlError;
 use crate::parquet::{ReadError, SealError};
 use crate::snapshot::SnapshotError;
