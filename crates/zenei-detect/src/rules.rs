@@ -3,13 +3,13 @@
 //! which detectors there are. Must not know a detector's inside: each detector names its parameters. Called by the
 //! engine and by the commands that use, show or check rules.
 pub mod card;
-pub mod catalogue;
 pub mod folder;
 mod read;
 pub mod shipped;
 
 use crate::anomaly::{Anomaly, DecisionReason, Findings};
 pub use crate::canary::Canary;
+use crate::detect;
 use crate::detect::running::Detector;
 pub use crate::rule::{BUDGET_PER_DEVICE_YEAR, MissingParameter, Origin, Rule, RuleState};
 use crate::toml_place::TomlError;
@@ -73,7 +73,7 @@ impl Rules {
     /// The detector of each rule, without history, by the rule's id.
     pub fn detectors(&self) -> Vec<Box<dyn Detector>> {
         // Reading a rule makes sure that its detector can start.
-        self.rules.iter().filter_map(|rule| catalogue::find(rule.detector.word)?.start(rule).ok()).collect()
+        self.rules.iter().filter_map(|rule| detect::find(rule.detector.word)?.start(rule).ok()).collect()
     }
 
     /// The rules, by id.
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn an_error_names_file_line_key_what_was_found_and_what_is_allowed() {
-        let words: Vec<&str> = catalogue::ALL.iter().map(|spec| spec.kind.word).collect();
+        let words: Vec<&str> = detect::ALL.iter().map(|spec| spec.kind.word).collect();
         let known = words.join(", ");
         assert!(known.starts_with("battery_resistance, battery_drain, motor_effort, "), "{known}");
         assert_eq!(

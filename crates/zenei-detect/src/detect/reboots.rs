@@ -28,7 +28,7 @@ pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "reboots",
         symptom: Symptom::Errors,
-        looks_at: "how often a lock restarts unasked, against its own past and its model",
+        looks_at: "how often a lock restarts unasked, against the locks of its model",
         parameters: &[
             Parameter {
                 name: "prior_per_day",

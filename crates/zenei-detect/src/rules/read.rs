@@ -1,8 +1,8 @@
 //! Reads one rule file: what it may contain, and everything that is wrong with it: file, line, key, what was found and
 //! what is allowed. Must not know a detector's inside. Called by [`super::Rules`].
-use super::catalogue;
 use super::{BUDGET_PER_DEVICE_YEAR, Canary, Origin, Rule, RuleState};
 use crate::anomaly::{Component, Domain, Urgency};
+use crate::detect;
 use crate::detect::running::Spec;
 use crate::field::NumericField;
 use crate::kind::{DetectorKind, Parameter};
@@ -94,12 +94,12 @@ fn checked(toml: &mut Reader<'_>, parsed: RuleFile) -> Option<Rule> {
     let components = Component::ALL.iter().map(|word| word.as_str());
     let urgencies = Urgency::ALL.iter().map(|word| word.as_str());
     let states = RuleState::ALL.into_iter().map(RuleState::as_str);
-    let detectors = catalogue::ALL.iter().map(|spec| spec.kind.word);
+    let detectors = detect::ALL.iter().map(|spec| spec.kind.word);
     let domain = toml.word("domain", &parsed.domain, Domain::parse, domains);
     let component = toml.word("component", &parsed.component, Component::parse, components);
     let urgency = toml.word("urgency", &parsed.urgency, Urgency::parse, urgencies);
     let state = toml.word("state", &parsed.state, RuleState::parse, states);
-    let detector = toml.word("detector", &parsed.detector, catalogue::find, detectors);
+    let detector = toml.word("detector", &parsed.detector, detect::find, detectors);
     let title = toml.words("title", &parsed.title);
     let owner = toml.words("owner", &parsed.owner);
     let runbook = toml.words("runbook", &parsed.runbook);

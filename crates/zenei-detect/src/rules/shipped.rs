@@ -27,7 +27,7 @@ fn holding(part: Part) -> impl Iterator<Item = (&'static str, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::{Rules, card};
+    use crate::rules::{RuleState, Rules, card};
 
     #[test]
     fn each_folder_is_named_by_the_id_of_its_rule() {
@@ -47,7 +47,9 @@ mod tests {
     fn every_live_rule_has_a_card_of_this_very_rule_within_its_budget() {
         let rules = Rules::embedded().unwrap();
         assert_eq!(card::judge(&rules, cards(), |_| false), []);
-        // Control: without cards there is an error for each rule.
-        assert_eq!(card::judge(&rules, [], |_| false).len(), rules.iter().count());
+        // Control: without cards there is an error for each live rule.
+        let live = rules.iter().filter(|rule| rule.state == RuleState::Live).count();
+        assert!(live > 0);
+        assert_eq!(card::judge(&rules, [], |_| false).len(), live);
     }
 }

@@ -1,14 +1,14 @@
 //! Checks what every detector must do, whatever it looks for: a restart changes nothing, a reset discards what was
 //! learned of the lock, records that are late or can't be read count only where the detector declares it, and how a
-//! stream is split into calls changes nothing. Every detector of the catalogue is checked. Each check has a control: a
+//! stream is split into calls changes nothing. Every detector in the list is checked. Each check has a control: a
 //! deliberately broken promise must be detected.
 use super::locks::{Life, Plan, stream, stream_of};
 use super::stream::{Moment, Stream, restarted, show, start};
 use zenei_detect::anomaly::{Findings, ScopeKind};
 use zenei_detect::batch::{Row, UnreadableRow};
+use zenei_detect::detect;
 use zenei_detect::detect::running::{Detector, Spec};
 use zenei_detect::engine::Engine;
-use zenei_detect::rules::catalogue;
 use zenei_detect::{DeviceIx, Fleet, Rule, Rules};
 use zenei_wire::{EngineTime, EventKind};
 
@@ -37,7 +37,7 @@ fn rules(spec: &Spec) -> Rules {
 }
 
 fn each(check: impl Fn(&Spec, &Rule)) {
-    for spec in catalogue::ALL {
+    for spec in detect::ALL {
         let rules = rules(spec);
         check(spec, rules.iter().next().unwrap());
     }
@@ -187,7 +187,7 @@ fn what_was_learned_of_a_lock_is_forgotten_when_another_one_is_installed() {
 #[test]
 fn how_a_stream_is_split_into_calls_changes_nothing() {
     let streams = streams();
-    for spec in catalogue::ALL {
+    for spec in detect::ALL {
         let mut found = 0;
         for stream in &streams {
             let rules = rules(spec);

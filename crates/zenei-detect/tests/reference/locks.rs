@@ -256,11 +256,17 @@ impl OneLock {
             battery_pct: has_percent
                 .then(|| Percent((85.0 - 0.2 * day - drained + scatter * dice.gauss()).clamp(0.0, 100.0) as u8)),
             temp_c: (has_field || self.at % 4 == 1).then_some(CentiCelsius((temp * 100.0) as i16)),
-            rssi_dbm: comes_and_goes(-5.0 * self.at as f64, day).then_some(DbMilliwatts(-60)),
+            rssi_dbm: comes_and_goes(-5.0 * self.at as f64, day).then_some(DbMilliwatts(self.strength_dbm(day))),
             lock_state: dice.is(0.8).then_some(LockState::Locked),
             free_heap_b: Some(Bytes((40_000.0 - leaked + 150.0 * dice.gauss()).max(100.0) as u32)),
             reset_reason: Some(self.reset),
         })
+    }
+
+    /// The strength of the radio link, dBm: it differs between locks and moves by the day; the first lock's falls by 20.
+    fn strength_dbm(&self, day: f64) -> i8 {
+        let fallen = if self.at == 0 && day > 20.0 { 20 } else { 0 };
+        -55 - (self.at % 7) as i8 - (day as i64 % 3) as i8 - fallen
     }
 
     fn op(&self, hour: i64, day: f64, dice: &mut Dice) -> Body<'static> {

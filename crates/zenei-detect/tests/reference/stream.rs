@@ -7,10 +7,10 @@ use proptest::test_runner::{RngSeed, TestRunner};
 use zenei_detect::anomaly::Findings;
 use zenei_detect::anomaly::{Anomaly, Decision, DecisionReason, Evidence};
 use zenei_detect::batch::Row;
+use zenei_detect::detect;
 use zenei_detect::detect::running::{Detector, Glance, Window};
 use zenei_detect::fleet::{DeviceIx, Fleet, Sym};
 use zenei_detect::lock::{Lock, Operation, RecordRef};
-use zenei_detect::rules::catalogue;
 use zenei_detect::rules::{Rule, Rules};
 use zenei_wire::{EngineTime, EventKind};
 
@@ -190,7 +190,7 @@ fn fast(rule: &Rule, stream: &Stream) -> Vec<Found> {
 
 /// The detector of a rule, without history.
 pub(super) fn start(rule: &Rule) -> Box<dyn Detector> {
-    catalogue::find(rule.detector.word).unwrap().start(rule).unwrap()
+    detect::find(rule.detector.word).unwrap().start(rule).unwrap()
 }
 
 /// The detector after a restart.
