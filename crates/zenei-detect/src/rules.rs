@@ -1,5 +1,5 @@
 //! The rules in use: a set of rules that were read from files and can each drive a detector; and where a finding goes
-//! by its rule's state. A rule is a TOML file; some are embedded. `read` defines what a file may contain, `catalogue`
+//! by its rule's state. A rule is a TOML file; some are embedded. `read` defines what a file may contain, `detect::ALL`
 //! which detectors there are. Must not know a detector's inside: each detector names its parameters. Called by the
 //! engine and by the commands that use, show or check rules.
 pub mod card;

@@ -1,7 +1,7 @@
 //! The three times: device, gateway and engine time. They are three types because mixing them is a classic error in
 //! telemetry: a lock's clock may be years off, a gateway's may step, and the engine's never goes back.
-//! [`GatewayTime::as_engine`] and [`GatewayTime::as_device`] are the named conversions. Must not know the machine's
-//! clock. Called by every crate that handles records.
+//! [`GatewayTime::as_engine`] and [`GatewayTime::as_device`] are the named conversions; `tests/src/tidy.rs`
+//! lists the files that may call them. Must not know the machine's clock. Called by every crate that handles records.
 use serde::{Deserialize, Serialize};
 
 macro_rules! time {
