@@ -1,6 +1,8 @@
 //! Where do logs go? To standard error, as text or JSON, with fields instead of prose. Called by `main`, once.
 use std::io::IsTerminal as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -11,18 +13,19 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Starts logging. `filter` is tracing's syntax (`info`, `zenei_gateway=debug`).
+/// Starts logging. `filter` is tracing's syntax for levels of targets (`info`, `zenei_gateway=debug`).
 ///
 /// # Errors
 /// Where the filter can't be understood.
 pub(crate) fn start(format: Format, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter)
+    let targets: Targets = filter
+        .parse()
         .map_err(|error| format!("--log '{filter}': {error}; a level such as info, or target=level, is allowed"))?;
     let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(std::io::stderr);
     match format {
-        Format::Text => subscriber.with_ansi(coloured).try_init(),
-        Format::Json => subscriber.json().flatten_event(true).try_init(),
+        Format::Text => lines.with_ansi(coloured).finish().with(targets).try_init(),
+        Format::Json => lines.json().flatten_event(true).finish().with(targets).try_init(),
     }
     .map_err(|error| error.to_string())
 }
