@@ -1,5 +1,5 @@
 //! Tests that `zenei demo` keeps its promise, for more than one seed, and that the interactive demo ends on request.
-//! `ZENEI_DEMO_SEEDS=1-10` tries more seeds.
+//! `ZENEI_DEMO_SEEDS=1-60` tries more seeds.
 use crate::daemon::{Daemon, address_in};
 use crate::metrics::Metrics;
 use crate::program::{lines, run_within, zenei};
@@ -10,8 +10,8 @@ use std::time::Duration;
 const ONCE_WITHIN: Duration = Duration::from_secs(60);
 /// How long it may take to end on request.
 const END_WITHIN: Duration = Duration::from_secs(10);
-/// The default seeds.
-const SEEDS: (u64, u64) = (1, 3);
+/// The default seeds: half a minute of them.
+const SEEDS: (u64, u64) = (1, 20);
 
 /// `1-10`, or one number.
 fn seeds(text: &str) -> Option<(u64, u64)> {

@@ -263,7 +263,8 @@ impl OneLock {
         })
     }
 
-    /// The strength of the radio link, dBm: it differs between locks and moves by the day; the first lock's falls by 20.
+    /// The strength of the radio link, dBm: it differs between locks and moves by the day; the first lock's falls by
+    /// 20.
     fn strength_dbm(&self, day: f64) -> i8 {
         let fallen = if self.at == 0 && day > 20.0 { 20 } else { 0 };
         -55 - (self.at % 7) as i8 - (day as i64 % 3) as i8 - fallen
