@@ -9,6 +9,7 @@ use zenei_engine::Engine;
 use zenei_store::clickhouse::{Ended, Go, ShipOptions, Shipper};
 use zenei_store::schema::apply;
 use zenei_store::{Checkpoint, Control, Sealed};
+use zenei_wire::EngineTime;
 
 #[derive(Parser)]
 struct Arguments {
