@@ -2,7 +2,7 @@
 //! panic; what it reads was written; every whole record is read; missing records are reported; what was never whole is
 //! cut off. Called by libFuzzer and by `smoke`.
 //!
-//! The first byte of an input selects the damage ([`FOREIGN`] and the others); the functions below read the rest.
+//! The first byte of an input selects the damage (`FOREIGN` and the others); the functions below read the rest.
 mod layout;
 
 use crate::input::Input;
