@@ -129,7 +129,7 @@ pub struct Fleet {
     /// Folder of rule files; absent: the rules in the program.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
-    /// Writes each rule's promotion card to DIR/<rule>/card.toml: what it found and what it said falsely on the fleets
+    /// Writes each rule's promotion card to `DIR/RULE/card.toml`: what it found and what it said falsely on the fleets
     /// in the scenario's own physics. Every rule runs as if it were live.
     #[arg(long, value_name = "DIR")]
     pub cards: Option<PathBuf>,

@@ -22,7 +22,7 @@ use alloc::format;
 /// # Errors
 /// Where the message as a whole can't be read (`too_large`, `bad_utf8`, `bad_json`, `bad_cbor`, `too_deep`,
 /// `too_many_records`; the first in the order of the bytes); it then counts as one dead letter. A single bad record of
-/// an array is refused in its own [`DecodedRecord`].
+/// an array is refused in its own [`DecodedRecord`](crate::DecodedRecord).
 pub fn decode<'a>(topic: &Topic<'a>, payload: &'a [u8]) -> Result<Records<'a>, Refusal> {
     if payload.len() > MAX_PAYLOAD_BYTES {
         let detail = format!("the payload has {} bytes; {MAX_PAYLOAD_BYTES} are allowed", payload.len());
