@@ -1,6 +1,6 @@
-//! The configuration: which keys there are, what they mean, and how a file becomes checked values.
-//! The types below are the one list of keys: the check of a file, `config show` and the JSON Schema are made from them.
-//! Opens no socket and never reads a secret. Called by every command that takes `--config`.
+//! The configuration: which keys there are, what they mean, and how a file becomes checked values. The types below are
+//! the one list of keys: the check of a file, `config show` and the JSON Schema are made from them. Loading must not
+//! open a socket or read a secret; `secret` reads one on request. Called by every command that takes `--config`.
 mod available;
 mod format;
 mod nearest;

@@ -1,4 +1,4 @@
-//! Where records are kept: the keys of `[store]` and `[store.clickhouse]`. Knows no row and no server. Read with the
+//! Where records are stored: the keys of `[store]` and `[store.clickhouse]`. Must not know rows or servers. Read with the
 //! rest of the configuration.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
