@@ -1,5 +1,6 @@
 //! Promotion cards: what each rule did on the fleets of a benchmark, for the files that a live rule needs beside it.
-//! Counts what `measure` and `falsely` count, by the rule that opened first. Pure but for [`write()`]. Called by `fleet`.
+//! Counts what `measure` and `falsely` count, by the rule that opened first. Pure but for [`write()`]. Called by
+//! `fleet`.
 use super::falsely::Falsely;
 use super::matching::JudgedFault;
 use super::measure::Run;

@@ -1,5 +1,5 @@
-//! Where records are stored: the keys of `[store]` and `[store.clickhouse]`. Must not know rows or servers. Read with the
-//! rest of the configuration.
+//! Where records are stored: the keys of `[store]` and `[store.clickhouse]`. Must not know rows or servers. Read with
+//! the rest of the configuration.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
