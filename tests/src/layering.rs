@@ -13,6 +13,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("zenei-detect", &["zenei-wire"]),
     ("zenei-incident", &["zenei-detect", "zenei-wire"]),
     ("firmware-sim", &["zenei-wire"]),
+    // Stands in for the services that are informed: it must not know zenei.
+    ("remote-sim", &[]),
     ("zenei-store", &["zenei-detect", "zenei-wire"]),
     ("zenei-gateway", &["zenei-store", "zenei-detect", "zenei-wire"]),
     ("zenei-desk", &["zenei-store", "zenei-incident", "zenei-detect", "zenei-wire"]),
@@ -27,6 +29,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "zenei-detect",
             "zenei-wire",
             "firmware-sim",
+            "remote-sim",
             "zenei-lab",
         ],
     ),
@@ -45,7 +48,7 @@ const ANY: &[&str] = &["*"];
 const PURE: &[(&str, &[&str])] = &[
     ("zenei-wire", &["aes", "base64", "ccm", "serde", "sha2", "smallvec", "thiserror"]),
     ("zenei-detect", &["hashbrown", "libm", "postcard", "serde", "smallvec", "thiserror", "toml"]),
-    ("zenei-incident", &["csv", "jiff", "serde", "serde_json", "thiserror"]),
+    ("zenei-incident", &["csv", "jiff", "serde", "serde_json", "thiserror", "toml"]),
 ];
 
 /// Crates that no pure crate may depend on, at any depth: runtimes, sockets, randomness.
