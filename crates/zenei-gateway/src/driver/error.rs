@@ -56,7 +56,9 @@ impl SealError {
                 ControlError::Newer { .. }
                 | ControlError::Foreign { .. }
                 | ControlError::BadRow { .. }
-                | ControlError::TooLarge { .. },
+                | ControlError::TooLarge { .. }
+                | ControlError::Broken { .. }
+                | ControlError::OpenAlready { .. },
             )
             | Self::Store(parquet::SealError::Parquet(_) | parquet::SealError::Columns(_))
             | Self::Snapshot(SnapshotError::Damaged { .. })

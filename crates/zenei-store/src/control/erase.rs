@@ -6,7 +6,7 @@ use serde_json::Value;
 use zenei_detect::FORGOTTEN;
 
 /// The tables whose bodies may name a lock.
-const BODIES: [&str; 4] = ["anomaly", "decision", "incident_event", "outbox"];
+const BODIES: [&str; 5] = ["anomaly", "decision", "incident_event", "outbox", "silence_event"];
 
 /// A row of the log of erasures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +118,9 @@ impl Txn<'_> {
                 self.inner.execute(&format!("DELETE FROM {table} WHERE rowid = ?1"), [rowid])?;
                 found += 1;
             }
+        }
+        if found > 0 {
+            self.link_again()?;
         }
         Ok(found)
     }

@@ -40,6 +40,26 @@ pub enum ControlError {
         /// Its value.
         found: u64,
     },
+    /// An event that was changed, added or removed by other means than this program.
+    #[error(
+        "event {seq} of incident {incident} (row {number}) does not fit the event before it: the log was changed by other means; restore a backup"
+    )]
+    Broken {
+        /// The row.
+        number: i64,
+        /// The incident.
+        incident: String,
+        /// The event's number within it.
+        seq: u32,
+    },
+    /// An incident is open for this fingerprint.
+    #[error("incident {open} is open for fingerprint {fingerprint}; one at a time is allowed")]
+    OpenAlready {
+        /// The fingerprint.
+        fingerprint: String,
+        /// The open incident.
+        open: String,
+    },
     /// SQLite's error.
     #[error("the control database failed")]
     Sqlite(#[from] rusqlite::Error),

@@ -2,12 +2,15 @@
 //! sent. Small state with transactions. Must not know records or rules; bodies are JSON of the code that owns them. One
 //! process writes, the daemon or the command that holds the state directory; each of its threads has its own
 //! connection. Any number of readers may read beside it. Called by the drivers, the shippers and the commands.
+mod chain;
 mod erase;
 mod error;
+mod outbox;
 mod outgoing;
 mod read;
 mod rows;
 mod schema;
+mod silence;
 mod tail;
 mod txn;
 
@@ -17,7 +20,9 @@ mod tests;
 pub use erase::Erasure;
 pub use error::ControlError;
 pub use outgoing::Outgoing;
-pub use rows::{Checkpoint, EventRow, Imported, InquiryRow, OutboxRow, RegisteredSpan, SealPlan, Sealed, SendEnd};
+pub use rows::{
+    Checkpoint, EventRow, Imported, InquiryRow, OutboxRow, RegisteredSpan, SealPlan, Sealed, SendEnd, SilenceRow,
+};
 pub use schema::VERSION;
 pub use tail::{Moved, TailCheckpoint, TailProgress, TailStep, Tailed};
 pub use txn::Txn;
@@ -48,7 +53,9 @@ impl Control {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection })
+        let mut control = Self { connection };
+        control.link()?;
+        Ok(control)
     }
 
     /// Opens the database to read, also while another process writes.

@@ -1,7 +1,7 @@
-//! Reads the control database: checkpoint, plan, findings, events, outbox, inquiries, cursors and registry. Must not
-//! write; the rows of the tail, the erasures and the shipper are read in their own files. Called by the drivers, the
+//! Reads the control database: checkpoint, plan, findings, events, inquiries, cursors and registry. Must not write; the
+//! rows of the outbox, the silences, the tail, the erasures and the shipper are read in their own files. Called by the drivers, the
 //! shippers and the commands.
-use super::{Checkpoint, Control, ControlError, EventRow, InquiryRow, OutboxRow, RegisteredSpan, SealPlan, Sealed};
+use super::{Checkpoint, Control, ControlError, EventRow, InquiryRow, RegisteredSpan, SealPlan, Sealed};
 use crate::registry::Registration;
 use rusqlite::{OptionalExtension as _, Params, Row};
 use serde::de::DeserializeOwned;
@@ -91,26 +91,6 @@ impl Control {
         self.all(sql, [], |row| id("incident_event", row, 0))
     }
 
-    /// Messages that may go out at `now_ms`, longest waiting first, at most `limit`.
-    ///
-    /// # Errors
-    /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
-    pub fn due(&self, now_ms: i64, limit: u32) -> Result<Vec<OutboxRow>, ControlError> {
-        let sql = "SELECT id, target, incident, event_seq, body, attempt, next_at_ms FROM outbox
-                   WHERE ended_at_ms IS NULL AND next_at_ms <= ?1 ORDER BY next_at_ms, number LIMIT ?2";
-        self.all(sql, [now_ms, i64::from(limit)], outbox)
-    }
-
-    /// All messages that are not done yet, in the order in which they were stored.
-    ///
-    /// # Errors
-    /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
-    pub fn undelivered(&self) -> Result<Vec<OutboxRow>, ControlError> {
-        let sql = "SELECT id, target, incident, event_seq, body, attempt, next_at_ms FROM outbox
-                   WHERE ended_at_ms IS NULL ORDER BY number";
-        self.all(sql, [], outbox)
-    }
-
     /// All inquiries, by the time of contact.
     ///
     /// # Errors
@@ -161,7 +141,7 @@ impl Control {
         found.transpose()
     }
 
-    fn all<T>(
+    pub(super) fn all<T>(
         &self,
         sql: &str,
         params: impl Params,
@@ -178,19 +158,7 @@ fn event(row: &Row<'_>) -> Result<EventRow, ControlError> {
     Ok(EventRow { incident, seq: row.get(1)?, at_ms: row.get(2)?, kind: row.get(3)?, body: row.get(4)? })
 }
 
-fn outbox(row: &Row<'_>) -> Result<OutboxRow, ControlError> {
-    Ok(OutboxRow {
-        id: id("outbox", row, 0)?,
-        target: row.get(1)?,
-        incident: id("outbox", row, 2)?,
-        event_seq: row.get(3)?,
-        body: row.get(4)?,
-        attempt: row.get(5)?,
-        next_at_ms: row.get(6)?,
-    })
-}
-
-fn id(table: &'static str, row: &Row<'_>, column: usize) -> Result<Id, ControlError> {
+pub(super) fn id(table: &'static str, row: &Row<'_>, column: usize) -> Result<Id, ControlError> {
     let text: String = row.get(column)?;
     Id::parse(&text).ok_or_else(|| ControlError::BadRow { table, found: format!("'{text}' is no id") })
 }

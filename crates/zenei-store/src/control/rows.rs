@@ -70,6 +70,19 @@ pub struct OutboxRow {
     pub next_at_ms: i64,
 }
 
+/// What happened to a silence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SilenceRow {
+    /// The silence.
+    pub silence: Id,
+    /// When it happened, ms since 1970.
+    pub at_ms: i64,
+    /// The kind of event; the word of `zenei-incident`.
+    pub kind: String,
+    /// The event, JSON.
+    pub body: String,
+}
+
 /// How an outbox row ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendEnd {

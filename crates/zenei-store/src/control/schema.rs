@@ -11,7 +11,7 @@ pub const VERSION: i64 = STEPS.len() as i64;
 const APPLICATION_ID: i64 = 0x5a4e_4549;
 
 /// The step from version n to version n+1. A released step never changes; a new one is added.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
 CREATE TABLE checkpoint (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -96,6 +96,29 @@ CREATE TABLE erasure (
     counts TEXT
 ) STRICT;
 CREATE UNIQUE INDEX erasure_open ON erasure (device_id) WHERE ended_at_ms IS NULL;
+",
+    "
+ALTER TABLE incident_event ADD COLUMN chain TEXT;
+CREATE TABLE open_incident (
+    fingerprint TEXT PRIMARY KEY,
+    incident TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE silence_event (
+    number INTEGER PRIMARY KEY,
+    silence TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    UNIQUE (silence, kind)
+) STRICT;
+CREATE TABLE remote (
+    target TEXT NOT NULL,
+    incident TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (target, incident, name)
+) STRICT;
+CREATE INDEX outbox_order ON outbox (target, incident, number) WHERE ended_at_ms IS NULL;
 ",
 ];
 

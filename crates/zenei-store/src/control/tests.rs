@@ -121,10 +121,11 @@ fn a_message_that_ended_is_not_sent_again_also_when_it_is_enqueued_again() {
     let mut control = Control::in_memory().unwrap();
     let txn = control.begin().unwrap();
     for (id, next_at_ms) in [(1, 50), (2, 10), (3, 20)] {
-        txn.enqueue(&outbox_row(id, next_at_ms)).unwrap();
+        txn.enqueue(&OutboxRow { incident: Id(id), ..outbox_row(id, next_at_ms) }).unwrap();
     }
     txn.commit().unwrap();
-    let ids = |control: &Control, now| control.due(now, 10).unwrap().iter().map(|row| row.id.0).collect::<Vec<_>>();
+    let ids =
+        |control: &Control, now| control.due_outbox(now, 10).unwrap().iter().map(|row| row.id.0).collect::<Vec<_>>();
     assert_eq!((ids(&control, 9), ids(&control, 20), ids(&control, 99)), (vec![], vec![2, 3], vec![2, 3, 1]));
     let txn = control.begin().unwrap();
     txn.end(Id(2), SendEnd::Delivered, 21, "").unwrap();
@@ -135,6 +136,44 @@ fn a_message_that_ended_is_not_sent_again_also_when_it_is_enqueued_again() {
     txn.commit().unwrap();
     assert_eq!((ids(&control, 79), ids(&control, 80)), (vec![], vec![1]));
     assert_eq!(control.undelivered().unwrap()[0].attempt, 1);
+}
+
+#[test]
+fn messages_about_one_incident_to_one_target_go_out_one_after_another() {
+    let mut control = Control::in_memory().unwrap();
+    let txn = control.begin().unwrap();
+    for (id, target, incident) in [(1, "a", 1), (2, "a", 1), (3, "b", 1), (4, "a", 2)] {
+        let row = OutboxRow { target: target.into(), incident: Id(incident), ..outbox_row(id, 0) };
+        txn.enqueue(&row).unwrap();
+    }
+    txn.commit().unwrap();
+    let ids = |control: &Control| control.due_outbox(9, 10).unwrap().iter().map(|row| row.id.0).collect::<Vec<_>>();
+    assert_eq!(ids(&control), [1, 3, 4]);
+    let txn = control.begin().unwrap();
+    txn.put_off(Id(1), 1, 50, "503").unwrap();
+    assert!(txn.end(Id(3), SendEnd::Delivered, 9, "").unwrap());
+    assert!(!txn.end(Id(3), SendEnd::Delivered, 9, "").unwrap());
+    txn.commit().unwrap();
+    assert_eq!((ids(&control), control.next_outbox_ms().unwrap()), (vec![4], Some(0)));
+    let txn = control.begin().unwrap();
+    txn.end(Id(1), SendEnd::GivenUp, 60, "").unwrap();
+    txn.remember("a", Id(1), "uuid", "u-1").unwrap();
+    txn.remember("a", Id(1), "uuid", "u-2").unwrap();
+    txn.commit().unwrap();
+    assert_eq!(ids(&control), [2, 4]);
+    assert_eq!(control.remote("a", Id(1)).unwrap().get("uuid").map(String::as_str), Some("u-2"));
+    assert!(control.remote("b", Id(1)).unwrap().is_empty());
+}
+
+#[test]
+fn a_silence_is_kept_with_its_end() {
+    let mut control = Control::in_memory().unwrap();
+    let row = |kind: &str| SilenceRow { silence: Id(5), at_ms: 1, kind: kind.into(), body: "{}".into() };
+    let txn = control.begin().unwrap();
+    assert!(txn.append_silence(&row("added")).unwrap() && txn.append_silence(&row("ended")).unwrap());
+    assert!(!txn.append_silence(&row("added")).unwrap());
+    txn.commit().unwrap();
+    assert_eq!(control.silence_events().unwrap(), [row("added"), row("ended")]);
 }
 
 #[test]

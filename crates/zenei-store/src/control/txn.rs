@@ -2,7 +2,7 @@
 //! time. Must not know what a body means; the writes of the tail and of erasures are in their own files. Called by the
 //! drivers, the shippers and the commands.
 use super::error::{ControlError, signed};
-use super::rows::{Checkpoint, EventRow, Imported, InquiryRow, OutboxRow, SealPlan, SendEnd};
+use super::rows::{Checkpoint, Imported, InquiryRow, SealPlan};
 use crate::registry::Registration;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use std::collections::BTreeSet;
@@ -72,52 +72,6 @@ impl<'a> Txn<'a> {
         let id = Id::of(&[body.as_bytes()]).to_string();
         let sql = "INSERT OR IGNORE INTO decision (id, at_ms, body) VALUES (?1, ?2, ?3)";
         Ok(self.inner.prepare_cached(sql)?.execute(params![id, decision.at.ms(), body])? == 1)
-    }
-
-    /// Adds an event to its incident; false if the incident has one of this number.
-    ///
-    /// # Errors
-    /// [`ControlError::Sqlite`].
-    pub fn append_event(&self, event: &EventRow) -> Result<bool, ControlError> {
-        let sql = "INSERT OR IGNORE INTO incident_event (incident, seq, at_ms, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let row = params![event.incident.to_string(), event.seq, event.at_ms, event.kind, event.body];
-        Ok(self.inner.prepare_cached(sql)?.execute(row)? == 1)
-    }
-
-    /// Adds a message to the outbox; false if it is already there, waiting or done.
-    ///
-    /// # Errors
-    /// [`ControlError::Sqlite`].
-    pub fn enqueue(&self, row: &OutboxRow) -> Result<bool, ControlError> {
-        let sql = "INSERT OR IGNORE INTO outbox (id, target, incident, event_seq, body, attempt, next_at_ms)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        let (id, incident) = (row.id.to_string(), row.incident.to_string());
-        let values = params![id, row.target, incident, row.event_seq, row.body, row.attempt, row.next_at_ms];
-        Ok(self.inner.prepare_cached(sql)?.execute(values)? == 1)
-    }
-
-    /// Postpones a message after a failed attempt. `remark` describes for people what happened.
-    ///
-    /// # Errors
-    /// [`ControlError::Sqlite`].
-    pub fn put_off(&self, id: Id, attempt: u32, next_at_ms: i64, remark: &str) -> Result<(), ControlError> {
-        let sql = "UPDATE outbox SET attempt = ?2, next_at_ms = ?3, remark = ?4 WHERE id = ?1 AND ended_at_ms IS NULL";
-        self.inner.prepare_cached(sql)?.execute(params![id.to_string(), attempt, next_at_ms, remark])?;
-        Ok(())
-    }
-
-    /// Ends a message; a second end changes nothing.
-    ///
-    /// # Errors
-    /// [`ControlError::Sqlite`].
-    pub fn end(&self, id: Id, outcome: SendEnd, at_ms: i64, remark: &str) -> Result<(), ControlError> {
-        let outcome = match outcome {
-            SendEnd::Delivered => "delivered",
-            SendEnd::GivenUp => "given_up",
-        };
-        let sql = "UPDATE outbox SET outcome = ?2, ended_at_ms = ?3, remark = ?4 WHERE id = ?1 AND ended_at_ms IS NULL";
-        self.inner.prepare_cached(sql)?.execute(params![id.to_string(), outcome, at_ms, remark])?;
-        Ok(())
     }
 
     /// Stores an inquiry; false if its id is already stored.

@@ -1,0 +1,115 @@
+//! The outbox: messages that must reach a remote once, written with the events that cause them; and what is remembered
+//! of each incident at each remote. Must not know what a message says. Called by the desk, which writes, and by the
+//! sender, which reads.
+use super::read::id;
+use super::rows::{OutboxRow, SendEnd};
+use super::{Control, ControlError, Txn};
+use rusqlite::{Row, params};
+use std::collections::BTreeMap;
+use zenei_wire::Id;
+
+const COLUMNS: &str = "id, target, incident, event_seq, body, attempt, next_at_ms";
+
+impl Control {
+    /// Messages that may go out at `now_ms`, longest waiting first, at most `limit`. Of the messages about one incident
+    /// to one target only the oldest unfinished one may: the next waits for its end.
+    ///
+    /// # Errors
+    /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
+    pub fn due_outbox(&self, now_ms: i64, limit: u32) -> Result<Vec<OutboxRow>, ControlError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM outbox WHERE number IN
+                 (SELECT min(number) FROM outbox WHERE ended_at_ms IS NULL GROUP BY target, incident)
+             AND next_at_ms <= ?1 ORDER BY next_at_ms, number LIMIT ?2"
+        );
+        self.all(&sql, [now_ms, i64::from(limit)], outbox)
+    }
+
+    /// When the next message may go out, ms since 1970; `None` where none waits.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn next_outbox_ms(&self) -> Result<Option<i64>, ControlError> {
+        let sql = "SELECT min(next_at_ms) FROM outbox WHERE number IN
+                       (SELECT min(number) FROM outbox WHERE ended_at_ms IS NULL GROUP BY target, incident)";
+        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+
+    /// All messages that are not done yet, in the order in which they were stored.
+    ///
+    /// # Errors
+    /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
+    pub fn undelivered(&self) -> Result<Vec<OutboxRow>, ControlError> {
+        let sql = format!("SELECT {COLUMNS} FROM outbox WHERE ended_at_ms IS NULL ORDER BY number");
+        self.all(&sql, [], outbox)
+    }
+
+    /// What is remembered of an incident at a target: the remote's id, its channel, …
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn remote(&self, target: &str, incident: Id) -> Result<BTreeMap<String, String>, ControlError> {
+        let sql = "SELECT name, value FROM remote WHERE target = ?1 AND incident = ?2";
+        let rows = self.all(sql, params![target, incident.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.into_iter().collect())
+    }
+}
+
+impl Txn<'_> {
+    /// Adds a message to the outbox; false if it is already there, waiting or done.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn enqueue(&self, row: &OutboxRow) -> Result<bool, ControlError> {
+        let sql = "INSERT OR IGNORE INTO outbox (id, target, incident, event_seq, body, attempt, next_at_ms)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let (id, incident) = (row.id.to_string(), row.incident.to_string());
+        let values = params![id, row.target, incident, row.event_seq, row.body, row.attempt, row.next_at_ms];
+        Ok(self.inner.prepare_cached(sql)?.execute(values)? == 1)
+    }
+
+    /// Postpones a message after a failed attempt. `remark` describes for people what happened.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn put_off(&self, id: Id, attempt: u32, next_at_ms: i64, remark: &str) -> Result<(), ControlError> {
+        let sql = "UPDATE outbox SET attempt = ?2, next_at_ms = ?3, remark = ?4 WHERE id = ?1 AND ended_at_ms IS NULL";
+        self.inner.prepare_cached(sql)?.execute(params![id.to_string(), attempt, next_at_ms, remark])?;
+        Ok(())
+    }
+
+    /// Ends a message; false if it had ended before, which changes nothing.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn end(&self, id: Id, outcome: SendEnd, at_ms: i64, remark: &str) -> Result<bool, ControlError> {
+        let outcome = match outcome {
+            SendEnd::Delivered => "delivered",
+            SendEnd::GivenUp => "given_up",
+        };
+        let sql = "UPDATE outbox SET outcome = ?2, ended_at_ms = ?3, remark = ?4 WHERE id = ?1 AND ended_at_ms IS NULL";
+        Ok(self.inner.prepare_cached(sql)?.execute(params![id.to_string(), outcome, at_ms, remark])? == 1)
+    }
+
+    /// Remembers something of an incident at a target; replaces what was remembered under this name.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn remember(&self, target: &str, incident: Id, name: &str, value: &str) -> Result<(), ControlError> {
+        let sql = "INSERT OR REPLACE INTO remote VALUES (?1, ?2, ?3, ?4)";
+        self.inner.prepare_cached(sql)?.execute(params![target, incident.to_string(), name, value])?;
+        Ok(())
+    }
+}
+
+fn outbox(row: &Row<'_>) -> Result<OutboxRow, ControlError> {
+    Ok(OutboxRow {
+        id: id("outbox", row, 0)?,
+        target: row.get(1)?,
+        incident: id("outbox", row, 2)?,
+        event_seq: row.get(3)?,
+        body: row.get(4)?,
+        attempt: row.get(5)?,
+        next_at_ms: row.get(6)?,
+    })
+}
