@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 const MAX_LINES: usize = 500;
 /// The most lines of any source file.
 const MAX_LINES_WITH_REASON: usize = 800;
-/// The product files that may convert one of the three times into another: those that put records in order, and those
-/// that read a gateway's output.
+/// The product files that may convert one of the three times into another: those that put records in order, those
+/// that read a gateway's output, and the clock at which people's events enter the log.
 const RELATE_TIMES: &[&str] = &[
     "crates/zenei-detect/src/adverts.rs",
     "crates/zenei-detect/src/pipeline.rs",
+    "crates/zenei-desk/src/shared.rs",
     "crates/zenei-desk/src/tail/mod.rs",
     "crates/zenei-gateway/src/driver/mod.rs",
     "crates/zenei-store/src/clickhouse/feed.rs",

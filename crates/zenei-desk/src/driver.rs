@@ -7,10 +7,12 @@
 //! error leaves memory and store unchanged.
 use crate::Incidents;
 use crate::log::{IncidentLog, OpenError};
+use crate::route::Route;
+use std::collections::BTreeSet;
 use zenei_detect::Findings;
 use zenei_incident::opening::Opening;
-use zenei_incident::{ApplyError, Changes, Consequences, Event, ReadError, What};
-use zenei_store::control::{Control, ControlError, EventRow, Txn};
+use zenei_incident::{ApplyError, Changes, Consequences, Draft, Event, ReadError, What};
+use zenei_store::control::{Control, ControlError, EventRow, OutboxRow, SendEnd, Txn};
 use zenei_wire::{EngineTime, Id};
 
 /// The desk's driver; it alone writes findings, events and decisions.
@@ -19,6 +21,37 @@ pub struct DeskDriver {
     control: Control,
     incidents: Incidents,
     opening: Opening,
+    routes: Vec<Route>,
+}
+
+/// How an attempt to send a message ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attempt {
+    /// The target has it.
+    Delivered {
+        /// What happened, for people.
+        remark: String,
+        /// What to remember of this incident at this target, by name.
+        remember: Vec<(String, String)>,
+        /// What the target's answer means for the incident.
+        events: Vec<What>,
+    },
+    /// It is tried again.
+    PutOff {
+        /// How often it was tried.
+        attempt: u32,
+        /// Not before this time, ms since 1970.
+        next_at_ms: i64,
+        /// What happened, for people.
+        remark: String,
+    },
+    /// The target refuses it for good, or it was tried for too long.
+    GivenUp {
+        /// What happened, for people.
+        remark: String,
+        /// What it means for the incident.
+        events: Vec<What>,
+    },
 }
 
 /// What a call of [`DeskDriver::take`] stored.
@@ -59,14 +92,15 @@ pub enum TakeError {
 }
 
 impl DeskDriver {
-    /// A driver on this control database, with the incidents of its log.
+    /// A driver on this control database, with the incidents of its log, that tells these targets.
     ///
     /// # Errors
     /// Where the log can't be read or breaks its own rules, see [`OpenError`].
-    pub fn open(control: Control) -> Result<Self, OpenError> {
+    pub fn open(control: Control, routes: Vec<Route>) -> Result<Self, OpenError> {
         let opening = Opening::default();
+        control.check_log()?;
         let IncidentLog { book, events: _ } = IncidentLog::read(&control, opening)?;
-        Ok(Self { control, incidents: Incidents::new(book), opening })
+        Ok(Self { control, incidents: Incidents::new(book), opening, routes })
     }
 
     /// Stores the engine's findings and the events and decisions that follow; durable on return. `now` is the engine's
@@ -79,7 +113,7 @@ impl DeskDriver {
         if findings.anomalies.is_empty() && findings.decisions.is_empty() {
             return Ok(Taken::default());
         }
-        let (taken, changes) = keep(&mut self.control, &self.incidents, findings)?;
+        let (taken, changes) = self.keep(findings)?;
         self.incidents.absorb(changes);
         self.tell(now, &taken);
         Ok(taken)
@@ -91,17 +125,60 @@ impl DeskDriver {
     /// [`TakeError::Log`] where there is no such incident or its rules refuse the event; after any error nothing is
     /// stored.
     pub fn add(&mut self, incident: Id, at: EngineTime, what: impl Into<What>) -> Result<Event, TakeError> {
-        let changes = {
+        let (event, changes) = {
             let book = self.incidents.read();
             let mut draft = book.draft();
             let event = draft.add(incident, at, what)?;
             let txn = self.control.begin()?;
-            append(&txn, &event)?;
+            append(&txn, &draft, &self.routes, std::slice::from_ref(&event))?;
             txn.commit()?;
             (event, draft.into_changes())
         };
-        self.incidents.absorb(changes.1);
-        Ok(changes.0)
+        self.incidents.absorb(changes);
+        Ok(event)
+    }
+
+    /// Stores how an attempt to send a message ended, with what follows from it; a message that has ended before
+    /// changes nothing. An event that the incident refuses (a channel of an incident that was completed meanwhile) is
+    /// logged and left out: the message itself was sent.
+    ///
+    /// # Errors
+    /// [`TakeError`]; then nothing of this call is stored, and the message is sent again.
+    pub fn settle(&mut self, row: &OutboxRow, attempt: &Attempt, at: EngineTime) -> Result<(), TakeError> {
+        let changes = {
+            let book = self.incidents.read();
+            let mut draft = book.draft();
+            let txn = self.control.begin()?;
+            let (end, remark, events) = match attempt {
+                Attempt::PutOff { attempt, next_at_ms, remark } => {
+                    txn.put_off(row.id, *attempt, *next_at_ms, remark)?;
+                    txn.commit()?;
+                    return Ok(());
+                }
+                Attempt::Delivered { remark, events, .. } => (SendEnd::Delivered, remark, events),
+                Attempt::GivenUp { remark, events } => (SendEnd::GivenUp, remark, events),
+            };
+            if !txn.end(row.id, end, at.ms(), remark)? {
+                return Ok(());
+            }
+            if let Attempt::Delivered { remember, .. } = attempt {
+                for (name, value) in remember {
+                    txn.remember(&row.target, row.incident, name, value)?;
+                }
+            }
+            let mut added = Vec::new();
+            for what in events {
+                match draft.add(row.incident, at, what.clone()) {
+                    Ok(event) => added.push(event),
+                    Err(error) => tracing::warn!(%error, target = row.target, "what a target answered is left out"),
+                }
+            }
+            append(&txn, &draft, &self.routes, &added)?;
+            txn.commit()?;
+            draft.into_changes()
+        };
+        self.incidents.absorb(changes);
+        Ok(())
     }
 
     /// The incidents, for readers.
@@ -127,208 +204,55 @@ impl DeskDriver {
             tracing::warn!(incident = %incident.id, urgency, domain, title = incident.title, lag_ms, "incident opened");
         }
     }
+
+    fn keep(&mut self, findings: &Findings) -> Result<(Taken, Changes), TakeError> {
+        let book = self.incidents.read();
+        let mut draft = book.draft();
+        let txn = self.control.begin()?;
+        let found = draft.take(findings, |anomaly| Ok::<bool, TakeError>(txn.insert_anomaly(anomaly)?))?;
+        append(&txn, &draft, &self.routes, &found.events)?;
+        let mut decisions = 0;
+        for decision in &found.decisions {
+            decisions += u64::from(txn.insert_decision(decision)?);
+        }
+        txn.commit()?;
+        let Consequences { anomalies, repeated, events, .. } = &found;
+        let (events, opened) = (events.len() as u64, found.opened().collect());
+        Ok((Taken { anomalies: *anomalies, repeated: *repeated, events, decisions, opened }, draft.into_changes()))
+    }
 }
 
-fn keep(control: &mut Control, incidents: &Incidents, findings: &Findings) -> Result<(Taken, Changes), TakeError> {
-    let book = incidents.read();
-    let mut draft = book.draft();
-    let txn = control.begin()?;
-    let found = draft.take(findings, |anomaly| Ok::<bool, TakeError>(txn.insert_anomaly(anomaly)?))?;
-    for event in &found.events {
-        append(&txn, event)?;
+/// Writes events, the messages about them, and which incidents are open after them.
+fn append(txn: &Txn<'_>, draft: &Draft<'_>, routes: &[Route], events: &[Event]) -> Result<(), TakeError> {
+    for event in events {
+        let row = EventRow {
+            incident: event.incident,
+            seq: event.seq,
+            at_ms: event.at.ms(),
+            kind: event.kind_word().to_owned(),
+            body: event.body()?,
+        };
+        if !txn.append_event(&row)? {
+            return Err(TakeError::Diverged { incident: event.incident, seq: event.seq });
+        }
     }
-    let mut decisions = 0;
-    for decision in &found.decisions {
-        decisions += u64::from(txn.insert_decision(decision)?);
+    let touched: BTreeSet<Id> = events.iter().map(|event| event.incident).collect();
+    let touched: Vec<_> = touched.into_iter().filter_map(|id| draft.incident(id)).collect();
+    for incident in touched.iter().filter(|incident| !incident.is_open()) {
+        txn.set_ended(incident.id)?;
     }
-    txn.commit()?;
-    let Consequences { anomalies, repeated, events, .. } = &found;
-    let (events, opened) = (events.len() as u64, found.opened().collect());
-    Ok((Taken { anomalies: *anomalies, repeated: *repeated, events, decisions, opened }, draft.into_changes()))
-}
-
-fn append(txn: &Txn<'_>, event: &Event) -> Result<(), TakeError> {
-    let row = EventRow {
-        incident: event.incident,
-        seq: event.seq,
-        at_ms: event.at.ms(),
-        kind: event.kind_word().to_owned(),
-        body: event.body()?,
-    };
-    if txn.append_event(&row)? {
-        return Ok(());
+    for incident in touched.iter().filter(|incident| incident.is_open()) {
+        txn.set_open(incident.fingerprint, incident.id)?;
     }
-    Err(TakeError::Diverged { incident: event.incident, seq: event.seq })
+    for event in events {
+        let Some(incident) = draft.incident(event.incident) else { continue };
+        for route in routes.iter().filter(|route| route.takes(incident, event)) {
+            txn.enqueue(&route.message(event))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use zenei_detect::{Anomaly, Decision, DecisionReason};
-    use zenei_incident::Status;
-    use zenei_incident::event::StatusChanged;
-    use zenei_kit::anomaly;
-
-    const NOW: EngineTime = EngineTime(1_000_000);
-
-    fn found(anomalies: &[Anomaly]) -> Findings {
-        Findings { anomalies: anomalies.to_vec(), decisions: Vec::new() }
-    }
-
-    fn stored(driver: &DeskDriver) -> (usize, usize, usize) {
-        let control = driver.control();
-        (control.anomalies().unwrap().len(), control.events().unwrap().len(), control.decisions().unwrap().len())
-    }
-
-    fn resolve() -> StatusChanged {
-        StatusChanged { to: Status::Resolved, by: "sato".into() }
-    }
-
-    #[test]
-    fn a_finding_is_kept_with_what_follows_from_it() {
-        let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
-        let taken = driver
-            .take(
-                NOW,
-                &found(&[
-                    anomaly("motor-effort", "A", 1),
-                    anomaly("motor-effort", "A", 2),
-                    anomaly("motor-effort", "B", 3),
-                ]),
-            )
-            .unwrap();
-        assert_eq!((taken.anomalies, taken.events, taken.decisions, taken.opened.len()), (3, 3, 1, 2));
-        assert_eq!(stored(&driver), (3, 3, 1));
-        assert_eq!(driver.control().decisions().unwrap()[0].reason, DecisionReason::AlreadyOpen);
-    }
-
-    #[test]
-    fn what_was_not_confirmed_at_first_is_once_it_is_told_again_with_more() {
-        let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
-        let later = Anomaly { window_ms: 1_000, at: EngineTime(2_000), ..anomaly("motor-effort", "A", 1) };
-        let thin = Anomaly { at: EngineTime(1_000), evidence: later.evidence[..1].to_vec(), ..later.clone() };
-        let taken = driver.take(NOW, &found(std::slice::from_ref(&thin))).unwrap();
-        assert_eq!((taken.anomalies, taken.events, taken.decisions), (1, 0, 1));
-        assert_eq!(driver.control().decisions().unwrap()[0].reason, DecisionReason::Unconfirmed);
-        let again = Taken { repeated: 1, ..Taken::default() };
-        assert_eq!(driver.take(NOW, &found(std::slice::from_ref(&thin))).unwrap(), again);
-        let taken = driver.take(NOW, &found(std::slice::from_ref(&later))).unwrap();
-        assert_eq!((taken.repeated, taken.events, taken.decisions, taken.opened.len()), (1, 1, 0, 1));
-        // In any order after that, they change nothing.
-        for known in [later, thin] {
-            assert_eq!(driver.take(NOW, &found(&[known])).unwrap(), again);
-        }
-    }
-
-    #[test]
-    fn findings_that_come_again_change_nothing_also_after_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("control.sqlite");
-        let findings =
-            found(&[anomaly("motor-effort", "A", 1), anomaly("motor-effort", "A", 2), anomaly("motor-effort", "B", 3)]);
-        let mut driver = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
-        driver.take(NOW, &findings).unwrap();
-        let before = (stored(&driver), driver.incidents().read().clone());
-        assert_eq!(driver.take(NOW, &findings).unwrap(), Taken { repeated: 3, ..Taken::default() });
-        drop(driver);
-        let mut driver = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
-        assert_eq!(*driver.incidents().read(), before.1);
-        assert_eq!(driver.take(NOW, &findings).unwrap().events, 0);
-        assert_eq!((stored(&driver), driver.incidents().read().clone()), before);
-    }
-
-    #[test]
-    fn an_operators_event_is_kept_and_what_comes_back_opens_anew() {
-        let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
-        let first = driver.take(NOW, &found(&[anomaly("motor-effort", "A", 1)])).unwrap().opened[0];
-        driver.add(first, NOW, resolve()).unwrap();
-        assert!(matches!(driver.add(first, NOW, resolve()), Err(TakeError::Log(_))));
-        assert!(matches!(driver.add(Id(1), NOW, resolve()), Err(TakeError::Log(_))));
-        let second = driver.take(NOW, &found(&[anomaly("motor-effort", "A", 2)])).unwrap().opened[0];
-        let book = IncidentLog::read(driver.control(), driver.opening()).unwrap().book;
-        assert_eq!(book.incident(second).and_then(|incident| incident.recurs_of), Some(first));
-        assert_eq!(book, *driver.incidents().read());
-    }
-
-    #[test]
-    fn a_store_that_fails_leaves_memory_as_it_was() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("control.sqlite");
-        let mut writer = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
-        writer.take(NOW, &found(&[anomaly("motor-effort", "A", 1)])).unwrap();
-        let mut reader = DeskDriver::open(Control::open_read_only(&path).unwrap()).unwrap();
-        let before = reader.incidents().read().clone();
-        assert!(matches!(reader.take(NOW, &found(&[anomaly("motor-effort", "B", 2)])), Err(TakeError::Control(_))));
-        assert_eq!(*reader.incidents().read(), before);
-    }
-
-    #[test]
-    fn a_second_writer_is_found_out_and_nothing_of_its_call_is_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("control.sqlite");
-        let mut one = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
-        one.take(NOW, &found(&[anomaly("motor-effort", "A", 1)])).unwrap();
-        let mut two = DeskDriver::open(Control::open(&path).unwrap()).unwrap();
-        one.take(NOW, &found(&[anomaly("motor-effort", "A", 2)])).unwrap();
-        let before = (stored(&two), two.incidents().read().clone());
-        let failed = two.take(NOW, &found(&[anomaly("motor-effort", "B", 3), anomaly("motor-effort", "A", 4)]));
-        assert!(matches!(failed, Err(TakeError::Diverged { seq: 1, .. })));
-        assert_eq!((stored(&two), two.incidents().read().clone()), before);
-    }
-
-    #[test]
-    fn how_findings_are_split_into_calls_changes_nothing() {
-        let all: Vec<Anomaly> =
-            (1..30).map(|at_s| anomaly("motor-effort", ["A", "B", "C"][at_s % 3], at_s as i64)).collect();
-        let run = |size: usize| {
-            let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
-            for part in all.chunks(size) {
-                driver.take(NOW, &found(part)).unwrap();
-            }
-            let control = driver.control();
-            let book = driver.incidents().read().clone();
-            (control.events().unwrap(), control.decisions().unwrap(), book)
-        };
-        assert_eq!(run(1), run(29));
-        assert_eq!(run(1), run(4));
-    }
-
-    #[test]
-    fn a_driver_may_go_to_the_thread_that_hears() {
-        let driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
-        let count = std::thread::spawn(move || driver.incidents().read().len()).join().unwrap();
-        assert_eq!(count, 0);
-    }
-
-    #[test]
-    fn engine_decisions_are_kept_once_and_by_time_among_those_of_the_casebook() {
-        let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
-        let first = anomaly("motor-effort", "A", 1);
-        let decision = |at_s: i64, threshold: f64| Decision {
-            at: EngineTime(at_s * 1_000),
-            rule: first.rule.clone(),
-            rule_version: 1,
-            scope: first.scope.clone(),
-            reason: DecisionReason::BelowEffect,
-            value: 310.0,
-            threshold,
-            unit: "mA".into(),
-            why: "the rise is below what matters".into(),
-        };
-        let decisions = vec![decision(0, 380.0), decision(3, f64::NAN)];
-        let findings = Findings { anomalies: vec![first.clone(), anomaly("motor-effort", "A", 2)], decisions };
-        assert_eq!(driver.take(NOW, &findings).unwrap().decisions, 3);
-        assert_eq!(driver.take(NOW, &findings).unwrap().decisions, 0);
-        let kept: Vec<i64> = driver.control().decisions().unwrap().iter().map(|kept| kept.at.ms() / 1_000).collect();
-        assert_eq!(kept, [0, 2, 3]);
-    }
-
-    #[test]
-    fn numbers_that_json_has_not_can_be_read_back() {
-        let mut driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
-        let mut odd = anomaly("motor-effort", "A", 1);
-        (odd.value, odd.baseline) = (f64::INFINITY, f64::NAN);
-        driver.take(NOW, &found(&[odd])).unwrap();
-        assert_eq!(driver.control().anomalies().unwrap()[0].value, f64::MAX);
-    }
-}
+#[path = "driver_tests.rs"]
+mod tests;

@@ -9,11 +9,19 @@
 pub mod driver;
 pub mod http;
 pub mod incidents;
+pub mod local;
 pub mod log;
+pub mod request;
+pub mod route;
+pub mod shared;
 pub mod tail;
 
-pub use driver::{DeskDriver, TakeError, Taken};
+pub use driver::{Attempt, DeskDriver, TakeError, Taken};
 pub use http::{Handles, Metric, MetricValue, OwnMetrics, ServeError, serve};
 pub use incidents::Incidents;
+pub use local::LocalError;
 pub use log::{IncidentLog, OpenError};
+pub use request::{Refusal, Request};
+pub use route::Route;
+pub use shared::{DeskClock, SharedDesk};
 pub use tail::{Tail, TailConfig, TailError};

@@ -80,7 +80,7 @@ macro_rules! kinds {
                     Self::Other { body, .. } => Ok(body.clone()),
                 }
             }
-            fn read(kind: &str, body: &str) -> Result<Self, serde_json::Error> {
+            pub(crate) fn read(kind: &str, body: &str) -> Result<Self, serde_json::Error> {
                 match kind {
                     $($word => serde_json::from_str(body).map(Self::$kind),)+
                     _ => Ok(Self::Other { kind: kind.into(), body: body.into() }),

@@ -12,6 +12,7 @@ pub mod fingerprint;
 pub mod incident;
 pub mod inquiry;
 pub mod opening;
+pub mod step;
 pub mod take;
 pub mod urgency;
 mod wording;

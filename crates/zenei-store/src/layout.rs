@@ -57,6 +57,11 @@ impl Layout {
         self.root.join("control.db")
     }
 
+    /// Socket at which the desk takes the requests of other processes.
+    pub fn desk_socket(&self) -> PathBuf {
+        self.root.join("desk.sock")
+    }
+
     /// Directory of the snapshots.
     pub fn snapshots(&self) -> PathBuf {
         self.root.join("snapshots")

@@ -26,7 +26,7 @@ struct Running {
 }
 
 async fn running() -> Running {
-    let driver = DeskDriver::open(Control::in_memory().unwrap()).unwrap();
+    let driver = DeskDriver::open(Control::in_memory().unwrap(), Vec::new()).unwrap();
     let (ready, ready_seen) = watch::channel(false);
     let (ledger, ledger_seen) = watch::channel(Ledger::default());
     let (shipped, shipped_seen) = watch::channel(Shipped::default());

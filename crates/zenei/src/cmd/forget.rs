@@ -89,7 +89,7 @@ fn seal_the_rest(config: &Config, contents: Contents) -> Result<(), Failure> {
     (quiet.mqtt, quiet.ingress, quiet.ble) = (None, None, None);
     let runtime = runtime()?;
     let sealed = runtime.block_on(async {
-        let (gateway, _) = start(&quiet, contents, Clock::System, AckPolicy::AfterDurable)?;
+        let (gateway, _) = start(&quiet, contents, Clock::System, AckPolicy::AfterDurable, Vec::new())?;
         let stopped = gateway.stop().await;
         stopped.map_err(|error| Failure::broken("what waits in the spool can't be sealed", error))
     });

@@ -10,7 +10,7 @@ use crate::exit::Failure;
 use crate::output::Output;
 use std::net::SocketAddr;
 use tokio::sync::watch;
-use zenei_desk::{Handles, Tail};
+use zenei_desk::{DeskClock, Handles, Incidents, SharedDesk, Tail};
 use zenei_gateway::source::ble::BleHandle;
 use zenei_gateway::{AckPolicy, Running};
 use zenei_store::control::Imported;
@@ -45,21 +45,25 @@ async fn serve(
     out: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let mut asked = signals::listen().map_err(|error| Failure::broken("can't listen for signals", error))?;
-    let (gateway, incidents) = start(config, contents.clone(), clock, ack)?;
+    let routes = Vec::new();
+    let (gateway, desk) = start(config, contents.clone(), clock, ack, routes.clone())?;
     register(config, &contents, gateway.clock())?;
     let shipping = Shipping::wanted(config).map(|clickhouse| Shipping::start(config, clickhouse)).transpose()?;
-    let tail = tailing::source(config).map(|clickhouse| tailing::start(config, clickhouse, contents)).transpose()?;
-    let (tail, incidents) = match tail {
-        Some((tail, incidents)) => (Some(tail), incidents),
-        None => (None, incidents),
+    let tail = tailing::source(config).map(|clickhouse| tailing::start(config, clickhouse, contents, routes));
+    let (tail, desk) = match tail.transpose()? {
+        Some((tail, desk)) => (Some(tail), Some(desk)),
+        None => (None, desk),
     };
+    if let Some(desk) = &desk {
+        listen(config, desk, gateway.clock(), &asked);
+    }
     let (ready, is_ready) = watch::channel(true);
     let handles = Handles {
         ledger: gateway.ledger(),
         shipped: shipping.as_ref().filter(|_| config.store.kind == StoreKind::ClickHouse).map(Shipping::shipped),
         radio: gateway.radio().map(radio::figures),
         tail: tail.as_ref().map(Tail::progress),
-        incidents,
+        incidents: desk.map_or_else(Incidents::default, |desk| desk.incidents()),
         ready: is_ready,
     };
     let http = show(config, handles, &asked).await?;
@@ -113,6 +117,18 @@ async fn show(config: &Config, handles: Handles, asked: &signals::Asked) -> Resu
     let mut end = asked.clone();
     let served = zenei_desk::serve(http.listen, handles, async move { end.wait().await }).await;
     served.map(Some).map_err(|error| in_effect("http", error))
+}
+
+/// Listens for the requests of commands beside this daemon. A path that can't be listened at keeps no lock unheard.
+fn listen(config: &Config, desk: &SharedDesk, clock: &Clock, asked: &signals::Asked) {
+    let mut end = asked.clone();
+    let path = Layout::new(&config.state_dir).desk_socket();
+    let served = zenei_desk::local::serve(&path, desk.clone(), DeskClock::new(clock.clone()), async move {
+        end.wait().await;
+    });
+    if let Err(error) = served {
+        tracing::error!(error = zenei_store::with_causes(&error), "commands beside this daemon can't write");
+    }
 }
 
 /// Imports the registry's file into the control database, which keeps the former versions of its lines.

@@ -2,7 +2,7 @@
 //! must not know each other. Called by `demo`, by `daemon::start` (for `run` and `forget`), by `daemon::tailing` (for
 //! `run`) and by `forget`, which makes pipelines to rewrite snapshots.
 use std::path::Path;
-use zenei_desk::{DeskDriver, Incidents};
+use zenei_desk::{DeskDriver, Incidents, Route, SharedDesk};
 use zenei_detect::{Desk, DeskError, Findings, Pipeline, Rules};
 use zenei_store::layout::Layout;
 use zenei_store::{Control, PipelineMaker};
@@ -11,29 +11,34 @@ use zenei_wire::EngineTime;
 /// The desk of this process, if it has one.
 pub(crate) enum DeskHere {
     /// Findings become incidents.
-    On(Box<DeskDriver>),
+    On(SharedDesk),
     /// This gateway only stores records; its pipeline has no rules, and finds nothing.
     Off,
 }
 
 impl DeskHere {
-    /// The desk of a state directory, with the incidents of its log.
+    /// The desk of a state directory, with the incidents of its log, that tells these targets.
     ///
     /// # Errors
     /// Where the control database can't be opened or its log can't be read.
-    pub(crate) fn open(state_dir: &Path, enabled: bool) -> Result<Self, DeskError> {
+    pub(crate) fn open(state_dir: &Path, enabled: bool, routes: Vec<Route>) -> Result<Self, DeskError> {
         if !enabled {
             return Ok(Self::Off);
         }
         let control = Control::open(&Layout::new(state_dir).control())?;
-        Ok(Self::On(Box::new(DeskDriver::open(control)?)))
+        Ok(Self::On(SharedDesk::new(DeskDriver::open(control, routes)?)))
     }
 
     /// The incidents, for readers; always empty where the desk is off.
     pub(crate) fn incidents(&self) -> Incidents {
+        self.shared().map_or_else(Incidents::default, |desk| desk.incidents())
+    }
+
+    /// The handle that others write through; `None` where the desk is off.
+    pub(crate) fn shared(&self) -> Option<SharedDesk> {
         match self {
-            Self::On(driver) => driver.incidents().clone(),
-            Self::Off => Incidents::default(),
+            Self::On(desk) => Some(desk.clone()),
+            Self::Off => None,
         }
     }
 }
@@ -41,7 +46,7 @@ impl DeskHere {
 impl Desk for DeskHere {
     fn take(&mut self, now: EngineTime, findings: &Findings, _: &Pipeline) -> Result<(), DeskError> {
         match self {
-            Self::On(driver) => driver.take(now, findings).map(drop).map_err(DeskError::from),
+            Self::On(desk) => desk.take(now, findings).map(drop).map_err(DeskError::from),
             Self::Off => Ok(()),
         }
     }

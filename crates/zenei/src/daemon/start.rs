@@ -6,7 +6,7 @@ use super::desk::{DeskHere, pipeline_maker};
 use super::tailing;
 use crate::config::{self, Ble, Config, Mqtt};
 use crate::exit::Failure;
-use zenei_desk::Incidents;
+use zenei_desk::{Route, SharedDesk};
 use zenei_gateway::source::ble::BleConfig;
 use zenei_gateway::{AckPolicy, GatewayConfig, MqttConfig, Running, StartError};
 use zenei_store::Clock;
@@ -21,7 +21,8 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(|error| Failure::broken("can't start the runtime", error))
 }
 
-/// Starts the gateway of a configuration, with the desk where it detects on this gateway's spool.
+/// Starts the gateway of a configuration, with the desk where it detects on this gateway's spool; the desk tells these
+/// targets.
 ///
 /// # Errors
 /// What can't be put into effect, or the last run's state that can't be recovered.
@@ -30,16 +31,17 @@ pub(crate) fn start(
     contents: Contents,
     clock: Clock,
     ack: AckPolicy,
-) -> Result<(Running, Incidents), Failure> {
+    routes: Vec<Route>,
+) -> Result<(Running, Option<SharedDesk>), Failure> {
     let Contents { rules, registry } = contents;
     std::fs::create_dir_all(&config.state_dir)
         .map_err(|error| in_effect(&format!("state_dir: can't make {}", config.state_dir.display()), error))?;
     // Where the desk detects on ClickHouse, this gateway's records reach it from there, with all others.
     let here = config.desk.enabled && tailing::source(config).is_none();
     let rules = here.then_some(rules);
-    let desk =
-        DeskHere::open(&config.state_dir, here).map_err(|error| Failure::broken("can't open the incidents", error))?;
-    let incidents = desk.incidents();
+    let desk = DeskHere::open(&config.state_dir, here, routes)
+        .map_err(|error| Failure::broken("can't open the incidents", error))?;
+    let shared = desk.shared();
     let mqtt = config.mqtt.as_ref().map(|mqtt| broker(mqtt, &config.gateway.id)).transpose()?;
     let started = zenei_gateway::start(
         GatewayConfig {
@@ -66,7 +68,7 @@ pub(crate) fn start(
         | StartError::Recover(_)
         | StartError::Thread(_) => Failure::broken("the gateway can't start", error),
     })?;
-    Ok((gateway, incidents))
+    Ok((gateway, shared))
 }
 
 /// The configuration is good, but this machine does not let it take effect.

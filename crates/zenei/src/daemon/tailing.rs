@@ -6,7 +6,7 @@ use super::desk::{DeskHere, pipeline_maker};
 use crate::config::{ClickHouse, Config, DetectSource};
 use crate::exit::Failure;
 use std::sync::Arc;
-use zenei_desk::{Incidents, Tail, TailConfig};
+use zenei_desk::{DeskDriver, Route, SharedDesk, Tail, TailConfig};
 use zenei_store::clickhouse::ClickHouseFeed;
 use zenei_store::disk::RealDisk;
 use zenei_store::{Control, Layout};
@@ -19,7 +19,7 @@ pub(crate) fn source(config: &Config) -> Option<&ClickHouse> {
     config.store.clickhouse.as_ref().filter(|_| wanted)
 }
 
-/// Starts the tail, and returns the incidents. The gateway of this state directory must have been started: it locks out
+/// Starts the tail, and returns the desk, which tells these targets. The gateway of this state directory must have been started: it locks out
 /// other processes.
 ///
 /// # Errors
@@ -28,12 +28,15 @@ pub(crate) fn start(
     config: &Config,
     clickhouse: &ClickHouse,
     contents: Contents,
-) -> Result<(Tail, Incidents), Failure> {
+    routes: Vec<Route>,
+) -> Result<(Tail, SharedDesk), Failure> {
     type Cause = Box<dyn std::error::Error + Send + Sync>;
     let broken = |error: Cause| Failure::broken("can't detect on ClickHouse", error);
     let Contents { rules, registry } = contents;
-    let desk = DeskHere::open(&config.state_dir, true).map_err(broken)?;
-    let incidents = desk.incidents();
+    let control = Control::open(&Layout::new(&config.state_dir).control()).map_err(|error| broken(error.into()))?;
+    let shared = DeskDriver::open(control, routes).map_err(|error| broken(error.into()))?;
+    let shared = SharedDesk::new(shared);
+    let desk = DeskHere::On(shared.clone());
     let layout = Layout::new(&config.state_dir);
     let tail = TailConfig {
         control: Control::open(&layout.control()).map_err(|error| broken(error.into()))?,
@@ -46,5 +49,5 @@ pub(crate) fn start(
     };
     let feed = ClickHouseFeed::new(clickhouse::server(clickhouse)?, clickhouse::form(clickhouse, None)?);
     let tail = Tail::start(tail, feed, desk).map_err(|error| broken(error.into()))?;
-    Ok((tail, incidents))
+    Ok((tail, shared))
 }

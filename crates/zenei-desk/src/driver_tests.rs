@@ -1,0 +1,169 @@
+//! Tests of the desk's driver.
+use super::*;
+use zenei_detect::{Anomaly, Decision, DecisionReason};
+use zenei_incident::Status;
+use zenei_incident::event::StatusChanged;
+use zenei_kit::anomaly;
+
+const NOW: EngineTime = EngineTime(1_000_000);
+
+fn found(anomalies: &[Anomaly]) -> Findings {
+    Findings { anomalies: anomalies.to_vec(), decisions: Vec::new() }
+}
+
+fn stored(driver: &DeskDriver) -> (usize, usize, usize) {
+    let control = driver.control();
+    (control.anomalies().unwrap().len(), control.events().unwrap().len(), control.decisions().unwrap().len())
+}
+
+fn resolve() -> StatusChanged {
+    StatusChanged { to: Status::Resolved, by: "sato".into() }
+}
+
+#[test]
+fn a_finding_is_kept_with_what_follows_from_it() {
+    let mut driver = DeskDriver::open(Control::in_memory().unwrap(), Vec::new()).unwrap();
+    let taken = driver
+        .take(
+            NOW,
+            &found(&[
+                anomaly("motor-effort", "A", 1),
+                anomaly("motor-effort", "A", 2),
+                anomaly("motor-effort", "B", 3),
+            ]),
+        )
+        .unwrap();
+    assert_eq!((taken.anomalies, taken.events, taken.decisions, taken.opened.len()), (3, 3, 1, 2));
+    assert_eq!(stored(&driver), (3, 3, 1));
+    assert_eq!(driver.control().decisions().unwrap()[0].reason, DecisionReason::AlreadyOpen);
+}
+
+#[test]
+fn what_was_not_confirmed_at_first_is_once_it_is_told_again_with_more() {
+    let mut driver = DeskDriver::open(Control::in_memory().unwrap(), Vec::new()).unwrap();
+    let later = Anomaly { window_ms: 1_000, at: EngineTime(2_000), ..anomaly("motor-effort", "A", 1) };
+    let thin = Anomaly { at: EngineTime(1_000), evidence: later.evidence[..1].to_vec(), ..later.clone() };
+    let taken = driver.take(NOW, &found(std::slice::from_ref(&thin))).unwrap();
+    assert_eq!((taken.anomalies, taken.events, taken.decisions), (1, 0, 1));
+    assert_eq!(driver.control().decisions().unwrap()[0].reason, DecisionReason::Unconfirmed);
+    let again = Taken { repeated: 1, ..Taken::default() };
+    assert_eq!(driver.take(NOW, &found(std::slice::from_ref(&thin))).unwrap(), again);
+    let taken = driver.take(NOW, &found(std::slice::from_ref(&later))).unwrap();
+    assert_eq!((taken.repeated, taken.events, taken.decisions, taken.opened.len()), (1, 1, 0, 1));
+    // In any order after that, they change nothing.
+    for known in [later, thin] {
+        assert_eq!(driver.take(NOW, &found(&[known])).unwrap(), again);
+    }
+}
+
+#[test]
+fn findings_that_come_again_change_nothing_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sqlite");
+    let findings =
+        found(&[anomaly("motor-effort", "A", 1), anomaly("motor-effort", "A", 2), anomaly("motor-effort", "B", 3)]);
+    let mut driver = DeskDriver::open(Control::open(&path).unwrap(), Vec::new()).unwrap();
+    driver.take(NOW, &findings).unwrap();
+    let before = (stored(&driver), driver.incidents().read().clone());
+    assert_eq!(driver.take(NOW, &findings).unwrap(), Taken { repeated: 3, ..Taken::default() });
+    drop(driver);
+    let mut driver = DeskDriver::open(Control::open(&path).unwrap(), Vec::new()).unwrap();
+    assert_eq!(*driver.incidents().read(), before.1);
+    assert_eq!(driver.take(NOW, &findings).unwrap().events, 0);
+    assert_eq!((stored(&driver), driver.incidents().read().clone()), before);
+}
+
+#[test]
+fn an_operators_event_is_kept_and_what_comes_back_opens_anew() {
+    let mut driver = DeskDriver::open(Control::in_memory().unwrap(), Vec::new()).unwrap();
+    let first = driver.take(NOW, &found(&[anomaly("motor-effort", "A", 1)])).unwrap().opened[0];
+    driver.add(first, NOW, resolve()).unwrap();
+    assert!(matches!(driver.add(first, NOW, resolve()), Err(TakeError::Log(_))));
+    assert!(matches!(driver.add(Id(1), NOW, resolve()), Err(TakeError::Log(_))));
+    let second = driver.take(NOW, &found(&[anomaly("motor-effort", "A", 2)])).unwrap().opened[0];
+    let book = IncidentLog::read(driver.control(), driver.opening()).unwrap().book;
+    assert_eq!(book.incident(second).and_then(|incident| incident.recurs_of), Some(first));
+    assert_eq!(book, *driver.incidents().read());
+}
+
+#[test]
+fn a_store_that_fails_leaves_memory_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sqlite");
+    let mut writer = DeskDriver::open(Control::open(&path).unwrap(), Vec::new()).unwrap();
+    writer.take(NOW, &found(&[anomaly("motor-effort", "A", 1)])).unwrap();
+    let mut reader = DeskDriver::open(Control::open_read_only(&path).unwrap(), Vec::new()).unwrap();
+    let before = reader.incidents().read().clone();
+    assert!(matches!(reader.take(NOW, &found(&[anomaly("motor-effort", "B", 2)])), Err(TakeError::Control(_))));
+    assert_eq!(*reader.incidents().read(), before);
+}
+
+#[test]
+fn a_second_writer_is_found_out_and_nothing_of_its_call_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sqlite");
+    let mut one = DeskDriver::open(Control::open(&path).unwrap(), Vec::new()).unwrap();
+    one.take(NOW, &found(&[anomaly("motor-effort", "A", 1)])).unwrap();
+    let mut two = DeskDriver::open(Control::open(&path).unwrap(), Vec::new()).unwrap();
+    one.take(NOW, &found(&[anomaly("motor-effort", "A", 2)])).unwrap();
+    let before = (stored(&two), two.incidents().read().clone());
+    let failed = two.take(NOW, &found(&[anomaly("motor-effort", "B", 3), anomaly("motor-effort", "A", 4)]));
+    assert!(matches!(failed, Err(TakeError::Diverged { seq: 1, .. })));
+    assert_eq!((stored(&two), two.incidents().read().clone()), before);
+}
+
+#[test]
+fn how_findings_are_split_into_calls_changes_nothing() {
+    let all: Vec<Anomaly> =
+        (1..30).map(|at_s| anomaly("motor-effort", ["A", "B", "C"][at_s % 3], at_s as i64)).collect();
+    let run = |size: usize| {
+        let mut driver = DeskDriver::open(Control::in_memory().unwrap(), Vec::new()).unwrap();
+        for part in all.chunks(size) {
+            driver.take(NOW, &found(part)).unwrap();
+        }
+        let control = driver.control();
+        let book = driver.incidents().read().clone();
+        (control.events().unwrap(), control.decisions().unwrap(), book)
+    };
+    assert_eq!(run(1), run(29));
+    assert_eq!(run(1), run(4));
+}
+
+#[test]
+fn a_driver_may_go_to_the_thread_that_hears() {
+    let driver = DeskDriver::open(Control::in_memory().unwrap(), Vec::new()).unwrap();
+    let count = std::thread::spawn(move || driver.incidents().read().len()).join().unwrap();
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn engine_decisions_are_kept_once_and_by_time_among_those_of_the_casebook() {
+    let mut driver = DeskDriver::open(Control::in_memory().unwrap(), Vec::new()).unwrap();
+    let first = anomaly("motor-effort", "A", 1);
+    let decision = |at_s: i64, threshold: f64| Decision {
+        at: EngineTime(at_s * 1_000),
+        rule: first.rule.clone(),
+        rule_version: 1,
+        scope: first.scope.clone(),
+        reason: DecisionReason::BelowEffect,
+        value: 310.0,
+        threshold,
+        unit: "mA".into(),
+        why: "the rise is below what matters".into(),
+    };
+    let decisions = vec![decision(0, 380.0), decision(3, f64::NAN)];
+    let findings = Findings { anomalies: vec![first.clone(), anomaly("motor-effort", "A", 2)], decisions };
+    assert_eq!(driver.take(NOW, &findings).unwrap().decisions, 3);
+    assert_eq!(driver.take(NOW, &findings).unwrap().decisions, 0);
+    let kept: Vec<i64> = driver.control().decisions().unwrap().iter().map(|kept| kept.at.ms() / 1_000).collect();
+    assert_eq!(kept, [0, 2, 3]);
+}
+
+#[test]
+fn numbers_that_json_has_not_can_be_read_back() {
+    let mut driver = DeskDriver::open(Control::in_memory().unwrap(), Vec::new()).unwrap();
+    let mut odd = anomaly("motor-effort", "A", 1);
+    (odd.value, odd.baseline) = (f64::INFINITY, f64::NAN);
+    driver.take(NOW, &found(&[odd])).unwrap();
+    assert_eq!(driver.control().anomalies().unwrap()[0].value, f64::MAX);
+}

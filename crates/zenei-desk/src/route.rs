@@ -1,0 +1,48 @@
+//! Which targets a desk tells of which events. Must not know how a target is reached. Filled in from the
+//! configuration; asked by the driver, which writes the messages in the transaction of the events.
+use std::collections::BTreeSet;
+use zenei_detect::{Domain, Urgency};
+use zenei_incident::{Event, Incident};
+use zenei_store::control::OutboxRow;
+use zenei_wire::Id;
+
+/// A target, and what it is told.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its name in the configuration.
+    pub target: String,
+    /// It is told of incidents of at least this urgency; one that was told of an incident is told of its end too.
+    pub min_urgency: Urgency,
+    /// It is told of these domains; empty: of all.
+    pub domains: BTreeSet<Domain>,
+    /// It is told of these services; empty: of all.
+    pub services: BTreeSet<String>,
+    /// The kinds of event that it can use.
+    pub wants: fn(&Event) -> bool,
+}
+
+impl Route {
+    /// Whether the target is told of this event of an incident, which stands as after the event.
+    pub fn takes(&self, incident: &Incident, event: &Event) -> bool {
+        // The level that the tables gave counts too: a person who lowers the urgency does not cut off those who know.
+        let urgency = incident.urgency.max(incident.assessed);
+        (self.wants)(event)
+            && urgency >= self.min_urgency
+            && (self.domains.is_empty() || self.domains.contains(&incident.domain))
+    }
+
+    /// The message about an event: the same event gives the same message.
+    pub fn message(&self, event: &Event) -> OutboxRow {
+        let seq = event.seq.to_string();
+        OutboxRow {
+            id: Id::of(&[self.target.as_bytes(), event.incident.to_string().as_bytes(), seq.as_bytes()]),
+            target: self.target.clone(),
+            incident: event.incident,
+            event_seq: event.seq,
+            // The text is made when it is sent, from the log up to this event.
+            body: "{}".to_owned(),
+            attempt: 0,
+            next_at_ms: event.at.ms(),
+        }
+    }
+}

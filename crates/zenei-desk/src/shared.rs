@@ -1,0 +1,92 @@
+//! The desk's driver behind a lock, and the desk's time: the pipeline's thread, the sender and people's requests all
+//! write through this one handle. Must not know what they write. Made by the binary.
+use crate::driver::{Attempt, DeskDriver, TakeError, Taken};
+use crate::incidents::Incidents;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use zenei_detect::Findings;
+use zenei_incident::{Event, What};
+use zenei_store::Clock;
+use zenei_store::control::OutboxRow;
+use zenei_wire::{EngineTime, Id};
+
+/// A handle on the one driver of a process; clones write through the same.
+#[derive(Clone, Debug)]
+pub struct SharedDesk {
+    driver: Arc<Mutex<DeskDriver>>,
+    /// Counts the calls that wrote something; the sender waits for it.
+    written: Arc<watch::Sender<u64>>,
+}
+
+impl SharedDesk {
+    /// A handle on this driver.
+    pub fn new(driver: DeskDriver) -> Self {
+        Self { driver: Arc::new(Mutex::new(driver)), written: Arc::new(watch::Sender::new(0)) }
+    }
+
+    /// As [`DeskDriver::take`].
+    ///
+    /// # Errors
+    /// Those of [`DeskDriver::take`].
+    pub fn take(&self, now: EngineTime, findings: &Findings) -> Result<Taken, TakeError> {
+        let taken = self.lock().take(now, findings)?;
+        if taken.events > 0 {
+            self.tell();
+        }
+        Ok(taken)
+    }
+
+    /// As [`DeskDriver::add`].
+    ///
+    /// # Errors
+    /// Those of [`DeskDriver::add`].
+    pub fn add(&self, incident: Id, at: EngineTime, what: impl Into<What>) -> Result<Event, TakeError> {
+        let event = self.lock().add(incident, at, what)?;
+        self.tell();
+        Ok(event)
+    }
+
+    /// As [`DeskDriver::settle`].
+    ///
+    /// # Errors
+    /// Those of [`DeskDriver::settle`].
+    pub fn settle(&self, row: &OutboxRow, attempt: &Attempt, at: EngineTime) -> Result<(), TakeError> {
+        self.lock().settle(row, attempt, at)
+    }
+
+    /// The incidents, for readers.
+    pub fn incidents(&self) -> Incidents {
+        self.lock().incidents().clone()
+    }
+
+    /// Changes whenever something was written that may have to be sent.
+    pub fn written(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
+    }
+
+    /// The driver, alone until the guard is dropped; not across an await.
+    pub fn lock(&self) -> MutexGuard<'_, DeskDriver> {
+        // A writer that panicked has changed nothing: memory follows the commit.
+        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        self.written.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+/// The time at which people's and remotes' events enter the log: the gateway's.
+#[derive(Clone, Debug)]
+pub struct DeskClock(Clock);
+
+impl DeskClock {
+    /// Of this clock.
+    pub fn new(clock: Clock) -> Self {
+        Self(clock)
+    }
+
+    /// The time.
+    pub fn now(&self) -> EngineTime {
+        self.0.now().as_engine()
+    }
+}
