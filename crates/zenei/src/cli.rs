@@ -1,5 +1,9 @@
 //! The command line: which commands there are and what their help teaches. Does nothing itself; `main` hands each
 //! command to its room in `cmd`.
+pub(crate) mod incident;
+
+pub(crate) use incident::{Incident, IncidentShow, Step};
+
 use crate::log::Format;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -85,7 +89,7 @@ Exit 69 where there is no adapter.")]
     /// What the store holds
     #[command(subcommand)]
     Record(Record),
-    /// Incidents and what is behind them
+    /// Incidents: what is behind them, and the steps that carry one to its end (完了)
     #[command(subcommand)]
     Incident(Incident),
     /// The rules by which anomalies are found
@@ -241,25 +245,6 @@ pub(crate) struct RecordList {
     /// Only this lock's records.
     #[arg(long, value_name = "ID")]
     pub(crate) device: Option<String>,
-}
-
-/// `zenei incident …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Incident {
-    /// Every incident as it stands
-    List(WithConfig),
-    /// One incident: what was seen, against what, and what happened since
-    Show(IncidentShow),
-}
-
-/// `zenei incident show`.
-#[derive(Debug, Args)]
-pub(crate) struct IncidentShow {
-    /// Its id, or the first digits of it.
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
-    #[command(flatten)]
-    pub(crate) common: WithConfig,
 }
 
 /// `zenei rules …`.

@@ -1,5 +1,7 @@
 //! `zenei incident`: lists the incidents, and shows one with its events and evidence. Reads the control database, also
-//! while a daemon runs; must not write. Called by `cmd`.
+//! while a daemon runs; must not write: steps are in `step`. Called by `cmd`.
+mod step;
+
 use crate::cli::{Incident as Command, IncidentShow, WithConfig};
 use crate::config;
 use crate::daemon::control;
@@ -20,6 +22,7 @@ pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure>
     match command {
         Command::List(arguments) => list(&arguments, out),
         Command::Show(arguments) => show(&arguments, out),
+        Command::Step(step) => step::run(&step, out),
     }
 }
 

@@ -8,5 +8,6 @@ mod replay;
 mod rules;
 mod scan;
 mod schema;
+mod steps;
 mod support;
 mod surface;

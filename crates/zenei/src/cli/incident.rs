@@ -1,0 +1,111 @@
+//! The command line of `zenei incident`. Does nothing itself.
+use super::WithConfig;
+use clap::{Args, Subcommand};
+
+/// `zenei incident …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Incident {
+    /// Every incident as it stands
+    List(WithConfig),
+    /// One incident: what was seen, against what, and what happened since
+    Show(IncidentShow),
+    #[command(flatten)]
+    Step(Step),
+}
+
+/// `zenei incident show`.
+#[derive(Debug, Args)]
+pub(crate) struct IncidentShow {
+    /// Its id, or the first digits of it.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) common: WithConfig,
+}
+
+/// Which incident, and who takes the step.
+#[derive(Debug, Args)]
+pub(crate) struct On {
+    /// The incident's id, or the first digits of it.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Who takes the step; absent: the user's name.
+    #[arg(long, value_name = "NAME", env = "ZENEI_BY", hide_env_values = true)]
+    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: WithConfig,
+}
+
+/// A step of a person. A step that the incident's rules refuse changes nothing, and the command exits 1.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Step {
+    /// Acknowledges it: somebody is on it
+    Ack {
+        #[command(flatten)]
+        on: On,
+    },
+    /// Adds a note
+    Note {
+        #[command(flatten)]
+        on: On,
+        /// The note.
+        #[arg(value_name = "TEXT")]
+        text: String,
+    },
+    /// Sets how far the work is: detected, investigating, fixing or resolved (complete is a command of its own)
+    Status {
+        #[command(flatten)]
+        on: On,
+        /// detected, investigating, fixing or resolved.
+        #[arg(value_name = "STATUS")]
+        to: String,
+    },
+    /// Gives it an owner
+    Owner {
+        #[command(flatten)]
+        on: On,
+        /// The owner.
+        #[arg(value_name = "OWNER")]
+        owner: String,
+    },
+    /// Changes its urgency: highest, high, medium or low
+    Urgency {
+        #[command(flatten)]
+        on: On,
+        /// highest, high, medium or low.
+        #[arg(value_name = "LEVEL")]
+        to: String,
+        /// Why (根拠).
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Says that the temporary fix (暫定処置) is done
+    TempFix {
+        #[command(flatten)]
+        on: On,
+    },
+    /// Says that the postmortem was held, and which roles took part: completion needs two
+    Postmortem {
+        #[command(flatten)]
+        on: On,
+        /// A role that took part (development, quality, support, …); may be repeated.
+        #[arg(long = "role", value_name = "ROLE", required = true)]
+        roles: Vec<String>,
+    },
+    /// Says what it was: true, false_positive, or duplicate_of another incident
+    Verdict {
+        #[command(flatten)]
+        on: On,
+        /// true or false_positive; absent with --duplicate-of.
+        #[arg(value_name = "VERDICT", required_unless_present = "duplicate_of", conflicts_with = "duplicate_of")]
+        verdict: Option<String>,
+        /// The whole id of the incident that is about the same fault.
+        #[arg(long, value_name = "ID")]
+        duplicate_of: Option<String>,
+    },
+    /// Completes it (完了): needs the temporary fix and the postmortem, or a verdict other than true
+    Complete {
+        #[command(flatten)]
+        on: On,
+    },
+}

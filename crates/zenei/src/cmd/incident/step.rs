@@ -1,0 +1,54 @@
+//! The steps of a person on an incident: hands each to the desk that writes, the daemon's or this command's own. Must
+//! not know whether an incident allows a step. Called by `incident`.
+use crate::cli::Step;
+use crate::cli::incident::On;
+use crate::config;
+use crate::daemon::ask;
+use crate::exit::Failure;
+use crate::output::{Output, escaped};
+use serde_json::{Map, Value as Json, json};
+use zenei_desk::Request;
+
+/// Takes the step.
+///
+/// # Errors
+/// Where the incident's rules refuse it, with what is missing; where no desk can be asked.
+pub(super) fn run(step: &Step, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (on, kind, fields) = form(step);
+    let loaded = config::load(&on.common.file.config, &config::variables()).map_err(Failure::Config)?;
+    let body = match fields {
+        Json::Object(body) => body,
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => Map::new(),
+    };
+    let request = Request::Step { incident: on.id.clone(), kind: kind.to_owned(), by: by(on)?, body };
+    let done = ask::desk(&loaded, &request)?;
+    if on.common.json {
+        return out.json(&done);
+    }
+    let word = |name: &str| done.get(name).and_then(Json::as_str).unwrap_or("").to_owned();
+    let seq = done.get("seq").and_then(Json::as_u64).unwrap_or(0);
+    out.line(format!("incident {}: {} (event {seq})", escaped(&word("incident")), escaped(&word("kind"))))
+}
+
+/// The step as a request: which incident, the kind of step, the event's fields.
+fn form(step: &Step) -> (&On, &'static str, Json) {
+    match step {
+        Step::Ack { on } => (on, "acknowledge", json!({})),
+        Step::Note { on, text } => (on, "note", json!({"text": text})),
+        Step::Status { on, to } => (on, "status", json!({"to": to})),
+        Step::Owner { on, owner } => (on, "owner", json!({"owner": owner})),
+        Step::Urgency { on, to, reason } => (on, "urgency", json!({"to": to, "reason": reason})),
+        Step::TempFix { on } => (on, "temp_fix_done", json!({})),
+        Step::Postmortem { on, roles } => (on, "postmortem_held", json!({"roles": roles})),
+        Step::Verdict { on, verdict, duplicate_of } => {
+            let verdict = duplicate_of.as_ref().map_or_else(|| json!(verdict), |id| json!({"duplicate_of": id}));
+            (on, "verdict", json!({"verdict": verdict}))
+        }
+        Step::Complete { on } => (on, "complete", json!({})),
+    }
+}
+
+fn by(on: &On) -> Result<String, Failure> {
+    let said = on.by.clone().or_else(|| std::env::var("USER").ok()).filter(|by| !by.trim().is_empty());
+    said.ok_or_else(|| Failure::Usage("nobody is named: give --by NAME (USER is not set)".to_owned()))
+}

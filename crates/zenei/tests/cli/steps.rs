@@ -1,0 +1,107 @@
+//! An incident is carried to its end by the command line, beside a running daemon and without one.
+use crate::support::{Daemon, Folder, zenei};
+use serde_json::Value as Json;
+use zenei_desk::DeskDriver;
+use zenei_detect::Findings;
+use zenei_kit::anomaly;
+use zenei_kit::program::Ended;
+use zenei_store::{Control, Layout};
+use zenei_wire::EngineTime;
+
+const CONFIG: &str = "state_dir = 'state'\n[ingress]\nlisten = '127.0.0.1:0'\n[desk]\nenabled = true\n";
+
+/// A state directory with one incident, and the first digits of its id.
+fn with_incident() -> (Folder, String) {
+    let folder = Folder::new();
+    folder.write("zenei.toml", CONFIG);
+    let layout = Layout::new(&folder.path().join("state"));
+    std::fs::create_dir_all(layout.root()).unwrap();
+    let mut desk = DeskDriver::open(Control::open(&layout.control()).unwrap(), Vec::new()).unwrap();
+    let anomalies = vec![anomaly("motor-effort", "BL1", 1_777_626_000)];
+    let findings = Findings { anomalies, decisions: Vec::new() };
+    let opened = desk.take(EngineTime(1_777_626_000_000), &findings).unwrap().opened;
+    (folder, opened[0].to_string()[..12].to_owned())
+}
+
+fn step(folder: &Folder, arguments: &[&str]) -> Ended {
+    let line: Vec<&str> = [&["incident"], arguments, &["--by", "sato"]].concat();
+    zenei(&line).in_folder(folder).run()
+}
+
+fn status(folder: &Folder, id: &str) -> (String, usize) {
+    let ended = zenei(&["incident", "show", id, "--json"]).in_folder(folder).run();
+    let shown: Json = serde_json::from_str(&ended.stdout).unwrap();
+    (shown["status"].as_str().unwrap().to_owned(), shown["events"].as_array().unwrap().len())
+}
+
+/// Carries the incident to its end.
+fn carry(folder: &Folder, id: &str) {
+    let done = step(folder, &["ack", id]);
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    assert_eq!(step(folder, &["note", id, "the gear is worn"]).code, 0);
+    assert_eq!(step(folder, &["status", id, "fixing"]).code, 0);
+    let refused = step(folder, &["complete", id]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));
+    assert!(refused.stderr.contains("temporary fix") && refused.stderr.contains("postmortem"), "{}", refused.stderr);
+    assert_eq!(step(folder, &["temp-fix", id]).code, 0);
+    assert_eq!(step(folder, &["postmortem", id, "--role", "development"]).code, 0);
+    assert_eq!(step(folder, &["complete", id]).code, 1, "one role is not enough");
+    assert_eq!(step(folder, &["postmortem", id, "--role", "support"]).code, 0);
+    let done = step(folder, &["complete", id, "--json"]);
+    let event: Json = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((done.code, event["kind"].as_str(), event["seq"].as_u64()), (0, Some("completed"), Some(7)));
+    assert_eq!(status(folder, id), ("close".to_owned(), 8));
+}
+
+#[test]
+fn an_incident_is_carried_to_its_end_without_a_daemon() {
+    let (folder, id) = with_incident();
+    carry(&folder, &id);
+}
+
+#[test]
+fn an_incident_is_carried_to_its_end_beside_a_daemon_which_writes_alone() {
+    let (folder, id) = with_incident();
+    let daemon = Daemon::start(&folder, &["run"]);
+    carry(&folder, &id);
+    let socket = folder.path().join("state/desk.sock");
+    assert!(socket.exists());
+    std::fs::remove_file(&socket).unwrap();
+    let refused = step(&folder, &["note", &id, "a second writer"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("one writer at a time is allowed"), "{}", refused.stderr);
+    assert_eq!(daemon.end(), 0);
+    assert_eq!(status(&folder, &id).1, 8);
+}
+
+#[test]
+fn a_log_that_was_changed_by_other_means_is_refused() {
+    let (folder, id) = with_incident();
+    assert_eq!(step(&folder, &["ack", &id]).code, 0);
+    let path = folder.path().join("state/control.db");
+    let bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(12).rposition(|window| window == b"{\"by\":\"sato\"").expect("the event's body");
+    let mut changed = bytes;
+    changed[at + 7] = b'g';
+    std::fs::write(&path, changed).unwrap();
+    let refused = step(&folder, &["note", &id, "x"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("the log was changed by other means"), "{}", refused.stderr);
+}
+
+#[test]
+fn what_is_no_step_is_told_with_the_words_that_are_allowed() {
+    let (folder, id) = with_incident();
+    for (arguments, told) in [
+        (vec!["status", &id, "fixed"], "unknown variant `fixed`"),
+        (vec!["status", &id, "close"], "can't become close"),
+        (vec!["verdict", &id, "maybe"], "unknown variant `maybe`"),
+        (vec!["ack", "ffffff"], "there is no incident `ffffff`"),
+    ] {
+        let refused = step(&folder, &arguments);
+        assert_eq!(refused.code, 1, "{arguments:?}");
+        assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    }
+    assert_eq!(zenei(&["incident", "ack", &id]).in_folder(&folder).run().code, 2, "nobody is named");
+    assert_eq!(status(&folder, &id).1, 1, "nothing was written");
+}
