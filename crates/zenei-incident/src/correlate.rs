@@ -7,8 +7,9 @@
 //! No timer closes an incident, and there is no event for silence.
 use crate::event::{Event, EvidenceAdded, Opened, UrgencyChanged, What};
 use crate::fingerprint;
-use crate::incident::{ApplyError, Incident, Refused, refuse};
+use crate::incident::{ApplyError, Incident, Refused};
 use crate::opening::Opening;
+use crate::refused::refuse;
 use crate::urgency::{Impact, assess};
 use crate::wording::{count, place, title, why};
 use std::collections::{BTreeMap, BTreeSet};
@@ -221,6 +222,8 @@ impl Draft<'_> {
             recurs_of,
             urgency: urgency.level,
             urgency_reason: urgency.reason,
+            ground: None,
+            service: None,
             title: title(anomaly),
             why: why(anomaly),
             anomaly: anomaly.clone(),
@@ -263,7 +266,7 @@ fn raised(incident: &Incident) -> Option<UrgencyChanged> {
     let impact = Impact { hint: incident.hint, scope: incident.scope.kind, locks: incident.devices.len() };
     let found = assess(impact);
     let is_higher = found.level > incident.assessed && found.level > incident.urgency;
-    is_higher.then_some(UrgencyChanged { to: found.level, reason: found.reason, by: None })
+    is_higher.then_some(UrgencyChanged { to: found.level, reason: found.reason, ground: None, by: None })
 }
 
 fn unopened(anomaly: &Anomaly, why: String) -> Correlated {

@@ -39,7 +39,9 @@ fn step(book: &mut Casebook, log: &mut Vec<Event>, line: &str) -> Correlated {
                 "resolve" => StatusChanged { to: Status::Resolved, by: by() }.into(),
                 "false" => Judged { verdict: Verdict::FalsePositive, by: by() }.into(),
                 "complete" => Completed { by: by() }.into(),
-                "lower" => UrgencyChanged { to: Urgency::Low, reason: "one door".into(), by: Some(by()) }.into(),
+                "lower" => {
+                    UrgencyChanged { to: Urgency::Low, reason: "one door".into(), ground: None, by: Some(by()) }.into()
+                }
                 "recover" => TelemetryRecovered { why: "back at 300 mA".into() }.into(),
                 other => panic!("no such step: {other}"),
             };

@@ -4,8 +4,16 @@
 //!
 //! Rules: event numbers have no holes; a resolved or complete incident takes no evidence; only a person lowers the
 //! urgency; completion needs a temporary fix and a postmortem with two roles, unless the verdict is a false positive or
-//! a duplicate. No event stands for silence, and no incident closes by itself.
-use crate::event::{Event, Opened, Status, UrgencyChanged, Verdict, What};
+//! a duplicate; only a person, with a reason, opens a resolved or complete incident again, and then completion needs
+//! both once more. Action items, notes and effort are taken after completion too. No event stands for silence, and no
+//! incident closes by itself.
+use crate::event::{
+    ActionItemAdded, ActionKind, ActionStatus, EFFORT_MAX_MINUTES, Event, Ground, MergedInto, Opened, Status,
+    UrgencyChanged, Verdict, What, Work,
+};
+use crate::flap::Flap;
+use crate::refused::refuse;
+pub use crate::refused::{ApplyError, POSTMORTEM_ROLES_MIN, Refused};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use zenei_detect::{Anomaly, Component, Domain, Evidence, Scope, ScopeKind, Urgency};
@@ -14,9 +22,6 @@ use zenei_wire::{EngineTime, Id};
 /// How many of the first records, and how many of the latest, an incident shows; all are counted. A guess: what fits on
 /// one page.
 pub const EVIDENCE_SHOWN: usize = 32;
-
-/// How many roles a postmortem needs: the people who made the product, and a representative of its users.
-pub const POSTMORTEM_ROLES_MIN: usize = 2;
 
 /// The state of an incident after its events. Its locks are bounded by the fleet, its records by [`EVIDENCE_SHOWN`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +42,10 @@ pub struct Incident {
     pub urgency: Urgency,
     /// Why that level (根拠).
     pub urgency_reason: String,
+    /// The line of the urgency table that gave the level; `None` if a person did, or a version without a table.
+    pub ground: Option<Ground>,
+    /// The service whose locks are affected, if the policy names one.
+    pub service: Option<String>,
     /// The highest level that the urgency table gave; after a person lowered the urgency, only a higher level raises it
     /// again.
     pub assessed: Urgency,
@@ -81,87 +90,79 @@ pub struct Incident {
     pub is_temp_fixed: bool,
     /// The roles that took part in the postmortem.
     pub postmortem_roles: BTreeSet<String>,
+    /// The people who took part in it.
+    pub attendees: BTreeSet<String>,
+    /// The date of the postmortem, ms since 1970.
+    pub postmortem_at_ms: Option<i64>,
+    /// When the postmortem was held, by the first event that says so.
+    pub postmortem_held: Option<EngineTime>,
     /// People's verdict.
     pub verdict: Option<Verdict>,
+    /// The incident that takes its findings.
+    pub merged_into: Option<Id>,
+    /// How often a person opened it again.
+    pub reopened: u32,
+    /// What is to be done, by the item's id.
+    pub action_items: BTreeMap<String, ActionItem>,
+    /// The minutes spent, by the kind of work.
+    pub effort_min: BTreeMap<Work, u64>,
+    /// Where people work on it, by target.
+    pub channels: BTreeMap<String, Channel>,
+    /// The people invited, by their id in the policy.
+    pub invited: BTreeSet<String>,
+    /// The id and version of the runbook that applies.
+    pub runbook_attached: Option<(String, u32)>,
+    /// The steps of the runbook that are done.
+    pub steps_done: BTreeSet<String>,
+    /// Earlier incidents that may help.
+    pub similar: Vec<Id>,
+    /// Why nobody is told of findings; `None` if people are told.
+    pub muted: Option<Mute>,
+    /// Whether people may know of it: it was opened unmuted, or was unmuted since.
+    pub is_announced: bool,
+    /// Whether, and how, it comes and goes.
+    pub flap: Flap,
     /// When the telemetry looked normal again; `None` after newer evidence.
     pub recovered: Option<EngineTime>,
     /// Inquiries about it, with the time of the customer's contact in ms.
     pub inquiries: BTreeMap<String, i64>,
 }
 
-/// Why an event can't be part of an incident's log.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("event {seq} of incident {incident} ({kind}): {reason}")]
-pub struct ApplyError {
-    /// The incident.
-    pub incident: Id,
-    /// The event's number.
-    pub seq: u32,
-    /// Its kind.
-    pub kind: String,
-    /// The rule that it breaks, with what was found and what is allowed.
-    pub reason: Refused,
+/// Something to be done about an incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionItem {
+    /// What.
+    pub text: String,
+    /// What for.
+    pub kind: ActionKind,
+    /// Who does it.
+    pub owner: Option<String>,
+    /// By when, ms since 1970.
+    pub due_ms: Option<i64>,
+    /// How far it is.
+    pub status: ActionStatus,
 }
 
-/// The rule that an event breaks.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// A log begins with `opened` at 0, and only there.
-    #[error("a log begins with event 0, opened, and has no other such event")]
-    NotFirst,
-    /// A hole or a repetition.
-    #[error("the next event has number {next}")]
-    Hole {
-        /// The number that comes next.
-        next: u32,
-    },
-    /// The event names another incident.
-    #[error("the log is of incident {log}")]
-    OtherIncident {
-        /// The incident of the log.
-        log: Id,
-    },
-    /// Evidence for an incident that takes none.
-    #[error("the incident is {status}; only an open one takes evidence")]
-    TakesNoEvidence {
-        /// Its status.
-        status: Status,
-    },
-    /// The urgency would fall without a person.
-    #[error("the urgency is {from}; without a person it rises only")]
-    LowersAlone {
-        /// The present level.
-        from: Urgency,
-    },
-    /// The status can't change this way.
-    #[error("the incident is {from}; it can't become {to} by this event")]
-    StatusOrder {
-        /// The present status.
-        from: Status,
-        /// The wanted one.
-        to: Status,
-    },
-    /// Completion without a temporary fix or the postmortem.
-    #[error(
-        "complete needs a temporary fix (done: {temp_fix}) and a postmortem with {min} roles (held with {roles}), \
-         or a verdict other than true",
-        min = POSTMORTEM_ROLES_MIN
-    )]
-    Incomplete {
-        /// Whether the temporary fix is done.
-        temp_fix: bool,
-        /// How many roles took part in the postmortem.
-        roles: usize,
-    },
-    /// No incident has this id.
-    #[error("there is no such incident")]
-    Unknown,
-    /// A second incident of a fingerprint that does not come after the first.
-    #[error("incident {open} has the same fingerprint and is not the one before it")]
-    AlreadyOpen {
-        /// The other incident.
-        open: Id,
-    },
+/// A place where people work on an incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Its name or id at the target.
+    pub channel: String,
+    /// Its address; empty if the target gave none.
+    pub url: String,
+}
+
+/// Why nobody is told of findings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mute {
+    /// The silence that matches.
+    pub by_silence: Option<Id>,
+    /// The open incident that explains this one.
+    pub by_inhibition: Option<Id>,
+    /// Until when, ms since 1970.
+    pub until_ms: Option<i64>,
+    /// For people.
+    pub why: String,
 }
 
 impl Incident {
@@ -192,6 +193,8 @@ impl Incident {
             status: Status::Detected,
             urgency: opened.urgency,
             urgency_reason: opened.urgency_reason.clone(),
+            ground: opened.ground.clone(),
+            service: opened.service.clone(),
             assessed: opened.urgency,
             hint: anomaly.urgency,
             domain: anomaly.domain,
@@ -213,7 +216,22 @@ impl Incident {
             runbook: said(&anomaly.runbook),
             is_temp_fixed: false,
             postmortem_roles: BTreeSet::new(),
+            attendees: BTreeSet::new(),
+            postmortem_at_ms: None,
+            postmortem_held: None,
             verdict: None,
+            merged_into: None,
+            reopened: 0,
+            action_items: BTreeMap::new(),
+            effort_min: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            invited: BTreeSet::new(),
+            runbook_attached: None,
+            steps_done: BTreeSet::new(),
+            similar: Vec::new(),
+            muted: None,
+            is_announced: true,
+            flap: Flap::default(),
             recovered: None,
             inquiries: BTreeMap::new(),
         }
@@ -236,7 +254,11 @@ impl Incident {
     pub fn apply(&mut self, event: &Event) -> Result<(), ApplyError> {
         self.check(event).map_err(|reason| refuse(event, reason))?;
         self.seq = event.seq;
-        self.updated = self.updated.max(event.at);
+        self.flap.count(event);
+        // Whether people are told of a fault is no news about it.
+        if !matches!(event.what, What::Muted(_) | What::Unmuted(_)) {
+            self.updated = self.updated.max(event.at);
+        }
         match &event.what {
             What::EvidenceAdded(added) => self.take_evidence(&added.anomaly),
             What::Acknowledged(seen) => _ = self.acknowledged_by.get_or_insert_with(|| seen.by.clone()),
@@ -248,12 +270,80 @@ impl Incident {
             What::InquiryUnlinked(unlinked) => _ = self.inquiries.remove(&unlinked.inquiry),
             What::TempFixDone(_) => self.is_temp_fixed = true,
             What::TelemetryRecovered(_) => self.recovered = Some(event.at),
-            What::PostmortemHeld(held) => self.postmortem_roles.extend(held.roles.iter().cloned()),
             What::Judged(judged) => self.verdict = Some(judged.verdict),
             What::Completed(_) => self.status = Status::Close,
+            What::MergedInto(merged) => (self.status, self.merged_into) = (Status::Resolved, Some(merged.incident)),
+            What::Reopened(_) => self.reopen(),
             What::Opened(_) | What::Note(_) | What::Other { .. } => {}
+            What::FlappingStarted(_) | What::FlappingEnded(_) => {}
+            What::DeliveryFailed(_) | What::DeliveryDuplicated(_) => {}
+            What::PostmortemHeld(_)
+            | What::PostmortemScheduled(_)
+            | What::ActionItemAdded(_)
+            | What::ActionItemChanged(_)
+            | What::EffortAdded(_)
+            | What::ChannelOpened(_)
+            | What::Invited(_)
+            | What::RunbookAttached(_)
+            | What::RunbookStepDone(_)
+            | What::SimilarFound(_)
+            | What::Muted(_)
+            | What::Unmuted(_) => self.record(event),
         }
         Ok(())
+    }
+
+    /// The events that change no status and no evidence.
+    fn record(&mut self, event: &Event) {
+        match &event.what {
+            What::PostmortemHeld(held) => {
+                self.postmortem_roles.extend(held.roles.iter().cloned());
+                self.attendees.extend(held.attendees.iter().cloned());
+                self.postmortem_held.get_or_insert(event.at);
+            }
+            What::PostmortemScheduled(scheduled) => self.postmortem_at_ms = Some(scheduled.at_ms),
+            What::ActionItemAdded(added) => _ = self.action_items.insert(added.item.clone(), ActionItem::of(added)),
+            What::ActionItemChanged(changed) => {
+                if let Some(item) = self.action_items.get_mut(&changed.item) {
+                    item.status = changed.status;
+                }
+            }
+            What::EffortAdded(added) => *self.effort_min.entry(added.work).or_default() += u64::from(added.minutes),
+            What::ChannelOpened(opened) => {
+                let channel = Channel { channel: opened.channel.clone(), url: opened.url.clone() };
+                self.channels.insert(opened.target.clone(), channel);
+            }
+            What::Invited(invited) => self.invited.extend(invited.people.iter().cloned()),
+            What::RunbookAttached(at) => self.runbook_attached = Some((at.runbook.clone(), at.version)),
+            What::RunbookStepDone(done) => _ = self.steps_done.insert(done.step.clone()),
+            What::SimilarFound(found) => self.similar.clone_from(&found.incidents),
+            What::Muted(muted) => {
+                self.is_announced &= event.seq > 1;
+                self.muted = Some(Mute {
+                    by_silence: muted.by_silence,
+                    by_inhibition: muted.by_inhibition,
+                    until_ms: muted.until_ms,
+                    why: muted.why.clone(),
+                });
+            }
+            What::Unmuted(_) => (self.muted, self.is_announced) = (None, true),
+            What::Opened(_) | What::EvidenceAdded(_) | What::Acknowledged(_) | What::OwnerAssigned(_) => {}
+            What::UrgencyChanged(_) | What::DomainChanged(_) | What::StatusChanged(_) => {}
+            What::InquiryLinked(_) | What::InquiryUnlinked(_) | What::Note(_) | What::TempFixDone(_) => {}
+            What::TelemetryRecovered(_) | What::Judged(_) | What::Completed(_) | What::Other { .. } => {}
+            What::MergedInto(_) | What::Reopened(_) | What::FlappingStarted(_) | What::FlappingEnded(_) => {}
+            What::DeliveryFailed(_) | What::DeliveryDuplicated(_) => {}
+        }
+    }
+
+    /// What was done before counts no more: the fix did not hold, or the verdict was wrong.
+    fn reopen(&mut self) {
+        self.status = Status::Investigating;
+        self.reopened += 1;
+        self.is_temp_fixed = false;
+        self.postmortem_roles.clear();
+        (self.postmortem_at_ms, self.postmortem_held) = (None, None);
+        (self.verdict, self.merged_into, self.recovered) = (None, None, None);
     }
 
     fn check(&self, event: &Event) -> Result<(), Refused> {
@@ -272,24 +362,49 @@ impl Incident {
             }
             What::StatusChanged(changed) => self.check_status(changed.to),
             What::Completed(_) => self.check_complete(),
-            What::EvidenceAdded(_)
-            | What::UrgencyChanged(_)
-            | What::Acknowledged(_)
-            | What::OwnerAssigned(_)
-            | What::DomainChanged(_)
-            | What::InquiryLinked(_)
-            | What::InquiryUnlinked(_)
-            | What::Note(_)
-            | What::TempFixDone(_)
-            | What::TelemetryRecovered(_)
-            | What::PostmortemHeld(_)
-            | What::Judged(_)
-            | What::Other { .. } => Ok(()),
+            What::Reopened(again) if self.is_open() || again.reason.trim().is_empty() => {
+                Err(Refused::NotReopenable { status: self.status })
+            }
+            What::MergedInto(merged) => self.check_merge(merged),
+            What::ActionItemAdded(added) if self.action_items.contains_key(&added.item) => {
+                Err(Refused::ActionItem { item: added.item.clone(), found: "known already" })
+            }
+            What::ActionItemChanged(changed) if !self.action_items.contains_key(&changed.item) => {
+                Err(Refused::ActionItem { item: changed.item.clone(), found: "not known" })
+            }
+            What::EffortAdded(added) if !(1..=EFFORT_MAX_MINUTES).contains(&added.minutes) => {
+                Err(Refused::Effort { minutes: added.minutes })
+            }
+            What::FlappingStarted(_) if !self.is_open() || self.flap.since.is_some() => {
+                Err(Refused::OtherState { found: "is not open, or flaps already" })
+            }
+            What::FlappingEnded(_) if self.flap.since.is_none() => Err(Refused::OtherState { found: "does not flap" }),
+            What::Unmuted(_) if self.muted.is_none() => Err(Refused::OtherState { found: "is not muted" }),
+            What::EvidenceAdded(_) | What::UrgencyChanged(_) | What::Acknowledged(_) | What::OwnerAssigned(_) => Ok(()),
+            What::DomainChanged(_) | What::InquiryLinked(_) | What::InquiryUnlinked(_) | What::Note(_) => Ok(()),
+            What::TempFixDone(_) | What::TelemetryRecovered(_) | What::PostmortemHeld(_) | What::Judged(_) => Ok(()),
+            What::PostmortemScheduled(_) | What::Reopened(_) | What::FlappingStarted(_) | What::FlappingEnded(_) => {
+                Ok(())
+            }
+            What::ChannelOpened(_) | What::Invited(_) | What::RunbookAttached(_) | What::RunbookStepDone(_) => Ok(()),
+            What::ActionItemAdded(_) | What::ActionItemChanged(_) | What::EffortAdded(_) => Ok(()),
+            What::DeliveryFailed(_) | What::DeliveryDuplicated(_) | What::SimilarFound(_) => Ok(()),
+            What::Muted(_) | What::Unmuted(_) | What::Other { .. } => Ok(()),
         }
     }
 
-    /// An incident that takes no more evidence never becomes open again: a recurrence is a new incident with
-    /// `recurs_of`.
+    /// The casebook checks the other incident.
+    fn check_merge(&self, merged: &MergedInto) -> Result<(), Refused> {
+        let refused = |why| Err(Refused::NotMergeable { into: merged.incident, why });
+        match merged.incident == self.id {
+            true => refused("it is this same incident"),
+            false if !self.is_open() => refused("only an open incident is merged into another"),
+            false => Ok(()),
+        }
+    }
+
+    /// An incident that takes no more evidence becomes open again by [`crate::event::Reopened`] alone: a recurrence is a
+    /// new incident with `recurs_of`.
     fn check_status(&self, to: Status) -> Result<(), Refused> {
         if self.is_open() && to != Status::Close { Ok(()) } else { Err(Refused::StatusOrder { from: self.status, to }) }
     }
@@ -309,6 +424,7 @@ impl Incident {
     fn change_urgency(&mut self, changed: &UrgencyChanged) {
         self.urgency = changed.to;
         self.urgency_reason.clone_from(&changed.reason);
+        self.ground.clone_from(&changed.ground);
         if changed.by.is_none() {
             self.assessed = changed.to;
         }
@@ -336,149 +452,23 @@ impl Incident {
     }
 }
 
+impl ActionItem {
+    fn of(added: &ActionItemAdded) -> Self {
+        Self {
+            text: added.text.clone(),
+            kind: added.kind,
+            owner: added.owner.clone(),
+            due_ms: added.due_ms,
+            status: ActionStatus::Open,
+        }
+    }
+}
+
 /// A rule's words, where it has any.
 fn said(words: &str) -> Option<String> {
     (!words.is_empty()).then(|| words.to_owned())
 }
 
-pub(crate) fn refuse(event: &Event, reason: Refused) -> ApplyError {
-    ApplyError { incident: event.incident, seq: event.seq, kind: event.kind_word().into(), reason }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::{
-        Completed, EvidenceAdded, Judged, Note, OwnerAssigned, PostmortemHeld, StatusChanged, TelemetryRecovered,
-        TempFixDone,
-    };
-    use zenei_kit::anomaly;
-
-    const AT: EngineTime = EngineTime(1_000);
-
-    fn opened() -> Incident {
-        Incident::open(&opened_event()).unwrap()
-    }
-
-    fn opened_event() -> Event {
-        let what = Opened {
-            fingerprint: Id(1),
-            recurs_of: None,
-            urgency: Urgency::High,
-            urgency_reason: "the rule says high".into(),
-            title: "t".into(),
-            why: "w".into(),
-            anomaly: anomaly("motor_effort", "A", 1),
-        };
-        Event { incident: Id(9), seq: 0, at: AT, what: what.into() }
-    }
-
-    fn then(incident: &mut Incident, what: impl Into<What>) -> Result<(), Refused> {
-        let event = Event { incident: incident.id, seq: incident.seq + 1, at: AT, what: what.into() };
-        incident.apply(&event).map_err(|error| error.reason)
-    }
-
-    fn to(status: Status) -> StatusChanged {
-        StatusChanged { to: status, by: "sato".into() }
-    }
-
-    #[test]
-    fn a_hole_a_repetition_and_a_second_opening_are_refused_and_change_nothing() {
-        let mut incident = opened();
-        let before = incident.clone();
-        let note =
-            |seq| Event { incident: Id(9), seq, at: AT, what: Note { text: "x".into(), by: "sato".into() }.into() };
-        for seq in [0, 2] {
-            assert_eq!(incident.apply(&note(seq)).unwrap_err().reason, Refused::Hole { next: 1 });
-        }
-        assert_eq!(Incident::open(&note(0)).unwrap_err().reason, Refused::NotFirst);
-        assert_eq!(incident, before);
-    }
-
-    #[test]
-    fn a_resolved_incident_takes_no_evidence_and_never_opens_again() {
-        let mut incident = opened();
-        then(&mut incident, to(Status::Resolved)).unwrap();
-        let added = EvidenceAdded { anomaly: anomaly("motor_effort", "A", 2) };
-        let refused = Refused::TakesNoEvidence { status: Status::Resolved };
-        assert_eq!(then(&mut incident, added), Err(refused));
-        assert!(then(&mut incident, to(Status::Investigating)).is_err());
-    }
-
-    #[test]
-    fn recovery_adds_an_event_and_leaves_the_status() {
-        let mut incident = opened();
-        then(&mut incident, TelemetryRecovered { why: "effort back at 300 mA".into() }).unwrap();
-        assert_eq!((incident.status, incident.recovered), (Status::Detected, Some(AT)));
-    }
-
-    #[test]
-    fn urgency_falls_by_a_person_alone() {
-        let mut incident = opened();
-        let change =
-            |level, by: Option<&str>| UrgencyChanged { to: level, reason: "r".into(), by: by.map(str::to_owned) };
-        assert!(then(&mut incident, change(Urgency::Low, None)).is_err());
-        then(&mut incident, change(Urgency::Low, Some("sato"))).unwrap();
-        assert_eq!((incident.urgency, incident.assessed), (Urgency::Low, Urgency::High));
-    }
-
-    #[test]
-    fn complete_needs_a_fix_and_a_postmortem_with_two_roles() {
-        let mut incident = opened();
-        let completed = || Completed { by: "sato".into() };
-        assert!(then(&mut incident, completed()).is_err());
-        then(&mut incident, TempFixDone { by: "sato".into() }).unwrap();
-        let held = |role: &str| PostmortemHeld { roles: vec![role.into()], by: "sato".into() };
-        then(&mut incident, held("development")).unwrap();
-        let refused = Refused::Incomplete { temp_fix: true, roles: 1 };
-        assert_eq!(then(&mut incident, completed()), Err(refused));
-        then(&mut incident, held("support")).unwrap();
-        assert!(then(&mut incident, to(Status::Close)).is_err());
-        then(&mut incident, completed()).unwrap();
-        assert_eq!(incident.status, Status::Close);
-    }
-
-    #[test]
-    fn a_false_positive_is_complete_without_a_postmortem() {
-        let mut incident = opened();
-        then(&mut incident, Judged { verdict: Verdict::FalsePositive, by: "sato".into() }).unwrap();
-        then(&mut incident, Completed { by: "sato".into() }).unwrap();
-    }
-
-    #[test]
-    fn the_words_of_the_rule_that_opened_it_stand_until_a_person_says_otherwise() {
-        let mut incident = opened();
-        let words = |incident: &Incident| (incident.title.clone(), incident.owner.clone(), incident.runbook.clone());
-        let before = ("t".to_owned(), Some("hardware".to_owned()), Some("Look at the gear.".to_owned()));
-        assert_eq!(words(&incident), before);
-        let mut other = anomaly("battery_drain", "A", 2);
-        (other.title, other.owner, other.runbook) = ("Drain".into(), "firmware".into(), "Wait.".into());
-        then(&mut incident, EvidenceAdded { anomaly: other }).unwrap();
-        assert_eq!(words(&incident), before);
-        then(&mut incident, OwnerAssigned { owner: "sato".into(), by: "mori".into() }).unwrap();
-        assert_eq!(words(&incident), (before.0, Some("sato".into()), before.2));
-    }
-
-    #[test]
-    fn a_log_from_before_rules_had_words_folds_without_an_owner() {
-        let body = opened_event().body().unwrap();
-        let mut old: serde_json::Value = serde_json::from_str(&body).unwrap();
-        for name in ["title", "owner", "runbook"] {
-            assert!(old["anomaly"].as_object_mut().unwrap().remove(name).is_some());
-        }
-        let event = Event::read(Id(9), 0, AT, "opened", &old.to_string()).unwrap();
-        let incident = Incident::open(&event).unwrap();
-        assert_eq!((incident.title.as_str(), incident.owner, incident.runbook), ("t", None, None));
-    }
-
-    #[test]
-    fn evidence_is_bounded_and_counted() {
-        let mut incident = opened();
-        for at_s in 2..200 {
-            then(&mut incident, EvidenceAdded { anomaly: anomaly("motor_effort", "A", at_s) }).unwrap();
-        }
-        assert_eq!((incident.findings, incident.records), (199, 398));
-        assert_eq!((incident.evidence_first.len(), incident.evidence_latest.len()), (EVIDENCE_SHOWN, EVIDENCE_SHOWN));
-        assert_eq!(incident.evidence_latest.back().map(|record| record.ts_ms), Some(199_001));
-    }
-}
+#[path = "incident_tests.rs"]
+mod tests;
