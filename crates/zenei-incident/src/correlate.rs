@@ -5,14 +5,17 @@
 //! hold a casebook in memory.
 //!
 //! No timer closes an incident, and there is no event for silence.
-use crate::event::{Event, EvidenceAdded, Opened, UrgencyChanged, What};
+use crate::event::{Event, EvidenceAdded, MergedInto, Opened, UrgencyChanged, What};
 use crate::fingerprint;
 use crate::incident::{ApplyError, Incident, Refused};
 use crate::opening::Opening;
+use crate::places::Places;
 use crate::refused::refuse;
+use crate::silence::{Matcher, Silence, SilenceKind, Silences, Subject};
 use crate::urgency::{Impact, assess};
 use crate::wording::{count, place, title, why};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use zenei_detect::{Anomaly, Component, Decision, DecisionReason, ScopeKind};
 use zenei_wire::{EngineTime, Id};
 
@@ -23,9 +26,13 @@ pub struct Casebook {
     incidents: BTreeMap<Id, Incident>,
     /// The latest incident of each fingerprint.
     latest: BTreeMap<Id, Id>,
+    /// The open incident of each fingerprint that has one.
+    open: BTreeMap<Id, Id>,
     /// Open incidents of a scope wider than one lock.
     open_wide: BTreeSet<Id>,
     opening: Opening,
+    silences: Silences,
+    places: Arc<Places>,
 }
 
 /// The events and decisions that follow from one finding.
@@ -49,6 +56,9 @@ pub struct Draft<'a> {
 pub struct Changes {
     incidents: BTreeMap<Id, Incident>,
     latest: BTreeMap<Id, Id>,
+    /// The open incident of a fingerprint; `None` if it is open no more.
+    open: BTreeMap<Id, Option<Id>>,
+    silences: Option<Silences>,
 }
 
 impl Casebook {
@@ -76,11 +86,15 @@ impl Casebook {
             if incident.is_open() && incident.is_wide() {
                 book.open_wide.insert(incident.id);
             }
-            if named.contains(&incident.id) && !incident.is_open() {
-                continue;
+            if incident.is_open()
+                && let Some(other) = book.open.insert(incident.fingerprint, incident.id)
+            {
+                return Err(doubled(incident, other));
             }
-            if let Some(open) = book.latest.insert(incident.fingerprint, incident.id) {
-                return Err(doubled(incident, open));
+            if !named.contains(&incident.id)
+                && let Some(other) = book.latest.insert(incident.fingerprint, incident.id)
+            {
+                return Err(doubled(incident, other));
             }
         }
         Ok(book)
@@ -102,6 +116,35 @@ impl Casebook {
             self.incidents.insert(id, incident);
         }
         self.latest.extend(changes.latest);
+        for (fingerprint, open) in changes.open {
+            match open {
+                Some(id) => _ = self.open.insert(fingerprint, id),
+                None => _ = self.open.remove(&fingerprint),
+            }
+        }
+        if let Some(silences) = changes.silences {
+            self.silences = silences;
+        }
+    }
+
+    /// Takes the silences of a log.
+    pub fn set_silences(&mut self, silences: Silences) {
+        self.silences = silences;
+    }
+
+    /// Takes what the registry says about where locks are.
+    pub fn set_places(&mut self, places: Arc<Places>) {
+        self.places = places;
+    }
+
+    /// The silences.
+    pub fn silences(&self) -> &Silences {
+        &self.silences
+    }
+
+    /// The open incidents that a silence of this form would match now, by id.
+    pub fn preview<'b>(&'b self, matches: &'b Matcher) -> impl Iterator<Item = &'b Incident> {
+        self.incidents.values().filter(|incident| incident.is_open() && matches.matches(incident, &self.places))
     }
 
     /// The incident of this id.
@@ -132,22 +175,41 @@ impl Draft<'_> {
     /// Where the log would break one of its rules: a fault of this program.
     pub(crate) fn decide(&mut self, anomaly: &Anomaly) -> Result<Correlated, ApplyError> {
         let fingerprint = fingerprint::of(anomaly);
-        let latest = self.latest(fingerprint).map(|incident| (incident.id, incident.is_open()));
-        if let Some((open, true)) = latest {
-            let why =
-                format!("incident {open} is open for it and takes its {}", count(anomaly.evidence.len(), "record"));
+        let records = count(anomaly.evidence.len(), "record");
+        if let Some(open) = self.open_of(fingerprint) {
+            let why = format!("incident {open} is open for it and takes its {records}");
             return self.join(open, anomaly, DecisionReason::AlreadyOpen, why);
+        }
+        if let Some((merged, into)) = self.merged(fingerprint) {
+            let why = format!("incident {merged} was merged into {into}, which is open and takes its {records}");
+            return self.join(into, anomaly, DecisionReason::AlreadyOpen, why);
         }
         if let Some((wider, place)) = self.wider(anomaly).map(|incident| (incident.id, place(&incident.scope))) {
             let why = format!("the lock is among those of incident {wider} ({place}), which is about the same");
             return self.join(wider, anomaly, DecisionReason::PartOfWider, why);
         }
-        self.open(anomaly, fingerprint, latest.map(|(id, _)| id))
+        let finding = Subject::finding(anomaly);
+        if let Some(work) = self.silences().covering(SilenceKind::Maintenance, &finding, self.places(), anomaly.at) {
+            let Silence { id, reason, by, .. } = work;
+            let why = format!("maintenance {id} by {by}: {reason}");
+            return Ok(unopened(anomaly, DecisionReason::Maintenance, why));
+        }
+        let latest = self.latest(fingerprint).map(|incident| incident.id);
+        self.open(anomaly, fingerprint, latest)
     }
 
-    /// Whether there is, or was, an incident for this finding.
+    /// Whether an incident has taken this finding, which was told before: an open one has, and one that takes no more
+    /// has if it took findings as late as this, or shows its first record.
     pub(crate) fn is_taken(&self, anomaly: &Anomaly) -> bool {
-        self.latest(fingerprint::of(anomaly)).is_some() || self.wider(anomaly).is_some()
+        let fingerprint = fingerprint::of(anomaly);
+        let has_taken = |incident: &Incident| {
+            let shown = || incident.evidence_first.iter().chain(&incident.evidence_latest);
+            anomaly.at <= incident.evidence_at || shown().any(|record| Some(record) == anomaly.evidence.first())
+        };
+        self.open_of(fingerprint).is_some()
+            || self.merged(fingerprint).is_some()
+            || self.latest(fingerprint).is_some_and(has_taken)
+            || self.wider(anomaly).is_some()
     }
 
     /// Adds an event of another origin: an operator's, or a recovery.
@@ -157,8 +219,26 @@ impl Draft<'_> {
     pub fn add(&mut self, incident: Id, at: EngineTime, what: impl Into<What>) -> Result<Event, ApplyError> {
         let seq = self.incident(incident).map_or(0, |incident| incident.seq.saturating_add(1));
         let event = Event { incident, seq, at, what: what.into() };
+        self.check_others(&event).map_err(|reason| refuse(&event, reason))?;
         self.apply(&event)?;
         Ok(event)
+    }
+
+    /// The rules that concern another incident.
+    fn check_others(&self, event: &Event) -> Result<(), Refused> {
+        if let What::MergedInto(MergedInto { incident: into, .. }) = event.what {
+            let refused = |why| Err(Refused::NotMergeable { into, why });
+            return match self.incident(into) {
+                None => refused("there is no such incident"),
+                Some(winner) if !winner.is_open() => refused("it is not open"),
+                Some(_) => Ok(()),
+            };
+        }
+        let other = self.incident(event.incident).and_then(|incident| self.open_of(incident.fingerprint));
+        match (&event.what, other) {
+            (What::Reopened(_), Some(open)) if open != event.incident => Err(Refused::OtherOpen { open }),
+            (_, _) => Ok(()),
+        }
     }
 
     /// The incident of this id, as the draft has it.
@@ -169,6 +249,53 @@ impl Draft<'_> {
     /// The changes of the draft.
     pub fn into_changes(self) -> Changes {
         self.changes
+    }
+
+    /// The open incidents of a scope wider than one lock, some of them twice.
+    pub(crate) fn open_wide(&self) -> impl Iterator<Item = &Incident> {
+        let kept = self.book.open_wide.iter().filter_map(|id| self.incident(*id));
+        kept.chain(self.changes.incidents.values()).filter(|incident| incident.is_open() && incident.is_wide())
+    }
+
+    /// The open incidents, some of them twice.
+    pub(crate) fn open_incidents(&self) -> impl Iterator<Item = &Incident> {
+        let kept = self.book.open.values().filter_map(|id| self.incident(*id));
+        kept.chain(self.changes.incidents.values()).filter(|incident| incident.is_open())
+    }
+
+    /// The incidents that time may change: the open ones and the muted ones.
+    pub(crate) fn watched(&self) -> BTreeSet<Id> {
+        let all = self.book.incidents.values().chain(self.changes.incidents.values());
+        all.filter(|incident| incident.is_open() || incident.muted.is_some()).map(|incident| incident.id).collect()
+    }
+
+    /// The silences, as the draft has them.
+    pub fn silences(&self) -> &Silences {
+        self.changes.silences.as_ref().unwrap_or(&self.book.silences)
+    }
+
+    pub(crate) fn silences_mut(&mut self) -> &mut Silences {
+        self.changes.silences.get_or_insert_with(|| self.book.silences.clone())
+    }
+
+    pub(crate) fn places(&self) -> &Places {
+        &self.book.places
+    }
+
+    fn open_of(&self, fingerprint: Id) -> Option<Id> {
+        let changed = self.changes.open.get(&fingerprint).copied();
+        changed.unwrap_or_else(|| self.book.open.get(&fingerprint).copied())
+    }
+
+    /// The latest incident of a fingerprint if it was merged, and the open one that takes its findings. Only an open
+    /// incident takes a merged one, and an open one is merged into none: the way from one to the next has no circle.
+    fn merged(&self, fingerprint: Id) -> Option<(Id, Id)> {
+        let latest = self.latest(fingerprint)?;
+        let mut into = self.incident(latest.merged_into?)?;
+        while let Some(next) = into.merged_into.and_then(|id| self.incident(id)) {
+            into = next;
+        }
+        into.is_open().then_some((latest.id, into.id))
     }
 
     fn latest(&self, fingerprint: Id) -> Option<&Incident> {
@@ -186,10 +313,9 @@ impl Draft<'_> {
             let is_of_the_lock = !matches!(anomaly.component, Component::App | Component::Cloud | Component::Gateway);
             let is_about_the_same = (incident.rule == anomaly.rule && incident.scope.kind != ScopeKind::Gateway)
                 || (is_of_the_lock && incident.domain == anomaly.domain && incident.component == anomaly.component);
-            incident.is_open() && incident.is_wide() && is_about_the_same && incident.devices.contains(lock)
+            is_about_the_same && incident.devices.contains(lock)
         };
-        let kept = self.book.open_wide.iter().filter_map(|id| self.incident(*id));
-        kept.chain(self.changes.incidents.values()).filter(fits).min_by_key(|incident| (incident.opened, incident.id))
+        self.open_wide().filter(fits).min_by_key(|incident| (incident.opened, incident.id))
     }
 
     fn join(
@@ -210,12 +336,12 @@ impl Draft<'_> {
         let locks = anomaly.evidence.iter().map(|record| &record.device_id).collect::<BTreeSet<_>>().len();
         let urgency = assess(Impact { hint: anomaly.urgency, scope: anomaly.scope.kind, locks });
         if let Err(why) = self.book.opening.check(anomaly, urgency.level) {
-            return Ok(unopened(anomaly, why));
+            return Ok(unopened(anomaly, DecisionReason::Unconfirmed, why));
         }
         let ids = anomaly.evidence.iter().map(|first| fingerprint::incident_id(fingerprint, &anomaly.scope, first));
         let Some(id) = ids.into_iter().find(|id| self.incident(*id).is_none()) else {
             let why = "every record behind it has opened an incident before; a new one needs a new record";
-            return Ok(unopened(anomaly, why.into()));
+            return Ok(unopened(anomaly, DecisionReason::Unconfirmed, why.into()));
         };
         let opened = Opened {
             fingerprint,
@@ -235,24 +361,35 @@ impl Draft<'_> {
 
     fn apply(&mut self, event: &Event) -> Result<(), ApplyError> {
         if let Some(incident) = self.changes.incidents.get_mut(&event.incident) {
-            return incident.apply(event);
-        }
-        if let Some(incident) = self.book.incidents.get(&event.incident) {
+            incident.apply(event)?;
+        } else if let Some(incident) = self.book.incidents.get(&event.incident) {
             let mut incident = incident.clone();
             incident.apply(event)?;
             self.changes.incidents.insert(incident.id, incident);
-            return Ok(());
-        }
-        if !matches!(event.what, What::Opened(_)) {
+        } else if matches!(event.what, What::Opened(_)) {
+            let incident = Incident::open(event)?;
+            if let Some(open) = self.open_of(incident.fingerprint) {
+                return Err(refuse(event, Refused::AlreadyOpen { open }));
+            }
+            self.changes.latest.insert(incident.fingerprint, incident.id);
+            self.changes.incidents.insert(incident.id, incident);
+        } else {
             return Err(refuse(event, Refused::Unknown));
         }
-        let incident = Incident::open(event)?;
-        if let Some(open) = self.latest(incident.fingerprint).filter(|latest| latest.is_open()) {
-            return Err(refuse(event, Refused::AlreadyOpen { open: open.id }));
-        }
-        self.changes.latest.insert(incident.fingerprint, incident.id);
-        self.changes.incidents.insert(incident.id, incident);
+        self.note_open(event.incident);
         Ok(())
+    }
+
+    /// Keeps which incident of a fingerprint is open in step with an incident that changed.
+    fn note_open(&mut self, id: Id) {
+        let Some((fingerprint, is_open)) = self.incident(id).map(|found| (found.fingerprint, found.is_open())) else {
+            return;
+        };
+        if is_open {
+            self.changes.open.insert(fingerprint, Some(id));
+        } else if self.open_of(fingerprint) == Some(id) {
+            self.changes.open.insert(fingerprint, None);
+        }
     }
 }
 
@@ -269,8 +406,8 @@ fn raised(incident: &Incident) -> Option<UrgencyChanged> {
     is_higher.then_some(UrgencyChanged { to: found.level, reason: found.reason, ground: None, by: None })
 }
 
-fn unopened(anomaly: &Anomaly, why: String) -> Correlated {
-    Correlated { events: Vec::new(), decisions: vec![anomaly.decision(DecisionReason::Unconfirmed, why)] }
+fn unopened(anomaly: &Anomaly, reason: DecisionReason, why: String) -> Correlated {
+    Correlated { events: Vec::new(), decisions: vec![anomaly.decision(reason, why)] }
 }
 
 #[cfg(test)]

@@ -73,6 +73,8 @@ pub struct Incident {
     pub recurs_of: Option<Id>,
     /// How many findings it took, including the first.
     pub findings: u64,
+    /// The time of its latest finding.
+    pub evidence_at: EngineTime,
     /// How many records are behind it.
     pub records: u64,
     /// The first records.
@@ -208,6 +210,7 @@ impl Incident {
             why: opened.why.clone(),
             recurs_of: opened.recurs_of,
             findings: 0,
+            evidence_at: anomaly.at,
             records: 0,
             evidence_first: Vec::new(),
             evidence_latest: VecDeque::new(),
@@ -318,7 +321,7 @@ impl Incident {
             What::RunbookStepDone(done) => _ = self.steps_done.insert(done.step.clone()),
             What::SimilarFound(found) => self.similar.clone_from(&found.incidents),
             What::Muted(muted) => {
-                self.is_announced &= event.seq > 1;
+                self.is_announced &= !muted.from_opening;
                 self.muted = Some(Mute {
                     by_silence: muted.by_silence,
                     by_inhibition: muted.by_inhibition,
@@ -432,6 +435,7 @@ impl Incident {
 
     fn take_evidence(&mut self, anomaly: &Anomaly) {
         self.findings += 1;
+        self.evidence_at = self.evidence_at.max(anomaly.at);
         self.hint = self.hint.max(anomaly.urgency);
         self.confidence = self.confidence.max(anomaly.confidence).min(1.0);
         self.recovered = None;

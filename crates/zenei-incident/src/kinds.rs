@@ -378,6 +378,9 @@ kinds! {
     }
     /// From now on nobody is told of findings.
     Muted = "muted" {
+        /// Whether from the opening on, so that nobody knows of the incident.
+        #[serde(default)]
+        from_opening: bool,
         /// The silence that matches.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by_silence: Option<Id>,

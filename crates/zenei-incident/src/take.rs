@@ -58,13 +58,16 @@ impl Draft<'_> {
                 Candidate::Anomaly(anomaly) if is_new(anomaly)? => {
                     found.anomalies += 1;
                     let Correlated { events, decisions } = self.decide(anomaly)?;
-                    found.events.extend(events);
+                    let following = self.follow(&events)?;
+                    found.events.extend(events.into_iter().chain(following));
                     found.decisions.extend(decisions.into_iter().map(Cow::Owned));
                 }
                 Candidate::Anomaly(anomaly) => {
                     found.repeated += 1;
                     if !self.is_taken(anomaly) {
-                        found.events.extend(self.decide(anomaly)?.events);
+                        let events = self.decide(anomaly)?.events;
+                        let following = self.follow(&events)?;
+                        found.events.extend(events.into_iter().chain(following));
                     }
                 }
             }

@@ -1,0 +1,31 @@
+//! Where each lock is: its gateway, site and service, as the registry says. Must not know a registry's form. Called by
+//! silences and inhibition, which ask; the desk fills it at start and whenever the registry changes.
+use std::collections::BTreeMap;
+
+/// Where one lock is. Each is `None` if the registry does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The gateway that hears it.
+    pub gateway: Option<String>,
+    /// The site that it belongs to.
+    pub site: Option<String>,
+    /// The service that it is part of.
+    pub service: Option<String>,
+}
+
+/// The places of all locks, by device id; bounded by the fleet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places(BTreeMap<String, Place>);
+
+impl Places {
+    /// The place of this lock, if it is registered.
+    pub fn of(&self, device: &str) -> Option<&Place> {
+        self.0.get(device)
+    }
+}
+
+impl FromIterator<(String, Place)> for Places {
+    fn from_iter<I: IntoIterator<Item = (String, Place)>>(places: I) -> Self {
+        Self(places.into_iter().collect())
+    }
+}
