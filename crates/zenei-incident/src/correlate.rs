@@ -251,6 +251,12 @@ impl Draft<'_> {
         self.changes
     }
 
+    /// Every incident, as the draft has it.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        let kept = self.book.incidents.values().filter(|incident| !self.changes.incidents.contains_key(&incident.id));
+        kept.chain(self.changes.incidents.values())
+    }
+
     /// The open incidents of a scope wider than one lock, some of them twice.
     pub(crate) fn open_wide(&self) -> impl Iterator<Item = &Incident> {
         let kept = self.book.open_wide.iter().filter_map(|id| self.incident(*id));
@@ -265,8 +271,10 @@ impl Draft<'_> {
 
     /// The incidents that time may change: the open ones and the muted ones.
     pub(crate) fn watched(&self) -> BTreeSet<Id> {
-        let all = self.book.incidents.values().chain(self.changes.incidents.values());
-        all.filter(|incident| incident.is_open() || incident.muted.is_some()).map(|incident| incident.id).collect()
+        self.incidents()
+            .filter(|incident| incident.is_open() || incident.muted.is_some())
+            .map(|incident| incident.id)
+            .collect()
     }
 
     /// The silences, as the draft has them.

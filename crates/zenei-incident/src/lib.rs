@@ -19,6 +19,8 @@ pub mod opening;
 pub mod places;
 mod refused;
 pub mod silence;
+pub mod similar;
+pub mod stage;
 pub mod step;
 pub mod take;
 pub mod urgency;

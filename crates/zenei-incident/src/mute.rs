@@ -3,11 +3,12 @@
 //! or stores. Called by [`crate::take`] for what follows from findings, and by the desk: for each event before it makes
 //! messages ([`Draft::tell`]), for people's silences, and as time passes ([`Draft::pass`]).
 use crate::correlate::Draft;
-use crate::event::{Event, FlappingEnded, FlappingStarted, Muted, Unmuted, What};
+use crate::event::{Event, FlappingEnded, FlappingStarted, Muted, SimilarFound, Unmuted, What};
 use crate::flap::{CYCLES_MIN, WINDOW_MS};
 use crate::incident::{ApplyError, Incident};
 use crate::inhibit::{INHIBITION_MAX_MS, Inhibition};
 use crate::silence::{Ended, Silence, SilenceError, SilenceEvent, SilenceKind, SilenceWhat, Subject};
+use crate::similar::similar;
 use crate::wording::place;
 use zenei_wire::{EngineTime, Id};
 
@@ -108,11 +109,19 @@ impl Draft<'_> {
             } else {
                 Vec::new()
             };
-            for (id, what) in what.map(|what| (event.incident, what)).into_iter().chain(explained) {
+            let known = matches!(event.what, What::Opened(_)).then(|| self.known_before(incident)).flatten();
+            let own = what.into_iter().chain(known).map(|what| (event.incident, what));
+            for (id, what) in own.chain(explained).collect::<Vec<_>>() {
                 all.push(self.add(id, event.at, what)?);
             }
         }
         Ok(all)
+    }
+
+    /// The past incidents that may help.
+    fn known_before(&self, incident: &Incident) -> Option<What> {
+        let incidents: Vec<Id> = similar(incident, self.incidents()).iter().map(|found| found.incident).collect();
+        (!incidents.is_empty()).then(|| SimilarFound { incidents }.into())
     }
 
     /// The muting of an incident by a silence in force.
