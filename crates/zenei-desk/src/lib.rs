@@ -11,6 +11,7 @@ pub mod http;
 pub mod incidents;
 pub mod local;
 pub mod log;
+pub mod notify;
 pub mod request;
 pub mod route;
 pub mod shared;

@@ -15,6 +15,7 @@ pub mod inhibit;
 pub mod inquiry;
 pub mod kinds;
 pub mod mute;
+pub mod message;
 pub mod opening;
 pub mod places;
 mod refused;

@@ -1,0 +1,131 @@
+//! How people and other systems are told of incidents: one file a kind of target, each with its own configuration type,
+//! and what they share. The list of kinds is closed: [`TargetConfig`] is what a configuration may say, [`Target`] what
+//! it becomes. Must not know how findings become incidents. Called by the sender, by `notify test` and by `doctor`.
+pub mod delivery;
+pub mod guard;
+pub mod http;
+mod retry_after;
+pub mod secret;
+pub mod webhook;
+
+pub use delivery::{Common, Delivery, SendError, Sent};
+pub use http::{Answer, Http, Request};
+pub use secret::Secret;
+
+use crate::route::Route;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use zenei_detect::Urgency;
+use zenei_wire::EngineTime;
+
+/// A target as a configuration describes it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum TargetConfig {
+    /// Any HTTP endpoint: Standard Webhooks and CloudEvents.
+    Webhook(webhook::WebhookConfig),
+}
+
+impl TargetConfig {
+    /// The keys that every target has.
+    pub const fn common(&self) -> &Common {
+        match self {
+            Self::Webhook(config) => &config.common,
+        }
+    }
+
+    /// Which events of which incidents this target is told of.
+    pub fn route(&self, name: &str) -> Route {
+        let common = self.common();
+        Route {
+            target: name.to_owned(),
+            min_urgency: common.min_urgency.unwrap_or(Urgency::Low),
+            domains: common.domains.iter().copied().collect(),
+            services: common.services.iter().cloned().collect(),
+            wants: match self {
+                Self::Webhook(_) => webhook::wants,
+            },
+        }
+    }
+}
+
+/// A target that can be sent to.
+#[derive(Debug)]
+pub struct Target {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The keys that every target has.
+    pub common: Common,
+    /// Its client, with the address check that its configuration asks for.
+    pub http: Http,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Webhook(webhook::Webhook),
+}
+
+/// Why a target can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("notify.{name}: {why}")]
+pub struct OpenError {
+    /// The target's name.
+    pub name: String,
+    /// What is wrong; never a secret.
+    pub why: String,
+}
+
+impl Target {
+    /// Reads the target's secrets; opens no connection.
+    ///
+    /// # Errors
+    /// A secret that can't be read or has a wrong form.
+    pub fn open(name: &str, config: &TargetConfig) -> Result<Self, OpenError> {
+        let failed = |why| OpenError { name: name.to_owned(), why };
+        let kind = match config {
+            TargetConfig::Webhook(config) => webhook::Webhook::open(config).map(Kind::Webhook),
+        }
+        .map_err(failed)?;
+        let common = config.common();
+        let http = Http::new(common.allow_private).map_err(failed)?;
+        Ok(Self { name: name.to_owned(), common: common.clone(), http, kind })
+    }
+
+    /// Its kind, as a configuration writes it.
+    pub const fn kind(&self) -> &'static str {
+        match self.kind {
+            Kind::Webhook(_) => "webhook",
+        }
+    }
+
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// [`SendError`]: whether to try again.
+    pub async fn send(&self, delivery: &Delivery<'_>) -> Result<Sent, SendError> {
+        match &self.kind {
+            Kind::Webhook(webhook) => webhook.send(&self.http, delivery).await,
+        }
+    }
+
+    /// Sends a marked test that opens nothing lasting, and says what the remote answered.
+    ///
+    /// # Errors
+    /// [`SendError`]: what the remote refused, or that it can't be reached.
+    pub async fn test(&self, now: EngineTime) -> Result<String, SendError> {
+        match &self.kind {
+            Kind::Webhook(webhook) => webhook.test(&self.http, now).await,
+        }
+    }
+
+    /// Checks credentials without opening anything, where the remote allows that; else says what could not be checked.
+    ///
+    /// # Errors
+    /// [`SendError`]: what the remote refused, or that it can't be reached.
+    pub async fn check(&self) -> Result<String, SendError> {
+        match &self.kind {
+            Kind::Webhook(webhook) => webhook.check(&self.http).await,
+        }
+    }
+}
