@@ -7,12 +7,16 @@
 //! error leaves memory and store unchanged.
 use crate::Incidents;
 use crate::log::{IncidentLog, OpenError};
+use crate::own_fault;
 use crate::route::Route;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use zenei_detect::Findings;
 use zenei_incident::opening::Opening;
-use zenei_incident::{ApplyError, Changes, Consequences, Draft, Event, ReadError, What};
-use zenei_store::control::{Control, ControlError, EventRow, OutboxRow, SendEnd, Txn};
+use zenei_incident::places::Places;
+use zenei_incident::silence::SilenceError;
+use zenei_incident::{ApplyError, Changes, Consequences, Draft, Event, ReadError, Silence, SilenceEvent, Tell, What};
+use zenei_store::control::{Control, ControlError, EventRow, OutboxRow, SendEnd, SilenceRow, Txn};
 use zenei_wire::{EngineTime, Id};
 
 /// The desk's driver; it alone writes findings, events and decisions.
@@ -81,6 +85,12 @@ pub enum TakeError {
     /// The casebook broke an invariant of its log: a fault in this program.
     #[error("an event does not fit its incident")]
     Log(#[from] ApplyError),
+    /// A silence that can't be set or ended.
+    #[error("the silence is refused")]
+    Silence(#[from] SilenceError),
+    /// A silence that can't be written as JSON.
+    #[error("a silence can't be written")]
+    WriteSilence(#[source] serde_json::Error),
     /// Another process wrote to the same log.
     #[error("event {seq} of incident {incident} is in the log already: only one desk may write to a control database")]
     Diverged {
@@ -103,6 +113,13 @@ impl DeskDriver {
         Ok(Self { control, incidents: Incidents::new(book), opening, routes })
     }
 
+    /// The same, with the places of the locks that the asset registry names.
+    #[must_use]
+    pub fn with_places(self, places: Places) -> Self {
+        self.incidents.set_places(Arc::new(places));
+        self
+    }
+
     /// Stores the engine's findings and the events and decisions that follow; durable on return. `now` is the engine's
     /// time, used for logs only: stored times are those of the findings, so that they do not depend on how records were
     /// split into calls.
@@ -113,7 +130,7 @@ impl DeskDriver {
         if findings.anomalies.is_empty() && findings.decisions.is_empty() {
             return Ok(Taken::default());
         }
-        let (taken, changes) = self.keep(findings)?;
+        let (taken, changes) = self.keep(findings, now)?;
         self.incidents.absorb(changes);
         self.tell(now, &taken);
         Ok(taken)
@@ -130,7 +147,7 @@ impl DeskDriver {
             let mut draft = book.draft();
             let event = draft.add(incident, at, what)?;
             let txn = self.control.begin()?;
-            append(&txn, &draft, &self.routes, std::slice::from_ref(&event))?;
+            append(&txn, &draft, &self.routes, std::slice::from_ref(&event), at)?;
             txn.commit()?;
             (event, draft.into_changes())
         };
@@ -173,12 +190,69 @@ impl DeskDriver {
                     Err(error) => tracing::warn!(%error, target = row.target, "what a target answered is left out"),
                 }
             }
-            append(&txn, &draft, &self.routes, &added)?;
+            append(&txn, &draft, &self.routes, &added, at)?;
+            if matches!(attempt, Attempt::GivenUp { .. }) {
+                let findings = own_fault::undelivered(row, remark, at);
+                let found = draft.take(&findings, |anomaly| Ok::<bool, TakeError>(txn.insert_anomaly(anomaly)?))?;
+                append(&txn, &draft, &self.routes, &found.events, at)?;
+            }
             txn.commit()?;
             draft.into_changes()
         };
         self.incidents.absorb(changes);
         Ok(())
+    }
+
+    /// Sets a silence; open incidents that it matches are muted with it.
+    ///
+    /// # Errors
+    /// [`TakeError`]; then nothing is stored.
+    pub fn add_silence(&mut self, silence: Silence, at: EngineTime) -> Result<(), TakeError> {
+        self.change(at, |draft| Ok(Some(draft.add_silence(silence, at)?))).map(drop)
+    }
+
+    /// Ends a silence before its end; people are then told of the open incidents that it muted.
+    ///
+    /// # Errors
+    /// [`TakeError::Silence`] where there is no such silence, or it was ended before; then nothing is stored.
+    pub fn end_silence(&mut self, silence: Id, by: &str, at: EngineTime) -> Result<(), TakeError> {
+        self.change(at, |draft| Ok(Some(draft.end_silence(silence, by, at)?))).map(drop)
+    }
+
+    /// Stores what time alone brings: silences that begin or end, causes that ended. Returns how many events.
+    ///
+    /// # Errors
+    /// [`TakeError`]; then nothing is stored.
+    pub fn pass(&mut self, now: EngineTime) -> Result<usize, TakeError> {
+        self.change(now, |_| Ok(None))
+    }
+
+    fn change(
+        &mut self,
+        at: EngineTime,
+        change: impl FnOnce(&mut Draft<'_>) -> Result<Option<SilenceEvent>, TakeError>,
+    ) -> Result<usize, TakeError> {
+        let (changes, count) = {
+            let book = self.incidents.read();
+            let mut draft = book.draft();
+            let silence = change(&mut draft)?;
+            // No lock is known as heard here: a flapping incident stays so until a person ends it.
+            let events = draft.pass(at, |_| None)?;
+            if silence.is_none() && events.is_empty() {
+                return Ok(0);
+            }
+            let txn = self.control.begin()?;
+            if let Some(event) = &silence {
+                let body = event.body().map_err(TakeError::WriteSilence)?;
+                let kind = event.kind_word().to_owned();
+                txn.append_silence(&SilenceRow { silence: event.silence, at_ms: at.ms(), kind, body })?;
+            }
+            append(&txn, &draft, &self.routes, &events, at)?;
+            txn.commit()?;
+            (draft.into_changes(), events.len())
+        };
+        self.incidents.absorb(changes);
+        Ok(count)
     }
 
     /// The incidents, for readers.
@@ -205,12 +279,12 @@ impl DeskDriver {
         }
     }
 
-    fn keep(&mut self, findings: &Findings) -> Result<(Taken, Changes), TakeError> {
+    fn keep(&mut self, findings: &Findings, now: EngineTime) -> Result<(Taken, Changes), TakeError> {
         let book = self.incidents.read();
         let mut draft = book.draft();
         let txn = self.control.begin()?;
         let found = draft.take(findings, |anomaly| Ok::<bool, TakeError>(txn.insert_anomaly(anomaly)?))?;
-        append(&txn, &draft, &self.routes, &found.events)?;
+        append(&txn, &draft, &self.routes, &found.events, now)?;
         let mut decisions = 0;
         for decision in &found.decisions {
             decisions += u64::from(txn.insert_decision(decision)?);
@@ -223,7 +297,15 @@ impl DeskDriver {
 }
 
 /// Writes events, the messages about them, and which incidents are open after them.
-fn append(txn: &Txn<'_>, draft: &Draft<'_>, routes: &[Route], events: &[Event]) -> Result<(), TakeError> {
+///
+/// A message about an event of a resolved or muted incident is written where [`Draft::tell`] allows it.
+fn append(
+    txn: &Txn<'_>,
+    draft: &Draft<'_>,
+    routes: &[Route],
+    events: &[Event],
+    now: EngineTime,
+) -> Result<(), TakeError> {
     for event in events {
         let row = EventRow {
             incident: event.incident,
@@ -246,8 +328,13 @@ fn append(txn: &Txn<'_>, draft: &Draft<'_>, routes: &[Route], events: &[Event]) 
     }
     for event in events {
         let Some(incident) = draft.incident(event.incident) else { continue };
+        let not_before_ms = match draft.tell(event, now) {
+            Tell::Now => event.at.ms(),
+            Tell::NotBefore(ms) => ms,
+            Tell::Never { .. } => continue,
+        };
         for route in routes.iter().filter(|route| route.takes(incident, event)) {
-            txn.enqueue(&route.message(event))?;
+            txn.enqueue(&route.message(event, not_before_ms))?;
         }
     }
     Ok(())

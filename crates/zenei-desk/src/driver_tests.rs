@@ -167,3 +167,81 @@ fn numbers_that_json_has_not_can_be_read_back() {
     driver.take(NOW, &found(&[odd])).unwrap();
     assert_eq!(driver.control().anomalies().unwrap()[0].value, f64::MAX);
 }
+
+fn to_all() -> Vec<Route> {
+    let route = |target: &str| Route {
+        target: target.into(),
+        min_urgency: zenei_detect::Urgency::Low,
+        domains: BTreeSet::new(),
+        services: BTreeSet::new(),
+        wants: |_| true,
+    };
+    vec![route("a"), route("b")]
+}
+
+#[test]
+fn messages_are_written_with_their_events_and_none_without() {
+    let mut driver = DeskDriver::open(Control::in_memory().unwrap(), to_all()).unwrap();
+    let id = driver.take(NOW, &found(&[anomaly("motor-effort", "A", 1)])).unwrap().opened[0];
+    let targets = |driver: &DeskDriver| {
+        let waiting = driver.control().undelivered().unwrap();
+        waiting.iter().map(|row| (row.target.clone(), row.event_seq)).collect::<Vec<_>>()
+    };
+    assert_eq!(targets(&driver), [("a".to_owned(), 0), ("b".to_owned(), 0)]);
+    assert!(driver.add(Id(1), NOW, resolve()).is_err());
+    assert_eq!(targets(&driver).len(), 2);
+    let row = driver.control().undelivered().unwrap().remove(0);
+    let remember = vec![("uuid".to_owned(), "u-1".to_owned())];
+    let delivered = Attempt::Delivered { remark: "200".into(), remember, events: Vec::new() };
+    driver.settle(&row, &delivered, NOW).unwrap();
+    driver.settle(&row, &delivered, NOW).unwrap();
+    assert_eq!(targets(&driver), [("b".to_owned(), 0)]);
+    assert_eq!(driver.control().remote("a", id).unwrap().len(), 1);
+}
+
+#[test]
+fn a_message_that_is_given_up_opens_one_incident_about_its_target_which_others_are_told_of() {
+    let mut driver = DeskDriver::open(Control::in_memory().unwrap(), to_all()).unwrap();
+    driver.take(NOW, &found(&[anomaly("motor-effort", "A", 1), anomaly("motor-effort", "B", 1)])).unwrap();
+    let rows = driver.control().undelivered().unwrap();
+    let given_up = Attempt::GivenUp { remark: "HTTP 410".into(), events: Vec::new() };
+    for row in rows.iter().filter(|row| row.target == "a") {
+        driver.settle(row, &given_up, NOW).unwrap();
+    }
+    let book = driver.incidents().read().clone();
+    let own: Vec<_> = book.incidents().filter(|incident| incident.rule == "zenei-delivery").collect();
+    assert_eq!((own.len(), own[0].scope.value.as_str(), own[0].findings), (1, "a", 2));
+    let told = driver.control().undelivered().unwrap();
+    let told: BTreeSet<String> =
+        told.iter().filter(|row| row.incident == own[0].id).map(|row| row.target.clone()).collect();
+    assert_eq!(told, BTreeSet::from(["b".to_owned()]));
+}
+
+#[test]
+fn a_silence_mutes_until_its_end_and_is_there_after_a_restart() {
+    use zenei_incident::{Matcher, SilenceKind};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sqlite");
+    let mut driver = DeskDriver::open(Control::open(&path).unwrap(), to_all()).unwrap();
+    let matches = Matcher { device: Some("A".into()), ..Matcher::default() };
+    let span = (0, 2_000_000);
+    let silence = Silence::new(SilenceKind::Silence, matches, span, ("battery work", "sato"), EngineTime(500)).unwrap();
+    driver.add_silence(silence.clone(), EngineTime(500)).unwrap();
+    drop(driver);
+    let mut driver = DeskDriver::open(Control::open(&path).unwrap(), to_all()).unwrap();
+    let taken = driver.take(NOW, &found(&[anomaly("motor-effort", "A", 1), anomaly("motor-effort", "B", 1)])).unwrap();
+    assert_eq!(taken.opened.len(), 2);
+    let about = |driver: &DeskDriver, lock: &str| {
+        let book = driver.incidents().read().clone();
+        let is_about = |id: Id| book.incident(id).is_some_and(|incident| incident.devices.contains(lock));
+        let opened = |event_seq: u32| driver.control().events().unwrap().iter().any(|event| event.seq == event_seq);
+        let waiting = driver.control().undelivered().unwrap();
+        waiting.iter().filter(|row| is_about(row.incident) && opened(row.event_seq)).count()
+    };
+    assert_eq!(about(&driver, "A"), 0);
+    assert!(about(&driver, "B") >= 2);
+    assert!(driver.end_silence(Id(3), "sato", NOW).is_err());
+    driver.end_silence(silence.id, "sato", EngineTime(1_500_000)).unwrap();
+    assert_eq!(about(&driver, "A"), 2, "nothing muted is swallowed");
+    assert_eq!(driver.pass(EngineTime(1_600_000)).unwrap(), 0);
+}

@@ -1,6 +1,7 @@
 //! The casebook behind a lock: one writer, many readers. Must not know what is written or read. Called by the driver,
 //! which applies changes, and by the HTTP server and the binary, which read incidents.
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use zenei_incident::places::Places;
 use zenei_incident::{Casebook, Changes};
 
 /// A handle on the one casebook of a process; clones show the same.
@@ -17,6 +18,10 @@ impl Incidents {
     pub fn read(&self) -> RwLockReadGuard<'_, Casebook> {
         // A reader that panicked has changed nothing.
         self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_places(&self, places: Arc<Places>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).set_places(places);
     }
 
     pub(crate) fn absorb(&self, changes: Changes) {

@@ -12,6 +12,7 @@ pub mod incidents;
 pub mod local;
 pub mod log;
 pub mod notify;
+mod own_fault;
 pub mod request;
 pub mod route;
 pub mod shared;

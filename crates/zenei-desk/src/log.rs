@@ -1,7 +1,8 @@
 //! The incidents' log in the control database: its events, and the incidents after all of them. Reads only; must not
 //! know findings. Called by the desk's driver at start, and by the command `incident`, also while a daemon runs.
 use zenei_incident::opening::Opening;
-use zenei_incident::{ApplyError, Casebook, Event, ReadError};
+use zenei_incident::silence::SilenceError;
+use zenei_incident::{ApplyError, Casebook, Event, ReadError, SilenceEvent, Silences};
 use zenei_store::control::{Control, ControlError};
 use zenei_wire::EngineTime;
 
@@ -14,6 +15,9 @@ pub enum OpenError {
     /// An event that can't be read.
     #[error("the incidents can't be loaded")]
     Read(#[from] ReadError),
+    /// A silence that can't be read, or a log of silences that breaks its order.
+    #[error("the silences can't be loaded")]
+    Silence(#[from] SilenceError),
     /// A log that breaks its invariants.
     #[error("the incidents' log is damaged")]
     Log(#[from] ApplyError),
@@ -38,7 +42,12 @@ impl IncidentLog {
         for row in control.events()? {
             events.push(Event::read(row.incident, row.seq, EngineTime(row.at_ms), &row.kind, &row.body)?);
         }
-        let book = Casebook::fold(opening, &events)?;
+        let mut book = Casebook::fold(opening, &events)?;
+        let mut silences = Vec::new();
+        for row in control.silence_events()? {
+            silences.extend(SilenceEvent::read(row.silence, EngineTime(row.at_ms), &row.kind, &row.body)?);
+        }
+        book.set_silences(Silences::fold(&silences)?);
         Ok(Self { events, book })
     }
 }

@@ -6,6 +6,7 @@ use crate::shared::SharedDesk;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use zenei_incident::step::{self, StepError};
+use zenei_incident::{Matcher, Silence, SilenceKind};
 use zenei_wire::{EngineTime, Id};
 
 /// A request.
@@ -23,6 +24,28 @@ pub enum Request {
         /// The other fields of the event.
         #[serde(default)]
         body: serde_json::Map<String, Json>,
+    },
+    /// A silence or a maintenance window.
+    AddSilence {
+        /// Which of the two.
+        kind: SilenceKind,
+        /// What it is about.
+        matches: Matcher,
+        /// From when, ms since 1970; absent: from now.
+        from_ms: Option<i64>,
+        /// For how long, ms.
+        length_ms: i64,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// The end of a silence before its end.
+    EndSilence {
+        /// The silence's id, or its first digits.
+        silence: String,
+        /// Who.
+        by: String,
     },
 }
 
@@ -66,6 +89,20 @@ impl Request {
                     json!({"incident": event.incident, "seq": event.seq, "at_ms": event.at, "kind": event.kind_word(), "body": body}),
                 )
             }
+            Self::AddSilence { kind, matches, from_ms, length_ms, reason, by } => {
+                let from_ms = from_ms.unwrap_or(at.ms());
+                let span = (from_ms, from_ms.saturating_add(*length_ms));
+                let silence = Silence::new(*kind, matches.clone(), span, (reason, by), at);
+                let silence =
+                    silence.map_err(|error| Refusal { reason: Reason::Malformed, text: error.to_string() })?;
+                desk.add_silence(silence.clone(), at)?;
+                Ok(json!({"silence": silence}))
+            }
+            Self::EndSilence { silence, by } => {
+                let silence = find_silence(desk, silence)?;
+                desk.end_silence(silence, by, at)?;
+                Ok(json!({"silence": silence, "ended_ms": at}))
+            }
         }
     }
 }
@@ -80,7 +117,8 @@ impl From<TakeError> for Refusal {
     fn from(error: TakeError) -> Self {
         match error {
             TakeError::Log(refused) => Self { reason: Reason::Refused, text: refused.reason.to_string() },
-            TakeError::Control(_) | TakeError::Write(_) | TakeError::Diverged { .. } => {
+            TakeError::Silence(refused) => Self { reason: Reason::Refused, text: refused.to_string() },
+            TakeError::Control(_) | TakeError::Write(_) | TakeError::WriteSilence(_) | TakeError::Diverged { .. } => {
                 Self { reason: Reason::Broken, text: zenei_store::with_causes(&error) }
             }
         }
@@ -98,6 +136,19 @@ fn find(desk: &SharedDesk, wanted: &str) -> Result<Id, Refusal> {
         (Some(id), None) if !digits.is_empty() => Ok(id),
         (Some(_), _) => Err(refuse(format!("`{wanted}` begins more than one incident; give more digits"))),
         (None, _) => Err(refuse(format!("there is no incident `{wanted}`; `zenei incident list` names all"))),
+    }
+}
+
+/// The silence whose id begins so.
+fn find_silence(desk: &SharedDesk, wanted: &str) -> Result<Id, Refusal> {
+    let refuse = |text: String| Refusal { reason: Reason::Unknown, text };
+    let incidents = desk.incidents();
+    let book = incidents.read();
+    let mut found = book.silences().iter().map(|silence| silence.id).filter(|id| id.to_string().starts_with(wanted));
+    match (found.next(), found.next()) {
+        (Some(id), None) if !wanted.is_empty() => Ok(id),
+        (Some(_), _) => Err(refuse(format!("`{wanted}` begins more than one silence; give more digits"))),
+        (None, _) => Err(refuse(format!("there is no silence `{wanted}`; `zenei silence list` names all"))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which targets a desk tells of which events. Must not know how a target is reached. Filled in from the
 //! configuration; asked by the driver, which writes the messages in the transaction of the events.
+use crate::own_fault;
 use std::collections::BTreeSet;
 use zenei_detect::{Domain, Urgency};
 use zenei_incident::{Event, Incident};
@@ -26,13 +27,16 @@ impl Route {
     pub fn takes(&self, incident: &Incident, event: &Event) -> bool {
         // The level that the tables gave counts too: a person who lowers the urgency does not cut off those who know.
         let urgency = incident.urgency.max(incident.assessed);
+        // A target that failed is not told, over itself, that it failed.
+        let is_own_fault = incident.rule == own_fault::RULE && incident.scope.value == self.target;
         (self.wants)(event)
+            && !is_own_fault
             && urgency >= self.min_urgency
             && (self.domains.is_empty() || self.domains.contains(&incident.domain))
     }
 
-    /// The message about an event: the same event gives the same message.
-    pub fn message(&self, event: &Event) -> OutboxRow {
+    /// The message about an event, to go out not before this time (ms since 1970); the same event gives the same message.
+    pub fn message(&self, event: &Event, not_before_ms: i64) -> OutboxRow {
         let seq = event.seq.to_string();
         OutboxRow {
             id: Id::of(&[self.target.as_bytes(), event.incident.to_string().as_bytes(), seq.as_bytes()]),
@@ -42,7 +46,7 @@ impl Route {
             // The text is made when it is sent, from the log up to this event.
             body: "{}".to_owned(),
             attempt: 0,
-            next_at_ms: event.at.ms(),
+            next_at_ms: not_before_ms,
         }
     }
 }

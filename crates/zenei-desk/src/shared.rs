@@ -5,7 +5,7 @@ use crate::incidents::Incidents;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use zenei_detect::Findings;
-use zenei_incident::{Event, What};
+use zenei_incident::{Event, Silence, What};
 use zenei_store::Clock;
 use zenei_store::control::OutboxRow;
 use zenei_wire::{EngineTime, Id};
@@ -52,6 +52,37 @@ impl SharedDesk {
     /// Those of [`DeskDriver::settle`].
     pub fn settle(&self, row: &OutboxRow, attempt: &Attempt, at: EngineTime) -> Result<(), TakeError> {
         self.lock().settle(row, attempt, at)
+    }
+
+    /// As [`DeskDriver::add_silence`].
+    ///
+    /// # Errors
+    /// Those of [`DeskDriver::add_silence`].
+    pub fn add_silence(&self, silence: Silence, at: EngineTime) -> Result<(), TakeError> {
+        self.lock().add_silence(silence, at)?;
+        self.tell();
+        Ok(())
+    }
+
+    /// As [`DeskDriver::end_silence`].
+    ///
+    /// # Errors
+    /// Those of [`DeskDriver::end_silence`].
+    pub fn end_silence(&self, silence: Id, by: &str, at: EngineTime) -> Result<(), TakeError> {
+        self.lock().end_silence(silence, by, at)?;
+        self.tell();
+        Ok(())
+    }
+
+    /// As [`DeskDriver::pass`].
+    ///
+    /// # Errors
+    /// Those of [`DeskDriver::pass`].
+    pub fn pass(&self, now: EngineTime) -> Result<(), TakeError> {
+        if self.lock().pass(now)? > 0 {
+            self.tell();
+        }
+        Ok(())
     }
 
     /// The incidents, for readers.

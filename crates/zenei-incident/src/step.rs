@@ -5,7 +5,7 @@ use crate::event::What;
 use serde_json::{Map, Value as Json};
 
 /// The steps: the word of a request, and the kind of event that it makes. The kind's own word is accepted too.
-pub const KINDS: [(&str, &str); 9] = [
+pub const KINDS: [(&str, &str); 17] = [
     ("acknowledge", "acknowledged"),
     ("note", "note"),
     ("status", "status_changed"),
@@ -15,6 +15,14 @@ pub const KINDS: [(&str, &str); 9] = [
     ("postmortem_held", "postmortem_held"),
     ("verdict", "verdict"),
     ("complete", "completed"),
+    ("reopen", "reopened"),
+    ("merge", "merged_into"),
+    ("domain", "domain_changed"),
+    ("postmortem_scheduled", "postmortem_scheduled"),
+    ("runbook_step", "runbook_step_done"),
+    ("action_item", "action_item_added"),
+    ("action_item_status", "action_item_changed"),
+    ("effort", "effort_added"),
 ];
 
 /// Why a request is no step.

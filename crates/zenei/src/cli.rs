@@ -1,6 +1,7 @@
 //! The command line: which commands there are and what their help teaches. Does nothing itself; `main` hands each
 //! command to its room in `cmd`.
 pub(crate) mod incident;
+pub(crate) mod silence;
 
 pub(crate) use incident::{Incident, IncidentShow, Step};
 
@@ -92,6 +93,9 @@ Exit 69 where there is no adapter.")]
     /// Incidents: what is behind them, and the steps that carry one to its end (完了)
     #[command(subcommand)]
     Incident(Incident),
+    /// Silences and maintenance windows: who is not told, and until when
+    #[command(subcommand)]
+    Silence(silence::Silence),
     /// The rules by which anomalies are found
     #[command(subcommand)]
     Rules(Rules),

@@ -13,6 +13,7 @@ mod rules;
 mod run;
 mod scan;
 mod schema;
+mod silence;
 
 use crate::cli::Command;
 use crate::exit::Failure;
@@ -28,6 +29,7 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         Command::Scan(_) => "warn,zenei_gateway=off",
         Command::Record(_)
         | Command::Incident(_)
+        | Command::Silence(_)
         | Command::Config(_)
         | Command::Schema(_)
         | Command::Doctor(_)
@@ -54,6 +56,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
         Command::Record(command) => record::run(command, &mut out),
         Command::Incident(command) => incident::run(command, &mut out),
+        Command::Silence(command) => silence::run(command, &mut out),
         Command::Rules(command) => rules::run(command, &mut out),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut out),
         Command::Forget(arguments) => forget::run(&arguments, &mut out),

@@ -91,6 +91,9 @@ pub(crate) enum Step {
         /// A role that took part (development, quality, support, …); may be repeated.
         #[arg(long = "role", value_name = "ROLE", required = true)]
         roles: Vec<String>,
+        /// A person who took part; may be repeated.
+        #[arg(long = "attendee", value_name = "NAME")]
+        attendees: Vec<String>,
     },
     /// Says what it was: true, false_positive, or duplicate_of another incident
     Verdict {
@@ -102,6 +105,83 @@ pub(crate) enum Step {
         /// The whole id of the incident that is about the same fault.
         #[arg(long, value_name = "ID")]
         duplicate_of: Option<String>,
+    },
+    /// Opens it again: it was not over; what was done before does not count for the next completion
+    Reopen {
+        #[command(flatten)]
+        on: On,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Joins it to another incident about the same fault, which takes its later findings
+    Merge {
+        #[command(flatten)]
+        on: On,
+        /// The whole id of the other incident.
+        #[arg(long, value_name = "ID")]
+        into: String,
+    },
+    /// Says that the cause lies elsewhere: domain and part
+    Domain {
+        #[command(flatten)]
+        on: On,
+        /// hardware, firmware or software.
+        #[arg(value_name = "DOMAIN")]
+        to: String,
+        /// The part (battery, motor, fw_image, app, …).
+        #[arg(long, value_name = "PART", default_value = "unknown")]
+        component: String,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Adds something to be done, which outlives completion: a permanent fix, a prevention, a rule
+    Action {
+        #[command(flatten)]
+        on: On,
+        /// Its id within the incident.
+        #[arg(value_name = "ITEM")]
+        item: String,
+        /// What is to be done.
+        #[arg(value_name = "TEXT")]
+        text: String,
+        /// fix, prevent, detect, process or other.
+        #[arg(long, value_name = "KIND", default_value = "other")]
+        kind: String,
+        /// Who does it.
+        #[arg(long, value_name = "OWNER")]
+        owner: Option<String>,
+    },
+    /// Says how far something to be done is: open, closed or skipped
+    ActionStatus {
+        #[command(flatten)]
+        on: On,
+        /// Its id within the incident.
+        #[arg(value_name = "ITEM")]
+        item: String,
+        /// open, closed or skipped.
+        #[arg(value_name = "STATUS")]
+        status: String,
+    },
+    /// Says that a step of the runbook is done
+    RunbookStep {
+        #[command(flatten)]
+        on: On,
+        /// The step's id.
+        #[arg(value_name = "STEP")]
+        step: String,
+    },
+    /// Adds minutes of work
+    Effort {
+        #[command(flatten)]
+        on: On,
+        /// So many minutes.
+        #[arg(value_name = "MINUTES")]
+        minutes: u32,
+        /// investigation, firefighting, customer, fix, postmortem or other.
+        #[arg(long, value_name = "WORK", default_value = "other")]
+        work: String,
     },
     /// Completes it (完了): needs the temporary fix and the postmortem, or a verdict other than true
     Complete {

@@ -1,6 +1,6 @@
 //! `zenei incident`: lists the incidents, and shows one with its events and evidence. Reads the control database, also
 //! while a daemon runs; must not write: steps are in `step`. Called by `cmd`.
-mod step;
+pub(crate) mod step;
 
 use crate::cli::{Incident as Command, IncidentShow, WithConfig};
 use crate::config;

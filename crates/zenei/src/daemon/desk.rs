@@ -46,7 +46,11 @@ impl DeskHere {
 impl Desk for DeskHere {
     fn take(&mut self, now: EngineTime, findings: &Findings, _: &Pipeline) -> Result<(), DeskError> {
         match self {
-            Self::On(desk) => desk.take(now, findings).map(drop).map_err(DeskError::from),
+            Self::On(desk) => {
+                desk.take(now, findings)?;
+                desk.pass(now)?;
+                Ok(())
+            }
             Self::Off => Ok(()),
         }
     }

@@ -105,3 +105,43 @@ fn what_is_no_step_is_told_with_the_words_that_are_allowed() {
     assert_eq!(zenei(&["incident", "ack", &id]).in_folder(&folder).run().code, 2, "nobody is named");
     assert_eq!(status(&folder, &id).1, 1, "nothing was written");
 }
+
+#[test]
+fn a_silence_shows_what_it_would_be_about_always_ends_and_can_be_ended() {
+    let (folder, id) = with_incident();
+    let run = |arguments: &[&str]| zenei(&[&["silence"], arguments].concat()).in_folder(&folder).run();
+    let preview = run(&["preview", "--device", "BL1"]);
+    assert!(preview.stdout.starts_with(&id), "{}", preview.stdout);
+    assert_eq!(run(&["preview", "--device", "BL2"]).stdout, "no open incident\n");
+    assert_eq!(run(&["preview"]).code, 2);
+    let add = |arguments: &[&str]| {
+        run(&[&["add", "--device", "BL1", "--by", "sato", "--reason", "battery exchange"], arguments].concat())
+    };
+    assert_eq!(add(&[]).code, 2, "an end is mandatory");
+    assert_eq!(add(&["--for", "soon"]).code, 2);
+    let endless = add(&["--for", "9000h"]);
+    assert_eq!(endless.code, 1);
+    assert!(endless.stderr.contains("at most 366 days"), "{}", endless.stderr);
+    let added: Json = serde_json::from_str(&add(&["--for", "2h", "--json"]).stdout).unwrap();
+    let silence = added["silence"]["id"].as_str().unwrap();
+    let listed = run(&["list"]);
+    assert!(listed.stdout.contains(&silence[..12]) && listed.stdout.contains("battery exchange"), "{}", listed.stdout);
+    assert_eq!(run(&["end", &silence[..6], "--by", "mori"]).code, 0);
+    let again = run(&["end", silence, "--by", "mori"]);
+    assert_eq!(again.code, 1, "{}", again.stdout);
+    assert_eq!(run(&["end", "ffff", "--by", "mori"]).code, 1);
+}
+
+#[test]
+fn an_incident_is_reopened_with_a_reason_and_its_actions_outlive_completion() {
+    let (folder, id) = with_incident();
+    assert_eq!(step(&folder, &["verdict", &id, "false_positive"]).code, 0);
+    assert_eq!(step(&folder, &["complete", &id]).code, 0);
+    assert_eq!(step(&folder, &["action", &id, "a1", "a rule for worn gears", "--kind", "detect"]).code, 0);
+    assert_eq!(step(&folder, &["action-status", &id, "a1", "closed"]).code, 0);
+    assert_eq!(step(&folder, &["effort", &id, "90", "--work", "investigation"]).code, 0);
+    assert_eq!(status(&folder, &id).0, "close");
+    assert_eq!(step(&folder, &["reopen", &id]).code, 2, "a reason is mandatory");
+    assert_eq!(step(&folder, &["reopen", &id, "--reason", "it came back"]).code, 0);
+    assert_ne!(status(&folder, &id).0, "close");
+}

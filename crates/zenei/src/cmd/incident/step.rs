@@ -39,7 +39,20 @@ fn form(step: &Step) -> (&On, &'static str, Json) {
         Step::Owner { on, owner } => (on, "owner", json!({"owner": owner})),
         Step::Urgency { on, to, reason } => (on, "urgency", json!({"to": to, "reason": reason})),
         Step::TempFix { on } => (on, "temp_fix_done", json!({})),
-        Step::Postmortem { on, roles } => (on, "postmortem_held", json!({"roles": roles})),
+        Step::Postmortem { on, roles, attendees } => {
+            (on, "postmortem_held", json!({"roles": roles, "attendees": attendees}))
+        }
+        Step::Reopen { on, reason } => (on, "reopen", json!({"reason": reason})),
+        Step::Merge { on, into } => (on, "merge", json!({"incident": into.strip_prefix("zenei-").unwrap_or(into)})),
+        Step::Domain { on, to, component, reason } => {
+            (on, "domain", json!({"to": to, "component": component, "reason": reason}))
+        }
+        Step::Action { on, item, text, kind, owner } => {
+            (on, "action_item", json!({"item": item, "text": text, "kind": kind, "owner": owner, "due_ms": null}))
+        }
+        Step::ActionStatus { on, item, status } => (on, "action_item_status", json!({"item": item, "status": status})),
+        Step::RunbookStep { on, step } => (on, "runbook_step", json!({"step": step})),
+        Step::Effort { on, minutes, work } => (on, "effort", json!({"minutes": minutes, "work": work})),
         Step::Verdict { on, verdict, duplicate_of } => {
             let verdict = duplicate_of.as_ref().map_or_else(|| json!(verdict), |id| json!({"duplicate_of": id}));
             (on, "verdict", json!({"verdict": verdict}))
@@ -49,6 +62,14 @@ fn form(step: &Step) -> (&On, &'static str, Json) {
 }
 
 fn by(on: &On) -> Result<String, Failure> {
-    let said = on.by.clone().or_else(|| std::env::var("USER").ok()).filter(|by| !by.trim().is_empty());
+    named(on.by.as_deref())
+}
+
+/// Who takes a step: the given name, or the user's.
+///
+/// # Errors
+/// Where neither is there.
+pub(crate) fn named(given: Option<&str>) -> Result<String, Failure> {
+    let said = given.map(str::to_owned).or_else(|| std::env::var("USER").ok()).filter(|by| !by.trim().is_empty());
     said.ok_or_else(|| Failure::Usage("nobody is named: give --by NAME (USER is not set)".to_owned()))
 }

@@ -1,0 +1,45 @@
+//! Findings about zenei itself: a target that can't be told. They open incidents as any other finding does, so that a
+//! broken connection is seen. Must not know how messages are sent. Called by the driver.
+use zenei_detect::{Anomaly, Component, Domain, Evidence, Findings, Scope, ScopeKind, Urgency};
+use zenei_store::control::OutboxRow;
+use zenei_wire::EngineTime;
+
+/// The rule's word in an incident about a target.
+pub(crate) const RULE: &str = "zenei-delivery";
+/// What stands where a lock's id stands: the finding is about this program.
+const DEVICE: &str = "zenei";
+
+/// The finding that a message was given up: the first attempt and the last stand behind it. Its scope is the target,
+/// so that all messages that one target does not take make one incident.
+pub(crate) fn undelivered(row: &OutboxRow, why: &str, at: EngineTime) -> Findings {
+    let scope = Scope { kind: ScopeKind::Service, value: row.target.clone() };
+    let record = |ts_ms: i64| Evidence { device_id: DEVICE.to_owned(), boot: 0, seq: row.event_seq, ts_ms };
+    let evidence = vec![record(row.next_at_ms), record(at.ms())];
+    let message = Scope { kind: ScopeKind::Service, value: format!("{}/{}", row.target, row.id) };
+    let anomaly = Anomaly {
+        // One message is one finding: the id names it.
+        id: Anomaly::identify(RULE, 1, &message, &evidence[0]),
+        at,
+        device_id: None,
+        rule: RULE.to_owned(),
+        rule_version: 1,
+        domain: Domain::Software,
+        // Of no part of a lock: the fingerprint then names the rule.
+        component: Component::Unknown,
+        value: 1.0,
+        baseline: 0.0,
+        threshold: 1.0,
+        unit: "messages".to_owned(),
+        window_ms: at.ms().saturating_sub(row.next_at_ms).max(1),
+        scope,
+        evidence,
+        urgency: Urgency::High,
+        confidence: 1.0,
+        why: format!("the target {} does not take a message about incident {}: {why}", row.target, row.incident),
+        title: "A target is not told of incidents".to_owned(),
+        owner: "zenei".to_owned(),
+        runbook: "Run `zenei notify test` for the target; mend its address or key; tell its people by other means."
+            .to_owned(),
+    };
+    Findings { anomalies: vec![anomaly], decisions: Vec::new() }
+}
