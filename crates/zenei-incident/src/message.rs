@@ -362,7 +362,7 @@ mod tests {
         let fixing = || StatusChanged { to: Status::Fixing, by: "sato".into() };
         assert_eq!(then(fixing(), Lang::En), "sato set the status to fixing.");
         assert_eq!(then(fixing(), Lang::Ja), "sato さんがステータスを 修正中 にしました。");
-        let risen = UrgencyChanged { to: Urgency::Highest, reason: "3 customers".into(), by: None };
+        let risen = UrgencyChanged { to: Urgency::Highest, reason: "3 customers".into(), by: None, ground: None };
         assert_eq!(then(risen, Lang::Ja), "緊急度が 最高 になりました: 3 customers");
         let other = What::Other { kind: "postponed_v9".into(), body: "{}".into() };
         assert_eq!(then(other, Lang::En), "postponed_v9");
