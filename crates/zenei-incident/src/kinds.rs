@@ -116,6 +116,8 @@ macro_rules! kinds {
                 Self::$kind(what)
             }
         })+
+        /// The words of all kinds that this version defines.
+        pub const WORDS: &[&str] = &[$($word),+];
         impl What {
             /// The word of this kind.
             pub fn word(&self) -> &str {
