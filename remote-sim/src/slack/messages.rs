@@ -27,7 +27,7 @@ impl Posted {
 
 impl Slack {
     pub(super) fn post(&mut self, parameters: &Map<String, Value>) -> Result<Answer, Answer> {
-        let at = self.place(parameters)?;
+        let at = self.place_by_name(parameters)?;
         let (said, blocks) = checked(parameters)?;
         let channel = self.channels[at].id.clone();
         let thread = text(parameters, "thread_ts");

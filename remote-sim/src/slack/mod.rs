@@ -97,8 +97,14 @@ impl Slack {
         self.channels.len() - 1
     }
 
-    /// The place of the channel that a call names, or the error.
+    /// The place of the channel that a call names by its id, or the error.
     fn place(&self, parameters: &Map<String, Value>) -> Result<usize, Answer> {
+        let named = text(parameters, "channel");
+        self.channels.iter().position(|channel| channel.id == named).ok_or_else(|| error("channel_not_found"))
+    }
+
+    /// The place of the channel that a call names by its id or its name, as only posting allows.
+    fn place_by_name(&self, parameters: &Map<String, Value>) -> Result<usize, Answer> {
         let named = text(parameters, "channel");
         let name = named.strip_prefix('#').unwrap_or(&named);
         let found = self.channels.iter().position(|channel| channel.id == named || channel.name == name);

@@ -41,13 +41,14 @@ fn a_history_gives_metadata_on_demand_in_pages_and_no_replies() {
     for text in ["1", "2"] {
         call(&mut slack, "chat.postMessage", json!({ "channel": "room", "text": text }));
     }
-    let first = call(&mut slack, "conversations.history", json!({ "channel": "room", "include_all_metadata": true }));
+    let first =
+        call(&mut slack, "conversations.history", json!({ "channel": root["channel"], "include_all_metadata": true }));
     assert_eq!((&first["messages"][0]["text"], &first["has_more"]), (&json!("2"), &json!(true)));
     let cursor = &first["response_metadata"]["next_cursor"];
-    let more = json!({ "channel": "room", "cursor": cursor, "include_all_metadata": true });
+    let more = json!({ "channel": root["channel"], "cursor": cursor, "include_all_metadata": true });
     let last = call(&mut slack, "conversations.history", more);
     assert_eq!((&last["messages"][0]["metadata"], &last["has_more"]), (&metadata, &json!(false)));
-    let bare = call(&mut slack, "conversations.replies", json!({ "channel": "room", "ts": root["ts"] }));
+    let bare = call(&mut slack, "conversations.replies", json!({ "channel": root["channel"], "ts": root["ts"] }));
     assert_eq!((bare["messages"].as_array().map(Vec::len), bare["messages"][0].get("metadata")), (Some(2), None));
 }
 
