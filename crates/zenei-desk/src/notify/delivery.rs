@@ -61,8 +61,19 @@ pub struct Delivery<'a> {
     pub message: &'a Message,
     /// What is remembered of this incident at this target.
     pub remote: &'a BTreeMap<String, String>,
+    /// Whom the policy invites to this incident.
+    pub invitees: &'a [Invitee],
     /// Now.
     pub now: EngineTime,
+}
+
+/// A person whom the policy invites.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invitee {
+    /// The id in the policy.
+    pub id: String,
+    /// The id at Slack, U….
+    pub slack: String,
 }
 
 /// The remote has the message.

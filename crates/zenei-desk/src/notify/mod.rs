@@ -1,21 +1,23 @@
 //! How people and other systems are told of incidents: one file a kind of target, each with its own configuration type,
 //! and what they share. The list of kinds is closed: [`TargetConfig`] is what a configuration may say, [`Target`] what
 //! it becomes. Must not know how findings become incidents. Called by the sender, by `notify test` and by `doctor`.
-pub mod bucket;
 pub mod delivery;
 pub mod guard;
 pub mod http;
-pub mod queue;
 mod retry_after;
 pub mod secret;
-pub mod sender;
+pub mod slack;
+mod slack_api;
+mod slack_progress;
+mod slack_text;
+#[cfg(test)]
+mod trial;
+pub mod waroom;
 pub mod webhook;
 
-pub use delivery::{Common, Delivery, SendError, Sent};
+pub use delivery::{Common, Delivery, Invitee, SendError, Sent};
 pub use http::{Answer, Http, Request};
-pub use queue::{Letter, Queue};
 pub use secret::Secret;
-pub use sender::{Remote, Sender};
 
 use crate::route::Route;
 use schemars::JsonSchema;
@@ -29,6 +31,10 @@ use zenei_wire::EngineTime;
 pub enum TargetConfig {
     /// Any HTTP endpoint: Standard Webhooks and CloudEvents.
     Webhook(webhook::WebhookConfig),
+    /// Slack.
+    Slack(slack::SlackConfig),
+    /// Waroom.
+    Waroom(waroom::WaroomConfig),
 }
 
 impl TargetConfig {
@@ -36,6 +42,8 @@ impl TargetConfig {
     pub const fn common(&self) -> &Common {
         match self {
             Self::Webhook(config) => &config.common,
+            Self::Slack(config) => &config.common,
+            Self::Waroom(config) => &config.common,
         }
     }
 
@@ -49,6 +57,8 @@ impl TargetConfig {
             services: common.services.iter().cloned().collect(),
             wants: match self {
                 Self::Webhook(_) => webhook::wants,
+                Self::Slack(_) => slack::wants,
+                Self::Waroom(_) => waroom::wants,
             },
         }
     }
@@ -69,6 +79,8 @@ pub struct Target {
 #[derive(Debug)]
 enum Kind {
     Webhook(webhook::Webhook),
+    Slack(slack::Slack),
+    Waroom(waroom::Waroom),
 }
 
 /// Why a target can't be used.
@@ -90,6 +102,8 @@ impl Target {
         let failed = |why| OpenError { name: name.to_owned(), why };
         let kind = match config {
             TargetConfig::Webhook(config) => webhook::Webhook::open(config).map(Kind::Webhook),
+            TargetConfig::Slack(config) => slack::Slack::open(config).map(Kind::Slack),
+            TargetConfig::Waroom(config) => waroom::Waroom::open(config).map(Kind::Waroom),
         }
         .map_err(failed)?;
         let common = config.common();
@@ -101,6 +115,8 @@ impl Target {
     pub const fn kind(&self) -> &'static str {
         match self.kind {
             Kind::Webhook(_) => "webhook",
+            Kind::Slack(_) => "slack",
+            Kind::Waroom(_) => "waroom",
         }
     }
 
@@ -111,14 +127,8 @@ impl Target {
     pub async fn send(&self, delivery: &Delivery<'_>) -> Result<Sent, SendError> {
         match &self.kind {
             Kind::Webhook(webhook) => webhook.send(&self.http, delivery).await,
-        }
-    }
-
-    /// How many messages it takes: a second, from its documented limit where it has one.
-    const fn per_second(&self) -> f64 {
-        match self.kind {
-            // A guess: what any endpoint takes.
-            Kind::Webhook(_) => 10.0,
+            Kind::Slack(slack) => slack.send(&self.http, delivery).await,
+            Kind::Waroom(waroom) => waroom.send(&self.http, delivery).await,
         }
     }
 
@@ -129,6 +139,19 @@ impl Target {
     pub async fn test(&self, now: EngineTime) -> Result<String, SendError> {
         match &self.kind {
             Kind::Webhook(webhook) => webhook.test(&self.http, now).await,
+            Kind::Slack(slack) => slack.test(&self.http, now).await,
+            Kind::Waroom(waroom) => waroom.test(&self.http, now).await,
+        }
+    }
+
+    /// What people changed at the remote since the last look, where it has to be asked for that: of these incidents.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing is lost, the next round sees the same.
+    pub async fn round(&self, watched: &[waroom::Watched]) -> Result<Vec<waroom::Seen>, SendError> {
+        match &self.kind {
+            Kind::Webhook(_) | Kind::Slack(_) => Ok(Vec::new()),
+            Kind::Waroom(waroom) => waroom.round(&self.http, watched).await,
         }
     }
 
@@ -139,20 +162,8 @@ impl Target {
     pub async fn check(&self) -> Result<String, SendError> {
         match &self.kind {
             Kind::Webhook(webhook) => webhook.check(&self.http).await,
+            Kind::Slack(slack) => slack.check(&self.http).await,
+            Kind::Waroom(waroom) => waroom.check(&self.http).await,
         }
-    }
-}
-
-impl Remote for Target {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn per_second(&self) -> f64 {
-        Self::per_second(self)
-    }
-
-    async fn send(&self, delivery: &Delivery<'_>) -> Result<Sent, SendError> {
-        Self::send(self, delivery).await
     }
 }
