@@ -41,7 +41,7 @@ impl Desk {
         let now = found.at;
         let findings = Findings { anomalies: vec![found], decisions: Vec::new() };
         self.step(|draft| {
-            let taken = draft.take(&findings, |_| Ok::<bool, ApplyError>(true)).unwrap();
+            let taken = draft.take(&findings, |_| Ok::<bool, ApplyError>(true)).expect("findings break no rule");
             let reasons = taken.decisions.iter().map(|decision| (decision.reason, decision.why.clone())).collect();
             let told = taken.events.iter().map(|event| draft.tell(event, now)).collect();
             (taken.events, (reasons, told))
@@ -62,7 +62,7 @@ impl Desk {
     /// What time alone brings.
     fn pass(&mut self, at_s: i64) -> Vec<Tell> {
         self.step(|draft| {
-            let events = draft.pass(seconds(at_s), |_| None).unwrap();
+            let events = draft.pass(seconds(at_s), |_| None).expect("time breaks no rule");
             let told = events.iter().map(|event| draft.tell(event, seconds(at_s))).collect();
             (events, told)
         })
@@ -71,19 +71,27 @@ impl Desk {
     /// The desk of another process, which has nothing but the stored log and the stored silences.
     fn restarted(&self) -> Self {
         let again = |event: &Event| {
-            Event::read(event.incident, event.seq, event.at, event.kind_word(), &event.body().unwrap()).unwrap()
+            Event::read(
+                event.incident,
+                event.seq,
+                event.at,
+                event.kind_word(),
+                &event.body().expect("it can be written"),
+            )
+            .expect("it was written by this program")
         };
         let log: Vec<Event> = self.log.iter().map(again).collect();
-        let mut book = Casebook::fold(Opening::default(), &log).unwrap();
+        let mut book = Casebook::fold(Opening::default(), &log).expect("the log holds");
         book.set_silences(self.book.silences().clone());
         Self { book, log }
     }
 
     fn silence(&mut self, kind: SilenceKind, lock: &str, until_s: i64) {
         let matches = Matcher { device: Some(lock.into()), ..Matcher::default() };
-        let silence = Silence::new(kind, matches, (0, until_s * 1_000), ("swap", "sato"), EngineTime(0)).unwrap();
+        let silence =
+            Silence::new(kind, matches, (0, until_s * 1_000), ("swap", "sato"), EngineTime(0)).expect("it is new");
         self.step(|draft| {
-            draft.add_silence(silence, EngineTime(0)).unwrap();
+            draft.add_silence(silence, EngineTime(0)).expect("it is new");
             (Vec::new(), ())
         });
     }
@@ -93,7 +101,7 @@ impl Desk {
     }
 
     fn latest(&self) -> &Incident {
-        self.book.incidents().max_by_key(|incident| (incident.opened, incident.id)).unwrap()
+        self.book.incidents().max_by_key(|incident| (incident.opened, incident.id)).expect("there is one")
     }
 }
 
