@@ -12,10 +12,11 @@ use crate::route::Route;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use zenei_detect::Findings;
-use zenei_incident::opening::Opening;
 use zenei_incident::places::Places;
 use zenei_incident::silence::SilenceError;
-use zenei_incident::{ApplyError, Changes, Consequences, Draft, Event, ReadError, Silence, SilenceEvent, Tell, What};
+use zenei_incident::{
+    ApplyError, Changes, Consequences, Draft, Event, Policy, ReadError, Silence, SilenceEvent, Tell, What,
+};
 use zenei_store::control::{Control, ControlError, EventRow, OutboxRow, SendEnd, SilenceRow, Txn};
 use zenei_wire::{EngineTime, Id};
 
@@ -24,7 +25,7 @@ use zenei_wire::{EngineTime, Id};
 pub struct DeskDriver {
     control: Control,
     incidents: Incidents,
-    opening: Opening,
+    policy: Arc<Policy>,
     routes: Vec<Route>,
 }
 
@@ -107,10 +108,17 @@ impl DeskDriver {
     /// # Errors
     /// Where the log can't be read or breaks its own rules, see [`OpenError`].
     pub fn open(control: Control, routes: Vec<Route>) -> Result<Self, OpenError> {
-        let opening = Opening::default();
+        Self::open_with(control, routes, Arc::default())
+    }
+
+    /// The same, with this policy.
+    ///
+    /// # Errors
+    /// Those of [`DeskDriver::open`].
+    pub fn open_with(control: Control, routes: Vec<Route>, policy: Arc<Policy>) -> Result<Self, OpenError> {
         control.check_log()?;
-        let IncidentLog { book, events: _ } = IncidentLog::read(&control, opening)?;
-        Ok(Self { control, incidents: Incidents::new(book), opening, routes })
+        let IncidentLog { book, events: _ } = IncidentLog::read(&control, Arc::clone(&policy))?;
+        Ok(Self { control, incidents: Incidents::new(book), policy, routes })
     }
 
     /// The same, with the places of the locks that the asset registry names.
@@ -265,9 +273,9 @@ impl DeskDriver {
         &self.control
     }
 
-    /// The opening conditions in use.
-    pub fn opening(&self) -> Opening {
-        self.opening
+    /// The policy in use.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
     }
 
     fn tell(&self, now: EngineTime, taken: &Taken) {

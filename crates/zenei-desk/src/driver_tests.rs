@@ -81,7 +81,7 @@ fn an_operators_event_is_kept_and_what_comes_back_opens_anew() {
     assert!(matches!(driver.add(first, NOW, resolve()), Err(TakeError::Log(_))));
     assert!(matches!(driver.add(Id(1), NOW, resolve()), Err(TakeError::Log(_))));
     let second = driver.take(NOW, &found(&[anomaly("motor-effort", "A", 2)])).unwrap().opened[0];
-    let book = IncidentLog::read(driver.control(), driver.opening()).unwrap().book;
+    let book = IncidentLog::read(driver.control(), driver.policy()).unwrap().book;
     assert_eq!(book.incident(second).and_then(|incident| incident.recurs_of), Some(first));
     assert_eq!(book, *driver.incidents().read());
 }

@@ -1,8 +1,8 @@
 //! The incidents' log in the control database: its events, and the incidents after all of them. Reads only; must not
 //! know findings. Called by the desk's driver at start, and by the command `incident`, also while a daemon runs.
-use zenei_incident::opening::Opening;
+use std::sync::Arc;
 use zenei_incident::silence::SilenceError;
-use zenei_incident::{ApplyError, Casebook, Event, ReadError, SilenceEvent, Silences};
+use zenei_incident::{ApplyError, Casebook, Event, Policy, ReadError, SilenceEvent, Silences};
 use zenei_store::control::{Control, ControlError};
 use zenei_wire::EngineTime;
 
@@ -33,16 +33,16 @@ pub struct IncidentLog {
 }
 
 impl IncidentLog {
-    /// The log of a control database; `opening` holds the conditions under which the casebook opens further incidents.
+    /// The log of a control database; `policy` is the one by which the casebook judges further findings.
     ///
     /// # Errors
     /// Where the log can't be read or breaks its own rules, see [`OpenError`].
-    pub fn read(control: &Control, opening: Opening) -> Result<Self, OpenError> {
+    pub fn read(control: &Control, policy: Arc<Policy>) -> Result<Self, OpenError> {
         let mut events = Vec::new();
         for row in control.events()? {
             events.push(Event::read(row.incident, row.seq, EngineTime(row.at_ms), &row.kind, &row.body)?);
         }
-        let mut book = Casebook::fold(opening, &events)?;
+        let mut book = Casebook::fold(policy, &events)?;
         let mut silences = Vec::new();
         for row in control.silence_events()? {
             silences.extend(SilenceEvent::read(row.silence, EngineTime(row.at_ms), &row.kind, &row.body)?);

@@ -26,6 +26,7 @@ pub mod intake;
 mod intake_tests;
 pub mod kind;
 pub mod lock;
+pub mod nearest;
 pub mod pipeline;
 #[cfg(test)]
 mod pipeline_tests;

@@ -8,11 +8,11 @@
 use crate::event::{Event, EvidenceAdded, MergedInto, Opened, UrgencyChanged, What};
 use crate::fingerprint;
 use crate::incident::{ApplyError, Incident, Refused};
-use crate::opening::Opening;
 use crate::places::Places;
+use crate::policy::{Policy, facts_of};
 use crate::refused::refuse;
 use crate::silence::{Matcher, Silence, SilenceKind, Silences, Subject};
-use crate::urgency::{Impact, assess};
+use crate::urgency::Facts;
 use crate::wording::{count, place, title, why};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub struct Casebook {
     open: BTreeMap<Id, Id>,
     /// Open incidents of a scope wider than one lock.
     open_wide: BTreeSet<Id>,
-    opening: Opening,
+    policy: Arc<Policy>,
     silences: Silences,
     places: Arc<Places>,
 }
@@ -62,9 +62,9 @@ pub struct Changes {
 }
 
 impl Casebook {
-    /// An empty one with these opening conditions.
-    pub fn new(opening: Opening) -> Self {
-        Self { opening, ..Self::default() }
+    /// An empty one with this policy.
+    pub fn new(policy: Arc<Policy>) -> Self {
+        Self { policy, ..Self::default() }
     }
 
     /// The casebook of a log. The events of one incident must be in order; events of other incidents may come between
@@ -72,8 +72,8 @@ impl Casebook {
     ///
     /// # Errors
     /// The first event that breaks a rule of the log.
-    pub fn fold<'e>(opening: Opening, events: impl IntoIterator<Item = &'e Event>) -> Result<Self, ApplyError> {
-        let mut book = Self::new(opening);
+    pub fn fold<'e>(policy: Arc<Policy>, events: impl IntoIterator<Item = &'e Event>) -> Result<Self, ApplyError> {
+        let mut book = Self::new(policy);
         for event in events {
             match book.incidents.get_mut(&event.incident) {
                 Some(incident) => incident.apply(event)?,
@@ -334,17 +334,16 @@ impl Draft<'_> {
         why: String,
     ) -> Result<Correlated, ApplyError> {
         let mut events = vec![self.add(id, anomaly.at, EvidenceAdded { anomaly: anomaly.clone() })?];
-        if let Some(raised) = self.incident(id).and_then(raised) {
+        if let Some(raised) = self.incident(id).and_then(|incident| raised(&self.book.policy, incident)) {
             events.push(self.add(id, anomaly.at, raised)?);
         }
         Ok(Correlated { events, decisions: vec![anomaly.decision(reason, why)] })
     }
 
     fn open(&mut self, anomaly: &Anomaly, fingerprint: Id, recurs_of: Option<Id>) -> Result<Correlated, ApplyError> {
-        let locks = anomaly.evidence.iter().map(|record| &record.device_id).collect::<BTreeSet<_>>().len();
-        let urgency = assess(Impact { hint: anomaly.urgency, scope: anomaly.scope.kind, locks });
-        if let Err(why) = self.book.opening.check(anomaly, urgency.level) {
-            return Ok(unopened(anomaly, DecisionReason::Unconfirmed, why));
+        let judged = self.book.policy.triage(&facts_of(anomaly));
+        if !judged.opens() {
+            return Ok(unopened(anomaly, DecisionReason::Unconfirmed, judged.opening.why));
         }
         let ids = anomaly.evidence.iter().map(|first| fingerprint::incident_id(fingerprint, &anomaly.scope, first));
         let Some(id) = ids.into_iter().find(|id| self.incident(*id).is_none()) else {
@@ -354,9 +353,9 @@ impl Draft<'_> {
         let opened = Opened {
             fingerprint,
             recurs_of,
-            urgency: urgency.level,
-            urgency_reason: urgency.reason,
-            ground: None,
+            ground: Some(judged.ground()),
+            urgency: judged.urgency.level,
+            urgency_reason: judged.urgency.reason,
             service: None,
             title: title(anomaly),
             why: why(anomaly),
@@ -407,11 +406,20 @@ fn doubled(incident: &Incident, open: Id) -> ApplyError {
 }
 
 /// The event that raises the urgency, where the present impact gives a level above all that the rules gave before.
-fn raised(incident: &Incident) -> Option<UrgencyChanged> {
-    let impact = Impact { hint: incident.hint, scope: incident.scope.kind, locks: incident.devices.len() };
-    let found = assess(impact);
+fn raised(policy: &Policy, incident: &Incident) -> Option<UrgencyChanged> {
+    let facts = Facts {
+        hint: Some(incident.hint),
+        scope: Some(incident.scope.kind),
+        locks: incident.devices.len(),
+        domain: Some(incident.domain),
+        component: Some(incident.component),
+        ..Facts::default()
+    };
+    let judged = policy.triage(&facts);
+    let ground = Some(judged.ground());
+    let found = judged.urgency;
     let is_higher = found.level > incident.assessed && found.level > incident.urgency;
-    is_higher.then_some(UrgencyChanged { to: found.level, reason: found.reason, ground: None, by: None })
+    is_higher.then_some(UrgencyChanged { to: found.level, reason: found.reason, ground, by: None })
 }
 
 fn unopened(anomaly: &Anomaly, reason: DecisionReason, why: String) -> Correlated {

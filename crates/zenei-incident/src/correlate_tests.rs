@@ -89,7 +89,7 @@ fn check(timeline: &str, expected: Expect) {
         text += &print(&book, &mut names, &outcome);
     }
     expected.assert_eq(&text);
-    assert_eq!(Casebook::fold(Opening::default(), &log).unwrap(), book);
+    assert_eq!(Casebook::fold(Arc::default(), &log).unwrap(), book);
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn numbers_that_json_has_not_are_replaced_before_they_reach_the_log() {
     let What::Opened(opened) = &read.what else { panic!("{read:?}") };
     assert_eq!((opened.anomaly.value, opened.anomaly.baseline, opened.anomaly.confidence), (f64::MAX, 0.0, 0.0));
     assert_eq!(read.body().unwrap(), body);
-    let fold = |event: &Event| Casebook::fold(Opening::default(), [event]).unwrap();
+    let fold = |event: &Event| Casebook::fold(Arc::default(), [event]).unwrap();
     assert_eq!(fold(&read), fold(&event), "memory and log are equal");
 }
 
@@ -362,13 +362,13 @@ proptest! {
             Event::read(event.incident, event.seq, event.at, event.kind_word(), &event.body().unwrap()).unwrap()
         });
         let stored: Vec<Event> = stored.collect();
-        let read = Casebook::fold(Opening::default(), &stored).unwrap();
+        let read = Casebook::fold(Arc::default(), &stored).unwrap();
         prop_assert_eq!(&read, &book);
         let bytes = |book: &Casebook| serde_json::to_string(&book.incidents().collect::<Vec<_>>()).unwrap();
         prop_assert_eq!(bytes(&read), bytes(&book));
         let mut grouped = stored;
         grouped.sort_by_key(|event| (event.incident, event.seq));
-        prop_assert_eq!(Casebook::fold(Opening::default(), &grouped).unwrap(), read);
+        prop_assert_eq!(Casebook::fold(Arc::default(), &grouped).unwrap(), read);
         for incident in book.incidents() {
             let seqs: Vec<u32> = log.iter().filter(|event| event.incident == incident.id).map(|event| event.seq).collect();
             prop_assert_eq!(seqs, (0..=incident.seq).collect::<Vec<_>>());

@@ -1,15 +1,18 @@
-//! Decides whether a finding may open an incident: one condition per urgency. It looks at one finding alone and stores
-//! no state that a restart could lose; the rule itself confirms over time, in the engine. Must not know incidents.
-//! Called by the casebook.
+//! Decides whether facts may open an incident (起票条件): one condition per urgency. It looks at one finding or report
+//! alone and stores no state that a restart could lose; the rule itself confirms over time, in the engine. Must not
+//! know incidents. Called by [`crate::policy`].
 //!
-//! The defaults are ours, and guesses: findings of the highest and of low urgency open at the first evidence (low ones
-//! go into a digest); the others need a second record, a second lock, or an observation that lasted.
+//! The table in the program (`defaults/opening.toml`) is our default, and its figures are guesses.
+use crate::table;
+use crate::urgency::Facts;
 use crate::wording::count;
-use std::collections::BTreeSet;
-use zenei_detect::{Anomaly, Urgency};
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use zenei_detect::Urgency;
+use zenei_detect::toml_place::{Reader, TomlError};
 
 /// The condition that confirms a finding; any one of its minimums is enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
     /// So many records behind it.
     pub records_min: usize,
@@ -17,87 +20,218 @@ pub struct Condition {
     pub locks_min: usize,
     /// Observed for so long: the rule's window, or from the first to the last record, ms.
     pub observed_ms_min: i64,
+    /// Whether a channel is opened for it.
+    pub channel: bool,
+    /// Whether people are told at once; otherwise in the digest.
+    pub at_once: bool,
+    /// Whether it opens at all.
+    pub opens: bool,
+    ground_en: String,
+    ground_ja: String,
+}
+
+/// When a customer counts as at risk (解約リスク): incidents of high or highest urgency on their doors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct RiskRule {
+    /// So many in 30 days.
+    pub urgent_30_days_min: u64,
+    /// So many in 90 days.
+    pub urgent_90_days_min: u64,
+}
+
+impl Default for RiskRule {
+    /// Guesses: a second urgent fault within a month, or a third within a quarter.
+    fn default() -> Self {
+        Self { urgent_30_days_min: 2, urgent_90_days_min: 3 }
+    }
 }
 
 /// One condition per urgency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opening {
-    /// For the lowest urgency.
-    pub low: Condition,
-    /// For medium.
-    pub medium: Condition,
-    /// For high.
-    pub high: Condition,
-    /// For the highest.
-    pub highest: Condition,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpeningTable {
+    /// Its version.
+    pub version: u32,
+    /// Whose it is.
+    pub label: String,
+    /// When a customer counts as at risk.
+    pub risk: RiskRule,
+    low: Condition,
+    medium: Condition,
+    high: Condition,
+    highest: Condition,
 }
 
-impl Default for Opening {
-    fn default() -> Self {
-        let at_once = Condition { records_min: 1, locks_min: 1, observed_ms_min: 0 };
-        // Two heartbeats of the lock with the shortest interval (15 min, telemetry contract).
-        let high = Condition { records_min: 2, locks_min: 2, observed_ms_min: 30 * 60_000 };
-        // A day, or as many records as can't be one bad reading and its echo.
-        let medium = Condition { records_min: 3, locks_min: 2, observed_ms_min: 24 * 3_600_000 };
-        Self { low: at_once, medium, high, highest: at_once }
+zenei_wire::words! {
+    /// What follows from facts.
+    Follows {
+        /// An incident.
+        Open = "open",
+        /// Not confirmed yet: more evidence opens it.
+        Watch = "watch",
+        /// The table opens nothing of this urgency, or there is no evidence.
+        Ignore = "ignore",
     }
 }
 
-impl Opening {
-    /// The condition of this urgency.
-    pub fn condition(&self, urgency: Urgency) -> Condition {
-        match urgency {
-            Urgency::Low => self.low,
-            Urgency::Medium => self.medium,
-            Urgency::High => self.high,
-            Urgency::Highest => self.highest,
-        }
-    }
+/// Whether facts open an incident, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpenDecision {
+    /// What follows.
+    pub follows: Follows,
+    /// Whether a channel is opened.
+    pub channel: bool,
+    /// Whether people are told at once; otherwise in the digest.
+    pub at_once: bool,
+    /// Why, in English.
+    pub why: String,
+    /// Why, in Japanese.
+    pub why_ja: String,
+    /// The version of the table.
+    pub table_version: u32,
+}
 
-    /// Whether the finding is confirmed for this urgency.
+#[derive(Deserialize)]
+struct File {
+    version: Spanned<u32>,
+    label: Spanned<String>,
+    low: ConditionFile,
+    medium: ConditionFile,
+    high: ConditionFile,
+    highest: ConditionFile,
+    #[serde(default)]
+    risk: RiskRule,
+}
+
+#[derive(Deserialize)]
+struct ConditionFile {
+    records_min: usize,
+    locks_min: usize,
+    observed_min: Spanned<f64>,
+    channel: bool,
+    told: Spanned<String>,
+    #[serde(default = "yes")]
+    opens: bool,
+    ground_en: Spanned<String>,
+    ground_ja: Spanned<String>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const LEVEL: &[&str] =
+    &["records_min", "locks_min", "observed_min", "channel", "told", "opens", "ground_en", "ground_ja"];
+const KEYS: &table::Keys = &[
+    ("", &["version", "label", "low", "medium", "high", "highest", "risk"]),
+    ("low", LEVEL),
+    ("medium", LEVEL),
+    ("high", LEVEL),
+    ("highest", LEVEL),
+    ("risk", &["urgent_30_days_min", "urgent_90_days_min"]),
+];
+
+/// The longest observation that a condition may ask for, minutes: a year.
+const OBSERVED_MAX_MIN: f64 = 366.0 * 24.0 * 60.0;
+
+impl OpeningTable {
+    /// The table of a file; `file` is its name for people.
     ///
     /// # Errors
-    /// What was observed and what is required, for people.
-    pub fn check(&self, anomaly: &Anomaly, urgency: Urgency) -> Result<(), String> {
+    /// Everything that is wrong with it.
+    pub fn read(file: &str, text: &str) -> Result<Self, Vec<TomlError>> {
+        let mut toml = Reader::new(file, text);
+        let table = table::parse::<File>(&mut toml, KEYS).map(|file| Self {
+            version: table::version(&mut toml, &file.version),
+            label: toml.words("label", &file.label),
+            risk: file.risk,
+            low: checked(&mut toml, "low", &file.low),
+            medium: checked(&mut toml, "medium", &file.medium),
+            high: checked(&mut toml, "high", &file.high),
+            highest: checked(&mut toml, "highest", &file.highest),
+        });
+        toml.finish(table)
+    }
+
+    /// The condition of this urgency.
+    pub fn condition(&self, urgency: Urgency) -> &Condition {
+        match urgency {
+            Urgency::Low => &self.low,
+            Urgency::Medium => &self.medium,
+            Urgency::High => &self.high,
+            Urgency::Highest => &self.highest,
+        }
+    }
+
+    /// Whether these facts open an incident of this urgency, and why.
+    pub fn decide(&self, facts: &Facts, urgency: Urgency) -> OpenDecision {
         let wanted = self.condition(urgency);
-        let records = anomaly.evidence.len();
-        let locks = anomaly.evidence.iter().map(|record| &record.device_id).collect::<BTreeSet<_>>().len();
-        let observed_ms = anomaly.window_ms.max(span_ms(anomaly));
+        let (records, locks, observed_ms) = (facts.records, facts.locks, facts.observed_ms);
         let is_met =
             records >= wanted.records_min || locks >= wanted.locks_min || observed_ms >= wanted.observed_ms_min;
-        if is_met && records > 0 {
-            return Ok(());
+        let of = |follows, why, why_ja| {
+            let opens = follows == Follows::Open;
+            let (channel, at_once) = (opens && wanted.channel, wanted.at_once);
+            OpenDecision { follows, channel, at_once, why, why_ja, table_version: self.version }
+        };
+        if !wanted.opens {
+            let why = format!("the opening table opens nothing of urgency {urgency}");
+            return of(Follows::Ignore, why, format!("起票条件表: 緊急度{}は起票しない", table::level_ja(urgency)));
         }
-        Err(format!(
+        if is_met && records > 0 {
+            return of(Follows::Open, wanted.ground_en.clone(), wanted.ground_ja.clone());
+        }
+        let why = format!(
             "not confirmed for urgency {urgency}: {} of {} over {observed_ms} ms; wanted are {} or {} or {} ms",
             count(records, "record"),
             count(locks, "lock"),
             count(wanted.records_min, "record"),
             count(wanted.locks_min, "lock"),
             wanted.observed_ms_min,
-        ))
+        );
+        let why_ja = format!(
+            "緊急度{}として未確認: 記録{records}件、錠{locks}台、{observed_ms}ミリ秒。必要: 記録{}件、錠{}台、または{}ミリ秒",
+            table::level_ja(urgency),
+            wanted.records_min,
+            wanted.locks_min,
+            wanted.observed_ms_min,
+        );
+        of(if records > 0 { Follows::Watch } else { Follows::Ignore }, why, why_ja)
     }
 }
 
-fn span_ms(anomaly: &Anomaly) -> i64 {
-    let times = || anomaly.evidence.iter().map(|record| record.ts_ms);
-    match (times().min(), times().max()) {
-        (Some(first), Some(last)) => last.saturating_sub(first),
-        (None, _) | (_, None) => 0,
+#[expect(clippy::cast_possible_truncation, reason = "whole minutes up to a year, checked just before")]
+fn checked(toml: &mut Reader<'_>, level: &str, file: &ConditionFile) -> Condition {
+    let minutes = toml.number(&format!("{level}.observed_min"), &file.observed_min, (0.0, OBSERVED_MAX_MIN));
+    let told = |word: &str| match word {
+        "now" => Some(true),
+        "digest" => Some(false),
+        _ => None,
+    };
+    Condition {
+        records_min: file.records_min,
+        locks_min: file.locks_min,
+        observed_ms_min: (minutes * 60_000.0) as i64,
+        channel: file.channel,
+        at_once: toml.word(&format!("{level}.told"), &file.told, told, ["now", "digest"].into_iter()).unwrap_or(true),
+        opens: file.opens,
+        ground_en: toml.words(&format!("{level}.ground_en"), &file.ground_en),
+        ground_ja: toml.words(&format!("{level}.ground_ja"), &file.ground_ja),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zenei_kit::anomaly;
 
-    fn check(urgency: Urgency, records: usize, window_ms: i64, expected: Result<(), &str>) {
-        let mut finding = anomaly("motor_effort", "A", 5);
-        let first = finding.evidence[0].clone();
-        finding.evidence = vec![first; records];
-        finding.window_ms = window_ms;
-        assert_eq!(Opening::default().check(&finding, urgency), expected.map_err(str::to_owned));
+    fn ours() -> OpeningTable {
+        OpeningTable::read("opening.toml", include_str!("../defaults/opening.toml")).unwrap()
+    }
+
+    fn check(urgency: Urgency, records: usize, observed_ms: i64, expected: Result<(), &str>) {
+        let facts = Facts { records, locks: 1, observed_ms, ..Facts::default() };
+        let found = ours().decide(&facts, urgency);
+        let opened = if found.follows == Follows::Open { Ok(()) } else { Err(found.why) };
+        assert_eq!(opened, expected.map_err(str::to_owned));
     }
 
     #[test]
@@ -118,11 +252,29 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_without_a_record_never_opens() {
+    fn facts_without_a_record_never_open() {
         for &urgency in Urgency::ALL {
-            let mut finding = anomaly("motor_effort", "A", 5);
-            finding.evidence.clear();
-            assert!(Opening::default().check(&finding, urgency).is_err());
+            let facts = Facts { locks: 5, observed_ms: i64::MAX, ..Facts::default() };
+            assert_eq!(ours().decide(&facts, urgency).follows, Follows::Ignore);
         }
+    }
+
+    #[test]
+    fn only_the_urgent_get_a_channel() {
+        let facts = Facts { records: 9, locks: 9, ..Facts::default() };
+        let opening = ours();
+        let channels = Urgency::ALL.iter().map(|&urgency| opening.decide(&facts, urgency).channel);
+        assert_eq!(channels.collect::<Vec<_>>(), [false, false, true, true]);
+    }
+
+    #[test]
+    fn every_error_of_the_conditions_is_named_with_its_place() {
+        let text = include_str!("../defaults/opening.toml");
+        let broken = text.replace("told = \"digest\"", "told = \"never\"").replace("= 1440 ", "= -1 ");
+        let errors = OpeningTable::read("o.toml", &broken).unwrap_err();
+        let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
+        assert_eq!(keys, ["low.told", "medium.observed_min"]);
+        let unknown = OpeningTable::read("o.toml", &text.replace("[risk]", "[rsk]")).unwrap_err();
+        assert!(unknown[0].to_string().contains("rsk: is no key here; did you mean `risk`?"), "{unknown:?}");
     }
 }

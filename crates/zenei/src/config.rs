@@ -3,7 +3,6 @@
 //! open a socket or read a secret; `secret` reads one on request. Called by every command that takes `--config`.
 mod available;
 mod format;
-mod nearest;
 mod problem;
 mod show;
 mod store;

@@ -8,10 +8,10 @@ use crate::daemon::control;
 use crate::exit::Failure;
 use crate::output::{Colour, Output, escaped, table, time};
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 use zenei_desk::IncidentLog;
 use zenei_detect::Urgency;
 use zenei_incident::document::IncidentLine;
-use zenei_incident::opening::Opening;
 use zenei_incident::{Event, Incident, Inquiries};
 
 /// Runs `incident list` or `show`.
@@ -29,7 +29,7 @@ pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure>
 fn read(arguments: &WithConfig) -> Result<IncidentLog, Failure> {
     let loaded = config::load(&arguments.file.config, &config::variables()).map_err(Failure::Config)?;
     let control = control::open(&loaded.config.state_dir)?;
-    IncidentLog::read(&control, Opening::default()).map_err(|error| Failure::broken("can't read the incidents", error))
+    IncidentLog::read(&control, Arc::default()).map_err(|error| Failure::broken("can't read the incidents", error))
 }
 
 fn list(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {

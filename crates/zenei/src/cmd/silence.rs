@@ -8,9 +8,9 @@ use crate::daemon::{ask, control};
 use crate::exit::Failure;
 use crate::output::{Output, escaped, table, time};
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 use zenei_desk::{IncidentLog, Request};
 use zenei_incident::document::IncidentLine;
-use zenei_incident::opening::Opening;
 use zenei_incident::{Inquiries, Matcher, Silence, SilenceKind};
 use zenei_wire::EngineTime;
 
@@ -36,7 +36,7 @@ fn load(common: &WithConfig) -> Result<Loaded, Failure> {
 
 fn read(common: &WithConfig) -> Result<IncidentLog, Failure> {
     let control = control::open(&load(common)?.config.state_dir)?;
-    IncidentLog::read(&control, Opening::default()).map_err(|error| Failure::broken("can't read the incidents", error))
+    IncidentLog::read(&control, Arc::default()).map_err(|error| Failure::broken("can't read the incidents", error))
 }
 
 fn add(arguments: &SilenceAdd, out: &mut Output<'_>) -> Result<(), Failure> {

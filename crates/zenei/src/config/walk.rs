@@ -2,12 +2,12 @@
 //! texts; expands variables and makes paths absolute. The schema is generated from the types in `config`, so that
 //! there is one list of keys. Must not read a file. Called by `config::parse`.
 use super::format;
-use super::nearest::nearest;
 use super::problem::{Place, Problem};
 use super::tree::{Entry, Node, Value};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::path::Path;
+use zenei_detect::nearest::nearest;
 
 /// Environment variables by name; a copy, so that nothing here reads the process.
 pub(crate) type Variables = BTreeMap<String, String>;

@@ -1,9 +1,9 @@
-//! Which allowed word is nearest to an unknown one? Must not know a configuration. Called by `walk`, which suggests
-//! that word.
+//! Which allowed word is nearest to an unknown one? Must not know a configuration. Called by the readers of the
+//! configuration and of the policy's files, which suggest that word.
 
 /// The allowed word nearest to `found`, where one is near: at most a third of its letters (but at least two) differ.
 /// The share is a guess: it finds `urll`, `listne` and `regsitry`, and suggests nothing for `foo`.
-pub(crate) fn nearest<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (found.chars().count() / 3).max(2);
     let measured = allowed.into_iter().map(|word| (distance(found, word), word));
     let (edits, word) = measured.min_by_key(|&(edits, word)| (edits, word))?;
