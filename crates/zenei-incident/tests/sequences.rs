@@ -218,7 +218,7 @@ fn check_bytes(book: &Casebook, rows: &Rows, is_grouped: bool) -> Result<(), Str
     if is_grouped {
         log.sort_by_key(|event| (event.incident, event.seq));
     }
-    let fold = Casebook::fold(zenei_incident::opening::Opening::default(), &log).map_err(|error| error.to_string())?;
+    let fold = Casebook::fold(Default::default(), &log).map_err(|error| error.to_string())?;
     if bytes(&fold) == bytes(book) { Ok(()) } else { Err("the log gives other bytes".into()) }
 }
 
