@@ -5,7 +5,6 @@ use zenei_detect::{Anomaly, DecisionReason, Evidence, Findings, Scope, ScopeKind
 use zenei_incident::event::{
     Acknowledged, EvidenceAdded, Judged, MergedInto, Note, OwnerAssigned, StatusChanged, TelemetryRecovered,
 };
-use zenei_incident::opening::Opening;
 use zenei_incident::{
     ApplyError, Casebook, Draft, Event, Incident, Matcher, Silence, SilenceKind, Status, Tell, Verdict, What,
 };
@@ -81,7 +80,7 @@ impl Desk {
             .expect("it was written by this program")
         };
         let log: Vec<Event> = self.log.iter().map(again).collect();
-        let mut book = Casebook::fold(Opening::default(), &log).expect("the log holds");
+        let mut book = Casebook::fold(Default::default(), &log).expect("the log holds");
         book.set_silences(self.book.silences().clone());
         Self { book, log }
     }
