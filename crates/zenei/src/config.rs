@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use zenei_desk::notify::TargetConfig;
 
 /// A minimal configuration with comments, which itself passes the check.
 pub(crate) const EXAMPLE: &str = include_str!("config/example.toml");
@@ -67,7 +68,7 @@ pub(crate) struct Config {
     pub(crate) http: Option<Http>,
     /// Who is told of incidents; one table per target, by a name of your choice.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) notify: BTreeMap<String, Notify>,
+    pub(crate) notify: BTreeMap<String, TargetConfig>,
 }
 
 /// What this gateway is called.
@@ -237,46 +238,6 @@ pub(crate) struct Http {
     #[schemars(extend("format" = "file", "examples" = ["tokens"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token_file: Option<PathBuf>,
-}
-
-/// Somebody who is told of incidents.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Notify {
-    /// What takes the message.
-    pub(crate) kind: NotifyKind,
-    /// Base URL of its API, where it is not the public one.
-    #[schemars(extend("format" = "http-url", "examples" = ["https://api.example.com"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) base_url: Option<String>,
-    /// URL to post to, where it is no secret.
-    #[schemars(extend("format" = "http-url", "examples" = ["https://hooks.example.com/zenei"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) url: Option<String>,
-    /// File that holds the URL to post to, where it is a secret.
-    #[schemars(extend("format" = "file", "examples" = ["slack.url"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) url_file: Option<PathBuf>,
-    /// File that holds the credential.
-    #[schemars(extend("format" = "file", "examples" = ["waroom.token"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) token_file: Option<PathBuf>,
-}
-
-/// What takes a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum NotifyKind {
-    /// Waroom.
-    Waroom,
-    /// Slack.
-    Slack,
-    /// Notion.
-    Notion,
-    /// Alertmanager.
-    Alertmanager,
-    /// Any HTTP endpoint.
-    Webhook,
 }
 
 impl Config {

@@ -5,7 +5,7 @@ use crate::config::{self, Config, StoreKind};
 use crate::daemon::contents::{self, Contents};
 use crate::daemon::shipping::Shipping;
 use crate::daemon::start::{in_effect, runtime, start};
-use crate::daemon::{radio, signals, tailing};
+use crate::daemon::{notify, radio, signals, tailing};
 use crate::exit::Failure;
 use crate::output::Output;
 use std::net::SocketAddr;
@@ -45,7 +45,8 @@ async fn serve(
     out: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let mut asked = signals::listen().map_err(|error| Failure::broken("can't listen for signals", error))?;
-    let routes = Vec::new();
+    let targets = notify::targets(config)?;
+    let routes = notify::routes(config);
     let (gateway, desk) = start(config, contents.clone(), clock, ack, routes.clone())?;
     register(config, &contents, gateway.clock())?;
     let shipping = Shipping::wanted(config).map(|clickhouse| Shipping::start(config, clickhouse)).transpose()?;
@@ -54,8 +55,10 @@ async fn serve(
         Some((tail, desk)) => (Some(tail), Some(desk)),
         None => (None, desk),
     };
+    let (over, is_over) = watch::channel(false);
     if let Some(desk) = &desk {
         listen(config, desk, gateway.clock(), &asked);
+        notify::tell(desk, &DeskClock::new(gateway.clock().clone()), targets, &is_over);
     }
     let (ready, is_ready) = watch::channel(true);
     let handles = Handles {
@@ -84,6 +87,7 @@ async fn serve(
         }
     };
     ready.send_replace(false);
+    over.send_replace(true);
     let stopped = gateway.stop().await;
     if let Some(shipping) = shipping {
         // The next start ships the rest.

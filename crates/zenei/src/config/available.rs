@@ -32,7 +32,8 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
     refuse("ble", elsewhere, "hearing Bluetooth LE is available on Linux only");
     let token_file = config.http.as_ref().is_some_and(|http| http.token_file.is_some());
     refuse("http.token_file", token_file, "the API has no tokens");
-    refuse("notify", !config.notify.is_empty(), "telling others of incidents is not available");
+    let silent = !config.notify.is_empty() && !config.desk.enabled;
+    refuse("notify", silent, "nobody can be told without `desk.enabled = true`: no incident is opened here");
     let tails = config.desk.enabled && config.detect.source == DetectSource::ClickHouse;
     if !config.hears() && !tails {
         let text =

@@ -35,6 +35,11 @@ impl Walk<'_> {
     fn node(&mut self, schema: &Json, node: &Node, key: &str) -> Json {
         let schema = plain(schema);
         self.places.insert(key.to_owned(), node.place.clone());
+        let schema = match self.variant(schema, node, key) {
+            Ok(schema) => schema,
+            // What is wrong was said; the other keys can't be judged.
+            Err(()) => return Json::Null,
+        };
         match (&node.value, kind(schema)) {
             (Value::Table(table), Some("object")) => self.table(schema, table, node, key),
             (Value::Array(items), Some("array")) => {
@@ -54,6 +59,35 @@ impl Walk<'_> {
                 Json::Null
             }
         }
+    }
+
+    /// The schema of the table that this one's `kind` names, where `schema` is a choice of tables.
+    fn variant<'s>(&mut self, schema: &'s Json, node: &Node, key: &str) -> Result<&'s Json, ()> {
+        let kinds: Vec<&str> = variants(schema).filter_map(kind_of).collect();
+        let Value::Table(table) = &node.value else {
+            return Ok(schema);
+        };
+        if kinds.is_empty() {
+            return Ok(schema);
+        }
+        let full = joined(key, "kind");
+        let allowed = quoted(&kinds);
+        let Some(entry) = table.get("kind") else {
+            self.problem(&node.place, format!("`{full}` is missing; one of {allowed} is needed"));
+            return Err(());
+        };
+        let Value::String(found) = &entry.node.value else {
+            let found = entry.node.value.described();
+            self.problem(&entry.node.place, format!("`{full}` is {found}; one of {allowed} is allowed"));
+            return Err(());
+        };
+        if let Some(chosen) = variants(schema).find(|variant| kind_of(variant) == Some(found)) {
+            return Ok(chosen);
+        }
+        let near = nearest(found, kinds.iter().copied()).map(|word| format!("; did you mean \"{word}\"?"));
+        let (shown, near) = (format::shown(found), near.unwrap_or_else(|| ";".to_owned()));
+        self.problem(&entry.node.place, format!("`{full}` is {shown:?}{near} allowed: {allowed}"));
+        Err(())
     }
 
     fn table(&mut self, schema: &Json, table: &BTreeMap<String, Entry>, node: &Node, key: &str) -> Json {
@@ -153,7 +187,10 @@ impl Walk<'_> {
 
 /// The type of this key, in JSON Schema's words; `None` where there is no such key.
 pub(crate) fn kind_at<'a>(schema: &'a Json, key: &[String]) -> Option<&'a str> {
-    let found = key.iter().try_fold(schema, |schema, part| member(plain(schema), part))?;
+    let found = key.iter().try_fold(schema, |schema, part| {
+        let schema = plain(schema);
+        member(schema, part).or_else(|| variants(schema).find_map(|variant| member(variant, part)))
+    })?;
     kind(plain(found))
 }
 
@@ -199,6 +236,17 @@ fn kind(schema: &Json) -> Option<&str> {
 fn member<'a>(schema: &'a Json, name: &str) -> Option<&'a Json> {
     let named = schema.get("properties").and_then(|keys| keys.get(name));
     named.or_else(|| schema.get("additionalProperties").filter(|any| any.is_object()))
+}
+
+/// The tables of which one is chosen by its key `kind`.
+fn variants(schema: &Json) -> impl Iterator<Item = &Json> {
+    let each = schema.get("oneOf").and_then(Json::as_array).into_iter().flatten();
+    each.filter(|variant| kind_of(variant).is_some())
+}
+
+/// The word by which a table of a choice is chosen.
+fn kind_of(variant: &Json) -> Option<&str> {
+    variant.get("properties")?.get("kind")?.get("const")?.as_str()
 }
 
 /// The words that a text is limited to; empty where it is free.

@@ -94,9 +94,24 @@ fn an_unknown_word_is_told_with_the_nearest() {
     expect![[r#"
         78
         zenei.toml:3:8: `store.kind` is "parkuet"; did you mean "parquet"? allowed: "parquet", "clickhouse"
-        zenei.toml:5:8: `notify.quality.kind` is "slak"; did you mean "slack"? allowed: "waroom", "slack", "notion", "alertmanager", "webhook"
     "#]]
-    .assert_eq(&check("state_dir = 'state'\n[store]\nkind = 'parkuet'\n[notify.quality]\nkind = 'slak'\n"));
+    .assert_eq(&check("state_dir = 'state'\n[store]\nkind = 'parkuet'\n"));
+}
+
+#[test]
+fn the_kind_of_a_target_decides_which_keys_it_may_have() {
+    let told = |rest: &str| check(&format!("state_dir = 'state'\n[notify.hook]\n{rest}"));
+    let unknown = told("kind = 'webhok'\n");
+    let wanted = "78\nzenei.toml:3:8: `notify.hook.kind` is \"webhok\"; did you mean \"webhook\"? allowed: ";
+    assert!(unknown.starts_with(wanted), "{unknown}");
+    let missing = told("url = 'https://hooks.example.com/x'\n");
+    assert!(missing.starts_with("78\nzenei.toml:2:9: `notify.hook.kind` is missing; one of "), "{missing}");
+    let foreign = told("kind = 'webhook'\nurl = 'https://hooks.example.com/x'\nrouting_key_file = 'key'\n");
+    assert!(foreign.starts_with("78\nzenei.toml:5:1: unknown key `notify.hook.routing_key_file`"), "{foreign}");
+    let near = told("kind = 'webhook'\nurl = 'https://hooks.example.com/x'\nsecret_fil = 'key'\n");
+    assert!(near.contains("did you mean `notify.hook.secret_file`?"), "{near}");
+    let word = told("kind = 'webhook'\nurl = 'https://hooks.example.com/x'\nmin_urgency = 'hihg'\n");
+    assert!(word.contains("did you mean \"high\"? allowed: \"low\", \"medium\", \"high\", \"highest\""), "{word}");
 }
 
 #[test]
@@ -264,7 +279,6 @@ fn what_is_not_built_yet_is_refused_at_run_and_told_at_check() {
         zenei.toml:13:13: `mqtt.cert_file`: TLS is not available in this version of zenei; remove it to run without
         zenei.toml:17:13: `ingress.cert_file`: TLS is not available in this version of zenei; remove it to run without
         zenei.toml:38:14: `http.token_file`: the API has no tokens in this version of zenei; remove it to run without
-        zenei.toml:39:2: `notify`: telling others of incidents is not available in this version of zenei; remove it to run without
     "#]]
     .assert_eq(&ended.stderr);
     assert!(!folder.path().join("state").exists(), "nothing was started");

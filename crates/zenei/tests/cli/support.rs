@@ -55,8 +55,9 @@ enabled = true
 [http]
 listen = "127.0.0.1:8080"
 token_file = "tokens"
-[notify.quality]
-kind = "waroom"
+[notify.hook]
+kind = "webhook"
+url = "https://hooks.example.com/zenei"
 "#;
 
 /// A folder that is removed when its value is dropped.
