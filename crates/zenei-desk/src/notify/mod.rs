@@ -1,11 +1,14 @@
 //! How people and other systems are told of incidents: one file a kind of target, each with its own configuration type,
 //! and what they share. The list of kinds is closed: [`TargetConfig`] is what a configuration may say, [`Target`] what
 //! it becomes. Must not know how findings become incidents. Called by the sender, by `notify test` and by `doctor`.
+pub mod bucket;
 pub mod delivery;
 pub mod guard;
 pub mod http;
+pub mod queue;
 mod retry_after;
 pub mod secret;
+pub mod sender;
 pub mod slack;
 mod slack_api;
 mod slack_progress;
@@ -17,7 +20,9 @@ pub mod webhook;
 
 pub use delivery::{Common, Delivery, Invitee, SendError, Sent};
 pub use http::{Answer, Http, Request};
+pub use queue::{Letter, Queue};
 pub use secret::Secret;
+pub use sender::{Remote, Sender};
 
 use crate::route::Route;
 use schemars::JsonSchema;
@@ -132,6 +137,16 @@ impl Target {
         }
     }
 
+    /// How many messages it takes a second, from its documented limit where it has one.
+    const fn per_second(&self) -> f64 {
+        match self.kind {
+            // A guess: what any endpoint takes.
+            Kind::Webhook(_) => 10.0,
+            // Slack: one message a second to a channel. Waroom documents none; the same is a guess.
+            Kind::Slack(_) | Kind::Waroom(_) => 1.0,
+        }
+    }
+
     /// Sends a marked test that opens nothing lasting, and says what the remote answered.
     ///
     /// # Errors
@@ -165,5 +180,19 @@ impl Target {
             Kind::Slack(slack) => slack.check(&self.http).await,
             Kind::Waroom(waroom) => waroom.check(&self.http).await,
         }
+    }
+}
+
+impl Remote for Target {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn per_second(&self) -> f64 {
+        Self::per_second(self)
+    }
+
+    async fn send(&self, delivery: &Delivery<'_>) -> Result<Sent, SendError> {
+        Self::send(self, delivery).await
     }
 }
