@@ -25,6 +25,19 @@ impl Control {
         self.all(&sql, [now_ms, i64::from(limit)], outbox)
     }
 
+    /// As [`Self::due_outbox`], of one target alone: a target that does not take its messages holds up no other.
+    ///
+    /// # Errors
+    /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
+    pub fn due_outbox_of(&self, target: &str, now_ms: i64, limit: u32) -> Result<Vec<OutboxRow>, ControlError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM outbox WHERE number IN
+                 (SELECT min(number) FROM outbox WHERE ended_at_ms IS NULL AND target = ?1 GROUP BY incident)
+             AND next_at_ms <= ?2 ORDER BY next_at_ms, number LIMIT ?3"
+        );
+        self.all(&sql, params![target, now_ms, limit], outbox)
+    }
+
     /// When the next message may go out, ms since 1970; `None` where none waits.
     ///
     /// # Errors

@@ -1,0 +1,103 @@
+//! What the sender needs of the desk: messages that are due, what each is about, and a place for how it went. The desk
+//! implements it on the control database; tests have one in memory. Must not know a remote.
+use crate::driver::{Attempt, TakeError};
+use crate::log::OpenError;
+use crate::shared::SharedDesk;
+use std::collections::BTreeMap;
+use tokio::sync::watch;
+use zenei_incident::{Event, Incident};
+use zenei_store::control::{ControlError, OutboxRow};
+use zenei_wire::EngineTime;
+
+/// What one message is about.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    /// The incident as it was after the event.
+    pub incident: Incident,
+    /// The event.
+    pub event: Event,
+    /// What is remembered of the incident at the target.
+    pub remote: BTreeMap<String, String>,
+}
+
+/// Why the desk can't be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The outbox can't be read.
+    #[error("the outbox can't be read")]
+    Control(#[from] ControlError),
+    /// The log up to a message's event can't be read.
+    #[error("the incident of a message can't be read")]
+    Log(#[from] OpenError),
+    /// A message about an event that the log does not have.
+    #[error("message {row} is about an event that the log does not have")]
+    NoEvent {
+        /// The message.
+        row: zenei_wire::Id,
+    },
+    /// How a message went can't be stored.
+    #[error("how a message went can't be stored")]
+    Settle(#[from] TakeError),
+}
+
+/// The outbox as a sender sees it.
+pub trait Queue: Clone + Send + Sync + 'static {
+    /// The first unfinished message of each incident to this target that may go out now, at most `limit`.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    fn due(&self, target: &str, now: EngineTime, limit: u32) -> Result<Vec<OutboxRow>, QueueError>;
+
+    /// What a message is about.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    fn letter(&self, row: &OutboxRow) -> Result<Letter, QueueError>;
+
+    /// Stores how an attempt went; durable on return.
+    ///
+    /// # Errors
+    /// [`QueueError`]; then nothing is stored.
+    fn settle(&self, row: &OutboxRow, attempt: &Attempt, at: EngineTime) -> Result<(), QueueError>;
+
+    /// Changes when there may be new messages.
+    fn written(&self) -> watch::Receiver<u64>;
+}
+
+impl Queue for SharedDesk {
+    fn due(&self, target: &str, now: EngineTime, limit: u32) -> Result<Vec<OutboxRow>, QueueError> {
+        Ok(self.lock().control().due_outbox_of(target, now.ms(), limit)?)
+    }
+
+    fn letter(&self, row: &OutboxRow) -> Result<Letter, QueueError> {
+        let (rows, remote) = {
+            let driver = self.lock();
+            (driver.control().events_of(row.incident)?, driver.control().remote(&row.target, row.incident)?)
+        };
+        let mut found: Option<(Incident, Event)> = None;
+        for stored in rows.iter().take_while(|stored| stored.seq <= row.event_seq) {
+            let at = EngineTime(stored.at_ms);
+            let event = Event::read(stored.incident, stored.seq, at, &stored.kind, &stored.body);
+            let event = event.map_err(OpenError::from)?;
+            let incident = match found.take() {
+                None => Incident::open(&event).map_err(OpenError::from)?,
+                Some((mut incident, _)) => {
+                    incident.apply(&event).map_err(OpenError::from)?;
+                    incident
+                }
+            };
+            found = Some((incident, event));
+        }
+        let (incident, event) =
+            found.filter(|(_, event)| event.seq == row.event_seq).ok_or(QueueError::NoEvent { row: row.id })?;
+        Ok(Letter { incident, event, remote })
+    }
+
+    fn settle(&self, row: &OutboxRow, attempt: &Attempt, at: EngineTime) -> Result<(), QueueError> {
+        Ok(Self::settle(self, row, attempt, at)?)
+    }
+
+    fn written(&self) -> watch::Receiver<u64> {
+        Self::written(self)
+    }
+}
