@@ -11,6 +11,7 @@ pub mod secret;
 pub mod sender;
 pub mod slack;
 mod slack_api;
+mod slack_hook;
 mod slack_progress;
 mod slack_text;
 #[cfg(test)]

@@ -7,14 +7,15 @@ use super::delivery::{Common, Delivery, SendError, Sent};
 use super::http::{Http, Request};
 use super::secret::Secret;
 use super::slack_api::{Api, EVENT_TYPE, Failed, id};
+use super::slack_hook::through_hook;
 use super::slack_progress::Progress;
-use super::slack_text::{Shown, inert, opening, topic, update, whole};
+use super::slack_text::{Shown, inert, opening, topic, update};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use zenei_detect::Urgency;
-use zenei_incident::event::{ChannelOpened, DeliveryDuplicated, Invited};
+use zenei_incident::event::{ChannelOpened, Invited};
 use zenei_incident::message::{Lang, Message, rfc3339};
 use zenei_incident::{Event, Incident, What};
 use zenei_wire::EngineTime;
@@ -451,41 +452,6 @@ impl Slack {
         let day: String = rfc3339(incident.opened).chars().take(10).filter(char::is_ascii_digit).collect();
         let digits: String = incident.id.to_string().chars().take(ID_DIGITS).collect();
         format!("{}-{day}-{digits}", self.prefix)
-    }
-}
-
-/// By an incoming webhook. Whether a lost answer hid a message can't be looked up: the next attempt sends again and
-/// reports that it may be there twice; if its answer is lost too, no third is sent.
-async fn through_hook(
-    http: &Http,
-    hook: &Secret,
-    delivery: &Delivery<'_>,
-    message: &Message,
-) -> Result<Sent, SendError> {
-    let shown = whole(message, delivery.incident.id);
-    let body = json!({ "text": shown.text, "blocks": shown.blocks });
-    let doubled = |why: &str| {
-        let (target, why) = (delivery.target.to_owned(), why.to_owned());
-        Sent { events: vec![DeliveryDuplicated { target, why }.into()], ..Sent::remark("sent again") }
-    };
-    let answer = http.send(Request::post(hook.reveal(), &body)).await;
-    let after = answer.as_ref().ok().and_then(|answer| answer.retry_after);
-    let failed = match answer {
-        Ok(answer) if answer.status >= 500 => SendError::Again { why: answer.shown(), after, maybe_sent: true },
-        Ok(answer) => match answer.success() {
-            Ok(_) if delivery.maybe_sent => {
-                return Ok(doubled("the answer to an earlier attempt was lost, and a webhook has no lookup"));
-            }
-            Ok(answer) => return Ok(Sent::remark(answer.shown())),
-            Err(error) => error,
-        },
-        Err(error) => error,
-    };
-    match failed {
-        SendError::Again { maybe_sent: true, .. } if delivery.maybe_sent => {
-            Ok(doubled("two answers were lost: the message may be there twice or, less likely, not at all"))
-        }
-        failed @ (SendError::Again { .. } | SendError::Never { .. }) => Err(failed),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::notify::delivery::Invitee;
 use crate::notify::trial::Trial;
 use remote_sim::{Fault, Faults, Posted, Server};
 use zenei_incident::Status;
-use zenei_incident::event::Note;
+use zenei_incident::event::{DeliveryDuplicated, Note};
 
 const TOKEN: &str = "xoxb-canary";
 const HOOK: &str = "services/T1/B1/canary";
