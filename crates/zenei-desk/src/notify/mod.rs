@@ -5,6 +5,7 @@ pub mod bucket;
 pub mod delivery;
 pub mod guard;
 pub mod http;
+pub mod inward;
 pub mod queue;
 mod retry_after;
 pub mod secret;

@@ -1,0 +1,3 @@
+//! What remotes send to the desk over HTTP: one file a remote, each with its own check of who sends. Must not know how
+//! a request is carried out ([`crate::request`] does). Mounted by the binary.
+pub mod slack;
