@@ -1,8 +1,8 @@
 //! Tests of one incident: which events its rules take, and what they make of it.
 use super::*;
 use crate::event::{
-    Completed, EvidenceAdded, Judged, Note, OwnerAssigned, PostmortemHeld, StatusChanged, TelemetryRecovered,
-    TempFixDone,
+    ActionItemChanged, Completed, EffortAdded, EvidenceAdded, Judged, Note, OwnerAssigned, PostmortemHeld, Reopened,
+    StatusChanged, TelemetryRecovered, TempFixDone,
 };
 use zenei_kit::anomaly;
 
@@ -137,4 +137,74 @@ fn evidence_is_bounded_and_counted() {
     assert_eq!((incident.findings, incident.records), (199, 398));
     assert_eq!((incident.evidence_first.len(), incident.evidence_latest.len()), (EVIDENCE_SHOWN, EVIDENCE_SHOWN));
     assert_eq!(incident.evidence_latest.back().map(|record| record.ts_ms), Some(199_001));
+}
+
+#[test]
+fn opening_again_needs_a_reason_and_then_completion_needs_everything_once_more() {
+    let mut incident = opened();
+    let reopened = |reason: &str| Reopened { reason: reason.into(), by: "sato".into() };
+    let completed = || Completed { by: "sato".into() };
+    let refused = Refused::NotReopenable { status: Status::Detected };
+    assert_eq!(then(&mut incident, reopened("it is back")), Err(refused), "it is open");
+    then(&mut incident, Judged { verdict: Verdict::FalsePositive, by: "sato".into() }).unwrap();
+    then(&mut incident, completed()).unwrap();
+    assert_eq!(then(&mut incident, reopened(" ")), Err(Refused::NotReopenable { status: Status::Close }));
+    then(&mut incident, reopened("it was none")).unwrap();
+    assert_eq!((incident.status, incident.reopened), (Status::Investigating, 1));
+    let missing = Refused::Incomplete { temp_fix: false, roles: 0 };
+    assert_eq!(then(&mut incident, completed()), Err(missing));
+}
+
+#[test]
+fn action_items_and_effort_are_no_condition_of_completion_and_go_on_after_it() {
+    let mut incident = opened();
+    let added = |item: &str| ActionItemAdded {
+        item: item.into(),
+        text: "grease at assembly".into(),
+        kind: ActionKind::Prevent,
+        owner: None,
+        due_ms: None,
+        by: "sato".into(),
+    };
+    then(&mut incident, added("1")).unwrap();
+    let known = Refused::ActionItem { item: "1".into(), found: "known already" };
+    assert_eq!(then(&mut incident, added("1")), Err(known));
+    then(&mut incident, Judged { verdict: Verdict::FalsePositive, by: "sato".into() }).unwrap();
+    then(&mut incident, Completed { by: "sato".into() }).unwrap();
+    then(&mut incident, added("2")).unwrap();
+    let changed = |item: &str| ActionItemChanged { item: item.into(), status: ActionStatus::Closed, by: "mori".into() };
+    then(&mut incident, changed("1")).unwrap();
+    assert!(then(&mut incident, changed("3")).is_err());
+    let statuses: Vec<_> = incident.action_items.values().map(|item| item.status).collect();
+    assert_eq!(statuses, [ActionStatus::Closed, ActionStatus::Open]);
+    let effort = |minutes| EffortAdded { minutes, work: Work::Customer, by: "mori".into() };
+    then(&mut incident, effort(30)).unwrap();
+    then(&mut incident, effort(15)).unwrap();
+    assert_eq!(then(&mut incident, effort(0)), Err(Refused::Effort { minutes: 0 }));
+    assert!(then(&mut incident, effort(EFFORT_MAX_MINUTES + 1)).is_err());
+    assert_eq!((incident.effort_min[&Work::Customer], incident.status), (45, Status::Close));
+}
+
+#[test]
+fn a_merge_resolves_and_opening_again_undoes_it() {
+    let mut incident = opened();
+    let into = |id| MergedInto { incident: Id(id), by: "sato".into() };
+    assert!(then(&mut incident, into(9)).is_err(), "it is this one");
+    then(&mut incident, into(8)).unwrap();
+    assert_eq!((incident.status, incident.merged_into), (Status::Resolved, Some(Id(8))));
+    assert!(then(&mut incident, into(7)).is_err(), "it is not open");
+    then(&mut incident, Reopened { reason: "another fault".into(), by: "sato".into() }).unwrap();
+    assert_eq!((incident.status, incident.merged_into), (Status::Investigating, None));
+}
+
+#[test]
+fn an_event_of_a_released_version_reads_and_is_written_as_it_was() {
+    let rows = [
+        ("postmortem_held", r#"{"roles":["development"],"by":"sato"}"#),
+        ("urgency_changed", r#"{"to":"high","reason":"r","by":null}"#),
+    ];
+    for (kind, body) in rows {
+        let event = Event::read(Id(9), 1, AT, kind, body).unwrap();
+        assert_eq!(event.body().unwrap(), body);
+    }
 }
