@@ -2,6 +2,7 @@
 //! command to its room in `cmd`.
 pub(crate) mod incident;
 pub(crate) mod silence;
+pub(crate) mod triage;
 
 pub(crate) use incident::{Incident, IncidentShow, Step};
 
@@ -96,6 +97,12 @@ Exit 69 where there is no adapter.")]
     /// Silences and maintenance windows: who is not told, and until when
     #[command(subcommand)]
     Silence(silence::Silence),
+    /// How urgent something is and whether it opens an incident, by the tables that judge the detector's findings
+    #[command(after_help = "\
+  zenei triage --symptom locked_out
+  zenei triage --hint medium --locks 12 --scope fw --json
+  zenei triage --config zenei.toml --stdin < facts.json")]
+    Triage(triage::Triage),
     /// The rules by which anomalies are found
     #[command(subcommand)]
     Rules(Rules),

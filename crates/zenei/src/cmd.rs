@@ -14,6 +14,7 @@ mod run;
 mod scan;
 mod schema;
 mod silence;
+mod triage;
 
 use crate::cli::Command;
 use crate::exit::Failure;
@@ -30,6 +31,7 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         Command::Record(_)
         | Command::Incident(_)
         | Command::Silence(_)
+        | Command::Triage(_)
         | Command::Config(_)
         | Command::Schema(_)
         | Command::Doctor(_)
@@ -57,6 +59,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Record(command) => record::run(command, &mut out),
         Command::Incident(command) => incident::run(command, &mut out),
         Command::Silence(command) => silence::run(command, &mut out),
+        Command::Triage(arguments) => triage::run(&arguments, &mut out),
         Command::Rules(command) => rules::run(command, &mut out),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut out),
         Command::Forget(arguments) => forget::run(&arguments, &mut out),

@@ -225,6 +225,23 @@ pub(crate) enum DetectSource {
 pub(crate) struct Desk {
     /// Whether anomalies are looked for and open incidents here; false for a gateway that only keeps records.
     pub(crate) enabled: bool,
+    /// The files of the desk's policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<DeskFiles>,
+}
+
+/// The files of the desk's policy; for an absent one the default in the program counts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DeskFiles {
+    /// How soon a person must act (TOML).
+    #[schemars(extend("format" = "file", "examples" = ["urgency.toml"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) urgency: Option<PathBuf>,
+    /// When an incident is opened (TOML).
+    #[schemars(extend("format" = "file", "examples" = ["opening.toml"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) opening: Option<PathBuf>,
 }
 
 /// The HTTP server.

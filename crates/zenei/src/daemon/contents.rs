@@ -1,12 +1,14 @@
 //! Reads the files that a configuration or a command line names: rules, their cards and test cases, the registry with
 //! its keys, and a replay's inquiries. Every command reads them here, so that a check and a start agree on what is
 //! valid. Called by `config check`, `run`, `replay`, `doctor`, `forget`, `rules`, `scan` and `record list`.
-use crate::config::{Loaded, Problems};
-use std::path::Path;
+use crate::config::{Desk, Loaded, Problems};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zenei_detect::rules::folder::piece;
 use zenei_detect::rules::{card, shipped};
 use zenei_detect::{Rule, Rules, toml_place};
+use zenei_incident::Policy;
+use zenei_incident::policy::Texts;
 use zenei_store::{Registration, RuleFolder, RuleFolderError, RuleText};
 use zenei_wire::bthome::Keyring;
 use zenei_wire::{Name, SiteId};
@@ -22,6 +24,8 @@ pub(crate) struct Contents {
     pub(crate) rules: Rules,
     /// The registry; empty without a file.
     pub(crate) registry: Registry,
+    /// The desk's policy: that of the files, or the one in the program.
+    pub(crate) policy: Arc<Policy>,
 }
 
 /// The contents of the asset registry.
@@ -50,13 +54,34 @@ pub(crate) fn read(loaded: &Loaded) -> Result<Contents, Problems> {
     let rules = live_rules(config.detect.rules.as_deref());
     let file = config.registry.as_ref().map(|registry| &*registry.file);
     let registry = registry(file, Some(&config.gateway.site));
-    match (rules, registry) {
-        (Ok(rules), Ok(registry)) => Ok(Contents { rules, registry }),
-        (rules, registry) => {
-            let found = [("detect.rules", rules.err()), ("registry.file", registry.err())];
-            let list = found.into_iter().filter_map(|(key, what)| Some((key, format!("`{key}`: {}", what?))));
+    match (rules, registry, policy(&config.desk)) {
+        (Ok(rules), Ok(registry), Ok(policy)) => Ok(Contents { rules, registry, policy: Arc::new(policy) }),
+        (rules, registry, policy) => {
+            let mut found: Vec<_> = rules.err().map(|what| ("detect.rules", what)).into_iter().collect();
+            found.extend(registry.err().map(|what| ("registry.file", what)));
+            found.extend(policy.err().into_iter().flatten().map(|what| ("desk.files", what)));
+            let list = found.into_iter().map(|(key, what)| (key, format!("`{key}`: {what}")));
             Err(loaded.problems(list.collect()))
         }
+    }
+}
+
+/// The policy of the files that the configuration names, with ours for those that it does not name.
+///
+/// # Errors
+/// Everything that is wrong with any of them, with file, line and key.
+pub(crate) fn policy(desk: &Desk) -> Result<Policy, Vec<String>> {
+    let named =
+        |file: Option<&PathBuf>| file.map(|file| text(file).map(|text| (file.display().to_string(), text))).transpose();
+    let files = desk.files.as_ref();
+    let urgency = named(files.and_then(|files| files.urgency.as_ref()));
+    let opening = named(files.and_then(|files| files.opening.as_ref()));
+    match (urgency, opening) {
+        (Ok(urgency), Ok(opening)) => {
+            let read = Policy::read(&Texts { urgency, opening });
+            read.map_err(|errors| errors.iter().map(ToString::to_string).collect())
+        }
+        (urgency, opening) => Err([urgency.err(), opening.err()].into_iter().flatten().collect()),
     }
 }
 

@@ -2,8 +2,10 @@
 //! must not know each other. Called by `demo`, by `daemon::start` (for `run` and `forget`), by `daemon::tailing` (for
 //! `run`) and by `forget`, which makes pipelines to rewrite snapshots.
 use std::path::Path;
+use std::sync::Arc;
 use zenei_desk::{DeskDriver, Incidents, Route, SharedDesk};
 use zenei_detect::{Desk, DeskError, Findings, Pipeline, Rules};
+use zenei_incident::Policy;
 use zenei_store::layout::Layout;
 use zenei_store::{Control, PipelineMaker};
 use zenei_wire::EngineTime;
@@ -21,12 +23,17 @@ impl DeskHere {
     ///
     /// # Errors
     /// Where the control database can't be opened or its log can't be read.
-    pub(crate) fn open(state_dir: &Path, enabled: bool, routes: Vec<Route>) -> Result<Self, DeskError> {
+    pub(crate) fn open(
+        state_dir: &Path,
+        enabled: bool,
+        routes: Vec<Route>,
+        policy: Arc<Policy>,
+    ) -> Result<Self, DeskError> {
         if !enabled {
             return Ok(Self::Off);
         }
         let control = Control::open(&Layout::new(state_dir).control())?;
-        Ok(Self::On(SharedDesk::new(DeskDriver::open(control, routes)?)))
+        Ok(Self::On(SharedDesk::new(DeskDriver::open_with(control, routes, policy)?)))
     }
 
     /// The incidents, for readers; always empty where the desk is off.

@@ -33,13 +33,13 @@ pub(crate) fn start(
     ack: AckPolicy,
     routes: Vec<Route>,
 ) -> Result<(Running, Option<SharedDesk>), Failure> {
-    let Contents { rules, registry } = contents;
+    let Contents { rules, registry, policy } = contents;
     std::fs::create_dir_all(&config.state_dir)
         .map_err(|error| in_effect(&format!("state_dir: can't make {}", config.state_dir.display()), error))?;
     // Where the desk detects on ClickHouse, this gateway's records reach it from there, with all others.
     let here = config.desk.enabled && tailing::source(config).is_none();
     let rules = here.then_some(rules);
-    let desk = DeskHere::open(&config.state_dir, here, routes)
+    let desk = DeskHere::open(&config.state_dir, here, routes, policy)
         .map_err(|error| Failure::broken("can't open the incidents", error))?;
     let shared = desk.shared();
     let mqtt = config.mqtt.as_ref().map(|mqtt| broker(mqtt, &config.gateway.id)).transpose()?;

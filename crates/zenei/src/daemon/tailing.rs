@@ -32,9 +32,9 @@ pub(crate) fn start(
 ) -> Result<(Tail, SharedDesk), Failure> {
     type Cause = Box<dyn std::error::Error + Send + Sync>;
     let broken = |error: Cause| Failure::broken("can't detect on ClickHouse", error);
-    let Contents { rules, registry } = contents;
+    let Contents { rules, registry, policy } = contents;
     let control = Control::open(&Layout::new(&config.state_dir).control()).map_err(|error| broken(error.into()))?;
-    let shared = DeskDriver::open(control, routes).map_err(|error| broken(error.into()))?;
+    let shared = DeskDriver::open_with(control, routes, policy).map_err(|error| broken(error.into()))?;
     let shared = SharedDesk::new(shared);
     let desk = DeskHere::On(shared.clone());
     let layout = Layout::new(&config.state_dir);
