@@ -135,4 +135,17 @@ mod tests {
         let errors = Policy::read(&Texts { urgency: bad("u.toml"), opening: bad("o.toml") }).unwrap_err();
         assert_eq!(errors.iter().map(|error| error.file.as_str()).collect::<Vec<_>>(), ["u.toml", "o.toml"]);
     }
+
+    #[test]
+    fn a_changed_table_leaves_the_ground_of_an_old_decision() {
+        let changed = URGENCY.1.replace("version = 1", "version = 2").replace("level = \"hint\"", "level = \"low\"");
+        let urgency = Some(("u.toml".to_owned(), changed));
+        let new = Policy::read(&Texts { urgency, opening: None }).unwrap();
+        let facts = facts_of(&anomaly("motor_effort", "A", 5));
+        let old = Policy::default().triage(&facts);
+        let stored = serde_json::to_string(&old.ground()).unwrap();
+        let judged = new.triage(&facts);
+        assert_eq!((judged.urgency.level, judged.ground().table_version), (Urgency::Low, 2));
+        assert_eq!(serde_json::from_str::<Ground>(&stored).unwrap(), Ground { table_version: 1, rule: "hint".into() });
+    }
 }
