@@ -264,7 +264,12 @@ fn headline(event: &Event, lang: Lang) -> String {
                 Value::String(to) if word == "status_changed" && name == "to" => {
                     Status::parse(to).map_or_else(String::new, |to| status_word(to, lang).to_owned())
                 }
-                value => shown(value),
+                value @ (Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_)
+                | Value::Object(_)) => shown(value),
             };
             plain(&filled(pick(lang, en, ja), value), LINE_MAX)
         }

@@ -165,7 +165,8 @@ pub(crate) enum Step {
         status: String,
     },
     /// Says that a step of the runbook is done
-    RunbookStep {
+    #[command(name = "runbook-step")]
+    Runbook {
         #[command(flatten)]
         on: On,
         /// The step's id.

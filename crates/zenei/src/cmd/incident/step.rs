@@ -51,7 +51,7 @@ fn form(step: &Step) -> (&On, &'static str, Json) {
             (on, "action_item", json!({"item": item, "text": text, "kind": kind, "owner": owner, "due_ms": null}))
         }
         Step::ActionStatus { on, item, status } => (on, "action_item_status", json!({"item": item, "status": status})),
-        Step::RunbookStep { on, step } => (on, "runbook_step", json!({"step": step})),
+        Step::Runbook { on, step } => (on, "runbook_step", json!({"step": step})),
         Step::Effort { on, minutes, work } => (on, "effort", json!({"minutes": minutes, "work": work})),
         Step::Verdict { on, verdict, duplicate_of } => {
             let verdict = duplicate_of.as_ref().map_or_else(|| json!(verdict), |id| json!({"duplicate_of": id}));
