@@ -8,10 +8,13 @@ use zenei_incident::event::{Note, Opened};
 use zenei_incident::{Event, Incident};
 use zenei_kit::anomaly;
 
+/// Messages, and how the latest attempt of each ended.
+type Rows = Arc<Mutex<Vec<(OutboxRow, Option<Attempt>)>>>;
+
 /// An outbox in memory: messages by target, each with how it ended.
 #[derive(Clone)]
 struct Memory {
-    rows: Arc<Mutex<Vec<(OutboxRow, Option<Attempt>)>>>,
+    rows: Rows,
     written: Arc<watch::Sender<u64>>,
 }
 
