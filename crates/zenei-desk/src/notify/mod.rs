@@ -6,6 +6,7 @@ pub mod delivery;
 pub mod guard;
 pub mod http;
 pub mod inward;
+pub mod pagerduty;
 pub mod queue;
 mod retry_after;
 pub mod secret;
@@ -38,6 +39,8 @@ use zenei_wire::EngineTime;
 pub enum TargetConfig {
     /// Any HTTP endpoint: Standard Webhooks and CloudEvents.
     Webhook(webhook::WebhookConfig),
+    /// PagerDuty.
+    PagerDuty(pagerduty::PagerDutyConfig),
     /// Slack.
     Slack(slack::SlackConfig),
     /// Waroom.
@@ -49,6 +52,7 @@ impl TargetConfig {
     pub const fn common(&self) -> &Common {
         match self {
             Self::Webhook(config) => &config.common,
+            Self::PagerDuty(config) => &config.common,
             Self::Slack(config) => &config.common,
             Self::Waroom(config) => &config.common,
         }
@@ -64,6 +68,7 @@ impl TargetConfig {
             services: common.services.iter().cloned().collect(),
             wants: match self {
                 Self::Webhook(_) => webhook::wants,
+                Self::PagerDuty(_) => pagerduty::wants,
                 Self::Slack(_) => slack::wants,
                 Self::Waroom(_) => waroom::wants,
             },
@@ -86,6 +91,7 @@ pub struct Target {
 #[derive(Debug)]
 enum Kind {
     Webhook(webhook::Webhook),
+    PagerDuty(pagerduty::PagerDuty),
     Slack(slack::Slack),
     Waroom(waroom::Waroom),
 }
@@ -109,6 +115,7 @@ impl Target {
         let failed = |why| OpenError { name: name.to_owned(), why };
         let kind = match config {
             TargetConfig::Webhook(config) => webhook::Webhook::open(config).map(Kind::Webhook),
+            TargetConfig::PagerDuty(config) => pagerduty::PagerDuty::open(config).map(Kind::PagerDuty),
             TargetConfig::Slack(config) => slack::Slack::open(config).map(Kind::Slack),
             TargetConfig::Waroom(config) => waroom::Waroom::open(config).map(Kind::Waroom),
         }
@@ -122,6 +129,7 @@ impl Target {
     pub const fn kind(&self) -> &'static str {
         match self.kind {
             Kind::Webhook(_) => "webhook",
+            Kind::PagerDuty(_) => "pagerduty",
             Kind::Slack(_) => "slack",
             Kind::Waroom(_) => "waroom",
         }
@@ -134,6 +142,7 @@ impl Target {
     pub async fn send(&self, delivery: &Delivery<'_>) -> Result<Sent, SendError> {
         match &self.kind {
             Kind::Webhook(webhook) => webhook.send(&self.http, delivery).await,
+            Kind::PagerDuty(pager) => pager.send(&self.http, delivery).await,
             Kind::Slack(slack) => slack.send(&self.http, delivery).await,
             Kind::Waroom(waroom) => waroom.send(&self.http, delivery).await,
         }
@@ -144,6 +153,8 @@ impl Target {
         match self.kind {
             // A guess: what any endpoint takes.
             Kind::Webhook(_) => 10.0,
+            // 120 a minute and key.
+            Kind::PagerDuty(_) => 2.0,
             // Slack: one message a second to a channel. Waroom documents none; the same is a guess.
             Kind::Slack(_) | Kind::Waroom(_) => 1.0,
         }
@@ -156,6 +167,7 @@ impl Target {
     pub async fn test(&self, now: EngineTime) -> Result<String, SendError> {
         match &self.kind {
             Kind::Webhook(webhook) => webhook.test(&self.http, now).await,
+            Kind::PagerDuty(pager) => pager.test(&self.http, now).await,
             Kind::Slack(slack) => slack.test(&self.http, now).await,
             Kind::Waroom(waroom) => waroom.test(&self.http, now).await,
         }
@@ -167,7 +179,7 @@ impl Target {
     /// [`SendError`]; nothing is lost, the next round sees the same.
     pub async fn round(&self, watched: &[waroom::Watched]) -> Result<Vec<waroom::Seen>, SendError> {
         match &self.kind {
-            Kind::Webhook(_) | Kind::Slack(_) => Ok(Vec::new()),
+            Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Slack(_) => Ok(Vec::new()),
             Kind::Waroom(waroom) => waroom.round(&self.http, watched).await,
         }
     }
@@ -179,6 +191,7 @@ impl Target {
     pub async fn check(&self) -> Result<String, SendError> {
         match &self.kind {
             Kind::Webhook(webhook) => webhook.check(&self.http).await,
+            Kind::PagerDuty(pager) => pager.check(&self.http).await,
             Kind::Slack(slack) => slack.check(&self.http).await,
             Kind::Waroom(waroom) => waroom.check(&self.http).await,
         }

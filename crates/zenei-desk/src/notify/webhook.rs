@@ -195,3 +195,29 @@ fn envelope(id: &str, kind: &str, subject: &str, at: EngineTime, data: &Value) -
         "time": rfc3339(at), "datacontenttype": "application/json", "data": data,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The signatures were computed with Python's hmac and hashlib.
+    #[test]
+    fn a_signature_is_that_of_standard_webhooks() {
+        let check = |secret: &str, body: &str, signature: &str| {
+            let key = Key::of(&Secret::from(secret)).unwrap();
+            assert_eq!(key.sign("msg_1", "1700000000", body.as_bytes()), signature);
+        };
+        let first = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        check(first, r#"{"a":1}"#, "v1,AMaOha7DUT/0J0JMycRuYOBSvbx3WtwLd2khXXbaVj4=");
+        check(first, r#"{"text":"前衛: 錠が開きません"}"#, "v1,KIsJwkDpnNFkmkD/Yj4vDXJ+ehgzR0PG/Pac5JVKqas=");
+        let second = "whsec_a2tra2tra2tra2tra2tra2tra2tra2tr";
+        check(second, r#"{"a":1}"#, "v1,bYr7Rz93bX8WqNI5XVthzq7NE/LcYrDkos9dgSLYHOc=");
+    }
+
+    #[test]
+    fn a_secret_of_a_wrong_form_is_refused_and_not_shown() {
+        for wrong in ["canary", "whsec_canary!", "whsec_Y2FuYXJ5"] {
+            assert!(!Key::of(&Secret::from(wrong)).unwrap_err().contains("canary"));
+        }
+    }
+}
