@@ -35,7 +35,8 @@ impl Route {
             && (self.domains.is_empty() || self.domains.contains(&incident.domain))
     }
 
-    /// The message about an event, to go out not before this time (ms since 1970); the same event gives the same message.
+    /// The message about an event, to go out not before this time (ms since 1970); the same event gives the same
+    /// message.
     pub fn message(&self, event: &Event, not_before_ms: i64) -> OutboxRow {
         let seq = event.seq.to_string();
         OutboxRow {

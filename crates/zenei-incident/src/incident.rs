@@ -406,8 +406,8 @@ impl Incident {
         }
     }
 
-    /// An incident that takes no more evidence becomes open again by [`crate::event::Reopened`] alone: a recurrence is a
-    /// new incident with `recurs_of`.
+    /// An incident that takes no more evidence becomes open again by [`crate::event::Reopened`] alone: a recurrence is
+    /// a new incident with `recurs_of`.
     fn check_status(&self, to: Status) -> Result<(), Refused> {
         if self.is_open() && to != Status::Close { Ok(()) } else { Err(Refused::StatusOrder { from: self.status, to }) }
     }

@@ -1,5 +1,6 @@
-//! Why an incident's log refuses an event: the rule that it breaks, with what was found and what is allowed. Must not know
-//! an incident's state. Called by [`crate::incident`] and by the casebook ([`crate::correlate`]), which check the rules.
+//! Why an incident's log refuses an event: the rule that it breaks, with what was found and what is allowed. Must not
+//! know an incident's state. Called by [`crate::incident`] and by the casebook ([`crate::correlate`]), which check the
+//! rules.
 use crate::event::{EFFORT_MAX_MINUTES, Event, Status};
 use zenei_detect::Urgency;
 use zenei_wire::Id;

@@ -1,6 +1,6 @@
 //! Properties of the incident log over random sequences of findings and people's steps. The checker reads the log with
-//! rules of its own, written apart from the fold; each of its rules is itself checked against a log that breaks it. Must
-//! not know how the casebook decides. Called by cargo's test runner.
+//! rules of its own, written apart from the fold; each of its rules is itself checked against a log that breaks it.
+//! Must not know how the casebook decides. Called by cargo's test runner.
 use std::collections::{BTreeMap, BTreeSet};
 use zenei_detect::{Anomaly, Component, Domain, Evidence, Findings, Scope, ScopeKind, Urgency};
 use zenei_incident::event::{

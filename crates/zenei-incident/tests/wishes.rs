@@ -1,5 +1,5 @@
-//! What users of other incident tools ask for, as far as the pure core answers it: one test a wish, with the product and
-//! the number of its issue. Must not know remotes: how a message is sent again, or not, is tested with the sender.
+//! What users of other incident tools ask for, as far as the pure core answers it: one test a wish, with the product
+//! and the number of its issue. Must not know remotes: how a message is sent again, or not, is tested with the sender.
 //! Called by cargo's test runner.
 use zenei_detect::{Anomaly, DecisionReason, Evidence, Findings, Scope, ScopeKind};
 use zenei_incident::event::{

@@ -1,9 +1,11 @@
 //! The command line: which commands there are and what their help teaches. Does nothing itself; `main` hands each
 //! command to its room in `cmd`.
+mod common;
 pub(crate) mod incident;
 pub(crate) mod silence;
 pub(crate) mod triage;
 
+pub(crate) use common::{ConfigFile, WithConfig};
 pub(crate) use incident::{Incident, IncidentShow, Step};
 
 use crate::log::Format;
@@ -134,24 +136,6 @@ desk's machine. Findings stay, under the name `forgotten`. Exit 0 where nothing 
     #[cfg(feature = "lab")]
     #[command(flatten)]
     Lab(zenei_lab::cli::Command),
-}
-
-/// Where the configuration is.
-#[derive(Debug, Args)]
-pub(crate) struct ConfigFile {
-    /// The configuration; - is standard input.
-    #[arg(long, value_name = "FILE", env = "ZENEI_CONFIG", hide_env_values = true, default_value = "zenei.toml")]
-    pub(crate) config: PathBuf,
-}
-
-/// A command that needs a configuration and can print JSON.
-#[derive(Debug, Args)]
-pub(crate) struct WithConfig {
-    #[command(flatten)]
-    pub(crate) file: ConfigFile,
-    /// Prints JSON, one object a line.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// `zenei demo`.

@@ -101,8 +101,8 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// The addresses of a name that may be dialled. One private address among them refuses the name: it would be dialled
-    /// next time.
+    /// The addresses of a name that may be dialled. One private address among them refuses the name: it would be
+    /// dialled next time.
     pub(super) fn checked(&self, name: &str, found: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
         if self.allow_private || self.proxies.contains(name) {
             return Ok(found);

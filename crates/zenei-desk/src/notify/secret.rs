@@ -1,5 +1,5 @@
-//! A secret in memory: it shows itself to nobody who does not ask for it by name. Must not know what it is for. Called by
-//! the connectors, which read theirs once at the start.
+//! A secret in memory: it shows itself to nobody who does not ask for it by name. Must not know what it is for. Called
+//! by the connectors, which read theirs once at the start.
 use std::fmt;
 use std::path::Path;
 

@@ -3,7 +3,8 @@ use super::*;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use tokio::sync::watch;
-use tokio::time::Instant;
+/// Time that the test advances, not the machine's.
+use tokio::time::Instant as Virtual;
 use zenei_incident::event::{Note, Opened};
 use zenei_incident::{Event, Incident};
 use zenei_kit::anomaly;
@@ -128,7 +129,7 @@ fn row(target: &str, incident: u128, seq: u32) -> OutboxRow {
 
 /// Runs a sender for so long, in virtual time.
 async fn run<R: Remote>(memory: &Memory, remote: &Arc<R>, length: Duration) {
-    let start = Instant::now();
+    let start = Virtual::now();
     let now = move || EngineTime(i64::try_from(start.elapsed().as_millis()).unwrap());
     let (_keep, stop) = watch::channel(false);
     let sender = Sender::new(memory.clone(), remote.clone(), Lang::En, now);

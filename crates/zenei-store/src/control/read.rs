@@ -1,6 +1,6 @@
 //! Reads the control database: checkpoint, plan, findings, events, inquiries, cursors and registry. Must not write; the
-//! rows of the outbox, the silences, the tail, the erasures and the shipper are read in their own files. Called by the drivers, the
-//! shippers and the commands.
+//! rows of the outbox, the silences, the tail, the erasures and the shipper are read in their own files. Called by the
+//! drivers, the shippers and the commands.
 use super::{Checkpoint, Control, ControlError, EventRow, InquiryRow, RegisteredSpan, SealPlan, Sealed};
 use crate::registry::Registration;
 use rusqlite::{OptionalExtension as _, Params, Row};

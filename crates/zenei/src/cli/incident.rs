@@ -1,5 +1,5 @@
 //! The command line of `zenei incident`. Does nothing itself.
-use super::WithConfig;
+use super::common::WithConfig;
 use clap::{Args, Subcommand};
 
 /// `zenei incident …`.

@@ -1,5 +1,5 @@
 //! The command line of `zenei silence`. Does nothing itself.
-use super::WithConfig;
+use super::common::WithConfig;
 use clap::{Args, Subcommand};
 
 /// `zenei silence …`.

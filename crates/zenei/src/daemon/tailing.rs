@@ -19,8 +19,8 @@ pub(crate) fn source(config: &Config) -> Option<&ClickHouse> {
     config.store.clickhouse.as_ref().filter(|_| wanted)
 }
 
-/// Starts the tail, and returns the desk, which tells these targets. The gateway of this state directory must have been started: it locks out
-/// other processes.
+/// Starts the tail, and returns the desk, which tells these targets. The gateway of this state directory must have been
+/// started: it locks out other processes.
 ///
 /// # Errors
 /// What the configuration names can't be used, or the incidents can't be opened. An unreachable server is no error.
