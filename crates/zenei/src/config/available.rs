@@ -35,6 +35,8 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
     let silent = !config.notify.is_empty() && !config.desk.enabled;
     refuse("notify", silent, "nobody can be told without `desk.enabled = true`: no incident is opened here");
     let tails = config.desk.enabled && config.detect.source == DetectSource::ClickHouse;
+    let by_service = config.notify.values().any(|target| !target.common().services.is_empty());
+    refuse("notify", by_service, "choosing incidents by `services` is not available");
     if !config.hears() && !tails {
         let text =
             "nothing is heard; [mqtt] (a broker), [ingress] (hubs that publish here) or [ble] (a radio) is needed"
