@@ -22,7 +22,7 @@ const SAME_LOCK: u32 = 2;
 pub struct Similar {
     /// The incident.
     pub incident: Id,
-    /// How similar it is; at least [`SAME_RULE`].
+    /// How similar it is; at least `SAME_RULE`.
     pub score: u32,
     /// What both share, for people.
     pub shared: Vec<&'static str>,
