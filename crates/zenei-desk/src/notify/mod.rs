@@ -211,3 +211,30 @@ impl Remote for Target {
         Self::send(self, delivery).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zenei_incident::Event;
+    use zenei_wire::Id;
+
+    #[test]
+    fn every_kind_of_target_is_told_of_what_opens_and_of_what_was_muted() {
+        let kinds = [
+            ("webhook", webhook::wants as fn(&Event) -> bool),
+            ("slack", slack::wants),
+            ("waroom", waroom::wants),
+            ("pagerduty", pagerduty::wants),
+        ];
+        for (kind, body) in
+            [("unmuted", r#"{"why":"the silence ended"}"#), ("reopened", r#"{"reason":"it came back","by":"sato"}"#)]
+        {
+            let event = Event::read(Id(1), 3, EngineTime(5), kind, body).unwrap();
+            for (name, wants) in kinds {
+                assert!(wants(&event), "{name} is not told of {kind}");
+            }
+        }
+        let added = Event::read(Id(1), 3, EngineTime(5), "delivery_duplicated", r#"{"target":"a","why":"b"}"#).unwrap();
+        assert!(!waroom::wants(&added) && !pagerduty::wants(&added), "the check can tell");
+    }
+}

@@ -38,8 +38,8 @@ pub struct PagerDuty {
 
 /// Whether PagerDuty is told of this event: of what changes an alert.
 pub(super) fn wants(event: &Event) -> bool {
-    let kinds = ["opened", "urgency_changed", "acknowledged", "status_changed", "reopened", "merged_into", "completed"];
-    kinds.contains(&event.kind_word())
+    let kinds = ["opened", "unmuted", "urgency_changed", "acknowledged", "status_changed", "reopened"];
+    kinds.contains(&event.kind_word()) || ["merged_into", "completed"].contains(&event.kind_word())
 }
 
 impl PagerDuty {
@@ -93,7 +93,8 @@ fn action(delivery: &Delivery<'_>) -> Option<&'static str> {
         _ if !delivery.incident.is_open() => Some("resolve"),
         "acknowledged" => Some("acknowledge"),
         "status_changed" if delivery.incident.status != Status::Detected => Some("acknowledge"),
-        "opened" | "urgency_changed" | "reopened" => Some("trigger"),
+        // What was muted is told when the muting ends.
+        "opened" | "unmuted" | "urgency_changed" | "reopened" => Some("trigger"),
         _ => None,
     }
 }

@@ -90,7 +90,8 @@ pub struct Seen {
 pub(super) fn wants(event: &Event) -> bool {
     match &event.what {
         What::Opened(_) | What::Acknowledged(_) | What::Completed(_) | What::Reopened(_) | What::MergedInto(_) => true,
-        What::TempFixDone(_) | What::RunbookStepDone(_) => true,
+        // What was muted is told when the muting ends.
+        What::TempFixDone(_) | What::RunbookStepDone(_) | What::Unmuted(_) => true,
         What::StatusChanged(changed) => changed.by != BY,
         What::UrgencyChanged(changed) => changed.by.as_deref() != Some(BY),
         What::EvidenceAdded(_) | What::OwnerAssigned(_) | What::DomainChanged(_) | What::InquiryLinked(_) => false,
@@ -98,7 +99,7 @@ pub(super) fn wants(event: &Event) -> bool {
         What::Judged(_) | What::PostmortemScheduled(_) | What::FlappingStarted(_) | What::FlappingEnded(_) => false,
         What::ChannelOpened(_) | What::Invited(_) | What::RunbookAttached(_) | What::ActionItemAdded(_) => false,
         What::ActionItemChanged(_) | What::EffortAdded(_) | What::DeliveryFailed(_) => false,
-        What::DeliveryDuplicated(_) | What::SimilarFound(_) | What::Muted(_) | What::Unmuted(_) => false,
+        What::DeliveryDuplicated(_) | What::SimilarFound(_) | What::Muted(_) => false,
         What::Other { .. } => false,
     }
 }
