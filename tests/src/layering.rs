@@ -29,7 +29,6 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "zenei-detect",
             "zenei-wire",
             "firmware-sim",
-            "remote-sim",
             "zenei-lab",
         ],
     ),

@@ -244,7 +244,7 @@ impl DeskDriver {
             let book = self.incidents.read();
             let mut draft = book.draft();
             let silence = change(&mut draft)?;
-            // No lock is known as heard here: a flapping incident stays so until a person ends it.
+            // No lock is known as heard here: flapping ends only when a person resolves the incident.
             let events = draft.pass(at, |_| None)?;
             if silence.is_none() && events.is_empty() {
                 return Ok(0);

@@ -4,7 +4,7 @@ use crate::cli::WithConfig;
 use crate::cli::silence::{About, Silence as Command, SilenceAdd, SilenceEnd, SilencePreview};
 use crate::cmd::incident::step::named;
 use crate::config::{self, Loaded};
-use crate::daemon::{ask, control};
+use crate::daemon::{ask, contents, control};
 use crate::exit::Failure;
 use crate::output::{Output, escaped, table, time};
 use serde_json::{Value as Json, json};
@@ -35,8 +35,12 @@ fn load(common: &WithConfig) -> Result<Loaded, Failure> {
 }
 
 fn read(common: &WithConfig) -> Result<IncidentLog, Failure> {
-    let control = control::open(&load(common)?.config.state_dir)?;
-    IncidentLog::read(&control, Arc::default()).map_err(|error| Failure::broken("can't read the incidents", error))
+    let loaded = load(common)?;
+    let control = control::open(&loaded.config.state_dir)?;
+    let log = IncidentLog::read(&control, Arc::default());
+    let mut log = log.map_err(|error| Failure::broken("can't read the incidents", error))?;
+    log.book.set_places(Arc::new(contents::read(&loaded).map_err(Failure::Config)?.registry.places()));
+    Ok(log)
 }
 
 fn add(arguments: &SilenceAdd, out: &mut Output<'_>) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! Hands a request to the desk of a state directory: to the daemon that runs there, or, where none runs, to a desk of
 //! this process, which holds the directory's lock meanwhile. Called by the commands that change incidents.
-use super::control;
+use super::{contents, control, notify};
 use crate::config::Loaded;
 use crate::exit::Failure;
 use serde_json::Value as Json;
@@ -32,7 +32,11 @@ pub(crate) fn desk(loaded: &Loaded, request: &Request) -> Result<Json, Failure> 
     })?;
     let broken = |error: Box<dyn std::error::Error + Send + Sync>| Failure::broken("can't open the incidents", error);
     let control = Control::open(&layout.control()).map_err(|error| broken(error.into()))?;
-    let driver = DeskDriver::open(control, Vec::new()).map_err(|error| broken(error.into()))?;
+    let contents = contents::read(loaded).map_err(Failure::Config)?;
+    // What follows is sent by the next daemon.
+    let driver = DeskDriver::open_with(control, notify::routes(&loaded.config), contents.policy)
+        .map_err(|error| broken(error.into()))?
+        .with_places(contents.registry.places());
     let done = request.carry_out(&SharedDesk::new(driver), DeskClock::new(Clock::System).now());
     done.map_err(|refused| Failure::Failed(refused.text))
 }

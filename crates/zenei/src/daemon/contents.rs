@@ -8,6 +8,7 @@ use zenei_detect::rules::folder::piece;
 use zenei_detect::rules::{card, shipped};
 use zenei_detect::{Rule, Rules, toml_place};
 use zenei_incident::Policy;
+use zenei_incident::places::{Place, Places};
 use zenei_incident::policy::Texts;
 use zenei_store::{Registration, RuleFolder, RuleFolderError, RuleText};
 use zenei_wire::bthome::Keyring;
@@ -35,6 +36,19 @@ pub(crate) struct Registry {
     pub(crate) lines: Vec<Registration>,
     /// The owners of the addresses in it, and their keys.
     pub(crate) keys: Arc<Keyring>,
+}
+
+impl Registry {
+    /// Where each lock is, for silences and for what a gateway explains.
+    pub(crate) fn places(&self) -> Places {
+        let said = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let place = |line: &Registration| Place {
+            gateway: said(&line.gateway),
+            site: said(&line.site),
+            service: said(&line.service),
+        };
+        self.lines.iter().map(|line| (line.device_id.clone(), place(line))).collect()
+    }
 }
 
 impl Contents {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zenei_desk::{DeskDriver, Incidents, Route, SharedDesk};
 use zenei_detect::{Desk, DeskError, Findings, Pipeline, Rules};
 use zenei_incident::Policy;
+use zenei_incident::places::Places;
 use zenei_store::layout::Layout;
 use zenei_store::{Control, PipelineMaker};
 use zenei_wire::EngineTime;
@@ -28,12 +29,13 @@ impl DeskHere {
         enabled: bool,
         routes: Vec<Route>,
         policy: Arc<Policy>,
+        places: Places,
     ) -> Result<Self, DeskError> {
         if !enabled {
             return Ok(Self::Off);
         }
         let control = Control::open(&Layout::new(state_dir).control())?;
-        Ok(Self::On(SharedDesk::new(DeskDriver::open_with(control, routes, policy)?)))
+        Ok(Self::On(SharedDesk::new(DeskDriver::open_with(control, routes, policy)?.with_places(places))))
     }
 
     /// The incidents, for readers; always empty where the desk is off.

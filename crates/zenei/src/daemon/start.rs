@@ -39,7 +39,7 @@ pub(crate) fn start(
     // Where the desk detects on ClickHouse, this gateway's records reach it from there, with all others.
     let here = config.desk.enabled && tailing::source(config).is_none();
     let rules = here.then_some(rules);
-    let desk = DeskHere::open(&config.state_dir, here, routes, policy)
+    let desk = DeskHere::open(&config.state_dir, here, routes, policy, registry.places())
         .map_err(|error| Failure::broken("can't open the incidents", error))?;
     let shared = desk.shared();
     let mqtt = config.mqtt.as_ref().map(|mqtt| broker(mqtt, &config.gateway.id)).transpose()?;

@@ -35,6 +35,7 @@ pub(crate) fn start(
     let Contents { rules, registry, policy } = contents;
     let control = Control::open(&Layout::new(&config.state_dir).control()).map_err(|error| broken(error.into()))?;
     let shared = DeskDriver::open_with(control, routes, policy).map_err(|error| broken(error.into()))?;
+    let shared = shared.with_places(registry.places());
     let shared = SharedDesk::new(shared);
     let desk = DeskHere::On(shared.clone());
     let layout = Layout::new(&config.state_dir);

@@ -145,3 +145,33 @@ fn an_incident_is_reopened_with_a_reason_and_its_actions_outlive_completion() {
     assert_eq!(step(&folder, &["reopen", &id, "--reason", "it came back"]).code, 0);
     assert_ne!(status(&folder, &id).0, "close");
 }
+
+#[test]
+fn a_silence_about_a_site_is_about_the_locks_that_the_registry_has_there() {
+    let (folder, id) = with_incident();
+    folder.write("locks.csv", "device_id,site,service,gateway\nBL1,tokyo-01,homehub,gw-7\n");
+    folder.write("zenei.toml", &format!("{CONFIG}[registry]\nfile = 'locks.csv'\n"));
+    let preview = |about: [&str; 2]| zenei(&["silence", "preview", about[0], about[1]]).in_folder(&folder).run().stdout;
+    assert!(preview(["--site", "tokyo-01"]).starts_with(&id));
+    assert!(preview(["--service", "homehub"]).starts_with(&id));
+    assert_eq!(preview(["--site", "osaka-01"]), "no open incident\n");
+    let add = ["silence", "add", "--site", "tokyo-01", "--for", "2h", "--reason", "the site moves", "--by", "sato"];
+    assert_eq!(zenei(&add).in_folder(&folder).run().code, 0);
+    let shown = zenei(&["incident", "show", &id, "--json"]).in_folder(&folder).run().stdout;
+    assert!(shown.contains("\"muted\""), "{shown}");
+}
+
+#[test]
+fn a_step_without_a_daemon_leaves_its_message_for_the_next_one() {
+    let (folder, id) = with_incident();
+    let waiting = || {
+        let layout = Layout::new(&folder.path().join("state"));
+        Control::open_read_only(&layout.control()).unwrap().undelivered().unwrap().len()
+    };
+    assert_eq!(step(&folder, &["note", &id, "before there was a target"]).code, 0);
+    assert_eq!(waiting(), 0, "nobody is told where there is no target");
+    let target = "[notify.hook]\nkind = 'webhook'\nurl = 'https://hooks.example.com/'\n";
+    folder.write("zenei.toml", &format!("{CONFIG}{target}"));
+    assert_eq!(step(&folder, &["note", &id, "the gear is worn"]).code, 0);
+    assert_eq!(waiting(), 1);
+}

@@ -54,8 +54,8 @@ impl Stage {
         let folder = folder().map_err(|error| broken("make its folder")(error.into()))?;
         let registry = zenei_store::registry::read(fleet.registry_csv().as_bytes());
         let rules = Rules::embedded().map_err(|error| broken("read its rules")(error.into()))?;
-        let desk =
-            DeskHere::open(folder.path(), true, Vec::new(), Default::default()).map_err(broken("open its desk"))?;
+        let desk = DeskHere::open(folder.path(), true, Vec::new(), Default::default(), Default::default())
+            .map_err(broken("open its desk"))?;
         let incidents = desk.incidents();
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = GatewayConfig {
