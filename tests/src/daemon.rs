@@ -160,6 +160,23 @@ impl Daemon {
         std::fs::read_dir(folder).expect("linux lists open files").count()
     }
 
+    /// The fewest files that it has open over half a second: a connection that this test closed a moment ago may still
+    /// be open at the daemon's end, and a file that is left open is there all the time.
+    pub(crate) fn files_at_rest(&self) -> usize {
+        let looked = (0..50).map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            self.open_files()
+        });
+        looked.min().unwrap_or(0)
+    }
+
+    /// What each open file is, for a failure's message.
+    pub(crate) fn open_file_names(&self) -> Vec<String> {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        let files = std::fs::read_dir(folder).expect("linux lists open files").flatten();
+        files.filter_map(|file| Some(std::fs::read_link(file.path()).ok()?.display().to_string())).collect()
+    }
+
     /// SIGKILL: nothing more is written, nothing is closed cleanly.
     pub(crate) fn kill9(mut self) {
         self.child.kill().expect("a child can be killed");
