@@ -164,7 +164,7 @@ impl Daemon {
     /// be open at the daemon's end, and a file that is left open is there all the time.
     pub(crate) fn files_at_rest(&self) -> usize {
         let looked = (0..50).map(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
             self.open_files()
         });
         looked.min().unwrap_or(0)
