@@ -11,21 +11,9 @@ use zenei_wire::Id;
 const COLUMNS: &str = "id, target, incident, event_seq, body, attempt, next_at_ms";
 
 impl Control {
-    /// Messages that may go out at `now_ms`, longest waiting first, at most `limit`. Of the messages about one incident
-    /// to one target only the oldest unfinished one may: the next waits for its end.
-    ///
-    /// # Errors
-    /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
-    pub fn due_outbox(&self, now_ms: i64, limit: u32) -> Result<Vec<OutboxRow>, ControlError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM outbox WHERE number IN
-                 (SELECT min(number) FROM outbox WHERE ended_at_ms IS NULL GROUP BY target, incident)
-             AND next_at_ms <= ?1 ORDER BY next_at_ms, number LIMIT ?2"
-        );
-        self.all(&sql, [now_ms, i64::from(limit)], outbox)
-    }
-
-    /// As [`Self::due_outbox`], of one target alone: a target that does not take its messages holds up no other.
+    /// Messages to this target that may go out at `now_ms`, longest waiting first, at most `limit`. Of the messages about
+    /// one incident only the oldest unfinished one may: the next waits for its end. Another target's messages hold none
+    /// up.
     ///
     /// # Errors
     /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
@@ -36,16 +24,6 @@ impl Control {
              AND next_at_ms <= ?2 ORDER BY next_at_ms, number LIMIT ?3"
         );
         self.all(&sql, params![target, now_ms, limit], outbox)
-    }
-
-    /// When the next message may go out, ms since 1970; `None` where none waits.
-    ///
-    /// # Errors
-    /// [`ControlError::Sqlite`].
-    pub fn next_outbox_ms(&self) -> Result<Option<i64>, ControlError> {
-        let sql = "SELECT min(next_at_ms) FROM outbox WHERE number IN
-                       (SELECT min(number) FROM outbox WHERE ended_at_ms IS NULL GROUP BY target, incident)";
-        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
     }
 
     /// All messages that are not done yet, in the order in which they were stored.

@@ -124,8 +124,9 @@ fn a_message_that_ended_is_not_sent_again_also_when_it_is_enqueued_again() {
         txn.enqueue(&OutboxRow { incident: Id(id), ..outbox_row(id, next_at_ms) }).unwrap();
     }
     txn.commit().unwrap();
-    let ids =
-        |control: &Control, now| control.due_outbox(now, 10).unwrap().iter().map(|row| row.id.0).collect::<Vec<_>>();
+    let ids = |control: &Control, now| {
+        control.due_outbox_of("quality", now, 10).unwrap().iter().map(|row| row.id.0).collect::<Vec<_>>()
+    };
     assert_eq!((ids(&control, 9), ids(&control, 20), ids(&control, 99)), (vec![], vec![2, 3], vec![2, 3, 1]));
     let txn = control.begin().unwrap();
     txn.end(Id(2), SendEnd::Delivered, 21, "").unwrap();
@@ -147,20 +148,22 @@ fn messages_about_one_incident_to_one_target_go_out_one_after_another() {
         txn.enqueue(&row).unwrap();
     }
     txn.commit().unwrap();
-    let ids = |control: &Control| control.due_outbox(9, 10).unwrap().iter().map(|row| row.id.0).collect::<Vec<_>>();
-    assert_eq!(ids(&control), [1, 3, 4]);
+    let ids = |control: &Control, target: &str| {
+        control.due_outbox_of(target, 9, 10).unwrap().iter().map(|row| row.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!((ids(&control, "a"), ids(&control, "b")), (vec![1, 4], vec![3]));
     let txn = control.begin().unwrap();
     txn.put_off(Id(1), 1, 50, "503").unwrap();
     assert!(txn.end(Id(3), SendEnd::Delivered, 9, "").unwrap());
     assert!(!txn.end(Id(3), SendEnd::Delivered, 9, "").unwrap());
     txn.commit().unwrap();
-    assert_eq!((ids(&control), control.next_outbox_ms().unwrap()), (vec![4], Some(0)));
+    assert_eq!((ids(&control, "a"), ids(&control, "b")), (vec![4], vec![]));
     let txn = control.begin().unwrap();
     txn.end(Id(1), SendEnd::GivenUp, 60, "").unwrap();
     txn.remember("a", Id(1), "uuid", "u-1").unwrap();
     txn.remember("a", Id(1), "uuid", "u-2").unwrap();
     txn.commit().unwrap();
-    assert_eq!(ids(&control), [2, 4]);
+    assert_eq!(ids(&control, "a"), [2, 4]);
     assert_eq!(control.remote("a", Id(1)).unwrap().get("uuid").map(String::as_str), Some("u-2"));
     assert!(control.remote("b", Id(1)).unwrap().is_empty());
 }
