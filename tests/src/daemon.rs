@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 use zenei_kit::bound::Deadline;
+use zenei_kit::bound::look_again;
 
 /// How long a daemon may take until it prints that it listens; recovery from a large spool on a busy machine included.
 /// A guess.
@@ -160,11 +161,11 @@ impl Daemon {
         std::fs::read_dir(folder).expect("linux lists open files").count()
     }
 
-    /// The fewest files that it has open over half a second: a connection that this test closed a moment ago may still
+    /// The fewest files that it has open over 50 looks: a connection that this test closed a moment ago may still
     /// be open at the daemon's end, and a file that is left open is there all the time.
     pub(crate) fn files_at_rest(&self) -> usize {
         let looked = (0..50).map(|_| {
-            std::thread::sleep(Duration::from_millis(10));
+            look_again();
             self.open_files()
         });
         looked.min().unwrap_or(0)

@@ -30,22 +30,6 @@ pub struct Condition {
     ground_ja: String,
 }
 
-/// When a customer counts as at risk (解約リスク): incidents of high or highest urgency on their doors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub struct RiskRule {
-    /// So many in 30 days.
-    pub urgent_30_days_min: u64,
-    /// So many in 90 days.
-    pub urgent_90_days_min: u64,
-}
-
-impl Default for RiskRule {
-    /// Guesses: a second urgent fault within a month, or a third within a quarter.
-    fn default() -> Self {
-        Self { urgent_30_days_min: 2, urgent_90_days_min: 3 }
-    }
-}
-
 /// One condition per urgency.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpeningTable {
@@ -53,8 +37,6 @@ pub struct OpeningTable {
     pub version: u32,
     /// Whose it is.
     pub label: String,
-    /// When a customer counts as at risk.
-    pub risk: RiskRule,
     low: Condition,
     medium: Condition,
     high: Condition,
@@ -98,8 +80,6 @@ struct File {
     medium: ConditionFile,
     high: ConditionFile,
     highest: ConditionFile,
-    #[serde(default)]
-    risk: RiskRule,
 }
 
 #[derive(Deserialize)]
@@ -122,12 +102,11 @@ const fn yes() -> bool {
 const LEVEL: &[&str] =
     &["records_min", "locks_min", "observed_min", "channel", "told", "opens", "ground_en", "ground_ja"];
 const KEYS: &table::Keys = &[
-    ("", &["version", "label", "low", "medium", "high", "highest", "risk"]),
+    ("", &["version", "label", "low", "medium", "high", "highest"]),
     ("low", LEVEL),
     ("medium", LEVEL),
     ("high", LEVEL),
     ("highest", LEVEL),
-    ("risk", &["urgent_30_days_min", "urgent_90_days_min"]),
 ];
 
 /// The longest observation that a condition may ask for, minutes: a year.
@@ -143,7 +122,6 @@ impl OpeningTable {
         let table = table::parse::<File>(&mut toml, KEYS).map(|file| Self {
             version: table::version(&mut toml, &file.version),
             label: toml.words("label", &file.label),
-            risk: file.risk,
             low: checked(&mut toml, "low", &file.low),
             medium: checked(&mut toml, "medium", &file.medium),
             high: checked(&mut toml, "high", &file.high),
@@ -274,7 +252,7 @@ mod tests {
         let errors = OpeningTable::read("o.toml", &broken).unwrap_err();
         let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
         assert_eq!(keys, ["low.told", "medium.observed_min"]);
-        let unknown = OpeningTable::read("o.toml", &text.replace("[risk]", "[rsk]")).unwrap_err();
-        assert!(unknown[0].to_string().contains("rsk: is no key here; did you mean `risk`?"), "{unknown:?}");
+        let unknown = OpeningTable::read("o.toml", &text.replace("[low]", "[lwo]")).unwrap_err();
+        assert!(unknown[0].to_string().contains("lwo: is no key here; did you mean `low`?"), "{unknown:?}");
     }
 }
