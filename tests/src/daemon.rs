@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
-use zenei_kit::bound::Deadline;
-use zenei_kit::bound::look_again;
+use zenei_kit::bound::{Deadline, look_again};
 
 /// How long a daemon may take until it prints that it listens; recovery from a large spool on a busy machine included.
 /// A guess.
