@@ -1,4 +1,4 @@
-//! Stand-ins for the services that zenei informs, as their documentation describes them: for the demo and for tests.
+//! Stand-ins for the services that zenei informs, as their documentation describes them: for tests.
 //!
 //! This crate answers: what would Waroom, Slack, PagerDuty or a receiver of webhooks have answered, and what would it
 //! have kept? It must not know zenei. Each stand-in is a [`Remote`], which is synchronous and has no clock of its own;

@@ -1,5 +1,5 @@
 //! How is a stand-in reached, and disturbed? It listens on 127.0.0.1 on a port of the system's choice, and passes each
-//! request through the schedule of faults. Must not know any service. Called by the demo and by tests.
+//! request through the schedule of faults. Must not know any service. Called by tests.
 use crate::cut::{CuttableListener, Switch};
 use crate::fault::{Fault, Faults};
 use crate::http::{Answer, Request, decoded, form};

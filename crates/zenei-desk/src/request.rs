@@ -1,6 +1,6 @@
-//! What a person asks of the desk, and the answer: one form for the command line, the socket and HTTP. A request that
+//! What a person asks of the desk, and the answer: one form for the command line, the socket and chat. A request that
 //! the incident's rules refuse changes nothing, and the answer says what is missing. Must not know how a request came.
-//! Called by [`crate::local`], by the HTTP API and by the commands.
+//! Called by [`crate::local`], by [`crate::notify::inward`] and by the commands.
 use crate::driver::TakeError;
 use crate::shared::SharedDesk;
 use serde::{Deserialize, Serialize};
@@ -85,9 +85,9 @@ impl Request {
                 let what = step::read(kind, by, body).map_err(|error| Refusal::malformed(&error))?;
                 let event = desk.add(incident, at, what).map_err(Refusal::from)?;
                 let body = event.body().ok().and_then(|body| serde_json::from_str::<Json>(&body).ok());
-                Ok(
-                    json!({"incident": event.incident, "seq": event.seq, "at_ms": event.at, "kind": event.kind_word(), "body": body}),
-                )
+                Ok(json!({
+                    "incident": event.incident, "seq": event.seq, "at_ms": event.at, "kind": event.kind_word(), "body": body
+                }))
             }
             Self::AddSilence { kind, matches, from_ms, length_ms, reason, by } => {
                 let from_ms = from_ms.unwrap_or(at.ms());
@@ -127,28 +127,27 @@ impl From<TakeError> for Refusal {
 
 /// The incident whose id begins so.
 fn find(desk: &SharedDesk, wanted: &str) -> Result<Id, Refusal> {
-    let refuse = |text: String| Refusal { reason: Reason::Unknown, text };
-    let digits = wanted.strip_prefix("zenei-").unwrap_or(wanted);
     let incidents = desk.incidents();
     let book = incidents.read();
-    let mut found = book.incidents().map(|incident| incident.id).filter(|id| id.to_string().starts_with(digits));
-    match (found.next(), found.next()) {
-        (Some(id), None) if !digits.is_empty() => Ok(id),
-        (Some(_), _) => Err(refuse(format!("`{wanted}` begins more than one incident; give more digits"))),
-        (None, _) => Err(refuse(format!("there is no incident `{wanted}`; `zenei incident list` names all"))),
-    }
+    the_one("incident", wanted, book.incidents().map(|incident| incident.id))
 }
 
 /// The silence whose id begins so.
 fn find_silence(desk: &SharedDesk, wanted: &str) -> Result<Id, Refusal> {
-    let refuse = |text: String| Refusal { reason: Reason::Unknown, text };
     let incidents = desk.incidents();
     let book = incidents.read();
-    let mut found = book.silences().iter().map(|silence| silence.id).filter(|id| id.to_string().starts_with(wanted));
+    the_one("silence", wanted, book.silences().iter().map(|silence| silence.id))
+}
+
+/// The one id that begins with these digits, which may stand behind `zenei-`.
+fn the_one(noun: &str, wanted: &str, ids: impl Iterator<Item = Id>) -> Result<Id, Refusal> {
+    let refuse = |text: String| Refusal { reason: Reason::Unknown, text };
+    let digits = wanted.strip_prefix("zenei-").unwrap_or(wanted);
+    let mut found = ids.filter(|id| id.to_string().starts_with(digits));
     match (found.next(), found.next()) {
-        (Some(id), None) if !wanted.is_empty() => Ok(id),
-        (Some(_), _) => Err(refuse(format!("`{wanted}` begins more than one silence; give more digits"))),
-        (None, _) => Err(refuse(format!("there is no silence `{wanted}`; `zenei silence list` names all"))),
+        (Some(id), None) if !digits.is_empty() => Ok(id),
+        (Some(_), _) => Err(refuse(format!("`{wanted}` begins more than one {noun}; give more digits"))),
+        (None, _) => Err(refuse(format!("there is no {noun} `{wanted}`; `zenei {noun} list` names all"))),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Where each lock is: its gateway, site and service, as the registry says. Must not know a registry's form. Called by
-//! silences and inhibition, which ask; the desk fills it at start and whenever the registry changes.
+//! silences and inhibition, which ask; the binary fills it at start.
 use std::collections::BTreeMap;
 
 /// Where one lock is. Each is `None` if the registry does not say.

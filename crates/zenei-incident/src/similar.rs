@@ -1,6 +1,5 @@
 //! Which past incidents may help with a new one. Compares what the log says, in a fixed order of weights; equal logs
-//! give equal lists. Must not know the casebook. Called by [`crate::take`] when an incident opens, and by the desk for
-//! an incident's page.
+//! give equal lists. Must not know the casebook. Called by [`crate::take`] when an incident opens.
 use crate::incident::Incident;
 use serde::Serialize;
 use zenei_detect::{Component, ScopeKind};

@@ -1,6 +1,6 @@
 //! How the work on one incident went, from its events alone: the six stages with the time in each, the times to detect,
 //! acknowledge, isolate, fix and resolve, and how much of the handling a machine did. Must not know the incident's
-//! state. Called by the desk for the views of progress and for metrics.
+//! state. Nothing shows it yet but its tests.
 //!
 //! | stage | ends with |
 //! |---|---|

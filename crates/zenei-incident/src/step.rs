@@ -1,6 +1,6 @@
 //! The steps that a person may take on an incident, by the words of the interface contract; every other kind of event
 //! has another producer. Must not know whether an incident allows a step: its fold decides that. Called by the desk,
-//! for the command line, HTTP and chat alike.
+//! for the command line and chat alike.
 use crate::event::What;
 use serde_json::{Map, Value as Json};
 

@@ -1,6 +1,5 @@
 //! How the policy's files are read: every unknown key is refused with the nearest that is allowed, and levels are
-//! accepted in English and Japanese. Must not know what a table means. Called by the readers of urgency, opening,
-//! services and runbooks.
+//! accepted in English and Japanese. Must not know what a table means. Called by the readers of urgency and opening.
 use serde::de::DeserializeOwned;
 use std::ops::Range;
 use toml::Spanned;

@@ -1,6 +1,7 @@
 //! How people and other systems are told of incidents: one file a kind of target, each with its own configuration type,
 //! and what they share. The list of kinds is closed: [`TargetConfig`] is what a configuration may say, [`Target`] what
-//! it becomes. Must not know how findings become incidents. Called by the sender, by `notify test` and by `doctor`.
+//! it becomes. Must not know how findings become incidents. Called by the sender and by the binary, which makes the
+//! targets; nothing asks for a test, a check or a round yet.
 pub mod bucket;
 pub mod delivery;
 pub mod guard;

@@ -1,5 +1,5 @@
 //! What the sender needs of the desk: messages that are due, what each is about, and a place for how it went. The desk
-//! implements it on the control database; tests have one in memory. Must not know a remote.
+//! implements it on the control database; tests have one in memory. Must not know a remote. Called by the sender.
 use crate::driver::{Attempt, TakeError};
 use crate::log::OpenError;
 use crate::shared::SharedDesk;

@@ -1,7 +1,7 @@
 //! Waroom: incidents by its events (`v1/events`), which deduplicate by `aggregation_key`, and status and severity by
-//! API v0 where a key for it is configured. People's changes there come back by polling (`Waroom::round`). What
-//! docs.waroom.com leaves open is not relied on: whether a later event overwrites, whose `uuid` the answer has, what a
-//! key does once its incident is closed. Must not know the outbox. Called through [`super::Target`].
+//! API v0 where a key for it is configured. `Waroom::round` reads back what people change there; nothing calls it yet.
+//! What docs.waroom.com leaves open is not relied on: whether a later event overwrites, whose `uuid` the answer has,
+//! what a key does once its incident is closed. Must not know the outbox. Called through [`super::Target`].
 use super::delivery::{Common, Delivery, SendError, Sent};
 use super::http::{Answer, Http, Request};
 use super::secret::Secret;

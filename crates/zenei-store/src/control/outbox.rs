@@ -11,9 +11,9 @@ use zenei_wire::Id;
 const COLUMNS: &str = "id, target, incident, event_seq, body, attempt, next_at_ms";
 
 impl Control {
-    /// Messages to this target that may go out at `now_ms`, longest waiting first, at most `limit`. Of the messages about
-    /// one incident only the oldest unfinished one may: the next waits for its end. Another target's messages hold none
-    /// up.
+    /// Messages to this target that may go out at `now_ms`, longest waiting first, at most `limit`. Of the messages
+    /// about one incident only the oldest unfinished one may: the next waits for its end. Another target's messages
+    /// hold none up.
     ///
     /// # Errors
     /// [`ControlError::BadRow`], [`ControlError::Sqlite`].

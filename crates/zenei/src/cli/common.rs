@@ -19,3 +19,11 @@ pub(crate) struct WithConfig {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// Who takes a step.
+#[derive(Debug, Args)]
+pub(crate) struct By {
+    /// Who takes the step; absent: the user's name.
+    #[arg(long, value_name = "NAME", env = "ZENEI_BY", hide_env_values = true)]
+    pub(crate) by: Option<String>,
+}

@@ -1,5 +1,5 @@
 //! The command line of `zenei incident`. Does nothing itself.
-use super::common::WithConfig;
+use super::common::{By, WithConfig};
 use clap::{Args, Subcommand};
 
 /// `zenei incident …`.
@@ -29,9 +29,8 @@ pub(crate) struct On {
     /// The incident's id, or the first digits of it.
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Who takes the step; absent: the user's name.
-    #[arg(long, value_name = "NAME", env = "ZENEI_BY", hide_env_values = true)]
-    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) by: By,
     #[command(flatten)]
     pub(crate) common: WithConfig,
 }

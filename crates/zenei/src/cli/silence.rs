@@ -1,5 +1,5 @@
 //! The command line of `zenei silence`. Does nothing itself.
-use super::common::WithConfig;
+use super::common::{By, WithConfig};
 use clap::{Args, Subcommand};
 
 /// `zenei silence …`.
@@ -62,9 +62,8 @@ pub(crate) struct SilenceAdd {
     /// Planned work: what it is about opens nothing.
     #[arg(long)]
     pub(crate) maintenance: bool,
-    /// Who sets it; absent: the user's name.
-    #[arg(long, value_name = "NAME", env = "ZENEI_BY", hide_env_values = true)]
-    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) by: By,
     #[command(flatten)]
     pub(crate) common: WithConfig,
 }
@@ -84,9 +83,8 @@ pub(crate) struct SilenceEnd {
     /// Its id, or the first digits of it.
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Who ends it; absent: the user's name.
-    #[arg(long, value_name = "NAME", env = "ZENEI_BY", hide_env_values = true)]
-    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) by: By,
     #[command(flatten)]
     pub(crate) common: WithConfig,
 }

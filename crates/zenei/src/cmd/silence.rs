@@ -54,7 +54,7 @@ fn add(arguments: &SilenceAdd, out: &mut Output<'_>) -> Result<(), Failure> {
         from_ms: None,
         length_ms: i64::try_from(length.as_millis()).unwrap_or(i64::MAX),
         reason: arguments.reason.clone(),
-        by: named(arguments.by.as_deref())?,
+        by: named(arguments.by.by.as_deref())?,
     };
     let done = ask::desk(&load(&arguments.common)?, &request)?;
     if arguments.common.json {
@@ -122,7 +122,7 @@ fn list(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 fn end(arguments: &SilenceEnd, out: &mut Output<'_>) -> Result<(), Failure> {
-    let request = Request::EndSilence { silence: arguments.id.clone(), by: named(arguments.by.as_deref())? };
+    let request = Request::EndSilence { silence: arguments.id.clone(), by: named(arguments.by.by.as_deref())? };
     let done = ask::desk(&load(&arguments.common)?, &request)?;
     if arguments.common.json {
         return out.json(&done);

@@ -1,5 +1,6 @@
 //! Hands a request to the desk of a state directory: to the daemon that runs there, or, where none runs, to a desk of
-//! this process, which holds the directory's lock meanwhile. Called by the commands that change incidents.
+//! this process, which holds the directory's lock meanwhile. Must not know what a request means. Called by the commands
+//! that change incidents.
 use super::{contents, control, notify};
 use crate::config::Loaded;
 use crate::exit::Failure;

@@ -1,5 +1,5 @@
 //! The targets of a configuration: which incidents each is told of, and the senders that tell them. Must not know a
-//! target's kind. Called by `run` and by `notify test`.
+//! target's kind. Called by `run`, and by `ask` for the routes.
 use crate::config::Config;
 use crate::exit::Failure;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Slack's `/zenei` and its buttons: is the request Slack's, which step is it, and what does the person read? Slack
 //! signs each request (`v0`, HMAC-SHA-256 over time and body); an old or unsigned one changes nothing. Slack waits 3 s.
-//! Must not know how a step changes an incident. Mounted by the binary, on an address that Slack reaches.
+//! Must not know how a step changes an incident. Not mounted yet: it needs an address that Slack reaches.
 use crate::notify::Secret;
 use crate::notify::slack_text::{ACTIONS, inert};
 use crate::request::Request;

@@ -62,7 +62,7 @@ fn form(step: &Step) -> (&On, &'static str, Json) {
 }
 
 fn by(on: &On) -> Result<String, Failure> {
-    named(on.by.as_deref())
+    named(on.by.by.as_deref())
 }
 
 /// Who takes a step: the given name, or the user's.
