@@ -45,9 +45,7 @@ fn read(common: &WithConfig) -> Result<IncidentLog, Failure> {
 
 fn add(arguments: &SilenceAdd, out: &mut Output<'_>) -> Result<(), Failure> {
     let kind = if arguments.maintenance { SilenceKind::Maintenance } else { SilenceKind::Silence };
-    let length: jiff::SignedDuration = arguments.length.parse().map_err(|_| {
-        Failure::Usage(format!("--for is {:?}; a length of time such as 30min, 2h or 48h is wanted", arguments.length))
-    })?;
+    let length = length(&arguments.length)?;
     let request = Request::AddSilence {
         kind,
         matches: matcher(&arguments.about)?,
@@ -64,6 +62,13 @@ fn add(arguments: &SilenceAdd, out: &mut Output<'_>) -> Result<(), Failure> {
     let id = silence.get("id").and_then(Json::as_str).unwrap_or("");
     let until = time(EngineTime(silence.get("until_ms").and_then(Json::as_i64).unwrap_or(0)));
     out.line(format!("{} {id} until {until}", kind.as_str()))
+}
+
+/// A length of time in words, of which a day has 24 hours.
+fn length(text: &str) -> Result<jiff::SignedDuration, Failure> {
+    let span: Result<jiff::Span, _> = text.parse();
+    let length = span.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()));
+    length.map_err(|_| Failure::Usage(format!("--for is {text:?}; a length of time such as 30min, 2h or 7d is wanted")))
 }
 
 fn preview(arguments: &SilencePreview, out: &mut Output<'_>) -> Result<(), Failure> {

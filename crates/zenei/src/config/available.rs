@@ -2,6 +2,7 @@
 //! available yet, and a configuration without any source of records, so that no key is silently ignored. Called by
 //! `run`, after the check, and by `config check` and `doctor`, which report it beforehand.
 use super::{Config, DetectSource, Loaded, Problems};
+use zenei_desk::notify::TargetConfig;
 
 /// Refuses what this version does not support, and a daemon without any source, which is a mistake.
 ///
@@ -37,6 +38,10 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
     let tails = config.desk.enabled && config.detect.source == DetectSource::ClickHouse;
     let by_service = config.notify.values().any(|target| !target.common().services.is_empty());
     refuse("notify", by_service, "choosing incidents by `services` is not available");
+    let commands =
+        |target: &TargetConfig| matches!(target, TargetConfig::Slack(slack) if slack.signing_secret_file.is_some());
+    let has_commands = config.notify.values().any(commands);
+    refuse("notify", has_commands, "taking commands from Slack (`signing_secret_file`) is not available");
     if !config.hears() && !tails {
         let text =
             "nothing is heard; [mqtt] (a broker), [ingress] (hubs that publish here) or [ble] (a radio) is needed"

@@ -358,4 +358,12 @@ fn what_no_target_does_yet_is_refused_and_not_ignored() {
     let ended = zenei(&["run", "--log", "off"]).in_folder(&folder).run();
     assert_eq!(ended.code, 78);
     assert!(ended.stderr.contains("`services` is not available"), "{}", ended.stderr);
+    folder.write("slack.token", "xoxb-1");
+    folder.write("slack.secret", "x");
+    let text = "state_dir = 'state'\n[ingress]\nlisten = '127.0.0.1:0'\n[desk]\nenabled = true\n[notify.room]\nkind = 'slack'\n\
+        token_file = 'slack.token'\nsigning_secret_file = 'slack.secret'\n";
+    folder.write("zenei.toml", text);
+    let ended = zenei(&["run", "--log", "off"]).in_folder(&folder).run();
+    assert_eq!(ended.code, 78);
+    assert!(ended.stderr.contains("commands from Slack"), "{}", ended.stderr);
 }

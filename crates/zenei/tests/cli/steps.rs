@@ -122,6 +122,7 @@ fn a_silence_shows_what_it_would_be_about_always_ends_and_can_be_ended() {
     let endless = add(&["--for", "9000h"]);
     assert_eq!(endless.code, 1);
     assert!(endless.stderr.contains("at most 366 days"), "{}", endless.stderr);
+    assert_eq!(add(&["--for", "7d"]).code, 0, "a day has 24 hours");
     let added: Json = serde_json::from_str(&add(&["--for", "2h", "--json"]).stdout).unwrap();
     let silence = added["silence"]["id"].as_str().unwrap();
     let listed = run(&["list"]);
