@@ -16,7 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use takeover::{ClientTakeover, Leave};
+use takeover::{ClientTakeover, Holder, Leave};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -162,15 +162,14 @@ impl Ingress {
         let mut reading = Reading { read, buffer: BytesMut::with_capacity(READ_BYTES) };
         let greeted = tokio::select! {
             () = stop.wait() => return End::Stopping,
-            greeted = timeout(self.limits.connect_within, self.greet(&mut reading, &mut write)) => greeted,
+            greeted = timeout(self.limits.connect_within, self.greet(&mut reading, &mut write, takeover)) => greeted,
         };
-        let connect = match greeted {
+        let (connect, holder, leave) = match greeted {
             Ok(Ok(connect)) => connect,
             Ok(Err(end)) => return end,
             Err(_) => return End::Silent,
         };
         count(&self.counters.ingress_connections);
-        let (holder, leave) = takeover.take(&connect.client_id);
         let connection = Connection {
             inlet: self.inlet.clone(),
             authenticated: may_speak(peer),
@@ -182,12 +181,19 @@ impl Ingress {
         end
     }
 
-    /// Reads CONNECT and answers it.
-    async fn greet(&self, reading: &mut Reading, write: &mut OwnedWriteHalf) -> Result<Connect, End> {
+    /// Reads CONNECT, takes the client id over, and answers. In this order: a client that has its answer owns its id, so
+    /// that of two connections the one answered later stays.
+    async fn greet(
+        &self,
+        reading: &mut Reading,
+        write: &mut OwnedWriteHalf,
+        takeover: &ClientTakeover,
+    ) -> Result<(Connect, Option<Holder>, Leave), End> {
         let (reply, result) = match reading.next().await {
             Ok(Packet::Connect(connect)) => {
                 let session_present = self.note_session(&connect).await?;
-                (ConnectReply::Accepted { session_present }, Ok(connect))
+                let (holder, leave) = takeover.take(&connect.client_id);
+                (ConnectReply::Accepted { session_present }, Ok((connect, holder, leave)))
             }
             Err(End::Malformed(error @ Malformed::Protocol { .. })) => (ConnectReply::BadProtocol, Err(error.into())),
             Err(End::Malformed(error @ Malformed::ClientId { .. })) => (ConnectReply::BadClientId, Err(error.into())),
