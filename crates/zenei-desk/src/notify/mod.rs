@@ -26,7 +26,7 @@ pub use delivery::{Common, Delivery, Invitee, SendError, Sent};
 pub use http::{Answer, Http, Request};
 pub use queue::{Letter, Queue};
 pub use secret::Secret;
-pub use sender::{Remote, Sender};
+pub use sender::{Pace, Remote, Sender};
 
 use crate::route::Route;
 use schemars::JsonSchema;

@@ -19,16 +19,35 @@ use zenei_wire::{EngineTime, Id};
 
 /// How many messages are read at once; a guess.
 const BATCH: u32 = 64;
-/// The longest wait without a look at the outbox: the clock may leap.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// The first wait after a failure is random below this; a guess.
-const BASE: Duration = Duration::from_secs(2);
-/// Every later one doubles that, up to this; a guess: a remote that is back is told within minutes.
-const CAP: Duration = Duration::from_secs(600);
 /// How long a message is tried: Standard Webhooks' last retry comes after a day.
 const TRIED_FOR: Duration = Duration::from_secs(86_400);
 /// How often it is tried at least, also if it is older than that when zenei starts; a guess.
 const TRIED_LEAST: u32 = 8;
+
+/// How fast a sender goes. The product uses the default; a test that sends tens of thousands of messages has its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// The longest wait without a look at the outbox: the clock may leap. 5 s by default.
+    pub look_every: Duration,
+    /// The first wait after a failure is random below this. 2 s by default; a guess.
+    pub wait_first: Duration,
+    /// Every later wait doubles that, up to this. 10 min by default; a guess: a remote that is back is told within
+    /// minutes.
+    pub wait_most: Duration,
+    /// How many messages a second go out; `None`: as many as the remote takes ([`Remote::per_second`]).
+    pub per_second: Option<f64>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            look_every: Duration::from_secs(5),
+            wait_first: Duration::from_secs(2),
+            wait_most: Duration::from_secs(600),
+            per_second: None,
+        }
+    }
+}
 
 /// Somebody who can be sent to.
 pub trait Remote: Send + Sync + 'static {
@@ -55,13 +74,21 @@ pub struct Sender<Q, R, C> {
     /// Messages that the remote may have although no answer was stored.
     doubtful: BTreeSet<Id>,
     bucket: Bucket,
+    pace: Pace,
 }
 
 impl<Q: Queue, R: Remote, C: Fn() -> EngineTime + Send + 'static> Sender<Q, R, C> {
     /// The sender of this target, with the desk's time.
     pub fn new(queue: Q, remote: Arc<R>, lang: Lang, now: C) -> Self {
         let bucket = Bucket::new(remote.per_second(), now());
-        Self { queue, remote, now, lang, doubtful: BTreeSet::new(), bucket }
+        Self { queue, remote, now, lang, doubtful: BTreeSet::new(), bucket, pace: Pace::default() }
+    }
+
+    /// The same at another pace.
+    #[must_use]
+    pub fn with_pace(self, pace: Pace) -> Self {
+        let bucket = Bucket::new(pace.per_second.unwrap_or_else(|| self.remote.per_second()), (self.now)());
+        Self { bucket, pace, ..self }
     }
 
     /// Sends until `stop` is true. What is in flight then is given up unanswered; it stays in the outbox.
@@ -86,7 +113,7 @@ impl<Q: Queue, R: Remote, C: Fn() -> EngineTime + Send + 'static> Sender<Q, R, C
                 Ok(_) => {}
                 Err(error) => self.complain(&error),
             }
-            let look = tokio::time::timeout(LOOK_EVERY, written.changed()).await;
+            let look = tokio::time::timeout(self.pace.look_every, written.changed()).await;
             if matches!(look, Ok(Err(_))) {
                 return;
             }
@@ -146,7 +173,7 @@ impl<Q: Queue, R: Remote, C: Fn() -> EngineTime + Send + 'static> Sender<Q, R, C
                 if tried >= TRIED_LEAST && u128::try_from(age_ms).is_ok_and(|age| age >= TRIED_FOR.as_millis()) {
                     given_up(row, format!("tried {tried} times; at last {why}"))
                 } else {
-                    let wait = jitter(row.id, row.attempt).max(after.unwrap_or_default());
+                    let wait = self.pace.jitter(row.id, row.attempt).max(after.unwrap_or_default());
                     let next_at_ms = now.ms().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
                     Attempt::PutOff { attempt: tried, next_at_ms, remark: why }
                 }
@@ -177,13 +204,15 @@ fn given_up(row: &OutboxRow, why: String) -> Attempt {
     Attempt::GivenUp { remark: why, events: vec![failed.into()] }
 }
 
-/// A wait between nothing and the doubled base, up to the cap ("full jitter"). It comes from the message's own id and
-/// the attempt: messages spread, and a test sees the same waits again.
-fn jitter(row: Id, attempt: u32) -> Duration {
-    let most = BASE.saturating_mul(1_u32 << attempt.min(16)).min(CAP);
-    let drawn = Id::of(&[b"jitter", row.to_string().as_bytes(), attempt.to_string().as_bytes()]).0;
-    let share = (drawn >> 96) as f64 / f64::from(u32::MAX);
-    most.mul_f64(share.min(1.0))
+impl Pace {
+    /// A wait between nothing and the doubled first one, up to the longest ("full jitter"). It comes from the message's
+    /// own id and the attempt: messages spread, and a test sees the same waits again.
+    fn jitter(&self, row: Id, attempt: u32) -> Duration {
+        let most = self.wait_first.saturating_mul(1_u32 << attempt.min(16)).min(self.wait_most);
+        let drawn = Id::of(&[b"jitter", row.to_string().as_bytes(), attempt.to_string().as_bytes()]).0;
+        let share = (drawn >> 96) as f64 / f64::from(u32::MAX);
+        most.mul_f64(share.min(1.0))
+    }
 }
 
 #[cfg(test)]

@@ -185,9 +185,10 @@ async fn retry_after_holds_for_the_whole_target() {
 
 #[test]
 fn the_wait_is_random_grows_and_is_bounded() {
-    let waits = |attempt| (0..200_u128).map(move |id| jitter(Id(id), attempt));
+    let waits = |attempt| (0..200_u128).map(move |id| Pace::default().jitter(Id(id), attempt));
     for attempt in [0, 1, 5, 8, 9, 31, u32::MAX] {
-        let most = BASE.saturating_mul(1 << attempt.min(16)).min(CAP);
+        let Pace { wait_first, wait_most, .. } = Pace::default();
+        let most = wait_first.saturating_mul(1 << attempt.min(16)).min(wait_most);
         assert!(waits(attempt).all(|wait| wait <= most));
         // Spread over the whole range: half of them lie in either half.
         let low = waits(attempt).filter(|wait| *wait < most / 2).count();
