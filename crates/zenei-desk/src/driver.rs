@@ -47,6 +47,8 @@ pub enum Attempt {
         attempt: u32,
         /// Not before this time, ms since 1970.
         next_at_ms: i64,
+        /// Whether the remote may have it although its answer was not seen.
+        maybe_sent: bool,
         /// What happened, for people.
         remark: String,
     },
@@ -57,6 +59,17 @@ pub enum Attempt {
         /// What it means for the incident.
         events: Vec<What>,
     },
+}
+
+/// What a target was seen to say of an incident, unasked or in a round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// The incident.
+    pub incident: Id,
+    /// What follows here; empty where only the memory changes.
+    pub events: Vec<What>,
+    /// What to remember.
+    pub remember: Vec<(String, String)>,
 }
 
 /// What a call of [`DeskDriver::take`] stored.
@@ -175,8 +188,9 @@ impl DeskDriver {
             let mut draft = book.draft();
             let txn = self.control.begin()?;
             let (end, remark, events) = match attempt {
-                Attempt::PutOff { attempt, next_at_ms, remark } => {
-                    txn.put_off(row.id, *attempt, *next_at_ms, remark)?;
+                Attempt::PutOff { attempt, next_at_ms, maybe_sent, remark } => {
+                    let (attempt, next_at_ms, maybe_sent) = (*attempt, *next_at_ms, *maybe_sent);
+                    txn.put_off(&OutboxRow { attempt, next_at_ms, maybe_sent, ..row.clone() }, remark)?;
                     txn.commit()?;
                     return Ok(());
                 }
@@ -191,13 +205,7 @@ impl DeskDriver {
                     txn.remember(&row.target, row.incident, name, value)?;
                 }
             }
-            let mut added = Vec::new();
-            for what in events {
-                match draft.add(row.incident, at, what.clone()) {
-                    Ok(event) => added.push(event),
-                    Err(error) => tracing::warn!(%error, target = row.target, "what a target answered is left out"),
-                }
-            }
+            let added = add_all(&mut draft, &row.target, row.incident, events, at);
             append(&txn, &draft, &self.routes, &added, at)?;
             if matches!(attempt, Attempt::GivenUp { .. }) {
                 let findings = own_fault::undelivered(row, remark, at);
@@ -209,6 +217,38 @@ impl DeskDriver {
         };
         self.incidents.absorb(changes);
         Ok(())
+    }
+
+    /// Stores that a message is about to be sent: a later sender then knows that the remote may have it.
+    ///
+    /// # Errors
+    /// [`TakeError::Control`]; then nothing is stored.
+    pub fn begin_sending(&mut self, row: Id) -> Result<(), TakeError> {
+        let txn = self.control.begin()?;
+        txn.begin_sending(row)?;
+        Ok(txn.commit()?)
+    }
+
+    /// Stores what a target was seen to say of one incident: events and what to remember, or neither. An event that
+    /// the incident refuses is logged and left out. Returns how many events.
+    ///
+    /// # Errors
+    /// [`TakeError`]; then nothing of this call is stored, and the target may say it again.
+    pub fn saw(&mut self, target: &str, seen: &Seen, at: EngineTime) -> Result<usize, TakeError> {
+        let (changes, count) = {
+            let book = self.incidents.read();
+            let mut draft = book.draft();
+            let txn = self.control.begin()?;
+            for (name, value) in &seen.remember {
+                txn.remember(target, seen.incident, name, value)?;
+            }
+            let added = add_all(&mut draft, target, seen.incident, &seen.events, at);
+            append(&txn, &draft, &self.routes, &added, at)?;
+            txn.commit()?;
+            (draft.into_changes(), added.len())
+        };
+        self.incidents.absorb(changes);
+        Ok(count)
     }
 
     /// Sets a silence; open incidents that it matches are muted with it.
@@ -302,6 +342,18 @@ impl DeskDriver {
         let (events, opened) = (events.len() as u64, found.opened().collect());
         Ok((Taken { anomalies: *anomalies, repeated: *repeated, events, decisions, opened }, draft.into_changes()))
     }
+}
+
+/// Adds what a target said of an incident; what the incident refuses is logged and left out.
+fn add_all(draft: &mut Draft<'_>, target: &str, incident: Id, events: &[What], at: EngineTime) -> Vec<Event> {
+    let mut added = Vec::new();
+    for what in events {
+        match draft.add(incident, at, what.clone()) {
+            Ok(event) => added.push(event),
+            Err(error) => tracing::warn!(%error, target, "what a target answered is left out"),
+        }
+    }
+    added
 }
 
 /// Writes events, the messages about them, and which incidents are open after them.

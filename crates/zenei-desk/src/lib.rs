@@ -18,7 +18,7 @@ pub mod route;
 pub mod shared;
 pub mod tail;
 
-pub use driver::{Attempt, DeskDriver, TakeError, Taken};
+pub use driver::{Attempt, DeskDriver, Seen, TakeError, Taken};
 pub use http::{Handles, Metric, MetricValue, OwnMetrics, ServeError, serve};
 pub use incidents::Incidents;
 pub use local::LocalError;

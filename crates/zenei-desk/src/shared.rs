@@ -1,6 +1,6 @@
 //! The desk's driver behind a lock, and the desk's time: the pipeline's thread, the sender and people's requests all
 //! write through this one handle. Must not know what they write. Made by the binary.
-use crate::driver::{Attempt, DeskDriver, TakeError, Taken};
+use crate::driver::{Attempt, DeskDriver, Seen, TakeError, Taken};
 use crate::incidents::Incidents;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -52,6 +52,25 @@ impl SharedDesk {
     /// Those of [`DeskDriver::settle`].
     pub fn settle(&self, row: &OutboxRow, attempt: &Attempt, at: EngineTime) -> Result<(), TakeError> {
         self.lock().settle(row, attempt, at)
+    }
+
+    /// As [`DeskDriver::begin_sending`].
+    ///
+    /// # Errors
+    /// Those of [`DeskDriver::begin_sending`].
+    pub fn begin_sending(&self, row: Id) -> Result<(), TakeError> {
+        self.lock().begin_sending(row)
+    }
+
+    /// As [`DeskDriver::saw`].
+    ///
+    /// # Errors
+    /// Those of [`DeskDriver::saw`].
+    pub fn saw(&self, target: &str, seen: &Seen, at: EngineTime) -> Result<(), TakeError> {
+        if self.lock().saw(target, seen, at)? > 0 {
+            self.tell();
+        }
+        Ok(())
     }
 
     /// As [`DeskDriver::add_silence`].

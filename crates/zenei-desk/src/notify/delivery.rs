@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use zenei_detect::{Domain, Urgency};
-use zenei_incident::message::Message;
+use zenei_incident::message::{Lang, Message};
 use zenei_incident::{Event, Incident, What};
 use zenei_wire::{EngineTime, Id};
 
@@ -92,6 +92,26 @@ impl Sent {
     pub fn remark(remark: impl Into<String>) -> Self {
         Self { remark: remark.into(), ..Self::default() }
     }
+}
+
+/// An incident that a round is about: it is not completed, and the target was told of it.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// As it is here.
+    pub incident: Incident,
+    /// What is remembered of it at this target.
+    pub remote: BTreeMap<String, String>,
+}
+
+/// One round of a target that has to be visited: to see what people changed there, or to keep alive what would end.
+#[derive(Clone, Copy, Debug)]
+pub struct Round<'a> {
+    /// The incidents that it is about.
+    pub watched: &'a [Watched],
+    /// The language of what people read.
+    pub lang: Lang,
+    /// Now.
+    pub now: EngineTime,
 }
 
 /// The remote does not have the message, or nobody knows. The texts never hold a secret.

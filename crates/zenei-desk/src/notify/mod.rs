@@ -1,7 +1,7 @@
 //! How people and other systems are told of incidents: one file a kind of target, each with its own configuration type,
 //! and what they share. The list of kinds is closed: [`TargetConfig`] is what a configuration may say, [`Target`] what
 //! it becomes. Must not know how findings become incidents. Called by the sender and by the binary, which makes the
-//! targets; nothing asks for a test, a check or a round yet.
+//! targets; nothing asks for a test or a check yet.
 pub mod bucket;
 pub mod delivery;
 pub mod guard;
@@ -22,15 +22,17 @@ mod trial;
 pub mod waroom;
 pub mod webhook;
 
-pub use delivery::{Common, Delivery, Invitee, SendError, Sent};
+pub use delivery::{Common, Delivery, Invitee, Round, SendError, Sent, Watched};
 pub use http::{Answer, Http, Request};
 pub use queue::{Letter, Queue};
 pub use secret::Secret;
 pub use sender::{Pace, Remote, Sender};
 
+use crate::driver::Seen;
 use crate::route::Route;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use zenei_detect::Urgency;
 use zenei_wire::EngineTime;
 
@@ -174,14 +176,31 @@ impl Target {
         }
     }
 
-    /// What people changed at the remote since the last look, where it has to be asked for that: of these incidents.
+    /// How often [`Self::round`] is due; `None`: never.
+    const fn round_every(&self) -> Option<Duration> {
+        match self.kind {
+            Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Slack(_) => None,
+            // A guess: people notice within a minute, and no limit is documented.
+            Kind::Waroom(_) => Some(Duration::from_secs(60)),
+        }
+    }
+
+    /// Whether it deduplicates by a key, so that a message may be sent again without a look.
+    const fn has_key(&self) -> bool {
+        match self.kind {
+            Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Waroom(_) => true,
+            Kind::Slack(_) => false,
+        }
+    }
+
+    /// What people changed at the remote since the last look, where it has to be asked for that.
     ///
     /// # Errors
     /// [`SendError`]; nothing is lost, the next round sees the same.
-    pub async fn round(&self, watched: &[waroom::Watched]) -> Result<Vec<waroom::Seen>, SendError> {
+    pub async fn round(&self, round: &Round<'_>) -> Result<Vec<Seen>, SendError> {
         match &self.kind {
             Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Slack(_) => Ok(Vec::new()),
-            Kind::Waroom(waroom) => waroom.round(&self.http, watched).await,
+            Kind::Waroom(waroom) => waroom.round(&self.http, round.watched).await,
         }
     }
 
@@ -208,8 +227,20 @@ impl Remote for Target {
         Self::per_second(self)
     }
 
+    fn has_key(&self) -> bool {
+        Self::has_key(self)
+    }
+
     async fn send(&self, delivery: &Delivery<'_>) -> Result<Sent, SendError> {
         Self::send(self, delivery).await
+    }
+
+    fn round_every(&self) -> Option<Duration> {
+        Self::round_every(self)
+    }
+
+    async fn round(&self, round: &Round<'_>) -> Result<Vec<Seen>, SendError> {
+        Self::round(self, round).await
     }
 }
 

@@ -1,13 +1,18 @@
 //! What the sender needs of the desk: messages that are due, what each is about, and a place for how it went. The desk
 //! implements it on the control database; tests have one in memory. Must not know a remote. Called by the sender.
-use crate::driver::{Attempt, TakeError};
+use super::delivery::Watched;
+use crate::driver::{Attempt, Seen, TakeError};
 use crate::log::OpenError;
 use crate::shared::SharedDesk;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use tokio::sync::watch;
-use zenei_incident::{Event, Incident};
+use zenei_incident::{Event, Incident, Status};
 use zenei_store::control::{ControlError, OutboxRow};
 use zenei_wire::EngineTime;
+
+/// The most incidents of one round; a guess, far above what people can work on.
+pub const WATCHED_MAX: usize = 10_000;
 
 /// What one message is about.
 #[derive(Clone, Debug)]
@@ -54,6 +59,25 @@ pub trait Queue: Clone + Send + Sync + 'static {
     /// [`QueueError`].
     fn letter(&self, row: &OutboxRow) -> Result<Letter, QueueError>;
 
+    /// Stores that a message is about to be sent; durable on return.
+    ///
+    /// # Errors
+    /// [`QueueError`]; then it must not be sent.
+    fn begin(&self, row: &OutboxRow) -> Result<(), QueueError>;
+
+    /// The incidents that are not completed and of which the target was told; the newest, if there are more than
+    /// [`WATCHED_MAX`].
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    fn watched(&self, target: &str) -> Result<Vec<Watched>, QueueError>;
+
+    /// Stores what a target was seen to say; durable on return.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    fn saw(&self, target: &str, seen: &Seen, at: EngineTime) -> Result<(), QueueError>;
+
     /// Stores how an attempt went; durable on return.
     ///
     /// # Errors
@@ -91,6 +115,29 @@ impl Queue for SharedDesk {
         let (incident, event) =
             found.filter(|(_, event)| event.seq == row.event_seq).ok_or(QueueError::NoEvent { row: row.id })?;
         Ok(Letter { incident, event, remote })
+    }
+
+    fn begin(&self, row: &OutboxRow) -> Result<(), QueueError> {
+        Ok(self.begin_sending(row.id)?)
+    }
+
+    fn watched(&self, target: &str) -> Result<Vec<Watched>, QueueError> {
+        let driver = self.lock();
+        let book = driver.incidents().read();
+        let mut open: Vec<&Incident> = book.incidents().filter(|one| one.status != Status::Close).collect();
+        open.sort_by_key(|one| (Reverse(one.opened), one.id));
+        let mut watched = Vec::new();
+        for incident in open.into_iter().take(WATCHED_MAX) {
+            if driver.control().is_told(target, incident.id)? {
+                let remote = driver.control().remote(target, incident.id)?;
+                watched.push(Watched { incident: incident.clone(), remote });
+            }
+        }
+        Ok(watched)
+    }
+
+    fn saw(&self, target: &str, seen: &Seen, at: EngineTime) -> Result<(), QueueError> {
+        Ok(Self::saw(self, target, seen, at)?)
     }
 
     fn settle(&self, row: &OutboxRow, attempt: &Attempt, at: EngineTime) -> Result<(), QueueError> {

@@ -3,13 +3,14 @@
 //! before the remote's own `Retry-After`, and becomes a dead letter after a day. Must not know a remote's protocol or
 //! how messages are stored. Started by the binary.
 //!
-//! A message leaves the outbox only after the remote's answer is stored. A message that a sender finds at its start may
-//! have been sent by the one before, which died: it is marked as such, and a connector without a key looks first.
+//! A message leaves the outbox only after the remote's answer is stored. Before it goes to a remote without a key, the
+//! outbox says that it may have been sent: should the sender die before the answer, the next one looks first.
+//!
+//! Between messages the sender makes the target's rounds, where it has any.
 use super::bucket::Bucket;
-use super::delivery::{Delivery, SendError, Sent};
+use super::delivery::{Delivery, Round, SendError, Sent};
 use super::queue::{Letter, Queue, QueueError};
-use crate::driver::Attempt;
-use std::collections::BTreeSet;
+use crate::driver::{Attempt, Seen};
 use std::sync::Arc;
 use std::time::Duration;
 use zenei_incident::event::DeliveryFailed;
@@ -23,6 +24,8 @@ const BATCH: u32 = 64;
 const TRIED_FOR: Duration = Duration::from_secs(86_400);
 /// How often it is tried at least, also if it is older than that when zenei starts; a guess.
 const TRIED_LEAST: u32 = 8;
+/// How long a round may take; a guess: fifty pages of a remote that answers slowly.
+const ROUND_MAX: Duration = Duration::from_secs(300);
 
 /// How fast a sender goes. The product uses the default; a test that sends tens of thousands of messages has its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,11 +60,23 @@ pub trait Remote: Send + Sync + 'static {
     /// How many messages it takes a second.
     fn per_second(&self) -> f64;
 
+    /// Whether it deduplicates by a key, so that a message may be sent again without a look.
+    fn has_key(&self) -> bool;
+
     /// Sends one message.
     ///
     /// # Errors
     /// [`SendError`]: whether to try again.
     fn send(&self, delivery: &Delivery<'_>) -> impl Future<Output = Result<Sent, SendError>> + Send;
+
+    /// How often [`Self::round`] is due; `None`: never.
+    fn round_every(&self) -> Option<Duration>;
+
+    /// Keeps alive there what would end, and says what people changed there.
+    ///
+    /// # Errors
+    /// [`SendError`]; the next round does the same.
+    fn round(&self, round: &Round<'_>) -> impl Future<Output = Result<Vec<Seen>, SendError>> + Send;
 }
 
 /// The sender of one target.
@@ -71,17 +86,20 @@ pub struct Sender<Q, R, C> {
     remote: Arc<R>,
     now: C,
     lang: Lang,
-    /// Messages that the remote may have although no answer was stored.
-    doubtful: BTreeSet<Id>,
     bucket: Bucket,
     pace: Pace,
+    /// When the next round is due, ms since 1970.
+    round_at_ms: i64,
+    /// How many rounds failed since the last one that did not.
+    rounds_failed: u32,
 }
 
 impl<Q: Queue, R: Remote, C: Fn() -> EngineTime + Send + 'static> Sender<Q, R, C> {
     /// The sender of this target, with the desk's time.
     pub fn new(queue: Q, remote: Arc<R>, lang: Lang, now: C) -> Self {
         let bucket = Bucket::new(remote.per_second(), now());
-        Self { queue, remote, now, lang, doubtful: BTreeSet::new(), bucket, pace: Pace::default() }
+        let pace = Pace::default();
+        Self { queue, remote, now, lang, bucket, pace, round_at_ms: i64::MIN, rounds_failed: 0 }
     }
 
     /// The same at another pace.
@@ -101,13 +119,10 @@ impl<Q: Queue, R: Remote, C: Fn() -> EngineTime + Send + 'static> Sender<Q, R, C
 
     async fn go(&mut self) {
         let mut written = self.queue.written();
-        match self.queue.due(self.remote.name(), EngineTime(i64::MAX), u32::MAX) {
-            Ok(waiting) => self.doubtful = waiting.into_iter().map(|row| row.id).collect(),
-            Err(error) => self.complain(&error),
-        }
         loop {
             written.borrow_and_update();
-            match self.round().await {
+            self.visit().await;
+            match self.send_due().await {
                 // More may be due already.
                 Ok(sent) if sent > 0 => continue,
                 Ok(_) => {}
@@ -125,7 +140,7 @@ impl<Q: Queue, R: Remote, C: Fn() -> EngineTime + Send + 'static> Sender<Q, R, C
     }
 
     /// Sends what is due once; returns how many messages were tried.
-    async fn round(&mut self) -> Result<usize, QueueError> {
+    async fn send_due(&mut self) -> Result<usize, QueueError> {
         let due = self.queue.due(self.remote.name(), (self.now)(), BATCH)?;
         let mut tried = 0;
         for row in &due {
@@ -141,15 +156,61 @@ impl<Q: Queue, R: Remote, C: Fn() -> EngineTime + Send + 'static> Sender<Q, R, C
         Ok(tried)
     }
 
+    /// Makes a round if it is due. One that fails is made again after a random wait that grows, but no later than usual
+    /// or than the longest wait between attempts.
+    async fn visit(&mut self) {
+        let Some(every) = self.remote.round_every() else { return };
+        let now = (self.now)();
+        let latest = every.max(self.pace.wait_most);
+        // The clock may have leapt back.
+        let is_due = now.ms() >= self.round_at_ms || self.round_at_ms.saturating_sub(now.ms()) > millis(latest);
+        if !is_due {
+            return;
+        }
+        let wait = match self.round(now).await {
+            Ok(()) => {
+                self.rounds_failed = 0;
+                every
+            }
+            Err((why, after)) => {
+                let target = self.remote.name();
+                tracing::warn!(target, why, failed = self.rounds_failed, "a round failed");
+                let wait = self.pace.jitter(Id::of(&[target.as_bytes()]), self.rounds_failed).min(every);
+                self.rounds_failed = self.rounds_failed.saturating_add(1);
+                wait.max(after.unwrap_or_default()).min(latest)
+            }
+        };
+        self.round_at_ms = (self.now)().ms().saturating_add(millis(wait));
+    }
+
+    /// One round; the error is what was seen, and how long the remote asked to wait.
+    async fn round(&self, now: EngineTime) -> Result<(), (String, Option<Duration>)> {
+        let stored = |error: QueueError| (zenei_store::with_causes(&error), None);
+        // Nothing is locked while the network is waited for.
+        let watched = self.queue.watched(self.remote.name()).map_err(stored)?;
+        let round = Round { watched: &watched, lang: self.lang, now };
+        let answered = tokio::time::timeout(ROUND_MAX, self.remote.round(&round)).await;
+        let seen = match answered {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(SendError::Again { why, after, .. })) => return Err((why, after)),
+            Ok(Err(SendError::Never { why })) => return Err((why, None)),
+            Err(_) => return Err((format!("no end after {} s", ROUND_MAX.as_secs()), None)),
+        };
+        seen.iter().try_for_each(|one| self.queue.saw(self.remote.name(), one, (self.now)())).map_err(stored)
+    }
+
     /// Tries one message; returns how long the remote asked to be left alone.
     async fn deliver(&mut self, row: &OutboxRow) -> Result<Option<Duration>, QueueError> {
         let Letter { incident, event, remote } = self.queue.letter(row)?;
         let message = Message::of(&incident, &event, incident.service.as_deref(), self.lang);
+        if !row.maybe_sent && !self.remote.has_key() {
+            self.queue.begin(row)?;
+        }
         let delivery = Delivery {
             target: self.remote.name(),
             row: row.id,
             attempt: row.attempt,
-            maybe_sent: self.doubtful.contains(&row.id),
+            maybe_sent: row.maybe_sent,
             incident: &incident,
             event: &event,
             message: &message,
@@ -164,26 +225,21 @@ impl<Q: Queue, R: Remote, C: Fn() -> EngineTime + Send + 'static> Sender<Q, R, C
             Ok(Sent { remark, remember, events }) => Attempt::Delivered { remark, remember, events },
             Err(SendError::Never { why }) => given_up(row, why),
             Err(SendError::Again { why, after, maybe_sent }) => {
-                if maybe_sent {
-                    self.doubtful.insert(row.id);
-                }
                 pause = after;
                 let age_ms = now.ms().saturating_sub(event.at.ms());
                 let tried = row.attempt.saturating_add(1);
-                if tried >= TRIED_LEAST && u128::try_from(age_ms).is_ok_and(|age| age >= TRIED_FOR.as_millis()) {
+                if tried >= TRIED_LEAST && age_ms >= millis(TRIED_FOR) {
                     given_up(row, format!("tried {tried} times; at last {why}"))
                 } else {
                     let wait = self.pace.jitter(row.id, row.attempt).max(after.unwrap_or_default());
-                    let next_at_ms = now.ms().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
-                    Attempt::PutOff { attempt: tried, next_at_ms, remark: why }
+                    let next_at_ms = now.ms().saturating_add(millis(wait));
+                    let maybe_sent = maybe_sent || row.maybe_sent;
+                    Attempt::PutOff { attempt: tried, next_at_ms, maybe_sent, remark: why }
                 }
             }
         };
         self.log(row, &attempt);
         self.queue.settle(row, &attempt, now)?;
-        if !matches!(attempt, Attempt::PutOff { .. }) {
-            self.doubtful.remove(&row.id);
-        }
         Ok(pause)
     }
 
@@ -213,6 +269,10 @@ impl Pace {
         let share = (drawn >> 96) as f64 / f64::from(u32::MAX);
         most.mul_f64(share.min(1.0))
     }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 //! The sender in virtual time, with an outbox in memory and remotes that fail on request.
+use super::super::delivery::Watched;
 use super::*;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -17,12 +18,14 @@ type Rows = Arc<Mutex<Vec<(OutboxRow, Option<Attempt>)>>>;
 struct Memory {
     rows: Rows,
     written: Arc<watch::Sender<u64>>,
+    /// What rounds brought, and when (ms).
+    seen: Arc<Mutex<Vec<(i64, Seen)>>>,
 }
 
 impl Memory {
     fn of(rows: Vec<OutboxRow>) -> Self {
         let rows = rows.into_iter().map(|row| (row, None)).collect();
-        Self { rows: Arc::new(Mutex::new(rows)), written: Arc::new(watch::Sender::new(0)) }
+        Self { rows: Arc::new(Mutex::new(rows)), written: Arc::new(watch::Sender::new(0)), seen: Arc::default() }
     }
 
     fn ended(&self, target: &str) -> usize {
@@ -59,12 +62,29 @@ impl Queue for Memory {
         Ok(Letter { incident, event, remote: BTreeMap::new() })
     }
 
+    fn begin(&self, row: &OutboxRow) -> Result<(), QueueError> {
+        let mut rows = self.rows.lock().unwrap();
+        let (stored, _) = rows.iter_mut().find(|(stored, _)| stored.id == row.id).unwrap();
+        stored.maybe_sent = true;
+        Ok(())
+    }
+
+    fn watched(&self, _: &str) -> Result<Vec<Watched>, QueueError> {
+        let Letter { incident, remote, .. } = self.letter(&row("room", 1, 0))?;
+        Ok(vec![Watched { incident, remote }])
+    }
+
+    fn saw(&self, _: &str, seen: &Seen, at: EngineTime) -> Result<(), QueueError> {
+        self.seen.lock().unwrap().push((at.ms(), seen.clone()));
+        Ok(())
+    }
+
     fn settle(&self, row: &OutboxRow, attempt: &Attempt, _: EngineTime) -> Result<(), QueueError> {
         let mut rows = self.rows.lock().unwrap();
         let (stored, end) = rows.iter_mut().find(|(stored, _)| stored.id == row.id).unwrap();
         match attempt {
-            Attempt::PutOff { attempt, next_at_ms, .. } => {
-                (stored.attempt, stored.next_at_ms) = (*attempt, *next_at_ms);
+            Attempt::PutOff { attempt, next_at_ms, maybe_sent, .. } => {
+                (stored.attempt, stored.next_at_ms, stored.maybe_sent) = (*attempt, *next_at_ms, *maybe_sent);
             }
             Attempt::Delivered { .. } | Attempt::GivenUp { .. } => *end = Some(attempt.clone()),
         }
@@ -87,6 +107,11 @@ struct Scripted<F> {
     name: &'static str,
     script: F,
     seen: Mutex<Vec<(Id, u32, bool, i64)>>,
+    /// Every how many seconds a round is due, and when (ms) each was made.
+    every_s: Option<u64>,
+    rounds: Mutex<Vec<i64>>,
+    /// What a round at this time answers.
+    round: fn(&Round<'_>) -> Result<Vec<Seen>, SendError>,
 }
 
 impl<F: Fn(&Delivery<'_>) -> Option<Result<Sent, SendError>> + Send + Sync + 'static> Remote for Scripted<F> {
@@ -96,6 +121,19 @@ impl<F: Fn(&Delivery<'_>) -> Option<Result<Sent, SendError>> + Send + Sync + 'st
 
     fn per_second(&self) -> f64 {
         1_000.0
+    }
+
+    fn has_key(&self) -> bool {
+        self.name.contains("key")
+    }
+
+    fn round_every(&self) -> Option<Duration> {
+        self.every_s.map(Duration::from_secs)
+    }
+
+    async fn round(&self, round: &Round<'_>) -> Result<Vec<Seen>, SendError> {
+        self.rounds.lock().unwrap().push(round.now.ms());
+        (self.round)(round)
     }
 
     async fn send(&self, delivery: &Delivery<'_>) -> Result<Sent, SendError> {
@@ -112,7 +150,8 @@ fn remote<F>(name: &'static str, script: F) -> Arc<Scripted<F>>
 where
     F: Fn(&Delivery<'_>) -> Option<Result<Sent, SendError>> + Send + Sync + 'static,
 {
-    Arc::new(Scripted { name, script, seen: Mutex::new(Vec::new()) })
+    let (seen, rounds) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    Arc::new(Scripted { name, script, seen, every_s: None, rounds, round: |_| Ok(Vec::new()) })
 }
 
 fn row(target: &str, incident: u128, seq: u32) -> OutboxRow {
@@ -124,6 +163,7 @@ fn row(target: &str, incident: u128, seq: u32) -> OutboxRow {
         body: "{}".into(),
         attempt: 0,
         next_at_ms: 0,
+        maybe_sent: false,
     }
 }
 
@@ -223,15 +263,56 @@ async fn what_a_remote_refuses_is_not_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_in_flight_when_the_sender_dies_is_sent_again_and_marked_as_doubtful() {
-    let memory = Memory::of(vec![row("room", 1, 0)]);
-    let hangs = remote("room", |_| None);
-    run(&memory, &hangs, HOUR).await;
-    assert_eq!((hangs.seen.lock().unwrap().len(), memory.ended("room")), (1, 0));
-    let room = remote("room", |_| Some(Ok(Sent::default())));
+async fn a_message_in_flight_when_the_sender_dies_is_sent_again_and_only_that_one_is_doubtful() {
+    let doubted = |name: &'static str| async move {
+        let memory = Memory::of(vec![row(name, 1, 0), row(name, 1, 1), row(name, 2, 0)]);
+        let hangs = remote(name, |_| None);
+        run(&memory, &hangs, HOUR).await;
+        assert_eq!((hangs.seen.lock().unwrap().len(), memory.ended(name)), (1, 0));
+        let room = remote(name, |_| Some(Ok(Sent::default())));
+        run(&memory, &room, HOUR).await;
+        assert_eq!(memory.ended(name), 3);
+        let in_flight = hangs.seen.lock().unwrap()[0].0;
+        let seen = room.seen.lock().unwrap();
+        seen.iter().map(|one| one.2 == (one.0 == in_flight && one.1 == 0)).collect::<Vec<_>>()
+    };
+    assert_eq!(doubted("room").await, [true; 3], "a connector was told to look first where it need not, or not told");
+    // A remote with a key needs no look: nothing is written before a message.
+    assert!(doubted("key").await.contains(&false), "the check can tell");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rounds_are_made_at_once_and_then_at_their_interval_also_between_messages() {
+    let memory = Memory::of((0..400).map(|at| row("room", at, 0)).collect());
+    let mut room = remote("room", |_| Some(Ok(Sent::default())));
+    Arc::get_mut(&mut room).unwrap().every_s = Some(60);
+    Arc::get_mut(&mut room).unwrap().round = |round| {
+        let incident = round.watched[0].incident.id;
+        let note = Note { text: "resolved there".into(), by: "room".into() };
+        Ok(vec![Seen { incident, events: vec![note.into()], remember: vec![("a".into(), "b".into())] }])
+    };
     run(&memory, &room, HOUR).await;
-    assert_eq!(memory.ended("room"), 1);
-    assert!(room.seen.lock().unwrap()[0].2, "the connector was not told to look first");
+    let rounds = room.rounds.lock().unwrap();
+    assert_eq!((rounds[0], memory.ended("room")), (0, 400));
+    assert!((50..=61).contains(&rounds.len()), "{} rounds in an hour", rounds.len());
+    assert!(rounds.windows(2).all(|two| (60_000..=66_000).contains(&(two[1] - two[0]))), "{rounds:?}");
+    assert_eq!(memory.seen.lock().unwrap().len(), rounds.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_that_fails_is_made_again_soon_and_loses_nothing() {
+    let memory = Memory::of(vec![row("room", 1, 0)]);
+    let mut room = remote("room", |_| Some(Ok(Sent::default())));
+    Arc::get_mut(&mut room).unwrap().every_s = Some(300);
+    Arc::get_mut(&mut room).unwrap().round = |round| match round.now.ms() < 60_000 {
+        true => Err(SendError::again("HTTP 503")),
+        false => Ok(vec![Seen { incident: round.watched[0].incident.id, events: Vec::new(), remember: Vec::new() }]),
+    };
+    run(&memory, &room, HOUR).await;
+    let (rounds, seen) = (room.rounds.lock().unwrap(), memory.seen.lock().unwrap());
+    assert_eq!((rounds[0], memory.ended("room")), (0, 1));
+    assert!(rounds[1] < 10_000 && seen[0].0 < 360_000, "{rounds:?}");
+    assert!((10..=14).contains(&seen.len()), "{} rounds in an hour", seen.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -254,5 +335,6 @@ async fn only_a_lost_answer_makes_a_message_doubtful() {
         seen
     };
     assert_eq!(lost(true).await, [false, true]);
+    // Marked before it was sent, and the answer said that it was not taken.
     assert_eq!(lost(false).await, [false, false]);
 }

@@ -1,10 +1,11 @@
 //! Waroom: incidents by its events (`v1/events`), which deduplicate by `aggregation_key`, and status and severity by
-//! API v0 where a key for it is configured. `Waroom::round` reads back what people change there; nothing calls it yet.
+//! API v0 where a key for it is configured. `Waroom::round` reads back what people change there.
 //! What docs.waroom.com leaves open is not relied on: whether a later event overwrites, whose `uuid` the answer has,
 //! what a key does once its incident is closed. Must not know the outbox. Called through [`super::Target`].
-use super::delivery::{Common, Delivery, SendError, Sent};
+use super::delivery::{Common, Delivery, SendError, Sent, Watched};
 use super::http::{Answer, Http, Request};
 use super::secret::Secret;
+use crate::driver::Seen;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -64,26 +65,6 @@ pub struct Waroom {
     service_keys: BTreeMap<String, Secret>,
     api: Option<Secret>,
     with_slack_channel: bool,
-}
-
-/// An incident that a round looks for.
-#[derive(Clone, Debug)]
-pub struct Watched {
-    /// As it is here.
-    pub incident: Incident,
-    /// What is remembered of it at this target.
-    pub remote: BTreeMap<String, String>,
-}
-
-/// What a round saw of an incident: something that people changed there.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
-    /// The incident.
-    pub incident: Id,
-    /// What follows here; empty where only the memory changes.
-    pub events: Vec<What>,
-    /// What to remember.
-    pub remember: Vec<(String, String)>,
 }
 
 /// Whether Waroom is told of this event: of what it can show, but not of what it said itself.

@@ -8,7 +8,7 @@ use rusqlite::{Row, params};
 use std::collections::BTreeMap;
 use zenei_wire::Id;
 
-const COLUMNS: &str = "id, target, incident, event_seq, body, attempt, next_at_ms";
+const COLUMNS: &str = "id, target, incident, event_seq, body, attempt, next_at_ms, maybe_sent";
 
 impl Control {
     /// Messages to this target that may go out at `now_ms`, longest waiting first, at most `limit`. Of the messages
@@ -35,6 +35,16 @@ impl Control {
         self.all(&sql, [], outbox)
     }
 
+    /// Whether this target has at least one message about this incident.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn is_told(&self, target: &str, incident: Id) -> Result<bool, ControlError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE target = ?1 AND incident = ?2 AND outcome = 'delivered')";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row(params![target, incident.to_string()], |row| row.get(0))?)
+    }
+
     /// What is remembered of an incident at a target: the remote's id, its channel, …
     ///
     /// # Errors
@@ -52,20 +62,36 @@ impl Txn<'_> {
     /// # Errors
     /// [`ControlError::Sqlite`].
     pub fn enqueue(&self, row: &OutboxRow) -> Result<bool, ControlError> {
-        let sql = "INSERT OR IGNORE INTO outbox (id, target, incident, event_seq, body, attempt, next_at_ms)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let sql =
+            "INSERT OR IGNORE INTO outbox (id, target, incident, event_seq, body, attempt, next_at_ms, maybe_sent)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let (id, incident) = (row.id.to_string(), row.incident.to_string());
-        let values = params![id, row.target, incident, row.event_seq, row.body, row.attempt, row.next_at_ms];
+        let values =
+            params![id, row.target, incident, row.event_seq, row.body, row.attempt, row.next_at_ms, row.maybe_sent];
         Ok(self.inner.prepare_cached(sql)?.execute(values)? == 1)
     }
 
-    /// Postpones a message after a failed attempt. `remark` describes for people what happened.
+    /// Notes that a message is about to be sent: should the program end before its answer is stored, the remote may
+    /// have it.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].
-    pub fn put_off(&self, id: Id, attempt: u32, next_at_ms: i64, remark: &str) -> Result<(), ControlError> {
-        let sql = "UPDATE outbox SET attempt = ?2, next_at_ms = ?3, remark = ?4 WHERE id = ?1 AND ended_at_ms IS NULL";
-        self.inner.prepare_cached(sql)?.execute(params![id.to_string(), attempt, next_at_ms, remark])?;
+    pub fn begin_sending(&self, id: Id) -> Result<(), ControlError> {
+        let sql = "UPDATE outbox SET maybe_sent = 1 WHERE id = ?1 AND ended_at_ms IS NULL";
+        self.inner.prepare_cached(sql)?.execute(params![id.to_string()])?;
+        Ok(())
+    }
+
+    /// Postpones a message after a failed attempt: attempt, time and whether the remote may have it are the row's.
+    /// `remark` describes for people what happened.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn put_off(&self, row: &OutboxRow, remark: &str) -> Result<(), ControlError> {
+        let sql = "UPDATE outbox SET attempt = ?2, next_at_ms = ?3, maybe_sent = ?4, remark = ?5
+                   WHERE id = ?1 AND ended_at_ms IS NULL";
+        let values = params![row.id.to_string(), row.attempt, row.next_at_ms, row.maybe_sent, remark];
+        self.inner.prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
 
@@ -102,5 +128,6 @@ fn outbox(row: &Row<'_>) -> Result<OutboxRow, ControlError> {
         body: row.get(4)?,
         attempt: row.get(5)?,
         next_at_ms: row.get(6)?,
+        maybe_sent: row.get(7)?,
     })
 }

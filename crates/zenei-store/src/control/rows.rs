@@ -68,6 +68,8 @@ pub struct OutboxRow {
     pub attempt: u32,
     /// Not before this time, ms since 1970.
     pub next_at_ms: i64,
+    /// Whether the remote may have it although its answer was not seen.
+    pub maybe_sent: bool,
 }
 
 /// What happened to a silence.

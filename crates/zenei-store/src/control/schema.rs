@@ -11,7 +11,7 @@ pub const VERSION: i64 = STEPS.len() as i64;
 const APPLICATION_ID: i64 = 0x5a4e_4549;
 
 /// The step from version n to version n+1. A released step never changes; a new one is added.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
 CREATE TABLE checkpoint (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -119,6 +119,12 @@ CREATE TABLE remote (
     PRIMARY KEY (target, incident, name)
 ) STRICT;
 CREATE INDEX outbox_order ON outbox (target, incident, number) WHERE ended_at_ms IS NULL;
+",
+    // Whether the version before had begun to send a waiting message is not known.
+    "
+ALTER TABLE outbox ADD COLUMN maybe_sent INTEGER NOT NULL DEFAULT 0;
+UPDATE outbox SET maybe_sent = 1 WHERE ended_at_ms IS NULL;
+CREATE INDEX outbox_told ON outbox (target, incident) WHERE outcome = 'delivered';
 ",
 ];
 

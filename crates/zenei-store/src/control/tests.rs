@@ -30,7 +30,7 @@ fn event(incident: u128, seq: u32) -> EventRow {
 
 fn outbox_row(id: u128, next_at_ms: i64) -> OutboxRow {
     let (target, body) = ("quality".into(), "{}".into());
-    OutboxRow { id: Id(id), target, incident: Id(1), event_seq: 0, body, attempt: 0, next_at_ms }
+    OutboxRow { id: Id(id), target, incident: Id(1), event_seq: 0, body, attempt: 0, next_at_ms, maybe_sent: false }
 }
 
 fn checkpoint(offset: u64) -> Checkpoint {
@@ -131,8 +131,8 @@ fn a_message_that_ended_is_not_sent_again_also_when_it_is_enqueued_again() {
     let txn = control.begin().unwrap();
     txn.end(Id(2), SendEnd::Delivered, 21, "").unwrap();
     txn.end(Id(3), SendEnd::GivenUp, 21, "410 gone").unwrap();
-    txn.put_off(Id(1), 1, 80, "503").unwrap();
-    txn.put_off(Id(2), 1, 80, "late answer").unwrap();
+    txn.put_off(&OutboxRow { attempt: 1, ..outbox_row(1, 80) }, "503").unwrap();
+    txn.put_off(&OutboxRow { attempt: 1, ..outbox_row(2, 80) }, "late answer").unwrap();
     assert!(!txn.enqueue(&outbox_row(2, 0)).unwrap());
     txn.commit().unwrap();
     assert_eq!((ids(&control, 79), ids(&control, 80)), (vec![], vec![1]));
@@ -153,7 +153,7 @@ fn messages_about_one_incident_to_one_target_go_out_one_after_another() {
     };
     assert_eq!((ids(&control, "a"), ids(&control, "b")), (vec![1, 4], vec![3]));
     let txn = control.begin().unwrap();
-    txn.put_off(Id(1), 1, 50, "503").unwrap();
+    txn.put_off(&OutboxRow { attempt: 1, ..outbox_row(1, 50) }, "503").unwrap();
     assert!(txn.end(Id(3), SendEnd::Delivered, 9, "").unwrap());
     assert!(!txn.end(Id(3), SendEnd::Delivered, 9, "").unwrap());
     txn.commit().unwrap();
@@ -166,6 +166,30 @@ fn messages_about_one_incident_to_one_target_go_out_one_after_another() {
     assert_eq!(ids(&control, "a"), [2, 4]);
     assert_eq!(control.remote("a", Id(1)).unwrap().get("uuid").map(String::as_str), Some("u-2"));
     assert!(control.remote("b", Id(1)).unwrap().is_empty());
+    // Given up is not told.
+    assert!(control.is_told("b", Id(1)).unwrap() && !control.is_told("a", Id(1)).unwrap());
+}
+
+#[test]
+fn a_message_that_was_about_to_be_sent_is_known_as_such_until_an_answer_says_that_it_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sqlite");
+    let doubt = |control: &Control| control.due_outbox_of("quality", 99, 10).unwrap()[0].maybe_sent;
+    let mut control = Control::open(&path).unwrap();
+    let txn = control.begin().unwrap();
+    txn.enqueue(&outbox_row(1, 0)).unwrap();
+    txn.commit().unwrap();
+    assert!(!doubt(&control));
+    let txn = control.begin().unwrap();
+    txn.begin_sending(Id(1)).unwrap();
+    txn.commit().unwrap();
+    drop(control);
+    let mut control = Control::open(&path).unwrap();
+    assert!(doubt(&control));
+    let txn = control.begin().unwrap();
+    txn.put_off(&OutboxRow { attempt: 1, ..outbox_row(1, 80) }, "refused").unwrap();
+    txn.commit().unwrap();
+    assert!(!doubt(&control));
 }
 
 #[test]
