@@ -23,6 +23,7 @@ pub use http::{Handles, Metric, MetricValue, OwnMetrics, ServeError, serve};
 pub use incidents::Incidents;
 pub use local::LocalError;
 pub use log::{IncidentLog, OpenError};
+pub use notify::inward::Inward;
 pub use request::{Refusal, Request};
 pub use route::Route;
 pub use shared::{DeskClock, SharedDesk};

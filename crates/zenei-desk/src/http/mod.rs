@@ -1,7 +1,8 @@
-//! The HTTP server of the desk: health, readiness, metrics, and incidents as JSON. It answers GET only and has no
-//! access control: every client that reaches the socket reads everything, so the server belongs on loopback or behind
-//! a proxy that authenticates its users. Must not open a store: all values come through the [`Handles`]. Called by the
-//! binary's `run` and `demo`.
+//! The HTTP server of the desk: health, readiness, metrics, incidents as JSON, and the addresses of remotes that sign
+//! what they send ([`Inward`]). Reading has no access control: every client that reaches the socket reads everything, so
+//! the server belongs on loopback or behind a proxy that authenticates its users, and lets through from outside only
+//! what remotes need. Nothing is written but by a signed request. Must not open a store: all values come through the
+//! [`Handles`]. Called by the binary's `run` and `demo`.
 mod api;
 mod handles;
 mod metrics;
@@ -10,8 +11,9 @@ mod own_metrics;
 pub use handles::Handles;
 pub use own_metrics::{Metric, MetricValue, OwnMetrics};
 
+use crate::notify::inward::Inward;
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::net::SocketAddr;
@@ -37,12 +39,13 @@ pub struct ServeError {
 pub async fn serve(
     listen: SocketAddr,
     handles: Handles,
+    inward: Inward,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<SocketAddr, ServeError> {
     let failed = |source| ServeError { listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let server = axum::serve(listener, router(handles)).with_graceful_shutdown(shutdown);
+    let server = axum::serve(listener, router(handles, inward)).with_graceful_shutdown(shutdown);
     tokio::spawn(async move {
         if let Err(error) = server.await {
             tracing::error!(%error, "the http server ended");
@@ -52,7 +55,7 @@ pub async fn serve(
     Ok(address)
 }
 
-fn router(handles: Handles) -> Router {
+fn router(handles: Handles, inward: Inward) -> Router {
     let metrics = Arc::new(metrics::registry(handles.clone()));
     let ready = handles.ready.clone();
     Router::new()
@@ -60,8 +63,11 @@ fn router(handles: Handles) -> Router {
         .route("/readyz", get(async move || readiness(*ready.borrow())))
         .route("/metrics", get(async move || exposition(&metrics)))
         .merge(api::routes(handles.incidents))
+        .merge(inward.into_router())
         .fallback(async || api::problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
-        .method_not_allowed_fallback(async || api::problem(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here"))
+        .method_not_allowed_fallback(async |method: Method| {
+            api::problem(StatusCode::METHOD_NOT_ALLOWED, &format!("this path does not answer {method}"))
+        })
 }
 
 fn readiness(is_ready: bool) -> Response {

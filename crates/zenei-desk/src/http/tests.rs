@@ -45,7 +45,7 @@ async fn running() -> Running {
     };
     let (stop, stopped) = oneshot::channel();
     let shutdown = async move { _ = stopped.await };
-    let address = serve("127.0.0.1:0".parse().unwrap(), handles, shutdown).await.unwrap();
+    let address = serve("127.0.0.1:0".parse().unwrap(), handles, Inward::default(), shutdown).await.unwrap();
     Running { address, ready, ledger, shipped, tail, driver, stop }
 }
 
@@ -186,7 +186,7 @@ async fn what_is_not_there_is_a_json_answer_too() {
     check(running.address, "/nothing", 404, r#"{"error":"there is nothing at this path"}"#).await;
     let (head, body) = ask(running.address, "POST", "/healthz").await;
     assert!(head.starts_with("HTTP/1.1 405 "), "{head}");
-    assert_eq!(body, r#"{"error":"only GET is answered here"}"#);
+    assert_eq!(body, r#"{"error":"this path does not answer POST"}"#);
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn a_taken_address_is_an_error_that_names_it() {
     let (_, ready) = watch::channel(true);
     let (_, ledger) = watch::channel(Ledger::default());
     let handles = Handles { ledger, shipped: None, radio: None, tail: None, incidents: Incidents::default(), ready };
-    let refused = serve(running.address, handles, std::future::pending()).await.unwrap_err();
+    let refused = serve(running.address, handles, Inward::default(), std::future::pending()).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("can't listen on {}", running.address));
 }
 

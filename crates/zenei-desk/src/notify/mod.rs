@@ -204,6 +204,14 @@ impl Target {
         }
     }
 
+    /// The secret that this target signs its requests to us with; `None` where it sends none.
+    pub(super) const fn signing_secret(&self) -> Option<&Secret> {
+        match &self.kind {
+            Kind::Slack(slack) => slack.signing_secret(),
+            Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Waroom(_) => None,
+        }
+    }
+
     /// Checks credentials without opening anything, where the remote allows that; else says what could not be checked.
     ///
     /// # Errors

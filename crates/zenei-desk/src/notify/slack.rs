@@ -73,7 +73,8 @@ pub struct Slack {
     inquiry_id: tokio::sync::OnceCell<String>,
     prefix: String,
     is_private: bool,
-    has_buttons: bool,
+    /// The secret that Slack signs with: `/zenei` and the buttons; without it messages have no buttons.
+    signing_secret: Option<Secret>,
     lang: Lang,
     /// What deliveries that have not ended have done, so that the next attempt goes on from there.
     progress: Progress,
@@ -139,11 +140,16 @@ impl Slack {
             inquiry_id: tokio::sync::OnceCell::new(),
             prefix,
             is_private: config.private_channels,
-            has_buttons: config.signing_secret_file.is_some(),
+            signing_secret: config.signing_secret_file.as_deref().map(Secret::read).transpose()?,
             lang: config.lang.unwrap_or(Lang::Ja),
             progress: Progress::default(),
             looks_up: true,
         })
+    }
+
+    /// The secret that its requests are signed with; `None` where it sends none.
+    pub(super) const fn signing_secret(&self) -> Option<&Secret> {
+        self.signing_secret.as_ref()
     }
 
     pub(super) async fn send(&self, http: &Http, delivery: &Delivery<'_>) -> Result<Sent, SendError> {
@@ -283,7 +289,7 @@ impl Posting<'_> {
         let (channel, is_created) = self.channel(&name).await?;
         self.topic(&channel).await?;
         let key = format!("{}/root", self.message.key);
-        let first = opening(self.message, self.delivery.incident.id, self.slack.has_buttons, None);
+        let first = opening(self.message, self.delivery.incident.id, self.slack.signing_secret.is_some(), None);
         let ts = self.post(&channel, None, &key, &first, !is_created).await?;
         let pin = json!({ "channel": channel, "timestamp": ts });
         self.accept("pins.add", &pin, &["already_pinned"]).await?;
@@ -324,7 +330,7 @@ impl Posting<'_> {
             return Ok(None);
         };
         let key = format!("{}/inquiry", self.message.key);
-        let buttons = self.slack.has_buttons && room.is_none();
+        let buttons = self.slack.signing_secret.is_some() && room.is_none();
         let link = room.map(|room| room.channel.as_str());
         let post = opening(self.message, self.delivery.incident.id, buttons, link);
         let ts = self.post(&channel, None, &key, &post, true).await?;
@@ -370,7 +376,7 @@ impl Posting<'_> {
     /// Brings a message up to the incident's state; one that was deleted stays so.
     async fn refresh(&self, place: &Place, link: Option<&str>) -> Result<(), SendError> {
         let is_room = self.delivery.remote.get("channel") == Some(&place.channel);
-        let buttons = self.slack.has_buttons && link.is_none();
+        let buttons = self.slack.signing_secret.is_some() && link.is_none();
         let shown = opening(self.message, self.delivery.incident.id, buttons, link);
         let body = json!({ "channel": place.channel, "ts": place.ts, "text": shown.text, "blocks": shown.blocks });
         self.accept("chat.update", &body, &["message_not_found"]).await?;

@@ -10,7 +10,8 @@ use crate::exit::Failure;
 use crate::output::Output;
 use std::net::SocketAddr;
 use tokio::sync::watch;
-use zenei_desk::{DeskClock, Handles, Incidents, SharedDesk, Tail};
+use zenei_desk::notify::Target;
+use zenei_desk::{DeskClock, Handles, Incidents, Inward, SharedDesk, Tail};
 use zenei_gateway::source::ble::BleHandle;
 use zenei_gateway::{AckPolicy, Running};
 use zenei_store::control::Imported;
@@ -56,10 +57,7 @@ async fn serve(
         None => (None, desk),
     };
     let (over, is_over) = watch::channel(false);
-    if let Some(desk) = &desk {
-        listen(config, desk, gateway.clock(), &asked);
-        notify::tell(desk, &DeskClock::new(gateway.clock().clone()), targets, &is_over);
-    }
+    let inward = desk.as_ref().map(|desk| talk(config, desk, gateway.clock(), targets, (&asked, &is_over)));
     let (ready, is_ready) = watch::channel(true);
     let handles = Handles {
         ledger: gateway.ledger(),
@@ -69,7 +67,7 @@ async fn serve(
         incidents: desk.map_or_else(Incidents::default, |desk| desk.incidents()),
         ready: is_ready,
     };
-    let http = show(config, handles, &asked).await?;
+    let http = show(config, handles, inward.unwrap_or_default(), &asked).await?;
     match out.line(listening(config, &gateway, http)).and_then(|()| out.flush()) {
         // A daemon continues whether or not its output is read.
         Ok(()) | Err(Failure::OutputClosed) => {}
@@ -116,11 +114,31 @@ async fn serve(
 }
 
 /// Starts HTTP where it is configured; returns its address.
-async fn show(config: &Config, handles: Handles, asked: &signals::Asked) -> Result<Option<SocketAddr>, Failure> {
+async fn show(
+    config: &Config,
+    handles: Handles,
+    inward: Inward,
+    asked: &signals::Asked,
+) -> Result<Option<SocketAddr>, Failure> {
     let Some(http) = &config.http else { return Ok(None) };
     let mut end = asked.clone();
-    let served = zenei_desk::serve(http.listen, handles, async move { end.wait().await }).await;
+    let served = zenei_desk::serve(http.listen, handles, inward, async move { end.wait().await }).await;
     served.map(Some).map_err(|error| in_effect("http", error))
+}
+
+/// Starts what speaks with people: the socket for commands, the senders, and the addresses of remotes that answer.
+fn talk(
+    config: &Config,
+    desk: &SharedDesk,
+    clock: &Clock,
+    targets: Vec<Target>,
+    (asked, is_over): (&signals::Asked, &watch::Receiver<bool>),
+) -> Inward {
+    listen(config, desk, clock, asked);
+    let clock = DeskClock::new(clock.clone());
+    let inward = Inward::new(&targets, desk, &clock);
+    notify::tell(desk, &clock, targets, is_over);
+    inward
 }
 
 /// Listens for the requests of commands beside this daemon. A path that can't be listened at keeps no lock unheard.

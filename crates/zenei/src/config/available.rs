@@ -41,7 +41,11 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
     let commands =
         |target: &TargetConfig| matches!(target, TargetConfig::Slack(slack) if slack.signing_secret_file.is_some());
     let has_commands = config.notify.values().any(commands);
-    refuse("notify", has_commands, "taking commands from Slack (`signing_secret_file`) is not available");
+    if has_commands && config.http.is_none() {
+        let text = "`notify`: `signing_secret_file` takes commands from Slack over HTTP, which is off; add [http] with \
+                    `listen`, or remove it to run without";
+        found.push(("notify", text.to_owned()));
+    }
     if !config.hears() && !tails {
         let text =
             "nothing is heard; [mqtt] (a broker), [ingress] (hubs that publish here) or [ble] (a radio) is needed"

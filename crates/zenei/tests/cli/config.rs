@@ -365,5 +365,7 @@ fn what_no_target_does_yet_is_refused_and_not_ignored() {
     folder.write("zenei.toml", text);
     let ended = zenei(&["run", "--log", "off"]).in_folder(&folder).run();
     assert_eq!(ended.code, 78);
-    assert!(ended.stderr.contains("commands from Slack"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("takes commands from Slack over HTTP, which is off"), "{}", ended.stderr);
+    folder.write("zenei.toml", &format!("{text}[http]\nlisten = '127.0.0.1:0'\n"));
+    assert_eq!(zenei(&["config", "check"]).in_folder(&folder).run().code, 0, "with an address it is taken");
 }

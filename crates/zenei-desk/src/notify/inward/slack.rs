@@ -1,6 +1,6 @@
 //! Slack's `/zenei` and its buttons: is the request Slack's, which step is it, and what does the person read? Slack
 //! signs each request (`v0`, HMAC-SHA-256 over time and body); an old or unsigned one changes nothing. Slack waits 3 s.
-//! Must not know how a step changes an incident. Not mounted yet: it needs an address that Slack reaches.
+//! Must not know how a step changes an incident. Called by [`super::Inward`].
 use crate::notify::Secret;
 use crate::notify::slack_text::{ACTIONS, inert};
 use crate::request::Request;
@@ -33,8 +33,8 @@ const HELP: &str = "/zenei list | show ID | ack ID | note ID TEXT | status ID de
 /// What the routes need.
 #[derive(Clone, Debug)]
 pub struct SlackInward {
-    /// The app's signing secret.
-    pub signing_secret: Secret,
+    /// The signing secrets of the apps, one a configured workspace.
+    pub secrets: Vec<Secret>,
     /// The desk.
     pub desk: SharedDesk,
     /// Its time.
@@ -101,7 +101,8 @@ fn unsigned() -> Response {
 fn is_signed(state: &SlackInward, headers: &HeaderMap, body: &[u8]) -> bool {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
     let (at, signature) = (header("x-slack-request-timestamp"), header("x-slack-signature"));
-    verifies(&state.signing_secret, at, body, signature, state.clock.now())
+    let now = state.clock.now();
+    state.secrets.iter().any(|secret| verifies(secret, at, body, signature, now))
 }
 
 /// Whether this is Slack's signature of the body at this time (seconds since 1970), and the time is ours to 5 minutes.

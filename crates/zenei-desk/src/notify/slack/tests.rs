@@ -27,7 +27,7 @@ fn slack(base: &str) -> Slack {
         inquiry_id: tokio::sync::OnceCell::new(),
         prefix: PREFIX.to_owned(),
         is_private: false,
-        has_buttons: true,
+        signing_secret: Some(Secret::from("signing")),
         lang: Lang::Ja,
         progress: Progress::default(),
         looks_up: true,

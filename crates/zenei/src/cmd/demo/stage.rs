@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use tempfile::TempDir;
 use tokio::sync::watch;
-use zenei_desk::{Handles, Incidents};
+use zenei_desk::{Handles, Incidents, Inward};
 use zenei_detect::Rules;
 use zenei_detect::intake::HOLE_WAIT_MS;
 use zenei_gateway::{GatewayConfig, Running};
@@ -75,7 +75,7 @@ impl Stage {
             ready: is_ready,
         };
         let mut end = asked.clone();
-        let http = zenei_desk::serve(loopback, handles, async move { end.wait().await }).await;
+        let http = zenei_desk::serve(loopback, handles, Inward::default(), async move { end.wait().await }).await;
         let http = http.map_err(|error| broken("serve HTTP")(error.into()))?;
         let ingress = gateway.ingress_addr().unwrap_or(loopback);
         let publisher = Publisher::connect(&ingress.to_string(), "zenei-demo")

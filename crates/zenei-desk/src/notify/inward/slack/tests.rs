@@ -19,7 +19,7 @@ fn desk() -> SharedDesk {
 async fn ask(desk: &SharedDesk, path: &str, body: &str, signed_with: &str, late_s: i64) -> (u16, String) {
     let clock = DeskClock::new(Clock::System);
     let at = (clock.now().ms() / 1_000 - late_s).to_string();
-    let state = SlackInward { signing_secret: Secret::from(SECRET), desk: desk.clone(), clock };
+    let state = SlackInward { secrets: vec![Secret::from(SECRET)], desk: desk.clone(), clock };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}{path}", listener.local_addr().unwrap());
     let task = tokio::spawn(async move { axum::serve(listener, routes(state)).await });
