@@ -33,6 +33,13 @@ impl Route {
             && !is_own_fault
             && urgency >= self.min_urgency
             && (self.domains.is_empty() || self.domains.contains(&incident.domain))
+            && self.is_of_service(incident)
+    }
+
+    /// An incident of no service is zenei's own, or from before services: everyone is told of it.
+    fn is_of_service(&self, incident: &Incident) -> bool {
+        let is_one = |service: &String| self.services.contains(service);
+        self.services.is_empty() || incident.service.as_ref().is_none_or(is_one)
     }
 
     /// The message about an event, to go out not before this time (ms since 1970); the same event gives the same

@@ -341,7 +341,8 @@ impl Draft<'_> {
     }
 
     fn open(&mut self, anomaly: &Anomaly, fingerprint: Id, recurs_of: Option<Id>) -> Result<Correlated, ApplyError> {
-        let judged = self.book.policy.triage(&facts_of(anomaly));
+        let service = self.book.policy.services.of_finding(anomaly, &self.book.places);
+        let judged = self.book.policy.triage(&facts_of(anomaly, service.clone()));
         if !judged.opens() {
             return Ok(unopened(anomaly, DecisionReason::Unconfirmed, judged.opening.why));
         }
@@ -356,7 +357,7 @@ impl Draft<'_> {
             ground: Some(judged.ground()),
             urgency: judged.urgency.level,
             urgency_reason: judged.urgency.reason,
-            service: None,
+            service,
             title: title(anomaly),
             why: why(anomaly),
             anomaly: anomaly.clone(),
@@ -413,6 +414,7 @@ fn raised(policy: &Policy, incident: &Incident) -> Option<UrgencyChanged> {
         locks: incident.devices.len(),
         domain: Some(incident.domain),
         component: Some(incident.component),
+        service: incident.service.clone(),
         ..Facts::default()
     };
     let judged = policy.triage(&facts);

@@ -20,6 +20,7 @@ pub mod opening;
 pub mod places;
 pub mod policy;
 mod refused;
+pub mod services;
 pub mod silence;
 pub mod similar;
 pub mod stage;

@@ -1,8 +1,10 @@
 //! The policy of a desk: how urgent something is, whether it opens an incident, and why. One judgement (共通化) for the
-//! detector's findings and for people who triage an inquiry. Must not know incidents or where its files are. Called by
+//! detector's findings and for people who triage an inquiry. Must not know the casebook or where its files are. Called by
 //! the casebook and by the command `triage`.
+use crate::incident::Incident;
 use crate::kinds::Ground;
 use crate::opening::{Follows, OpenDecision, OpeningTable};
+use crate::services::{Person, Services};
 use crate::urgency::{Assessment, Facts, UrgencyTable};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -16,6 +18,8 @@ pub struct Policy {
     pub urgency: UrgencyTable,
     /// When an incident is opened (起票条件).
     pub opening: OpeningTable,
+    /// Which service a lock belongs to, and who is invited (ステークホルダー).
+    pub services: Services,
 }
 
 /// The files of a policy, as name for people and text; an absent one is the default in the program.
@@ -25,6 +29,8 @@ pub struct Texts {
     pub urgency: Option<(String, String)>,
     /// The opening conditions.
     pub opening: Option<(String, String)>,
+    /// The services and people.
+    pub services: Option<(String, String)>,
 }
 
 /// What follows from facts: the level, and whether an incident is opened.
@@ -40,12 +46,16 @@ pub struct Judged {
 
 const URGENCY: (&str, &str) = ("defaults/urgency.toml", include_str!("../defaults/urgency.toml"));
 const OPENING: (&str, &str) = ("defaults/opening.toml", include_str!("../defaults/opening.toml"));
+const SERVICES: (&str, &str) = ("defaults/services.toml", include_str!("../defaults/services.toml"));
 
 impl Default for Policy {
     /// The tables in the program. A test reads each of them without an error.
     fn default() -> Self {
-        let urgency = UrgencyTable::read(URGENCY.0, URGENCY.1).unwrap_or_default();
-        Self { urgency, opening: OpeningTable::read(OPENING.0, OPENING.1).unwrap_or_default() }
+        Self {
+            urgency: UrgencyTable::read(URGENCY.0, URGENCY.1).unwrap_or_default(),
+            opening: OpeningTable::read(OPENING.0, OPENING.1).unwrap_or_default(),
+            services: Services::read(SERVICES.0, SERVICES.1).unwrap_or_default(),
+        }
     }
 }
 
@@ -55,12 +65,20 @@ impl Policy {
     /// # Errors
     /// Everything that is wrong with any of them.
     pub fn read(texts: &Texts) -> Result<Self, Vec<TomlError>> {
-        let urgency = texts.urgency.as_ref().map_or(URGENCY, |(file, text)| (file, text));
-        let opening = texts.opening.as_ref().map_or(OPENING, |(file, text)| (file, text));
-        match (UrgencyTable::read(urgency.0, urgency.1), OpeningTable::read(opening.0, opening.1)) {
-            (Ok(urgency), Ok(opening)) => Ok(Self { urgency, opening }),
-            (urgency, opening) => Err([urgency.err(), opening.err()].into_iter().flatten().flatten().collect()),
+        let urgency = given(texts.urgency.as_ref(), URGENCY, UrgencyTable::read);
+        let opening = given(texts.opening.as_ref(), OPENING, OpeningTable::read);
+        let services = given(texts.services.as_ref(), SERVICES, Services::read);
+        match (urgency, opening, services) {
+            (Ok(urgency), Ok(opening), Ok(services)) => Ok(Self { urgency, opening, services }),
+            (urgency, opening, services) => {
+                Err([urgency.err(), opening.err(), services.err()].into_iter().flatten().flatten().collect())
+            }
         }
+    }
+
+    /// The people who are invited to this incident, by id.
+    pub fn invitees(&self, incident: &Incident) -> Vec<&Person> {
+        self.services.invitees(incident.service.as_deref(), incident.domain, incident.urgency)
     }
 
     /// The level of these facts, and whether they open an incident.
@@ -83,8 +101,20 @@ impl Judged {
     }
 }
 
-/// The facts of a finding.
-pub fn facts_of(anomaly: &Anomaly) -> Facts {
+/// The table of the file that was given, or of the one in the program.
+fn given<T>(
+    file: Option<&(String, String)>,
+    ours: (&str, &str),
+    read: fn(&str, &str) -> Result<T, Vec<TomlError>>,
+) -> Result<T, Vec<TomlError>> {
+    match file {
+        Some((file, text)) => read(file, text),
+        None => read(ours.0, ours.1),
+    }
+}
+
+/// The facts of a finding about locks of this service.
+pub fn facts_of(anomaly: &Anomaly, service: Option<String>) -> Facts {
     let locks = anomaly.evidence.iter().map(|record| &record.device_id).collect::<BTreeSet<_>>().len();
     Facts {
         hint: Some(anomaly.urgency),
@@ -92,6 +122,7 @@ pub fn facts_of(anomaly: &Anomaly) -> Facts {
         locks,
         domain: Some(anomaly.domain),
         component: Some(anomaly.component),
+        service,
         records: anomaly.evidence.len(),
         observed_ms: anomaly.window_ms.max(span_ms(anomaly)),
         ..Facts::default()
@@ -121,7 +152,7 @@ mod tests {
     #[test]
     fn a_finding_and_a_report_of_the_same_facts_are_judged_alike() {
         let policy = Policy::default();
-        let facts = facts_of(&anomaly("motor_effort", "A", 5));
+        let facts = facts_of(&anomaly("motor_effort", "A", 5), None);
         let json = serde_json::to_string(&facts).unwrap();
         let judged = policy.triage(&serde_json::from_str(&json).unwrap());
         assert_eq!(judged, policy.triage(&facts));
@@ -132,16 +163,17 @@ mod tests {
     #[test]
     fn the_errors_of_all_files_are_told_together() {
         let bad = |name: &str| Some((name.to_owned(), "versoin = 1".to_owned()));
-        let errors = Policy::read(&Texts { urgency: bad("u.toml"), opening: bad("o.toml") }).unwrap_err();
-        assert_eq!(errors.iter().map(|error| error.file.as_str()).collect::<Vec<_>>(), ["u.toml", "o.toml"]);
+        let errors = Policy::read(&Texts { urgency: bad("u.toml"), opening: bad("o.toml"), services: bad("s.toml") })
+            .unwrap_err();
+        assert_eq!(errors.iter().map(|error| error.file.as_str()).collect::<Vec<_>>(), ["u.toml", "o.toml", "s.toml"]);
     }
 
     #[test]
     fn a_changed_table_leaves_the_ground_of_an_old_decision() {
         let changed = URGENCY.1.replace("version = 1", "version = 2").replace("level = \"hint\"", "level = \"low\"");
         let urgency = Some(("u.toml".to_owned(), changed));
-        let new = Policy::read(&Texts { urgency, opening: None }).unwrap();
-        let facts = facts_of(&anomaly("motor_effort", "A", 5));
+        let new = Policy::read(&Texts { urgency, ..Texts::default() }).unwrap();
+        let facts = facts_of(&anomaly("motor_effort", "A", 5), None);
         let old = Policy::default().triage(&facts);
         let stored = serde_json::to_string(&old.ground()).unwrap();
         let judged = new.triage(&facts);

@@ -242,6 +242,10 @@ pub(crate) struct DeskFiles {
     #[schemars(extend("format" = "file", "examples" = ["opening.toml"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) opening: Option<PathBuf>,
+    /// Which service a lock belongs to, and who is invited to which incidents (TOML).
+    #[schemars(extend("format" = "file", "examples" = ["services.toml"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) services: Option<PathBuf>,
 }
 
 /// The HTTP server.

@@ -1,13 +1,14 @@
 //! What the sender needs of the desk: messages that are due, what each is about, and a place for how it went. The desk
 //! implements it on the control database; tests have one in memory. Must not know a remote. Called by the sender.
-use super::delivery::Watched;
+use super::delivery::{Invitee, Watched};
 use crate::driver::{Attempt, Seen, TakeError};
 use crate::log::OpenError;
 use crate::shared::SharedDesk;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use tokio::sync::watch;
-use zenei_incident::{Event, Incident, Status};
+use zenei_incident::services::Person;
+use zenei_incident::{Event, Incident, Policy, Status};
 use zenei_store::control::{ControlError, OutboxRow};
 use zenei_wire::EngineTime;
 
@@ -23,6 +24,8 @@ pub struct Letter {
     pub event: Event,
     /// What is remembered of the incident at the target.
     pub remote: BTreeMap<String, String>,
+    /// Whom the policy invites to the incident.
+    pub invitees: Vec<Invitee>,
 }
 
 /// Why the desk can't be read or written.
@@ -94,9 +97,10 @@ impl Queue for SharedDesk {
     }
 
     fn letter(&self, row: &OutboxRow) -> Result<Letter, QueueError> {
-        let (rows, remote) = {
+        let (rows, remote, policy) = {
             let driver = self.lock();
-            (driver.control().events_of(row.incident)?, driver.control().remote(&row.target, row.incident)?)
+            let control = driver.control();
+            (control.events_of(row.incident)?, control.remote(&row.target, row.incident)?, driver.policy())
         };
         let mut found: Option<(Incident, Event)> = None;
         for stored in rows.iter().take_while(|stored| stored.seq <= row.event_seq) {
@@ -114,7 +118,8 @@ impl Queue for SharedDesk {
         }
         let (incident, event) =
             found.filter(|(_, event)| event.seq == row.event_seq).ok_or(QueueError::NoEvent { row: row.id })?;
-        Ok(Letter { incident, event, remote })
+        let invitees = invitees(&policy, &incident);
+        Ok(Letter { incident, event, remote, invitees })
     }
 
     fn begin(&self, row: &OutboxRow) -> Result<(), QueueError> {
@@ -146,5 +151,71 @@ impl Queue for SharedDesk {
 
     fn written(&self) -> watch::Receiver<u64> {
         Self::written(self)
+    }
+}
+
+/// Whom the policy invites to this incident; a person without an id at Slack can't be invited there.
+fn invitees(policy: &Policy, incident: &Incident) -> Vec<Invitee> {
+    let invitee = |person: &Person| {
+        let slack = person.slack.clone()?;
+        Some(Invitee { id: person.id.clone(), slack })
+    };
+    policy.invitees(incident).into_iter().filter_map(invitee).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::DeskDriver;
+    use crate::route::Route;
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use zenei_detect::{Findings, Urgency};
+    use zenei_incident::places::{Place, Places};
+    use zenei_incident::policy::Texts;
+    use zenei_kit::anomaly;
+    use zenei_store::Control;
+
+    const PEOPLE: &str = r#"
+[[person]]
+id = "sato"
+name = "佐藤"
+slack = "U1"
+[[person]]
+id = "mori"
+name = "森"
+[[stakeholder]]
+people = ["sato", "mori"]
+services = ["homehub"]
+"#;
+
+    /// A desk whose targets `all`, `homes` and `works` choose by service.
+    fn desk() -> SharedDesk {
+        let services = include_str!("../../../zenei-incident/defaults/services.toml").to_owned() + PEOPLE;
+        let texts = Texts { services: Some(("services.toml".to_owned(), services)), ..Texts::default() };
+        let route = |target: &str, services: &[&str]| Route {
+            target: target.to_owned(),
+            min_urgency: Urgency::Low,
+            domains: BTreeSet::new(),
+            services: services.iter().map(|service| (*service).to_owned()).collect(),
+            wants: |_| true,
+        };
+        let routes = vec![route("all", &[]), route("homes", &["homehub"]), route("works", &["workhub"])];
+        let policy = Arc::new(Policy::read(&texts).unwrap());
+        let driver = DeskDriver::open_with(Control::in_memory().unwrap(), routes, policy).unwrap();
+        let place = Place { service: Some("homehub".to_owned()), ..Place::default() };
+        SharedDesk::new(driver.with_places(Places::from_iter([("A".to_owned(), place)])))
+    }
+
+    #[test]
+    fn a_message_knows_its_service_and_whom_to_invite_and_goes_to_the_targets_of_that_service() {
+        let desk = desk();
+        let findings = Findings { anomalies: vec![anomaly("motor-effort", "A", 1)], decisions: Vec::new() };
+        desk.take(EngineTime(9_000), &findings).unwrap();
+        let due = |target: &str| desk.due(target, EngineTime(9_000), 9).unwrap();
+        assert_eq!((due("all").len(), due("homes").len(), due("works").len()), (1, 1, 0));
+        let letter = desk.letter(&due("homes")[0]).unwrap();
+        assert_eq!(letter.incident.service.as_deref(), Some("homehub"));
+        assert_eq!(letter.invitees, [Invitee { id: "sato".into(), slack: "U1".into() }], "mori has no id at Slack");
     }
 }

@@ -36,8 +36,6 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
     let silent = !config.notify.is_empty() && !config.desk.enabled;
     refuse("notify", silent, "nobody can be told without `desk.enabled = true`: no incident is opened here");
     let tails = config.desk.enabled && config.detect.source == DetectSource::ClickHouse;
-    let by_service = config.notify.values().any(|target| !target.common().services.is_empty());
-    refuse("notify", by_service, "choosing incidents by `services` is not available");
     let commands =
         |target: &TargetConfig| matches!(target, TargetConfig::Slack(slack) if slack.signing_secret_file.is_some());
     let has_commands = config.notify.values().any(commands);

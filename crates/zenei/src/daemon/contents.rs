@@ -2,8 +2,10 @@
 //! its keys, and a replay's inquiries. Every command reads them here, so that a check and a start agree on what is
 //! valid. Called by `config check`, `run`, `replay`, `doctor`, `forget`, `rules`, `scan` and `record list`.
 use crate::config::{Desk, Loaded, Problems};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use zenei_desk::notify::TargetConfig;
 use zenei_detect::rules::folder::piece;
 use zenei_detect::rules::{card, shipped};
 use zenei_detect::{Rule, Rules, toml_place};
@@ -69,7 +71,13 @@ pub(crate) fn read(loaded: &Loaded) -> Result<Contents, Problems> {
     let file = config.registry.as_ref().map(|registry| &*registry.file);
     let registry = registry(file, Some(&config.gateway.site));
     match (rules, registry, policy(&config.desk)) {
-        (Ok(rules), Ok(registry), Ok(policy)) => Ok(Contents { rules, registry, policy: Arc::new(policy) }),
+        (Ok(rules), Ok(registry), Ok(policy)) => {
+            let strange = strange_services(&config.notify, &policy, &registry);
+            match strange.is_empty() {
+                true => Ok(Contents { rules, registry, policy: Arc::new(policy) }),
+                false => Err(loaded.problems(strange.into_iter().map(|what| ("notify", what)).collect())),
+            }
+        }
         (rules, registry, policy) => {
             let mut found: Vec<_> = rules.err().map(|what| ("detect.rules", what)).into_iter().collect();
             found.extend(registry.err().map(|what| ("registry.file", what)));
@@ -78,6 +86,18 @@ pub(crate) fn read(loaded: &Loaded) -> Result<Contents, Problems> {
             Err(loaded.problems(list.collect()))
         }
     }
+}
+
+/// The services that targets choose but no lock can be of: of such a service nobody would ever be told.
+fn strange_services(targets: &BTreeMap<String, TargetConfig>, policy: &Policy, registry: &Registry) -> Vec<String> {
+    let registered = registry.lines.iter().map(|line| line.service.as_str()).filter(|service| !service.is_empty());
+    let known: BTreeSet<&str> = policy.services.ids().chain(registered).collect();
+    let asked = targets.iter().flat_map(|(name, target)| target.common().services.iter().map(move |one| (name, one)));
+    let strange = asked.filter(|(_, service)| !known.contains(service.as_str()));
+    let allowed = known.iter().copied().collect::<Vec<_>>().join(", ");
+    strange
+        .map(|(name, service)| format!("`notify.{name}.services`: {service:?} is no service; allowed are {allowed}"))
+        .collect()
 }
 
 /// The policy of the files that the configuration names, with ours for those that it does not name.
@@ -90,12 +110,15 @@ pub(crate) fn policy(desk: &Desk) -> Result<Policy, Vec<String>> {
     let files = desk.files.as_ref();
     let urgency = named(files.and_then(|files| files.urgency.as_ref()));
     let opening = named(files.and_then(|files| files.opening.as_ref()));
-    match (urgency, opening) {
-        (Ok(urgency), Ok(opening)) => {
-            let read = Policy::read(&Texts { urgency, opening });
+    let services = named(files.and_then(|files| files.services.as_ref()));
+    match (urgency, opening, services) {
+        (Ok(urgency), Ok(opening), Ok(services)) => {
+            let read = Policy::read(&Texts { urgency, opening, services });
             read.map_err(|errors| errors.iter().map(ToString::to_string).collect())
         }
-        (urgency, opening) => Err([urgency.err(), opening.err()].into_iter().flatten().collect()),
+        (urgency, opening, services) => {
+            Err([urgency.err(), opening.err(), services.err()].into_iter().flatten().collect())
+        }
     }
 }
 
