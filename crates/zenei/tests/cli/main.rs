@@ -8,6 +8,7 @@ mod replay;
 mod rules;
 mod scan;
 mod schema;
+mod slack;
 mod steps;
 mod support;
 mod surface;

@@ -8,10 +8,11 @@ use zenei_kit::program::Ended;
 use zenei_store::{Control, Layout};
 use zenei_wire::EngineTime;
 
-const CONFIG: &str = "state_dir = 'state'\n[ingress]\nlisten = '127.0.0.1:0'\n[desk]\nenabled = true\n";
+/// A daemon with a desk.
+pub const CONFIG: &str = "state_dir = 'state'\n[ingress]\nlisten = '127.0.0.1:0'\n[desk]\nenabled = true\n";
 
 /// A state directory with one incident, and the first digits of its id.
-fn with_incident() -> (Folder, String) {
+pub fn with_incident() -> (Folder, String) {
     let folder = Folder::new();
     folder.write("zenei.toml", CONFIG);
     let layout = Layout::new(&folder.path().join("state"));
@@ -28,7 +29,7 @@ fn step(folder: &Folder, arguments: &[&str]) -> Ended {
     zenei(&line).in_folder(folder).run()
 }
 
-fn status(folder: &Folder, id: &str) -> (String, usize) {
+pub fn status(folder: &Folder, id: &str) -> (String, usize) {
     let ended = zenei(&["incident", "show", id, "--json"]).in_folder(folder).run();
     let shown: Json = serde_json::from_str(&ended.stdout).unwrap();
     (shown["status"].as_str().unwrap().to_owned(), shown["events"].as_array().unwrap().len())

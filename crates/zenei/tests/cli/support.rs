@@ -1,6 +1,7 @@
 //! Runs the binary in a temporary folder, without the environment of the process that runs the tests.
 use firmware_sim::{Fleet, Scenario};
-use std::io::{BufRead as _, BufReader, Lines};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -144,6 +145,7 @@ impl Drop for Lasting {
 pub struct Daemon {
     command: Lasting,
     ingress: String,
+    http: Option<String>,
 }
 
 impl Daemon {
@@ -151,13 +153,30 @@ impl Daemon {
     pub fn start(folder: &Folder, arguments: &[&str]) -> Self {
         let mut command = zenei(arguments).in_folder(folder).variable("ZENEI_LOG", "error").lines();
         let line = command.next();
-        let address = line.split_once("mqtt://").map(|(_, rest)| rest.split(',').next().unwrap_or("").to_owned());
-        Self { command, ingress: address.unwrap_or_else(|| panic!("it said {line:?}")) }
+        let address = |scheme: &str| {
+            line.split_once(scheme).map(|(_, rest)| rest.split([',', '/']).next().unwrap_or("").to_owned())
+        };
+        let ingress = address("mqtt://").unwrap_or_else(|| panic!("it said {line:?}"));
+        Self { ingress, http: address("http://"), command }
     }
 
     /// Where hubs publish.
     pub fn ingress(&self) -> &str {
         &self.ingress
+    }
+
+    /// Status and body of its answer to a request over HTTP with these further header lines.
+    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+        let address = self.http.as_deref().expect("[http] is configured");
+        let mut stream = TcpStream::connect(address).unwrap();
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+        write!(stream, "{head}{headers}content-length: {length}\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
     /// Requests its end; returns its exit code.

@@ -18,11 +18,15 @@ pub struct Inward(Router);
 impl Inward {
     /// Those of these targets; none where no target asks for one.
     pub fn new(targets: &[Target], desk: &SharedDesk, clock: &DeskClock) -> Self {
-        let secrets: Vec<_> = targets.iter().filter_map(Target::signing_secret).cloned().collect();
+        let app = |target: &Target| {
+            let signing_secret = target.signing_secret()?.clone();
+            let base_url = target.common.base_url.clone();
+            Some(slack::App { signing_secret, http: target.http.clone(), base_url })
+        };
+        let apps: Vec<_> = targets.iter().filter_map(app).collect();
         let mut router = Router::new();
-        if !secrets.is_empty() {
-            let (desk, clock) = (desk.clone(), clock.clone());
-            router = router.merge(slack::routes(slack::SlackInward { secrets, desk, clock }));
+        if !apps.is_empty() {
+            router = router.merge(slack::routes(slack::SlackInward::new(apps, desk.clone(), clock.clone())));
         }
         Self(router.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)))
     }

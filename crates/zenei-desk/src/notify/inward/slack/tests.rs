@@ -1,129 +1,180 @@
 //! Requests as Slack sends them, signed by the stand-in.
 use super::*;
 use crate::DeskDriver;
-use remote_sim::slack_signature;
+use crate::notify::Request as Outward;
+use crate::notify::slack_text::ACTIONS;
+use remote_sim::{Faults, Server, Slack, slack_signature};
 use zenei_detect::Findings;
 use zenei_kit::anomaly;
 use zenei_store::{Clock, Control};
 
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 
-fn desk() -> SharedDesk {
-    let desk = SharedDesk::new(DeskDriver::open(Control::in_memory().unwrap(), Vec::new()).unwrap());
-    let anomalies = vec![anomaly("motor-effort", "A", 1)];
-    desk.take(EngineTime(1_000), &Findings { anomalies, decisions: Vec::new() }).unwrap();
-    desk
+/// A desk with one incident, whose commands are served.
+struct Served {
+    desk: SharedDesk,
+    id: String,
+    base: String,
+    clock: DeskClock,
 }
 
-/// Status and text of the answer to a request signed at this time.
-async fn ask(desk: &SharedDesk, path: &str, body: &str, signed_with: &str, late_s: i64) -> (u16, String) {
-    let clock = DeskClock::new(Clock::System);
-    let at = (clock.now().ms() / 1_000 - late_s).to_string();
-    let state = SlackInward { secrets: vec![Secret::from(SECRET)], desk: desk.clone(), clock };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}{path}", listener.local_addr().unwrap());
-    let task = tokio::spawn(async move { axum::serve(listener, routes(state)).await });
-    let request = crate::notify::Request::new("POST", url)
-        .body("application/x-www-form-urlencoded", body.as_bytes().to_vec())
-        .header("x-slack-request-timestamp", at.clone())
-        .header("x-slack-signature", slack_signature(signed_with, &at, body));
-    let answer = crate::notify::Http::new(true).unwrap().send(request).await.unwrap();
-    task.abort();
-    (answer.status, String::from_utf8(answer.body).unwrap())
-}
+impl Served {
+    async fn start(title: &str, base_url: Option<String>) -> Self {
+        let desk = SharedDesk::new(DeskDriver::open(Control::in_memory().unwrap(), Vec::new()).unwrap());
+        let mut found = anomaly("motor-effort", "A", 1);
+        found.title = title.to_owned();
+        desk.take(EngineTime(1_000), &Findings { anomalies: vec![found], decisions: Vec::new() }).unwrap();
+        let id = desk.incidents().read().incidents().next().unwrap().id.to_string();
+        let clock = DeskClock::new(Clock::System);
+        let app = App { signing_secret: Secret::from(SECRET), http: Http::new(true).unwrap(), base_url };
+        let state = SlackInward::new(vec![app], desk.clone(), clock.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, routes(state)).await });
+        Self { desk, id, base, clock }
+    }
 
-#[test]
-fn the_signature_of_slacks_documentation_verifies_and_any_change_does_not() {
-    let body = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V\
-                &channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=\
-                &response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554\
-                %2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
-    let signature = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
-    let at = 1_531_420_618_i64;
-    let check = |secret: &str, at: &str, body: &str, signature: &str, now_s: i64| {
-        verifies(&Secret::from(secret), at, body.as_bytes(), signature, EngineTime(now_s * 1_000))
-    };
-    for (late_s, is_right) in [(0, true), (300, true), (-300, true), (301, false), (-301, false)] {
-        assert_eq!(check(SECRET, "1531420618", body, signature, at + late_s), is_right, "{late_s} s late");
+    /// Status and text of the answer to a request with this body, signed so many seconds ago.
+    async fn ask(&self, path: &str, body: &str, signed_with: &str, late_s: i64) -> (u16, String) {
+        let at = (self.clock.now().ms() / 1_000 - late_s).to_string();
+        let request = Outward::new("POST", format!("{}{path}", self.base))
+            .body("application/x-www-form-urlencoded", body.as_bytes().to_vec())
+            .header("x-slack-request-timestamp", at.clone())
+            .header("x-slack-signature", slack_signature(signed_with, &at, body));
+        let answer = Http::new(true).unwrap().send(request).await.unwrap();
+        (answer.status, String::from_utf8(answer.body).unwrap())
     }
-    assert!(!check("other", "1531420618", body, signature, at));
-    assert!(!check(SECRET, "1531420619", body, signature, at));
-    assert!(!check(SECRET, "1531420618", &body.replace("text=", "text=x"), signature, at));
-    for wrong in ["", "v0=", "v0=zz", &signature[..66], &signature.replace("v0", "v1"), &format!("{signature}00")] {
-        assert!(!check(SECRET, "1531420618", body, wrong, at), "{wrong:?}");
-    }
-    for odd in ["", "-1", "+1531420618", "1531420618 ", "9999999999999999999"] {
-        assert!(!check(SECRET, odd, body, signature, at), "{odd:?}");
-    }
-}
 
-#[test]
-fn what_is_typed_becomes_a_step_or_a_refusal_with_help() {
-    let step = |kind, body: Value| {
-        Ok(Command::Step { incident: "abcd12".into(), kind, body: body.as_object().cloned().unwrap() })
-    };
-    let cases = [
-        ("", Ok(Command::Help)),
-        (" list ", Ok(Command::List)),
-        ("show zenei-abcd12", Ok(Command::Show("zenei-abcd12".into()))),
-        ("ack abcd12", step("acknowledge", json!({}))),
-        ("note abcd12  現地 確認中", step("note", json!({ "text": "現地 確認中" }))),
-        ("status abcd12 fixing", step("status", json!({ "to": "fixing" }))),
-        ("temp-fix abcd12", step("temp_fix_done", json!({}))),
-        (
-            "postmortem abcd12 development, support",
-            step("postmortem_held", json!({ "roles": ["development", "support"] })),
-        ),
-        ("complete abcd12", step("complete", json!({}))),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(parse(text), expected, "{text}");
+    /// What a person reads who types this.
+    async fn typed(&self, trigger: &str, user: &str, text: &str) -> String {
+        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        let body = format!("user_id={}&text={}&trigger_id={trigger}", encode(user), encode(text));
+        let (status, answer) = self.ask("/slack/command", &body, SECRET, 0).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!((status, answer["response_type"].as_str()), (200, Some("ephemeral")));
+        for block in answer["blocks"].as_array().unwrap() {
+            assert_eq!(block["text"]["type"], "plain_text");
+        }
+        answer["text"].as_str().unwrap().to_owned()
     }
-    for wrong in ["ack", "ack xyz1", "note abcd12", "status abcd12 close", "status abcd12 <!here>", "delete abcd12"] {
-        let why = parse(wrong).unwrap_err();
-        assert!(why.contains("/zenei list") && !why.contains('<'), "{why}");
+
+    /// The status of the answer to a button.
+    async fn press(&self, action: &str, response_url: &str) -> u16 {
+        let id = &self.id;
+        let payload = json!({
+            "user": { "id": "U1" }, "trigger_id": action, "response_url": response_url,
+            "actions": [{ "action_id": action, "value": id }],
+        });
+        let encoded: String = payload.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+        self.ask("/slack/action", &format!("payload={encoded}"), SECRET, 0).await.0
+    }
+
+    fn incident(&self) -> Incident {
+        self.desk.incidents().read().incidents().next().unwrap().clone()
     }
 }
 
 #[tokio::test]
 async fn a_signed_command_changes_the_incident_and_another_changes_nothing() {
-    let desk = desk();
-    let id = desk.incidents().read().incidents().next().unwrap().id.to_string();
-    let body = format!("user_id=U1&text=ack+{}", &id[..8]);
-    let is_acknowledged = || desk.incidents().read().incidents().next().unwrap().acknowledged_by.clone();
+    let served = Served::start("The motor's effort rises: lock A", None).await;
+    let body = format!("user_id=U1&text=ack+{}", &served.id[..8]);
     for (secret, late_s) in [("other", 0), (SECRET, 600), (SECRET, -600)] {
-        let (status, _) = ask(&desk, "/slack/command", &body, secret, late_s).await;
-        assert_eq!((status, is_acknowledged()), (401, None), "{late_s} s late");
+        let (status, _) = served.ask("/slack/command", &body, secret, late_s).await;
+        assert_eq!((status, served.incident().acknowledged_by), (401, None), "{late_s} s late");
     }
-    let (status, text) = ask(&desk, "/slack/command", &body, SECRET, 0).await;
+    let (status, text) = served.ask("/slack/command", &body, SECRET, 0).await;
     assert!(status == 200 && text.contains("ephemeral") && text.contains("recorded"), "{text}");
-    assert_eq!(is_acknowledged().as_deref(), Some("slack:U1"));
-    let (_, refused) = ask(&desk, "/slack/command", &format!("user_id=U1&text=complete+{id}"), SECRET, 0).await;
+    assert_eq!(served.incident().acknowledged_by.as_deref(), Some("slack:U1"));
+    let refused = served.typed("1", "U1", &format!("complete {}", served.id)).await;
     assert!(refused.contains("temporary fix") && refused.contains("postmortem"), "{refused}");
-    let (_, listed) = ask(&desk, "/slack/command", "user_id=U1&text=list", SECRET, 0).await;
-    assert!(listed.contains(&id[..12]), "{listed}");
-    let (_, nobody) = ask(&desk, "/slack/command", &format!("user_id=%3C!here%3E&text=ack+{id}"), SECRET, 0).await;
+    let listed = served.typed("2", "U1", "list").await;
+    assert!(listed.contains(&served.id[..12]), "{listed}");
+    let nobody = served.typed("3", "<!here>", &format!("note {} x", served.id)).await;
     assert!(nobody.contains("refused"), "{nobody}");
 }
 
 #[tokio::test]
+async fn an_incident_is_carried_to_its_end_in_slack() {
+    let served = Served::start("The motor's effort rises: lock A", None).await;
+    let lines =
+        ["owner ID 鈴木", "status ID fixing", "effort ID 30", "temp-fix ID", "postmortem ID development,support"];
+    for (trigger, line) in lines.into_iter().chain(["complete ID"]).enumerate() {
+        let said = served.typed(&trigger.to_string(), "U1", &line.replace("ID", &served.id[..8])).await;
+        assert!(said.contains("recorded"), "{line}: {said}");
+    }
+    assert_eq!(served.incident().status, Status::Close);
+}
+
+#[tokio::test]
+async fn a_request_that_comes_twice_is_carried_out_once() {
+    let served = Served::start("The motor's effort rises: lock A", None).await;
+    let line = format!("effort {} 30", served.id);
+    let first = served.typed("a", "U1", &line).await;
+    let again = served.typed("a", "U1", &line).await;
+    assert!(first.contains("recorded") && again.contains("not done twice"), "{first} {again}");
+    assert_eq!(served.incident().effort_min.values().sum::<u64>(), 30);
+    // The control: another command with the same words is another command.
+    assert!(served.typed("b", "U1", &line).await.contains("recorded"));
+    assert_eq!(served.incident().effort_min.values().sum::<u64>(), 60);
+    let list = served.typed("c", "U1", "list").await;
+    assert_eq!(served.typed("c", "U1", "list").await, list, "what changes nothing may come again");
+}
+
+#[tokio::test]
+async fn hostile_text_is_inert_in_an_answer() {
+    let served = Served::start("<!channel> @here <http://x.example|ok> \u{202e}&\u{7}", None).await;
+    for line in ["list", &format!("show {}", served.id), "<!here> @channel"] {
+        let said = served.typed(line, "U1", line).await;
+        assert!(!said.contains(['<', '>', '@', '\u{202e}', '\u{7}']), "{said}");
+    }
+    let long = format!("note {} {}", served.id, "長".repeat(5_000));
+    assert!(served.typed("long", "U1", &long).await.contains("recorded"));
+    assert!(said(&"<".repeat(9_000)).to_string().len() < 20_000);
+}
+
+#[tokio::test]
 async fn a_button_takes_its_step_and_an_unknown_one_none() {
-    let desk = desk();
-    let id = desk.incidents().read().incidents().next().unwrap().id.to_string();
-    let press = async |action: &str| {
-        let payload = format!(r#"{{"user":{{"id":"U1"}},"actions":[{{"action_id":"{action}","value":"{id}"}}]}}"#);
-        let encoded: String = payload.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        ask(&desk, "/slack/action", &format!("payload={encoded}"), SECRET, 0).await.0
-    };
-    let state = || {
-        let incidents = desk.incidents();
-        let book = incidents.read();
-        let one = book.incidents().next().unwrap();
-        (one.status, one.acknowledged_by.clone())
-    };
-    assert_eq!((press("zenei_complete").await, state()), (400, (Status::Detected, None)));
+    let served = Served::start("The motor's effort rises: lock A", None).await;
+    let state = || (served.incident().status, served.incident().acknowledged_by);
+    assert_eq!((served.press("zenei_complete", "").await, state()), (400, (Status::Detected, None)));
     for (action, ..) in ACTIONS {
-        assert_eq!(press(action).await, 200, "{action}");
+        assert_eq!(served.press(action, "").await, 200, "{action}");
     }
     assert_eq!(state(), (Status::Fixing, Some("slack:U1".to_owned())));
+}
+
+#[tokio::test]
+async fn who_presses_a_button_reads_a_refusal_where_slack_said_and_nowhere_else() {
+    let mut slack = Slack::new("xoxb-1", &[]);
+    slack.hooks.insert("commands/1".to_owned());
+    let slack = Server::start(slack, Faults::none()).await.unwrap();
+    let served = Served::start("The motor's effort rises: lock A", Some(slack.base_url().to_owned())).await;
+    let elsewhere = Server::start(slack.with(|slack| slack.clone()), Faults::none()).await.unwrap();
+    assert_eq!(served.press("zenei_fixing", &format!("{}/commands/1", elsewhere.base_url())).await, 200);
+    assert_eq!(served.incident().status, Status::Fixing);
+    assert_eq!(served.press("zenei_acknowledge", &format!("{}/commands/1", slack.base_url())).await, 200);
+    let read = || slack.with(|slack| slack.messages.first().map(|message| message.text.clone()));
+    let text = tokio::time::timeout(Duration::from_secs(30), async {
+        loop {
+            match read() {
+                Some(text) => break text,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    });
+    assert!(text.await.unwrap().contains("recorded"));
+    assert_eq!(elsewhere.requests(), 0, "an answer goes to Slack only");
+    let real = "https://hooks.slack.com/actions/T1/2/x";
+    assert!(is_answerable(real, None));
+    let odd = [
+        "http://hooks.slack.com/x",
+        "https://hooks.slack.com.example/x",
+        "https://hooks.slack.com@10.0.0.1/",
+        "https://hooks.slack.com:81/",
+        "file:///etc/passwd",
+        "",
+    ];
+    for url in odd {
+        assert!(!is_answerable(url, Some("https://slack.com")), "{url}");
+    }
 }
