@@ -2,7 +2,9 @@
 //! shown. Filled in by the binary; read by the router and `metrics`.
 use super::own_metrics::OwnMetrics;
 use crate::Incidents;
+use std::sync::Arc;
 use tokio::sync::watch;
+use zenei_incident::Policy;
 use zenei_store::Ledger;
 use zenei_store::clickhouse::Shipped;
 use zenei_store::control::TailProgress;
@@ -20,6 +22,8 @@ pub struct Handles {
     pub tail: Option<watch::Receiver<TailProgress>>,
     /// The incidents.
     pub incidents: Incidents,
+    /// By what triage judges.
+    pub policy: Arc<Policy>,
     /// Whether records are received and stored.
     pub ready: watch::Receiver<bool>,
 }

@@ -1,4 +1,4 @@
-//! The HTTP server of the desk: health, readiness, metrics, incidents as JSON, and the addresses of remotes that sign
+//! The HTTP server of the desk: health, readiness, metrics, incidents as JSON, triage, and the addresses of remotes that sign
 //! what they send ([`Inward`]). Reading has no access control: every client that reaches the socket reads everything, so
 //! the server belongs on loopback or behind a proxy that authenticates its users, and lets through from outside only
 //! what remotes need. Nothing is written but by a signed request. Must not open a store: all values come through the
@@ -7,6 +7,7 @@ mod api;
 mod handles;
 mod metrics;
 mod own_metrics;
+mod triage;
 
 pub use handles::Handles;
 pub use own_metrics::{Metric, MetricValue, OwnMetrics};
@@ -63,6 +64,7 @@ fn router(handles: Handles, inward: Inward) -> Router {
         .route("/readyz", get(async move || readiness(*ready.borrow())))
         .route("/metrics", get(async move || exposition(&metrics)))
         .merge(api::routes(handles.incidents))
+        .merge(triage::routes(handles.policy))
         .merge(inward.into_router())
         .fallback(async || api::problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async |method: Method| {

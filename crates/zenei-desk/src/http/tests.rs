@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use zenei_detect::Findings;
+use zenei_incident::Policy;
 use zenei_kit::anomaly;
 use zenei_store::Ledger;
 use zenei_store::clickhouse::Shipped;
@@ -41,6 +42,7 @@ async fn running() -> Running {
         })),
         tail: Some(tail_seen),
         incidents: driver.incidents().clone(),
+        policy: Arc::default(),
         ready: ready_seen,
     };
     let (stop, stopped) = oneshot::channel();
@@ -51,8 +53,16 @@ async fn running() -> Running {
 
 /// Head and body of the answer.
 async fn ask(address: SocketAddr, method: &str, path: &str) -> (String, String) {
+    send(address, method, path, "").await
+}
+
+/// Head and body of the answer to a request with this body.
+async fn send(address: SocketAddr, method: &str, path: &str, body: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -177,6 +187,27 @@ async fn an_incident_is_shown_with_its_evidence_by_either_form_of_its_id() {
 }
 
 #[tokio::test]
+async fn triage_judges_facts_by_the_policy_and_says_what_is_no_fact() {
+    let running = running().await;
+    let judge = async |facts: &str| send(running.address, "POST", "/api/v1/triage", facts).await;
+    let facts = r#"{"symptoms":["locked_out"],"locks":1,"records":1}"#;
+    let (head, body) = judge(facts).await;
+    let expected = Policy::default().triage(&serde_json::from_str(facts).unwrap());
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(body, serde_json::to_string(&expected).unwrap());
+    let found: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&found["urgency"]["level"], &found["opening"]["follows"]), (&"highest".into(), &"open".into()));
+    assert_eq!(running.driver.incidents().read().incidents().count(), 0, "nothing is opened");
+    for (facts, told) in [(r#"{"lock":1}"#, "unknown field `lock`"), ("", "EOF"), (r#"{"hint":"wet"}"#, "`wet`")] {
+        let (head, body) = judge(facts).await;
+        assert!(head.starts_with("HTTP/1.1 400 ") && body.contains(told), "{facts}: {head} {body}");
+    }
+    let (head, _) = judge(&" ".repeat((1 << 16) + 1)).await;
+    assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
+    assert!(ask(running.address, "GET", "/api/v1/triage").await.0.starts_with("HTTP/1.1 405 "));
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_a_json_answer_too() {
     let running = running().await;
     let unknown = "/api/v1/incidents/00000000000000000000000000000001";
@@ -194,7 +225,8 @@ async fn a_taken_address_is_an_error_that_names_it() {
     let running = running().await;
     let (_, ready) = watch::channel(true);
     let (_, ledger) = watch::channel(Ledger::default());
-    let handles = Handles { ledger, shipped: None, radio: None, tail: None, incidents: Incidents::default(), ready };
+    let incidents = Incidents::default();
+    let handles = Handles { ledger, shipped: None, radio: None, tail: None, incidents, policy: Arc::default(), ready };
     let refused = serve(running.address, handles, Inward::default(), std::future::pending()).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("can't listen on {}", running.address));
 }

@@ -9,6 +9,7 @@ use crate::daemon::{notify, radio, signals, tailing};
 use crate::exit::Failure;
 use crate::output::Output;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::sync::watch;
 use zenei_desk::notify::Target;
 use zenei_desk::{DeskClock, Handles, Incidents, Inward, SharedDesk, Tail};
@@ -48,6 +49,7 @@ async fn serve(
     let mut asked = signals::listen().map_err(|error| Failure::broken("can't listen for signals", error))?;
     let targets = notify::targets(config)?;
     let routes = notify::routes(config);
+    let policy = Arc::clone(&contents.policy);
     let (gateway, desk) = start(config, contents.clone(), clock, ack, routes.clone())?;
     register(config, &contents, gateway.clock())?;
     let shipping = Shipping::wanted(config).map(|clickhouse| Shipping::start(config, clickhouse)).transpose()?;
@@ -65,6 +67,7 @@ async fn serve(
         radio: gateway.radio().map(radio::figures),
         tail: tail.as_ref().map(Tail::progress),
         incidents: desk.map_or_else(Incidents::default, |desk| desk.incidents()),
+        policy,
         ready: is_ready,
     };
     let http = show(config, handles, inward.unwrap_or_default(), &asked).await?;

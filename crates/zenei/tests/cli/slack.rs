@@ -2,14 +2,13 @@
 use crate::steps::{CONFIG, status, with_incident};
 use crate::support::{Daemon, Folder};
 use remote_sim::slack_signature;
-use std::time::{SystemTime, UNIX_EPOCH};
+use zenei_store::Clock;
 
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 
 /// The status of the answer to what a person typed, signed so many seconds ago, and its text.
-fn typed(daemon: &Daemon, secret: &str, late_s: u64, trigger: &str, text: &str) -> (u16, String) {
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let at = (now_s - late_s).to_string();
+fn typed(daemon: &Daemon, secret: &str, late_s: i64, trigger: &str, text: &str) -> (u16, String) {
+    let at = (Clock::System.now().ms() / 1_000 - late_s).to_string();
     let body = format!("user_id=U1&trigger_id={trigger}&text={}", text.replace(' ', "+"));
     let signature = slack_signature(secret, &at, &body);
     let headers = [

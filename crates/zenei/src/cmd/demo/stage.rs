@@ -72,6 +72,7 @@ impl Stage {
             radio: None,
             tail: None,
             incidents: incidents.clone(),
+            policy: Default::default(),
             ready: is_ready,
         };
         let mut end = asked.clone();

@@ -1,0 +1,28 @@
+//! `POST /api/v1/triage`: how urgent is what somebody saw, and would it open an incident? Judges facts by the desk's
+//! policy, as `zenei triage --stdin` does, and changes nothing. Must not know the store. Called by the router.
+use super::api::problem;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use std::sync::Arc;
+use zenei_incident::Policy;
+use zenei_incident::urgency::Facts;
+
+/// The longest facts, bytes; a guess, a hundred times the usual.
+const FACTS_MAX_BYTES: usize = 1 << 16;
+
+/// The route.
+pub(super) fn routes(policy: Arc<Policy>) -> Router {
+    let limit = DefaultBodyLimit::max(FACTS_MAX_BYTES);
+    Router::new().route("/api/v1/triage", post(judge)).layer(limit).with_state(policy)
+}
+
+async fn judge(State(policy): State<Arc<Policy>>, body: Bytes) -> Response {
+    match serde_json::from_slice::<Facts>(&body) {
+        Ok(facts) => axum::Json(policy.triage(&facts)).into_response(),
+        Err(error) => problem(StatusCode::BAD_REQUEST, &format!("these are no facts: {error}")),
+    }
+}
