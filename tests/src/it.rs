@@ -8,6 +8,7 @@ mod contract;
 mod daemon;
 mod dead_letters;
 mod demo;
+mod desk_kills;
 mod fleet;
 mod forgery;
 mod hub;

@@ -20,6 +20,9 @@ use zenei_incident::{
 use zenei_store::control::{Control, ControlError, EventRow, OutboxRow, SendEnd, SilenceRow, Txn};
 use zenei_wire::{EngineTime, Id};
 
+/// Under this name the driver says, in the log at level trace, that it has decided and begins to commit.
+pub const COMMITS: &str = "zenei_desk::commits";
+
 /// The desk's driver; it alone writes findings, events and decisions.
 #[derive(Debug)]
 pub struct DeskDriver {
@@ -337,6 +340,7 @@ impl DeskDriver {
         for decision in &found.decisions {
             decisions += u64::from(txn.insert_decision(decision)?);
         }
+        tracing::trace!(target: COMMITS, events = found.events.len(), decisions, "commit begins");
         txn.commit()?;
         let Consequences { anomalies, repeated, events, .. } = &found;
         let (events, opened) = (events.len() as u64, found.opened().collect());

@@ -181,8 +181,8 @@ impl Ingress {
         end
     }
 
-    /// Reads CONNECT, takes the client id over, and answers. In this order: a client that has its answer owns its id, so
-    /// that of two connections the one answered later stays.
+    /// Reads CONNECT, takes the client id over, and answers. In this order: a client that has its answer owns its id,
+    /// so that of two connections the one answered later stays.
     async fn greet(
         &self,
         reading: &mut Reading,
