@@ -50,8 +50,8 @@ pub enum Attempt {
         attempt: u32,
         /// Not before this time, ms since 1970.
         next_at_ms: i64,
-        /// Whether the remote may have it although its answer was not seen.
-        maybe_sent: bool,
+        /// How many times it may have reached the target without an answer that was seen.
+        unanswered: u32,
         /// What happened, for people.
         remark: String,
     },
@@ -191,9 +191,9 @@ impl DeskDriver {
             let mut draft = book.draft();
             let txn = self.control.begin()?;
             let (end, remark, events) = match attempt {
-                Attempt::PutOff { attempt, next_at_ms, maybe_sent, remark } => {
-                    let (attempt, next_at_ms, maybe_sent) = (*attempt, *next_at_ms, *maybe_sent);
-                    txn.put_off(&OutboxRow { attempt, next_at_ms, maybe_sent, ..row.clone() }, remark)?;
+                Attempt::PutOff { attempt, next_at_ms, unanswered, remark } => {
+                    let (attempt, next_at_ms, unanswered) = (*attempt, *next_at_ms, *unanswered);
+                    txn.put_off(&OutboxRow { attempt, next_at_ms, unanswered, ..row.clone() }, remark)?;
                     txn.commit()?;
                     return Ok(());
                 }

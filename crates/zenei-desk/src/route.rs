@@ -55,7 +55,7 @@ impl Route {
             body: "{}".to_owned(),
             attempt: 0,
             next_at_ms: not_before_ms,
-            maybe_sent: false,
+            unanswered: 0,
         }
     }
 }

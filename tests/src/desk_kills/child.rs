@@ -14,8 +14,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use zenei_desk::notify::queue::QueueError;
-use zenei_desk::notify::{Delivery, Letter, Pace, Queue, Remote, SendError, Sender, Sent, Target, TargetConfig};
-use zenei_desk::{Attempt, DeskDriver, Route, SharedDesk};
+use zenei_desk::notify::{
+    Delivery, Letter, Pace, Queue, Remote, Round, SendError, Sender, Sent, Target, TargetConfig, Watched,
+};
+use zenei_desk::{Attempt, DeskDriver, Route, Seen, SharedDesk};
 use zenei_incident::message::{Lang, Message};
 use zenei_store::control::OutboxRow;
 use zenei_store::{Clock, Control};
@@ -110,6 +112,18 @@ impl Queue for MarkedQueue {
         self.desk.letter(row)
     }
 
+    fn begin(&self, row: &OutboxRow) -> Result<(), QueueError> {
+        self.desk.begin(row)
+    }
+
+    fn watched(&self, target: &str) -> Result<Vec<Watched>, QueueError> {
+        self.desk.watched(target)
+    }
+
+    fn saw(&self, target: &str, seen: &Seen, at: EngineTime) -> Result<(), QueueError> {
+        Queue::saw(&self.desk, target, seen, at)
+    }
+
     fn settle(&self, row: &OutboxRow, attempt: &Attempt, at: EngineTime) -> Result<(), QueueError> {
         self.marks.set(self.place, SETTLING);
         let settled = Queue::settle(&self.desk, row, attempt, at);
@@ -136,6 +150,18 @@ impl Remote for MarkedTarget {
 
     fn per_second(&self) -> f64 {
         Remote::per_second(&self.target)
+    }
+
+    fn has_key(&self) -> bool {
+        Remote::has_key(&self.target)
+    }
+
+    fn round_every(&self) -> Option<Duration> {
+        Remote::round_every(&self.target)
+    }
+
+    async fn round(&self, round: &Round<'_>) -> Result<Vec<Seen>, SendError> {
+        Remote::round(&self.target, round).await
     }
 
     async fn send(&self, delivery: &Delivery<'_>) -> Result<Sent, SendError> {
@@ -269,6 +295,7 @@ impl Direct {
                     body: "{}".into(),
                     attempt: 0,
                     next_at_ms: 0,
+                    unanswered: 0,
                 };
                 let Letter { incident, event, remote } = desk.letter(&row).expect("a letter");
                 row.id = route.message(&event, 0).id;
@@ -281,7 +308,7 @@ impl Direct {
                         target: &target.name,
                         row: row.id,
                         attempt,
-                        maybe_sent: attempt > 0,
+                        unanswered: attempt,
                         incident: &incident,
                         event: &event,
                         message: &message,

@@ -51,8 +51,8 @@ pub struct Delivery<'a> {
     pub row: Id,
     /// How many attempts were made before this one.
     pub attempt: u32,
-    /// Whether an earlier attempt may have reached the remote although its answer was not seen.
-    pub maybe_sent: bool,
+    /// How many earlier attempts may have reached the remote although their answers were not seen.
+    pub unanswered: u32,
     /// The incident as it is after this event.
     pub incident: &'a Incident,
     /// What happened.

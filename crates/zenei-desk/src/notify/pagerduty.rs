@@ -137,7 +137,7 @@ mod tests {
             target: "pager",
             row: Id(1),
             attempt: 0,
-            maybe_sent: false,
+            unanswered: 0,
             incident: &trial.incident,
             event: &trial.last,
             message: &message,

@@ -203,14 +203,14 @@ impl<Q: Queue, R: Remote, C: Fn() -> EngineTime + Send + 'static> Sender<Q, R, C
     async fn deliver(&mut self, row: &OutboxRow) -> Result<Option<Duration>, QueueError> {
         let Letter { incident, event, remote, invitees } = self.queue.letter(row)?;
         let message = Message::of(&incident, &event, incident.service.as_deref(), self.lang);
-        if !row.maybe_sent && !self.remote.has_key() {
+        if !self.remote.has_key() {
             self.queue.begin(row)?;
         }
         let delivery = Delivery {
             target: self.remote.name(),
             row: row.id,
             attempt: row.attempt,
-            maybe_sent: row.maybe_sent,
+            unanswered: row.unanswered,
             incident: &incident,
             event: &event,
             message: &message,
@@ -233,8 +233,8 @@ impl<Q: Queue, R: Remote, C: Fn() -> EngineTime + Send + 'static> Sender<Q, R, C
                 } else {
                     let wait = self.pace.jitter(row.id, row.attempt).max(after.unwrap_or_default());
                     let next_at_ms = now.ms().saturating_add(millis(wait));
-                    let maybe_sent = maybe_sent || row.maybe_sent;
-                    Attempt::PutOff { attempt: tried, next_at_ms, maybe_sent, remark: why }
+                    let unanswered = row.unanswered.saturating_add(u32::from(maybe_sent));
+                    Attempt::PutOff { attempt: tried, next_at_ms, unanswered, remark: why }
                 }
             }
         };

@@ -65,7 +65,7 @@ impl Queue for Memory {
     fn begin(&self, row: &OutboxRow) -> Result<(), QueueError> {
         let mut rows = self.rows.lock().unwrap();
         let (stored, _) = rows.iter_mut().find(|(stored, _)| stored.id == row.id).unwrap();
-        stored.maybe_sent = true;
+        stored.unanswered += 1;
         Ok(())
     }
 
@@ -83,8 +83,8 @@ impl Queue for Memory {
         let mut rows = self.rows.lock().unwrap();
         let (stored, end) = rows.iter_mut().find(|(stored, _)| stored.id == row.id).unwrap();
         match attempt {
-            Attempt::PutOff { attempt, next_at_ms, maybe_sent, .. } => {
-                (stored.attempt, stored.next_at_ms, stored.maybe_sent) = (*attempt, *next_at_ms, *maybe_sent);
+            Attempt::PutOff { attempt, next_at_ms, unanswered, .. } => {
+                (stored.attempt, stored.next_at_ms, stored.unanswered) = (*attempt, *next_at_ms, *unanswered);
             }
             Attempt::Delivered { .. } | Attempt::GivenUp { .. } => *end = Some(attempt.clone()),
         }
@@ -137,7 +137,7 @@ impl<F: Fn(&Delivery<'_>) -> Option<Result<Sent, SendError>> + Send + Sync + 'st
     }
 
     async fn send(&self, delivery: &Delivery<'_>) -> Result<Sent, SendError> {
-        let row = (delivery.incident.id, delivery.event.seq, delivery.maybe_sent, delivery.now.ms());
+        let row = (delivery.incident.id, delivery.event.seq, delivery.unanswered > 0, delivery.now.ms());
         self.seen.lock().unwrap().push(row);
         match (self.script)(delivery) {
             Some(answer) => answer,
@@ -163,7 +163,7 @@ fn row(target: &str, incident: u128, seq: u32) -> OutboxRow {
         body: "{}".into(),
         attempt: 0,
         next_at_ms: 0,
-        maybe_sent: false,
+        unanswered: 0,
     }
 }
 

@@ -8,8 +8,11 @@ use serde_json::json;
 use zenei_incident::event::DeliveryDuplicated;
 use zenei_incident::message::Message;
 
+/// Said of a message that is sent no more.
+const LOST_TWICE: &str = "two answers were lost: the message may be there twice or, less likely, not at all";
+
 /// By an incoming webhook. Whether a lost answer hid a message can't be looked up: the next attempt sends again and
-/// reports that it may be there twice; if its answer is lost too, no third is sent.
+/// reports that it may be there twice; if its answer is lost too, also by the end of the program, no third is sent.
 pub(super) async fn through_hook(
     http: &Http,
     hook: &Secret,
@@ -22,12 +25,15 @@ pub(super) async fn through_hook(
         let (target, why) = (delivery.target.to_owned(), why.to_owned());
         Sent { events: vec![DeliveryDuplicated { target, why }.into()], ..Sent::remark("sent again") }
     };
+    if delivery.unanswered >= 2 {
+        return Ok(doubled(LOST_TWICE));
+    }
     let answer = http.send(Request::post(hook.reveal(), &body)).await;
     let after = answer.as_ref().ok().and_then(|answer| answer.retry_after);
     let failed = match answer {
         Ok(answer) if answer.status >= 500 => SendError::Again { why: answer.shown(), after, maybe_sent: true },
         Ok(answer) => match answer.success() {
-            Ok(_) if delivery.maybe_sent => {
+            Ok(_) if delivery.unanswered > 0 => {
                 return Ok(doubled("the answer to an earlier attempt was lost, and a webhook has no lookup"));
             }
             Ok(answer) => return Ok(Sent::remark(answer.shown())),
@@ -36,9 +42,7 @@ pub(super) async fn through_hook(
         Err(error) => error,
     };
     match failed {
-        SendError::Again { maybe_sent: true, .. } if delivery.maybe_sent => {
-            Ok(doubled("two answers were lost: the message may be there twice or, less likely, not at all"))
-        }
+        SendError::Again { maybe_sent: true, .. } if delivery.unanswered > 0 => Ok(doubled(LOST_TWICE)),
         failed @ (SendError::Again { .. } | SendError::Never { .. }) => Err(failed),
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Trial {
     pub(super) last: Event,
     /// Whether a kill of the process is simulated before each success is noted: then it is sent once more.
     pub(super) forgets: bool,
+    /// How many attempts of an earlier process may have arrived.
+    pub(super) unanswered: u32,
 }
 
 impl Trial {
@@ -45,6 +47,7 @@ impl Trial {
             service: "device".into(),
             last: first,
             forgets: false,
+            unanswered: 0,
         }
     }
 
@@ -71,7 +74,7 @@ impl Trial {
         &mut self,
         send: impl AsyncFn(&Delivery<'_>) -> Result<Sent, SendError>,
     ) -> Result<Sent, SendError> {
-        let mut maybe_sent = false;
+        let mut unanswered = self.unanswered;
         let mut forgets = self.forgets;
         for attempt in 0..ATTEMPTS_MAX {
             let message = Message::of(&self.incident, &self.last, Some(&self.service), Lang::Ja);
@@ -79,7 +82,7 @@ impl Trial {
                 target: "room",
                 row: Id::of(&[b"row"]),
                 attempt,
-                maybe_sent,
+                unanswered,
                 incident: &self.incident,
                 event: &self.last,
                 message: &message,
@@ -95,7 +98,7 @@ impl Trial {
                     self.back.extend(sent.events.iter().cloned());
                     return Ok(sent);
                 }
-                Err(SendError::Again { maybe_sent: lost, .. }) => maybe_sent |= lost,
+                Err(SendError::Again { maybe_sent: lost, .. }) => unanswered += u32::from(lost),
                 Err(error @ SendError::Never { .. }) => return Err(error),
             }
         }

@@ -8,7 +8,7 @@ use rusqlite::{Row, params};
 use std::collections::BTreeMap;
 use zenei_wire::Id;
 
-const COLUMNS: &str = "id, target, incident, event_seq, body, attempt, next_at_ms, maybe_sent";
+const COLUMNS: &str = "id, target, incident, event_seq, body, attempt, next_at_ms, unanswered";
 
 impl Control {
     /// Messages to this target that may go out at `now_ms`, longest waiting first, at most `limit`. Of the messages
@@ -63,34 +63,34 @@ impl Txn<'_> {
     /// [`ControlError::Sqlite`].
     pub fn enqueue(&self, row: &OutboxRow) -> Result<bool, ControlError> {
         let sql =
-            "INSERT OR IGNORE INTO outbox (id, target, incident, event_seq, body, attempt, next_at_ms, maybe_sent)
+            "INSERT OR IGNORE INTO outbox (id, target, incident, event_seq, body, attempt, next_at_ms, unanswered)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let (id, incident) = (row.id.to_string(), row.incident.to_string());
         let values =
-            params![id, row.target, incident, row.event_seq, row.body, row.attempt, row.next_at_ms, row.maybe_sent];
+            params![id, row.target, incident, row.event_seq, row.body, row.attempt, row.next_at_ms, row.unanswered];
         Ok(self.inner.prepare_cached(sql)?.execute(values)? == 1)
     }
 
-    /// Notes that a message is about to be sent: should the program end before its answer is stored, the remote may
+    /// Counts that a message is about to be sent: should the program end before its answer is stored, the remote may
     /// have it.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].
     pub fn begin_sending(&self, id: Id) -> Result<(), ControlError> {
-        let sql = "UPDATE outbox SET maybe_sent = 1 WHERE id = ?1 AND ended_at_ms IS NULL";
+        let sql = "UPDATE outbox SET unanswered = unanswered + 1 WHERE id = ?1 AND ended_at_ms IS NULL";
         self.inner.prepare_cached(sql)?.execute(params![id.to_string()])?;
         Ok(())
     }
 
-    /// Postpones a message after a failed attempt: attempt, time and whether the remote may have it are the row's.
+    /// Postpones a message after a failed attempt: attempt, time and how many sendings have no answer are the row's.
     /// `remark` describes for people what happened.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].
     pub fn put_off(&self, row: &OutboxRow, remark: &str) -> Result<(), ControlError> {
-        let sql = "UPDATE outbox SET attempt = ?2, next_at_ms = ?3, maybe_sent = ?4, remark = ?5
+        let sql = "UPDATE outbox SET attempt = ?2, next_at_ms = ?3, unanswered = ?4, remark = ?5
                    WHERE id = ?1 AND ended_at_ms IS NULL";
-        let values = params![row.id.to_string(), row.attempt, row.next_at_ms, row.maybe_sent, remark];
+        let values = params![row.id.to_string(), row.attempt, row.next_at_ms, row.unanswered, remark];
         self.inner.prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
@@ -128,6 +128,6 @@ fn outbox(row: &Row<'_>) -> Result<OutboxRow, ControlError> {
         body: row.get(4)?,
         attempt: row.get(5)?,
         next_at_ms: row.get(6)?,
-        maybe_sent: row.get(7)?,
+        unanswered: row.get(7)?,
     })
 }

@@ -68,8 +68,8 @@ pub struct OutboxRow {
     pub attempt: u32,
     /// Not before this time, ms since 1970.
     pub next_at_ms: i64,
-    /// Whether the remote may have it although its answer was not seen.
-    pub maybe_sent: bool,
+    /// How many times it may have reached the remote without an answer that was seen.
+    pub unanswered: u32,
 }
 
 /// What happened to a silence.

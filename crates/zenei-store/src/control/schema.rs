@@ -122,8 +122,8 @@ CREATE INDEX outbox_order ON outbox (target, incident, number) WHERE ended_at_ms
 ",
     // Whether the version before had begun to send a waiting message is not known.
     "
-ALTER TABLE outbox ADD COLUMN maybe_sent INTEGER NOT NULL DEFAULT 0;
-UPDATE outbox SET maybe_sent = 1 WHERE ended_at_ms IS NULL;
+ALTER TABLE outbox ADD COLUMN unanswered INTEGER NOT NULL DEFAULT 0;
+UPDATE outbox SET unanswered = 1 WHERE ended_at_ms IS NULL;
 CREATE INDEX outbox_told ON outbox (target, incident) WHERE outcome = 'delivered';
 ",
 ];

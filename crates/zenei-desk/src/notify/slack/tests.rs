@@ -185,6 +185,18 @@ async fn a_webhook_doubles_at_most_once_and_reports_it() {
 }
 
 #[tokio::test]
+async fn a_hook_is_sent_no_third_message_where_two_processes_died_while_they_sent() {
+    for (unanswered, messages, reports) in [(0, 1, 0), (1, 1, 1), (2, 0, 1), (7, 0, 1)] {
+        let server = server(Faults::none()).await;
+        let slack = by_hook(server.base_url());
+        let mut trial = Trial { unanswered, ..trial(Urgency::High, "t") };
+        trial.send(async |delivery| slack.send(&http(), delivery).await).await.unwrap();
+        let posted = server.with(|kept| kept.messages.len());
+        assert_eq!((posted, trial.back.len()), (messages, reports), "{unanswered} before");
+    }
+}
+
+#[tokio::test]
 async fn slacks_refusals_say_what_to_do_and_never_the_token() {
     let http = http();
     for (scope, wanted) in [("chat.postMessage", "add the scope"), ("conversations.create", "add the scope")] {
