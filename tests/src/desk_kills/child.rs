@@ -297,7 +297,7 @@ impl Direct {
                     next_at_ms: 0,
                     unanswered: 0,
                 };
-                let Letter { incident, event, remote } = desk.letter(&row).expect("a letter");
+                let Letter { incident, event, remote, .. } = desk.letter(&row).expect("a letter");
                 row.id = route.message(&event, 0).id;
                 if !route.takes(&incident, &event) {
                     continue;
