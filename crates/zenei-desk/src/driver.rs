@@ -160,7 +160,7 @@ impl DeskDriver {
         Ok(taken)
     }
 
-    /// Stores one event of another origin: an operator's, or a recovery.
+    /// Stores one event of another origin (an operator's, or a recovery), with what the runbook lets follow.
     ///
     /// # Errors
     /// [`TakeError::Log`] where there is no such incident or its rules refuse the event; after any error nothing is
@@ -169,11 +169,11 @@ impl DeskDriver {
         let (event, changes) = {
             let book = self.incidents.read();
             let mut draft = book.draft();
-            let event = draft.add(incident, at, what)?;
+            let mut events = draft.act(incident, at, what)?;
             let txn = self.control.begin()?;
-            append(&txn, &draft, &self.routes, std::slice::from_ref(&event), at)?;
+            append(&txn, &draft, &self.routes, &events, at)?;
             txn.commit()?;
-            (event, draft.into_changes())
+            (events.swap_remove(0), draft.into_changes())
         };
         self.incidents.absorb(changes);
         Ok(event)
@@ -352,8 +352,8 @@ impl DeskDriver {
 fn add_all(draft: &mut Draft<'_>, target: &str, incident: Id, events: &[What], at: EngineTime) -> Vec<Event> {
     let mut added = Vec::new();
     for what in events {
-        match draft.add(incident, at, what.clone()) {
-            Ok(event) => added.push(event),
+        match draft.act(incident, at, what.clone()) {
+            Ok(events) => added.extend(events),
             Err(error) => tracing::warn!(%error, target, "what a target answered is left out"),
         }
     }

@@ -9,7 +9,7 @@ use crate::event::{Event, EvidenceAdded, MergedInto, Opened, UrgencyChanged, Wha
 use crate::fingerprint;
 use crate::incident::{ApplyError, Incident, Refused};
 use crate::places::Places;
-use crate::policy::{Policy, facts_of};
+use crate::policy::{Policy, check_step, facts_of};
 use crate::refused::refuse;
 use crate::silence::{Matcher, Silence, SilenceKind, Silences, Subject};
 use crate::urgency::Facts;
@@ -234,6 +234,11 @@ impl Draft<'_> {
                 Some(_) => Ok(()),
             };
         }
+        if let What::RunbookStepDone(done) = &event.what
+            && let Some(incident) = self.incident(event.incident)
+        {
+            return check_step(&self.book.policy, incident, done);
+        }
         let other = self.incident(event.incident).and_then(|incident| self.open_of(incident.fingerprint));
         match (&event.what, other) {
             (What::Reopened(_), Some(open)) if open != event.incident => Err(Refused::OtherOpen { open }),
@@ -284,6 +289,10 @@ impl Draft<'_> {
 
     pub(crate) fn silences_mut(&mut self) -> &mut Silences {
         self.changes.silences.get_or_insert_with(|| self.book.silences.clone())
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.book.policy
     }
 
     pub(crate) fn places(&self) -> &Places {

@@ -345,6 +345,7 @@ impl Incident {
         self.reopened += 1;
         self.is_temp_fixed = false;
         self.postmortem_roles.clear();
+        self.steps_done.clear();
         (self.postmortem_at_ms, self.postmortem_held) = (None, None);
         (self.verdict, self.merged_into, self.recovered) = (None, None, None);
     }

@@ -85,7 +85,8 @@ impl Draft<'_> {
                 if incident.muted.is_some() { self.unmute(incident, now) } else { self.mute(incident, now, false) };
             let calm = is_calm(incident, now, &heard)
                 .then(|| FlappingEnded { why: "recovered for a day in which its locks were heard".to_owned() }.into());
-            for what in [muting, calm].into_iter().flatten() {
+            let lasted = self.lasted(incident, now);
+            for what in [muting, calm].into_iter().flatten().chain(lasted) {
                 all.push(self.add(id, now, what)?);
             }
         }
@@ -110,7 +111,8 @@ impl Draft<'_> {
                 Vec::new()
             };
             let known = matches!(event.what, What::Opened(_)).then(|| self.known_before(incident)).flatten();
-            let own = what.into_iter().chain(known).map(|what| (event.incident, what));
+            let book = matches!(event.what, What::Opened(_)).then(|| self.attached(incident)).flatten();
+            let own = what.into_iter().chain(known).chain(book).map(|what| (event.incident, what));
             for (id, what) in own.chain(explained).collect::<Vec<_>>() {
                 all.push(self.add(id, event.at, what)?);
             }

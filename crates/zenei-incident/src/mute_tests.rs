@@ -187,7 +187,7 @@ fn a_gateway_found_after_its_locks_mutes_them_and_not_for_ever() {
     let mut desk = Desk::default();
     desk.take(unheard(ScopeKind::Device, "A", &["A"], 5));
     let (_, told) = desk.take(unheard(ScopeKind::Gateway, "G", &["A", "B"], 6));
-    assert_eq!(words(&told), [("opened", true), ("muted", false)]);
+    assert_eq!(words(&told), [("opened", true), ("runbook_attached", true), ("muted", false)]);
     assert!(desk.pass(24 * HOUR).is_empty());
     assert_eq!(words(&desk.pass(24 * HOUR + 6)), [("unmuted", true)]);
 }

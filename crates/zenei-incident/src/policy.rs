@@ -1,13 +1,15 @@
 //! The policy of a desk: how urgent something is, whether it opens an incident, and why. One judgement (共通化) for the
 //! detector's findings and for people who triage an inquiry. Must not know the casebook or where its files are. Called by
 //! the casebook and by the command `triage`.
-use crate::incident::Incident;
-use crate::kinds::Ground;
+use crate::incident::{Incident, Refused};
+use crate::kinds::{Ground, RunbookStepDone};
 use crate::opening::{Follows, OpenDecision, OpeningTable};
+use crate::runbook::{Runbook, Runbooks};
 use crate::services::{Person, Services};
+use crate::stage::RUNBOOK_BY;
 use crate::urgency::{Assessment, Facts, UrgencyTable};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use zenei_detect::Anomaly;
 use zenei_detect::toml_place::TomlError;
 
@@ -20,6 +22,8 @@ pub struct Policy {
     pub opening: OpeningTable,
     /// Which service a lock belongs to, and who is invited (ステークホルダー).
     pub services: Services,
+    /// What to do about which incidents (手順書).
+    pub runbooks: Runbooks,
 }
 
 /// The files of a policy, as name for people and text; an absent one is the default in the program.
@@ -31,6 +35,8 @@ pub struct Texts {
     pub opening: Option<(String, String)>,
     /// The services and people.
     pub services: Option<(String, String)>,
+    /// The runbooks, in place of all in the program.
+    pub runbooks: Option<Vec<(String, String)>>,
 }
 
 /// What follows from facts: the level, and whether an incident is opened.
@@ -48,14 +54,19 @@ const URGENCY: (&str, &str) = ("defaults/urgency.toml", include_str!("../default
 const OPENING: (&str, &str) = ("defaults/opening.toml", include_str!("../defaults/opening.toml"));
 const SERVICES: (&str, &str) = ("defaults/services.toml", include_str!("../defaults/services.toml"));
 
+const RUNBOOKS: [(&str, &str); 3] = [
+    ("defaults/runbooks/battery.toml", include_str!("../defaults/runbooks/battery.toml")),
+    ("defaults/runbooks/firmware.toml", include_str!("../defaults/runbooks/firmware.toml")),
+    ("defaults/runbooks/gateway.toml", include_str!("../defaults/runbooks/gateway.toml")),
+];
+
 impl Default for Policy {
     /// The tables in the program. A test reads each of them without an error.
     fn default() -> Self {
-        Self {
-            urgency: UrgencyTable::read(URGENCY.0, URGENCY.1).unwrap_or_default(),
-            opening: OpeningTable::read(OPENING.0, OPENING.1).unwrap_or_default(),
-            services: Services::read(SERVICES.0, SERVICES.1).unwrap_or_default(),
-        }
+        let services = Services::read(SERVICES.0, SERVICES.1).unwrap_or_default();
+        let runbooks = Runbooks::read(RUNBOOKS, &services).unwrap_or_default();
+        let urgency = UrgencyTable::read(URGENCY.0, URGENCY.1).unwrap_or_default();
+        Self { urgency, opening: OpeningTable::read(OPENING.0, OPENING.1).unwrap_or_default(), services, runbooks }
     }
 }
 
@@ -68,17 +79,35 @@ impl Policy {
         let urgency = given(texts.urgency.as_ref(), URGENCY, UrgencyTable::read);
         let opening = given(texts.opening.as_ref(), OPENING, OpeningTable::read);
         let services = given(texts.services.as_ref(), SERVICES, Services::read);
-        match (urgency, opening, services) {
-            (Ok(urgency), Ok(opening), Ok(services)) => Ok(Self { urgency, opening, services }),
-            (urgency, opening, services) => {
-                Err([urgency.err(), opening.err(), services.err()].into_iter().flatten().flatten().collect())
+        let runbooks = |services: &Services| match &texts.runbooks {
+            Some(files) => Runbooks::read(files.iter().map(|(file, text)| (file.as_str(), text.as_str())), services),
+            // Ours name no service and no person: they fit any table.
+            None => Runbooks::read(RUNBOOKS, services),
+        };
+        // Without a table of services every name in a runbook would be unknown: they are read once it is good.
+        let both = services.and_then(|services| runbooks(&services).map(|runbooks| (services, runbooks)));
+        match (urgency, opening, both) {
+            (Ok(urgency), Ok(opening), Ok((services, runbooks))) => Ok(Self { urgency, opening, services, runbooks }),
+            (urgency, opening, both) => {
+                Err([urgency.err(), opening.err(), both.err()].into_iter().flatten().flatten().collect())
             }
         }
     }
 
-    /// The people who are invited to this incident, by id.
+    /// The people who are invited to this incident, by id: the stakeholders, and those whom the runbook names.
     pub fn invitees(&self, incident: &Incident) -> Vec<&Person> {
-        self.services.invitees(incident.service.as_deref(), incident.domain, incident.urgency)
+        let stakeholders = self.services.invitees(incident.service.as_deref(), incident.domain, incident.urgency);
+        let attached = incident.runbook_attached.as_ref().and_then(|(id, _)| self.runbooks.get(id));
+        let invite = attached.or_else(|| self.runbook_of(incident)).map_or(&[][..], |book| &book.invite);
+        let named = invite.iter().flat_map(|word| self.services.named(word));
+        let all: BTreeMap<&str, &Person> =
+            stakeholders.into_iter().chain(named).map(|person| (person.id.as_str(), person)).collect();
+        all.into_values().collect()
+    }
+
+    /// The runbook for an incident as it stands; the one that was attached at its opening may be another.
+    pub fn runbook_of(&self, incident: &Incident) -> Option<&Runbook> {
+        self.runbooks.of(incident.service.as_deref(), incident.domain, incident.component, &incident.rule)
     }
 
     /// The level of these facts, and whether they open an incident.
@@ -111,6 +140,29 @@ fn given<T>(
         Some((file, text)) => read(file, text),
         None => read(ours.0, ours.1),
     }
+}
+
+/// Whether a step of the attached runbook can be done now.
+pub(crate) fn check_step(policy: &Policy, incident: &Incident, done: &RunbookStepDone) -> Result<(), Refused> {
+    let refused = |why: String| Err(Refused::RunbookStep { step: done.step.clone(), why });
+    let Some((id, _)) = &incident.runbook_attached else {
+        return refused("no runbook is attached to the incident".to_owned());
+    };
+    let Some(book) = policy.runbooks.get(id) else {
+        return refused(format!("the runbook {id} is no longer among the configured ones"));
+    };
+    if incident.steps_done.contains(&done.step) {
+        return refused("it is done already".to_owned());
+    }
+    if done.by.starts_with(RUNBOOK_BY) {
+        return Ok(());
+    }
+    let Some(step) = book.step(&done.step) else {
+        let steps = book.steps.iter().map(|step| step.id.as_str()).collect::<Vec<_>>().join(", ");
+        return refused(format!("the runbook {id} has no such step; allowed are {steps}"));
+    };
+    let missing: Vec<&str> = step.after.difference(&incident.steps_done).map(String::as_str).collect();
+    if missing.is_empty() { Ok(()) } else { refused(format!("it comes after {}", missing.join(", "))) }
 }
 
 /// The facts of a finding about locks of this service.
@@ -163,8 +215,13 @@ mod tests {
     #[test]
     fn the_errors_of_all_files_are_told_together() {
         let bad = |name: &str| Some((name.to_owned(), "versoin = 1".to_owned()));
-        let errors = Policy::read(&Texts { urgency: bad("u.toml"), opening: bad("o.toml"), services: bad("s.toml") })
-            .unwrap_err();
+        let errors = Policy::read(&Texts {
+            urgency: bad("u.toml"),
+            opening: bad("o.toml"),
+            services: bad("s.toml"),
+            runbooks: None,
+        })
+        .unwrap_err();
         assert_eq!(errors.iter().map(|error| error.file.as_str()).collect::<Vec<_>>(), ["u.toml", "o.toml", "s.toml"]);
     }
 

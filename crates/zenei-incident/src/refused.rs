@@ -94,6 +94,14 @@ pub enum Refused {
         /// What was found, for people.
         found: &'static str,
     },
+    /// A step of a runbook that can't be done.
+    #[error("the step {step:?} of the runbook can't be done: {why}")]
+    RunbookStep {
+        /// The step.
+        step: String,
+        /// What is wrong, with what is allowed.
+        why: String,
+    },
     /// An effort out of bounds.
     #[error("an effort has 1 to {max} minutes, not {minutes}", max = EFFORT_MAX_MINUTES)]
     Effort {

@@ -2,6 +2,7 @@
 //! has another producer. Must not know whether an incident allows a step: its fold decides that. Called by the desk,
 //! for the command line and chat alike.
 use crate::event::What;
+use crate::stage::RUNBOOK_BY;
 use serde_json::{Map, Value as Json};
 
 /// The steps: the word of a request, and the kind of event that it makes. The kind's own word is accepted too.
@@ -39,6 +40,12 @@ pub enum StepError {
     /// Nobody takes it.
     #[error("`by` is empty; say who takes the step")]
     Nobody,
+    /// The name of a runbook in the place of a person.
+    #[error("`by` is {found:?}; what begins with {RUNBOOK_BY:?} is no person")]
+    NoPerson {
+        /// What was given.
+        found: String,
+    },
     /// The fields are not those of the step.
     #[error("the step {kind:?} has other fields")]
     Fields {
@@ -61,6 +68,9 @@ pub fn read(kind: &str, by: &str, fields: &Map<String, Json>) -> Result<What, St
     };
     if by.trim().is_empty() {
         return Err(StepError::Nobody);
+    }
+    if by.starts_with(RUNBOOK_BY) {
+        return Err(StepError::NoPerson { found: by.to_owned() });
     }
     let mut fields = fields.clone();
     fields.insert("by".to_owned(), Json::from(by));

@@ -246,6 +246,10 @@ pub(crate) struct DeskFiles {
     #[schemars(extend("format" = "file", "examples" = ["services.toml"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) services: Option<PathBuf>,
+    /// Folder of runbooks, one TOML file each.
+    #[schemars(extend("format" = "folder", "examples" = ["runbooks/"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) runbooks: Option<PathBuf>,
 }
 
 /// The HTTP server.

@@ -2,7 +2,7 @@
 //! findings. Reads facts from options or standard input; must not open the store. Called by `cmd`.
 use crate::cli::triage::Triage;
 use crate::config;
-use crate::daemon::contents;
+use crate::daemon::policy;
 use crate::exit::Failure;
 use crate::output::{Output, escaped};
 use std::io::Read as _;
@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &Triage, out: &mut Output<'_>) -> Result<(), Failur
     let policy = match &arguments.config {
         Some(file) => {
             let loaded = config::load(file, &config::variables()).map_err(Failure::Config)?;
-            contents::policy(&loaded.config.desk).map_err(|errors| Failure::Rules(errors.join("\n")))?
+            policy::read(&loaded.config.desk).map_err(|errors| Failure::Rules(errors.join("\n")))?
         }
         None => Policy::default(),
     };

@@ -1,9 +1,10 @@
 //! Reads the files that a configuration or a command line names: rules, their cards and test cases, the registry with
 //! its keys, and a replay's inquiries. Every command reads them here, so that a check and a start agree on what is
 //! valid. Called by `config check`, `run`, `replay`, `doctor`, `forget`, `rules`, `scan` and `record list`.
-use crate::config::{Desk, Loaded, Problems};
+use crate::config::{Loaded, Problems};
+use crate::daemon::policy;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use zenei_desk::notify::TargetConfig;
 use zenei_detect::rules::folder::piece;
@@ -11,7 +12,6 @@ use zenei_detect::rules::{card, shipped};
 use zenei_detect::{Rule, Rules, toml_place};
 use zenei_incident::Policy;
 use zenei_incident::places::{Place, Places};
-use zenei_incident::policy::Texts;
 use zenei_store::{Registration, RuleFolder, RuleFolderError, RuleText};
 use zenei_wire::bthome::Keyring;
 use zenei_wire::{Name, SiteId};
@@ -70,7 +70,7 @@ pub(crate) fn read(loaded: &Loaded) -> Result<Contents, Problems> {
     let rules = live_rules(config.detect.rules.as_deref());
     let file = config.registry.as_ref().map(|registry| &*registry.file);
     let registry = registry(file, Some(&config.gateway.site));
-    match (rules, registry, policy(&config.desk)) {
+    match (rules, registry, policy::read(&config.desk)) {
         (Ok(rules), Ok(registry), Ok(policy)) => {
             let strange = strange_services(&config.notify, &policy, &registry);
             match strange.is_empty() {
@@ -98,28 +98,6 @@ fn strange_services(targets: &BTreeMap<String, TargetConfig>, policy: &Policy, r
     strange
         .map(|(name, service)| format!("`notify.{name}.services`: {service:?} is no service; allowed are {allowed}"))
         .collect()
-}
-
-/// The policy of the files that the configuration names, with ours for those that it does not name.
-///
-/// # Errors
-/// Everything that is wrong with any of them, with file, line and key.
-pub(crate) fn policy(desk: &Desk) -> Result<Policy, Vec<String>> {
-    let named =
-        |file: Option<&PathBuf>| file.map(|file| text(file).map(|text| (file.display().to_string(), text))).transpose();
-    let files = desk.files.as_ref();
-    let urgency = named(files.and_then(|files| files.urgency.as_ref()));
-    let opening = named(files.and_then(|files| files.opening.as_ref()));
-    let services = named(files.and_then(|files| files.services.as_ref()));
-    match (urgency, opening, services) {
-        (Ok(urgency), Ok(opening), Ok(services)) => {
-            let read = Policy::read(&Texts { urgency, opening, services });
-            read.map_err(|errors| errors.iter().map(ToString::to_string).collect())
-        }
-        (urgency, opening, services) => {
-            Err([urgency.err(), opening.err(), services.err()].into_iter().flatten().collect())
-        }
-    }
 }
 
 /// The rules of a folder, or those in the program.
