@@ -66,10 +66,16 @@ pub fn key(incident: &Incident) -> String {
 impl Message {
     /// The message about this event; `incident` as it is after it.
     pub fn of(incident: &Incident, event: &Event, service: Option<&str>, lang: Lang) -> Self {
+        let (headline, event_kind) = (headline(event, lang), event.kind_word().to_owned());
+        Self { headline, event_kind, ..Self::standing(incident, service, lang) }
+    }
+
+    /// What is known of an incident, whatever happened last: without a headline and without an event's kind.
+    pub fn standing(incident: &Incident, service: Option<&str>, lang: Lang) -> Self {
         Self {
             key: key(incident),
             title: plain(&incident.title, TITLE_MAX),
-            headline: headline(event, lang),
+            headline: String::new(),
             lines: lines(incident, service, lang),
             urgency: incident.urgency,
             status: incident.status,
@@ -77,7 +83,7 @@ impl Message {
             component: incident.component,
             service: service.map(str::to_owned),
             url: None,
-            event_kind: event.kind_word().to_owned(),
+            event_kind: String::new(),
             mark: pick(lang, "detected automatically", "自動検知").to_owned(),
             lang,
         }

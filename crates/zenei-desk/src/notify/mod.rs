@@ -2,6 +2,7 @@
 //! and what they share. The list of kinds is closed: [`TargetConfig`] is what a configuration may say, [`Target`] what
 //! it becomes. Must not know how findings become incidents. Called by the sender and by the binary, which makes the
 //! targets; nothing asks for a test or a check yet.
+pub mod alertmanager;
 pub mod bucket;
 pub mod delivery;
 pub mod guard;
@@ -48,6 +49,8 @@ pub enum TargetConfig {
     Slack(slack::SlackConfig),
     /// Waroom.
     Waroom(waroom::WaroomConfig),
+    /// Alertmanager.
+    Alertmanager(alertmanager::AlertmanagerConfig),
 }
 
 impl TargetConfig {
@@ -58,6 +61,7 @@ impl TargetConfig {
             Self::PagerDuty(config) => &config.common,
             Self::Slack(config) => &config.common,
             Self::Waroom(config) => &config.common,
+            Self::Alertmanager(config) => &config.common,
         }
     }
 
@@ -74,6 +78,7 @@ impl TargetConfig {
                 Self::PagerDuty(_) => pagerduty::wants,
                 Self::Slack(_) => slack::wants,
                 Self::Waroom(_) => waroom::wants,
+                Self::Alertmanager(_) => alertmanager::wants,
             },
         }
     }
@@ -97,6 +102,7 @@ enum Kind {
     PagerDuty(pagerduty::PagerDuty),
     Slack(slack::Slack),
     Waroom(waroom::Waroom),
+    Alertmanager(alertmanager::Alertmanager),
 }
 
 /// Why a target can't be used.
@@ -121,6 +127,7 @@ impl Target {
             TargetConfig::PagerDuty(config) => pagerduty::PagerDuty::open(config).map(Kind::PagerDuty),
             TargetConfig::Slack(config) => slack::Slack::open(config).map(Kind::Slack),
             TargetConfig::Waroom(config) => waroom::Waroom::open(config).map(Kind::Waroom),
+            TargetConfig::Alertmanager(config) => alertmanager::Alertmanager::open(config).map(Kind::Alertmanager),
         }
         .map_err(failed)?;
         let common = config.common();
@@ -135,6 +142,7 @@ impl Target {
             Kind::PagerDuty(_) => "pagerduty",
             Kind::Slack(_) => "slack",
             Kind::Waroom(_) => "waroom",
+            Kind::Alertmanager(_) => "alertmanager",
         }
     }
 
@@ -148,14 +156,15 @@ impl Target {
             Kind::PagerDuty(pager) => pager.send(&self.http, delivery).await,
             Kind::Slack(slack) => slack.send(&self.http, delivery).await,
             Kind::Waroom(waroom) => waroom.send(&self.http, delivery).await,
+            Kind::Alertmanager(am) => am.send(&self.http, delivery).await,
         }
     }
 
     /// How many messages it takes a second, from its documented limit where it has one.
     const fn per_second(&self) -> f64 {
         match self.kind {
-            // A guess: what any endpoint takes.
-            Kind::Webhook(_) => 10.0,
+            // A guess: what any endpoint takes. Alertmanager was measured to take 2,000 a second.
+            Kind::Webhook(_) | Kind::Alertmanager(_) => 10.0,
             // 120 a minute and key.
             Kind::PagerDuty(_) => 2.0,
             // Slack: one message a second to a channel. Waroom documents none; the same is a guess.
@@ -173,22 +182,24 @@ impl Target {
             Kind::PagerDuty(pager) => pager.test(&self.http, now).await,
             Kind::Slack(slack) => slack.test(&self.http, now).await,
             Kind::Waroom(waroom) => waroom.test(&self.http, now).await,
+            Kind::Alertmanager(am) => am.test(&self.http, now).await,
         }
     }
 
     /// How often [`Self::round`] is due; `None`: never.
     const fn round_every(&self) -> Option<Duration> {
-        match self.kind {
+        match &self.kind {
             Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Slack(_) => None,
             // A guess: people notice within a minute, and no limit is documented.
             Kind::Waroom(_) => Some(Duration::from_secs(60)),
+            Kind::Alertmanager(am) => Some(am.refreshes_every()),
         }
     }
 
     /// Whether it deduplicates by a key, so that a message may be sent again without a look.
     const fn has_key(&self) -> bool {
         match self.kind {
-            Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Waroom(_) => true,
+            Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Waroom(_) | Kind::Alertmanager(_) => true,
             Kind::Slack(_) => false,
         }
     }
@@ -201,6 +212,7 @@ impl Target {
         match &self.kind {
             Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Slack(_) => Ok(Vec::new()),
             Kind::Waroom(waroom) => waroom.round(&self.http, round.watched).await,
+            Kind::Alertmanager(am) => am.round(&self.http, round).await,
         }
     }
 
@@ -208,7 +220,7 @@ impl Target {
     pub(super) const fn signing_secret(&self) -> Option<&Secret> {
         match &self.kind {
             Kind::Slack(slack) => slack.signing_secret(),
-            Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Waroom(_) => None,
+            Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Waroom(_) | Kind::Alertmanager(_) => None,
         }
     }
 
@@ -222,6 +234,7 @@ impl Target {
             Kind::PagerDuty(pager) => pager.check(&self.http).await,
             Kind::Slack(slack) => slack.check(&self.http).await,
             Kind::Waroom(waroom) => waroom.check(&self.http).await,
+            Kind::Alertmanager(am) => am.check(&self.http).await,
         }
     }
 }
@@ -265,6 +278,7 @@ mod tests {
             ("slack", slack::wants),
             ("waroom", waroom::wants),
             ("pagerduty", pagerduty::wants),
+            ("alertmanager", alertmanager::wants),
         ];
         for (kind, body) in
             [("unmuted", r#"{"why":"the silence ended"}"#), ("reopened", r#"{"reason":"it came back","by":"sato"}"#)]
