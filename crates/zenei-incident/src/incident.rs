@@ -413,7 +413,11 @@ impl Incident {
         if self.is_open() && to != Status::Close { Ok(()) } else { Err(Refused::StatusOrder { from: self.status, to }) }
     }
 
-    fn check_complete(&self) -> Result<(), Refused> {
+    /// Whether it may be completed (完了): the temporary fix is done and the postmortem was held, or there was no fault.
+    ///
+    /// # Errors
+    /// [`Refused`] with what is missing.
+    pub fn check_complete(&self) -> Result<(), Refused> {
         if self.status == Status::Close {
             return Err(Refused::StatusOrder { from: self.status, to: Status::Close });
         }

@@ -1,7 +1,7 @@
 //! Waroom: incidents by its events (`v1/events`), which deduplicate by `aggregation_key`, and status and severity by
-//! API v0 where a key for it is configured. `Waroom::round` reads back what people change there.
-//! What docs.waroom.com leaves open is not relied on: whether a later event overwrites, whose `uuid` the answer has,
-//! what a key does once its incident is closed. Must not know the outbox. Called through [`super::Target`].
+//! API v0 where a key for it is configured; a round reads back what people change there. What docs.waroom.com leaves
+//! open is not relied on: whether a later event overwrites, whose `uuid` the answer has, what a key does once its
+//! incident is closed. Must not know the outbox. Called through [`super::Target`].
 use super::delivery::{Common, Delivery, SendError, Sent, Watched};
 use super::http::{Answer, Http, Request};
 use super::secret::Secret;
@@ -12,13 +12,15 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use zenei_detect::Urgency;
-use zenei_incident::event::{Note, StatusChanged, UrgencyChanged};
+use zenei_incident::event::{Completed, Note, Reopened, StatusChanged, UrgencyChanged};
 use zenei_incident::message::{plain, rfc3339};
 use zenei_incident::{Event, Incident, Status, What};
 use zenei_wire::{EngineTime, Id};
 
 /// The real service.
 const REAL: &str = "https://api.app.waroom.com";
+/// The word of the last status.
+const CLOSE: &str = "close";
 /// Who changed what people changed at Waroom: its API does not say which person.
 pub const BY: &str = "waroom";
 /// Digits of the incident's id in the title, by which API v0 is searched: it shows no aggregation key. 48 bits: one
@@ -67,14 +69,15 @@ pub struct Waroom {
     with_slack_channel: bool,
 }
 
-/// Whether Waroom is told of this event: of what it can show, but not of what it said itself.
+/// Whether Waroom is told of this event: of what it can show.
 pub(super) fn wants(event: &Event) -> bool {
     match &event.what {
         What::Opened(_) | What::Acknowledged(_) | What::Completed(_) | What::Reopened(_) | What::MergedInto(_) => true,
         // What was muted is told when the muting ends.
         What::TempFixDone(_) | What::RunbookStepDone(_) | What::Unmuted(_) => true,
-        What::StatusChanged(changed) => changed.by != BY,
-        What::UrgencyChanged(changed) => changed.by.as_deref() != Some(BY),
+        // Also what people changed there: where an older change from here was still on its way, it is put right again;
+        // otherwise nothing differs and no request is made.
+        What::StatusChanged(_) | What::UrgencyChanged(_) => true,
         What::EvidenceAdded(_) | What::OwnerAssigned(_) | What::DomainChanged(_) | What::InquiryLinked(_) => false,
         What::InquiryUnlinked(_) | What::Note(_) | What::TelemetryRecovered(_) | What::PostmortemHeld(_) => false,
         What::Judged(_) | What::PostmortemScheduled(_) | What::FlappingStarted(_) | What::FlappingEnded(_) => false,
@@ -193,7 +196,10 @@ impl Waroom {
         let mut sent = Sent { remember: vec![("uuid".into(), found.clone())], ..Sent::default() };
         let mut remarks = Vec::new();
         for (field, word) in [("status", incident.status.as_str()), ("severity", severity(incident.urgency))] {
-            if delivery.remote.get(field).map(String::as_str) == Some(word) {
+            let there = delivery.remote.get(field).map(String::as_str);
+            // What people closed there stays closed until the work goes on here.
+            let is_closed = field == "status" && there == Some(CLOSE) && incident.status == Status::Resolved;
+            if there == Some(word) || is_closed {
                 continue;
             }
             let url = self.api_url(&format!("incidents/{found}/{field}"));
@@ -327,20 +333,10 @@ fn difference(watched: &Watched, remote: &Value) -> Option<Seen> {
     if let (None, Some(found)) = (remembered("uuid"), uuid(&remote["uuid"])) {
         seen.remember.push(("uuid".into(), found));
     }
-    if let Some(status) = parse_status(&text(&remote["status"])).filter(|to| Some(to.as_str()) != remembered("status"))
-    {
+    let status = parse_status(&text(&remote["status"]));
+    if let Some(status) = status.filter(|to| Some(to.as_str()) != remembered("status")) {
         seen.remember.push(("status".into(), status.as_str().into()));
-        let by = || BY.to_owned();
-        if status == Status::Close && incident.status != Status::Close {
-            // 完了 has conditions here that Waroom does not know.
-            let text = "Waroom で完了にされました。zenei での完了には暫定処置と振り返り会が必要です。 \
-                        (Closed at Waroom; completion here needs the temporary fix and the postmortem.)";
-            seen.events.push(Note { text: text.into(), by: by() }.into());
-        }
-        let to = if status == Status::Close { Status::Resolved } else { status };
-        if incident.status != to && incident.status != Status::Close {
-            seen.events.push(StatusChanged { to, by: by() }.into());
-        }
+        seen.events.extend(follows(incident, status));
     }
     let severity_there = text(&remote["severity"]);
     if let Some(to) = urgency(&severity_there).filter(|_| Some(severity_there.as_str()) != remembered("severity")) {
@@ -351,6 +347,39 @@ fn difference(watched: &Watched, remote: &Value) -> Option<Seen> {
         }
     }
     (!seen.events.is_empty() || !seen.remember.is_empty()).then_some(seen)
+}
+
+/// What follows here from a status that people set there. Only what may be completed here is; the wish for it is noted
+/// otherwise, with what is missing.
+fn follows(incident: &Incident, there: Status) -> Vec<What> {
+    let by = || BY.to_owned();
+    match (incident.status, there) {
+        (here, there) if here == there => Vec::new(),
+        (Status::Close, _) => Vec::new(),
+        (here, Status::Close) => match incident.check_complete() {
+            Ok(()) => vec![Completed { by: by() }.into()],
+            Err(refused) => {
+                let text = format!(
+                    "Waroom で完了にされましたが、zenei ではまだ完了できません (closed at Waroom, not completed here): {refused}"
+                );
+                let mut events = vec![Note { text, by: by() }.into()];
+                if here != Status::Resolved {
+                    events.push(StatusChanged { to: Status::Resolved, by: by() }.into());
+                }
+                events
+            }
+        },
+        (Status::Resolved, to) => {
+            let reason = format!("Waroom で再開 (reopened at Waroom as {to})");
+            let mut events = vec![Reopened { reason, by: by() }.into()];
+            // That is what reopening sets.
+            if to != Status::Investigating {
+                events.push(StatusChanged { to, by: by() }.into());
+            }
+            events
+        }
+        (_, to) => vec![StatusChanged { to, by: by() }.into()],
+    }
 }
 
 /// A status in English, or in Japanese as API v0 was seen to answer.
@@ -431,5 +460,7 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
+#[cfg(test)]
+mod rounds;
 #[cfg(test)]
 mod tests;

@@ -112,14 +112,39 @@ async fn what_people_change_there_comes_back_once_and_our_own_changes_do_not() {
         let back = round(&mut trial).await;
         let [What::StatusChanged(status), What::UrgencyChanged(urgency)] = back.as_slice() else { panic!("{back:?}") };
         assert_eq!((status.to, status.by.as_str(), urgency.to), (Status::Fixing, "waroom", Urgency::Highest));
-        assert!(!wants(&Event { what: back[0].clone(), ..trial.last.clone() }), "an echo would go out");
         trial.incident.status = Status::Fixing;
         assert_eq!(round(&mut trial).await, []);
         // Closing there resolves here; completion has conditions.
         server.with(|kept| kept.incidents[0].status = "close".into());
         let words: Vec<String> = round(&mut trial).await.iter().map(|what| what.word().to_owned()).collect();
         assert_eq!(words, ["note", "status_changed"]);
+        trial.incident.status = Status::Resolved;
+        assert_eq!(round(&mut trial).await, []);
+        // The control: without the memory of what was seen, each round would note it again.
+        trial.remote.remove("status");
+        assert_eq!(round(&mut trial).await.len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_change_there_wins_over_an_older_one_of_ours_that_was_on_its_way() {
+    let server = server(WaroomQuirks::default(), Faults::none()).await;
+    let (http, waroom) = (http(), waroom(server.base_url(), true));
+    let mut trial = Trial::new(Urgency::High, "Motor effort rises");
+    trial.incident.opened = EngineTime(server.with(|kept| kept.now_ms));
+    trial.send(async |delivery| waroom.send(&http, delivery).await).await.unwrap();
+    server.with(|kept| kept.incidents[0].status = "fixing".into());
+    let watched = Watched { incident: trial.incident.clone(), remote: trial.remote.clone() };
+    let seen = waroom.round(&http, &[watched]).await.unwrap().remove(0);
+    trial.remote.extend(seen.remember);
+    let older = StatusChanged { to: Status::Investigating, by: "sato".into() };
+    trial.then(older).send(async |delivery| waroom.send(&http, delivery).await).await.unwrap();
+    assert_eq!(server.with(|kept| kept.incidents[0].status.clone()), "investigating");
+    let theirs = seen.events.into_iter().next().unwrap();
+    let theirs = Event { what: theirs, ..trial.last.clone() };
+    assert!(wants(&theirs));
+    trial.then(theirs.what).send(async |delivery| waroom.send(&http, delivery).await).await.unwrap();
+    assert_eq!(server.with(|kept| kept.incidents[0].status.clone()), "fixing");
 }
 
 #[tokio::test]
