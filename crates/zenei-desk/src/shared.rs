@@ -2,10 +2,11 @@
 //! write through this one handle. Must not know what they write. Made by the binary.
 use crate::driver::{Attempt, DeskDriver, Seen, TakeError, Taken};
 use crate::incidents::Incidents;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use zenei_detect::Findings;
-use zenei_incident::{Event, Silence, What};
+use zenei_incident::{Event, Incident, Silence, What};
 use zenei_store::Clock;
 use zenei_store::control::OutboxRow;
 use zenei_wire::{EngineTime, Id};
@@ -71,6 +72,30 @@ impl SharedDesk {
             self.tell();
         }
         Ok(())
+    }
+
+    /// Stores what `see` makes of an incident and of what is remembered of it at a target, with nothing in between;
+    /// false where there is no such incident or nothing to store.
+    ///
+    /// # Errors
+    /// Those of [`DeskDriver::saw`].
+    pub fn look(
+        &self,
+        target: &str,
+        incident: Id,
+        at: EngineTime,
+        see: impl FnOnce(&Incident, &BTreeMap<String, String>) -> Option<Seen>,
+    ) -> Result<bool, TakeError> {
+        let mut driver = self.lock();
+        let Some(found) = driver.incidents().read().incident(incident).cloned() else { return Ok(false) };
+        let remote = driver.control().remote(target, incident)?;
+        let Some(seen) = see(&found, &remote) else { return Ok(false) };
+        let events = driver.saw(target, &seen, at)?;
+        drop(driver);
+        if events > 0 {
+            self.tell();
+        }
+        Ok(true)
     }
 
     /// As [`DeskDriver::add_silence`].

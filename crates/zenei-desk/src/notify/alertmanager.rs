@@ -36,6 +36,8 @@ const SILENCES_MAX: usize = 20;
 const VALUE_MAX: usize = 255;
 /// The most characters of an annotation; a guess, several screens.
 const TEXT_MAX: usize = 8_000;
+/// The fewest characters of the webhook's token; a guess: 64 random bits in hexadecimal.
+const TOKEN_MIN: usize = 16;
 /// How many refreshes may fail before an alert ends there by itself.
 const REFRESHES: u32 = 3;
 
@@ -59,6 +61,10 @@ pub struct AlertmanagerConfig {
     #[schemars(extend("format" = "file", "examples" = ["alertmanager.pw"]))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// File that holds the token that its webhook sends to zenei, of at least 16 characters; absent: none is taken.
+    #[schemars(extend("format" = "file", "examples" = ["alertmanager-webhook.token"]))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_token_file: Option<PathBuf>,
     /// After how many seconds without zenei an alert ends there; an open one is sent again after a third of that.
     #[schemars(range(min = 15, max = 86400))]
     #[serde(default = "quarter_of_an_hour")]
@@ -76,6 +82,7 @@ pub struct Alertmanager {
     base: String,
     authorization: Option<Secret>,
     ends_after: Duration,
+    webhook_token: Option<Secret>,
 }
 
 /// Whether Alertmanager is told of this event: of what changes an alert's labels, its text or its end.
@@ -95,7 +102,8 @@ pub(super) fn wants(event: &Event) -> bool {
     }
 }
 
-type Labels = BTreeMap<String, String>;
+/// An alert's labels.
+pub(super) type Labels = BTreeMap<String, String>;
 
 impl Alertmanager {
     /// Reads the secrets.
@@ -113,8 +121,20 @@ impl Alertmanager {
             }
             _ => return Err("either `token_file`, or `username` and `password_file`".to_owned()),
         };
+        let webhook_token = read(&config.webhook_token_file)?;
+        let length = webhook_token.as_ref().map_or(TOKEN_MIN, |token| token.reveal().chars().count());
+        if length < TOKEN_MIN {
+            return Err(format!(
+                "`webhook_token_file` holds {length} characters; a token that nobody guesses has at least {TOKEN_MIN}"
+            ));
+        }
         let base = config.common.base(&config.url).trim_end_matches('/').to_owned();
-        Ok(Self { base, authorization, ends_after: Duration::from_secs(config.ends_after_s.into()) })
+        Ok(Self { base, authorization, ends_after: Duration::from_secs(config.ends_after_s.into()), webhook_token })
+    }
+
+    /// The token that its webhook sends.
+    pub(super) const fn webhook_token(&self) -> Option<&Secret> {
+        self.webhook_token.as_ref()
     }
 
     /// How often the open alerts are sent again.
@@ -257,7 +277,7 @@ impl Alertmanager {
 }
 
 /// The labels of the alert that is open there, as remembered.
-fn remembered(remote: &BTreeMap<String, String>) -> Option<Labels> {
+pub(super) fn remembered(remote: &BTreeMap<String, String>) -> Option<Labels> {
     serde_json::from_str(remote.get(LABELS)?).ok()
 }
 
@@ -303,7 +323,7 @@ fn alert(incident: &Incident, labels: &Labels, message: &Message, ends_at: Engin
 
 /// Text without meaning to what Alertmanager passes it on to: its Slack receiver escapes nothing, so that `<!channel>`
 /// would call everybody.
-fn inert(text: &str, chars_max: usize) -> String {
+pub(super) fn inert(text: &str, chars_max: usize) -> String {
     let full = |c| match c {
         '<' => '‹',
         '>' => '›',

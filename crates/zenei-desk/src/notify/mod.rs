@@ -224,6 +224,14 @@ impl Target {
         }
     }
 
+    /// The token that this target's own webhook sends; `None` where none is taken.
+    pub(super) const fn webhook_token(&self) -> Option<&Secret> {
+        match &self.kind {
+            Kind::Alertmanager(am) => am.webhook_token(),
+            Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Waroom(_) | Kind::Slack(_) => None,
+        }
+    }
+
     /// Checks credentials without opening anything, where the remote allows that; else says what could not be checked.
     ///
     /// # Errors

@@ -10,7 +10,12 @@ use zenei_incident::message::Lang;
 const NOW: EngineTime = EngineTime(1_780_272_000_000);
 
 fn connector(base: &str) -> Alertmanager {
-    Alertmanager { base: base.to_owned(), authorization: None, ends_after: Duration::from_secs(900) }
+    Alertmanager {
+        base: base.to_owned(),
+        authorization: None,
+        ends_after: Duration::from_secs(900),
+        webhook_token: None,
+    }
 }
 
 async fn tell(am: &Alertmanager, http: &Http, trial: &mut Trial) -> Sent {

@@ -1,6 +1,7 @@
 //! What remotes send to the desk over HTTP: one file a remote, each with its own check of who sends. Only what is
 //! configured has an address. Must not know how a request is carried out ([`crate::request`] does). Made by `run`;
 //! served by [`crate::http`].
+pub mod alertmanager;
 pub mod slack;
 
 use super::Target;
@@ -27,6 +28,12 @@ impl Inward {
         let mut router = Router::new();
         if !apps.is_empty() {
             router = router.merge(slack::routes(slack::SlackInward::new(apps, desk.clone(), clock.clone())));
+        }
+        let token = |target: &Target| Some((target.name.clone(), target.webhook_token()?.clone()));
+        let tokens: Vec<_> = targets.iter().filter_map(token).collect();
+        if !tokens.is_empty() {
+            let (desk, clock) = (desk.clone(), clock.clone());
+            router = router.merge(alertmanager::routes(alertmanager::AlertmanagerInward { tokens, desk, clock }));
         }
         Self(router.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)))
     }
