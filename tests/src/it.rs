@@ -1,4 +1,5 @@
 //! The end-to-end tests in one binary, so that they link once. Each subject is a module of its own.
+mod alertmanager;
 mod between;
 mod ble;
 mod broker;
