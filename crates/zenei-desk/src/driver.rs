@@ -151,7 +151,7 @@ impl DeskDriver {
     /// # Errors
     /// [`TakeError`]; then nothing of this call is stored, and the same findings may be passed again.
     pub fn take(&mut self, now: EngineTime, findings: &Findings) -> Result<Taken, TakeError> {
-        if findings.anomalies.is_empty() && findings.decisions.is_empty() {
+        if findings.is_empty() {
             return Ok(Taken::default());
         }
         let (taken, changes) = self.keep(findings, now)?;
@@ -259,7 +259,7 @@ impl DeskDriver {
     /// # Errors
     /// [`TakeError`]; then nothing is stored.
     pub fn add_silence(&mut self, silence: Silence, at: EngineTime) -> Result<(), TakeError> {
-        self.change(at, |draft| Ok(Some(draft.add_silence(silence, at)?))).map(drop)
+        self.change(at, |_| None, |draft| Ok(Some(draft.add_silence(silence, at)?))).map(drop)
     }
 
     /// Ends a silence before its end; people are then told of the open incidents that it muted.
@@ -267,28 +267,29 @@ impl DeskDriver {
     /// # Errors
     /// [`TakeError::Silence`] where there is no such silence, or it was ended before; then nothing is stored.
     pub fn end_silence(&mut self, silence: Id, by: &str, at: EngineTime) -> Result<(), TakeError> {
-        self.change(at, |draft| Ok(Some(draft.end_silence(silence, by, at)?))).map(drop)
+        self.change(at, |_| None, |draft| Ok(Some(draft.end_silence(silence, by, at)?))).map(drop)
     }
 
-    /// Stores what time alone brings: silences that begin or end, causes that ended. Returns how many events.
+    /// Stores what time alone brings: silences that begin or end, causes that ended, flapping that stopped. `heard`
+    /// gives the last time at which a lock was heard. Returns how many events.
     ///
     /// # Errors
     /// [`TakeError`]; then nothing is stored.
-    pub fn pass(&mut self, now: EngineTime) -> Result<usize, TakeError> {
-        self.change(now, |_| Ok(None))
+    pub fn pass(&mut self, now: EngineTime, heard: impl Fn(&str) -> Option<EngineTime>) -> Result<usize, TakeError> {
+        self.change(now, heard, |_| Ok(None))
     }
 
     fn change(
         &mut self,
         at: EngineTime,
+        heard: impl Fn(&str) -> Option<EngineTime>,
         change: impl FnOnce(&mut Draft<'_>) -> Result<Option<SilenceEvent>, TakeError>,
     ) -> Result<usize, TakeError> {
         let (changes, count) = {
             let book = self.incidents.read();
             let mut draft = book.draft();
             let silence = change(&mut draft)?;
-            // No lock is known as heard here: flapping ends only when a person resolves the incident.
-            let events = draft.pass(at, |_| None)?;
+            let events = draft.pass(at, heard)?;
             if silence.is_none() && events.is_empty() {
                 return Ok(0);
             }

@@ -1,6 +1,6 @@
 //! Tests of the desk's driver.
 use super::*;
-use zenei_detect::{Anomaly, Decision, DecisionReason};
+use zenei_detect::{Anomaly, Decision, DecisionReason, Recovery};
 use zenei_incident::Status;
 use zenei_incident::event::StatusChanged;
 use zenei_kit::anomaly;
@@ -8,7 +8,7 @@ use zenei_kit::anomaly;
 const NOW: EngineTime = EngineTime(1_000_000);
 
 fn found(anomalies: &[Anomaly]) -> Findings {
-    Findings { anomalies: anomalies.to_vec(), decisions: Vec::new() }
+    Findings { anomalies: anomalies.to_vec(), ..Findings::default() }
 }
 
 fn stored(driver: &DeskDriver) -> (usize, usize, usize) {
@@ -152,7 +152,8 @@ fn engine_decisions_are_kept_once_and_by_time_among_those_of_the_casebook() {
         why: "the rise is below what matters".into(),
     };
     let decisions = vec![decision(0, 380.0), decision(3, f64::NAN)];
-    let findings = Findings { anomalies: vec![first.clone(), anomaly("motor-effort", "A", 2)], decisions };
+    let findings =
+        Findings { anomalies: vec![first.clone(), anomaly("motor-effort", "A", 2)], decisions, ..Findings::default() };
     assert_eq!(driver.take(NOW, &findings).unwrap().decisions, 3);
     assert_eq!(driver.take(NOW, &findings).unwrap().decisions, 0);
     let kept: Vec<i64> = driver.control().decisions().unwrap().iter().map(|kept| kept.at.ms() / 1_000).collect();
@@ -243,5 +244,36 @@ fn a_silence_mutes_until_its_end_and_is_there_after_a_restart() {
     assert!(driver.end_silence(Id(3), "sato", NOW).is_err());
     driver.end_silence(silence.id, "sato", EngineTime(1_500_000)).unwrap();
     assert_eq!(about(&driver, "A"), 2, "nothing muted is swallowed");
-    assert_eq!(driver.pass(EngineTime(1_600_000)).unwrap(), 0);
+    assert_eq!(driver.pass(EngineTime(1_600_000), |_| None).unwrap(), 0);
+}
+
+#[test]
+fn a_lock_that_is_heard_again_recovers_flaps_and_is_calm_after_a_day_in_which_it_is_heard() {
+    let mut driver = DeskDriver::open(Control::in_memory().unwrap(), to_all()).unwrap();
+    let silence = anomaly("silence", "A", 0);
+    let back = |at_s: i64| Recovery {
+        at: EngineTime(at_s * 1_000),
+        rule: silence.rule.clone(),
+        domain: silence.domain,
+        component: silence.component,
+        scope: silence.scope.clone(),
+        why: "heard again after 50.0 h".into(),
+    };
+    for cycle in 0..4 {
+        let (anomalies, recoveries) = (vec![anomaly("silence", "A", cycle * 600)], vec![back(cycle * 600 + 300)]);
+        driver.take(NOW, &Findings { anomalies, recoveries, ..Findings::default() }).unwrap();
+    }
+    let last = EngineTime((3 * 600 + 300) * 1_000);
+    let words = |driver: &DeskDriver| {
+        let events = driver.control().events().unwrap();
+        events.into_iter().map(|event| event.kind).collect::<Vec<_>>()
+    };
+    let count = |kind: &str| words(&driver).iter().filter(|word| *word == kind).count();
+    assert_eq!((count("opened"), count("telemetry_recovered"), count("flapping_started")), (1, 4, 1));
+    let day_later = last.plus_ms(86_400_000);
+    assert_eq!(driver.pass(day_later, |_| None).unwrap(), 0, "a silent lock is not calm");
+    assert_eq!(driver.pass(day_later, |_| Some(day_later)).unwrap(), 1);
+    assert_eq!(words(&driver).last().unwrap(), "flapping_ended");
+    let book = driver.incidents().read().clone();
+    assert!(book.incidents().all(|incident| incident.is_open()), "a recovery completes nothing");
 }

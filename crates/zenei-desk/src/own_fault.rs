@@ -41,5 +41,5 @@ pub(crate) fn undelivered(row: &OutboxRow, why: &str, at: EngineTime) -> Finding
         runbook: "Run `zenei notify test` for the target; mend its address or key; tell its people by other means."
             .to_owned(),
     };
-    Findings { anomalies: vec![anomaly], decisions: Vec::new() }
+    Findings { anomalies: vec![anomaly], ..Findings::default() }
 }

@@ -162,7 +162,7 @@ mod tests {
     fn desk() -> SharedDesk {
         let desk = SharedDesk::new(DeskDriver::open(Control::in_memory().unwrap(), Vec::new()).unwrap());
         let anomalies = vec![anomaly("motor-effort", "A", 1)];
-        desk.take(EngineTime(1_000), &Findings { anomalies, decisions: Vec::new() }).unwrap();
+        desk.take(EngineTime(1_000), &Findings { anomalies, ..Findings::default() }).unwrap();
         desk
     }
 

@@ -122,8 +122,8 @@ impl SharedDesk {
     ///
     /// # Errors
     /// Those of [`DeskDriver::pass`].
-    pub fn pass(&self, now: EngineTime) -> Result<(), TakeError> {
-        if self.lock().pass(now)? > 0 {
+    pub fn pass(&self, now: EngineTime, heard: impl Fn(&str) -> Option<EngineTime>) -> Result<(), TakeError> {
+        if self.lock().pass(now, heard)? > 0 {
             self.tell();
         }
         Ok(())

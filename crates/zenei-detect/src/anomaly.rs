@@ -194,6 +194,24 @@ pub struct Decision {
     pub why: String,
 }
 
+/// What a rule reported has ended, and the records show it: a lock or a gateway is heard again. That a rule finds
+/// nothing any more is no such thing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recovery {
+    /// When.
+    pub at: EngineTime,
+    /// The rule that reported it.
+    pub rule: String,
+    /// Where that rule says the cause lies.
+    pub domain: Domain,
+    /// The part that it named.
+    pub component: Component,
+    /// The lock or the gateway.
+    pub scope: Scope,
+    /// One sentence for people.
+    pub why: String,
+}
+
 /// What the engine found, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Findings {
@@ -201,12 +219,20 @@ pub struct Findings {
     pub anomalies: Vec<Anomaly>,
     /// Candidates that became no anomaly, with the reason.
     pub decisions: Vec<Decision>,
+    /// What has ended of it.
+    pub recoveries: Vec<Recovery>,
 }
 
 impl Findings {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.anomalies.is_empty() && self.decisions.is_empty() && self.recoveries.is_empty()
+    }
+
     /// Empties it, keeping the memory.
     pub fn clear(&mut self) {
         self.anomalies.clear();
         self.decisions.clear();
+        self.recoveries.clear();
     }
 }

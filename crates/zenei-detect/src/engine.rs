@@ -183,6 +183,7 @@ impl Engine {
             let window = Window { now: end, locks: &self.locks, fleet };
             self.detectors[at].end_hour(window, &mut seen);
             stands.decisions.append(&mut seen.decisions);
+            out.recoveries.append(&mut seen.recoveries);
             for anomaly in seen.anomalies {
                 let detector = &self.detectors[at];
                 let symptom = detector.symptom_of(anomaly.component).unwrap_or(detector.spec().kind.symptom);
@@ -242,6 +243,12 @@ impl Engine {
             known.drive = Some((anomaly.component, now_ms));
         }
         Some((symptom, device, anomaly))
+    }
+
+    /// When a lock was last heard, by the engine's time; `None` if never.
+    pub(crate) fn heard(&self, device: DeviceIx) -> Option<EngineTime> {
+        let lock = self.locks.get(device.0 as usize).filter(|lock| lock.heard_ms > 0)?;
+        Some(EngineTime(lock.heard_ms))
     }
 
     /// Removes what was learned of a lock.

@@ -41,7 +41,7 @@ pub enum RestoreError {
 }
 
 /// The format of a snapshot; raised with every change of its content.
-const SNAPSHOT_FORMAT: u32 = 8;
+const SNAPSHOT_FORMAT: u32 = 9;
 
 /// Intake and engine in a row.
 pub struct Pipeline {
@@ -189,6 +189,11 @@ impl Pipeline {
         self.adverts.forget(device);
         self.intake.forget(device);
         before - self.held()
+    }
+
+    /// When a lock was last heard, by the engine's time; `None` if never, and where there is no engine.
+    pub fn heard(&self, device_id: &str) -> Option<EngineTime> {
+        self.engine.as_ref()?.heard(self.fleet.find(device_id)?)
     }
 
     /// The names behind the numbers of a batch.

@@ -37,7 +37,7 @@ fn main() {
 /// One finding of one lock, decided and absorbed; µs.
 fn decide(book: &mut Casebook, lock: i64, at_s: i64) -> f64 {
     let anomalies = vec![anomaly("motor_effort", &format!("lock{lock}"), at_s)];
-    let findings = Findings { anomalies, decisions: Vec::new() };
+    let findings = Findings { anomalies, ..Findings::default() };
     let began = Instant::now();
     let mut draft = book.draft();
     let taken = draft.take(&findings, |_| Ok::<bool, ApplyError>(true)).is_ok();

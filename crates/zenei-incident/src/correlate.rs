@@ -5,7 +5,7 @@
 //! hold a casebook in memory.
 //!
 //! No timer closes an incident, and there is no event for silence.
-use crate::event::{Event, EvidenceAdded, MergedInto, Opened, UrgencyChanged, What};
+use crate::event::{Event, EvidenceAdded, MergedInto, Opened, TelemetryRecovered, UrgencyChanged, What};
 use crate::fingerprint;
 use crate::incident::{ApplyError, Incident, Refused};
 use crate::places::Places;
@@ -16,7 +16,7 @@ use crate::urgency::Facts;
 use crate::wording::{count, place, title, why};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use zenei_detect::{Anomaly, Component, Decision, DecisionReason, ScopeKind};
+use zenei_detect::{Anomaly, Component, Decision, DecisionReason, Recovery, ScopeKind};
 use zenei_wire::{EngineTime, Id};
 
 /// Every incident in the state that its events give. The casebook holds all of them in memory: their number is bounded
@@ -210,6 +210,21 @@ impl Draft<'_> {
             || self.merged(fingerprint).is_some()
             || self.latest(fingerprint).is_some_and(has_taken)
             || self.wider(anomaly).is_some()
+    }
+
+    /// The event of a recovery, where an open incident has findings of its rule and of no other, all of them before it.
+    ///
+    /// # Errors
+    /// Where the log would break one of its rules: a fault of this program.
+    pub(crate) fn recover(&mut self, recovery: &Recovery) -> Result<Option<Event>, ApplyError> {
+        let open = self.open_of(fingerprint::of_recovery(recovery)).and_then(|id| self.incident(id));
+        let ended = open.filter(|incident| {
+            incident.recovered.is_none()
+                && incident.evidence_at < recovery.at
+                && incident.rules.iter().eq([&recovery.rule])
+        });
+        let Some(id) = ended.map(|incident| incident.id) else { return Ok(None) };
+        self.add(id, recovery.at, TelemetryRecovered { why: recovery.why.clone() }).map(Some)
     }
 
     /// Adds an event of another origin: an operator's, or a recovery.

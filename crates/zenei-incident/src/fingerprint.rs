@@ -3,7 +3,7 @@
 //!
 //! Encoding of both: [`Id::of`], that is the first 16 bytes of SHA-256 over each part's length (4 bytes, big endian)
 //! and bytes.
-use zenei_detect::{Anomaly, Component, Evidence, Scope};
+use zenei_detect::{Anomaly, Component, Domain, Evidence, Recovery, Scope};
 use zenei_wire::Id;
 
 /// The version tag, part of every fingerprint. A new way of grouping gets a new tag, so that it never regroups open
@@ -18,12 +18,21 @@ pub fn symptom_class(component: Component, rule: &str) -> &str {
 
 /// The fingerprint of a finding: [`VERSION`], symptom class, domain, scope kind, scope value.
 pub fn of(anomaly: &Anomaly) -> Id {
+    with(symptom_class(anomaly.component, &anomaly.rule), anomaly.domain, &anomaly.scope)
+}
+
+/// The fingerprint of the findings that a recovery ends.
+pub fn of_recovery(recovery: &Recovery) -> Id {
+    with(symptom_class(recovery.component, &recovery.rule), recovery.domain, &recovery.scope)
+}
+
+fn with(symptom_class: &str, domain: Domain, scope: &Scope) -> Id {
     Id::of(&[
         VERSION.as_bytes(),
-        symptom_class(anomaly.component, &anomaly.rule).as_bytes(),
-        anomaly.domain.as_str().as_bytes(),
-        anomaly.scope.kind.as_str().as_bytes(),
-        anomaly.scope.value.as_bytes(),
+        symptom_class.as_bytes(),
+        domain.as_str().as_bytes(),
+        scope.kind.as_str().as_bytes(),
+        scope.value.as_bytes(),
     ])
 }
 
@@ -44,7 +53,7 @@ pub fn incident_id(fingerprint: Id, scope: &Scope, first: &Evidence) -> Id {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zenei_detect::{Domain, ScopeKind};
+    use zenei_detect::ScopeKind;
     use zenei_kit::anomaly;
 
     #[test]

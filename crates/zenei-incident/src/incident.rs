@@ -126,6 +126,8 @@ pub struct Incident {
     pub flap: Flap,
     /// When the telemetry looked normal again; `None` after newer evidence.
     pub recovered: Option<EngineTime>,
+    /// The rules whose findings it has.
+    pub rules: BTreeSet<String>,
     /// Inquiries about it, with the time of the customer's contact in ms.
     pub inquiries: BTreeMap<String, i64>,
 }
@@ -236,6 +238,7 @@ impl Incident {
             is_announced: true,
             flap: Flap::default(),
             recovered: None,
+            rules: BTreeSet::new(),
             inquiries: BTreeMap::new(),
         }
     }
@@ -444,6 +447,9 @@ impl Incident {
         self.hint = self.hint.max(anomaly.urgency);
         self.confidence = self.confidence.max(anomaly.confidence).min(1.0);
         self.recovered = None;
+        if !self.rules.contains(&anomaly.rule) {
+            self.rules.insert(anomaly.rule.clone());
+        }
         for record in &anomaly.evidence {
             self.records += 1;
             if !self.devices.contains(&record.device_id) {

@@ -26,7 +26,7 @@ impl Desk {
     /// The decisions, and what people are told of each event.
     fn take(&mut self, found: Anomaly) -> (Vec<Decision>, Vec<(String, Tell)>) {
         let now = found.at;
-        let findings = Findings { anomalies: vec![found], decisions: Vec::new() };
+        let findings = Findings { anomalies: vec![found], ..Findings::default() };
         self.with(|draft| {
             let taken = draft.take(&findings, |_| Ok::<bool, ApplyError>(true)).unwrap();
             let decisions = taken.decisions.iter().map(|decision| decision.clone().into_owned()).collect();
@@ -159,7 +159,7 @@ fn in_a_maintenance_window_a_finding_opens_nothing_and_one_that_persists_opens_a
     assert_eq!((decisions[0].reason, told.len(), desk.0.len()), (DecisionReason::Maintenance, 0, 0));
     assert!(decisions[0].why.contains("by sato: battery swap"), "{}", decisions[0].why);
     let persists = Anomaly { at: seconds(100), ..anomaly("motor_effort", "A", 5) };
-    let findings = Findings { anomalies: vec![persists], decisions: Vec::new() };
+    let findings = Findings { anomalies: vec![persists], ..Findings::default() };
     let opened = desk.with(|draft| draft.take(&findings, |_| Ok::<bool, ApplyError>(false)).unwrap().opened().count());
     assert_eq!(opened, 1, "although its id is known");
 }

@@ -2,14 +2,15 @@
 //! and the benchmark. Must not know stores: the caller reports whether an anomaly is new. Called by the desk, which
 //! stores the result, and by the lab, which counts it.
 //!
-//! Findings are taken in the order of their time; at equal times the engine's decisions come first. An anomaly with a
+//! Findings are taken in the order of their time; at equal times the engine's decisions come first, then recoveries. An anomaly with a
 //! known id is skipped if an incident for it exists. Otherwise it is decided again: an anomaly that lasts is found
-//! again with more evidence, which may now confirm it.
+//! again with more evidence, which may now confirm it. A recovery ends findings of its own rule alone, and only those
+//! before it: one that was told before finds nothing to end.
 use crate::correlate::{Correlated, Draft};
 use crate::event::{Event, What};
 use crate::incident::ApplyError;
 use std::borrow::Cow;
-use zenei_detect::{Anomaly, Decision, Findings};
+use zenei_detect::{Anomaly, Decision, Findings, Recovery};
 use zenei_wire::Id;
 
 /// The events and decisions that follow from the findings of one call. The caller stores all of them in one
@@ -35,6 +36,7 @@ impl Consequences<'_> {
 
 enum Candidate<'f> {
     Decision(&'f Decision),
+    Recovery(&'f Recovery),
     Anomaly(&'f Anomaly),
 }
 
@@ -55,6 +57,7 @@ impl Draft<'_> {
         for candidate in in_order(findings) {
             match candidate {
                 Candidate::Decision(decision) => found.decisions.push(Cow::Borrowed(decision)),
+                Candidate::Recovery(recovery) => found.events.extend(self.recover(recovery)?),
                 Candidate::Anomaly(anomaly) if is_new(anomaly)? => {
                     found.anomalies += 1;
                     let Correlated { events, decisions } = self.decide(anomaly)?;
@@ -76,12 +79,14 @@ impl Draft<'_> {
     }
 }
 
-/// Both lists as one. Each of them is in order of time already.
+/// All lists as one. Each of them is nearly in order of time.
 fn in_order(findings: &Findings) -> Vec<Candidate<'_>> {
     let mut all: Vec<Candidate<'_>> = findings.decisions.iter().map(Candidate::Decision).collect();
+    all.extend(findings.recoveries.iter().map(Candidate::Recovery));
     all.extend(findings.anomalies.iter().map(Candidate::Anomaly));
     all.sort_by_key(|candidate| match candidate {
         Candidate::Decision(decision) => decision.at,
+        Candidate::Recovery(recovery) => recovery.at,
         Candidate::Anomaly(anomaly) => anomaly.at,
     });
     all
@@ -110,7 +115,8 @@ mod tests {
             anomalies: &[Anomaly],
             decisions: &[Decision],
         ) -> (u64, u64, usize, Vec<(i64, DecisionReason)>) {
-            let findings = Findings { anomalies: anomalies.to_vec(), decisions: decisions.to_vec() };
+            let findings =
+                Findings { anomalies: anomalies.to_vec(), decisions: decisions.to_vec(), ..Findings::default() };
             let mut draft = self.book.draft();
             let known = &mut self.known;
             let found = draft.take(&findings, |anomaly| Ok::<bool, ApplyError>(known.insert(anomaly.id))).unwrap();
@@ -168,11 +174,44 @@ mod tests {
     }
 
     #[test]
+    fn a_recovery_ends_what_its_own_rule_alone_found_before_it_and_only_once() {
+        let recovery = |rule: &str, at_s: i64| {
+            let Anomaly { domain, component, scope, .. } = anomaly(rule, "A", 1);
+            let (rule, why) = (rule.to_owned(), "heard again".to_owned());
+            Recovery { at: EngineTime(at_s * 1_000), rule, domain, component, scope, why }
+        };
+        let take = |desk: &mut Desk, found: &[Anomaly], recoveries: &[Recovery]| {
+            let findings =
+                Findings { anomalies: found.to_vec(), recoveries: recoveries.to_vec(), ..Findings::default() };
+            let mut draft = desk.book.draft();
+            let known = &mut desk.known;
+            let taken = draft.take(&findings, |anomaly| Ok::<bool, ApplyError>(known.insert(anomaly.id))).unwrap();
+            let words = taken.events.iter().map(|event| format!("{} {}", event.at.ms() / 1_000, event.kind_word()));
+            let words: Vec<String> = words.collect();
+            let changes = draft.into_changes();
+            desk.book.absorb(changes);
+            words
+        };
+        let mut desk = Desk::default();
+        let found = |at_s| anomaly("silence", "A", at_s);
+        assert!(take(&mut desk, &[], &[recovery("silence", 3)]).is_empty(), "nothing is open");
+        let both = take(&mut desk, &[found(5)], &[recovery("silence", 5), recovery("silence", 9)]);
+        assert_eq!(both, ["5 opened", "9 telemetry_recovered"]);
+        assert!(take(&mut desk, &[found(5)], &[recovery("silence", 9)]).is_empty(), "told again after a crash");
+        assert_eq!(take(&mut desk, &[found(12)], &[recovery("silence", 9)]), ["12 evidence_added"]);
+        assert!(take(&mut desk, &[], &[recovery("record-loss", 15)]).is_empty(), "another rule's");
+        assert_eq!(take(&mut desk, &[], &[recovery("silence", 15)]), ["15 telemetry_recovered"]);
+        assert_eq!(take(&mut desk, &[anomaly("record-loss", "A", 20)], &[]), ["20 evidence_added"]);
+        assert!(take(&mut desk, &[], &[recovery("silence", 25)]).is_empty(), "what another rule found has not ended");
+        assert!(desk.book.incidents().all(|incident| incident.is_open() && incident.recovered.is_none()));
+    }
+
+    #[test]
     fn an_error_of_the_caller_ends_the_call() {
         let book = Casebook::default();
         let error =
             ApplyError { incident: Id(1), seq: 0, kind: "opened".into(), reason: crate::incident::Refused::Unknown };
-        let findings = Findings { anomalies: vec![anomaly("motor_effort", "A", 5)], decisions: Vec::new() };
+        let findings = Findings { anomalies: vec![anomaly("motor_effort", "A", 5)], ..Findings::default() };
         assert_eq!(book.draft().take(&findings, |_| Err(error.clone())), Err(error));
     }
 }

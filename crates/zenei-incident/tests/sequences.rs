@@ -113,7 +113,7 @@ fn run(seed: u64) -> (Casebook, Vec<Event>) {
                 draft.pass(at, |_| Some(at)).expect("time breaks no rule")
             }
             1..=4 => {
-                let findings = Findings { anomalies: vec![finding(&mut dice, at_s)], decisions: Vec::new() };
+                let findings = Findings { anomalies: vec![finding(&mut dice, at_s)], ..Findings::default() };
                 draft.take(&findings, |_| Ok::<bool, ApplyError>(true)).expect("findings break no rule").events
             }
             _ if ids.is_empty() => Vec::new(),

@@ -16,7 +16,7 @@ fn any_number_of_findings_of_one_fault_is_one_incident() {
     let (mut events, mut decisions, mut opened) = (0, 0, 0);
     for call in 0..FINDINGS / CALL {
         let anomalies = (call * CALL..(call + 1) * CALL).map(|at_s| anomaly("motor_effort", "A", at_s)).collect();
-        let findings = Findings { anomalies, decisions: Vec::new() };
+        let findings = Findings { anomalies, ..Findings::default() };
         let mut draft = book.draft();
         let taken = draft.take(&findings, |_| Ok::<bool, ApplyError>(true)).unwrap();
         (events, decisions) = (events + taken.events.len() as i64, decisions + taken.decisions.len() as i64);

@@ -38,7 +38,7 @@ impl Desk {
     /// Takes a finding; gives the reasons why nothing was opened, and what people are told.
     fn take(&mut self, found: Anomaly) -> (Vec<(DecisionReason, String)>, Vec<Tell>) {
         let now = found.at;
-        let findings = Findings { anomalies: vec![found], decisions: Vec::new() };
+        let findings = Findings { anomalies: vec![found], ..Findings::default() };
         self.step(|draft| {
             let taken = draft.take(&findings, |_| Ok::<bool, ApplyError>(true)).expect("findings break no rule");
             let reasons = taken.decisions.iter().map(|decision| (decision.reason, decision.why.clone())).collect();
@@ -267,7 +267,7 @@ fn a_finding_confirmed_after_the_resolution_of_the_last_one_opens() {
     let thin = Anomaly { at: seconds(9), window_ms: 0, evidence: later.evidence[..1].to_vec(), ..later.clone() };
     desk.take(thin);
     assert_eq!(desk.book.len(), 1);
-    let findings = Findings { anomalies: vec![later], decisions: Vec::new() };
+    let findings = Findings { anomalies: vec![later], ..Findings::default() };
     let mut draft = desk.book.draft();
     let taken = draft.take(&findings, |_| Ok::<bool, ApplyError>(false)).unwrap();
     assert_eq!(taken.opened().count(), 1, "its id is known, and no incident has taken it");

@@ -35,7 +35,7 @@ impl Feed {
 
     /// The findings of these numbers.
     pub(super) fn findings(&self, numbers: Range<u64>) -> Findings {
-        Findings { anomalies: numbers.map(|number| self.anomaly(number)).collect(), decisions: Vec::new() }
+        Findings { anomalies: numbers.map(|number| self.anomaly(number)).collect(), ..Findings::default() }
     }
 
     /// A new fault comes at even distances, so that incidents open all the time; what is between is about one of those

@@ -77,7 +77,7 @@ async fn check(address: SocketAddr, path: &str, status: u16, body: &str) {
 }
 
 fn take(running: &mut Running, anomalies: Vec<zenei_detect::Anomaly>) -> Vec<zenei_wire::Id> {
-    let findings = Findings { anomalies, decisions: Vec::new() };
+    let findings = Findings { anomalies, ..Findings::default() };
     running.driver.take(EngineTime(9_000), &findings).unwrap().opened
 }
 

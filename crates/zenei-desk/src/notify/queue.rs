@@ -210,7 +210,7 @@ services = ["homehub"]
     #[test]
     fn a_message_knows_its_service_and_whom_to_invite_and_goes_to_the_targets_of_that_service() {
         let desk = desk();
-        let findings = Findings { anomalies: vec![anomaly("motor-effort", "A", 1)], decisions: Vec::new() };
+        let findings = Findings { anomalies: vec![anomaly("motor-effort", "A", 1)], ..Findings::default() };
         desk.take(EngineTime(9_000), &findings).unwrap();
         let due = |target: &str| desk.due(target, EngineTime(9_000), 9).unwrap();
         assert_eq!((due("all").len(), due("homes").len(), due("works").len()), (1, 1, 0));

@@ -33,7 +33,7 @@ impl Trial {
     pub(super) fn new(urgency: Urgency, title: &str) -> Self {
         let mut finding: Anomaly = anomaly("motor-effort", "BL0000123", 5);
         finding.urgency = urgency;
-        let findings = Findings { anomalies: vec![finding], decisions: Vec::new() };
+        let findings = Findings { anomalies: vec![finding], ..Findings::default() };
         let book = Casebook::default();
         let taken = book.draft().take(&findings, |_| Ok::<_, ApplyError>(true)).expect("a finding that can be taken");
         let first = taken.events[0].clone();

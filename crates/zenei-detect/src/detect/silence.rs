@@ -2,12 +2,13 @@
 //!
 //! Each lock is compared with its own longest usual interval, and with how long silences in the fleet last that end by
 //! themselves: what happens to every lock now and then is no fault of one lock. Where most locks behind a gateway are
-//! late at once, the gateway is the finding and its locks are not, until two days after its return. The detector
-//! reports that a silence begins, never that it ends. Must not know incidents or stores. Called by the engine.
+//! late at once, the gateway is the finding and its locks are not, until two days after its return. What it reported
+//! has ended when the lock is heard again, or most locks are through the gateway; nothing else ends it. Must not know
+//! incidents or stores. Called by the engine.
 use super::lanes::{forget, lane};
 use super::report::{self, REPEAT_MS, Seen, Shared};
 use super::running::{Detect, Glance, Running, Spec, Window};
-use crate::anomaly::{Component, Decision, DecisionReason, Domain, EVIDENCE_MAX, Findings, Scope, ScopeKind};
+use crate::anomaly::{Component, Decision, DecisionReason, Domain, EVIDENCE_MAX, Findings, Recovery, Scope, ScopeKind};
 use crate::estimate::high::High;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::kind::{DetectorKind, Parameter};
@@ -100,6 +101,18 @@ struct State {
     ended: [f64; TAILS_H.len()],
     lock_hours: f64,
     gateways: BTreeMap<Sym, Down>,
+    /// Locks that are heard again since the last window.
+    back: Vec<Back>,
+    /// Gateways that were reported and did not come back yet, each with the time of the first report.
+    awaited: BTreeMap<Sym, i64>,
+}
+
+/// A lock that was reported as silent, and is heard again.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Back {
+    device: DeviceIx,
+    heard_ms: i64,
+    at_ms: i64,
 }
 
 /// A gateway behind which most locks are late, or were lately.
@@ -155,6 +168,7 @@ impl Detect for Silence {
     /// Removes the state: the id belongs to another lock now.
     fn reset(&mut self, device: DeviceIx) {
         forget(&mut self.state.lanes, device);
+        self.state.back.retain(|back| back.device != device);
     }
 
     /// Takes a record of any kind.
@@ -176,6 +190,9 @@ impl Detect for Silence {
                 lane.usual.add(interval_ms as f64);
             }
         }
+        if lane.alarm_ms.is_some() {
+            self.state.back.push(Back { device: glance.device, heard_ms: lane.heard_ms, at_ms: now_ms });
+        }
         lane.heard_ms = lane.heard_ms.max(now_ms);
         lane.last = glance.record;
         lane.alarm_ms = None;
@@ -194,6 +211,7 @@ impl Detect for Silence {
         let Window { now, locks, fleet } = window;
         self.state.lock_hours += self.state.lanes.len() as f64;
         self.close_gateways(now, locks, fleet, findings);
+        self.tell_back(now, locks, fleet, findings);
         let least_ms = self.params.silent_min_ms.max(self.usual_of_fleet_ms());
         for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
             let lane = &mut self.state.lanes[at];
@@ -283,9 +301,40 @@ impl Silence {
             let told_ms = self.state.gateways.get(&gw).and_then(|down| down.told_ms);
             if report::is_due(told_ms, now, REPEAT_MS) {
                 self.state.gateways.insert(gw, Down { told_ms: Some(now.ms()), last_ms: now.ms() });
+                self.state.awaited.entry(gw).or_insert(now.ms());
                 self.report_gateway(gw, (all, late), now, locks, fleet, findings);
             }
         }
+    }
+
+    /// Tells which locks and gateways are heard again. A gateway is, once so many of the locks last heard through it
+    /// were heard since its report that not even half of the share is left that reports one. Locks that have been
+    /// silent for long count too: that they stay away does not bring a gateway back.
+    fn tell_back(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+        for back in std::mem::take(&mut self.state.back) {
+            let scope = Scope { kind: ScopeKind::Device, value: fleet.device_id(back.device).to_owned() };
+            let hours = (back.at_ms - back.heard_ms) as f64 / HOUR_MS as f64;
+            let why = format!("heard again after {hours:.1} h");
+            let (domain, component) = (self.rule.domain, self.rule.component);
+            let rule = self.rule.id.clone();
+            findings.recoveries.push(Recovery { at: EngineTime(back.at_ms), rule, domain, component, scope, why });
+        }
+        let (lanes, share) = (&self.state.lanes, self.params.gateway_share);
+        self.state.awaited.retain(|&gw, told_ms| {
+            let behind = lanes.iter().zip(locks).filter(|(lane, lock)| lane.known() && lock.labels.gw == gw);
+            let (mut all, mut heard) = (0_u32, 0_u32);
+            for (lane, _) in behind {
+                (all, heard) = (all + 1, heard + u32::from(lane.heard_ms > *told_ms));
+            }
+            let is_back = heard > 0 && f64::from(heard) >= (1.0 - 0.5 * share) * f64::from(all);
+            if let Some(name) = fleet.word(gw).filter(|_| is_back) {
+                let scope = Scope { kind: ScopeKind::Gateway, value: name.to_owned() };
+                let why = format!("{heard} of the {all} locks behind gateway {name} are heard again");
+                let (domain, component, rule) = (Domain::Software, Component::Gateway, self.rule.id.clone());
+                findings.recoveries.push(Recovery { at: now, rule, domain, component, scope, why });
+            }
+            !is_back
+        });
     }
 
     fn report_gateway(
@@ -323,3 +372,7 @@ impl Silence {
         findings.anomalies.extend(report::shared(&self.rule, of, seen, evidence, now));
     }
 }
+
+#[cfg(test)]
+#[path = "silence_tests.rs"]
+mod tests;

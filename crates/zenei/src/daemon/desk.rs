@@ -53,11 +53,11 @@ impl DeskHere {
 }
 
 impl Desk for DeskHere {
-    fn take(&mut self, now: EngineTime, findings: &Findings, _: &Pipeline) -> Result<(), DeskError> {
+    fn take(&mut self, now: EngineTime, findings: &Findings, pipeline: &Pipeline) -> Result<(), DeskError> {
         match self {
             Self::On(desk) => {
                 desk.take(now, findings)?;
-                desk.pass(now)?;
+                desk.pass(now, |lock| pipeline.heard(lock))?;
                 Ok(())
             }
             Self::Off => Ok(()),

@@ -19,7 +19,7 @@ pub fn with_incident() -> (Folder, String) {
     std::fs::create_dir_all(layout.root()).unwrap();
     let mut desk = DeskDriver::open(Control::open(&layout.control()).unwrap(), Vec::new()).unwrap();
     let anomalies = vec![anomaly("motor-effort", "BL1", 1_777_626_000)];
-    let findings = Findings { anomalies, decisions: Vec::new() };
+    let findings = Findings { anomalies, ..Findings::default() };
     let opened = desk.take(EngineTime(1_777_626_000_000), &findings).unwrap().opened;
     (folder, opened[0].to_string()[..12].to_owned())
 }

@@ -139,7 +139,7 @@ mod tests {
     fn wrong(found: &[Anomaly]) -> Vec<String> {
         let mut book = Casebook::default();
         let mut draft = book.draft();
-        let findings = Findings { anomalies: found.to_vec(), decisions: Vec::new() };
+        let findings = Findings { anomalies: found.to_vec(), ..Findings::default() };
         draft.take(&findings, |_| Ok::<bool, ApplyError>(true)).unwrap();
         let changes = draft.into_changes();
         book.absorb(changes);

@@ -23,7 +23,7 @@ impl Served {
         let desk = SharedDesk::new(DeskDriver::open(Control::in_memory().unwrap(), Vec::new()).unwrap());
         let mut found = anomaly("motor-effort", "A", 1);
         found.title = title.to_owned();
-        desk.take(EngineTime(1_000), &Findings { anomalies: vec![found], decisions: Vec::new() }).unwrap();
+        desk.take(EngineTime(1_000), &Findings { anomalies: vec![found], ..Findings::default() }).unwrap();
         let id = desk.incidents().read().incidents().next().unwrap().id.to_string();
         let clock = DeskClock::new(Clock::System);
         let app = App { signing_secret: Secret::from(SECRET), http: Http::new(true).unwrap(), base_url };

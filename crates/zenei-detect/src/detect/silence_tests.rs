@@ -1,0 +1,88 @@
+//! Tests of when a silence has ended, on a fleet of two gateways whose locks are heard every hour.
+use crate::anomaly::Findings;
+use crate::batch::{Labels, Row};
+use crate::engine::Engine;
+use crate::fleet::Fleet;
+use crate::rules::Rules;
+use crate::time::{DAY_MS, HOUR_MS};
+use zenei_wire::{Body, DeviceTime, EngineTime, GatewayTime, State};
+
+const LOCKS: usize = 20;
+
+/// Runs so many days; `silent` says which lock is not heard at which hour. The last half of the locks is behind gw-2.
+fn run(days: i64, silent: impl Fn(usize, i64) -> bool) -> Findings {
+    let (mut fleet, mut findings) = (Fleet::new(), Findings::default());
+    let mut engine = Engine::new(Rules::embedded().unwrap());
+    let mut seq = [0; LOCKS];
+    for hour in 0..days * 24 {
+        for lock in (0..LOCKS).filter(|lock| !silent(*lock, hour)) {
+            let at_ms = hour * HOUR_MS + lock as i64 * 1_000;
+            seq[lock] += 1;
+            let gw = fleet.intern(if lock < LOCKS / 2 { "gw-1" } else { "gw-2" });
+            let row = Row {
+                device: fleet.number(&format!("L{lock:02}")),
+                site: fleet.intern("north"),
+                boot: Some(1),
+                seq: Some(seq[lock]),
+                identity: 0,
+                ts: DeviceTime(at_ms),
+                heard_at: GatewayTime(at_ms),
+                released_at: EngineTime(at_ms),
+                offset: 0,
+                index: 0,
+                late: false,
+                authenticated: true,
+                labels: Labels { gw, ..Labels::default() },
+                uptime_s: None,
+                body: Body::State(State::default()),
+            };
+            engine.ingest(&[row], &[], EngineTime(at_ms), &mut fleet, &mut findings);
+        }
+    }
+    engine.advance(EngineTime(days * DAY_MS), &fleet, &mut findings);
+    findings
+}
+
+/// What was found, each once, and what has ended: scope and time in hours.
+fn told(findings: &Findings) -> (Vec<String>, Vec<(String, i64)>) {
+    let silences = findings.anomalies.iter().filter(|anomaly| anomaly.rule == "silence");
+    let mut found: Vec<String> = silences.map(|anomaly| anomaly.scope.value.clone()).collect();
+    found.dedup();
+    let ended = findings.recoveries.iter().map(|recovery| {
+        assert_eq!(recovery.rule, "silence");
+        (recovery.scope.value.clone(), recovery.at.ms() / HOUR_MS)
+    });
+    (found, ended.collect())
+}
+
+#[test]
+fn a_silence_has_ended_when_the_lock_is_heard_again() {
+    let found = run(30, |lock, hour| lock == 3 && (480..600).contains(&hour));
+    assert_eq!(told(&found), (vec!["L03".to_owned()], vec![("L03".to_owned(), 600)]));
+    let recovery = &found.recoveries[0];
+    assert_eq!((recovery.at, recovery.why.as_str()), (EngineTime(600 * HOUR_MS + 3_000), "heard again after 121.0 h"));
+}
+
+#[test]
+fn a_lock_that_stays_away_does_not_recover_however_long_it_takes() {
+    let found = run(80, |lock, hour| lock == 3 && hour >= 480);
+    assert_eq!(told(&found), (vec!["L03".to_owned()], vec![]));
+}
+
+#[test]
+fn a_gateway_is_back_when_its_locks_are_heard_through_it_and_not_before() {
+    // One lock after the other comes back, an hour apart.
+    let found = run(25, |lock, hour| lock < 10 && hour >= 480 && hour < 500 + lock as i64);
+    let (found, ended) = told(&found);
+    assert_eq!((found, ended.len(), ended[0].0.as_str()), (vec!["gw-1".to_owned()], 1, "gw-1"));
+    assert!((504..=510).contains(&ended[0].1), "{ended:?}");
+}
+
+#[test]
+fn a_gateway_whose_locks_are_silent_for_so_long_that_they_count_no_more_is_not_back() {
+    // One lock of ten is heard through it all the time.
+    let found = run(60, |lock, hour| (1..10).contains(&lock) && hour >= 480);
+    let (found, ended) = told(&found);
+    assert!(found.contains(&"gw-1".to_owned()), "{found:?}");
+    assert_eq!(ended, []);
+}
