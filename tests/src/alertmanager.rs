@@ -123,7 +123,7 @@ impl House {
     fn open(&self, lock: &str, title: &str) -> Id {
         let mut found = anomaly("motor-effort", lock, 1_700_000_000);
         found.title = title.to_owned();
-        let findings = Findings { anomalies: vec![found], decisions: Vec::new() };
+        let findings = Findings { anomalies: vec![found], ..Findings::default() };
         let now = DeskClock::new(Clock::System).now();
         self.desk.take(now, &findings).expect("a finding is taken").opened[0]
     }

@@ -49,7 +49,7 @@ fn desk() -> Desk {
     let runbooks = Some(vec![("motor.toml".to_owned(), BOOK.to_owned())]);
     let policy = Arc::new(Policy::read(&Texts { runbooks, ..Texts::default() }).unwrap());
     let mut book = Casebook::new(policy);
-    let findings = Findings { anomalies: vec![anomaly("motor_effort", "A", 5)], decisions: Vec::new() };
+    let findings = Findings { anomalies: vec![anomaly("motor_effort", "A", 5)], ..Findings::default() };
     let mut draft = book.draft();
     let log = draft.take(&findings, |_| Ok::<bool, ApplyError>(true)).unwrap().events;
     let changes = draft.into_changes();

@@ -54,7 +54,7 @@ impl Work {
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(sender.run(stopped));
         let anomalies = vec![anomaly("motor-effort", "A", start_ms / 1_000)];
-        let opened = desk.take(EngineTime(start_ms), &Findings { anomalies, decisions: Vec::new() }).unwrap().opened;
+        let opened = desk.take(EngineTime(start_ms), &Findings { anomalies, ..Findings::default() }).unwrap().opened;
         let work = Self { desk, server, now_ms, incident: opened[0], _stop: stop, _keys: keys };
         work.until("it is told", |work| work.server.with(|kept| kept.incidents.len()) == 1).await;
         work

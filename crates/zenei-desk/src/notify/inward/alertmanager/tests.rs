@@ -23,7 +23,7 @@ impl Served {
     async fn start(control: Control) -> Self {
         let desk = SharedDesk::new(DeskDriver::open(control, Vec::new()).unwrap());
         let found = anomaly("motor-effort", "A", 1);
-        desk.take(EngineTime(1_000), &Findings { anomalies: vec![found], decisions: Vec::new() }).unwrap();
+        desk.take(EngineTime(1_000), &Findings { anomalies: vec![found], ..Findings::default() }).unwrap();
         let incident = desk.incidents().read().incidents().next().unwrap().id;
         let labels = json!({ "alertname": "motor-effort", LABEL: format!("zenei-{incident}"), "severity": "error" });
         let remember = vec![("labels".to_owned(), labels.to_string())];
