@@ -1,9 +1,9 @@
 //! Stand-ins for the services that zenei informs, as their documentation describes them: for tests.
 //!
-//! This crate answers: what would Waroom, Slack, PagerDuty, Alertmanager or a receiver of webhooks have answered, and what would it
-//! have kept? It must not know zenei. Each stand-in is a [`Remote`], which is synchronous and has no clock of its own;
-//! [`Server`] puts it on a port of this machine, with [`Faults`] drawn from a seed. What the documentation leaves open
-//! is a quirk that the caller sets.
+//! This crate answers: what would Waroom, Slack, PagerDuty, Alertmanager or a receiver of webhooks have answered, and
+//! what would it have kept? It must not know zenei. Each stand-in is a [`Remote`], which is synchronous and has no
+//! clock of its own; [`Server`] puts it on a port of this machine, with [`Faults`] drawn from a seed. What the
+//! documentation leaves open is a quirk that the caller sets.
 mod alertmanager;
 mod cut;
 mod fault;

@@ -1,6 +1,6 @@
 //! What a decision costs: `cargo bench -p zenei-incident --bench decide`. A fleet's findings meet a casebook that has
 //! open incidents, silences and a past; each finding is one call, as the desk makes it, without the store. Prints
-//! quantiles in microseconds and judges nothing; the commit is measured with the store.
+//! quantiles in microseconds and judges nothing; the commit is measured by `cargo bench -p zenei-desk --bench commit`.
 #![expect(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures wall time; nothing here decides by it")]
 use std::time::Instant;

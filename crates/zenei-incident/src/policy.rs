@@ -1,6 +1,6 @@
 //! The policy of a desk: how urgent something is, whether it opens an incident, and why. One judgement (共通化) for the
-//! detector's findings and for people who triage an inquiry. Must not know the casebook or where its files are. Called by
-//! the casebook and by the command `triage`.
+//! detector's findings and for people who triage an inquiry. Must not know the casebook or where its files are. Called
+//! by the casebook and by the command `triage`.
 use crate::incident::{Incident, Refused};
 use crate::kinds::{Ground, RunbookStepDone};
 use crate::opening::{Follows, OpenDecision, OpeningTable};

@@ -1,5 +1,5 @@
-//! Which step is it that a person typed after `/zenei` or pressed? The words are those of `zenei incident`. Must not know
-//! how a step changes an incident. Called by [`super`].
+//! Which step is it that a person typed after `/zenei` or pressed? The words are those of `zenei incident`. Must not
+//! know how a step changes an incident. Called by [`super`].
 use crate::notify::slack_text::{ACTIONS, inert};
 use serde_json::{Map, Value, json};
 use zenei_incident::Status;

@@ -1,6 +1,6 @@
-//! Is a request Slack's, and is it new? Slack signs each (`v0`, HMAC-SHA-256 over time and body); an old or unsigned one
-//! changes nothing, and one that came before is not carried out again. Must not know what a request asks for. Called by
-//! [`super`].
+//! Is a request Slack's, and is it new? Slack signs each (`v0`, HMAC-SHA-256 over time and body); an old or unsigned
+//! one changes nothing, and one that came before is not carried out again. Must not know what a request asks for.
+//! Called by [`super`].
 use crate::notify::Secret;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
