@@ -36,6 +36,9 @@ fn the_demo_finds_what_was_seeded_and_nothing_else() {
         let opened = said.iter().filter(|line| line.get("opened").is_some()).count();
         let faults = result["faults"].as_array().unwrap_or_else(|| panic!("no faults: {result}"));
         assert_eq!((faults.len(), opened), (3, 3), "{result}");
+        let told = result["told"].as_array().unwrap_or_else(|| panic!("nobody is told: {result}"));
+        let is_told = |one: &&serde_json::Value| one["slack"].is_object() && one["waroom"]["status"] == "detected";
+        assert_eq!(told.iter().filter(is_told).count(), 3, "{result}");
         println!("seed {seed}: {} records in {} s", result["records"], result["seconds"]);
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));

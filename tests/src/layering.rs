@@ -29,6 +29,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "zenei-detect",
             "zenei-wire",
             "firmware-sim",
+            // Whom `demo` tells.
+            "remote-sim",
             "zenei-lab",
         ],
     ),

@@ -24,6 +24,8 @@ const SHOWN_MAX: usize = 200;
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
+    /// Past the proxy, for addresses of this machine: a proxy can't reach them.
+    direct: Client,
     guard: Arc<Guard>,
 }
 
@@ -127,15 +129,18 @@ impl Http {
         // An error means that the process has chosen one already.
         _ = rustls::crypto::ring::default_provider().install_default();
         let guard = Arc::new(Guard { allow_private, proxies: proxies() });
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .timeout(WHOLE)
-            .dns_resolver(Resolver(guard.clone()))
-            .referer(false)
-            .build()
-            .map_err(|error| format!("no HTTP client can be made: {}", chain(&error)))?;
-        Ok(Self { client, guard })
+        let builder = || {
+            Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(CONNECT)
+                .timeout(WHOLE)
+                .dns_resolver(Resolver(guard.clone()))
+                .referer(false)
+        };
+        let failed = |error: reqwest::Error| format!("no HTTP client can be made: {}", chain(&error));
+        let client = builder().build().map_err(failed)?;
+        let direct = builder().no_proxy().build().map_err(failed)?;
+        Ok(Self { client, direct, guard })
     }
 
     /// Sends a request and reads its answer, whatever its status.
@@ -148,7 +153,9 @@ impl Http {
         let host = url.host_str().unwrap_or("").to_owned();
         self.check(&url, &host)?;
         let headers = headers(&request.headers)?;
-        let sent = self.client.request(request.method, url).headers(headers).body(request.body).send().await;
+        let is_here = literal(&host).is_some_and(|address| address.is_loopback());
+        let client = if is_here { &self.direct } else { &self.client };
+        let sent = client.request(request.method, url).headers(headers).body(request.body).send().await;
         let mut response = sent.map_err(|error| failed(&host, &error))?;
         let status = response.status().as_u16();
         if (300..400).contains(&status) && status != 304 {

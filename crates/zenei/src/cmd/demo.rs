@@ -1,6 +1,8 @@
 //! `zenei demo`: a simulated fleet through the real pipeline. Its locks publish over MQTT to this process's own
 //! ingress; spool, intake, detection, desk and store are the daemon's, and only the clock is simulated. At the end it
-//! compares the incidents with the seeded faults. Called by `cmd`.
+//! compares the incidents with the seeded faults, and what its stand-ins of Waroom and Slack were told with the
+//! incidents. Called by `cmd`.
+mod audience;
 mod stage;
 mod verdict;
 
@@ -15,6 +17,7 @@ use stage::Stage;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use verdict::Scorecard;
+use zenei_desk::Incidents;
 use zenei_store::clock::Elapsed;
 use zenei_wire::Id;
 
@@ -23,6 +26,11 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// The speed of a watched demo, in simulated hours a second: a month in two minutes. A guess at people's patience.
 const WATCHED_HOURS_PER_SECOND: f64 = 6.0;
+
+/// Digits of an incident's id in what the demo suggests; they name one of its few incidents.
+const ID_DIGITS: usize = 8;
+/// How often a demo that is over looks for news of those who are told; a guess: at once, for a person.
+const NEWS_EVERY: Duration = Duration::from_millis(300);
 
 /// Runs `demo`.
 ///
@@ -71,18 +79,21 @@ async fn show(arguments: &Demo, stage: &mut Stage, asked: Asked, out: &mut Outpu
     }
     stage.settle().await?;
     show.opened(stage, out)?;
-    let wrong = show.compare(stage, arguments.seed, out)?;
+    let is_told = stage.told().await?;
+    let wrong = show.compare(stage, arguments.seed, is_told, out)?;
+    if !arguments.json {
+        show.told(stage, out)?;
+    }
     out.flush()?;
     if arguments.once {
         return if wrong.is_empty() { Ok(()) } else { Err(Failure::Failed(wrong.join("\n"))) };
     }
     if !arguments.json {
         wrong.iter().try_for_each(|what| out.line(what))?;
+        show.way_to_the_end(stage, out)?;
         out.line("the month is over; Ctrl-C ends the demo")?;
     }
-    out.flush()?;
-    show.asked.wait().await;
-    Ok(())
+    show.news(stage, out).await
 }
 
 /// The output while the fleet runs.
@@ -170,20 +181,81 @@ impl Show {
         out.flush()
     }
 
-    /// Compares with the seeded faults; returns everything that is wrong.
-    fn compare(&self, stage: &Stage, seed: u64, out: &mut Output<'_>) -> Result<Vec<String>, Failure> {
+    /// What each was told of each incident.
+    fn told(&self, stage: &mut Stage, out: &mut Output<'_>) -> Result<(), Failure> {
+        out.line("\ntold (stand-ins on this machine):")?;
+        for incident in by_opening(stage.incidents()) {
+            let told = stage.audience().about(incident);
+            if let Some((channels, text)) = &told.slack {
+                out.line(format!("  Slack   {}: {}", escaped(&channels.join(", ")), escaped(text)))?;
+            }
+            if let Some(one) = &told.waroom {
+                let (title, state) =
+                    (escaped(&one.title), format!("{}, {}, {}", one.service, one.severity, one.status));
+                out.line(format!("  Waroom  {title} ({})", escaped(&state)))?;
+            }
+        }
+        // What was told until here is no news.
+        drop(stage.audience().news());
+        Ok(())
+    }
+
+    /// How to carry an incident of this demo to its end.
+    fn way_to_the_end(&self, stage: &Stage, out: &mut Output<'_>) -> Result<(), Failure> {
+        let Some(incident) = by_opening(stage.incidents()).first().copied() else { return Ok(()) };
+        let id: String = incident.to_string().chars().take(ID_DIGITS).collect();
+        out.line("\nto carry the first to its end (完了), in another window:")?;
+        let config = stage.config();
+        for step in ["ack ID", "temp-fix ID", "postmortem ID --role development --role support", "complete ID"] {
+            let step = step.replace("ID", &id);
+            out.line(format!("  zenei incident {step} --by you --config {}", config.display()))?;
+        }
+        out.line("")
+    }
+
+    /// Prints what is told until the end is requested.
+    async fn news(&mut self, stage: &mut Stage, out: &mut Output<'_>) -> Result<(), Failure> {
+        loop {
+            out.flush()?;
+            let asked = tokio::time::timeout(NEWS_EVERY, self.asked.wait());
+            if asked.await.is_ok() {
+                return Ok(());
+            }
+            let news = stage.audience().news();
+            if !self.json {
+                news.iter().try_for_each(|line| out.line(format!("  {}", escaped(line))))?;
+            }
+        }
+    }
+
+    /// Compares with the seeded faults and with what was told; returns everything that is wrong.
+    fn compare(
+        &self,
+        stage: &mut Stage,
+        seed: u64,
+        is_told: bool,
+        out: &mut Output<'_>,
+    ) -> Result<Vec<String>, Failure> {
+        let incidents = stage.incidents().clone();
+        let mut told_wrong = stage.audience().wrong(&incidents);
+        if !is_told {
+            told_wrong.push("messages are left in the outbox".to_owned());
+        }
+        let told: Vec<_> =
+            by_opening(&incidents).into_iter().map(|id| stage.audience().about(id).to_json(id)).collect();
         let truth = stage.truth();
-        let book = stage.incidents().read();
+        let book = incidents.read();
         let verdict = Scorecard::of(&truth, book.incidents());
         let mut wrong = verdict.wrong();
         if let Err(imbalance) = stage.balance() {
             wrong.push(imbalance);
         }
+        wrong.extend(told_wrong);
         let seconds = self.elapsed.so_far().as_secs_f64();
         if self.json {
             let cases: Vec<_> = verdict.cases.iter().map(verdict::SeededFault::to_json).collect();
             out.json(&json!({"version": 1, "result": {"seed": seed, "locks": stage.locks(), "messages": stage.messages(),
-                "records": stage.records(), "seconds": seconds, "good": wrong.is_empty(), "faults": cases, "wrong": wrong}}))?;
+                "records": stage.records(), "seconds": seconds, "good": wrong.is_empty(), "faults": cases, "told": told, "wrong": wrong}}))?;
             return Ok(wrong);
         }
         out.line("")?;
@@ -194,6 +266,14 @@ impl Show {
             verdict.cases.iter().filter(|case| case.wrong.is_none()).count(), verdict.cases.len(), verdict.others.len()))?;
         Ok(wrong)
     }
+}
+
+/// The incidents, the first opened first.
+fn by_opening(incidents: &Incidents) -> Vec<Id> {
+    let book = incidents.read();
+    let mut ids: Vec<_> = book.incidents().map(|incident| (incident.opened, incident.id)).collect();
+    ids.sort_unstable();
+    ids.into_iter().map(|(_, id)| id).collect()
 }
 
 /// The table of faults, and the explanation of each incident.

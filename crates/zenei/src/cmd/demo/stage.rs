@@ -1,22 +1,22 @@
 //! The demo's processes and files: a fleet that publishes, a gateway on a simulated clock that receives it over
-//! loopback, a desk, HTTP, and a temporary folder that is removed at the end. Clock and fleet advance in lock-step:
-//! the clock stands until every message of a tick is acknowledged, so that a run does not depend on the machine's
-//! speed. Called by `demo`.
+//! loopback, a desk with those whom it tells, HTTP, and a temporary folder that is removed at the end. Clock and fleet
+//! advance in lock-step: the clock stands until every message of a tick is acknowledged, so that a run does not depend
+//! on the machine's speed. Called by `demo`.
+use super::audience::Audience;
 use crate::daemon::desk::{DeskHere, pipeline_maker};
 use crate::daemon::signals::Asked;
 use crate::exit::Failure;
 use firmware_sim::publish::Publisher;
 use firmware_sim::{Fleet, Message, Scenario, Truth};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::sync::watch;
-use zenei_desk::{Handles, Incidents, Inward};
+use zenei_desk::{DeskClock, Handles, Incidents, Inward, SharedDesk};
 use zenei_detect::Rules;
 use zenei_detect::intake::HOLE_WAIT_MS;
 use zenei_gateway::{GatewayConfig, Running};
-use zenei_store::Clock;
-use zenei_store::Ledger;
+use zenei_store::{Clock, Layout, Ledger};
 use zenei_wire::GatewayTime;
 
 /// The step of the clock: a message is received at most a minute after it was sent.
@@ -27,12 +27,19 @@ const MEMORY: &str = "/dev/shm";
 /// Room that a demo needs there, in bytes: its spool, its Parquet files and its database take a third of it.
 const MEMORY_BYTES_MIN: u64 = 1 << 30;
 
+/// By this file commands reach the demo's desk.
+const CONFIG_FILE: &str = "zenei.toml";
+const CONFIG: &str =
+    "state_dir = \".\"\n[gateway]\nid = \"demo\"\n[ingress]\nlisten = \"127.0.0.1:0\"\n[desk]\nenabled = true\n";
+
 /// Everything that a demo needs.
 pub(super) struct Stage {
     fleet: Fleet,
     publisher: Publisher,
     gateway: Running,
+    desk: SharedDesk,
     incidents: Incidents,
+    audience: Audience,
     http: SocketAddr,
     /// Keeps HTTP ready until the end.
     _ready: watch::Sender<bool>,
@@ -54,9 +61,11 @@ impl Stage {
         let folder = folder().map_err(|error| broken("make its folder")(error.into()))?;
         let registry = zenei_store::registry::read(fleet.registry_csv().as_bytes());
         let rules = Rules::embedded().map_err(|error| broken("read its rules")(error.into()))?;
-        let desk = DeskHere::open(folder.path(), true, Vec::new(), Default::default(), Default::default())
+        let audience = Audience::seat(folder.path()).await?;
+        let desk = DeskHere::open(folder.path(), true, audience.routes(), Default::default(), Default::default())
             .map_err(broken("open its desk"))?;
         let incidents = desk.incidents();
+        let shared = desk.shared().ok_or_else(|| broken("open its desk")("it is off".into()))?;
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = GatewayConfig {
             clock: Clock::simulated(GatewayTime(fleet.start_ms())),
@@ -65,6 +74,9 @@ impl Stage {
             ..GatewayConfig::new(folder.path(), "demo", pipeline_maker(Some(rules)))
         };
         let gateway = zenei_gateway::start(config, desk).map_err(|error| broken("start its gateway")(error.into()))?;
+        let clock = DeskClock::new(gateway.clock().clone());
+        audience.listen(&shared, &clock)?;
+        listen(folder.path(), &shared, &clock, asked).map_err(broken("take commands"))?;
         let (ready, is_ready) = watch::channel(true);
         let handles = Handles {
             ledger: gateway.ledger(),
@@ -82,7 +94,8 @@ impl Stage {
         let publisher = Publisher::connect(&ingress.to_string(), "zenei-demo")
             .map_err(|error| broken("connect its fleet")(error.into()))?;
         let (now_ms, tick) = (fleet.start_ms(), Vec::new());
-        Ok(Self { fleet, publisher, gateway, incidents, http, _ready: ready, folder, now_ms, tick, messages: 0 })
+        let (desk, messages, _ready) = (shared, 0, ready);
+        Ok(Self { fleet, publisher, gateway, desk, incidents, audience, http, _ready, folder, now_ms, tick, messages })
     }
 
     /// Runs the fleet until `to_ms`; on return every message that it sent is acknowledged, and time has advanced.
@@ -111,8 +124,9 @@ impl Stage {
 
     /// Ends everything cleanly.
     pub(super) async fn strike(self) -> Result<(), Failure> {
-        let Self { gateway, publisher, folder, .. } = self;
+        let Self { gateway, publisher, folder, audience, .. } = self;
         drop(publisher);
+        audience.leave();
         gateway.stop().await.map_err(|error| Failure::broken("the gateway did not stop cleanly", error))?;
         folder.close().map_err(|error| Failure::broken("can't remove the demo's folder", error))
     }
@@ -120,6 +134,21 @@ impl Stage {
     /// Where its state is.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// A configuration by which commands reach this demo's desk.
+    pub(super) fn config(&self) -> PathBuf {
+        self.folder.path().join(CONFIG_FILE)
+    }
+
+    /// Waits until those who are told have heard everything; false where they did not in time.
+    pub(super) async fn told(&self) -> Result<bool, Failure> {
+        self.audience.told(&self.desk).await
+    }
+
+    /// Those who are told.
+    pub(super) fn audience(&mut self) -> &mut Audience {
+        &mut self.audience
     }
 
     pub(super) fn start_ms(&self) -> i64 {
@@ -171,6 +200,19 @@ impl Stage {
         let ticked = self.gateway.tick(GatewayTime(to_ms)).await;
         ticked.map_err(|error| Failure::broken("the gateway can't go on", error))
     }
+}
+
+/// Lets commands beside the demo reach its desk.
+fn listen(
+    folder: &Path,
+    desk: &SharedDesk,
+    clock: &DeskClock,
+    asked: &Asked,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    std::fs::write(folder.join(CONFIG_FILE), CONFIG)?;
+    let (socket, mut end) = (Layout::new(folder).desk_socket(), asked.clone());
+    zenei_desk::local::serve(&socket, desk.clone(), clock.clone(), async move { end.wait().await })?;
+    Ok(())
 }
 
 /// A folder for a demo's state: in memory where there is room, because a demo stores nothing for later and would wait
