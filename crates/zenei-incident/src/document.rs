@@ -33,6 +33,8 @@ pub struct IncidentLine<'a> {
     pub recurs_of: Option<Id>,
     pub first_inquiry_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runbook: Option<&'a str>,
@@ -80,6 +82,7 @@ impl<'a> IncidentLine<'a> {
             why: &incident.why,
             recurs_of: incident.recurs_of,
             first_inquiry_ms: first_inquiry(incident, inquiries),
+            service: incident.service.as_deref(),
             owner: incident.owner.as_deref(),
             runbook: incident.runbook.as_deref(),
         }
@@ -150,7 +153,7 @@ mod tests {
         check(
             incident_line(incident, &inquiries),
             expect![[
-                r#"{"id":"9361a8accfa9d51353ef4445cbc0cd11","fingerprint":"1bd3f266cdb0bd7199b9f9539204f575","opened_ms":5000,"updated_ms":5000,"status":"detected","urgency":"high","domain":"hardware","component":"motor","confidence":0.9,"scope":{"kind":"device","value":"BL0000123"},"devices":["BL0000123"],"rule":"motor_effort","rule_version":1,"title":"The motor's effort rises: lock BL0000123","why":"the motor needs more current than it did (rule motor_effort v1: observed 412.3 mA, baseline 300 mA, threshold 380 mA, window 2 d, 2 records on lock BL0000123)","recurs_of":null,"first_inquiry_ms":86400000,"owner":"hardware","runbook":"Look at the gear."}"#
+                r#"{"id":"9361a8accfa9d51353ef4445cbc0cd11","fingerprint":"1bd3f266cdb0bd7199b9f9539204f575","opened_ms":5000,"updated_ms":5000,"status":"detected","urgency":"high","domain":"hardware","component":"motor","confidence":0.9,"scope":{"kind":"device","value":"BL0000123"},"devices":["BL0000123"],"rule":"motor_effort","rule_version":1,"title":"The motor's effort rises: lock BL0000123","why":"the motor needs more current than it did (rule motor_effort v1: observed 412.3 mA, baseline 300 mA, threshold 380 mA, window 2 d, 2 records on lock BL0000123)","recurs_of":null,"first_inquiry_ms":86400000,"service":"device","owner":"hardware","runbook":"Look at the gear."}"#
             ]],
         );
     }

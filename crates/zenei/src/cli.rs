@@ -2,6 +2,7 @@
 //! command to its room in `cmd`.
 mod common;
 pub(crate) mod incident;
+pub(crate) mod runbook;
 pub(crate) mod silence;
 pub(crate) mod triage;
 
@@ -105,6 +106,9 @@ Exit 69 where there is no adapter.")]
   zenei triage --hint medium --locks 12 --scope fw --json
   zenei triage --config zenei.toml --stdin < facts.json")]
     Triage(triage::Triage),
+    /// Runbooks: what to do about which incidents
+    #[command(subcommand)]
+    Runbook(runbook::Runbook),
     /// The rules by which anomalies are found
     #[command(subcommand)]
     Rules(Rules),

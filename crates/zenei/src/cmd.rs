@@ -11,6 +11,7 @@ mod record;
 mod replay;
 mod rules;
 mod run;
+mod runbook;
 mod scan;
 mod schema;
 mod silence;
@@ -32,6 +33,7 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         | Command::Incident(_)
         | Command::Silence(_)
         | Command::Triage(_)
+        | Command::Runbook(_)
         | Command::Config(_)
         | Command::Schema(_)
         | Command::Doctor(_)
@@ -60,6 +62,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Incident(command) => incident::run(command, &mut out),
         Command::Silence(command) => silence::run(command, &mut out),
         Command::Triage(arguments) => triage::run(&arguments, &mut out),
+        Command::Runbook(command) => runbook::run(command, &mut out),
         Command::Rules(command) => rules::run(command, &mut out),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut out),
         Command::Forget(arguments) => forget::run(&arguments, &mut out),

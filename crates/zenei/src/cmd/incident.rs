@@ -4,7 +4,7 @@ pub(crate) mod step;
 
 use crate::cli::{Incident as Command, IncidentShow, WithConfig};
 use crate::config;
-use crate::daemon::control;
+use crate::daemon::{control, policy};
 use crate::exit::Failure;
 use crate::output::{Colour, Output, escaped, table, time};
 use serde_json::{Value as Json, json};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use zenei_desk::IncidentLog;
 use zenei_detect::Urgency;
 use zenei_incident::document::IncidentLine;
-use zenei_incident::{Event, Incident, Inquiries};
+use zenei_incident::{Event, Incident, Inquiries, Policy};
 
 /// Runs `incident list` or `show`.
 ///
@@ -69,6 +69,7 @@ fn said(words: Option<&str>) -> String {
 const SHOWN_DIGITS: usize = 12;
 
 fn show(arguments: &IncidentShow, out: &mut Output<'_>) -> Result<(), Failure> {
+    let loaded = config::load(&arguments.common.file.config, &config::variables()).map_err(Failure::Config)?;
     let log = read(&arguments.common)?;
     let wanted = arguments.id.strip_prefix("zenei-").unwrap_or(&arguments.id);
     let mut found = log.book.incidents().filter(|incident| incident.id.to_string().starts_with(wanted));
@@ -101,8 +102,9 @@ fn show(arguments: &IncidentShow, out: &mut Output<'_>) -> Result<(), Failure> {
         ("cause", format!("{}, {} (confidence {:.2})", incident.domain, incident.component, incident.confidence)),
         ("scope", escaped(&format!("{} {}", incident.scope.kind, incident.scope.value))),
         ("why", escaped(&incident.why)),
+        ("service", said(incident.service.as_deref())),
         ("owner", said(incident.owner.as_deref())),
-        ("runbook", said(incident.runbook.as_deref())),
+        ("first steps", said(incident.runbook.as_deref())),
         ("opened", time(incident.opened)),
         ("updated", time(incident.updated)),
         (
@@ -111,13 +113,34 @@ fn show(arguments: &IncidentShow, out: &mut Output<'_>) -> Result<(), Failure> {
         ),
         ("locks", escaped(&incident.devices.iter().cloned().collect::<Vec<_>>().join(", "))),
     ];
-    fields.iter().try_for_each(|(name, value)| out.line(format!("  {name:<10} {value}")))?;
+    fields.iter().try_for_each(|(name, value)| out.line(format!("  {name:<11} {value}")))?;
     if let Some(before) = incident.recurs_of {
-        out.line(format!("  {:<10} {before}", "recurs of"))?;
+        out.line(format!("  {:<11} {before}", "recurs of"))?;
     }
+    // An incident is shown also while the policy's files are being edited: its own log names the runbook.
+    let policy = policy::read(&loaded.config.desk).ok();
+    runbook(incident, policy.as_ref(), out)?;
     out.line("events")?;
     let line = |event: &Event| format!("  {} {}", time(event.at), event.kind_word());
     events.map(line).try_for_each(|line| out.line(escaped(&line)))
+}
+
+/// The runbook that is attached, with what is done and what comes next.
+fn runbook(incident: &Incident, policy: Option<&Policy>, out: &mut Output<'_>) -> Result<(), Failure> {
+    let Some((id, version)) = &incident.runbook_attached else { return Ok(()) };
+    let book = policy.and_then(|policy| policy.runbooks.get(id));
+    let title = book.map_or_else(String::new, |book| format!(": {} {}", book.title_en, book.title_ja));
+    out.line(escaped(&format!("runbook {id} v{version}{title}")))?;
+    let next: Vec<&str> = book.iter().flat_map(|book| book.next(&incident.steps_done)).map(|step| &*step.id).collect();
+    for step in book.iter().flat_map(|book| &book.steps) {
+        let mark = match (incident.steps_done.contains(&step.id), next.contains(&step.id.as_str())) {
+            (true, _) => "done",
+            (false, true) => "next",
+            (false, false) => "",
+        };
+        out.line(escaped(&format!("  {mark:<4} {:<12} {} {}", step.id, step.text_en, step.text_ja)))?;
+    }
+    Ok(())
 }
 
 fn to_json<'a>(incident: &Incident, events: impl Iterator<Item = &'a Event>) -> Result<Json, Failure> {
@@ -131,6 +154,12 @@ fn to_json<'a>(incident: &Incident, events: impl Iterator<Item = &'a Event>) -> 
     let line = IncidentLine::of(incident, &Inquiries::default());
     let mut found = serde_json::to_value(line).map_err(|error| failed(error.into()))?;
     found["urgency_reason"] = json!(incident.urgency_reason);
+    found["service"] = json!(incident.service);
+    found["invited"] = json!(incident.invited);
+    found["runbook_attached"] = match &incident.runbook_attached {
+        Some((id, version)) => json!({"runbook": id, "version": version, "steps_done": incident.steps_done}),
+        None => Json::Null,
+    };
     found["findings"] = json!(incident.findings);
     found["records"] = json!(incident.records);
     found["evidence_first"] = json!(incident.evidence_first);

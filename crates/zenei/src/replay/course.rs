@@ -57,7 +57,7 @@ impl Course {
         let mut pipeline = Pipeline::new(Some(rules));
         registry.lines.iter().for_each(|registration| pipeline.register(registration.registered()));
         pipeline.provision(&registry.keys);
-        let desk = DeskDriver::open(Control::in_memory()?, Vec::new())?;
+        let desk = DeskDriver::open(Control::in_memory()?, Vec::new())?.with_places(registry.places());
         Ok(Self {
             pipeline,
             keys: registry.keys,

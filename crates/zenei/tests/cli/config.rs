@@ -352,12 +352,6 @@ fn shards_of_no_cluster_and_shards_that_are_no_urls_are_told() {
 #[test]
 fn what_no_target_does_yet_is_refused_and_not_ignored() {
     let folder = Folder::new();
-    let text = "state_dir = 'state'\n[ingress]\nlisten = '127.0.0.1:0'\n[desk]\nenabled = true\n[notify.hook]\nkind = 'webhook'\n\
-        url = 'https://hooks.example.com/'\nservices = ['homehub']\n";
-    folder.write("zenei.toml", text);
-    let ended = zenei(&["run", "--log", "off"]).in_folder(&folder).run();
-    assert_eq!(ended.code, 78);
-    assert!(ended.stderr.contains("`services` is not available"), "{}", ended.stderr);
     folder.write("slack.token", "xoxb-1");
     folder.write("slack.secret", "x");
     let text = "state_dir = 'state'\n[ingress]\nlisten = '127.0.0.1:0'\n[desk]\nenabled = true\n[notify.room]\nkind = 'slack'\n\

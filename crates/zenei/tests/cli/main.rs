@@ -4,6 +4,7 @@
 mod advertised;
 mod config;
 mod daemon;
+mod policy;
 mod replay;
 mod rules;
 mod scan;
