@@ -45,6 +45,8 @@ pub struct Quirks {
     pub gives_incident_uuid: bool,
     /// Whether a key whose incident is closed opens a new one; if not, the event joins the closed one.
     pub opens_after_close: bool,
+    /// Whether an aggregation key counts within the service of the integration key; if not, over all services.
+    pub key_of_service: bool,
 }
 
 impl Default for Quirks {
@@ -57,6 +59,7 @@ impl Default for Quirks {
             overwrites: true,
             gives_incident_uuid: true,
             opens_after_close: false,
+            key_of_service: true,
         }
     }
 }
@@ -163,10 +166,10 @@ impl Waroom {
             Some(_) => return invalid("with_slack_channel is no boolean"),
         };
         let key = text("aggregation_key");
-        let opens_after_close = self.quirks.opens_after_close;
+        let Quirks { opens_after_close, key_of_service, .. } = self.quirks;
         let takes = |incident: &RemoteIncident| {
             incident.key.as_deref() == Some(&key)
-                && incident.service == service
+                && (incident.service == service || !key_of_service)
                 && !(opens_after_close && incident.status == "close")
         };
         self.events += 1;

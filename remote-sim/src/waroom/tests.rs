@@ -89,3 +89,36 @@ fn a_change_is_accepted_by_the_methods_of_the_quirk_only() {
         assert_ne!(waroom.answer(&request("PUT", &path, "api", &json!({ "status": "unknown" }))).status, 200);
     }
 }
+
+#[test]
+fn each_quirk_changes_what_it_names_and_without_it_that_stays() {
+    let post = |waroom: &mut Waroom, key: &str, status: &str| {
+        waroom.answer(&request("POST", "/v1/events", key, &event("zenei-1", "low", status)))
+    };
+    for on in [false, true] {
+        let mut localised = waroom(Quirks { localised: on, ..Quirks::default() });
+        post(&mut localised, "ik-home", "fixing");
+        let shown = localised.answer(&request("GET", "/api/v0/incidents", "api", &Value::Null)).body;
+        assert_eq!(shown["incidents"][0]["status"], if on { "修正中" } else { "fixing" });
+        let code = if on { 201 } else { 200 };
+        assert_eq!(post(&mut waroom(Quirks { kept: code, ..Quirks::default() }), "ik-home", "fixing").status, code);
+        let mut overwrites = waroom(Quirks { overwrites: on, ..Quirks::default() });
+        for status in ["detected", "fixing"] {
+            post(&mut overwrites, "ik-home", status);
+        }
+        assert_eq!(overwrites.incidents[0].status, if on { "fixing" } else { "detected" });
+        let mut gives = waroom(Quirks { gives_incident_uuid: on, ..Quirks::default() });
+        let answer = post(&mut gives, "ik-home", "detected");
+        assert_eq!(answer.body["uuid"] == json!(gives.incidents[0].uuid), on);
+        let mut opens = waroom(Quirks { opens_after_close: on, ..Quirks::default() });
+        for status in ["close", "detected"] {
+            post(&mut opens, "ik-home", status);
+        }
+        assert_eq!(opens.incidents.len(), if on { 2 } else { 1 });
+        let mut bound = waroom(Quirks { key_of_service: on, ..Quirks::default() });
+        for key in ["ik-home", "ik-device"] {
+            post(&mut bound, key, "detected");
+        }
+        assert_eq!(bound.incidents.len(), if on { 2 } else { 1 });
+    }
+}

@@ -35,6 +35,7 @@ fn quirks(number: u64) -> WaroomQuirks {
         overwrites: !number.is_multiple_of(3),
         gives_incident_uuid: !number.is_multiple_of(4),
         opens_after_close: number.is_multiple_of(2),
+        key_of_service: !number.is_multiple_of(11),
     }
 }
 
@@ -71,6 +72,53 @@ async fn after_each_of_240_fault_schedules_there_is_one_incident_with_the_status
         disturbed += server.requests();
     }
     assert!(disturbed > 240 * 10, "{disturbed} requests: the faults were not drawn");
+}
+
+#[tokio::test]
+async fn with_each_quirk_on_and_off_there_is_one_incident_with_our_status_also_when_its_service_changes() {
+    let plain = WaroomQuirks::default;
+    let each = [
+        ("none", plain()),
+        ("localised", WaroomQuirks { localised: true, ..plain() }),
+        ("PUT alone, 405", WaroomQuirks { change_by: ChangeBy::Put, ..plain() }),
+        ("PATCH alone, 405", WaroomQuirks { change_by: ChangeBy::Patch, ..plain() }),
+        ("PATCH alone, 404", WaroomQuirks { change_by: ChangeBy::Patch, refused: 404, ..plain() }),
+        ("201", WaroomQuirks { kept: 201, ..plain() }),
+        ("events overwrite nothing", WaroomQuirks { overwrites: false, ..plain() }),
+        ("the uuid is the event's", WaroomQuirks { gives_incident_uuid: false, ..plain() }),
+        ("a closed key opens again", WaroomQuirks { opens_after_close: true, ..plain() }),
+        ("a key counts over all services", WaroomQuirks { key_of_service: false, ..plain() }),
+    ];
+    let http = http();
+    let http = &http;
+    let carried = async |quirks: WaroomQuirks, has_api: bool, forgets_service: bool| {
+        let server = server(quirks, Faults::none()).await;
+        let waroom = waroom(server.base_url(), has_api);
+        let mut trial = Trial::new(Urgency::High, "Motor effort rises");
+        trial.send(async |delivery| waroom.send(http, delivery).await).await.unwrap();
+        // The service of a lock may change; the incident stays with the key that opened it.
+        trial.service = "homehub".into();
+        if forgets_service {
+            trial.remote.remove("service");
+        }
+        for status in [Status::Investigating, Status::Fixing] {
+            trial.status(status).send(async |delivery| waroom.send(http, delivery).await).await.unwrap();
+        }
+        let completed = Completed { by: "sato".into() };
+        trial.then(completed).send(async |delivery| waroom.send(http, delivery).await).await.unwrap();
+        server
+            .with(|kept| kept.incidents.iter().map(|one| (one.service.clone(), one.status.clone())).collect::<Vec<_>>())
+    };
+    for (name, quirks) in each {
+        let without_api = if quirks.overwrites { "resolved" } else { "detected" };
+        for (has_api, status) in [(true, "close"), (false, without_api)] {
+            let found = carried(quirks.clone(), has_api, false).await;
+            assert_eq!(found, [("device".to_owned(), status.to_owned())], "{name}, API v0: {has_api}");
+        }
+    }
+    // The control: a sender that forgets which key it used opens another, if a key is bound to its service.
+    assert_eq!(carried(plain(), false, true).await.len(), 2);
+    assert_eq!(carried(WaroomQuirks { key_of_service: false, ..plain() }, false, true).await.len(), 1);
 }
 
 #[tokio::test]
