@@ -12,6 +12,7 @@ mod demo;
 mod desk_kills;
 mod fleet;
 mod forgery;
+mod hostile;
 mod hub;
 mod kill9;
 mod layering;

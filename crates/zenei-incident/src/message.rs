@@ -122,7 +122,7 @@ pub fn plain(text: &str, chars_max: usize) -> String {
 }
 
 /// Characters that change the direction of text, join or hide it, or separate lines without being control characters.
-const fn is_mark(c: char) -> bool {
+pub const fn is_mark(c: char) -> bool {
     matches!(c, '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }

@@ -30,7 +30,9 @@ fn main() -> ExitCode {
         Err(failure) => {
             if let Some(text) = failure.text() {
                 // Where standard error is closed too, only the exit code reports the failure.
-                let _ = writeln!(std::io::stderr(), "{text}");
+                // It may quote what a person, a file or a remote said.
+                let text: Vec<String> = text.lines().map(output::escaped).collect();
+                let _ = writeln!(std::io::stderr(), "{}", text.join("\n"));
             }
             failure.exit().into()
         }

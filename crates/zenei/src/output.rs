@@ -4,6 +4,7 @@ use crate::exit::Failure;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{BufWriter, ErrorKind, IsTerminal as _, Write};
+use zenei_incident::message::is_mark;
 use zenei_wire::EngineTime;
 
 /// A colour, used beside words only: colour alone never carries a meaning.
@@ -79,16 +80,26 @@ impl Output<'_> {
     }
 }
 
-/// A text from outside, safe to show on a terminal: control characters are escaped.
+/// A text from outside, safe to show on a terminal: control characters are escaped, and those that hide or turn text.
 pub(crate) fn escaped(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().collect::<String>() } else { c.to_string() };
+    let is_active = |c: char| c.is_control() || is_mark(c);
+    let escape = |c: char| if is_active(c) { c.escape_default().collect::<String>() } else { c.to_string() };
     text.chars().map(escape).collect()
 }
 
-/// Rows of text in columns as wide as their widest cell; the last column is not padded.
+/// The widest cell of a table, in characters; a guess: a title fits, and no cell pushes the others out of sight.
+const CELL_MAX: usize = 200;
+
+/// Rows of text in columns as wide as their widest cell; the last column is not padded. What a cell has beyond
+/// [`CELL_MAX`] is cut off, which `…` shows.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> Vec<String> {
+    let cut = |cell: &str| match cell.char_indices().nth(CELL_MAX) {
+        Some((at, _)) => format!("{}…", &cell[..at]),
+        None => cell.to_owned(),
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| cut(cell)).collect()).collect();
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }

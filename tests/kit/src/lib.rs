@@ -10,6 +10,7 @@ mod desk;
 mod dice;
 #[cfg(feature = "detect")]
 mod finding;
+pub mod hostile;
 pub mod mqtt;
 pub mod program;
 

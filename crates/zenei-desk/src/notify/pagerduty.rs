@@ -107,15 +107,18 @@ fn event_of(delivery: &Delivery<'_>, action: &str, key: &Secret) -> Value {
         Urgency::Medium => "warning",
         Urgency::Low => "info",
     };
+    // PagerDuty refuses an alert without a source, and a name may have no visible character.
+    let source = Some(plain(&incident.scope.value, 255)).filter(|source| !source.is_empty());
+    let source = source.unwrap_or_else(|| "zenei".to_owned());
     let details: serde_json::Map<String, Value> =
         message.lines.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
     json!({
         "routing_key": key.reveal(), "event_action": action, "dedup_key": message.key, "client": "zenei",
         "payload": {
             "summary": plain(&format!("[{}] {}", message.mark, message.title), SUMMARY_MAX),
-            "source": plain(&incident.scope.value, 255), "severity": severity,
+            "source": source, "severity": severity,
             "timestamp": rfc3339(delivery.event.at), "component": incident.component,
-            "group": message.service, "class": incident.rule, "custom_details": details,
+            "group": message.service.as_deref().map(|service| plain(service, 255)), "class": incident.rule, "custom_details": details,
         },
     })
 }

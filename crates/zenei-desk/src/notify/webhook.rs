@@ -19,6 +19,8 @@ use zenei_wire::{EngineTime, Id};
 
 /// How many of an incident's locks an event names: with them it stays below the 20 kB that Standard Webhooks advises.
 const LOCKS_MAX: usize = 200;
+/// The most characters of a text as the log has it; a guess, some screens of a note. The log has the rest.
+const TEXT_MAX: usize = 1_000;
 
 /// Any HTTP endpoint.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -173,9 +175,11 @@ fn event_of(delivery: &Delivery<'_>) -> Value {
             "owner": incident.owner, "recurs_of": incident.recurs_of, "url": message.url,
         },
         "event": {"seq": event.seq, "kind": event.kind_word(), "at_ms": event.at.ms(), "body": shortened(body)},
-        "text": text(message),
         "mark": message.mark,
     });
+    let mut data = cut(data);
+    // Bounded already, and of several lines.
+    data["text"] = text(message);
     let id = format!("{}-{}", message.key, event.seq);
     envelope(&id, &kind, &incident.id.to_string(), event.at, &data)
 }
@@ -186,6 +190,19 @@ fn shortened(mut body: Value) -> Value {
         anomaly.remove("evidence");
     }
     body
+}
+
+/// A value whose texts have at most [`TEXT_MAX`] characters; what is cut off is shown by `…`.
+fn cut(value: Value) -> Value {
+    match value {
+        Value::String(text) => match text.char_indices().nth(TEXT_MAX) {
+            Some((at, _)) => Value::from(format!("{}…", &text[..at])),
+            None => Value::String(text),
+        },
+        Value::Array(all) => all.into_iter().map(cut).collect(),
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, cut(value))).collect(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
+    }
 }
 
 fn text(message: &Message) -> Value {

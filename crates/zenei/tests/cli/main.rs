@@ -4,6 +4,7 @@
 mod advertised;
 mod config;
 mod daemon;
+mod hostile;
 mod policy;
 mod replay;
 mod rules;
