@@ -7,10 +7,22 @@ pub mod slack;
 use super::Target;
 use crate::shared::{DeskClock, SharedDesk};
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// The longest request of a remote, in bytes; a guess: Slack sends a button's whole message along, some 100 kB at most.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
+
+/// How many requests are read and answered at a time, so that strangers cost at most so many MiB; further ones are
+/// refused. A guess: a remote asks for a person, or for a batch, at a time.
+const MAX_AT_A_TIME: usize = 32;
+/// How long a request may take, its body too; a guess: Slack gives up after 3 s, Alertmanager after 10 s.
+const WITHIN: Duration = Duration::from_secs(10);
 
 /// The addresses at which the configured remotes reach the desk.
 #[derive(Clone, Debug, Default)]
@@ -35,11 +47,63 @@ impl Inward {
             let (desk, clock) = (desk.clone(), clock.clone());
             router = router.merge(alertmanager::routes(alertmanager::AlertmanagerInward { tokens, desk, clock }));
         }
-        Self(router.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)))
+        Self::bounded(router)
+    }
+
+    fn bounded(router: Router) -> Self {
+        let room = Arc::new(Semaphore::new(MAX_AT_A_TIME));
+        Self(router.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)).layer(from_fn_with_state(room, in_bounds)))
     }
 
     /// Its routes.
     pub(crate) fn into_router(self) -> Router {
         self.0
+    }
+}
+
+/// Answers within the bounds. Where they are reached the answer is 503, after which a machine tries again.
+async fn in_bounds(State(room): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let Ok(_permit) = room.try_acquire() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many requests at a time; try again").into_response();
+    };
+    let answered = tokio::time::timeout(WITHIN, next.run(request)).await;
+    answered.unwrap_or_else(|_| (StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Bytes;
+    use axum::routing::post;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    #[tokio::test]
+    async fn requests_that_never_end_are_bounded_in_number_and_time() {
+        let Inward(router) = Inward::bounded(Router::new().route("/x", post(async |_: Bytes| "done")));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let begin = async |length: usize, body: &str| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let head =
+                format!("POST /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream
+        };
+        let end = async |mut stream: TcpStream| {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer.split(' ').nth(1).unwrap().to_owned()
+        };
+        assert_eq!(end(begin(1, "a").await).await, "200");
+        let mut slow = Vec::new();
+        for _ in 0..MAX_AT_A_TIME {
+            slow.push(begin(9, "a").await);
+        }
+        // Each is accepted at a time of the server's own choice.
+        while end(begin(1, "a").await).await != "503" {}
+        let ended = tokio::time::timeout(Duration::from_secs(60), end(slow.remove(0))).await;
+        assert_eq!(ended.unwrap(), "408");
     }
 }

@@ -52,7 +52,9 @@ pub enum Command {
 /// # Errors
 /// What is wrong, and what can be typed.
 pub fn parse(text: &str) -> Result<Command, String> {
-    let (word, rest) = split(text);
+    // Slack writes these three so; that it does in commands too is no part of its documentation.
+    let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    let (word, rest) = split(&text);
     let (id, rest) = split(rest);
     let step = |kind, body: Value| {
         let body = body.as_object().cloned().unwrap_or_default();
@@ -145,6 +147,7 @@ mod tests {
             ("show zenei-abcd12", Ok(Command::Show("zenei-abcd12".into()))),
             ("ack abcd12", step("acknowledge", json!({}))),
             ("note abcd12  現地 確認中", step("note", json!({ "text": "現地 確認中" }))),
+            ("note abcd12 a &lt;b&gt; &amp;amp; c", step("note", json!({ "text": "a <b> &amp; c" }))),
             ("status abcd12 fixing", step("status", json!({ "to": "fixing" }))),
             ("temp-fix abcd12", step("temp_fix_done", json!({}))),
             (
