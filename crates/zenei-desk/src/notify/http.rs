@@ -1,9 +1,10 @@
 //! One HTTP request to a remote and its answer, within bounds: addresses by [`super::guard`], no redirects, 5 s to
 //! connect, 15 s in all, an answer of at most 1 MiB. A proxy comes from the environment (`HTTPS_PROXY`, …, `NO_PROXY`);
-//! certificates are checked against the system's roots. Errors never show a URL's path: it may hold a secret. Must not
-//! know a remote. Called by every connector.
+//! certificates are checked against the system's roots. Errors never show a URL's path: it may hold a secret. A secret
+//! of the request that comes back in the answer is hidden there. Must not know a remote. Called by every connector.
 use super::delivery::SendError;
 use super::guard::{Guard, Resolver, literal, not_public, refusal};
+use super::hidden::Hidden;
 use super::retry_after::retry_after;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use reqwest::{Client, Method, Url};
@@ -36,6 +37,7 @@ pub struct Request {
     url: String,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    hidden: Hidden,
 }
 
 /// A remote's answer.
@@ -45,7 +47,7 @@ pub struct Answer {
     pub status: u16,
     /// How long the remote asks to wait.
     pub retry_after: Option<Duration>,
-    /// The body, at most 1 MiB of it.
+    /// The body, at most 1 MiB of it, without the request's secrets.
     pub body: Vec<u8>,
 }
 
@@ -53,7 +55,7 @@ impl Request {
     /// A request without a body.
     pub fn new(method: &str, url: impl Into<String>) -> Self {
         let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);
-        Self { method, url: url.into(), headers: Vec::new(), body: Vec::new() }
+        Self { method, url: url.into(), headers: Vec::new(), body: Vec::new(), hidden: Hidden::default() }
     }
 
     /// A POST of this JSON.
@@ -76,7 +78,18 @@ impl Request {
     /// With this header, whose value may be secret.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+        let value = value.into();
+        if name == "authorization" {
+            self.hidden.add(&value);
+        }
+        self.headers.push((name, value));
+        self
+    }
+
+    /// With a secret in its URL or its body, which must not be read in the answer.
+    #[must_use]
+    pub fn hiding(mut self, secret: &super::Secret) -> Self {
+        self.hidden.add(secret.reveal());
         self
     }
 
@@ -170,7 +183,7 @@ impl Http {
             }
             body.extend_from_slice(&part);
         }
-        Ok(Answer { status, retry_after, body })
+        Ok(Answer { status, retry_after, body: request.hidden.hide(body) })
     }
 
     /// Checks an address as [`Self::send`] does, and resolves its name, without a connection.

@@ -6,6 +6,7 @@ pub mod alertmanager;
 pub mod bucket;
 pub mod delivery;
 pub mod guard;
+mod hidden;
 pub mod http;
 pub mod inward;
 pub mod pagerduty;

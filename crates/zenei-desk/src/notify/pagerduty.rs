@@ -82,7 +82,7 @@ impl PagerDuty {
     }
 
     async fn enqueue(&self, http: &Http, event: &Value) -> Result<Answer, SendError> {
-        http.send(Request::post(&self.url, event)).await?.success()
+        http.send(Request::post(&self.url, event).hiding(&self.key)).await?.success()
     }
 }
 

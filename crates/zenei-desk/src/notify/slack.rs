@@ -171,7 +171,8 @@ impl Slack {
         let text = format!("[zenei test] Nothing has happened. テスト送信です。 {}", rfc3339(now));
         match &self.way {
             Way::Hook(hook) => {
-                let answer = http.send(Request::post(hook.reveal(), &json!({ "text": text }))).await?.success()?;
+                let answer =
+                    http.send(Request::post(hook.reveal(), &json!({ "text": text })).hiding(hook)).await?.success()?;
                 Ok(answer.shown())
             }
             Way::Api(api) => {

@@ -28,7 +28,7 @@ pub(super) async fn through_hook(
     if delivery.unanswered >= 2 {
         return Ok(doubled(LOST_TWICE));
     }
-    let answer = http.send(Request::post(hook.reveal(), &body)).await;
+    let answer = http.send(Request::post(hook.reveal(), &body).hiding(hook)).await;
     let after = answer.as_ref().ok().and_then(|answer| answer.retry_after);
     let failed = match answer {
         Ok(answer) if answer.status >= 500 => SendError::Again { why: answer.shown(), after, maybe_sent: true },

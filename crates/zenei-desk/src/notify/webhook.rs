@@ -140,6 +140,7 @@ impl Webhook {
         let (id, timestamp) = (format!("msg_{id}"), now.ms().div_euclid(1_000).to_string());
         let signatures: Vec<String> = self.keys.iter().map(|key| key.sign(&id, &timestamp, &body)).collect();
         let mut request = Request::new("POST", self.url.reveal())
+            .hiding(&self.url)
             .body("application/cloudevents+json; charset=utf-8", body)
             .header("webhook-id", id)
             .header("webhook-timestamp", timestamp);
