@@ -209,6 +209,7 @@ async fn hostile_text_is_inert_in_every_message_of_every_connector() {
                         message: &message,
                         remote: &std::collections::BTreeMap::new(),
                         invitees: &[],
+                        opens_channel: true,
                         now: NOW,
                     };
                     let answer = target.send(&delivery).await;

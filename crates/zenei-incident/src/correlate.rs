@@ -80,7 +80,8 @@ impl Casebook {
                 None => _ = book.incidents.insert(event.incident, Incident::open(event)?),
             }
         }
-        // Each recurrence names the incident before it, so the latest is the one that no other names.
+        // A recurrence names the incident before it, so the latest is one that no other names. One that came too late
+        // to be a recurrence names none, and was opened more than a day after the end of the one before it.
         let named: BTreeSet<Id> = book.incidents.values().filter_map(|incident| incident.recurs_of).collect();
         for incident in book.incidents.values() {
             if incident.is_open() && incident.is_wide() {
@@ -91,10 +92,11 @@ impl Casebook {
             {
                 return Err(doubled(incident, other));
             }
-            if !named.contains(&incident.id)
-                && let Some(other) = book.latest.insert(incident.fingerprint, incident.id)
-            {
-                return Err(doubled(incident, other));
+            let is_later = |other: &Id| {
+                book.incidents.get(other).is_none_or(|other| (other.opened, other.id) < (incident.opened, incident.id))
+            };
+            if !named.contains(&incident.id) && book.latest.get(&incident.fingerprint).is_none_or(is_later) {
+                book.latest.insert(incident.fingerprint, incident.id);
             }
         }
         Ok(book)
@@ -188,14 +190,21 @@ impl Draft<'_> {
             let why = format!("the lock is among those of incident {wider} ({place}), which is about the same");
             return self.join(wider, anomaly, DecisionReason::PartOfWider, why);
         }
-        let finding = Subject::finding(anomaly);
+        let service = self.policy().services.of_finding(anomaly, self.places());
+        let finding = Subject::finding(anomaly, service.as_deref());
         if let Some(work) = self.silences().covering(SilenceKind::Maintenance, &finding, self.places(), anomaly.at) {
             let Silence { id, reason, by, .. } = work;
             let why = format!("maintenance {id} by {by}: {reason}");
             return Ok(unopened(anomaly, DecisionReason::Maintenance, why));
         }
-        let latest = self.latest(fingerprint).map(|incident| incident.id);
-        self.open(anomaly, fingerprint, latest)
+        let before = self.latest(fingerprint).filter(|latest| self.recurs(latest, anomaly)).map(|latest| latest.id);
+        self.open(anomaly, fingerprint, before, service)
+    }
+
+    /// Whether a finding is a recurrence of an incident that takes no more: the policy says for how long after its end.
+    fn recurs(&self, latest: &Incident, anomaly: &Anomaly) -> bool {
+        let ended = latest.ended.unwrap_or(latest.updated);
+        anomaly.at.ms().saturating_sub(ended.ms()) <= self.book.policy.opening.recurrence_ms
     }
 
     /// Whether an incident has taken this finding, which was told before: an open one has, and one that takes no more
@@ -364,8 +373,13 @@ impl Draft<'_> {
         Ok(Correlated { events, decisions: vec![anomaly.decision(reason, why)] })
     }
 
-    fn open(&mut self, anomaly: &Anomaly, fingerprint: Id, recurs_of: Option<Id>) -> Result<Correlated, ApplyError> {
-        let service = self.book.policy.services.of_finding(anomaly, &self.book.places);
+    fn open(
+        &mut self,
+        anomaly: &Anomaly,
+        fingerprint: Id,
+        recurs_of: Option<Id>,
+        service: Option<String>,
+    ) -> Result<Correlated, ApplyError> {
         let judged = self.book.policy.triage(&facts_of(anomaly, service.clone()));
         if !judged.opens() {
             return Ok(unopened(anomaly, DecisionReason::Unconfirmed, judged.opening.why));

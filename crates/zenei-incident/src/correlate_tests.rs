@@ -394,3 +394,21 @@ proptest! {
         prop_assert_eq!(together, book);
     }
 }
+
+#[test]
+fn a_log_with_a_fault_that_came_back_too_late_to_be_linked_gives_the_same_casebook() {
+    let day = 86_400;
+    let (mut book, mut log) = (Casebook::default(), Vec::new());
+    for at_s in [0, 31 * day, 32 * day] {
+        let mut draft = book.draft();
+        log.extend(draft.decide(&anomaly("motor_effort", "A", at_s)).unwrap().events);
+        let incident = log.last().unwrap().incident;
+        let resolved = StatusChanged { to: Status::Resolved, by: "sato".into() };
+        log.push(draft.add(incident, EngineTime(at_s * 1_000 + 10), resolved).unwrap());
+        let changes = draft.into_changes();
+        book.absorb(changes);
+    }
+    let recurs: Vec<bool> = book.incidents().map(|incident| incident.recurs_of.is_some()).collect();
+    assert_eq!((recurs.len(), recurs.iter().filter(|linked| **linked).count()), (3, 1));
+    assert_eq!(Casebook::fold(Arc::default(), &log).unwrap(), book);
+}

@@ -6,14 +6,26 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use zenei_wire::EngineTime;
 
-/// So many cycles of recovery and new evidence are flapping. Our default; the field names three.
-pub const CYCLES_MIN: usize = 3;
+/// When a fault flaps, and how seldom people are then told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flapping {
+    /// So many cycles of recovery and new evidence, 2 to [`CYCLES_MAX`].
+    pub cycles: u32,
+    /// The time in which they are counted, and the quiet time that ends flapping, ms.
+    pub window_ms: i64,
+    /// While a fault flaps, people are told of findings and recoveries at most once in this time, ms.
+    pub interval_ms: i64,
+}
 
-/// The time in which the cycles are counted, and the quiet time that ends flapping, ms: a day.
-pub const WINDOW_MS: i64 = 24 * 3_600_000;
+impl Default for Flapping {
+    /// Three cycles in a day, a message every four hours: the field names three cycles, the rest is a guess.
+    fn default() -> Self {
+        Self { cycles: 3, window_ms: 24 * 3_600_000, interval_ms: 4 * 3_600_000 }
+    }
+}
 
-/// While a fault flaps, people are told of findings and recoveries at most once in this time, ms: four hours.
-pub const MESSAGE_INTERVAL_MS: i64 = 4 * 3_600_000;
+/// The most cycles that are counted. A guess: one that flaps more often was seen to flap long before.
+pub const CYCLES_MAX: usize = 20;
 
 /// How many booked messages are remembered. Events of one transaction that span more than so many intervals lose the
 /// message about the earliest of them.
@@ -26,10 +38,12 @@ pub struct Flap {
     pub since: Option<EngineTime>,
     /// Whether the last of recovery and evidence was a recovery.
     is_recovered: bool,
-    /// The times of evidence after a recovery, the latest [`CYCLES_MIN`].
+    /// The times of evidence after a recovery, the latest [`CYCLES_MAX`].
     returns: VecDeque<EngineTime>,
     /// The latest events that people are told of while it flaps: their numbers, and the earliest time of telling.
     booked: VecDeque<(u32, EngineTime)>,
+    /// The least time between two messages while it flaps, ms, as the event that says so has it.
+    interval_ms: i64,
 }
 
 impl Flap {
@@ -41,11 +55,12 @@ impl Flap {
             if std::mem::take(&mut self.is_recovered) {
                 self.returns.push_back(event.at);
             }
-            if self.returns.len() > CYCLES_MIN {
+            if self.returns.len() > CYCLES_MAX {
                 self.returns.pop_front();
             }
-        } else if let What::FlappingStarted(_) = &event.what {
+        } else if let What::FlappingStarted(started) = &event.what {
             self.since = Some(event.at);
+            self.interval_ms = started.interval_ms.unwrap_or(Flapping::default().interval_ms);
             self.booked = VecDeque::from([(event.seq, event.at)]);
         } else if let What::FlappingEnded(_) | What::Reopened(_) = &event.what {
             *self = Self::default();
@@ -55,9 +70,9 @@ impl Flap {
         }
     }
 
-    /// How many cycles there were within [`WINDOW_MS`] before this time.
-    pub fn cycles(&self, at: EngineTime) -> usize {
-        let since = at.ms().saturating_sub(WINDOW_MS);
+    /// How many cycles there were within this time (ms) before another one.
+    pub fn cycles(&self, at: EngineTime, window_ms: i64) -> usize {
+        let since = at.ms().saturating_sub(window_ms);
         self.returns.iter().filter(|time| time.ms() > since).count()
     }
 
@@ -75,7 +90,7 @@ impl Flap {
         if *last > event.at {
             return;
         }
-        let next = EngineTime(last.ms().saturating_add(MESSAGE_INTERVAL_MS));
+        let next = EngineTime(last.ms().saturating_add(self.interval_ms));
         self.booked.push_back((event.seq, next.max(event.at)));
         if self.booked.len() > BOOKED_MAX {
             self.booked.pop_front();

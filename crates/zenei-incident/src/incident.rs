@@ -124,6 +124,8 @@ pub struct Incident {
     pub is_announced: bool,
     /// Whether, and how, it comes and goes.
     pub flap: Flap,
+    /// When it became resolved or complete; `None` while it is open.
+    pub ended: Option<EngineTime>,
     /// When the telemetry looked normal again; `None` after newer evidence.
     pub recovered: Option<EngineTime>,
     /// The rules whose findings it has.
@@ -237,6 +239,7 @@ impl Incident {
             muted: None,
             is_announced: true,
             flap: Flap::default(),
+            ended: None,
             recovered: None,
             rules: BTreeSet::new(),
             inquiries: BTreeMap::new(),
@@ -296,6 +299,7 @@ impl Incident {
             | What::Muted(_)
             | What::Unmuted(_) => self.record(event),
         }
+        self.ended = (!self.is_open()).then(|| self.ended.unwrap_or(event.at));
         Ok(())
     }
 

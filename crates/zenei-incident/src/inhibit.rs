@@ -4,10 +4,6 @@ use crate::incident::Incident;
 use crate::places::Places;
 use zenei_detect::{Component, ScopeKind};
 
-/// The longest time for which one incident mutes another, ms: a day. A guess: a cause that stays open for longer may
-/// hide a fault of its own.
-pub const INHIBITION_MAX_MS: i64 = 24 * 3_600_000;
-
 /// A kind of cause and what it explains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inhibition {
@@ -17,12 +13,16 @@ pub struct Inhibition {
     pub cause_scope: ScopeKind,
     /// The components that it explains.
     pub explains: Vec<Component>,
+    /// The longest time for which one incident mutes another, ms: a cause that stays open for longer may hide a fault
+    /// of its own.
+    pub most_ms: i64,
 }
 
 impl Inhibition {
-    /// Our default: a gateway explains its locks' silence, lost records and weak radio.
+    /// Our default: a gateway explains its locks' silence, lost records and weak radio, for a day; the time is a guess.
     pub fn gateway() -> Self {
-        Self { cause: Component::Gateway, cause_scope: ScopeKind::Gateway, explains: vec![Component::BleLink] }
+        let (cause, cause_scope, explains) = (Component::Gateway, ScopeKind::Gateway, vec![Component::BleLink]);
+        Self { cause, cause_scope, explains, most_ms: 24 * 3_600_000 }
     }
 
     /// Whether an incident is such a cause: open, and not recovered.
@@ -34,11 +34,11 @@ impl Inhibition {
     }
 
     /// Whether this cause explains the other incident: each lock of the other has evidence in the cause, or is
-    /// registered on that gateway.
+    /// registered on that gateway, at that site or of that service.
     pub fn explains(&self, cause: &Incident, other: &Incident, places: &Places) -> bool {
         let is_behind = |lock: &String| {
-            let gateway = places.of(lock).and_then(|place| place.gateway.as_ref());
-            cause.devices.contains(lock) || gateway == Some(&cause.scope.value)
+            let registered = places.of(lock).and_then(|place| place.of_scope(cause.scope.kind));
+            cause.devices.contains(lock) || registered == Some(&cause.scope.value)
         };
         self.is_cause(cause)
             && cause.id != other.id

@@ -288,6 +288,9 @@ kinds! {
         cycles: u32,
         /// In which time, ms.
         window_ms: i64,
+        /// The least time between two messages from now on, ms; absent in logs of versions with a fixed one: 4 hours.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        interval_ms: Option<i64>,
     }
     /// The fault no longer comes and goes. The incident stays open.
     FlappingEnded = "flapping_ended" {

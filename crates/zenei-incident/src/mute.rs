@@ -4,12 +4,13 @@
 //! messages ([`Draft::tell`]), for people's silences, and as time passes ([`Draft::pass`]).
 use crate::correlate::Draft;
 use crate::event::{Event, FlappingEnded, FlappingStarted, Muted, SimilarFound, Unmuted, What};
-use crate::flap::{CYCLES_MIN, WINDOW_MS};
+use crate::flap::Flapping;
 use crate::incident::{ApplyError, Incident};
-use crate::inhibit::{INHIBITION_MAX_MS, Inhibition};
+use crate::inhibit::Inhibition;
 use crate::silence::{Ended, Silence, SilenceError, SilenceEvent, SilenceKind, SilenceWhat, Subject};
 use crate::similar::similar;
-use crate::wording::place;
+use crate::wording::{length, place};
+use std::collections::BTreeMap;
 use zenei_wire::{EngineTime, Id};
 
 /// Whether people are told of an event.
@@ -42,7 +43,7 @@ impl Draft<'_> {
             return Tell::Never { why: format!("it was {} when the muting ended", incident.status) };
         }
         match incident.flap.told_from(event) {
-            None => Tell::Never { why: "it comes and goes; another message within four hours says so".into() },
+            None => Tell::Never { why: "it comes and goes; another message says so".into() },
             Some(at) if at > event.at && at > now => Tell::NotBefore(at.ms()),
             Some(_) => Tell::Now,
         }
@@ -79,12 +80,13 @@ impl Draft<'_> {
         heard: impl Fn(&str) -> Option<EngineTime>,
     ) -> Result<Vec<Event>, ApplyError> {
         let mut all = Vec::new();
+        let flapping = self.policy().opening.flapping;
         for id in self.watched() {
             let Some(incident) = self.incident(id) else { continue };
             let muting =
                 if incident.muted.is_some() { self.unmute(incident, now) } else { self.mute(incident, now, false) };
-            let calm = is_calm(incident, now, &heard)
-                .then(|| FlappingEnded { why: "recovered for a day in which its locks were heard".to_owned() }.into());
+            let calm = is_calm(incident, now, flapping.window_ms, &heard)
+                .then(|| FlappingEnded { why: calm_for(flapping.window_ms) }.into());
             let lasted = self.lasted(incident, now);
             for what in [muting, calm].into_iter().flatten().chain(lasted) {
                 all.push(self.add(id, now, what)?);
@@ -101,15 +103,11 @@ impl Draft<'_> {
             let what = if matches!(event.what, What::Opened(_)) {
                 self.mute(incident, event.at, true).or_else(|| self.explained(incident, event.at))
             } else if matches!(event.what, What::EvidenceAdded(_)) {
-                flapping(incident, event.at)
+                flaps(incident, event.at, self.policy().opening.flapping)
             } else {
                 None
             };
-            let explained = if Inhibition::gateway().is_cause(incident) && is_evidence(&event.what) {
-                self.explained_by(incident, event.at)
-            } else {
-                Vec::new()
-            };
+            let explained = if is_evidence(&event.what) { self.explained_by(incident, event.at) } else { Vec::new() };
             let known = matches!(event.what, What::Opened(_)).then(|| self.known_before(incident)).flatten();
             let book = matches!(event.what, What::Opened(_)).then(|| self.attached(incident)).flatten();
             let own = what.into_iter().chain(known).chain(book).map(|what| (event.incident, what));
@@ -141,23 +139,25 @@ impl Draft<'_> {
 
     /// The muting of an incident by an open one that explains it.
     fn explained(&self, incident: &Incident, at: EngineTime) -> Option<What> {
-        let rule = Inhibition::gateway();
-        let explains = |cause: &&Incident| rule.explains(cause, incident, self.places());
-        self.open_wide()
-            .filter(explains)
-            .min_by_key(|cause| (cause.opened, cause.id))
-            .map(|cause| inhibited(cause, at, true))
+        let find = |rule: &Inhibition| {
+            let causes = self.open_wide().filter(|cause| rule.explains(cause, incident, self.places()));
+            causes.min_by_key(|cause| (cause.opened, cause.id)).map(|cause| inhibited(cause, at, rule.most_ms, true))
+        };
+        self.policy().opening.inhibitions.iter().find_map(find)
     }
 
     /// The muting of the open incidents that a cause explains.
     fn explained_by(&self, cause: &Incident, at: EngineTime) -> Vec<(Id, What)> {
-        let rule = Inhibition::gateway();
-        let fits =
-            |other: &&Incident| other.is_open() && other.muted.is_none() && rule.explains(cause, other, self.places());
-        let mut ids: Vec<Id> = self.open_incidents().filter(fits).map(|other| other.id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.into_iter().map(|id| (id, inhibited(cause, at, false))).collect()
+        let mut found = BTreeMap::new();
+        for rule in self.policy().opening.inhibitions.iter().filter(|rule| rule.is_cause(cause)) {
+            let fits = |other: &&Incident| {
+                other.is_open() && other.muted.is_none() && rule.explains(cause, other, self.places())
+            };
+            for other in self.open_incidents().filter(fits) {
+                found.entry(other.id).or_insert_with(|| inhibited(cause, at, rule.most_ms, false));
+            }
+        }
+        found.into_iter().collect()
     }
 
     /// The end of a muting, or the muting that takes its place.
@@ -168,7 +168,11 @@ impl Draft<'_> {
             return None;
         }
         let cause = mute.by_inhibition.and_then(|id| self.incident(id));
-        let is_explained = cause.is_some_and(|cause| Inhibition::gateway().is_cause(cause));
+        let is_in_force = |cause: &Incident| {
+            let is_it = |rule: &Inhibition| rule.is_cause(cause) && rule.explains.contains(&incident.component);
+            self.policy().opening.inhibitions.iter().any(is_it)
+        };
+        let is_explained = cause.is_some_and(is_in_force);
         if is_explained && mute.until_ms.is_none_or(|until| now.ms() < until) {
             return None;
         }
@@ -176,21 +180,26 @@ impl Draft<'_> {
     }
 }
 
-fn inhibited(cause: &Incident, at: EngineTime, from_opening: bool) -> What {
+fn inhibited(cause: &Incident, at: EngineTime, most_ms: i64, from_opening: bool) -> What {
     let why = format!("incident {} ({}) explains it", cause.id, place(&cause.scope));
-    let until_ms = Some(at.ms().saturating_add(INHIBITION_MAX_MS));
+    let until_ms = Some(at.ms().saturating_add(most_ms));
     Muted { from_opening, by_silence: None, by_inhibition: Some(cause.id), until_ms, why }.into()
 }
 
-fn flapping(incident: &Incident, at: EngineTime) -> Option<What> {
-    let cycles = incident.flap.cycles(at);
-    let starts = incident.flap.since.is_none() && cycles >= CYCLES_MIN;
-    starts.then(|| FlappingStarted { cycles: cycles as u32, window_ms: WINDOW_MS }.into())
+fn flaps(incident: &Incident, at: EngineTime, flapping: Flapping) -> Option<What> {
+    let Flapping { cycles: least, window_ms, interval_ms } = flapping;
+    let cycles = incident.flap.cycles(at, window_ms) as u32;
+    let starts = incident.flap.since.is_none() && cycles >= least;
+    starts.then(|| FlappingStarted { cycles, window_ms, interval_ms: Some(interval_ms) }.into())
+}
+
+fn calm_for(window_ms: i64) -> String {
+    format!("recovered for {} in which its locks were heard", length(window_ms))
 }
 
 /// Whether a fault that came and went is gone for as long as cycles are counted, and its locks are heard.
-fn is_calm(incident: &Incident, now: EngineTime, heard: &impl Fn(&str) -> Option<EngineTime>) -> bool {
-    let since = now.ms().saturating_sub(WINDOW_MS);
+fn is_calm(incident: &Incident, now: EngineTime, window_ms: i64, heard: &impl Fn(&str) -> Option<EngineTime>) -> bool {
+    let since = now.ms().saturating_sub(window_ms);
     let is_heard = |lock: &String| heard(lock).is_some_and(|at| at.ms() > since);
     incident.flap.since.is_some()
         && incident.recovered.is_some_and(|at| at.ms() <= since)

@@ -194,7 +194,14 @@ fn a_gateway_found_after_its_locks_mutes_them_and_not_for_ever() {
 
 /// A motor whose effort rises and falls `cycles` times, half an hour apart.
 fn flapping_desk(cycles: i64) -> (Desk, Vec<(String, Tell)>) {
-    let (mut desk, mut told) = (Desk::default(), Vec::new());
+    let mut desk = Desk::default();
+    let (_, told) = flapping(&mut desk, cycles);
+    (desk, told)
+}
+
+/// The same on this desk; since when it flaps, and what was told.
+fn flapping(desk: &mut Desk, cycles: i64) -> (Option<EngineTime>, Vec<(String, Tell)>) {
+    let mut told = Vec::new();
     desk.take(anomaly("motor_effort", "A", 0));
     let id = desk.only().id;
     for cycle in 1..=cycles {
@@ -202,7 +209,7 @@ fn flapping_desk(cycles: i64) -> (Desk, Vec<(String, Tell)>) {
         told.push(("telemetry_recovered".to_owned(), tell));
         told.extend(desk.take(anomaly("motor_effort", "A", cycle * 1_800)).1);
     }
-    (desk, told)
+    (desk.only().flap.since, told)
 }
 
 #[test]
@@ -245,4 +252,77 @@ fn what_people_do_is_told_while_a_fault_flaps() {
     assert_eq!(desk.add(id, 9_000, Note { text: "on it".into(), by: "sato".into() }), Tell::Now);
     assert_eq!(desk.add(id, 9_001, Judged { verdict: Verdict::FalsePositive, by: "sato".into() }), Tell::Now);
     assert_eq!(desk.add(id, 9_002, Completed { by: "sato".into() }), Tell::Now);
+}
+
+/// A desk whose opening table has these texts replaced by others.
+fn desk_with(changes: &[(&str, &str)]) -> Desk {
+    let mut text = include_str!("../defaults/opening.toml").to_owned();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    let opening = Some(("opening.toml".to_owned(), text));
+    let texts = crate::policy::Texts { opening, ..Default::default() };
+    Desk(Casebook::new(Arc::new(crate::Policy::read(&texts).unwrap())))
+}
+
+#[test]
+fn the_opening_table_says_when_a_fault_flaps_and_how_seldom_it_is_told() {
+    let mut desk = desk_with(&[("cycles = 3 ", "cycles = 2 "), ("interval_hours = 4 ", "interval_hours = 1 ")]);
+    let (changed, _) = flapping(&mut desk, 2);
+    assert_eq!(changed, Some(seconds(3_600)));
+    let id = desk.only().id;
+    assert_eq!(desk.add(id, 4_000, recovered()), Tell::NotBefore((3_600 + HOUR) * 1_000));
+    let mut short = desk_with(&[("window_hours = 24 ", "window_hours = 0.5 ")]);
+    assert_eq!(flapping(&mut short, 48).0, None, "three returns take longer than half an hour");
+}
+
+#[test]
+fn the_opening_table_says_what_mutes_what_and_for_how_long() {
+    let mut desk = desk_with(&[("hours = 24\n", "hours = 2\n")]);
+    desk.take(unheard(ScopeKind::Device, "A", &["A"], 5));
+    desk.take(unheard(ScopeKind::Gateway, "G", &["A", "B"], 6));
+    assert!(desk.pass(2 * HOUR + 5).is_empty());
+    assert_eq!(words(&desk.pass(2 * HOUR + 6)), [("unmuted", true)]);
+    let mut desk = desk_with(&[("explains = [\"ble_link\"]", "explains = [\"app\"]")]);
+    desk.take(unheard(ScopeKind::Device, "A", &["A"], 5));
+    let (_, told) = desk.take(unheard(ScopeKind::Gateway, "G", &["A", "B"], 6));
+    assert_eq!(words(&told), [("opened", true), ("runbook_attached", true)], "nothing is muted");
+}
+
+#[test]
+fn a_fault_that_comes_back_within_the_recurrence_time_is_linked_and_one_that_comes_later_is_not() {
+    let back_after = |days: i64| {
+        let mut desk = desk_with(&[("days = 30", "days = 7")]);
+        desk.take(anomaly("motor_effort", "A", 0));
+        let first = desk.only().id;
+        desk.add(first, 10, StatusChanged { to: Status::Resolved, by: "sato".into() });
+        desk.take(anomaly("motor_effort", "A", 10 + days * 24 * HOUR));
+        let second = desk.0.incidents().find(|incident| incident.id != first).unwrap().clone();
+        assert_eq!(desk.0.len(), 2);
+        (second.recurs_of == Some(first), second, desk)
+    };
+    assert!(back_after(7).0);
+    let (is_linked, second, mut desk) = back_after(8);
+    assert!(!is_linked && second.similar.len() == 1, "it is linked as similar only");
+    // The later one is the one that findings and the next recurrence belong to.
+    desk.add(second.id, 9 * 24 * HOUR, StatusChanged { to: Status::Resolved, by: "sato".into() });
+    desk.take(anomaly("motor_effort", "A", 10 * 24 * HOUR));
+    assert!(desk.0.incidents().any(|incident| incident.recurs_of == Some(second.id)));
+}
+
+#[test]
+fn maintenance_of_a_service_covers_the_locks_that_services_toml_gives_it() {
+    let services = include_str!("../defaults/services.toml").replace("ホームハブ\"", "ホームハブ\"\nlocks = [\"A\"]");
+    let services = Some(("services.toml".to_owned(), services));
+    let texts = crate::policy::Texts { services, ..Default::default() };
+    let mut desk = Desk(Casebook::new(Arc::new(crate::Policy::read(&texts).unwrap())));
+    let matches = Matcher { service: Some("homehub".into()), ..Matcher::default() };
+    let kind = SilenceKind::Maintenance;
+    let work = Silence::new(kind, matches, (0, HOUR * 1_000), ("swap", "sato"), EngineTime(0)).unwrap();
+    desk.with(|draft| draft.add_silence(work, EngineTime(0)).unwrap());
+    let (decisions, _) = desk.take(anomaly("motor_effort", "A", 5));
+    assert_eq!(decisions[0].reason, DecisionReason::Maintenance);
+    desk.take(anomaly("motor_effort", "B", 5));
+    assert_eq!(desk.only().service.as_deref(), Some("device"));
 }

@@ -1,6 +1,7 @@
 //! Where each lock is: its gateway, site and service, as the registry says. Must not know a registry's form. Called by
 //! silences and inhibition, which ask; the binary fills it at start.
 use std::collections::BTreeMap;
+use zenei_detect::ScopeKind;
 
 /// Where one lock is. Each is `None` if the registry does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +12,19 @@ pub struct Place {
     pub site: Option<String>,
     /// The service that it is part of.
     pub service: Option<String>,
+}
+
+impl Place {
+    /// The value of a scope of this kind that the lock is in, as far as the registry says.
+    pub fn of_scope(&self, kind: ScopeKind) -> Option<&String> {
+        match kind {
+            ScopeKind::Gateway => self.gateway.as_ref(),
+            ScopeKind::Site => self.site.as_ref(),
+            ScopeKind::Service => self.service.as_ref(),
+            ScopeKind::Device | ScopeKind::Fw | ScopeKind::Lot | ScopeKind::HwRev | ScopeKind::Model => None,
+            ScopeKind::ClientVersion | ScopeKind::FwHw => None,
+        }
+    }
 }
 
 /// The places of all locks, by device id; bounded by the fleet.

@@ -162,10 +162,11 @@ pub(crate) struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    pub(crate) fn finding(anomaly: &'a Anomaly) -> Self {
+    /// A finding about locks of this service.
+    pub(crate) fn finding(anomaly: &'a Anomaly, service: Option<&'a str>) -> Self {
         let Anomaly { rule, domain, component, scope, .. } = anomaly;
         let devices = anomaly.evidence.iter().map(|record| record.device_id.as_str()).collect();
-        Self { rule, domain: *domain, component: *component, scope, service: None, devices }
+        Self { rule, domain: *domain, component: *component, scope, service, devices }
     }
 
     pub(crate) fn incident(incident: &'a Incident) -> Self {

@@ -13,7 +13,7 @@ fn device(lock: &str) -> Matcher {
 }
 
 fn matches(matcher: &Matcher, places: &Places) -> bool {
-    matcher.fits(&Subject::finding(&anomaly("motor_effort", "A", 1)), places)
+    matcher.fits(&Subject::finding(&anomaly("motor_effort", "A", 1), None), places)
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_site_matches_its_locks_by_the_registry_and_nothing_without_one() {
 fn a_silence_of_one_lock_leaves_what_concerns_others_too() {
     let mut wide = anomaly("motor_effort", "A", 1);
     wide.evidence.extend(anomaly("motor_effort", "B", 1).evidence);
-    assert!(!device("A").fits(&Subject::finding(&wide), &Places::default()));
+    assert!(!device("A").fits(&Subject::finding(&wide, None), &Places::default()));
 }
 
 #[test]

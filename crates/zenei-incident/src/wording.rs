@@ -71,7 +71,7 @@ fn number(value: f64) -> String {
 }
 
 /// A length of time in the largest unit that has at least two of it.
-fn length(ms: i64) -> String {
+pub(crate) fn length(ms: i64) -> String {
     const UNITS: [(i64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
     for (unit_ms, name) in UNITS {
         if ms >= 2 * unit_ms {

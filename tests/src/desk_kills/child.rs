@@ -297,7 +297,7 @@ impl Direct {
                     next_at_ms: 0,
                     unanswered: 0,
                 };
-                let Letter { incident, event, remote, .. } = desk.letter(&row).expect("a letter");
+                let Letter { incident, event, remote, opens_channel, .. } = desk.letter(&row).expect("a letter");
                 row.id = route.message(&event, 0).id;
                 if !route.takes(&incident, &event) {
                     continue;
@@ -314,6 +314,7 @@ impl Direct {
                         message: &message,
                         remote: &remote,
                         invitees: &[],
+                        opens_channel,
                         now: now(),
                     };
                     if target.send(&delivery).await.is_ok() {

@@ -63,6 +63,8 @@ pub struct Delivery<'a> {
     pub remote: &'a BTreeMap<String, String>,
     /// Whom the policy invites to this incident.
     pub invitees: &'a [Invitee],
+    /// Whether the policy opens a channel for an incident of this urgency.
+    pub opens_channel: bool,
     /// Now.
     pub now: EngineTime,
 }

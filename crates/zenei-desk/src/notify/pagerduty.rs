@@ -146,6 +146,7 @@ mod tests {
             message: &message,
             remote: &trial.remote,
             invitees: &[],
+            opens_channel: false,
             now: EngineTime(9_000),
         };
         pager.send(http, &delivery).await

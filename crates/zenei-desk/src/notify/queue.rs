@@ -26,6 +26,8 @@ pub struct Letter {
     pub remote: BTreeMap<String, String>,
     /// Whom the policy invites to the incident.
     pub invitees: Vec<Invitee>,
+    /// Whether the policy opens a channel for an incident of this urgency.
+    pub opens_channel: bool,
 }
 
 /// Why the desk can't be read or written.
@@ -119,7 +121,8 @@ impl Queue for SharedDesk {
         let (incident, event) =
             found.filter(|(_, event)| event.seq == row.event_seq).ok_or(QueueError::NoEvent { row: row.id })?;
         let invitees = invitees(&policy, &incident);
-        Ok(Letter { incident, event, remote, invitees })
+        let opens_channel = policy.opening.condition(incident.urgency).channel;
+        Ok(Letter { incident, event, remote, invitees, opens_channel })
     }
 
     fn begin(&self, row: &OutboxRow) -> Result<(), QueueError> {
@@ -215,6 +218,7 @@ services = ["homehub"]
         let due = |target: &str| desk.due(target, EngineTime(9_000), 9).unwrap();
         assert_eq!((due("all").len(), due("homes").len(), due("works").len()), (1, 1, 0));
         let letter = desk.letter(&due("homes")[0]).unwrap();
+        assert!(letter.opens_channel, "the opening table gives the urgency `high` one");
         assert_eq!(letter.incident.service.as_deref(), Some("homehub"));
         assert_eq!(letter.invitees, [Invitee { id: "sato".into(), slack: "U1".into() }], "mori has no id at Slack");
     }

@@ -201,7 +201,7 @@ impl<Q: Queue, R: Remote, C: Fn() -> EngineTime + Send + 'static> Sender<Q, R, C
 
     /// Tries one message; returns how long the remote asked to be left alone.
     async fn deliver(&mut self, row: &OutboxRow) -> Result<Option<Duration>, QueueError> {
-        let Letter { incident, event, remote, invitees } = self.queue.letter(row)?;
+        let Letter { incident, event, remote, invitees, opens_channel } = self.queue.letter(row)?;
         let message = Message::of(&incident, &event, incident.service.as_deref(), self.lang);
         if !self.remote.has_key() {
             self.queue.begin(row)?;
@@ -216,6 +216,7 @@ impl<Q: Queue, R: Remote, C: Fn() -> EngineTime + Send + 'static> Sender<Q, R, C
             message: &message,
             remote: &remote,
             invitees: &invitees,
+            opens_channel,
             now: (self.now)(),
         };
         let answer = self.remote.send(&delivery).await;

@@ -59,7 +59,7 @@ impl Queue for Memory {
         let note = Note { text: "n".into(), by: "sato".into() };
         let event = Event { incident: row.incident, seq: row.event_seq, at: EngineTime(0), what: note.into() };
         let incident = Incident::open(&first).unwrap();
-        Ok(Letter { incident, event, remote: BTreeMap::new(), invitees: Vec::new() })
+        Ok(Letter { incident, event, remote: BTreeMap::new(), invitees: Vec::new(), opens_channel: false })
     }
 
     fn begin(&self, row: &OutboxRow) -> Result<(), QueueError> {

@@ -14,7 +14,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use zenei_detect::Urgency;
 use zenei_incident::event::{ChannelOpened, Invited};
 use zenei_incident::message::{Lang, Message, rfc3339};
 use zenei_incident::{Event, Incident, What};
@@ -275,6 +274,10 @@ impl Posting<'_> {
                 self.refresh(place, link.map(|room| room.channel.as_str())).await?;
             }
         }
+        let asks_others = matches!(self.delivery.event.what, What::UrgencyChanged(_) | What::DomainChanged(_));
+        if let Some(room) = room.filter(|room| asks_others && !room.is_new) {
+            self.invite(&room.channel).await?;
+        }
         Ok(())
     }
 
@@ -283,7 +286,7 @@ impl Posting<'_> {
         if let Some(known) = self.remembered("channel", "root") {
             return Ok(Some(known));
         }
-        if !has_channel(self.delivery.incident) {
+        if !self.delivery.opens_channel {
             return Ok(None);
         }
         let name = self.slack.channel_name(self.delivery.incident);
@@ -389,11 +392,12 @@ impl Posting<'_> {
         self.accept("conversations.setTopic", &body, &[]).await
     }
 
-    /// Invites the service's people one by one, so that one unknown id keeps nobody away.
+    /// Invites the people who are not yet, one by one, so that one unknown id keeps nobody away.
     async fn invite(&mut self, channel: &str) -> Result<(), SendError> {
         let mut invited = Vec::new();
         let mut unknown = Vec::new();
-        for person in self.delivery.invitees {
+        let known = &self.delivery.incident.invited;
+        for person in self.delivery.invitees.iter().filter(|person| !known.contains(&person.id)) {
             let step = format!("invite {}", person.slack);
             let word = match self.done(&step) {
                 Some(word) => word,
@@ -459,14 +463,6 @@ impl Slack {
         let day: String = rfc3339(incident.opened).chars().take(10).filter(char::is_ascii_digit).collect();
         let digits: String = incident.id.to_string().chars().take(ID_DIGITS).collect();
         format!("{}-{day}-{digits}", self.prefix)
-    }
-}
-
-/// Whether an incident of this urgency has a channel of its own.
-fn has_channel(incident: &Incident) -> bool {
-    match incident.urgency {
-        Urgency::Highest | Urgency::High => true,
-        Urgency::Medium | Urgency::Low => false,
     }
 }
 

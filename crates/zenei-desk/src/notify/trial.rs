@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use zenei_detect::{Anomaly, Findings, Urgency};
 use zenei_incident::event::StatusChanged;
 use zenei_incident::message::{Lang, Message};
-use zenei_incident::{ApplyError, Casebook, Event, Incident, Status, What};
+use zenei_incident::{ApplyError, Casebook, Event, Incident, Policy, Status, What};
 use zenei_kit::anomaly;
 use zenei_wire::{EngineTime, Id};
 
@@ -88,6 +88,7 @@ impl Trial {
                 message: &message,
                 remote: &self.remote,
                 invitees: &self.invitees,
+                opens_channel: Policy::default().opening.condition(self.incident.urgency).channel,
                 now: EngineTime(1_780_272_000_000),
             };
             match send(&delivery).await {

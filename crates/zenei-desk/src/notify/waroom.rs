@@ -55,7 +55,7 @@ pub struct WaroomConfig {
     #[schemars(extend("format" = "file", "examples" = ["waroom-api.key"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key_file: Option<PathBuf>,
-    /// Whether Waroom opens a Slack channel of its own for each incident.
+    /// Whether Waroom opens a Slack channel of its own for each incident whose urgency has one by opening.toml.
     pub with_slack_channel: bool,
 }
 
@@ -158,7 +158,7 @@ impl Waroom {
         let event = json!({
             "title": title(incident), "description": description(delivery), "aggregation_key": delivery.message.key,
             "severity": severity(incident.urgency), "status": self.status(incident).as_str(),
-            "with_slack_channel": self.with_slack_channel,
+            "with_slack_channel": self.with_slack_channel && delivery.opens_channel,
         });
         let answer = self.post_event(http, key, &event).await?;
         let mut sent = Sent::remark(format!("HTTP {}, incident {}", answer.status, answer.json()["incident_id"]));

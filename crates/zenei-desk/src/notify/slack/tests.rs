@@ -3,8 +3,9 @@ use super::*;
 use crate::notify::delivery::Invitee;
 use crate::notify::trial::Trial;
 use remote_sim::{Fault, Faults, Posted, Server};
+use zenei_detect::Urgency;
 use zenei_incident::Status;
-use zenei_incident::event::{DeliveryDuplicated, Note};
+use zenei_incident::event::{DeliveryDuplicated, Note, UrgencyChanged};
 
 const TOKEN: &str = "xoxb-canary";
 const HOOK: &str = "services/T1/B1/canary";
@@ -120,6 +121,29 @@ async fn an_urgent_incident_opens_a_channel_with_its_people_and_tells_the_inquir
     let thread = server.with(|kept| kept.in_channel(&trial.remote["channel"])[2].clone());
     assert_eq!(thread.thread_ts.as_ref(), trial.remote.get("root"));
     assert!(thread.text.contains("sato") && thread.text.contains("修正中"), "{}", thread.text);
+}
+
+#[tokio::test]
+async fn who_is_a_stakeholder_of_the_higher_urgency_alone_is_invited_when_it_rises() {
+    let server = server(Faults::none()).await;
+    let (target, http) = (slack(server.base_url()), http());
+    let mut trial = trial(Urgency::High, "a door");
+    let (sato, suzuki) = (trial.invitees[0].clone(), trial.invitees[2].clone());
+    trial.invitees = vec![sato.clone()];
+    trial.send(async |delivery| target.send(&http, delivery).await).await.unwrap();
+    trial.incident.invited.insert(sato.id.clone());
+    trial.back.clear();
+    trial.invitees = vec![sato, suzuki];
+    let raised = UrgencyChanged { to: Urgency::Highest, reason: "ten doors".into(), ground: None, by: None };
+    trial.then(raised).send(async |delivery| target.send(&http, delivery).await).await.unwrap();
+    assert!(
+        matches!(trial.back.as_slice(), [What::Invited(invited)] if invited.people == ["suzuki"]),
+        "{:?}",
+        trial.back
+    );
+    trial.back.clear();
+    trial.status(Status::Fixing).send(async |delivery| target.send(&http, delivery).await).await.unwrap();
+    assert!(trial.back.is_empty(), "a status invites nobody");
 }
 
 #[tokio::test]
