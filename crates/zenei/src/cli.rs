@@ -2,6 +2,7 @@
 //! command to its room in `cmd`.
 mod common;
 pub(crate) mod incident;
+pub(crate) mod notify;
 pub(crate) mod runbook;
 pub(crate) mod silence;
 pub(crate) mod triage;
@@ -100,6 +101,9 @@ Exit 69 where there is no adapter.")]
     /// Silences and maintenance windows: who is not told, and until when
     #[command(subcommand)]
     Silence(silence::Silence),
+    /// Who is told of incidents: the targets of the configuration, and a marked test of one
+    #[command(subcommand)]
+    Notify(notify::Notify),
     /// How urgent something is and whether it opens an incident, by the tables that judge the detector's findings
     #[command(after_help = "\
   zenei triage --symptom locked_out

@@ -7,6 +7,7 @@ mod forget;
 mod incident;
 #[cfg(feature = "lab")]
 mod lab;
+mod notify;
 mod record;
 mod replay;
 mod rules;
@@ -32,6 +33,7 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         Command::Record(_)
         | Command::Incident(_)
         | Command::Silence(_)
+        | Command::Notify(_)
         | Command::Triage(_)
         | Command::Runbook(_)
         | Command::Config(_)
@@ -61,6 +63,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Record(command) => record::run(command, &mut out),
         Command::Incident(command) => incident::run(command, &mut out),
         Command::Silence(command) => silence::run(command, &mut out),
+        Command::Notify(command) => notify::run(command, &mut out),
         Command::Triage(arguments) => triage::run(&arguments, &mut out),
         Command::Runbook(command) => runbook::run(command, &mut out),
         Command::Rules(command) => rules::run(command, &mut out),

@@ -24,6 +24,7 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use zenei_desk::notify::TargetConfig;
+use zenei_incident::message::Lang;
 
 /// A minimal configuration with comments, which itself passes the check.
 pub(crate) const EXAMPLE: &str = include_str!("config/example.toml");
@@ -220,14 +221,24 @@ pub(crate) enum DetectSource {
 }
 
 /// Incidents.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Desk {
     /// Whether anomalies are looked for and open incidents here; false for a gateway that only keeps records.
     pub(crate) enabled: bool,
+    /// The language in which people are told of incidents, ja or en.
+    #[schemars(with = "String", extend("enum" = ["ja", "en"]))]
+    pub(crate) language: Lang,
     /// The files of the desk's policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) files: Option<DeskFiles>,
+}
+
+impl Default for Desk {
+    /// Whom the first users tell reads Japanese.
+    fn default() -> Self {
+        Self { enabled: false, language: Lang::Ja, files: None }
+    }
 }
 
 /// The files of the desk's policy; for an absent one the default in the program counts.

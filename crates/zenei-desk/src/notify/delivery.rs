@@ -30,6 +30,10 @@ pub struct Common {
     #[schemars(extend("examples" = [["homehub"]]))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<String>,
+    /// The language of what it is told, ja or en; absent: that of the desk.
+    #[schemars(with = "String", extend("enum" = ["ja", "en"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lang: Option<Lang>,
     /// Whether it may be at a private, link-local or loopback address. False refuses such an address, also where a name
     /// leads to it.
     pub allow_private: bool,

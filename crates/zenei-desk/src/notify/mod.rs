@@ -1,7 +1,7 @@
 //! How people and other systems are told of incidents: one file a kind of target, each with its own configuration type,
 //! and what they share. The list of kinds is closed: [`TargetConfig`] is what a configuration may say, [`Target`] what
 //! it becomes. Must not know how findings become incidents. Called by the sender and by the binary, which makes the
-//! targets; nothing asks for a test or a check yet.
+//! targets and asks for tests and checks.
 pub mod alertmanager;
 pub mod bucket;
 pub mod delivery;
@@ -32,8 +32,11 @@ pub use sender::{Pace, Remote, Sender};
 
 use crate::driver::Seen;
 use crate::route::Route;
+use alertmanager::AlertmanagerConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use slack::SlackConfig;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zenei_detect::Urgency;
 use zenei_wire::EngineTime;
@@ -47,11 +50,11 @@ pub enum TargetConfig {
     /// PagerDuty.
     PagerDuty(pagerduty::PagerDutyConfig),
     /// Slack.
-    Slack(slack::SlackConfig),
+    Slack(SlackConfig),
     /// Waroom.
     Waroom(waroom::WaroomConfig),
     /// Alertmanager.
-    Alertmanager(alertmanager::AlertmanagerConfig),
+    Alertmanager(AlertmanagerConfig),
 }
 
 impl TargetConfig {
@@ -64,6 +67,38 @@ impl TargetConfig {
             Self::Waroom(config) => &config.common,
             Self::Alertmanager(config) => &config.common,
         }
+    }
+
+    /// Its kind, as a configuration writes it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Webhook(_) => "webhook",
+            Self::PagerDuty(_) => "pagerduty",
+            Self::Slack(_) => "slack",
+            Self::Waroom(_) => "waroom",
+            Self::Alertmanager(_) => "alertmanager",
+        }
+    }
+
+    /// The files that hold its secrets.
+    pub fn secret_files(&self) -> Vec<&Path> {
+        let files: Vec<Option<&PathBuf>> = match self {
+            Self::Webhook(config) => vec![config.url_file.as_ref(), config.secret_file.as_ref()],
+            Self::PagerDuty(config) => vec![Some(&config.routing_key_file)],
+            Self::Slack(config) => {
+                let SlackConfig { token_file, signing_secret_file, webhook_url_file, .. } = config;
+                vec![token_file.as_ref(), signing_secret_file.as_ref(), webhook_url_file.as_ref()]
+            }
+            Self::Waroom(config) => {
+                let keys = [config.integration_key_file.as_ref(), config.api_key_file.as_ref()];
+                keys.into_iter().chain(config.service_keys.values().map(Some)).collect()
+            }
+            Self::Alertmanager(config) => {
+                let AlertmanagerConfig { token_file, password_file, webhook_token_file, .. } = config;
+                vec![token_file.as_ref(), password_file.as_ref(), webhook_token_file.as_ref()]
+            }
+        };
+        files.into_iter().flatten().map(PathBuf::as_path).collect()
     }
 
     /// Which events of which incidents this target is told of.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use zenei_incident::event::{ChannelOpened, Invited};
-use zenei_incident::message::{Lang, Message, rfc3339};
+use zenei_incident::message::{Message, rfc3339};
 use zenei_incident::{Event, Incident, What};
 use zenei_wire::EngineTime;
 
@@ -57,10 +57,6 @@ pub struct SlackConfig {
     pub channel_prefix: Option<String>,
     /// Whether incidents' channels are private.
     pub private_channels: bool,
-    /// Language of the messages; absent: ja.
-    #[schemars(with = "String", extend("enum" = ["ja", "en"]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lang: Option<Lang>,
 }
 
 /// A Slack that can be sent to.
@@ -74,7 +70,6 @@ pub struct Slack {
     is_private: bool,
     /// The secret that Slack signs with: `/zenei` and the buttons; without it messages have no buttons.
     signing_secret: Option<Secret>,
-    lang: Lang,
     /// What deliveries that have not ended have done, so that the next attempt goes on from there.
     progress: Progress,
     /// Whether a message is looked up before it is posted; only a negative control turns it off.
@@ -140,7 +135,6 @@ impl Slack {
             prefix,
             is_private: config.private_channels,
             signing_secret: config.signing_secret_file.as_deref().map(Secret::read).transpose()?,
-            lang: config.lang.unwrap_or(Lang::Ja),
             progress: Progress::default(),
             looks_up: true,
         })
@@ -152,14 +146,11 @@ impl Slack {
     }
 
     pub(super) async fn send(&self, http: &Http, delivery: &Delivery<'_>) -> Result<Sent, SendError> {
-        let url = delivery.message.url.clone();
-        let service = delivery.message.service.as_deref();
-        let message = Message { url, ..Message::of(delivery.incident, delivery.event, service, self.lang) };
+        let message = delivery.message;
         match &self.way {
-            Way::Hook(hook) => through_hook(http, hook, delivery, &message).await,
+            Way::Hook(hook) => through_hook(http, hook, delivery, message).await,
             Way::Api(api) => {
-                let mut posting =
-                    Posting { slack: self, api, http, delivery, message: &message, sent: Sent::default() };
+                let mut posting = Posting { slack: self, api, http, delivery, message, sent: Sent::default() };
                 posting.tell_on().await
             }
         }

@@ -22,6 +22,7 @@ pub(super) struct Trial {
     pub(super) invitees: Vec<Invitee>,
     pub(super) service: String,
     pub(super) last: Event,
+    pub(super) lang: Lang,
     /// Whether a kill of the process is simulated before each success is noted: then it is sent once more.
     pub(super) forgets: bool,
     /// How many attempts of an earlier process may have arrived.
@@ -46,6 +47,7 @@ impl Trial {
             invitees: Vec::new(),
             service: "device".into(),
             last: first,
+            lang: Lang::Ja,
             forgets: false,
             unanswered: 0,
         }
@@ -77,7 +79,7 @@ impl Trial {
         let mut unanswered = self.unanswered;
         let mut forgets = self.forgets;
         for attempt in 0..ATTEMPTS_MAX {
-            let message = Message::of(&self.incident, &self.last, Some(&self.service), Lang::Ja);
+            let message = Message::of(&self.incident, &self.last, Some(&self.service), self.lang);
             let delivery = Delivery {
                 target: "room",
                 row: Id::of(&[b"row"]),

@@ -1,10 +1,11 @@
 //! `zenei doctor`: what would prevent zenei from running here, and what to do about it. It connects to the broker, to
-//! ClickHouse and to zenei's own HTTP server, binds the listening ports for a moment, asks BlueZ over D-Bus, and
-//! writes a temporary file into the state directory (or the folder in which that would be made) and removes it;
-//! nothing else changes. The addresses are those of the configuration; without a `zenei.toml` they are the usual local
+//! ClickHouse and to zenei's own HTTP server, binds the listening ports for a moment, asks BlueZ over D-Bus, asks each
+//! target of messages for what opens nothing there, and writes a temporary file into the state directory (or the folder
+//! in which that would be made) and removes it; nothing else changes. The addresses are those of the configuration; without a `zenei.toml` they are the usual local
 //! ones, and these are contacted just the same. Called by `cmd`.
 mod bluetooth;
 mod look;
+mod notify;
 
 use crate::cli::WithConfig;
 use crate::config::{self, Config, Loaded, Problems, StoreKind};
@@ -109,6 +110,7 @@ fn looks(config: &Config, is_configured: bool) -> impl Iterator<Item = Look> {
             looks.push(shipping(&config.state_dir));
         }
     }
+    looks.extend(notify::looks(config));
     looks.into_iter()
 }
 

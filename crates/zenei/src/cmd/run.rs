@@ -140,7 +140,7 @@ fn talk(
     listen(config, desk, clock, asked);
     let clock = DeskClock::new(clock.clone());
     let inward = Inward::new(&targets, desk, &clock);
-    notify::tell(desk, &clock, targets, is_over);
+    notify::tell(desk, &clock, targets, config.desk.language, is_over);
     inward
 }
 

@@ -22,11 +22,19 @@ pub(crate) fn targets(config: &Config) -> Result<Vec<Target>, Failure> {
     opened.collect::<Result<_, _>>().map_err(|error| Failure::Failed(error.to_string()))
 }
 
-/// Starts a sender a target; each ends when `stop` says so, and what it has not sent stays in the outbox.
-pub(crate) fn tell(desk: &SharedDesk, clock: &DeskClock, targets: Vec<Target>, stop: &watch::Receiver<bool>) {
+/// Starts a sender a target, which tells in this language unless the target has its own; each ends when `stop` says so,
+/// and what it has not sent stays in the outbox.
+pub(crate) fn tell(
+    desk: &SharedDesk,
+    clock: &DeskClock,
+    targets: Vec<Target>,
+    language: Lang,
+    stop: &watch::Receiver<bool>,
+) {
     for target in targets {
+        let language = target.common.lang.unwrap_or(language);
         let clock = clock.clone();
-        let sender = Sender::new(desk.clone(), Arc::new(target), Lang::Ja, move || clock.now());
+        let sender = Sender::new(desk.clone(), Arc::new(target), language, move || clock.now());
         tokio::spawn(sender.run(stop.clone()));
     }
 }

@@ -235,7 +235,7 @@ fn the_environment_overrides_a_key_and_is_checked_like_the_file() {
     let show = || zenei(&["config", "show", "--json"]).in_folder(&folder);
     let ended = show().variable("ZENEI__HTTP__LISTEN", "localhost:9000").variable("ZENEI__DESK__ENABLED", "true").run();
     assert!(ended.stdout.contains(r#""http":{"listen":"127.0.0.1:9000"}"#), "{}{}", ended.stdout, ended.stderr);
-    assert!(ended.stdout.contains(r#""desk":{"enabled":true}"#), "{}", ended.stdout);
+    assert!(ended.stdout.contains(r#""desk":{"enabled":true,"language":"ja"}"#), "{}", ended.stdout);
     let ended = show().variable("ZENEI__HTTP__LISTNE", "127.0.0.1:9000").run();
     assert_eq!(ended.code, 78);
     expect![[r#"

@@ -5,6 +5,7 @@ mod advertised;
 mod config;
 mod daemon;
 mod hostile;
+mod notify;
 mod policy;
 mod replay;
 mod rules;

@@ -6,6 +6,7 @@ use remote_sim::{Fault, Faults, Posted, Server};
 use zenei_detect::Urgency;
 use zenei_incident::Status;
 use zenei_incident::event::{DeliveryDuplicated, Note, UrgencyChanged};
+use zenei_incident::message::Lang;
 
 const TOKEN: &str = "xoxb-canary";
 const HOOK: &str = "services/T1/B1/canary";
@@ -29,7 +30,6 @@ fn slack(base: &str) -> Slack {
         prefix: PREFIX.to_owned(),
         is_private: false,
         signing_secret: Some(Secret::from("signing")),
-        lang: Lang::Ja,
         progress: Progress::default(),
         looks_up: true,
     }
@@ -151,9 +151,10 @@ async fn hostile_text_is_inert_in_every_message_topic_and_language() {
     for lang in [Lang::Ja, Lang::En] {
         let server = server(Faults::none()).await;
         let http = http();
-        for target in [Slack { lang, ..slack(server.base_url()) }, Slack { lang, ..by_hook(server.base_url()) }] {
+        for target in [slack(server.base_url()), by_hook(server.base_url())] {
             for urgency in [Urgency::Medium, Urgency::Highest] {
                 let mut trial = trial(urgency, HOSTILE);
+                trial.lang = lang;
                 for text in [&mut trial.incident.why, &mut trial.incident.urgency_reason] {
                     *text = HOSTILE.repeat(40);
                 }
