@@ -44,6 +44,13 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
                     `listen`, or remove it to run without";
         found.push(("notify", text.to_owned()));
     }
+    let hears_back =
+        |target: &TargetConfig| matches!(target, TargetConfig::Alertmanager(am) if am.webhook_token_file.is_some());
+    if config.notify.values().any(hears_back) && config.http.is_none() {
+        let text = "`notify`: `webhook_token_file` takes Alertmanager's webhook over HTTP, which is off; add [http] with \
+                    `listen`, or remove it to run without";
+        found.push(("notify", text.to_owned()));
+    }
     if !config.hears() && !tails {
         let text =
             "nothing is heard; [mqtt] (a broker), [ingress] (hubs that publish here) or [ble] (a radio) is needed"

@@ -362,4 +362,11 @@ fn what_no_target_does_yet_is_refused_and_not_ignored() {
     assert!(ended.stderr.contains("takes commands from Slack over HTTP, which is off"), "{}", ended.stderr);
     folder.write("zenei.toml", &format!("{text}[http]\nlisten = '127.0.0.1:0'\n"));
     assert_eq!(zenei(&["config", "check"]).in_folder(&folder).run().code, 0, "with an address it is taken");
+    folder.write("am.token", "0123456789abcdef");
+    let text = "state_dir = 'state'\n[ingress]\nlisten = '127.0.0.1:0'\n[desk]\nenabled = true\n[notify.am]\n\
+        kind = 'alertmanager'\nurl = 'http://127.0.0.1:9093'\nwebhook_token_file = 'am.token'\n";
+    folder.write("zenei.toml", text);
+    let ended = zenei(&["run", "--log", "off"]).in_folder(&folder).run();
+    assert_eq!(ended.code, 78);
+    assert!(ended.stderr.contains("takes Alertmanager's webhook over HTTP, which is off"), "{}", ended.stderr);
 }

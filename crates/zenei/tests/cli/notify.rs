@@ -148,3 +148,27 @@ fn people_are_told_in_the_desks_language_unless_their_target_has_its_own() {
     assert!(own.contains("起票しました"), "{own}");
     assert_eq!(daemon.end(), 0);
 }
+
+#[test]
+fn alertmanagers_webhook_reaches_a_running_daemon_with_its_token_only() {
+    let targets = targets();
+    let token = "0123456789abcdef";
+    targets.folder.write("am.token", token);
+    let alerts = targets.alerts.base_url();
+    let config = format!(
+        "{CONFIG}[http]\nlisten = '127.0.0.1:0'\n[notify.alerts]\nkind = 'alertmanager'\nurl = '{alerts}'\n\
+         allow_private = true\nwebhook_token_file = 'am.token'\n"
+    );
+    targets.folder.write("zenei.toml", &config);
+    let daemon = Daemon::start(&targets.folder, &["run"]);
+    let body = r#"{"version":"4","alerts":[{"status":"resolved","labels":{"alertname":"x"}}]}"#;
+    let ask = |credentials: &str| {
+        let headers = [("authorization", credentials), ("content-type", "application/json")];
+        daemon.ask("POST", "/alertmanager/webhook", &headers, body)
+    };
+    assert_eq!(ask("Bearer 0123456789abcdeF").0, 401);
+    assert_eq!(ask(token).0, 401);
+    let (code, text) = ask(&format!("Bearer {token}"));
+    assert!(code == 200 && text.contains("0 noted"), "{code} {text}");
+    assert_eq!(daemon.end(), 0);
+}
