@@ -26,9 +26,9 @@ async fn round(am: &Alertmanager, http: &Http, trial: &mut Trial, now: EngineTim
     let watched = [Watched { incident: trial.incident.clone(), remote: trial.remote.clone() }];
     let seen = am.round(http, &Round { watched: &watched, lang: Lang::Ja, now }).await.unwrap();
     trial.remote.extend(seen.iter().flat_map(|one| one.remember.clone()));
-    let note = |what: &What| match what {
-        What::Note(note) => note.text.clone(),
-        other => panic!("{other:?}"),
+    let note = |what: &What| {
+        let What::Note(note) = what else { panic!("{what:?}") };
+        note.text.clone()
     };
     seen.iter().flat_map(|one| &one.events).map(note).collect()
 }
