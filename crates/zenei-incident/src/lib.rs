@@ -20,6 +20,7 @@ pub mod opening;
 pub mod places;
 pub mod policy;
 mod refused;
+pub mod risk;
 pub mod runbook;
 mod runbook_follow;
 mod runbook_order;

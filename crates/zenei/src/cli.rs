@@ -1,6 +1,7 @@
 //! The command line: which commands there are and what their help teaches. Does nothing itself; `main` hands each
 //! command to its room in `cmd`.
 mod common;
+pub(crate) mod customers;
 pub(crate) mod incident;
 pub(crate) mod notify;
 pub(crate) mod runbook;
@@ -110,6 +111,8 @@ Exit 69 where there is no adapter.")]
   zenei triage --hint medium --locks 12 --scope fw --json
   zenei triage --config zenei.toml --stdin < facts.json")]
     Triage(triage::Triage),
+    /// Customers at risk of leaving (解約リスク): the urgent incidents at their doors over 30 and 90 days
+    Customers(customers::Customers),
     /// Runbooks: what to do about which incidents
     #[command(subcommand)]
     Runbook(runbook::Runbook),

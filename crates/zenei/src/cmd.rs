@@ -1,6 +1,7 @@
 //! Which command runs? Passes the parsed command line to the command's file in this folder, and chooses the default
 //! log level of each command. Called by `main`.
 mod config;
+mod customers;
 mod demo;
 mod doctor;
 mod forget;
@@ -36,6 +37,7 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         | Command::Notify(_)
         | Command::Triage(_)
         | Command::Runbook(_)
+        | Command::Customers(_)
         | Command::Config(_)
         | Command::Schema(_)
         | Command::Doctor(_)
@@ -65,6 +67,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Silence(command) => silence::run(command, &mut out),
         Command::Notify(command) => notify::run(command, &mut out),
         Command::Triage(arguments) => triage::run(&arguments, &mut out),
+        Command::Customers(arguments) => customers::run(&arguments, &mut out),
         Command::Runbook(command) => runbook::run(command, &mut out),
         Command::Rules(command) => rules::run(command, &mut out),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut out),

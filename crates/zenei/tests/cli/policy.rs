@@ -1,11 +1,11 @@
 //! The files of the desk's policy: what `config check` and `runbook check` say of them, and that an incident follows
-//! its runbook.
-use crate::support::{Folder, zenei};
+//! its runbook; and which customers its incidents concern.
+use crate::support::{Folder, REGISTRY, zenei};
 use serde_json::Value as Json;
 use zenei_desk::DeskDriver;
-use zenei_detect::{Component, Findings};
+use zenei_detect::{Component, Findings, Urgency};
 use zenei_kit::anomaly;
-use zenei_store::{Control, Layout};
+use zenei_store::{Clock, Control, Layout};
 use zenei_wire::EngineTime;
 
 const CONFIG: &str = "state_dir = 'state'\n[ingress]\nlisten = '127.0.0.1:0'\n[desk]\nenabled = true\n\
@@ -105,4 +105,43 @@ fn an_incident_follows_its_runbook_and_is_shown_with_it() {
     let wanted =
         ["opened", "runbook_attached", "runbook_step_done", "status_changed", "runbook_step_done", "temp_fix_done"];
     assert_eq!(kinds, wanted);
+}
+
+#[test]
+fn customers_at_risk_are_listed_with_their_doors_and_the_source_of_the_figures() {
+    let folder = Folder::new();
+    folder.write("zenei.toml", "state_dir = 'state'\n[registry]\nfile = 'locks.csv'\n[desk]\nenabled = true\n");
+    folder.write("locks.csv", &REGISTRY.replace("c1", "\u{202e}=c1"));
+    let layout = Layout::new(&folder.path().join("state"));
+    std::fs::create_dir_all(layout.root()).unwrap();
+    let mut desk = DeskDriver::open(Control::open(&layout.control()).unwrap(), Vec::new()).unwrap();
+    let now_s = Clock::System.now().ms() / 1_000;
+    let found = |lock: &str, days: i64, urgency| {
+        let mut found = anomaly(&format!("rule-{days}"), lock, now_s - days * 86_400);
+        (found.urgency, found.component) = (urgency, Component::Unknown);
+        found
+    };
+    let anomalies =
+        vec![found("BL1", 40, Urgency::High), found("BL1", 2, Urgency::Highest), found("BL9", 1, Urgency::High)];
+    let findings = Findings { anomalies, ..Findings::default() };
+    assert_eq!(desk.take(Clock::System.now().as_engine(), &findings).unwrap().opened.len(), 3);
+    drop(desk);
+    let shown = zenei(&["customers"]).in_folder(&folder).run();
+    assert_eq!((shown.code, shown.stderr.as_str()), (0, ""));
+    let wanted = [
+        "at risk",
+        "tokyo-01 front (BL1)",
+        "from 3 urgent faults of 90 days in the incident log, and the registry; inquiries are not counted",
+        "guesses: 最高 weighs 3",
+        "not counted: the registry names no customer of BL9",
+    ];
+    for line in wanted {
+        assert!(shown.stdout.contains(line), "{line} is not in {}", shown.stdout);
+    }
+    assert!(!shown.stdout.contains('\u{202e}'), "{}", shown.stdout);
+    let json = zenei(&["customers", "--json", "--days", "90"]).in_folder(&folder).run().stdout;
+    let json: Json = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["days_30"]["heat"], &json["days_90"]["heat"]), (&3.into(), &4.into()));
+    assert_eq!((json["open"].as_u64(), json["doors"][0]["incidents"].as_array().map(Vec::len)), (Some(2), Some(2)));
+    assert_eq!(zenei(&["customers", "--days", "7"]).in_folder(&folder).run().code, 2);
 }
