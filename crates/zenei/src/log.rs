@@ -13,6 +13,9 @@ pub(crate) enum Format {
     Json,
 }
 
+/// Libraries that log what a server answered, which may repeat the password: they are kept below that level.
+const CONFINED: [(&str, LevelFilter); 2] = [("clickhouse", LevelFilter::INFO), ("clickhouse::error", LevelFilter::OFF)];
+
 /// Starts logging. `filter` is tracing's syntax for levels of targets (`info`, `zenei_gateway=debug`).
 ///
 /// # Errors
@@ -21,6 +24,7 @@ pub(crate) fn start(format: Format, filter: &str) -> Result<(), String> {
     let targets: Targets = filter
         .parse()
         .map_err(|error| format!("--log '{filter}': {error}; a level such as info, or target=level, is allowed"))?;
+    let targets = targets.with_targets(CONFINED);
     let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(std::io::stderr);
     match format {

@@ -335,4 +335,39 @@ mod tests {
         let added = Event::read(Id(1), 3, EngineTime(5), "delivery_duplicated", r#"{"target":"a","why":"b"}"#).unwrap();
         assert!(!waroom::wants(&added) && !pagerduty::wants(&added), "the check can tell");
     }
+
+    #[test]
+    fn no_kind_of_target_shows_a_secret_in_its_debug_form() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |text: &str| {
+            let path = folder.path().join(Id::of(&[text.as_bytes()]).to_string());
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let all = serde_json::json!([
+            {"kind": "webhook", "url_file": file("https://example.com/canary"),
+                "secret_file": file("whsec_Y2FuYXJ5LXdlYmhvb2stc2lnbmluZy1rZXkh")},
+            {"kind": "pagerduty", "routing_key_file": file("canary-pagerduty-routing-key-012")},
+            {"kind": "slack", "token_file": file("xoxb-canary"), "signing_secret_file": file("canary-signing")},
+            {"kind": "slack", "webhook_url_file": file("https://example.com/canary-hook")},
+            {"kind": "waroom", "integration_key_file": file("canary-key"), "api_key_file": file("canary-api"),
+                "service_keys": {"device": file("canary-device")}},
+            {"kind": "alertmanager", "url": "https://example.com", "username": "zenei",
+                "password_file": file("canary-password"), "webhook_token_file": file("canary-webhook-token")},
+            {"kind": "alertmanager", "url": "https://example.com", "token_file": file("canary-token")},
+        ]);
+        let all: Vec<TargetConfig> = serde_json::from_value(all).unwrap();
+        let opened = all.iter().map(|config| Target::open("a", config).unwrap());
+        let kinds: std::collections::BTreeSet<&str> = opened
+            .map(|target| {
+                let shown = format!("{target:?}");
+                assert!(
+                    !shown.contains("canary") && !shown.contains("Y2FuYXJ5") && !shown.contains("[99, 97"),
+                    "{shown}"
+                );
+                target.kind()
+            })
+            .collect();
+        assert_eq!(kinds.len(), 5, "a kind is missing: {kinds:?}");
+    }
 }

@@ -58,6 +58,8 @@ pub struct Server {
     /// Present until it is dropped.
     runtime: Option<Runtime>,
     timeouts: Timeouts,
+    /// Whatever answers at the address may repeat what it was sent.
+    password: String,
 }
 
 impl Drop for Server {
@@ -85,12 +87,12 @@ impl Server {
         let client = if address.password.is_empty() { client } else { client.with_password(&address.password) };
         let client = client.with_compression(Compression::Lz4).with_product_info("zenei", env!("CARGO_PKG_VERSION"));
         let runtime = Some(Builder::new_current_thread().enable_all().build()?);
-        Ok(Self { client, runtime, timeouts })
+        Ok(Self { client, runtime, timeouts, password: address.password.clone() })
     }
 
     fn wait_for<T>(&self, work: impl Future<Output = Result<T, ServerError>>) -> Result<T, ServerError> {
         match &self.runtime {
-            Some(runtime) => runtime.block_on(work),
+            Some(runtime) => runtime.block_on(work).map_err(|error| error.hiding(&self.password)),
             None => unreachable!("a server that is dropped is asked nothing"),
         }
     }

@@ -32,6 +32,9 @@ pub enum ServerError {
 /// The most characters that are retained of an exception's text, which may quote the whole query.
 pub const MAX_TEXT_CHARS: usize = 400;
 
+/// So many characters of a secret's beginning at the end of a text are taken for it; a guess.
+const BEGUN_CHARS: usize = 4;
+
 /// The reaction to an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
@@ -96,6 +99,21 @@ impl ServerError {
         }
     }
 
+    /// The same without this secret, also where the text ends within it.
+    pub(super) fn hiding(mut self, secret: &str) -> Self {
+        let text = match &mut self {
+            Self::Refused { text, .. } | Self::Unknown { text } | Self::Answer { found: text } => text,
+        };
+        if !secret.is_empty() {
+            *text = text.replace(secret, "(secret)");
+            let begun = secret.char_indices().map(|(at, _)| &secret[..at]).rfind(|begun| text.ends_with(begun));
+            if let Some(begun) = begun.filter(|begun| begun.chars().count() >= BEGUN_CHARS) {
+                text.truncate(text.len() - begun.len());
+            }
+        }
+        self
+    }
+
     pub(super) fn silent(after: Duration) -> Self {
         Self::Unknown { text: format!("no answer within {} ms", after.as_millis()) }
     }
@@ -127,6 +145,19 @@ mod tests {
 
     fn check(text: &str) -> Retry {
         ServerError::from(Error::BadResponse(text.to_owned())).verdict()
+    }
+
+    #[test]
+    fn a_secret_that_the_server_repeats_is_hidden_also_at_the_end_of_a_text_that_was_cut() {
+        let hidden = |text: &str| {
+            let error = ServerError::Unknown { text: text.to_owned() };
+            error.hiding("canary-4711").to_string()
+        };
+        assert_eq!(hidden("key canary-4711 is bad"), "ClickHouse did not answer: key (secret) is bad");
+        assert_eq!(hidden("the key canary-47"), "ClickHouse did not answer: the key ");
+        assert_eq!(hidden("no can"), "ClickHouse did not answer: no can");
+        let silent = ServerError::Unknown { text: "no answer".into() };
+        assert_eq!(silent.clone().hiding(""), silent);
     }
 
     #[test]
