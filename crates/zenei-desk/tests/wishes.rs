@@ -1,6 +1,6 @@
-//! What users of other incident tools ask for, on the remotes' side: what do Waroom, Slack and PagerDuty have in the end?
-//! One test a wish, with the product and the number of its issue; what the pure core answers is tested there. Desk,
-//! outbox, senders and connectors are the daemon's, and the remotes are stand-ins. Called by cargo's test runner.
+//! What users of other incident tools ask for, on the remotes' side: what do Waroom, Slack and PagerDuty have in the
+//! end? One test a wish, with the product and the number of its issue; what the pure core answers is tested there.
+//! Desk, outbox, senders and connectors are the daemon's, and the remotes are stand-ins. Called by cargo's test runner.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 use remote_sim::{Fault, Faults, PagerDuty, Server, Slack, Waroom, WaroomQuirks};

@@ -56,8 +56,8 @@ pub fn disturbs(text: &str, has_lines: bool) -> Option<String> {
     Some(format!("it holds U+{:04X}", bad as u32))
 }
 
-/// What a text may do in a chat that reads Slack's markup: call people, or hide where a link leads. `None` where it does
-/// nothing.
+/// What a text may do in a chat that reads Slack's markup: call people, or hide where a link leads. `None` where it
+/// does nothing.
 pub fn calls_people(text: &str) -> Option<String> {
     let found = ["<!", "<@", "<#", "<http", "<mailto", "@channel", "@here", "@everyone", "<script", "<img", "<svg"];
     found.iter().find(|part| text.contains(**part)).map(|part| format!("it holds {part:?}"))

@@ -1,8 +1,8 @@
 //! `zenei doctor`: what would prevent zenei from running here, and what to do about it. It connects to the broker, to
 //! ClickHouse and to zenei's own HTTP server, binds the listening ports for a moment, asks BlueZ over D-Bus, asks each
 //! target of messages for what opens nothing there, and writes a temporary file into the state directory (or the folder
-//! in which that would be made) and removes it; nothing else changes. The addresses are those of the configuration; without a `zenei.toml` they are the usual local
-//! ones, and these are contacted just the same. Called by `cmd`.
+//! in which that would be made) and removes it; nothing else changes. The addresses are those of the configuration;
+//! without a `zenei.toml` they are the usual local ones, and these are contacted just the same. Called by `cmd`.
 mod bluetooth;
 mod look;
 mod notify;
