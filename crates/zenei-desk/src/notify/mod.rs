@@ -22,6 +22,7 @@ mod slack_text;
 #[cfg(test)]
 mod trial;
 pub mod waroom;
+mod waroom_text;
 pub mod webhook;
 
 pub use delivery::{Common, Delivery, Invitee, Round, SendError, Sent, Watched};

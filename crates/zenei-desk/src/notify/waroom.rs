@@ -5,34 +5,31 @@
 use super::delivery::{Common, Delivery, SendError, Sent, Watched};
 use super::http::{Answer, Http, Request};
 use super::secret::Secret;
+use super::waroom_text::{description, is_titled, list, parse_status, severity, text, title, urgency, uuid};
 use crate::driver::Seen;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use zenei_detect::Urgency;
 use zenei_incident::event::{Completed, Note, Reopened, StatusChanged, UrgencyChanged};
 use zenei_incident::message::{plain, rfc3339};
 use zenei_incident::{Event, Incident, Status, What};
-use zenei_wire::{EngineTime, Id};
+use zenei_wire::EngineTime;
 
 /// The real service.
 const REAL: &str = "https://api.app.waroom.com";
 /// The word of the last status.
 const CLOSE: &str = "close";
+/// Who last set a field there: zenei told it, or people were seen to have set it.
+const TOLD: &str = "told";
+const SEEN: &str = "seen";
 /// Who changed what people changed at Waroom: its API does not say which person.
 pub const BY: &str = "waroom";
-/// Digits of the incident's id in the title, by which API v0 is searched: it shows no aggregation key. 48 bits: one
-/// chance in 10^5 that any two of 70,000 incidents have the same.
-const MARK_DIGITS: usize = 12;
 /// Incidents on a page of API v0: the most that it allows.
 const PER_PAGE: u32 = 100;
 /// The most pages of one look: 5,000 incidents. A guess.
 const PAGES_MAX: u32 = 50;
-/// The most characters of a title and of a description; the limits are not documented, so these are guesses.
-const TITLE_MAX: usize = 200;
-const DESCRIPTION_MAX: usize = 8_000;
 /// One day in ms: an incident may have another date at Waroom than here.
 const DAY_MS: i64 = 86_400_000;
 
@@ -162,11 +159,9 @@ impl Waroom {
         });
         let answer = self.post_event(http, key, &event).await?;
         let mut sent = Sent::remark(format!("HTTP {}, incident {}", answer.status, answer.json()["incident_id"]));
-        sent.remember = vec![
-            ("service".into(), service),
-            ("status".into(), self.status(incident).as_str().into()),
-            ("severity".into(), severity(incident.urgency).into()),
-        ];
+        sent.remember = vec![("service".into(), service)];
+        sent.remember.extend(set("status", self.status(incident).as_str(), TOLD));
+        sent.remember.extend(set("severity", severity(incident.urgency), TOLD));
         if let Some(api) = &self.api {
             // It has arrived; where the search fails, the next event or round searches again.
             let offered = uuid(&answer.json()["uuid"]);
@@ -199,13 +194,16 @@ impl Waroom {
             let there = delivery.remote.get(field).map(String::as_str);
             // What people closed there stays closed until the work goes on here.
             let is_closed = field == "status" && there == Some(CLOSE) && incident.status == Status::Resolved;
-            if there == Some(word) || is_closed {
+            // What follows from what they set must not undo what they have set since.
+            let is_theirs =
+                is_by_waroom(delivery.event) && delivery.remote.get(&from(field)).is_some_and(|it| it == SEEN);
+            if there == Some(word) || is_closed || is_theirs {
                 continue;
             }
             let url = self.api_url(&format!("incidents/{found}/{field}"));
             let answer = put_or_patch(http, api, &url, &json!({ field: word })).await?;
             remarks.push(format!("{field} {word}: HTTP {}", answer.status));
-            sent.remember.push((field.into(), word.into()));
+            sent.remember.extend(set(field, word, TOLD));
         }
         sent.remark = if remarks.is_empty() { "nothing to change there".into() } else { remarks.join("; ") };
         Ok(sent)
@@ -325,6 +323,23 @@ async fn put_or_patch(http: &Http, api: &Secret, url: &str, body: &Value) -> Res
     }
 }
 
+/// What to remember of a field: its word there, and whether we told it or people set it.
+fn set(field: &str, word: &str, by: &str) -> [(String, String); 2] {
+    [(field.into(), word.into()), (from(field), by.into())]
+}
+
+/// Under which name it is remembered who last set a field.
+fn from(field: &str) -> String {
+    format!("{field}_from")
+}
+
+/// Whether this event follows from what people set there.
+fn is_by_waroom(event: &Event) -> bool {
+    matches!(&event.what, What::StatusChanged(changed) if changed.by == BY)
+        || matches!(&event.what, What::UrgencyChanged(changed) if changed.by.as_deref() == Some(BY))
+        || matches!(&event.what, What::Reopened(again) if again.by == BY)
+}
+
 /// What people changed at this remote incident since it was last seen or told.
 fn difference(watched: &Watched, remote: &Value) -> Option<Seen> {
     let incident = &watched.incident;
@@ -335,12 +350,12 @@ fn difference(watched: &Watched, remote: &Value) -> Option<Seen> {
     }
     let status = parse_status(&text(&remote["status"]));
     if let Some(status) = status.filter(|to| Some(to.as_str()) != remembered("status")) {
-        seen.remember.push(("status".into(), status.as_str().into()));
+        seen.remember.extend(set("status", status.as_str(), SEEN));
         seen.events.extend(follows(incident, status));
     }
     let severity_there = text(&remote["severity"]);
     if let Some(to) = urgency(&severity_there).filter(|_| Some(severity_there.as_str()) != remembered("severity")) {
-        seen.remember.push(("severity".into(), severity_there));
+        seen.remember.extend(set("severity", &severity_there, SEEN));
         if to != incident.urgency {
             let reason = "Waroom で変更 (changed at Waroom)".to_owned();
             seen.events.push(UrgencyChanged { to, reason, ground: None, by: Some(BY.into()) }.into());
@@ -380,84 +395,6 @@ fn follows(incident: &Incident, there: Status) -> Vec<What> {
         }
         (_, to) => vec![StatusChanged { to, by: by() }.into()],
     }
-}
-
-/// A status in English, or in Japanese as API v0 was seen to answer.
-fn parse_status(word: &str) -> Option<Status> {
-    match word {
-        "検出" | "検知" => Some(Status::Detected),
-        "調査中" => Some(Status::Investigating),
-        "修正中" => Some(Status::Fixing),
-        "解決" => Some(Status::Resolved),
-        "完了" => Some(Status::Close),
-        word => Status::parse(word),
-    }
-}
-
-const fn severity(urgency: Urgency) -> &'static str {
-    match urgency {
-        Urgency::Highest => "critical",
-        Urgency::High => "high",
-        Urgency::Medium => "low",
-        Urgency::Low => "info",
-    }
-}
-
-/// The urgency of a severity; none of `unknown`.
-fn urgency(severity: &str) -> Option<Urgency> {
-    match severity {
-        "critical" => Some(Urgency::Highest),
-        "high" => Some(Urgency::High),
-        "low" => Some(Urgency::Medium),
-        "info" => Some(Urgency::Low),
-        _ => None,
-    }
-}
-
-/// By which an incident is found in a list: `zenei-` and the first digits of its id.
-fn mark(incident: Id) -> String {
-    let digits = incident.to_string();
-    format!("zenei-{}", digits.get(..MARK_DIGITS).unwrap_or(&digits))
-}
-
-/// Whether a remote incident has this incident's title. Only its beginning counts: what follows may quote another's.
-fn is_titled(remote: &Value, incident: Id) -> bool {
-    text(&remote["title"]).starts_with(&format!("[{}]", mark(incident)))
-}
-
-fn title(incident: &Incident) -> String {
-    plain(&format!("[{}] {}", mark(incident.id), inert(&incident.title)), TITLE_MAX)
-}
-
-fn description(delivery: &Delivery<'_>) -> String {
-    let text = inert(&delivery.message.text());
-    let kept: String = text.chars().take(DESCRIPTION_MAX).collect();
-    format!("{kept}\n{}", delivery.message.key)
-}
-
-/// Waroom shows the text in Slack too: what either gives a meaning is replaced by its full-width form.
-fn inert(text: &str) -> String {
-    text.replace('<', "＜")
-        .replace('>', "＞")
-        .replace('@', "＠")
-        .replace('[', "［")
-        .replace(']', "］")
-        .replace('`', "｀")
-}
-
-/// A uuid that may stand in a path.
-fn uuid(value: &Value) -> Option<String> {
-    let text = value.as_str()?;
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    ((1..=64).contains(&text.len()) && text.chars().all(is_plain)).then(|| text.to_owned())
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or("").to_owned()
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]

@@ -136,3 +136,23 @@ fn a_demo_to_watch_ends_cleanly_when_asked() {
     assert_eq!(demo.end(), 0);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
 }
+
+#[test]
+fn triage_over_http_answers_what_the_command_line_does_by_the_daemons_own_tables() {
+    let folder = Folder::new();
+    let table = include_str!("../../../zenei-incident/defaults/urgency.toml");
+    folder.write("urgency.toml", &table.replacen("version = 1", "version = 7", 1));
+    folder.write("locks.csv", crate::support::REGISTRY);
+    folder.write("zenei.toml", &format!("{CONFIG}[desk.files]\nurgency = 'urgency.toml'\n"));
+    let daemon = Daemon::start(&folder, &["run"]);
+    for facts in [r#"{"symptoms":["degraded"],"locks":1,"records":1}"#, r#"{"symptoms":["locked_out"]}"#] {
+        let line =
+            zenei(&["triage", "--stdin", "--json", "--config", "zenei.toml"]).in_folder(&folder).input(facts).run();
+        let (code, body) = daemon.ask("POST", "/api/v1/triage", &[], facts);
+        let read = |text: &str| serde_json::from_str::<Json>(text).unwrap();
+        assert_eq!((line.code, code, read(&line.stdout)), (0, 200, read(&body)));
+        assert_eq!(read(&body)["table_version"], 7);
+    }
+    assert_eq!(daemon.ask("POST", "/api/v1/triage", &[], r#"{"symptom":"x"}"#).0, 400);
+    assert_eq!(daemon.end(), 0);
+}

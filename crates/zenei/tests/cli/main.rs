@@ -16,3 +16,4 @@ mod slack;
 mod steps;
 mod support;
 mod surface;
+mod waroom;

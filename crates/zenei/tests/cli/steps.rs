@@ -24,7 +24,7 @@ pub fn with_incident() -> (Folder, String) {
     (folder, opened[0].to_string()[..12].to_owned())
 }
 
-fn step(folder: &Folder, arguments: &[&str]) -> Ended {
+pub fn step(folder: &Folder, arguments: &[&str]) -> Ended {
     let line: Vec<&str> = [&["incident"], arguments, &["--by", "sato"]].concat();
     zenei(&line).in_folder(folder).run()
 }

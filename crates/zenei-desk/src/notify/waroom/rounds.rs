@@ -13,6 +13,7 @@ use zenei_incident::event::{PostmortemHeld, TempFixDone};
 use zenei_incident::message::Lang;
 use zenei_kit::anomaly;
 use zenei_store::Control;
+use zenei_wire::Id;
 
 /// One incident, told to a stand-in of Waroom whose people change it.
 struct Work {

@@ -1,7 +1,9 @@
 //! The connector against the stand-in of Waroom, with its quirks switched and faults by seed.
 use super::*;
 use crate::notify::trial::Trial;
+use crate::notify::waroom_text::mark;
 use remote_sim::{ChangeBy, Fault, Faults, Server, WaroomQuirks};
+use zenei_detect::Urgency;
 use zenei_incident::event::Completed;
 
 async fn server(quirks: WaroomQuirks, faults: Faults) -> Server<remote_sim::Waroom> {
@@ -193,6 +195,28 @@ async fn a_change_there_wins_over_an_older_one_of_ours_that_was_on_its_way() {
     assert!(wants(&theirs));
     trial.then(theirs.what).send(async |delivery| waroom.send(&http, delivery).await).await.unwrap();
     assert_eq!(server.with(|kept| kept.incidents[0].status.clone()), "fixing");
+}
+
+#[tokio::test]
+async fn what_people_set_first_does_not_undo_what_they_set_later() {
+    let server = server(WaroomQuirks::default(), Faults::none()).await;
+    let (http, waroom) = (http(), waroom(server.base_url(), true));
+    let mut trial = Trial::new(Urgency::High, "Motor effort rises");
+    trial.incident.opened = EngineTime(server.with(|kept| kept.now_ms));
+    trial.send(async |delivery| waroom.send(&http, delivery).await).await.unwrap();
+    let mut theirs = Vec::new();
+    for status in ["investigating", "fixing"] {
+        server.with(|kept| kept.incidents[0].status = status.into());
+        let watched = Watched { incident: trial.incident.clone(), remote: trial.remote.clone() };
+        let seen = waroom.round(&http, &[watched]).await.unwrap().remove(0);
+        trial.remote.extend(seen.remember);
+        theirs.extend(seen.events);
+    }
+    // The messages about both are sent only now.
+    for what in theirs {
+        trial.then(what).send(async |delivery| waroom.send(&http, delivery).await).await.unwrap();
+        assert_eq!(server.with(|kept| kept.incidents[0].status.clone()), "fixing");
+    }
 }
 
 #[tokio::test]
