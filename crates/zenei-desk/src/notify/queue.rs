@@ -179,18 +179,8 @@ mod tests {
     use zenei_kit::anomaly;
     use zenei_store::Control;
 
-    const PEOPLE: &str = r#"
-[[person]]
-id = "sato"
-name = "佐藤"
-slack = "U1"
-[[person]]
-id = "mori"
-name = "森"
-[[stakeholder]]
-people = ["sato", "mori"]
-services = ["homehub"]
-"#;
+    const PEOPLE: &str = "\n[[person]]\nid = 'sato'\nname = '佐藤'\nslack = 'U1'\n[[person]]\nid = 'mori'\nname = '森'\n\
+                          [[stakeholder]]\npeople = ['sato', 'mori']\nservices = ['homehub']\n";
 
     /// A desk whose targets `all`, `homes` and `works` choose by service.
     fn desk() -> SharedDesk {
