@@ -13,3 +13,4 @@ pub(crate) mod shipping;
 pub(crate) mod signals;
 pub(crate) mod start;
 pub(crate) mod tailing;
+pub(crate) mod text;

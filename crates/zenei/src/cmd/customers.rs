@@ -7,7 +7,7 @@ use crate::exit::Failure;
 use crate::output::{Colour, Output, escaped, table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use zenei_desk::IncidentLog;
+use zenei_desk::{DeskClock, IncidentLog};
 use zenei_incident::risk::{self, AT_RISK_FROM, Customer, HIGHEST_WEIGHS, Heat, Owned, WINDOWS_DAYS};
 use zenei_store::control::RegisteredSpan;
 use zenei_store::{Clock, Control, Registration};
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Customers, out: &mut Output<'_>) -> Result<(), Fai
         let then = spans.get(lock).and_then(|spans| line_at(spans, at));
         then.or_else(|| present.get(lock).copied()).map(owned_of)
     };
-    let now = Clock::System.now().as_engine();
+    let now = DeskClock::new(Clock::System).now();
     let found = risk::customers(log.book.incidents(), owned, now);
     let days = if arguments.days == "90" { WINDOWS_DAYS[1] } else { WINDOWS_DAYS[0] };
     let mut customers: Vec<&Customer> = found.customers.iter().filter(|one| one.over(days).heat > 0).collect();

@@ -7,6 +7,7 @@ mod usage;
 use crate::cli::Replay;
 use crate::config;
 use crate::daemon::contents;
+use crate::daemon::text::text;
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::replay::{Course, PlayError, Recording};
@@ -110,7 +111,7 @@ fn clear(arguments: &Replay) -> Result<(), Failure> {
 }
 
 fn inquiries(path: &Path) -> Result<Inquiries, Failure> {
-    let found = Inquiries::parse(&contents::text(path).map_err(Failure::Failed)?);
+    let found = Inquiries::parse(&text(path).map_err(Failure::Failed)?);
     for refused in found.refused() {
         tracing::warn!(file = %path.display(), line = refused.line, reason = refused.reason, "inquiry left out");
     }

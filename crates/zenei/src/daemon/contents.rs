@@ -16,10 +16,6 @@ use zenei_store::{Registration, RuleFolder, RuleFolderError, RuleText};
 use zenei_wire::bthome::Keyring;
 use zenei_wire::{Name, SiteId};
 
-/// The largest file that is read as a whole text (the inquiries of a replay), in bytes; a guess: ten million lines of
-/// some 100 bytes.
-const MAX_BYTES: u64 = 1 << 30;
-
 /// The contents of the files.
 #[derive(Clone, Debug)]
 pub(crate) struct Contents {
@@ -177,17 +173,4 @@ fn registrations(file: &Path) -> Result<Vec<Registration>, String> {
     let bytes = std::io::BufReader::new(std::fs::File::open(file).map_err(unread)?);
     zenei_store::registry::read(bytes)
         .map_err(|error| format!("{}: {}", file.display(), zenei_store::with_causes(&error)))
-}
-
-/// A text file.
-///
-/// # Errors
-/// Why it can't be read.
-pub(crate) fn text(path: &Path) -> Result<String, String> {
-    let unread = |error: std::io::Error| format!("{} can't be read: {error}", path.display());
-    let bytes = std::fs::metadata(path).map_err(unread)?.len();
-    if bytes > MAX_BYTES {
-        return Err(format!("{} has {bytes} bytes; {MAX_BYTES} are allowed", path.display()));
-    }
-    std::fs::read_to_string(path).map_err(unread)
 }

@@ -1,7 +1,7 @@
 //! Reads the files of the desk's policy: urgency, opening conditions, services and runbooks. Must not know what they
 //! mean. Called by `contents` for every command that takes a configuration, and by `triage` and `runbook`.
 use crate::config::Desk;
-use crate::daemon::contents::text;
+use crate::daemon::text::text;
 use std::path::{Path, PathBuf};
 use zenei_incident::Policy;
 use zenei_incident::policy::Texts;
