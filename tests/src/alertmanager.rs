@@ -121,7 +121,11 @@ impl House {
 
     /// Opens an incident.
     fn open(&self, lock: &str, title: &str) -> Id {
-        let mut found = anomaly("motor-effort", lock, 1_700_000_000);
+        self.open_by("motor-effort", lock, title)
+    }
+
+    fn open_by(&self, rule: &str, lock: &str, title: &str) -> Id {
+        let mut found = anomaly(rule, lock, 1_700_000_000);
         found.title = title.to_owned();
         let findings = Findings { anomalies: vec![found], ..Findings::default() };
         let now = DeskClock::new(Clock::System).now();
@@ -179,7 +183,8 @@ fn spawn(folder: &Path, listen: &str, desk_url: &str, receiver_url: &str) -> Chi
         "route: {{receiver: ear, group_by: ['...'], group_wait: 100ms, group_interval: 500ms, repeat_interval: 1h,\n  \
          routes: [{{receiver: zenei, continue: true}}, {{receiver: ear}}]}}\nreceivers:\n- name: zenei\n  \
          webhook_configs:\n  - {{url: '{desk_url}', max_alerts: 100, http_config: {{authorization: {{credentials: \
-         {TOKEN}}}}}}}\n- name: ear\n  webhook_configs: [{{url: '{receiver_url}/'}}]\n"
+         {TOKEN}}}}}}}\n- name: ear\n  webhook_configs: [{{url: '{receiver_url}/'}}]\ninhibit_rules:\n\
+         - {{source_matchers: ['alertname = the-cause'], target_matchers: ['scope = behind']}}\n"
     );
     std::fs::write(&config, text).expect("a configuration can be written");
     let log = std::fs::File::create(folder.join("alertmanager.log")).expect("a log can be made");
@@ -278,6 +283,18 @@ fn a_silence_that_is_set_there_is_noted_and_holds_its_receivers_still() {
     house.ask(Request::new("DELETE", url));
     house.wait_for("its end is noted", || (house.notes(silenced).len() == 2).then_some(()));
     house.wait_for("it is heard now", || house.told(silenced, "firing").pop());
+}
+
+#[test]
+fn an_alert_that_inhibits_another_there_is_noted_at_the_other() {
+    let house = House::start();
+    let _telling = house.tell();
+    let cause = house.open_by("the-cause", "A", "t");
+    house.wait_for("the cause is open", || house.alert(cause));
+    let behind = house.open("behind", "t");
+    let note = house.wait_for("the inhibition is noted", || house.notes(behind).pop());
+    assert!(note.contains("inhibited in Alertmanager"), "{note}");
+    assert_eq!((house.told(behind, "firing").len(), house.notes(cause).len()), (0, 0));
 }
 
 #[test]
