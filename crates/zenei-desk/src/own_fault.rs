@@ -40,6 +40,10 @@ pub(crate) fn undelivered(row: &OutboxRow, why: &str, at: EngineTime) -> Finding
         owner: "zenei".to_owned(),
         runbook: "Run `zenei notify test` for the target; mend its address or key; tell its people by other means."
             .to_owned(),
+        title_ja: "通知先にインシデントが届かない".to_owned(),
+        runbook_ja:
+            "その通知先に `zenei notify test` を実行する。アドレスまたは鍵を直す。関係者には別の方法で知らせる。"
+                .to_owned(),
     };
     Findings { anomalies: vec![anomaly], ..Findings::default() }
 }

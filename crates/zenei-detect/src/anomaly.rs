@@ -106,6 +106,12 @@ pub struct Anomaly {
     /// What to do first, by the rule; empty as the title is.
     #[serde(default)]
     pub runbook: String,
+    /// The title in Japanese; empty where the rule has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title_ja: String,
+    /// What to do first in Japanese; empty where the rule has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub runbook_ja: String,
 }
 
 /// A number that JSON can represent: NaN becomes 0, an infinity the largest number of its sign.

@@ -63,6 +63,10 @@ pub struct Rule {
     pub owner: String,
     /// What to do first.
     pub runbook: String,
+    /// The title in Japanese; empty where the rule has none, and the title stands for it.
+    pub title_ja: String,
+    /// What to do first in Japanese; empty where the rule has none, and the runbook stands for it.
+    pub runbook_ja: String,
     /// Which detector it drives.
     pub detector: &'static DetectorKind,
     /// The number that the detector reads, where the detector reads a field.

@@ -153,25 +153,25 @@ mod tests {
         assert!(known.starts_with("battery_resistance, battery_drain, motor_effort, "), "{known}");
         assert_eq!(
             problem(&MOTOR.replace("\"motor_effort\"", "\"motor_effrot\"")),
-            format!("motor.toml:11: detector: found \"motor_effrot\"; allowed are {known}")
+            format!("motor.toml:13: detector: found \"motor_effrot\"; allowed are {known}")
         );
         assert_eq!(
             problem(&MOTOR.replace("unit = \"1/K\"", "unit = \"K\"")),
-            "motor.toml:40: parameter.slope_temperature.unit: found the unit \"K\"; allowed is \"1/K\""
+            "motor.toml:42: parameter.slope_temperature.unit: found the unit \"K\"; allowed is \"1/K\""
         );
         assert_eq!(
             problem(&MOTOR.replace("value = 10.0", "value = -10.0")),
-            "motor.toml:29: parameter.limit.value: found -10; allowed is 1 to 100"
+            "motor.toml:31: parameter.limit.value: found -10; allowed is 1 to 100"
         );
         let unknown = Rules::check([("motor.toml", MOTOR.replace("parameter.slack", "parameter.slak").as_str())]);
         let told: Vec<String> = unknown.unwrap_err().iter().map(ToString::to_string).collect();
-        assert!(told[0].starts_with("motor.toml:11: parameter.slack: is missing"), "{told:?}");
+        assert!(told[0].starts_with("motor.toml:13: parameter.slack: is missing"), "{told:?}");
         assert!(
-            told[1].starts_with("motor.toml:23: parameter.slak: the detector motor_effort has no such"),
+            told[1].starts_with("motor.toml:25: parameter.slak: the detector motor_effort has no such"),
             "{told:?}"
         );
         assert!(problem(&MOTOR.replace("version = 1", "version = 0")).ends_with("versions start at 1"));
-        assert!(problem(&MOTOR.replace("owner =", "ownr =")).starts_with("motor.toml:9: ownr"));
+        assert!(problem(&MOTOR.replace("owner =", "ownr =")).starts_with("motor.toml:10: ownr"));
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
         let missing = wrong(STREAM.replace("field =", "# field ="));
         assert!(missing.starts_with("a.toml:11: field: is missing; the detector stream needs one of state.battery_mv"));
         let stray = wrong(MOTOR.replace("detector =", "field = \"state.temp_c\"\ndetector ="));
-        assert_eq!(stray, "a.toml:11: field: stands beside the detector motor_effort, which reads none");
+        assert_eq!(stray, "a.toml:13: field: stands beside the detector motor_effort, which reads none");
     }
 
     #[test]
@@ -211,8 +211,8 @@ mod tests {
         assert_eq!(
             told,
             [
-                "motor.toml:23: parameter.slack.source: is missing; say where the number comes from, or that it is a guess",
-                "motor.toml:38: parameter.slope_temperature.unit: is missing; allowed is \"1/K\"",
+                "motor.toml:25: parameter.slack.source: is missing; say where the number comes from, or that it is a guess",
+                "motor.toml:40: parameter.slope_temperature.unit: is missing; allowed is \"1/K\"",
             ]
         );
     }
@@ -222,7 +222,7 @@ mod tests {
         let bad = MOTOR.replace("\"gear\"", "\"gaer\"").replace("value = 10.0", "value = 1000.0");
         let errors = Rules::check([("b.toml", bad.as_str()), ("a.toml", MOTOR), ("0.toml", "id = 5")]).unwrap_err();
         let places: Vec<String> = errors.iter().map(|error| format!("{}:{}", error.file, error.line)).collect();
-        assert_eq!(places, ["0.toml:1", "b.toml:6", "b.toml:29"]);
+        assert_eq!(places, ["0.toml:1", "b.toml:7", "b.toml:31"]);
     }
 
     #[test]
@@ -239,12 +239,12 @@ mod tests {
             let error: String = found.map(|_: Option<Canary>| ()).unwrap_err();
             assert!(error.starts_with(start), "{error}");
         };
-        starts(canary(""), "motor.toml:8: canary: is missing; a canary says where");
-        starts(canary("[canary]\nshare = 1.5"), "motor.toml:49: canary.share: found 1.5; allowed is 0 to 1");
-        starts(canary("[canary]\nsites = []"), "motor.toml:48: canary.sites: is empty");
-        starts(canary("[canary]\nsites = [\"a\"]\nshare = 0.5"), "motor.toml:48: canary: holds none or both");
+        starts(canary(""), "motor.toml:9: canary: is missing; a canary says where");
+        starts(canary("[canary]\nshare = 1.5"), "motor.toml:51: canary.share: found 1.5; allowed is 0 to 1");
+        starts(canary("[canary]\nsites = []"), "motor.toml:50: canary.sites: is empty");
+        starts(canary("[canary]\nsites = [\"a\"]\nshare = 0.5"), "motor.toml:50: canary: holds none or both");
         let live = format!("{MOTOR}\n[canary]\nshare = 0.1");
-        assert!(problem(&live).starts_with("motor.toml:48: canary: stands beside another state"), "{}", problem(&live));
+        assert!(problem(&live).starts_with("motor.toml:50: canary: stands beside another state"), "{}", problem(&live));
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         let own = "[budget]\nper_device_year = 0.0005\nsource = \"agreed with support\"";
         assert_eq!(budget(&with(own).unwrap()), 0.0005);
         let silent = with("[budget]\nper_device_year = 0.0005\nsource = \"\"").unwrap_err();
-        assert_eq!((silent.line, silent.key.as_str()), (50, "budget.source"));
+        assert_eq!((silent.line, silent.key.as_str()), (52, "budget.source"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::event::{
 use crate::flap::Flap;
 use crate::refused::refuse;
 pub use crate::refused::{ApplyError, POSTMORTEM_ROLES_MIN, Refused};
+use crate::wording::title_ja;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use zenei_detect::{Anomaly, Component, Domain, Evidence, Scope, ScopeKind, Urgency};
@@ -67,6 +68,8 @@ pub struct Incident {
     pub rule_version: u32,
     /// A line for people: the title of the rule that opened it, and the place.
     pub title: String,
+    /// The same in Japanese; `None` where the rule has no Japanese title.
+    pub title_ja: Option<String>,
     /// Why it was opened, for people.
     pub why: String,
     /// The incident before it of the same fingerprint.
@@ -88,6 +91,8 @@ pub struct Incident {
     pub owner: Option<String>,
     /// The first steps, from the rule that opened it; `None` as for the owner.
     pub runbook: Option<String>,
+    /// The same in Japanese; `None` where the rule has none in Japanese.
+    pub runbook_ja: Option<String>,
     /// Whether the temporary fix is done.
     pub is_temp_fixed: bool,
     /// The roles that took part in the postmortem.
@@ -211,6 +216,7 @@ impl Incident {
             rule: anomaly.rule.clone(),
             rule_version: anomaly.rule_version,
             title: opened.title.clone(),
+            title_ja: title_ja(anomaly),
             why: opened.why.clone(),
             recurs_of: opened.recurs_of,
             findings: 0,
@@ -221,6 +227,7 @@ impl Incident {
             acknowledged_by: None,
             owner: said(&anomaly.owner),
             runbook: said(&anomaly.runbook),
+            runbook_ja: said(&anomaly.runbook_ja),
             is_temp_fixed: false,
             postmortem_roles: BTreeSet::new(),
             attendees: BTreeSet::new(),

@@ -89,6 +89,9 @@ pub struct Ground {
     pub table_version: u32,
     /// The id of its rule.
     pub rule: String,
+    /// The reason in Japanese; absent in logs of versions that kept none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_ja: Option<String>,
 }
 
 /// The most minutes of one entry of effort: a week. A guess: longer entries are slips of the keyboard.

@@ -3,7 +3,7 @@
 //! what its own markup gives a meaning. Must not know a remote. Called by the desk for every message that goes out.
 use crate::event::{Event, Status, What};
 use crate::incident::Incident;
-use crate::wording::place;
+use crate::wording::{place, place_ja};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zenei_detect::{Component, Domain, Urgency};
@@ -74,7 +74,7 @@ impl Message {
     pub fn standing(incident: &Incident, service: Option<&str>, lang: Lang) -> Self {
         Self {
             key: key(incident),
-            title: plain(&incident.title, TITLE_MAX),
+            title: plain(in_language(&incident.title, incident.title_ja.as_deref(), lang), TITLE_MAX),
             headline: String::new(),
             lines: lines(incident, service, lang),
             urgency: incident.urgency,
@@ -167,23 +167,39 @@ fn lines(incident: &Incident, service: Option<&str>, lang: Lang) -> Vec<(String,
     let mut lines = Vec::new();
     let mut add = |en, ja, value: &str| lines.push((pick(lang, en, ja).to_owned(), plain(value, LINE_MAX)));
     add("Urgency", "緊急度", urgency_word(incident.urgency, lang));
-    add("Ground", "根拠", &incident.urgency_reason);
+    let ground_ja = incident.ground.as_ref().and_then(|ground| ground.reason_ja.as_deref());
+    add("Ground", "根拠", in_language(&incident.urgency_reason, ground_ja, lang));
     add("Status", "ステータス", status_word(incident.status, lang));
     let part = format!("{} / {}", domain_word(incident.domain, lang), incident.component);
     add("Domain", "領域", &part);
     if let Some(service) = service {
         add("Service", "サービス", service);
     }
-    add("Scope", "対象", &place(&incident.scope));
+    add(
+        "Scope",
+        "対象",
+        &match lang {
+            Lang::En => place(&incident.scope),
+            Lang::Ja => place_ja(&incident.scope),
+        },
+    );
     add("Locks", "錠", &locks(incident, lang));
     add("Why", "検知内容", &incident.why);
     if let Some(owner) = &incident.owner {
         add("Owner", "担当", owner);
     }
     if let Some(runbook) = &incident.runbook {
-        add("First steps", "最初の手順", runbook);
+        add("First steps", "最初の手順", in_language(runbook, incident.runbook_ja.as_deref(), lang));
     }
     lines
+}
+
+/// The text in the language, or the English one where there is no other.
+fn in_language<'a>(en: &'a str, ja: Option<&'a str>, lang: Lang) -> &'a str {
+    match lang {
+        Lang::En => en,
+        Lang::Ja => ja.unwrap_or(en),
+    }
 }
 
 fn locks(incident: &Incident, lang: Lang) -> String {
@@ -356,11 +372,11 @@ mod tests {
             [自動検知] The motor's effort rises: lock BL0000123
             インシデントを起票しました。
             緊急度: 高
-            根拠: the rule says high; 1 lock affected
+            根拠: 検知ルールの緊急度は高、影響する錠は1台
             ステータス: 検出
             領域: ハードウェア / motor
             サービス: device
-            対象: lock BL0000123
+            対象: 錠 BL0000123
             錠: BL0000123
             検知内容: the motor needs more current than it did (rule motor_effort v1: observed 412.3 mA, baseline 300 mA, threshold 380 mA, window 2 d, 2 records on lock BL0000123)
             担当: hardware

@@ -126,7 +126,8 @@ impl Judged {
 
     /// What an event keeps of it, so that a later table changes no old decision.
     pub fn ground(&self) -> Ground {
-        Ground { table_version: self.table_version, rule: self.urgency.rule.clone() }
+        let reason_ja = Some(self.urgency.reason_ja.clone());
+        Ground { table_version: self.table_version, rule: self.urgency.rule.clone(), reason_ja }
     }
 }
 
@@ -209,7 +210,8 @@ mod tests {
         let judged = policy.triage(&serde_json::from_str(&json).unwrap());
         assert_eq!(judged, policy.triage(&facts));
         assert_eq!((judged.urgency.level, judged.opens()), (Urgency::High, true));
-        assert_eq!(judged.ground(), Ground { table_version: 1, rule: "hint".into() });
+        let reason_ja = Some("検知ルールの緊急度は高、影響する錠は1台".into());
+        assert_eq!(judged.ground(), Ground { table_version: 1, rule: "hint".into(), reason_ja });
     }
 
     #[test]
@@ -235,6 +237,8 @@ mod tests {
         let stored = serde_json::to_string(&old.ground()).unwrap();
         let judged = new.triage(&facts);
         assert_eq!((judged.urgency.level, judged.ground().table_version), (Urgency::Low, 2));
-        assert_eq!(serde_json::from_str::<Ground>(&stored).unwrap(), Ground { table_version: 1, rule: "hint".into() });
+        assert_eq!(serde_json::from_str::<Ground>(&stored).unwrap(), old.ground());
+        let oldest = Ground { reason_ja: None, ..old.ground() };
+        assert_eq!(serde_json::from_str::<Ground>(r#"{"table_version":1,"rule":"hint"}"#).unwrap(), oldest);
     }
 }

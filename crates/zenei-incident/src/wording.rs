@@ -6,8 +6,17 @@ use zenei_detect::{Anomaly, Scope, ScopeKind};
 /// A line that names the finding, from the rule's title and the scope: `Motor effort is rising: lock BL0000123`. Only
 /// the place if the finding has no title, as one that was stored before rules had a title.
 pub(crate) fn title(anomaly: &Anomaly) -> String {
-    let place = place(&anomaly.scope);
-    if anomaly.title.is_empty() { place } else { format!("{}: {place}", anomaly.title) }
+    titled(&anomaly.title, &place(&anomaly.scope))
+}
+
+/// The same in Japanese: `モータの負荷が増えている: 錠 BL0000123`; `None` if the rule has no Japanese title.
+pub(crate) fn title_ja(anomaly: &Anomaly) -> Option<String> {
+    let has_one = !anomaly.title_ja.is_empty();
+    has_one.then(|| titled(&anomaly.title_ja, &place_ja(&anomaly.scope)))
+}
+
+fn titled(title: &str, place: &str) -> String {
+    if title.is_empty() { place.to_owned() } else { format!("{title}: {place}") }
 }
 
 /// The whole reason: the engine's sentence, then rule, observed value, baseline, threshold, window and records.
@@ -40,6 +49,23 @@ pub(crate) fn place(scope: &Scope) -> String {
         ScopeKind::ClientVersion => "client version",
         ScopeKind::Service => "service",
         ScopeKind::FwHw => "firmware and board revision",
+    };
+    format!("{kind} {}", scope.value)
+}
+
+/// The scope in Japanese words.
+pub(crate) fn place_ja(scope: &Scope) -> String {
+    let kind = match scope.kind {
+        ScopeKind::Device => "錠",
+        ScopeKind::Gateway => "ゲートウェイ",
+        ScopeKind::Site => "拠点",
+        ScopeKind::Fw => "ファームウェア",
+        ScopeKind::Lot => "ロット",
+        ScopeKind::HwRev => "基板リビジョン",
+        ScopeKind::Model => "機種",
+        ScopeKind::ClientVersion => "クライアントのバージョン",
+        ScopeKind::Service => "サービス",
+        ScopeKind::FwHw => "ファームウェアと基板リビジョン",
     };
     format!("{kind} {}", scope.value)
 }
@@ -92,6 +118,10 @@ mod tests {
         assert_eq!(title(&found), "The motor's effort rises: lock BL0000123");
         found.scope = Scope { kind: ScopeKind::FwHw, value: "3.2.1+C2".into() };
         assert_eq!(title(&found), "The motor's effort rises: firmware and board revision 3.2.1+C2");
+        found.title_ja = "モータの負荷が増えている".into();
+        assert_eq!(title_ja(&found).unwrap(), "モータの負荷が増えている: ファームウェアと基板リビジョン 3.2.1+C2");
+        found.title_ja.clear();
+        assert_eq!(title_ja(&found), None);
         found.title.clear();
         assert_eq!(title(&found), "firmware and board revision 3.2.1+C2");
     }

@@ -30,5 +30,7 @@ pub fn anomaly(rule: &str, lock: &str, at_s: i64) -> Anomaly {
         title: "The motor's effort rises".into(),
         owner: "hardware".into(),
         runbook: "Look at the gear.".into(),
+        title_ja: String::new(),
+        runbook_ja: String::new(),
     }
 }

@@ -113,6 +113,8 @@ pub fn shared(rule: &Rule, of: Shared, seen: Seen<'_>, evidence: Vec<Evidence>, 
         title: rule.title.clone(),
         owner: rule.owner.clone(),
         runbook: rule.runbook.clone(),
+        title_ja: rule.title_ja.clone(),
+        runbook_ja: rule.runbook_ja.clone(),
     })
 }
 

@@ -288,7 +288,7 @@ mod tests {
     fn a_live_rule_needs_a_card_and_others_do_not() {
         let live = rules(MOTOR);
         let errors = judge(&live, [], |_| false);
-        assert_eq!((errors.len(), errors[0].file.as_str(), errors[0].line), (1, "motor.toml", 8));
+        assert_eq!((errors.len(), errors[0].file.as_str(), errors[0].line), (1, "motor.toml", 9));
         assert!(errors[0].problem.starts_with("is live, and the rule has no card"), "{}", errors[0]);
         assert_eq!(judge(&live, [], |_| true), []);
         assert_eq!(told(&live, &card(&live).to_toml()), [""; 0]);

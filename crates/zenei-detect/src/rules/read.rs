@@ -24,6 +24,8 @@ struct RuleFile {
     state: Spanned<String>,
     owner: Spanned<String>,
     runbook: Spanned<String>,
+    title_ja: Option<Spanned<String>>,
+    runbook_ja: Option<Spanned<String>>,
     detector: Spanned<String>,
     field: Option<Spanned<String>>,
     canary: Option<Spanned<CanaryFile>>,
@@ -103,6 +105,9 @@ fn checked(toml: &mut Reader<'_>, parsed: RuleFile) -> Option<Rule> {
     let title = toml.words("title", &parsed.title);
     let owner = toml.words("owner", &parsed.owner);
     let runbook = toml.words("runbook", &parsed.runbook);
+    let mut said = |key, text: Option<&Spanned<String>>| text.map_or_else(String::new, |text| toml.words(key, text));
+    let title_ja = said("title_ja", parsed.title_ja.as_ref());
+    let runbook_ja = said("runbook_ja", parsed.runbook_ja.as_ref());
     let canary = canary(toml, state, &parsed.state.span(), parsed.canary.as_ref());
     let budget_per_device_year = budget(toml, parsed.budget.as_ref());
     let (parameters, sources) = parameters(toml, &detector?.kind, &parsed.parameter, &parsed.detector.span());
@@ -121,6 +126,8 @@ fn checked(toml: &mut Reader<'_>, parsed: RuleFile) -> Option<Rule> {
         title,
         owner,
         runbook,
+        title_ja,
+        runbook_ja,
         parameters,
         sources,
         canary,

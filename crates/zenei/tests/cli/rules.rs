@@ -233,12 +233,12 @@ fn a_live_rule_of_ones_own_needs_a_card_of_this_very_rule_within_its_budget() {
     let (code, missing) = check();
     assert_eq!(code, 78);
     assert!(
-        missing.starts_with("rules/motor-effort/rule.toml:8: state: is live, and the rule has no card; measure it"),
+        missing.starts_with("rules/motor-effort/rule.toml:9: state: is live, and the rule has no card; measure it"),
         "{missing}"
     );
     let (code, refused) = told(&["config", "check"]);
     assert_eq!(code, 78);
-    assert!(refused.contains("rules/motor-effort/rule.toml:8: state: is live"), "{refused}");
+    assert!(refused.contains("rules/motor-effort/rule.toml:9: state: is live"), "{refused}");
     assert_eq!(told(&["rules", "list", "--rules", "rules"]), good, "what is offline needs no card");
 
     let explained = zenei(&["rules", "explain", "motor-effort", "--rules", "rules", "--json"]).in_folder(&folder).run();
