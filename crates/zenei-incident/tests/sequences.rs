@@ -2,13 +2,15 @@
 //! rules of its own, written apart from the fold; each of its rules is itself checked against a log that breaks it.
 //! Must not know how the casebook decides. Called by cargo's test runner.
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 use zenei_detect::{Anomaly, Component, Domain, Evidence, Findings, Scope, ScopeKind, Urgency};
 use zenei_incident::event::{
     Acknowledged, ActionItemAdded, ActionItemChanged, ActionKind, ActionStatus, Completed, DomainChanged, EffortAdded,
-    Judged, MergedInto, Note, OwnerAssigned, PostmortemHeld, Reopened, StatusChanged, TelemetryRecovered, TempFixDone,
-    UrgencyChanged, Work,
+    Judged, MergedInto, Note, OwnerAssigned, PostmortemHeld, Reopened, RunbookStepDone, StatusChanged,
+    TelemetryRecovered, TempFixDone, UrgencyChanged, Work,
 };
-use zenei_incident::{ApplyError, Casebook, Event, Matcher, Silence, SilenceKind, Status, Verdict, What};
+use zenei_incident::policy::Texts;
+use zenei_incident::{ApplyError, Casebook, Event, Matcher, Policy, Silence, SilenceKind, Status, Verdict, What};
 use zenei_kit::{Dice, anomaly};
 use zenei_wire::{EngineTime, Id};
 
@@ -77,7 +79,11 @@ fn step(dice: &mut Dice, ids: &[Id]) -> What {
             ActionItemChanged { item, status: ActionStatus::ALL[dice.one_of(3)], by: by() }.into()
         }
         18 => What::Other { kind: "of_tomorrow".into(), body: format!("{{ \"score\" : {}.50 }}", dice.byte()) },
-        _ => match dice.one_of(5) {
+        _ => match dice.one_of(7) {
+            5 | 6 => {
+                let step = ["look", "grease", "taken"][dice.one_of(3)].to_owned();
+                RunbookStepDone { step, by: by() }.into()
+            }
             0 => Acknowledged { by: by() }.into(),
             1 => OwnerAssigned { owner: "mori".into(), by: by() }.into(),
             2 => Note { text: "=HYPERLINK(\u{202e}@channel)".into(), by: by() }.into(),
@@ -90,10 +96,50 @@ fn step(dice: &mut Dice, ids: &[Id]) -> What {
     }
 }
 
+/// A runbook for every incident, with all that a runbook may do.
+const RUNBOOK: &str = r#"
+id = "any"
+version = 1
+label = "ours"
+title_en = "Any"
+title_ja = "全て"
+match = { rule = "*" }
+[[step]]
+id = "look"
+text_en = "Look."
+text_ja = "確認"
+on_done = { status = "investigating" }
+[[step]]
+id = "grease"
+text_en = "Grease."
+text_ja = "注油"
+on_done = { event = "temp_fix_done", status = "resolved" }
+[[auto]]
+id = "taken"
+when = "acknowledged"
+do = { status = "fixing", note = "taken" }
+[[auto]]
+id = "fixed"
+when = "temp_fix_done"
+do = { note = "fixed" }
+[[auto]]
+id = "calm"
+when = "telemetry_recovered"
+for_hours = 1
+do = { note = "calm" }
+"#;
+
+fn policy() -> Arc<Policy> {
+    static READ: OnceLock<Arc<Policy>> = OnceLock::new();
+    let runbooks = || Some(vec![("any.toml".to_owned(), RUNBOOK.to_owned())]);
+    let read = || Policy::read(&Texts { runbooks: runbooks(), ..Texts::default() }).expect("it is good").into();
+    Arc::clone(READ.get_or_init(read))
+}
+
 /// The casebook and the log after one random sequence.
 fn run(seed: u64) -> (Casebook, Vec<Event>) {
     let mut dice = Dice(zenei_kit::scattered(seed));
-    let (mut book, mut log, mut ids) = (Casebook::default(), Vec::new(), Vec::new());
+    let (mut book, mut log, mut ids) = (Casebook::new(policy()), Vec::new(), Vec::new());
     let mut at_s = 0;
     // In one of eight, faults come and go.
     let recoveries = if dice.one_of(8) == 0 { 0.6 } else { 0.0 };
@@ -121,7 +167,7 @@ fn run(seed: u64) -> (Casebook, Vec<Event>) {
                 let recovered = || TelemetryRecovered { why: "back at 300 mA".into() }.into();
                 let what = if dice.is(recoveries) { recovered() } else { step(&mut dice, &ids) };
                 let id = ids[dice.one_of(ids.len())];
-                draft.add(id, at, what).ok().into_iter().collect()
+                draft.act(id, at, what).unwrap_or_default()
             }
         };
         let changes = draft.into_changes();
@@ -241,7 +287,16 @@ fn random_sequences_break_no_rule_of_the_log() {
         all.into_iter().flatten().collect::<BTreeSet<&str>>()
     });
     // The sequences come everywhere: a property over logs without a reopening would say nothing about one.
-    for kind in ["completed", "reopened", "merged_into", "muted", "unmuted", "flapping_started", "of_tomorrow"] {
+    for kind in [
+        "completed",
+        "reopened",
+        "merged_into",
+        "muted",
+        "unmuted",
+        "flapping_started",
+        "runbook_step_done",
+        "of_tomorrow",
+    ] {
         assert!(kinds.contains(kind), "{kind} is in no sequence; found are {kinds:?}");
     }
 }
