@@ -124,6 +124,9 @@ pub(super) fn check(folder: &Path, plan: &Plan, remotes: &Remotes) -> Wrong {
     wrong.count("waroom", &keys, &waroom);
     let pagerduty = remotes.pagerduty.with(|pager| counted(pager.alerts.iter().map(|alert| alert.dedup_key.clone())));
     wrong.count("pagerduty", &keys, &pagerduty);
+    let of_alert = |labels: &remote_sim::AlertLabels| labels["zenei_incident"].clone();
+    let alerts = remotes.alertmanager.with(|kept| counted(kept.alerts.keys().map(of_alert)));
+    wrong.count("alertmanager", &keys, &alerts);
     at_slack(remotes, &told, &route("slack"), &mut wrong);
     at_the_hook(remotes, &told, &route("hook"), &mut wrong);
     at_the_webhook(remotes, &told, &route("webhook"), &mut wrong);

@@ -1,6 +1,7 @@
 //! The process that is killed: the product's desk and senders over a folder, fed with findings as far as its parent
-//! allows. It shows in a file what it is doing, so that the parent can kill it there and count what was hit. Must not
-//! know what is checked. Started by the parent as this test binary again.
+//! allows. It shows in a file what it is doing, so that the parent can count what a kill hit; and it kills itself while
+//! it does what the parent asks for, because no other process would be fast enough. Must not know what is checked.
+//! Started by the parent as this test binary again.
 //!
 //! As a daemon after a crash, it begins at its last checkpoint and takes again what came after that.
 use super::feed::Feed;
@@ -10,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -25,6 +27,9 @@ use zenei_wire::EngineTime;
 
 /// The environment variable that makes this process a child; it holds the folder.
 pub(super) const FOLDER: &str = "ZENEI_TESTS_DESK_CHILD";
+/// The environment variable that says at which mark this process kills itself: place, mark, how many of them come
+/// first, and how long after, in µs.
+pub(super) const DIES: &str = "ZENEI_TESTS_DESK_CHILD_DIES";
 /// The file of the folder that says what the child does.
 pub(super) const PLAN: &str = "plan.json";
 /// The control database.
@@ -84,14 +89,53 @@ impl Plan {
 
 /// What the process does now, for its parent; a kill leaves it as it was.
 #[derive(Clone, Debug)]
-struct Marks(Arc<File>);
+struct Marks {
+    file: Arc<File>,
+    end: Option<Arc<End>>,
+}
+
+/// When the process kills itself.
+#[derive(Debug)]
+struct End {
+    place: usize,
+    mark: u8,
+    left: AtomicU64,
+    after: Duration,
+}
+
+impl End {
+    fn read() -> Option<Arc<Self>> {
+        let text = std::env::var(DIES).ok()?;
+        let numbers: Vec<u64> = text.split(' ').map(|word| word.parse().expect("four numbers")).collect();
+        let [place, mark, left, after_us] = numbers[..] else { panic!("{text:?} has not four numbers") };
+        let (place, mark) = (usize::try_from(place).expect("a place"), u8::try_from(mark).expect("a mark"));
+        Some(Arc::new(Self { place, mark, left: AtomicU64::new(left), after: Duration::from_micros(after_us) }))
+    }
+
+    fn come(&self) {
+        let kill = || _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        if self.after.is_zero() {
+            return kill();
+        }
+        let after = self.after;
+        std::thread::spawn(move || {
+            std::thread::park_timeout(after);
+            kill();
+        });
+    }
+}
 
 /// The marks for the subscriber, which is one for the whole process.
 static MARKED: OnceLock<Marks> = OnceLock::new();
 
 impl Marks {
     fn set(&self, place: usize, mark: u8) {
-        self.0.write_all_at(&[mark], place as u64).expect("the marks can be written");
+        self.file.write_all_at(&[mark], place as u64).expect("the marks can be written");
+        if let Some(end) = self.end.as_ref().filter(|end| (end.place, end.mark) == (place, mark))
+            && end.left.fetch_sub(1, Ordering::SeqCst) == 1
+        {
+            end.come();
+        }
     }
 }
 
@@ -215,7 +259,7 @@ fn now() -> EngineTime {
 pub(super) fn live(folder: &Path) {
     let plan = Plan::read(folder);
     let file = File::options().write(true).open(folder.join(MARKS)).expect("the file of marks");
-    let marks = MARKED.get_or_init(|| Marks(Arc::new(file))).clone();
+    let marks = MARKED.get_or_init(|| Marks { file: Arc::new(file), end: End::read() }).clone();
     tracing::subscriber::set_global_default(Commits).expect("no other subscriber");
     marks.set(0, OPENING);
     let routes: Vec<Route> = plan.targets.iter().map(|(name, target)| target.route(name)).collect();
@@ -255,6 +299,7 @@ fn feed(folder: &Path, plan: &Plan, desk: &SharedDesk, marks: &Marks, mut taken:
     let from = fs::read_to_string(folder.join(CHECKPOINT)).map_or(0, |text| text.parse().expect("a number"));
     for (number, batch) in plan.feed.batches().into_iter().enumerate().skip(from) {
         while number >= allowed {
+            println!("waits");
             let Some(line) = lines.next() else { return };
             allowed = line.expect("a line with a number").parse().expect("a line with a number");
         }
@@ -270,6 +315,7 @@ fn feed(folder: &Path, plan: &Plan, desk: &SharedDesk, marks: &Marks, mut taken:
         }
     }
     println!("fed");
+    println!("waits");
     lines.for_each(drop);
 }
 

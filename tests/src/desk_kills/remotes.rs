@@ -1,6 +1,7 @@
-//! The stand-ins that a killed desk tells: Waroom, PagerDuty, Slack by its API, Slack by an incoming webhook, and a
-//! receiver of webhooks. They live in the parent and fail by seed. Must not know the child. Called by the parent.
-use remote_sim::{Faults, PagerDuty, Receiver, Server, Slack, Waroom, WaroomQuirks};
+//! The stand-ins that a killed desk tells: Waroom, PagerDuty, Alertmanager, Slack by its API, Slack by an incoming
+//! webhook, and a receiver of webhooks. They live in the parent and fail by seed. Must not know the child. Called by
+//! the parent.
+use remote_sim::{Alertmanager, Faults, PagerDuty, Receiver, Server, Slack, Waroom, WaroomQuirks};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +17,7 @@ pub(super) const HOOK: &str = "services/T0/B0/secret";
 pub(super) const INQUIRIES: &str = "inquiries";
 
 /// The targets, in the order of their marks.
-pub(super) const TARGETS: [&str; 5] = ["hook", "pagerduty", "slack", "waroom", "webhook"];
+pub(super) const TARGETS: [&str; 6] = ["alertmanager", "hook", "pagerduty", "slack", "waroom", "webhook"];
 
 /// All of them.
 pub(super) struct Remotes {
@@ -26,6 +27,7 @@ pub(super) struct Remotes {
     pub(super) slack: Server<Slack>,
     pub(super) hook: Server<Slack>,
     pub(super) webhook: Server<Receiver>,
+    pub(super) alertmanager: Server<Alertmanager>,
 }
 
 impl Remotes {
@@ -35,16 +37,17 @@ impl Remotes {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let with_hook = Slack { hooks: [HOOK.to_owned()].into(), ..Slack::default() };
         let waroom = Waroom::new(WaroomQuirks::default(), &[("waroom-key", "device")], "api-key");
-        let (waroom, pagerduty, slack, hook, webhook) = runtime.block_on(async {
+        let (waroom, pagerduty, slack, hook, webhook, alertmanager) = runtime.block_on(async {
             (
                 Server::start(waroom, faults(1)).await.expect("a port"),
                 Server::start(PagerDuty::new(ROUTING_KEY), faults(2)).await.expect("a port"),
                 Server::start(Slack::new("xoxb-token", &[INQUIRIES]), faults(3)).await.expect("a port"),
                 Server::start(with_hook, faults(4)).await.expect("a port"),
                 Server::start(Receiver::new(SIGNING_SECRET), faults(5)).await.expect("a port"),
+                Server::start(Alertmanager::default(), faults(6)).await.expect("a port"),
             )
         });
-        Self { runtime, waroom, pagerduty, slack, hook, webhook }
+        Self { runtime, waroom, pagerduty, slack, hook, webhook, alertmanager }
     }
 
     /// How many requests came to all of them.
@@ -53,7 +56,7 @@ impl Remotes {
     }
 
     fn calls(&self) -> u64 {
-        self.pagerduty.requests() + self.webhook.requests()
+        self.pagerduty.requests() + self.webhook.requests() + self.alertmanager.requests()
     }
 
     /// The targets as a configuration describes them, with their secrets in files of the folder.
@@ -65,6 +68,7 @@ impl Remotes {
         };
         let hook_url = format!("{}/{HOOK}", self.hook.base_url());
         let all = json!({
+            "alertmanager": {"kind": "alertmanager", "url": self.alertmanager.base_url(), "allow_private": true},
             "waroom": {"kind": "waroom", "base_url": self.waroom.base_url(), "allow_private": true,
                 "integration_key_file": secret("waroom.key", "waroom-key")},
             "pagerduty": {"kind": "pagerduty", "base_url": self.pagerduty.base_url(), "allow_private": true,
