@@ -73,7 +73,7 @@ fn rules_as_single_files_have_their_cases_and_cards_in_folders_beside_them() {
     let ended = run("test");
     assert_eq!((ended.code, ended.stdout.lines().last()), (0, Some("ok: 3 cases of 1 rules")), "{}", ended.stderr);
     change(&folder, "rules/motor-effort.toml", "value = 12", "value = 13");
-    assert!(run("check").stderr.starts_with("rules/motor-effort.toml:8: state: is live, and the rule has no card"));
+    assert!(run("check").stderr.starts_with("rules/motor-effort.toml:9: state: is live, and the rule has no card"));
     folder.write("rules/cards/motor-effort.toml", &text("card"));
     assert!(run("check").stderr.starts_with("rules/cards/motor-effort.toml:4: rule_digest: was measured of"));
 }
