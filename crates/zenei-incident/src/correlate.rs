@@ -392,7 +392,7 @@ impl Draft<'_> {
         let opened = Opened {
             fingerprint,
             recurs_of,
-            ground: Some(judged.ground()),
+            ground: Some(Box::new(judged.ground())),
             urgency: judged.urgency.level,
             urgency_reason: judged.urgency.reason,
             service,

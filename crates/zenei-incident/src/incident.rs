@@ -204,7 +204,7 @@ impl Incident {
             status: Status::Detected,
             urgency: opened.urgency,
             urgency_reason: opened.urgency_reason.clone(),
-            ground: opened.ground.clone(),
+            ground: opened.ground.as_deref().cloned(),
             service: opened.service.clone(),
             assessed: opened.urgency,
             hint: anomaly.urgency,

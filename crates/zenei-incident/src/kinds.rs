@@ -156,7 +156,7 @@ kinds! {
         urgency_reason: String,
         /// The line of the urgency table; absent in logs of versions without one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        ground: Option<Ground>,
+        ground: Option<Box<Ground>>,
         /// The service whose locks are affected; absent in logs of versions without services.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         service: Option<String>,
