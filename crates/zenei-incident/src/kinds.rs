@@ -101,7 +101,6 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $word:literal { $($(#[$fdoc:meta])* $field:ident: $type:ty),* $(,)? })+) => {
         /// What happened to an incident.
         #[derive(Clone, Debug, PartialEq)]
-        #[expect(clippy::large_enum_variant, reason = "an opening holds its anomaly; few events are in memory at a time")]
         pub enum What {
             $($(#[$doc])* $kind($kind),)+
             /// A kind of another version of this program: stored unchanged, without effect on the incident's state.
