@@ -127,6 +127,8 @@ struct Down {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Lane {
     heard_ms: i64,
+    /// When its last readable record arrived: what can't be read shows that something sends, not that it works.
+    read_ms: i64,
     usual: High,
     last: RecordRef,
     alarm_ms: Option<i64>,
@@ -194,6 +196,7 @@ impl Detect for Silence {
             self.state.back.push(Back { device: glance.device, heard_ms: lane.heard_ms, at_ms: now_ms });
         }
         lane.heard_ms = lane.heard_ms.max(now_ms);
+        lane.read_ms = now_ms;
         lane.last = glance.record;
         lane.alarm_ms = None;
         lane.noted = false;
@@ -308,8 +311,8 @@ impl Silence {
     }
 
     /// Tells which locks and gateways are heard again. A gateway is, once so many of the locks last heard through it
-    /// were heard since its report that not even half of the share is left that reports one. Locks that have been
-    /// silent for long count too: that they stay away does not bring a gateway back.
+    /// sent a readable record since its report that not even half of the share is left that reports one. Locks that
+    /// have been silent for long count too: that they stay away does not bring a gateway back.
     fn tell_back(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
         for back in std::mem::take(&mut self.state.back) {
             let scope = Scope { kind: ScopeKind::Device, value: fleet.device_id(back.device).to_owned() };
@@ -324,7 +327,7 @@ impl Silence {
             let behind = lanes.iter().zip(locks).filter(|(lane, lock)| lane.known() && lock.labels.gw == gw);
             let (mut all, mut heard) = (0_u32, 0_u32);
             for (lane, _) in behind {
-                (all, heard) = (all + 1, heard + u32::from(lane.heard_ms > *told_ms));
+                (all, heard) = (all + 1, heard + u32::from(lane.read_ms > *told_ms));
             }
             let is_back = heard > 0 && f64::from(heard) >= (1.0 - 0.5 * share) * f64::from(all);
             if let Some(name) = fleet.word(gw).filter(|_| is_back) {

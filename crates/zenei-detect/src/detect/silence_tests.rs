@@ -1,6 +1,6 @@
 //! Tests of when a silence has ended, on a fleet of two gateways whose locks are heard every hour.
 use crate::anomaly::Findings;
-use crate::batch::{Labels, Row};
+use crate::batch::{Labels, Row, UnreadableRow};
 use crate::engine::Engine;
 use crate::fleet::Fleet;
 use crate::rules::Rules;
@@ -11,6 +11,11 @@ const LOCKS: usize = 20;
 
 /// Runs so many days; `silent` says which lock is not heard at which hour. The last half of the locks is behind gw-2.
 fn run(days: i64, silent: impl Fn(usize, i64) -> bool) -> Findings {
+    run_with(days, silent, |_, _| false)
+}
+
+/// The same; of what a silent lock sends, `unreadable` says at which hours something arrives.
+fn run_with(days: i64, silent: impl Fn(usize, i64) -> bool, unreadable: impl Fn(usize, i64) -> bool) -> Findings {
     let (mut fleet, mut findings) = (Fleet::new(), Findings::default());
     let mut engine = Engine::new(Rules::embedded().unwrap());
     let mut seq = [0; LOCKS];
@@ -37,6 +42,11 @@ fn run(days: i64, silent: impl Fn(usize, i64) -> bool) -> Findings {
                 body: Body::State(State::default()),
             };
             engine.ingest(&[row], &[], EngineTime(at_ms), &mut fleet, &mut findings);
+        }
+        for lock in (0..LOCKS).filter(|lock| silent(*lock, hour) && unreadable(*lock, hour)) {
+            let at = EngineTime(hour * HOUR_MS + 60_000);
+            let record = UnreadableRow { device: fleet.number(&format!("L{lock:02}")), at };
+            engine.ingest(&[], &[record], at, &mut fleet, &mut findings);
         }
     }
     engine.advance(EngineTime(days * DAY_MS), &fleet, &mut findings);
@@ -85,4 +95,14 @@ fn a_gateway_whose_locks_are_silent_for_so_long_that_they_count_no_more_is_not_b
     let (found, ended) = told(&found);
     assert!(found.contains(&"gw-1".to_owned()), "{found:?}");
     assert_eq!(ended, []);
+}
+
+#[test]
+fn a_gateway_is_not_back_by_records_that_nobody_can_read() {
+    let silent = |lock: usize, hour: i64| lock < 10 && (480..560).contains(&hour);
+    let (_, ended) = told(&run_with(23, silent, |_, hour| hour >= 500));
+    assert_eq!(ended, []);
+    let (found, ended) = told(&run_with(25, silent, |_, hour| hour >= 500));
+    assert!(found.contains(&"gw-1".to_owned()), "{found:?}");
+    assert_eq!((ended[0].0.as_str(), ended[0].1 >= 560), ("gw-1", true), "{ended:?}");
 }
