@@ -30,6 +30,8 @@ pub struct Casebook {
     open: BTreeMap<Id, Id>,
     /// Open incidents of a scope wider than one lock.
     open_wide: BTreeSet<Id>,
+    /// Incidents that time may change.
+    watched: BTreeSet<Id>,
     policy: Arc<Policy>,
     silences: Silences,
     places: Arc<Places>,
@@ -84,9 +86,8 @@ impl Casebook {
         // to be a recurrence names none, and was opened more than a day after the end of the one before it.
         let named: BTreeSet<Id> = book.incidents.values().filter_map(|incident| incident.recurs_of).collect();
         for incident in book.incidents.values() {
-            if incident.is_open() && incident.is_wide() {
-                book.open_wide.insert(incident.id);
-            }
+            keep(&mut book.open_wide, incident.id, incident.is_open() && incident.is_wide());
+            keep(&mut book.watched, incident.id, incident.is_watched());
             if incident.is_open()
                 && let Some(other) = book.open.insert(incident.fingerprint, incident.id)
             {
@@ -110,11 +111,8 @@ impl Casebook {
     /// Applies the changes of a draft of this same casebook.
     pub fn absorb(&mut self, changes: Changes) {
         for (id, incident) in changes.incidents {
-            if incident.is_open() && incident.is_wide() {
-                self.open_wide.insert(id);
-            } else {
-                self.open_wide.remove(&id);
-            }
+            keep(&mut self.open_wide, id, incident.is_open() && incident.is_wide());
+            keep(&mut self.watched, id, incident.is_watched());
             self.incidents.insert(id, incident);
         }
         self.latest.extend(changes.latest);
@@ -221,7 +219,9 @@ impl Draft<'_> {
             || self.wider(anomaly).is_some()
     }
 
-    /// The event of a recovery, where an open incident has findings of its rule and of no other, all of them before it.
+    /// The event of a recovery, where an open incident has findings of its rule and scope and of no other, all of them
+    /// before it. Where people merged others into it, the recovery of one fault says nothing of the others: people
+    /// judge.
     ///
     /// # Errors
     /// Where the log would break one of its rules: a fault of this program.
@@ -231,6 +231,7 @@ impl Draft<'_> {
             incident.recovered.is_none()
                 && incident.evidence_at < recovery.at
                 && incident.rules.iter().eq([&recovery.rule])
+                && !self.has_merged(incident)
         });
         let Some(id) = ended.map(|incident| incident.id) else { return Ok(None) };
         self.add(id, recovery.at, TelemetryRecovered { why: recovery.why.clone() }).map(Some)
@@ -298,12 +299,14 @@ impl Draft<'_> {
         kept.chain(self.changes.incidents.values()).filter(|incident| incident.is_open())
     }
 
-    /// The incidents that time may change: the open ones and the muted ones.
+    /// The incidents that time may change: the open ones and the muted ones. Called with every step, so that it costs
+    /// nothing for the many that are over.
     pub(crate) fn watched(&self) -> BTreeSet<Id> {
-        self.incidents()
-            .filter(|incident| incident.is_open() || incident.muted.is_some())
-            .map(|incident| incident.id)
-            .collect()
+        let mut all = self.book.watched.clone();
+        for (id, incident) in &self.changes.incidents {
+            keep(&mut all, *id, incident.is_watched());
+        }
+        all
     }
 
     /// The silences, as the draft has them.
@@ -337,6 +340,12 @@ impl Draft<'_> {
             into = next;
         }
         into.is_open().then_some((latest.id, into.id))
+    }
+
+    /// Whether another incident was merged into this one, or this one took the findings of one that was.
+    fn has_merged(&self, incident: &Incident) -> bool {
+        let is_alone = incident.is_wide() || incident.devices.iter().eq([&incident.scope.value]);
+        !is_alone || self.incidents().any(|other| other.merged_into == Some(incident.id))
     }
 
     fn latest(&self, fingerprint: Id) -> Option<&Incident> {
@@ -436,6 +445,14 @@ impl Draft<'_> {
         } else if self.open_of(fingerprint) == Some(id) {
             self.changes.open.insert(fingerprint, None);
         }
+    }
+}
+
+fn keep(ids: &mut BTreeSet<Id>, id: Id, is_in: bool) {
+    if is_in {
+        ids.insert(id);
+    } else {
+        ids.remove(&id);
     }
 }
 

@@ -96,6 +96,7 @@ fn in_order(findings: &Findings) -> Vec<Candidate<'_>> {
 mod tests {
     use super::*;
     use crate::correlate::Casebook;
+    use crate::event::{MergedInto, Reopened};
     use std::collections::HashSet;
     use zenei_detect::DecisionReason;
     use zenei_kit::anomaly;
@@ -204,6 +205,33 @@ mod tests {
         assert_eq!(take(&mut desk, &[anomaly("record-loss", "A", 20)], &[]), ["20 evidence_added"]);
         assert!(take(&mut desk, &[], &[recovery("silence", 25)]).is_empty(), "what another rule found has not ended");
         assert!(desk.book.incidents().all(|incident| incident.is_open() && incident.recovered.is_none()));
+    }
+
+    #[test]
+    fn a_lock_that_is_heard_again_ends_no_incident_that_another_silent_lock_was_merged_into() {
+        let mut desk = Desk::default();
+        desk.take(&[anomaly("silence", "A", 5), anomaly("silence", "B", 6)], &[]);
+        let of = |lock: &str| {
+            let incident = desk.book.incidents().find(|incident| incident.scope.value == lock).unwrap();
+            incident.id
+        };
+        let (a, b) = (of("A"), of("B"));
+        let heard = |lock: &str| {
+            let Anomaly { domain, component, scope, rule, .. } = anomaly("silence", lock, 1);
+            Recovery { at: EngineTime(30_000), rule, domain, component, scope, why: "heard again".into() }
+        };
+        let recovered = |draft: &mut Draft<'_>, lock: &str| draft.recover(&heard(lock)).unwrap().is_some();
+        assert!(recovered(&mut desk.book.draft(), "B"), "alone it recovers");
+        let mut draft = desk.book.draft();
+        let merged = MergedInto { incident: b, by: "sato".into() };
+        draft.add(a, EngineTime(7_000), merged).unwrap();
+        assert!(!recovered(&mut draft, "B"), "A is still silent");
+        assert!(!recovered(&mut draft, "A"), "A's incident is over, and B is still silent");
+        draft.decide(&anomaly("silence", "A", 8)).unwrap();
+        let again = Reopened { reason: "another fault".into(), by: "sato".into() };
+        draft.add(a, EngineTime(9_000), again).unwrap();
+        assert!(!recovered(&mut draft, "B"), "it has a finding about A");
+        assert!(recovered(&mut draft, "A"));
     }
 
     #[test]
