@@ -103,7 +103,7 @@ struct State {
     gateways: BTreeMap<Sym, Down>,
     /// Locks that are heard again since the last window.
     back: Vec<Back>,
-    /// Gateways that were reported and did not come back yet, each with the time of the first report.
+    /// Gateways that were reported and did not come back yet, each with the time of the latest report.
     awaited: BTreeMap<Sym, i64>,
 }
 
@@ -304,14 +304,14 @@ impl Silence {
             let told_ms = self.state.gateways.get(&gw).and_then(|down| down.told_ms);
             if report::is_due(told_ms, now, REPEAT_MS) {
                 self.state.gateways.insert(gw, Down { told_ms: Some(now.ms()), last_ms: now.ms() });
-                self.state.awaited.entry(gw).or_insert(now.ms());
+                self.state.awaited.insert(gw, now.ms());
                 self.report_gateway(gw, (all, late), now, locks, fleet, findings);
             }
         }
     }
 
     /// Tells which locks and gateways are heard again. A gateway is, once so many of the locks last heard through it
-    /// sent a readable record since its report that not even half of the share is left that reports one. Locks that
+    /// sent a readable record since its latest report that not even half of the share is left that reports one. Locks that
     /// have been silent for long count too: that they stay away does not bring a gateway back.
     fn tell_back(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
         for back in std::mem::take(&mut self.state.back) {

@@ -11,11 +11,17 @@ const LOCKS: usize = 20;
 
 /// Runs so many days; `silent` says which lock is not heard at which hour. The last half of the locks is behind gw-2.
 fn run(days: i64, silent: impl Fn(usize, i64) -> bool) -> Findings {
-    run_with(days, silent, |_, _| false)
+    run_with(days, silent, |_, _| false, |_, _| false)
 }
 
-/// The same; of what a silent lock sends, `unreadable` says at which hours something arrives.
-fn run_with(days: i64, silent: impl Fn(usize, i64) -> bool, unreadable: impl Fn(usize, i64) -> bool) -> Findings {
+/// The same; of what a silent lock sends, `unreadable` says at which hours something arrives; `moved` says which lock
+/// of the first half is behind gw-2 too.
+fn run_with(
+    days: i64,
+    silent: impl Fn(usize, i64) -> bool,
+    unreadable: impl Fn(usize, i64) -> bool,
+    moved: impl Fn(usize, i64) -> bool,
+) -> Findings {
     let (mut fleet, mut findings) = (Fleet::new(), Findings::default());
     let mut engine = Engine::new(Rules::embedded().unwrap());
     let mut seq = [0; LOCKS];
@@ -23,7 +29,7 @@ fn run_with(days: i64, silent: impl Fn(usize, i64) -> bool, unreadable: impl Fn(
         for lock in (0..LOCKS).filter(|lock| !silent(*lock, hour)) {
             let at_ms = hour * HOUR_MS + lock as i64 * 1_000;
             seq[lock] += 1;
-            let gw = fleet.intern(if lock < LOCKS / 2 { "gw-1" } else { "gw-2" });
+            let gw = fleet.intern(if lock < LOCKS / 2 && !moved(lock, hour) { "gw-1" } else { "gw-2" });
             let row = Row {
                 device: fleet.number(&format!("L{lock:02}")),
                 site: fleet.intern("north"),
@@ -100,9 +106,26 @@ fn a_gateway_whose_locks_are_silent_for_so_long_that_they_count_no_more_is_not_b
 #[test]
 fn a_gateway_is_not_back_by_records_that_nobody_can_read() {
     let silent = |lock: usize, hour: i64| lock < 10 && (480..560).contains(&hour);
-    let (_, ended) = told(&run_with(23, silent, |_, hour| hour >= 500));
+    let (_, ended) = told(&run_with(23, silent, |_, hour| hour >= 500, |_, _| false));
     assert_eq!(ended, []);
-    let (found, ended) = told(&run_with(25, silent, |_, hour| hour >= 500));
+    let (found, ended) = told(&run_with(25, silent, |_, hour| hour >= 500, |_, _| false));
     assert!(found.contains(&"gw-1".to_owned()), "{found:?}");
     assert_eq!((ended[0].0.as_str(), ended[0].1 >= 560), ("gw-1", true), "{ended:?}");
+}
+
+#[test]
+fn a_gateway_that_is_down_again_is_not_back_by_what_was_heard_before() {
+    // Half of the locks came back, too few; later these are silent too, and the other half is moved to gw-2.
+    let silent = |lock: usize, hour: i64| match lock {
+        0..5 => (480..500).contains(&hour) || hour >= 900,
+        5..10 => (480..960).contains(&hour),
+        _ => false,
+    };
+    let found = run_with(42, silent, |_, _| false, |lock, hour| lock >= 5 && hour >= 960);
+    let of_gateway = found.anomalies.iter().filter(|anomaly| anomaly.scope.value == "gw-1");
+    let times: Vec<i64> = of_gateway.map(|anomaly| anomaly.at.ms() / HOUR_MS).collect();
+    assert!(times.iter().any(|hour| *hour < 500) && times.iter().any(|hour| *hour > 900), "{times:?}");
+    let (_, ended) = told(&found);
+    assert!(ended.iter().any(|(scope, _)| scope == "L05"), "{ended:?}");
+    assert!(ended.iter().all(|(scope, _)| scope != "gw-1"), "{ended:?}");
 }
