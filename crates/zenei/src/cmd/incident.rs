@@ -129,7 +129,10 @@ fn show(arguments: &IncidentShow, out: &mut Output<'_>) -> Result<(), Failure> {
 fn runbook(incident: &Incident, policy: Option<&Policy>, out: &mut Output<'_>) -> Result<(), Failure> {
     let Some((id, version)) = &incident.runbook_attached else { return Ok(()) };
     let book = policy.and_then(|policy| policy.runbooks.get(id));
-    let title = book.map_or_else(String::new, |book| format!(": {} {}", book.title_en, book.title_ja));
+    let title = book.map_or_else(String::new, |book| {
+        let now = if book.version == *version { String::new() } else { format!(", now v{}", book.version) };
+        format!("{now}: {} {}", book.title_en, book.title_ja)
+    });
     out.line(escaped(&format!("runbook {id} v{version}{title}")))?;
     let next: Vec<&str> = book.iter().flat_map(|book| book.next(&incident.steps_done)).map(|step| &*step.id).collect();
     for step in book.iter().flat_map(|book| &book.steps) {

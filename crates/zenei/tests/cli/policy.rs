@@ -105,6 +105,9 @@ fn an_incident_follows_its_runbook_and_is_shown_with_it() {
     let wanted =
         ["opened", "runbook_attached", "runbook_step_done", "status_changed", "runbook_step_done", "temp_fix_done"];
     assert_eq!(kinds, wanted);
+    folder.write("runbooks/battery.toml", &RUNBOOK.replace("version = 4", "version = 5"));
+    let shown = zenei(&["incident", "show", &id]).in_folder(&folder).run().stdout;
+    assert!(shown.contains("runbook battery v4, now v5: Battery 電池"), "{shown}");
 }
 
 #[test]
