@@ -1,7 +1,7 @@
 //! The HTTP server of the desk: health, readiness, metrics, incidents as JSON, triage, and the addresses of remotes
-//! that sign what they send ([`Inward`]). Reading has no access control: every client that reaches the socket reads
+//! that prove who sends ([`Inward`]). Reading has no access control: every client that reaches the socket reads
 //! everything, so the server belongs on loopback or behind a proxy that authenticates its users, and lets through from
-//! outside only what remotes need. Nothing is written but by a signed request. Must not open a store: all values come
+//! outside only what remotes need. Nothing is written but by a request of those. Must not open a store: all values come
 //! through the [`Handles`]. Called by the binary's `run` and `demo`.
 mod api;
 mod handles;

@@ -61,13 +61,14 @@ impl Inward {
     }
 }
 
-/// Answers within the bounds. Where they are reached the answer is 503, after which a machine tries again.
+/// Answers within the bounds. Where they are reached the answer is 503, after which a machine tries again: Alertmanager
+/// does so after no other.
 async fn in_bounds(State(room): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     let Ok(_permit) = room.try_acquire() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many requests at a time; try again").into_response();
     };
     let answered = tokio::time::timeout(WITHIN, next.run(request)).await;
-    answered.unwrap_or_else(|_| (StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response())
+    answered.unwrap_or_else(|_| (StatusCode::SERVICE_UNAVAILABLE, "the request took too long").into_response())
 }
 
 #[cfg(test)]
@@ -94,16 +95,17 @@ mod tests {
         let end = async |mut stream: TcpStream| {
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
-            answer.split(' ').nth(1).unwrap().to_owned()
+            let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+            format!("{} {text}", head.split(' ').nth(1).unwrap())
         };
-        assert_eq!(end(begin(1, "a").await).await, "200");
+        assert_eq!(end(begin(1, "a").await).await, "200 done");
         let mut slow = Vec::new();
         for _ in 0..MAX_AT_A_TIME {
             slow.push(begin(9, "a").await);
         }
         // Each is accepted at a time of the server's own choice.
-        while end(begin(1, "a").await).await != "503" {}
+        while end(begin(1, "a").await).await != "503 too many requests at a time; try again" {}
         let ended = tokio::time::timeout(Duration::from_secs(60), end(slow.remove(0))).await;
-        assert_eq!(ended.unwrap(), "408");
+        assert_eq!(ended.unwrap(), "503 the request took too long");
     }
 }
