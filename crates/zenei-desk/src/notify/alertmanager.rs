@@ -30,6 +30,8 @@ const LABELS: &str = "labels";
 const SUPPRESSED: &str = "suppressed";
 /// How many alerts one request holds; a guess: below 1 MB.
 const BATCH: usize = 100;
+/// How many silences, or inhibiting alerts, of one alert are looked at; a guess. More say nothing new to people.
+const IDS_MAX: usize = 4;
 /// How many silences one round looks up; a guess, the next round sees the rest.
 const SILENCES_MAX: usize = 20;
 /// The most characters of a label's value; a guess. A longer one is cut.
@@ -221,10 +223,15 @@ impl Alertmanager {
         let Some(found) = found.as_array() else {
             return Err(SendError::again("Alertmanager answered no list of alerts"));
         };
+        let labelled = |alert: &Value| -> Option<(Labels, Value)> {
+            let labels = serde_json::from_value::<Labels>(alert["labels"].clone()).ok()?;
+            Some((labels, alert["status"].clone()))
+        };
+        let found: BTreeMap<Labels, Value> = found.iter().filter_map(labelled).collect();
         let mut silences = BTreeMap::new();
         let mut seen = Vec::new();
         for (one, labels) in open {
-            let status = found.iter().find(|alert| same(&alert["labels"], labels)).map(|alert| &alert["status"]);
+            let status = found.get(labels);
             let by = |name: &str| status.map(|status| ids(&status[name])).unwrap_or_default();
             let (silenced, inhibited) = (by("silencedBy"), by("inhibitedBy"));
             let now = json!([silenced, !inhibited.is_empty()]).to_string();
@@ -283,7 +290,7 @@ pub(super) fn remembered(remote: &BTreeMap<String, String>) -> Option<Labels> {
 
 /// By which an alert is routed, grouped and silenced. They stay as they are but for urgency, domain and what follows
 /// from it; when these change, the alert is another one and the former ends.
-fn labels(incident: &Incident) -> Labels {
+pub(super) fn labels(incident: &Incident) -> Labels {
     let severity = match incident.urgency {
         Urgency::Highest => "critical",
         Urgency::High => "error",
@@ -333,17 +340,14 @@ pub(super) fn inert(text: &str, chars_max: usize) -> String {
     plain(text, chars_max).chars().map(full).collect()
 }
 
-fn same(found: &Value, labels: &Labels) -> bool {
-    serde_json::from_value::<Labels>(found.clone()).is_ok_and(|found| found == *labels)
-}
-
-/// The ids of silences or inhibiting alerts: letters, digits and hyphens, for they become part of a URL.
+/// The first ids of silences or inhibiting alerts: letters, digits and hyphens, for they become part of a URL.
 fn ids(found: &Value) -> Vec<String> {
     let is_id =
         |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let mut ids: Vec<String> =
         found.as_array().into_iter().flatten().filter_map(Value::as_str).filter(is_id).map(str::to_owned).collect();
     ids.sort();
+    ids.truncate(IDS_MAX);
     ids
 }
 

@@ -199,3 +199,21 @@ async fn a_test_is_marked_and_ends_and_a_check_opens_nothing() {
     assert_eq!(taken[0]["labels"]["zenei_test"], "true");
     assert!(!format!("{am:?}").contains("canary"));
 }
+
+#[tokio::test]
+async fn more_silences_than_are_looked_up_are_noted_all_the_same() {
+    let server = Server::start(Sim::default(), Faults::none()).await.unwrap();
+    let (am, http) = (connector(server.base_url()), Http::new(true).unwrap());
+    let mut trial = Trial::new(Urgency::High, "Motor");
+    tell(&am, &http, &mut trial).await;
+    server.with(|sim| {
+        let silence = json!({"createdBy": "sato", "endsAt": "2026-06-02T00:00:00Z", "comment": "battery work"});
+        for id in (0..10 * SILENCES_MAX).map(|number| format!("s-{number}")) {
+            sim.silences.insert(id.clone(), silence.clone());
+            sim.silenced.push((key(&trial.incident), id));
+        }
+    });
+    assert_eq!(round(&am, &http, &mut trial, NOW).await.len(), 1);
+    assert!(trial.remote[SUPPRESSED].len() < 1_000, "what is remembered is bounded");
+    assert_eq!(round(&am, &http, &mut trial, NOW).await, [""; 0]);
+}

@@ -4,7 +4,7 @@
 //! was answered 5xx only, so what can't be stored now is answered 503. Must not know how an alert is sent.
 use crate::driver::{Seen, TakeError};
 use crate::notify::Secret;
-use crate::notify::alertmanager::{BY, LABEL, inert, remembered};
+use crate::notify::alertmanager::{BY, LABEL, inert, labels, remembered};
 use crate::shared::{DeskClock, SharedDesk};
 use axum::Router;
 use axum::body::Bytes;
@@ -125,8 +125,9 @@ fn take(desk: &SharedDesk, target: &str, webhook: &Webhook, now: EngineTime) -> 
         };
         let ended_at = inert(&alert.ends_at, 40);
         let is_noted = desk.look(target, id, now, |incident, remote| {
-            // Ended by zenei: resolved, or replaced by an alert with other labels.
-            let is_expected = !incident.is_open() || remembered(remote).as_ref() != Some(&alert.labels);
+            // Ended by zenei: resolved, or replaced by an alert with other labels; the answer to that may not be stored yet.
+            let is_current = remembered(remote).as_ref() == Some(&alert.labels) && labels(incident) == alert.labels;
+            let is_expected = !incident.is_open() || !is_current;
             if is_expected || remote.get(ENDED) == Some(&ended_at) {
                 return None;
             }

@@ -3,8 +3,8 @@ use super::*;
 use crate::DeskDriver;
 use crate::notify::{Http, Request};
 use serde_json::{Value, json};
-use zenei_detect::Findings;
-use zenei_incident::event::StatusChanged;
+use zenei_detect::{Findings, Urgency};
+use zenei_incident::event::{StatusChanged, UrgencyChanged};
 use zenei_incident::{Incident, Status};
 use zenei_kit::anomaly;
 use zenei_store::{Clock, Control};
@@ -24,8 +24,8 @@ impl Served {
         let desk = SharedDesk::new(DeskDriver::open(control, Vec::new()).unwrap());
         let found = anomaly("motor-effort", "A", 1);
         desk.take(EngineTime(1_000), &Findings { anomalies: vec![found], ..Findings::default() }).unwrap();
-        let incident = desk.incidents().read().incidents().next().unwrap().id;
-        let labels = json!({ "alertname": "motor-effort", LABEL: format!("zenei-{incident}"), "severity": "error" });
+        let found = desk.incidents().read().incidents().next().unwrap().clone();
+        let (incident, labels) = (found.id, json!(labels(&found)));
         let remember = vec![("labels".to_owned(), labels.to_string())];
         let told = Seen { incident, events: Vec::new(), remember };
         desk.look("am", incident, EngineTime(2_000), |_, _| Some(told)).unwrap();
@@ -91,6 +91,15 @@ async fn what_zenei_ended_itself_and_what_is_not_its_own_changes_nothing() {
     served.desk.add(served.incident, EngineTime(3_000), resolved).unwrap();
     served.send(TOKEN, &body("resolved", &served.labels, "2026-06-01T00:15:00Z")).await;
     assert_eq!(served.notes(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_an_alert_that_a_rise_replaces_is_no_news_before_the_answer_is_stored() {
+    let served = Served::start(Control::in_memory().unwrap()).await;
+    let rise = UrgencyChanged { to: Urgency::Highest, reason: "r".into(), by: None, ground: None };
+    served.desk.add(served.incident, EngineTime(3_000), rise).unwrap();
+    let answer = served.send(TOKEN, &body("resolved", &served.labels, "2026-06-01T00:15:00Z")).await;
+    assert_eq!((answer, served.notes()), ((200, "0 noted".to_owned()), vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
