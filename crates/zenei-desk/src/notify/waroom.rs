@@ -10,7 +10,7 @@ use crate::driver::Seen;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use zenei_incident::event::{Completed, Note, Reopened, StatusChanged, UrgencyChanged};
 use zenei_incident::message::{plain, rfc3339};
@@ -158,7 +158,7 @@ impl Waroom {
             "with_slack_channel": self.with_slack_channel && delivery.opens_channel,
         });
         let answer = self.post_event(http, key, &event).await?;
-        let mut sent = Sent::remark(format!("HTTP {}, incident {}", answer.status, answer.json()["incident_id"]));
+        let mut sent = Sent::remark(format!("HTTP {}, incident {}", answer.status, shown_id(&answer)));
         sent.remember = vec![("service".into(), service)];
         sent.remember.extend(set("status", self.status(incident).as_str(), TOLD));
         sent.remember.extend(set("severity", severity(incident.urgency), TOLD));
@@ -217,7 +217,7 @@ impl Waroom {
         let (Some(api), Some(oldest)) = (&self.api, watched.iter().map(|one| one.incident.opened).min()) else {
             return Ok(Vec::new());
         };
-        let mut seen = Vec::new();
+        let (mut seen, mut met) = (Vec::new(), BTreeSet::new());
         for page in 1..=PAGES_MAX {
             let (found, is_last) = self.page(http, api, oldest, page).await?;
             for remote in &found {
@@ -228,7 +228,9 @@ impl Waroom {
                             None => is_titled(remote, one.incident.id),
                         }
                 };
-                seen.extend(watched.iter().find(is_it).and_then(|one| difference(one, remote)));
+                // One that is opened while we read moves others to the next page, where they come again.
+                let one = watched.iter().find(is_it).filter(|one| met.insert(one.incident.id));
+                seen.extend(one.and_then(|one| difference(one, remote)));
             }
             if is_last {
                 break;
@@ -312,6 +314,11 @@ impl Waroom {
             (status, _) => status,
         }
     }
+}
+
+/// Waroom's number of the incident, for people; whatever else stands there is made harmless.
+fn shown_id(answer: &Answer) -> String {
+    plain(&answer.json()["incident_id"].to_string(), 40)
 }
 
 /// PUT, as Topotal's own client sends, and PATCH where that is not found or not allowed, as the documentation says.

@@ -163,6 +163,18 @@ async fn closing_in_waroom_completes_nothing_before_its_conditions_hold_and_is_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_incident_that_comes_twice_in_one_round_is_noted_once() {
+    let work = Work::start(false).await;
+    work.server.with(|kept| {
+        kept.incidents[0].status = "close".to_owned();
+        let again = kept.incidents[0].clone();
+        kept.incidents.push(again);
+    });
+    work.rounds(3).await;
+    assert_eq!(work.words(), ["note", "status_changed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn closing_in_waroom_completes_what_may_be_completed() {
     let work = Work::start(false).await;
     work.add(TempFixDone { by: by() });
