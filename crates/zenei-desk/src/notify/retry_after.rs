@@ -23,12 +23,12 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 fn seconds_of(date: &str) -> Option<i64> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let mut parts = date.split_once(", ")?.1.split(' ');
-    let day: i64 = parts.next()?.parse().ok()?;
+    let day = i64::from(parts.next()?.parse::<u8>().ok()?);
     let name = parts.next()?;
     let month = 1 + MONTHS.iter().position(|month| *month == name)? as i64;
     let year: i64 = parts.next()?.parse().ok().filter(|year| (1970..10_000).contains(year))?;
-    let mut clock = parts.next()?.split(':').map(str::parse::<i64>);
-    let (hour, minute, second) = (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
+    let mut clock = parts.next()?.split(':').map(|part| part.parse::<u8>().ok().map(i64::from));
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
     let days = days_since_1970(year, month, day);
     Some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
@@ -52,7 +52,15 @@ mod tests {
         check("Sun, 06 Nov 1994 08:00:00 GMT", now, Some(0));
         check("Sun, 06 Nov 2094 08:00:00 GMT", now, Some(86_400));
         check("99999999999", now, Some(86_400));
-        for wrong in ["soon", "-5", "1.5", "Sun, 06 Foo 1994 08:00:00 GMT", "Sun, 06 Nov 99999999999999 08:00:00 GMT"] {
+        for wrong in [
+            "soon",
+            "-5",
+            "1.5",
+            "Sun, 06 Foo 1994 08:00:00 GMT",
+            "Sun, 06 Nov 99999999999999 08:00:00 GMT",
+            "Sun, 9223372036854775807 Nov 1994 08:00:00 GMT",
+            "Sun, 06 Nov 1994 9223372036854775807:00:00 GMT",
+        ] {
             check(wrong, now, None);
         }
         assert_eq!(retry_after(&HeaderMap::new()), None);
