@@ -398,8 +398,10 @@ fn append(
             Tell::NotBefore(ms) => ms,
             Tell::Never { .. } => continue,
         };
-        for route in routes.iter().filter(|route| route.takes(incident, event)) {
-            txn.enqueue(&route.message(event, not_before_ms))?;
+        for route in routes.iter().filter(|route| route.follows(incident, event)) {
+            if route.takes(incident, event) || txn.is_followed(&route.target, incident.id)? {
+                txn.enqueue(&route.message(event, not_before_ms))?;
+            }
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Tests of the desk's driver.
 use super::*;
-use zenei_detect::{Anomaly, Decision, DecisionReason, Recovery};
+use zenei_detect::{Anomaly, Component, Decision, DecisionReason, Domain, Recovery};
 use zenei_incident::Status;
-use zenei_incident::event::StatusChanged;
+use zenei_incident::event::{DomainChanged, StatusChanged};
 use zenei_kit::anomaly;
 
 const NOW: EngineTime = EngineTime(1_000_000);
@@ -198,6 +198,31 @@ fn messages_are_written_with_their_events_and_none_without() {
     driver.settle(&row, &delivered, NOW).unwrap();
     assert_eq!(targets(&driver), [("b".to_owned(), 0)]);
     assert_eq!(driver.control().remote("a", id).unwrap().len(), 1);
+}
+
+#[test]
+fn a_target_of_one_domain_that_knows_an_incident_hears_of_its_end_in_another_domain() {
+    let of = |target: &str, domain| {
+        let route = to_all().remove(0);
+        Route { target: target.into(), domains: BTreeSet::from([domain]), ..route }
+    };
+    let routes = vec![of("hardware", Domain::Hardware), of("firmware", Domain::Firmware), of("app", Domain::Software)];
+    let mut driver = DeskDriver::open(Control::in_memory().unwrap(), routes).unwrap();
+    let told = |driver: &DeskDriver| {
+        let waiting = driver.control().undelivered().unwrap();
+        waiting.into_iter().map(|row| (row.target, row.event_seq)).collect::<Vec<_>>()
+    };
+    let id = driver.take(NOW, &found(&[anomaly("motor-effort", "A", 1)])).unwrap().opened[0];
+    let opening = driver.control().undelivered().unwrap();
+    assert_eq!(told(&driver), [("hardware".to_owned(), 0)]);
+    let (reason, by) = ("an image of 3.2".to_owned(), "sato".to_owned());
+    driver.add(id, NOW, DomainChanged { to: Domain::Firmware, component: Component::FwImage, reason, by }).unwrap();
+    assert_eq!(told(&driver).len(), 3, "the opening still waits: {:?}", told(&driver));
+    let delivered = Attempt::Delivered { remark: "200".into(), remember: Vec::new(), events: Vec::new() };
+    driver.settle(&opening[0], &delivered, NOW).unwrap();
+    driver.add(id, NOW, resolve()).unwrap();
+    let ends = told(&driver).into_iter().skip(2).map(|(target, _)| target);
+    assert_eq!(ends.collect::<BTreeSet<_>>(), BTreeSet::from(["hardware".to_owned(), "firmware".to_owned()]));
 }
 
 #[test]

@@ -12,7 +12,8 @@ use zenei_wire::Id;
 pub struct Route {
     /// Its name in the configuration.
     pub target: String,
-    /// It is told of incidents of at least this urgency; one that was told of an incident is told of its end too.
+    /// It is told of incidents of at least this urgency; one that was told of an incident is told of its end too, also
+    /// where the incident moved to another domain.
     pub min_urgency: Urgency,
     /// It is told of these domains; empty: of all.
     pub domains: BTreeSet<Domain>,
@@ -23,15 +24,24 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether the target is told of this event of an incident, which stands as after the event.
+    /// Whether the target is told of this event of an incident, which stands as after the event, also if it was told of
+    /// none before.
     pub fn takes(&self, incident: &Incident, event: &Event) -> bool {
-        // The level that the tables gave counts too: a person who lowers the urgency does not cut off those who know.
-        let urgency = incident.urgency.max(incident.assessed);
+        self.follows(incident, event) && self.chooses(incident)
+    }
+
+    /// Whether the target is told of this event of an incident that it knows, whatever the incident has become: who was
+    /// told that it is open must hear of its end.
+    pub fn follows(&self, incident: &Incident, event: &Event) -> bool {
         // A target that failed is not told, over itself, that it failed.
         let is_own_fault = incident.rule == own_fault::RULE && incident.scope.value == self.target;
-        (self.wants)(event)
-            && !is_own_fault
-            && urgency >= self.min_urgency
+        (self.wants)(event) && !is_own_fault
+    }
+
+    fn chooses(&self, incident: &Incident) -> bool {
+        // The level that the tables gave counts too: a person who lowers the urgency does not cut off those who know.
+        let urgency = incident.urgency.max(incident.assessed);
+        urgency >= self.min_urgency
             && (self.domains.is_empty() || self.domains.contains(&incident.domain))
             && self.is_of_service(incident)
     }

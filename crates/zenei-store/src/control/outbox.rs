@@ -71,6 +71,18 @@ impl Txn<'_> {
         Ok(self.inner.prepare_cached(sql)?.execute(values)? == 1)
     }
 
+    /// Whether this target was told of this incident, or is about to be.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn is_followed(&self, target: &str, incident: Id) -> Result<bool, ControlError> {
+        // Two questions, because each has an index of its own.
+        let sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE target = ?1 AND incident = ?2 AND outcome = 'delivered')
+                       OR EXISTS (SELECT 1 FROM outbox WHERE target = ?1 AND incident = ?2 AND ended_at_ms IS NULL)";
+        let mut statement = self.inner.prepare_cached(sql)?;
+        Ok(statement.query_row(params![target, incident.to_string()], |row| row.get(0))?)
+    }
+
     /// Counts that a message is about to be sent: should the program end before its answer is stored, the remote may
     /// have it.
     ///
