@@ -60,6 +60,8 @@ pub struct Changes {
     latest: BTreeMap<Id, Id>,
     /// The open incident of a fingerprint; `None` if it is open no more.
     open: BTreeMap<Id, Option<Id>>,
+    /// Those of the incidents whose scope is wider than one lock.
+    wide: BTreeSet<Id>,
     silences: Option<Silences>,
 }
 
@@ -289,8 +291,8 @@ impl Draft<'_> {
 
     /// The open incidents of a scope wider than one lock, some of them twice.
     pub(crate) fn open_wide(&self) -> impl Iterator<Item = &Incident> {
-        let kept = self.book.open_wide.iter().filter_map(|id| self.incident(*id));
-        kept.chain(self.changes.incidents.values()).filter(|incident| incident.is_open() && incident.is_wide())
+        let ids = self.book.open_wide.iter().chain(&self.changes.wide);
+        ids.filter_map(|id| self.incident(*id)).filter(|incident| incident.is_open())
     }
 
     /// The open incidents, some of them twice.
@@ -420,6 +422,7 @@ impl Draft<'_> {
         } else if let Some(incident) = self.book.incidents.get(&event.incident) {
             let mut incident = incident.clone();
             incident.apply(event)?;
+            keep(&mut self.changes.wide, incident.id, incident.is_wide());
             self.changes.incidents.insert(incident.id, incident);
         } else if matches!(event.what, What::Opened(_)) {
             let incident = Incident::open(event)?;
@@ -427,6 +430,7 @@ impl Draft<'_> {
                 return Err(refuse(event, Refused::AlreadyOpen { open }));
             }
             self.changes.latest.insert(incident.fingerprint, incident.id);
+            keep(&mut self.changes.wide, incident.id, incident.is_wide());
             self.changes.incidents.insert(incident.id, incident);
         } else {
             return Err(refuse(event, Refused::Unknown));
