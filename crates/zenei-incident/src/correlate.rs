@@ -89,7 +89,7 @@ impl Casebook {
         let named: BTreeSet<Id> = book.incidents.values().filter_map(|incident| incident.recurs_of).collect();
         for incident in book.incidents.values() {
             keep(&mut book.open_wide, incident.id, incident.is_open() && incident.is_wide());
-            keep(&mut book.watched, incident.id, incident.is_watched());
+            keep(&mut book.watched, incident.id, is_watched(incident));
             if incident.is_open()
                 && let Some(other) = book.open.insert(incident.fingerprint, incident.id)
             {
@@ -114,7 +114,7 @@ impl Casebook {
     pub fn absorb(&mut self, changes: Changes) {
         for (id, incident) in changes.incidents {
             keep(&mut self.open_wide, id, incident.is_open() && incident.is_wide());
-            keep(&mut self.watched, id, incident.is_watched());
+            keep(&mut self.watched, id, is_watched(&incident));
             self.incidents.insert(id, incident);
         }
         self.latest.extend(changes.latest);
@@ -306,7 +306,7 @@ impl Draft<'_> {
     pub(crate) fn watched(&self) -> BTreeSet<Id> {
         let mut all = self.book.watched.clone();
         for (id, incident) in &self.changes.incidents {
-            keep(&mut all, *id, incident.is_watched());
+            keep(&mut all, *id, is_watched(incident));
         }
         all
     }
@@ -450,6 +450,11 @@ impl Draft<'_> {
             self.changes.open.insert(fingerprint, None);
         }
     }
+}
+
+/// Whether time alone may change it: it is open, or its muting may end.
+fn is_watched(incident: &Incident) -> bool {
+    incident.is_open() || incident.muted.is_some()
 }
 
 fn keep(ids: &mut BTreeSet<Id>, id: Id, is_in: bool) {

@@ -343,7 +343,7 @@ proptest! {
             prop_assert!(!incident.devices.is_empty() && !incident.why.is_empty() && !incident.title.is_empty());
             prop_assert!(!incident.urgency_reason.is_empty());
         }
-        let watched: BTreeSet<_> = book.incidents().filter(|one| one.is_watched()).map(|one| one.id).collect();
+        let watched: BTreeSet<_> = book.incidents().filter(|one| is_watched(one)).map(|one| one.id).collect();
         prop_assert_eq!(book.draft().watched(), watched);
     }
 

@@ -263,11 +263,6 @@ impl Incident {
         self.scope.kind != ScopeKind::Device
     }
 
-    /// Whether time alone may change it: it is open, or its muting may end.
-    pub(crate) fn is_watched(&self) -> bool {
-        self.is_open() || self.muted.is_some()
-    }
-
     /// Adds the next event; an event that breaks a rule changes nothing.
     ///
     /// # Errors

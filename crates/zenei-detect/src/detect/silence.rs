@@ -311,8 +311,8 @@ impl Silence {
     }
 
     /// Tells which locks and gateways are heard again. A gateway is, once so many of the locks last heard through it
-    /// sent a readable record since its latest report that not even half of the share is left that reports one. Locks that
-    /// have been silent for long count too: that they stay away does not bring a gateway back.
+    /// sent a readable record since its latest report that not even half of the share is left that reports one. Locks
+    /// that have been silent for long count too: that they stay away does not bring a gateway back.
     fn tell_back(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
         for back in std::mem::take(&mut self.state.back) {
             let scope = Scope { kind: ScopeKind::Device, value: fleet.device_id(back.device).to_owned() };

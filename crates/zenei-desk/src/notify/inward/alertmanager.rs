@@ -125,7 +125,8 @@ fn take(desk: &SharedDesk, target: &str, webhook: &Webhook, now: EngineTime) -> 
         };
         let ended_at = inert(&alert.ends_at, 40);
         let is_noted = desk.look(target, id, now, |incident, remote| {
-            // Ended by zenei: resolved, or replaced by an alert with other labels; the answer to that may not be stored yet.
+            // Ended by zenei: resolved, or replaced by an alert with other labels; the answer to that may not be stored
+            // yet.
             let is_current = remembered(remote).as_ref() == Some(&alert.labels) && labels(incident) == alert.labels;
             let is_expected = !incident.is_open() || !is_current;
             if is_expected || remote.get(ENDED) == Some(&ended_at) {
