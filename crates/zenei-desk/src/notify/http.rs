@@ -25,7 +25,7 @@ const SHOWN_MAX: usize = 200;
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
-    /// Past the proxy, for addresses of this machine: a proxy can't reach them.
+    /// Past the proxy, for addresses of this machine: a proxy would look for them on its own.
     direct: Client,
     guard: Arc<Guard>,
 }
@@ -166,8 +166,7 @@ impl Http {
         let host = url.host_str().unwrap_or("").to_owned();
         self.check(&url, &host)?;
         let headers = headers(&request.headers)?;
-        let is_here = literal(&host).is_some_and(|address| address.is_loopback());
-        let client = if is_here { &self.direct } else { &self.client };
+        let client = if is_here(&host) { &self.direct } else { &self.client };
         let sent = client.request(request.method, url).headers(headers).body(request.body).send().await;
         let mut response = sent.map_err(|error| failed(&host, &error))?;
         let status = response.status().as_u16();
@@ -194,7 +193,7 @@ impl Http {
         let url = Url::parse(url).map_err(|_| SendError::never("the target's URL is no URL"))?;
         let host = url.host_str().unwrap_or("").to_owned();
         self.check(&url, &host)?;
-        if literal(&host).is_some() || !self.guard.proxies.is_empty() {
+        if literal(&host).is_some() || (!self.guard.proxies.is_empty() && !is_here(&host)) {
             return Ok(());
         }
         let unknown = |error: &dyn std::fmt::Display| SendError::again(format!("{host} can't be resolved: {error}"));
@@ -214,6 +213,12 @@ impl Http {
         let proxy = self.guard.proxies.contains(host).then(|| format!("{host} is the proxy itself"));
         refused.or(proxy).map_or(Ok(()), |why| Err(SendError::never(why)))
     }
+}
+
+/// Whether a host is this machine, by its address or by the names that mean it everywhere (RFC 6761).
+fn is_here(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    literal(host).is_some_and(|address| address.is_loopback()) || name == "localhost" || name.ends_with(".localhost")
 }
 
 fn headers(given: &[(&'static str, String)]) -> Result<HeaderMap, SendError> {
@@ -294,6 +299,13 @@ mod tests {
             let answer = http(true).send(Request::new("GET", format!("http://{host}:{port}/"))).await.unwrap();
             assert_eq!((answer.status, answer.body.as_slice()), (200, b"reached".as_slice()));
         }
+    }
+
+    #[test]
+    fn this_machine_is_never_asked_for_at_a_proxy() {
+        let here = ["127.0.0.1", "127.9.9.9", "[::1]", "localhost", "localhost.", "a.localhost"];
+        let elsewhere = ["10.0.0.1", "localhost.example.com", "notlocalhost", "[2001:4860::1]", ""];
+        assert!(here.iter().all(|host| is_here(host)) && !elsewhere.iter().any(|host| is_here(host)));
     }
 
     #[tokio::test]
