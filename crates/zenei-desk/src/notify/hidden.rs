@@ -28,7 +28,13 @@ impl Hidden {
             }
         }
         if let Some((_, rest)) = secret.split_once("://") {
-            let path = rest.split_once('/').map_or("", |(_, path)| path);
+            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            // A client sends these as `Basic`.
+            if let Some((pair, _)) = authority.rsplit_once('@') {
+                self.part(pair);
+                self.part(pair.split_once(':').map_or("", |(_, password)| password));
+                self.part(&BASE64_STANDARD.encode(pair));
+            }
             let parts = std::iter::once(path).chain(path.split(['/', '?', '&', '=']));
             parts.filter(|part| part.len() >= URL_PART_MIN).for_each(|part| self.part(part));
         }
@@ -80,6 +86,11 @@ mod tests {
                 "https://hooks.example/services/T0/canary-4711?t=canary-4712",
                 "POST /services/T0/canary-4711?t=canary-4712: canary-4712, services\\/T0\\/canary-4711",
                 "POST /(secret): (secret), services\\/T0\\/(secret)",
+            ),
+            (
+                "https://zenei:canary@example.com/x",
+                "zenei:canary, canary, emVuZWk6Y2FuYXJ5",
+                "(secret), (secret), (secret)",
             ),
             ("short", "short words stay", "short words stay"),
             ("https://example.com/webhook", "no webhook here", "no webhook here"),
