@@ -33,8 +33,8 @@ const CONTROL_KILLS: usize = 15;
 const STEP_WITHIN: Duration = Duration::from_secs(120);
 /// How long the last process may take to send what is left, on a busy machine. A guess.
 const DRAINED_WITHIN: Duration = Duration::from_secs(600);
-/// How long a process that has taken what it may take goes on, if it does not what the kill aims at; then it is killed
-/// where it is.
+/// How long a process goes on that does not what the kill aims at, once it has taken what it may take, or begun to where
+/// requests are counted; then it is killed where it is.
 const AIMED_FOR: Duration = Duration::from_millis(300);
 
 /// The moment of the next kill.
@@ -42,7 +42,7 @@ const AIMED_FOR: Duration = Duration::from_millis(300);
 enum Moment {
     /// So long after the start, at any stage: recovery too.
     Started(Duration),
-    /// After so many more requests, and a little later.
+    /// After so many requests more than when it begins to take, and a little later.
     Requests(u64, Duration),
     /// When the process does this at this place of the marks for the n-th time, and so many µs later.
     Doing(usize, u8, u64, u64),
@@ -77,6 +77,7 @@ struct Run {
 struct Life {
     process: Child,
     input: ChildStdin,
+    has_begun: Arc<AtomicBool>,
     is_fed: Arc<AtomicBool>,
     is_waiting: Arc<AtomicBool>,
     taken: Arc<AtomicU64>,
@@ -112,21 +113,23 @@ impl Run {
         let mut process = command.spawn().expect("the child starts");
         let input = process.stdin.take().expect("a pipe");
         let output = BufReader::new(process.stdout.take().expect("a pipe"));
-        let (is_fed, is_waiting) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let [has_begun, is_fed, is_waiting] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
+        let told = [("begins", &has_begun), ("fed", &is_fed), ("waits", &is_waiting)];
+        let told = told.map(|(word, flag)| (word, Arc::clone(flag)));
         let taken = Arc::new(AtomicU64::new(0));
-        let (told_fed, told_waiting, told_taken) = (Arc::clone(&is_fed), Arc::clone(&is_waiting), Arc::clone(&taken));
+        let told_taken = Arc::clone(&taken);
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 if line.starts_with("taken ") {
                     told_taken.fetch_add(1, Ordering::SeqCst);
                 }
-                for (word, told) in [("fed", &told_fed), ("waits", &told_waiting)] {
-                    // The first line stands behind what the test harness says.
-                    told.fetch_or(line.ends_with(word), Ordering::SeqCst);
+                for (word, flag) in &told {
+                    // The first line, `begins`, stands behind what the test harness says.
+                    flag.fetch_or(line.ends_with(word), Ordering::SeqCst);
                 }
             }
         });
-        Life { process, input, is_fed, is_waiting, taken }
+        Life { process, input, has_begun, is_fed, is_waiting, taken }
     }
 
     fn doing(&self) -> [u8; 1 + TARGETS.len()] {
@@ -143,6 +146,8 @@ impl Run {
         match moment {
             Moment::Started(after) => std::thread::park_timeout(after),
             Moment::Requests(more, later) => {
+                let begun = within(STEP_WITHIN, || life.has_begun.load(Ordering::SeqCst).then_some(()));
+                begun.unwrap_or_else(|| panic!("it does not begin: {}", self.log()));
                 let wanted = self.remotes.requests() + more;
                 let aimed = Deadline::after(AIMED_FOR);
                 while self.remotes.requests() < wanted && !aimed.is_over() {

@@ -296,10 +296,14 @@ pub(super) fn live(folder: &Path) {
 fn feed(folder: &Path, plan: &Plan, desk: &SharedDesk, marks: &Marks, mut taken: impl FnMut(&SharedDesk)) {
     let mut lines = io::stdin().lock().lines();
     let mut allowed = 0;
+    println!("begins");
     let from = fs::read_to_string(folder.join(CHECKPOINT)).map_or(0, |text| text.parse().expect("a number"));
     for (number, batch) in plan.feed.batches().into_iter().enumerate().skip(from) {
         while number >= allowed {
-            println!("waits");
+            // At first it waits for nothing: its parent has written the line already.
+            if allowed > 0 {
+                println!("waits");
+            }
             let Some(line) = lines.next() else { return };
             allowed = line.expect("a line with a number").parse().expect("a line with a number");
         }
