@@ -110,6 +110,24 @@ impl Policy {
         self.runbooks.of(incident.service.as_deref(), incident.domain, incident.component, &incident.rule)
     }
 
+    /// The level of facts that a person gives, and whether they would open an incident.
+    ///
+    /// # Errors
+    /// A figure that can't be true, or a service that the table of services does not name; with what is allowed.
+    pub fn asked(&self, facts: &Facts) -> Result<Judged, String> {
+        facts.check()?;
+        match &facts.service {
+            Some(id) if self.services.service(id).is_none() => {
+                let known: Vec<&str> = self.services.ids().collect();
+                Err(format!(
+                    "service is {id:?}, which the table of services does not name; it names {}",
+                    known.join(", ")
+                ))
+            }
+            Some(_) | None => Ok(self.triage(facts)),
+        }
+    }
+
     /// The level of these facts, and whether they open an incident.
     pub fn triage(&self, facts: &Facts) -> Judged {
         let urgency = self.urgency.assess(facts);

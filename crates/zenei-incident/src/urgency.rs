@@ -29,9 +29,10 @@ zenei_wire::words! {
     }
 }
 
-/// The facts from which an urgency and an opening follow. What is unknown is absent or 0.
+/// The facts from which an urgency and an opening follow. What is unknown is absent or 0. A JSON form that leaves facts
+/// out is the report of one lock: see [`Facts::one_report`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default = "Facts::one_report")]
 pub struct Facts {
     /// The urgency of the detector's rule; absent for what a person reports.
     pub hint: Option<Urgency>,
@@ -57,6 +58,36 @@ pub struct Facts {
     pub records: usize,
     /// For how long it was observed, ms.
     pub observed_ms: i64,
+}
+
+impl Facts {
+    /// What counts where a person who asks says no more: one record or report, of one lock of one customer.
+    pub fn one_report() -> Self {
+        Self { locks: 1, customers: 1, records: 1, ..Self::default() }
+    }
+
+    /// Refuses figures that can't be true.
+    ///
+    /// # Errors
+    /// The first such figure, and what is allowed.
+    pub fn check(&self) -> Result<(), String> {
+        if self.locks == 0 {
+            return Err("locks is 0; at least 1 is wanted".to_owned());
+        }
+        if self.records == 0 {
+            return Err("records is 0; at least 1 is wanted".to_owned());
+        }
+        if !(0.0..=1.0).contains(&self.share) {
+            return Err(format!("share is {}; 0 to 1 is allowed", self.share));
+        }
+        if !(self.growth.is_finite() && self.growth >= 0.0) {
+            return Err(format!("growth is {}; a factor of 0 or more is wanted", self.growth));
+        }
+        if self.observed_ms < 0 {
+            return Err(format!("observed_ms is {}; 0 or more is wanted", self.observed_ms));
+        }
+        Ok(())
+    }
 }
 
 /// A level with its reason.

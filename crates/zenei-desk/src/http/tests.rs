@@ -190,7 +190,7 @@ async fn an_incident_is_shown_with_its_evidence_by_either_form_of_its_id() {
 async fn triage_judges_facts_by_the_policy_and_says_what_is_no_fact() {
     let running = running().await;
     let judge = async |facts: &str| send(running.address, "POST", "/api/v1/triage", facts).await;
-    let facts = r#"{"symptoms":["locked_out"],"locks":1,"records":1}"#;
+    let facts = r#"{"symptoms":["locked_out"]}"#;
     let (head, body) = judge(facts).await;
     let expected = Policy::default().triage(&serde_json::from_str(facts).unwrap());
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
@@ -198,7 +198,12 @@ async fn triage_judges_facts_by_the_policy_and_says_what_is_no_fact() {
     let found: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!((&found["urgency"]["level"], &found["opening"]["follows"]), (&"highest".into(), &"open".into()));
     assert_eq!(running.driver.incidents().read().incidents().count(), 0, "nothing is opened");
-    for (facts, told) in [(r#"{"lock":1}"#, "unknown field `lock`"), ("", "EOF"), (r#"{"hint":"wet"}"#, "`wet`")] {
+    for (facts, told) in [
+        (r#"{"lock":1}"#, "unknown field `lock`"),
+        ("", "EOF"),
+        (r#"{"hint":"wet"}"#, "`wet`"),
+        (r#"{"locks":0}"#, "locks is 0"),
+    ] {
         let (head, body) = judge(facts).await;
         assert!(head.starts_with("HTTP/1.1 400 ") && body.contains(told), "{facts}: {head} {body}");
     }

@@ -22,7 +22,10 @@ pub(super) fn routes(policy: Arc<Policy>) -> Router {
 
 async fn judge(State(policy): State<Arc<Policy>>, body: Bytes) -> Response {
     match serde_json::from_slice::<Facts>(&body) {
-        Ok(facts) => axum::Json(policy.triage(&facts)).into_response(),
+        Ok(facts) => match policy.asked(&facts) {
+            Ok(judged) => axum::Json(judged).into_response(),
+            Err(text) => problem(StatusCode::BAD_REQUEST, &text),
+        },
         Err(error) => problem(StatusCode::BAD_REQUEST, &format!("these are no facts: {error}")),
     }
 }

@@ -8,8 +8,9 @@ pub(crate) struct Triage {
     /// The configuration whose tables count; absent: the tables in the program.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Reads the facts from standard input, as JSON.
-    #[arg(long)]
+    /// Reads the facts from standard input, as JSON, in place of the options below.
+    #[arg(long, conflicts_with_all = ["symptom", "hint", "scope", "locks", "customers", "share", "growth", "domain",
+        "component", "service", "records", "observed_min"])]
     pub(crate) stdin: bool,
     /// What is seen: locked_out, unlocked_unintended, security, failing_now, loss_soon, degraded; may be repeated.
     #[arg(long, value_name = "WORD")]

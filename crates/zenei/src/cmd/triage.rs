@@ -25,7 +25,8 @@ pub(crate) fn run(arguments: &Triage, out: &mut Output<'_>) -> Result<(), Failur
         }
         None => Policy::default(),
     };
-    let judged = policy.triage(&if arguments.stdin { from_stdin()? } else { facts(arguments)? });
+    let (facts, from) = if arguments.stdin { (from_stdin()?, "standard input: ") } else { (facts(arguments)?, "--") };
+    let judged = policy.asked(&facts).map_err(|text| Failure::Usage(format!("{from}{text}")))?;
     if arguments.json {
         return out.json(&judged);
     }
@@ -117,6 +118,37 @@ mod tests {
     fn a_word_that_is_not_allowed_is_answered_with_those_that_are() {
         let text = told(&["--symptom", "rain"]).unwrap_err();
         assert!(text.starts_with("--symptom is rain; allowed are locked_out, "), "{text}");
+    }
+
+    #[test]
+    fn a_figure_that_cannot_be_true_and_an_unknown_service_are_refused() {
+        let refused = [
+            (["--share", "5"], "--share is 5; 0 to 1 is allowed"),
+            (["--share", "nan"], "--share is NaN; 0 to 1 is allowed"),
+            (["--growth", "inf"], "--growth is inf; "),
+            (["--locks", "0"], "--locks is 0; at least 1 is wanted"),
+            (["--records", "0"], "--records is 0; "),
+            (["--service", "nowhere"], "--service is \"nowhere\", which the table of services does not name; "),
+        ];
+        for (arguments, text) in refused {
+            assert!(told(&arguments).unwrap_err().starts_with(text), "{arguments:?}");
+        }
+        told(&["--share", "1", "--growth", "0"]).unwrap();
+    }
+
+    #[test]
+    fn facts_come_from_one_place() {
+        for more in [["--symptom", "locked_out"], ["--locks", "1"], ["--observed-min", "0"], ["--service", "a"]] {
+            let line = ["triage", "--stdin"].into_iter().chain(more);
+            assert!(Line::try_parse_from(line).is_err(), "{more:?}");
+        }
+        Line::try_parse_from(["triage", "--stdin", "--json"]).unwrap();
+    }
+
+    #[test]
+    fn facts_that_json_leaves_out_are_those_that_options_leave_out() {
+        let line = Line::try_parse_from(["triage", "--symptom", "locked_out"]).unwrap();
+        assert_eq!(facts(&line.triage).unwrap(), serde_json::from_str(r#"{"symptoms":["locked_out"]}"#).unwrap());
     }
 
     #[test]
