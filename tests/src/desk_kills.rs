@@ -234,7 +234,7 @@ fn kills_while_it_decides_commits_and_sends_lose_and_double_nothing() {
         wrong.reported
     );
     assert!(wrong.lost.is_empty() && wrong.doubled.is_empty(), "{}", wrong.shown());
-    assert!(wrong.events > 10_000 && wrong.messages > 13_000, "{wrong:?}");
+    assert!(wrong.events > 10_000 && wrong.messages >= 13_000, "{wrong:?}");
     for (phase, times) in [("decided", deciding), ("committed", committing), ("sent", sending), ("stored", settling)] {
         assert!(times * 20 >= kills as u64, "{times} of {kills} kills hit a process that {phase}");
     }

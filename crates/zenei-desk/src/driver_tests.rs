@@ -2,7 +2,7 @@
 use super::*;
 use zenei_detect::{Anomaly, Component, Decision, DecisionReason, Domain, Recovery};
 use zenei_incident::Status;
-use zenei_incident::event::{DomainChanged, StatusChanged};
+use zenei_incident::event::{DeliveryFailed, DomainChanged, StatusChanged};
 use zenei_kit::anomaly;
 
 const NOW: EngineTime = EngineTime(1_000_000);
@@ -241,6 +241,22 @@ fn a_message_that_is_given_up_opens_one_incident_about_its_target_which_others_a
     let told: BTreeSet<String> =
         told.iter().filter(|row| row.incident == own[0].id).map(|row| row.target.clone()).collect();
     assert_eq!(told, BTreeSet::from(["b".to_owned()]));
+}
+
+#[test]
+fn targets_that_take_nothing_come_to_rest() {
+    let mut driver = DeskDriver::open(Control::in_memory().unwrap(), to_all()).unwrap();
+    driver.take(NOW, &found(&[anomaly("motor-effort", "A", 1)])).unwrap();
+    let mut given_up = 0;
+    while let Some(row) = driver.control().undelivered().unwrap().into_iter().next() {
+        given_up += 1;
+        assert!(given_up < 100, "message {given_up} is about event {} of {}", row.event_seq, row.incident);
+        let (target, why, at_event) = (row.target.clone(), "HTTP 404".to_owned(), row.event_seq);
+        let failed = DeliveryFailed { target, why: why.clone(), at_event };
+        driver.settle(&row, &Attempt::GivenUp { remark: why, events: vec![failed.into()] }, NOW).unwrap();
+    }
+    // The incident to both, and to each that the other one failed.
+    assert_eq!(given_up, 4);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::own_fault;
 use std::collections::BTreeSet;
 use zenei_detect::{Domain, Urgency};
-use zenei_incident::{Event, Incident};
+use zenei_incident::{Event, Incident, What};
 use zenei_store::control::OutboxRow;
 use zenei_wire::Id;
 
@@ -34,8 +34,13 @@ impl Route {
     /// told that it is open must hear of its end.
     pub fn follows(&self, incident: &Incident, event: &Event) -> bool {
         // A target that failed is not told, over itself, that it failed.
-        let is_own_fault = incident.rule == own_fault::RULE && incident.scope.value == self.target;
-        (self.wants)(event) && !is_own_fault
+        let is_fault = incident.rule == own_fault::RULE;
+        let is_own_fault = is_fault && incident.scope.value == self.target;
+        // A failure is told once, by the incident about the target. Were each told, a target that takes nothing would be
+        // told of its failure to take the last one, and two of them would be told of each other's, without an end.
+        let is_failure =
+            matches!(event.what, What::DeliveryFailed(_)) || (is_fault && matches!(event.what, What::EvidenceAdded(_)));
+        (self.wants)(event) && !is_own_fault && !is_failure
     }
 
     fn chooses(&self, incident: &Incident) -> bool {
