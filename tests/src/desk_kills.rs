@@ -33,8 +33,8 @@ const CONTROL_KILLS: usize = 15;
 const STEP_WITHIN: Duration = Duration::from_secs(120);
 /// How long the last process may take to send what is left, on a busy machine. A guess.
 const DRAINED_WITHIN: Duration = Duration::from_secs(600);
-/// How long a process goes on that does not what the kill aims at, once it has taken what it may take, or begun to where
-/// requests are counted; then it is killed where it is.
+/// How long a process goes on that does not what the kill aims at, once it has taken what it may take, or begun to
+/// where requests are counted; then it is killed where it is.
 const AIMED_FOR: Duration = Duration::from_millis(300);
 
 /// The moment of the next kill.

@@ -36,8 +36,8 @@ impl Route {
         // A target that failed is not told, over itself, that it failed.
         let is_fault = incident.rule == own_fault::RULE;
         let is_own_fault = is_fault && incident.scope.value == self.target;
-        // A failure is told once, by the incident about the target. Were each told, a target that takes nothing would be
-        // told of its failure to take the last one, and two of them would be told of each other's, without an end.
+        // A failure is told once, by the incident about the target. Were each told, a target that takes nothing would
+        // be told of its failure to take the last one, and two of them would be told of each other's, without an end.
         let is_failure =
             matches!(event.what, What::DeliveryFailed(_)) || (is_fault && matches!(event.what, What::EvidenceAdded(_)));
         (self.wants)(event) && !is_own_fault && !is_failure
