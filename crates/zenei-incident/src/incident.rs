@@ -379,7 +379,7 @@ impl Incident {
                 Err(Refused::LowersAlone { from: self.urgency })
             }
             What::StatusChanged(changed) => self.check_status(changed.to),
-            What::Completed(_) => self.check_complete(),
+            What::Completed(_) => self.check_completion(self.postmortem_roles.len()),
             What::Reopened(again) if self.is_open() || again.reason.trim().is_empty() => {
                 Err(Refused::NotReopenable { status: self.status })
             }
@@ -425,22 +425,6 @@ impl Incident {
     /// a new incident with `recurs_of`.
     fn check_status(&self, to: Status) -> Result<(), Refused> {
         if self.is_open() && to != Status::Close { Ok(()) } else { Err(Refused::StatusOrder { from: self.status, to }) }
-    }
-
-    /// Whether it may be completed (完了): the temporary fix is done and the postmortem was held, or there was no fault.
-    ///
-    /// # Errors
-    /// [`Refused`] with what is missing.
-    pub fn check_complete(&self) -> Result<(), Refused> {
-        if self.status == Status::Close {
-            return Err(Refused::StatusOrder { from: self.status, to: Status::Close });
-        }
-        let roles = self.postmortem_roles.len();
-        let is_no_fault = matches!(self.verdict, Some(Verdict::FalsePositive | Verdict::DuplicateOf(_)));
-        if is_no_fault || (self.is_temp_fixed && roles >= POSTMORTEM_ROLES_MIN) {
-            return Ok(());
-        }
-        Err(Refused::Incomplete { temp_fix: self.is_temp_fixed, roles })
     }
 
     fn change_urgency(&mut self, changed: &UrgencyChanged) {

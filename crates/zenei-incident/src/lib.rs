@@ -5,6 +5,7 @@
 //! events are stored, who is notified, or the current time: `at` comes with the anomaly. Called by the desk for `run`,
 //! `demo` and `replay` alike; the lab and the commands that show incidents read its types.
 
+mod allowed;
 pub mod correlate;
 pub mod document;
 pub mod event;

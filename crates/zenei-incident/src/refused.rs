@@ -61,11 +61,7 @@ pub enum Refused {
         to: Status,
     },
     /// Completion without a temporary fix or the postmortem.
-    #[error(
-        "complete needs a temporary fix (done: {temp_fix}) and a postmortem with {min} roles (held with {roles}), \
-         or a verdict other than true",
-        min = POSTMORTEM_ROLES_MIN
-    )]
+    #[error("complete needs {}, or a verdict other than true", missing(*temp_fix, *roles))]
     Incomplete {
         /// Whether the temporary fix is done.
         temp_fix: bool,
@@ -102,6 +98,20 @@ pub enum Refused {
         /// What is wrong, with what is allowed.
         why: String,
     },
+    /// A completed incident takes no such step.
+    #[error("the incident is complete; open it again first (reopen, with a reason)")]
+    Over,
+    /// A duplicate of no other incident.
+    #[error("it is no duplicate of {of}: {why}")]
+    NotDuplicate {
+        /// The incident that was named.
+        of: Id,
+        /// What is wrong, for people.
+        why: &'static str,
+    },
+    /// A postmortem without a role.
+    #[error("a postmortem names the roles that took part (development, support, quality, …); none was given")]
+    NoRole,
     /// An effort out of bounds.
     #[error("an effort has 1 to {max} minutes, not {minutes}", max = EFFORT_MAX_MINUTES)]
     Effort {
@@ -129,6 +139,14 @@ pub enum Refused {
         /// The other incident.
         open: Id,
     },
+}
+
+/// What a completion lacks, in words.
+fn missing(is_temp_fixed: bool, roles: usize) -> String {
+    let fix = (!is_temp_fixed).then(|| "the temporary fix".to_owned());
+    let postmortem = (roles < POSTMORTEM_ROLES_MIN)
+        .then(|| format!("a postmortem with {POSTMORTEM_ROLES_MIN} roles (held with {roles})"));
+    fix.into_iter().chain(postmortem).collect::<Vec<_>>().join(" and ")
 }
 
 pub(crate) fn refuse(event: &Event, reason: Refused) -> ApplyError {

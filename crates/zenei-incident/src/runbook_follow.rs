@@ -2,10 +2,12 @@
 //! incident's status, and facts at hand do what the runbook says, each once. All of it in the draft of the event that
 //! caused it. Must not know stores. Called by the casebook's [`Draft::add`] (the check of a step), by [`crate::mute`]
 //! for what follows from findings and from time, and by the desk for the steps of people ([`Draft::act`]).
+use crate::allowed;
 use crate::correlate::Draft;
 use crate::event::{Event, Note, RunbookAttached, RunbookStepDone, StatusChanged, TempFixDone, What};
 use crate::incident::{ApplyError, Incident};
 use crate::policy::Policy;
+use crate::refused::refuse;
 use crate::runbook::{Auto, When};
 use crate::stage::RUNBOOK_BY;
 use zenei_wire::{EngineTime, Id};
@@ -15,8 +17,10 @@ impl Draft<'_> {
     /// the first of those returned.
     ///
     /// # Errors
-    /// Those of [`Draft::add`] for the event itself.
+    /// Those of [`Draft::add`] for the event itself, and where the incident takes no such step now.
     pub fn act(&mut self, incident: Id, at: EngineTime, what: impl Into<What>) -> Result<Vec<Event>, ApplyError> {
+        let what = allowed::tidied(what.into());
+        self.check_new(incident, at, &what)?;
         let mut events = vec![self.add(incident, at, what)?];
         let mut next = 0;
         // Each step and each automatic rule acts once: this ends.
@@ -27,6 +31,14 @@ impl Draft<'_> {
             next += 1;
         }
         Ok(events)
+    }
+
+    /// Whether the incident takes this step now; what is stored already is not asked again.
+    fn check_new(&self, id: Id, at: EngineTime, what: &What) -> Result<(), ApplyError> {
+        let Some(incident) = self.incident(id) else { return Ok(()) };
+        let event = Event { incident: id, seq: incident.seq.saturating_add(1), at, what: what.clone() };
+        let checked = allowed::check(incident, &event, |other| self.incident(other).is_some());
+        checked.map_err(|reason| refuse(&event, reason))
     }
 
     /// The runbook for an incident that was just opened.

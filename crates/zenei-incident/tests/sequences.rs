@@ -53,12 +53,14 @@ fn step(dice: &mut Dice, ids: &[Id]) -> What {
         2 => StatusChanged { to: Status::Resolved, by: by() }.into(),
         3 | 4 => TempFixDone { by: by() }.into(),
         5 | 6 => {
-            let roles = ["development", "support", "quality"].iter().take(1 + dice.one_of(3));
+            let spelt = [["development", "support", "quality"], ["support", " Support", " "]][dice.one_of(2)];
+            let roles = spelt.iter().take(1 + dice.one_of(3));
             PostmortemHeld { roles: roles.map(|role| (*role).to_owned()).collect(), attendees: vec![by()], by: by() }
                 .into()
         }
         7 => {
-            let verdict = [Verdict::True, Verdict::FalsePositive, Verdict::DuplicateOf(other)][dice.one_of(3)];
+            let of = if dice.one_of(4) == 0 { Id(7) } else { other };
+            let verdict = [Verdict::True, Verdict::FalsePositive, Verdict::DuplicateOf(of)][dice.one_of(3)];
             Judged { verdict, by: by() }.into()
         }
         8..=10 => Completed { by: by() }.into(),
@@ -184,6 +186,7 @@ struct Seen {
     events: u32,
     fingerprint: Option<Id>,
     is_open: bool,
+    is_complete: bool,
     is_fixed: bool,
     roles: BTreeSet<String>,
     is_no_fault: bool,
@@ -193,6 +196,9 @@ struct Seen {
 fn broken(log: &[Event]) -> BTreeSet<&'static str> {
     let (mut all, mut found) = (BTreeMap::<Id, Seen>::new(), BTreeSet::new());
     for event in log {
+        let is_known = |id: Id| id != event.incident && all.contains_key(&id);
+        let is_other =
+            matches!(&event.what, What::Judged(Judged { verdict: Verdict::DuplicateOf(of), .. }) if is_known(*of));
         let seen = all.entry(event.incident).or_default();
         if event.seq != seen.events {
             found.insert("gapless");
@@ -212,14 +218,18 @@ fn broken(log: &[Event]) -> BTreeSet<&'static str> {
         } else if let What::TempFixDone(_) = &event.what {
             seen.is_fixed = true;
         } else if let What::PostmortemHeld(held) = &event.what {
-            seen.roles.extend(held.roles.iter().cloned());
+            let named = held.roles.iter().map(|role| role.trim().to_lowercase());
+            seen.roles.extend(named.filter(|role| !role.is_empty()));
         } else if let What::Judged(judged) = &event.what {
-            seen.is_no_fault = judged.verdict != Verdict::True;
+            seen.is_no_fault = judged.verdict == Verdict::FalsePositive || is_other;
+            if seen.is_complete {
+                found.insert("completion");
+            }
         } else if let What::Completed(_) = &event.what {
             if !(seen.is_no_fault || seen.is_fixed && seen.roles.len() >= 2) {
                 found.insert("completion");
             }
-            seen.is_open = false;
+            (seen.is_open, seen.is_complete) = (false, true);
         } else if let What::Reopened(_) = &event.what {
             let (events, fingerprint) = (seen.events, seen.fingerprint);
             *seen = Seen { events, fingerprint, is_open: true, ..Seen::default() };
@@ -355,6 +365,32 @@ fn the_checker_sees_a_completion_without_a_fix() {
         log.push(Event { seq: 2, what: Completed { by: "sato".into() }.into(), ..first });
         true
     });
+}
+
+#[test]
+fn the_checker_sees_a_completion_with_one_role_spelt_twice_a_duplicate_of_nothing_or_a_later_verdict() {
+    let by = || "sato".to_owned();
+    let held = |roles: [&str; 2]| {
+        PostmortemHeld { roles: roles.map(str::to_owned).into(), attendees: vec![], by: by() }.into()
+    };
+    let judged = |verdict| Judged { verdict, by: by() }.into();
+    let fixed = || TempFixDone { by: by() }.into();
+    let done = || Completed { by: by() }.into();
+    let (_, log) = run(3);
+    let first = log.first().expect("it has a finding").clone();
+    let is_broken = |steps: Vec<What>| {
+        let event = |(seq, what)| Event { seq, what, ..first.clone() };
+        let log: Vec<Event> =
+            [first.what.clone()].into_iter().chain(steps).zip(0..).map(|(what, seq)| event((seq, what))).collect();
+        broken(&log).contains("completion")
+    };
+    assert!(!is_broken(vec![fixed(), held(["support", "quality"]), done()]));
+    assert!(!is_broken(vec![judged(Verdict::FalsePositive), done()]));
+    assert!(is_broken(vec![fixed(), held(["support", " Support"]), done()]));
+    assert!(is_broken(vec![fixed(), held(["", "support"]), done()]));
+    assert!(is_broken(vec![judged(Verdict::DuplicateOf(Id(7))), done()]));
+    assert!(is_broken(vec![judged(Verdict::DuplicateOf(first.incident)), done()]));
+    assert!(is_broken(vec![judged(Verdict::FalsePositive), done(), judged(Verdict::True)]));
 }
 
 #[test]

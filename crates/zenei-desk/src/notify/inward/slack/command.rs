@@ -91,9 +91,12 @@ pub fn parse(text: &str) -> Result<Command, String> {
         "temp-fix" => step("temp_fix_done", json!({})),
         "postmortem" => {
             let roles: Vec<&str> = rest.split(',').map(str::trim).filter(|role| !role.is_empty()).collect();
-            match roles.is_empty() {
-                true => is_missing("the roles that took part (development,support)"),
-                false => step("postmortem_held", json!({ "roles": roles })),
+            match roles.iter().find(|role| role.starts_with('-')) {
+                Some(role) => {
+                    Err(format!("{} is no role; here roles follow the id, with commas. {HELP}", quoted(role)))
+                }
+                None if roles.is_empty() => is_missing("the roles that took part (development,support)"),
+                None => step("postmortem_held", json!({ "roles": roles })),
             }
         }
         "verdict" => step("verdict", json!({ "verdict": rest })),
@@ -173,6 +176,7 @@ mod tests {
             "status abcd12 <!here>",
             "delete abcd12",
             "postmortem abcd12 ,",
+            "postmortem abcd12 --role development",
             "urgency abcd12 high",
             "effort abcd12 -1",
             "owner abcd12",
