@@ -41,6 +41,12 @@ pub enum LocalError {
         #[source]
         source: io::Error,
     },
+    /// Somebody listens, and gave no answer in time: the step may have been taken.
+    #[error("the desk at {path} did not answer within {} s; the step may have been taken", WAIT.as_secs())]
+    Silent {
+        /// The socket.
+        path: PathBuf,
+    },
     /// The desk refused; nothing was changed.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -117,11 +123,24 @@ async fn answer(stream: UnixStream, desk: SharedDesk, clock: DeskClock) -> io::R
     write.shutdown().await
 }
 
-/// Hands a request to the desk that listens at this path; blocks until its answer.
+/// Hands a request to the desk that listens at this path; blocks until its answer, at most 30 s.
 ///
 /// # Errors
 /// See [`LocalError`].
 pub fn ask(path: &Path, request: &Request) -> Result<Json, LocalError> {
+    ask_within(path, request, WAIT)
+}
+
+/// The limit holds for the whole exchange: a stopped process takes no connection either once its backlog is full.
+fn ask_within(path: &Path, request: &Request, limit: Duration) -> Result<Json, LocalError> {
+    let (tell, told) = std::sync::mpsc::channel();
+    let (to, request) = (path.to_path_buf(), request.clone());
+    // Where nobody waits any longer, its answer is lost; the process ends soon.
+    std::thread::spawn(move || _ = tell.send(exchange(&to, &request)));
+    told.recv_timeout(limit).unwrap_or_else(|_| Err(LocalError::Silent { path: path.to_path_buf() }))
+}
+
+fn exchange(path: &Path, request: &Request) -> Result<Json, LocalError> {
     let failed = |source| LocalError::Failed { path: path.to_path_buf(), source };
     let mut stream = match BlockingStream::connect(path) {
         Ok(stream) => stream,
@@ -130,8 +149,6 @@ pub fn ask(path: &Path, request: &Request) -> Result<Json, LocalError> {
         }
         Err(error) => return Err(failed(error)),
     };
-    stream.set_read_timeout(Some(WAIT)).map_err(failed)?;
-    stream.set_write_timeout(Some(WAIT)).map_err(failed)?;
     let mut text = serde_json::to_vec(request).map_err(|error| failed(error.into()))?;
     text.push(b'\n');
     stream.write_all(&text).map_err(failed)?;
@@ -148,6 +165,18 @@ mod tests {
     use super::*;
     use crate::DeskDriver;
     use zenei_store::{Clock, Control};
+
+    #[test]
+    fn who_listens_and_does_not_answer_is_waited_for_no_longer_than_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("desk.sock");
+        let request =
+            Request::Step { incident: "1".into(), kind: "note".into(), by: "sato".into(), body: Default::default() };
+        // As a stopped process: the system takes the connection, and nobody reads.
+        let _stopped = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let asked = ask_within(&path, &request, Duration::from_millis(50));
+        assert!(matches!(asked, Err(LocalError::Silent { .. })), "{asked:?}");
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_request_is_answered_over_the_socket_and_nobody_is_told_apart_from_a_refusal() {
