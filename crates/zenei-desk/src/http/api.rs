@@ -46,6 +46,7 @@ struct Filter {
     status: Option<Status>,
     domain: Option<Domain>,
     urgency: Option<Urgency>,
+    service: Option<String>,
 }
 
 async fn list(State(incidents): State<Incidents>, Query(query): Query<BTreeMap<String, String>>) -> Response {
@@ -89,7 +90,10 @@ impl Filter {
                 "status" => Status::parse(value).map(|status| filter.status = Some(status)),
                 "domain" => Domain::parse(value).map(|domain| filter.domain = Some(domain)),
                 "urgency" => Urgency::parse(value).map(|urgency| filter.urgency = Some(urgency)),
-                _ => return Err(format!("the parameter {key:?} is not known; status, domain and urgency are")),
+                "service" => Some(value.clone()).map(|service| filter.service = Some(service)),
+                _ => {
+                    return Err(format!("the parameter {key:?} is not known; status, domain, service and urgency are"));
+                }
             };
             is_known.ok_or_else(|| format!("{key} is {value:?}, which is none of its words"))?;
         }
@@ -100,5 +104,6 @@ impl Filter {
         self.status.is_none_or(|status| status == incident.status)
             && self.domain.is_none_or(|domain| domain == incident.domain)
             && self.urgency.is_none_or(|urgency| urgency == incident.urgency)
+            && self.service.as_ref().is_none_or(|service| incident.service.as_ref() == Some(service))
     }
 }

@@ -165,9 +165,13 @@ async fn incidents_are_listed_newest_first_and_filtered() {
     let ids: Vec<&str> = found["incidents"].as_array().unwrap().iter().filter_map(|line| line["id"].as_str()).collect();
     assert_eq!(ids, [opened[1].to_string(), opened[0].to_string()]);
     check(running.address, "/api/v1/incidents?domain=software", 200, r#"{"incidents":[]}"#).await;
+    check(running.address, "/api/v1/incidents?service=nowhere", 200, r#"{"incidents":[]}"#).await;
+    let service = running.driver.incidents().read().incident(opened[0]).unwrap().service.clone().unwrap();
+    let (_, body) = ask(running.address, "GET", &format!("/api/v1/incidents?service={service}")).await;
+    assert!(body.contains(&opened[0].to_string()), "{service}: {body}");
     let refused = r#"{"error":"domain is \"wet\", which is none of its words"}"#;
     check(running.address, "/api/v1/incidents?domain=wet", 400, refused).await;
-    let refused = r#"{"error":"the parameter \"door\" is not known; status, domain and urgency are"}"#;
+    let refused = r#"{"error":"the parameter \"door\" is not known; status, domain, service and urgency are"}"#;
     check(running.address, "/api/v1/incidents?door=1", 400, refused).await;
 }
 
