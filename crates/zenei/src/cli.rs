@@ -9,7 +9,7 @@ pub(crate) mod silence;
 pub(crate) mod triage;
 
 pub(crate) use common::{ConfigFile, WithConfig};
-pub(crate) use incident::{Incident, IncidentShow, Step};
+pub(crate) use incident::{Incident, IncidentList, IncidentShow, Step};
 
 use crate::log::Format;
 use clap::{Args, Parser, Subcommand};

@@ -6,11 +6,21 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Incident {
     /// Every incident as it stands
-    List(WithConfig),
+    List(IncidentList),
     /// One incident: what was seen, against what, and what happened since
     Show(IncidentShow),
     #[command(flatten)]
     Step(Step),
+}
+
+/// `zenei incident list`.
+#[derive(Debug, Args)]
+pub(crate) struct IncidentList {
+    /// Only those that are neither resolved nor closed.
+    #[arg(long)]
+    pub(crate) open: bool,
+    #[command(flatten)]
+    pub(crate) common: WithConfig,
 }
 
 /// `zenei incident show`.

@@ -2,7 +2,7 @@
 //! while a daemon runs; must not write: steps are in `step`. Called by `cmd`.
 pub(crate) mod step;
 
-use crate::cli::{Incident as Command, IncidentShow, WithConfig};
+use crate::cli::{Incident as Command, IncidentList, IncidentShow, WithConfig};
 use crate::config;
 use crate::daemon::{control, policy};
 use crate::exit::Failure;
@@ -32,16 +32,17 @@ fn read(arguments: &WithConfig) -> Result<IncidentLog, Failure> {
     IncidentLog::read(&control, Arc::default()).map_err(|error| Failure::broken("can't read the incidents", error))
 }
 
-fn list(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
-    let log = read(arguments)?;
-    let mut incidents: Vec<&Incident> = log.book.incidents().collect();
+fn list(arguments: &IncidentList, out: &mut Output<'_>) -> Result<(), Failure> {
+    let log = read(&arguments.common)?;
+    let is_listed = |incident: &&Incident| !arguments.open || incident.is_open();
+    let mut incidents: Vec<&Incident> = log.book.incidents().filter(is_listed).collect();
     incidents.sort_by_key(|incident| (incident.opened, incident.id));
     let none = Inquiries::default();
-    if arguments.json {
+    if arguments.common.json {
         return incidents.iter().try_for_each(|incident| out.json(&IncidentLine::of(incident, &none)));
     }
     if incidents.is_empty() {
-        return out.line("no incident");
+        return out.line(if arguments.open { "no open incident" } else { "no incident" });
     }
     let row = |incident: &&Incident| {
         vec![

@@ -57,7 +57,11 @@ fn carry(folder: &Folder, id: &str) {
 #[test]
 fn an_incident_is_carried_to_its_end_without_a_daemon() {
     let (folder, id) = with_incident();
+    let open = || zenei(&["incident", "list", "--open"]).in_folder(&folder).run().stdout;
+    assert!(open().contains(&id));
     carry(&folder, &id);
+    assert_eq!(open(), "no open incident\n");
+    assert!(zenei(&["incident", "list"]).in_folder(&folder).run().stdout.contains(&id));
 }
 
 #[test]
