@@ -40,6 +40,7 @@ fn opened(text: &str) -> (Incident, Event) {
         attempt: 0,
         next_at_ms: 0,
         unanswered: 0,
+        tried_from_ms: None,
     };
     let Letter { mut incident, event, .. } = desk.letter(&row).expect("a letter");
     (incident.urgency_reason, incident.owner, incident.service) = (owned(), Some(owned()), Some(owned()));

@@ -15,7 +15,7 @@ use zenei_detect::Findings;
 use zenei_incident::places::Places;
 use zenei_incident::silence::SilenceError;
 use zenei_incident::{
-    ApplyError, Changes, Consequences, Draft, Event, Policy, ReadError, Silence, SilenceEvent, Tell, What,
+    ApplyError, Casebook, Changes, Consequences, Draft, Event, Policy, ReadError, Silence, SilenceEvent, Tell, What,
 };
 use zenei_store::control::{Control, ControlError, EventRow, OutboxRow, SendEnd, SilenceRow, Txn};
 use zenei_wire::{EngineTime, Id};
@@ -180,7 +180,8 @@ impl DeskDriver {
     }
 
     /// Stores how an attempt to send a message ended, with what follows from it; a message that has ended before
-    /// changes nothing. An event that the incident refuses (a channel of an incident that was completed meanwhile) is
+    /// changes nothing. While a target stays failed, only the first message that is given up is an event and a finding;
+    /// the outbox has the others. An event that the incident refuses (a channel of an incident that was completed meanwhile) is
     /// logged and left out: the message itself was sent.
     ///
     /// # Errors
@@ -193,13 +194,15 @@ impl DeskDriver {
             let (end, remark, events) = match attempt {
                 Attempt::PutOff { attempt, next_at_ms, unanswered, remark } => {
                     let (attempt, next_at_ms, unanswered) = (*attempt, *next_at_ms, *unanswered);
-                    txn.put_off(&OutboxRow { attempt, next_at_ms, unanswered, ..row.clone() }, remark)?;
+                    let tried_from_ms = row.tried_from_ms.or(Some(at.ms()));
+                    txn.put_off(&OutboxRow { attempt, next_at_ms, unanswered, tried_from_ms, ..row.clone() }, remark)?;
                     txn.commit()?;
                     return Ok(());
                 }
                 Attempt::Delivered { remark, events, .. } => (SendEnd::Delivered, remark, events),
                 Attempt::GivenUp { remark, events } => (SendEnd::GivenUp, remark, events),
             };
+            let was_failed = txn.is_failed(&row.target)?;
             if !txn.end(row.id, end, at.ms(), remark)? {
                 return Ok(());
             }
@@ -208,9 +211,13 @@ impl DeskDriver {
                     txn.remember(&row.target, row.incident, name, value)?;
                 }
             }
-            let added = add_all(&mut draft, &row.target, row.incident, events, at);
-            append(&txn, &draft, &self.routes, &added, at)?;
-            if matches!(attempt, Attempt::GivenUp { .. }) {
+            let is_given_up = matches!(attempt, Attempt::GivenUp { .. });
+            let says = if is_given_up { says(&txn, &book, row, was_failed)? } else { Says::Event };
+            if says == Says::EventAndFinding || says == Says::Event {
+                let added = add_all(&mut draft, &row.target, row.incident, events, at);
+                append(&txn, &draft, &self.routes, &added, at)?;
+            }
+            if says == Says::EventAndFinding || says == Says::Finding {
                 let findings = own_fault::undelivered(row, remark, at);
                 let found = draft.take(&findings, |anomaly| Ok::<bool, TakeError>(txn.insert_anomaly(anomaly)?))?;
                 append(&txn, &draft, &self.routes, &found.events, at)?;
@@ -347,6 +354,31 @@ impl DeskDriver {
         let (events, opened) = (events.len() as u64, found.opened().collect());
         Ok((Taken { anomalies: *anomalies, repeated: *repeated, events, decisions, opened }, draft.into_changes()))
     }
+}
+
+/// What the end of a message says in the logs of incidents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    Event,
+    Finding,
+    EventAndFinding,
+    Nothing,
+}
+
+/// What a message that was given up says. Whatever it says goes to the other targets, which may fail too: so a target
+/// that stays failed says nothing more, and news of a delivery that is not taken becomes no event of its own.
+fn says(txn: &Txn<'_>, book: &Casebook, row: &OutboxRow, was_failed: bool) -> Result<Says, TakeError> {
+    if was_failed {
+        return Ok(Says::Nothing);
+    }
+    let rule = book.incident(row.incident).map_or("", |incident| incident.rule.as_str());
+    let kind = txn.event_kind(row.incident, row.event_seq)?.unwrap_or_default();
+    let is_known = || book.incidents().any(|incident| own_fault::is_about(incident, &row.target));
+    Ok(match own_fault::is_news(rule, &kind) {
+        false => Says::EventAndFinding,
+        true if is_known() => Says::Nothing,
+        true => Says::Finding,
+    })
 }
 
 /// Adds what a target said of an incident; what the incident refuses is logged and left out.

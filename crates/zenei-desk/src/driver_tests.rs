@@ -2,7 +2,7 @@
 use super::*;
 use zenei_detect::{Anomaly, Component, Decision, DecisionReason, Domain, Recovery};
 use zenei_incident::Status;
-use zenei_incident::event::{DeliveryFailed, DomainChanged, StatusChanged};
+use zenei_incident::event::{DeliveryFailed, DomainChanged, Note, StatusChanged};
 use zenei_kit::anomaly;
 
 const NOW: EngineTime = EngineTime(1_000_000);
@@ -236,11 +236,88 @@ fn a_message_that_is_given_up_opens_one_incident_about_its_target_which_others_a
     }
     let book = driver.incidents().read().clone();
     let own: Vec<_> = book.incidents().filter(|incident| incident.rule == "zenei-delivery").collect();
-    assert_eq!((own.len(), own[0].scope.value.as_str(), own[0].findings), (1, "a", 2));
+    assert_eq!((own.len(), own[0].scope.value.as_str(), own[0].findings), (1, "a", 1));
     let told = driver.control().undelivered().unwrap();
     let told: BTreeSet<String> =
         told.iter().filter(|row| row.incident == own[0].id).map(|row| row.target.clone()).collect();
     assert_eq!(told, BTreeSet::from(["b".to_owned()]));
+}
+
+/// Messages that may end before a test says that they have no end.
+const WITHOUT_END: usize = 500;
+
+/// Gives up every message, in order, until none waits or there is no end; `more` is called after each. Returns how many.
+fn give_up_all(driver: &mut DeskDriver, mut more: impl FnMut(&mut DeskDriver, &OutboxRow, EngineTime)) -> usize {
+    for count in 0..WITHOUT_END {
+        let waiting = driver.control().undelivered().unwrap();
+        let Some(row) = waiting.first() else { return count };
+        let at = NOW.plus_ms(i64::try_from(count).unwrap());
+        let why = "HTTP 302".to_owned();
+        let failed = DeliveryFailed { target: row.target.clone(), why: why.clone(), at_event: row.event_seq };
+        driver.settle(row, &Attempt::GivenUp { remark: why, events: vec![failed.into()] }, at).unwrap();
+        more(driver, row, at);
+    }
+    WITHOUT_END
+}
+
+#[test]
+fn targets_that_take_nothing_do_not_feed_themselves_or_each_other() {
+    let locks = [anomaly("motor-effort", "A", 1), anomaly("motor-effort", "B", 1)];
+    let mut driver = DeskDriver::open(Control::in_memory().unwrap(), to_all()).unwrap();
+    driver.take(NOW, &found(&locks)).unwrap();
+    let tried = give_up_all(&mut driver, |_, _, _| {});
+    let kinds: Vec<String> = driver.control().events().unwrap().into_iter().map(|event| event.kind).collect();
+    let failures = kinds.iter().filter(|kind| *kind == "delivery_failed").count();
+    assert!(failures <= 2, "one event a target: {kinds:?}");
+    assert!((4..=8).contains(&tried), "{tried} messages: {kinds:?}");
+    let book = driver.incidents().read().clone();
+    let about: BTreeSet<_> = book
+        .incidents()
+        .filter(|one| one.rule == "zenei-delivery")
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|one| one.scope.value.clone())
+        .collect();
+    assert_eq!(about, BTreeSet::from(["a".to_owned(), "b".to_owned()]), "both are seen to fail");
+    drop(book);
+    // Control: were a failure an event that both are told of, there would be no end.
+    let mut driver = DeskDriver::open(Control::in_memory().unwrap(), to_all()).unwrap();
+    driver.take(NOW, &found(&locks)).unwrap();
+    let fed = give_up_all(&mut driver, |driver, row, at| {
+        let note = Note { text: "not told".into(), by: "zenei".into() };
+        driver.add(row.incident, at, note).unwrap();
+    });
+    assert_eq!(fed, WITHOUT_END);
+}
+
+#[test]
+fn a_target_that_took_a_message_and_fails_again_is_said_to_fail_again_and_is_not_told_of_it() {
+    let mut driver = DeskDriver::open(Control::in_memory().unwrap(), to_all()).unwrap();
+    let failures = |driver: &DeskDriver| {
+        driver.control().events().unwrap().iter().filter(|event| event.kind == "delivery_failed").count()
+    };
+    let waiting = |driver: &DeskDriver| {
+        let all = driver.control().undelivered().unwrap();
+        all.into_iter().filter(|row| row.target == "a").collect::<Vec<_>>()
+    };
+    let delivered = Attempt::Delivered { remark: "200".into(), remember: Vec::new(), events: Vec::new() };
+    for (lock, expected) in [("A", 1), ("B", 2)] {
+        driver.take(NOW, &found(&[anomaly("motor-effort", lock, 1), anomaly("battery", lock, 1)])).unwrap();
+        for row in waiting(&driver) {
+            let failed = DeliveryFailed { target: "a".into(), why: "HTTP 302".into(), at_event: row.event_seq };
+            let attempt = Attempt::GivenUp { remark: "HTTP 302".into(), events: vec![failed.into()] };
+            driver.settle(&row, &attempt, NOW).unwrap();
+        }
+        assert_eq!(failures(&driver), expected, "one while it stays failed");
+        assert_eq!(waiting(&driver), [], "it is not told of its own failure");
+        driver.take(NOW, &found(&[anomaly("motor-effort", lock, 9)])).unwrap();
+        driver.take(NOW, &found(&[anomaly("latch", lock, 1)])).unwrap();
+        let rows = waiting(&driver);
+        assert!(!rows.is_empty());
+        for row in rows {
+            driver.settle(&row, &delivered, NOW).unwrap();
+        }
+    }
 }
 
 #[test]

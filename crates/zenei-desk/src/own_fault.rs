@@ -1,6 +1,8 @@
 //! Findings about zenei itself: a target that can't be told. They open incidents as any other finding does, so that a
 //! broken connection is seen. Must not know how messages are sent. Called by the driver.
 use zenei_detect::{Anomaly, Component, Domain, Evidence, Findings, Scope, ScopeKind, Urgency};
+use zenei_incident::event::{DeliveryDuplicated, DeliveryFailed};
+use zenei_incident::{Incident, What};
 use zenei_store::control::OutboxRow;
 use zenei_wire::EngineTime;
 
@@ -8,6 +10,27 @@ use zenei_wire::EngineTime;
 pub(crate) const RULE: &str = "zenei-delivery";
 /// What stands where a lock's id stands: the finding is about this program.
 const DEVICE: &str = "zenei";
+
+/// The target that this event says was not told, or told twice.
+pub(crate) fn target_of(what: &What) -> Option<&str> {
+    if let What::DeliveryFailed(DeliveryFailed { target, .. })
+    | What::DeliveryDuplicated(DeliveryDuplicated { target, .. }) = what
+    {
+        return Some(target);
+    }
+    None
+}
+
+/// Whether an event of this kind, of an incident of this rule, is itself news of a delivery. A target that does not
+/// take such news opens its incident, and no more follows: two targets that fail would feed each other.
+pub(crate) fn is_news(rule: &str, kind: &str) -> bool {
+    rule == RULE || kind == "delivery_failed" || kind == "delivery_duplicated"
+}
+
+/// Whether this is the open incident about this target.
+pub(crate) fn is_about(incident: &Incident, target: &str) -> bool {
+    incident.rule == RULE && incident.scope.value == target && incident.is_open()
+}
 
 /// The finding that a message was given up: the first attempt and the last stand behind it. Its scope is the target,
 /// so that all messages that one target does not take make one incident.

@@ -40,7 +40,8 @@ impl Route {
         // be told of its failure to take the last one, and two of them would be told of each other's, without an end.
         let is_failure =
             matches!(event.what, What::DeliveryFailed(_)) || (is_fault && matches!(event.what, What::EvidenceAdded(_)));
-        (self.wants)(event) && !is_own_fault && !is_failure
+        let names_it = own_fault::target_of(&event.what).is_some_and(|target| target == self.target);
+        (self.wants)(event) && !is_own_fault && !is_failure && !names_it
     }
 
     fn chooses(&self, incident: &Incident) -> bool {
@@ -71,6 +72,7 @@ impl Route {
             attempt: 0,
             next_at_ms: not_before_ms,
             unanswered: 0,
+            tried_from_ms: None,
         }
     }
 }

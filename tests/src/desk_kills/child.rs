@@ -346,6 +346,7 @@ impl Direct {
                     attempt: 0,
                     next_at_ms: 0,
                     unanswered: 0,
+                    tried_from_ms: None,
                 };
                 let Letter { incident, event, remote, opens_channel, .. } = desk.letter(&row).expect("a letter");
                 row.id = route.message(&event, 0).id;

@@ -20,9 +20,9 @@ use zenei_wire::{EngineTime, Id};
 
 /// How many messages are read at once; a guess.
 const BATCH: u32 = 64;
-/// How long a message is tried: Standard Webhooks' last retry comes after a day.
+/// How long a message is tried from its first failure on: Standard Webhooks' last retry comes after a day.
 const TRIED_FOR: Duration = Duration::from_secs(86_400);
-/// How often it is tried at least, also if it is older than that when zenei starts; a guess.
+/// How often it is tried at least, also if zenei stood still meanwhile; a guess.
 const TRIED_LEAST: u32 = 8;
 /// How long a round may take; a guess: fifty pages of a remote that answers slowly.
 const ROUND_MAX: Duration = Duration::from_secs(300);
@@ -227,7 +227,7 @@ impl<Q: Queue, R: Remote, C: Fn() -> EngineTime + Send + 'static> Sender<Q, R, C
             Err(SendError::Never { why }) => given_up(row, why),
             Err(SendError::Again { why, after, maybe_sent }) => {
                 pause = after;
-                let age_ms = now.ms().saturating_sub(event.at.ms());
+                let age_ms = now.ms().saturating_sub(row.tried_from_ms.unwrap_or(now.ms()));
                 let tried = row.attempt.saturating_add(1);
                 if tried >= TRIED_LEAST && age_ms >= millis(TRIED_FOR) {
                     given_up(row, format!("tried {tried} times; at last {why}"))

@@ -10,6 +10,9 @@ use zenei_incident::event::{Note, Opened};
 use zenei_incident::{Event, Incident};
 use zenei_kit::anomaly;
 
+/// When the events happened: how long a message is tried does not depend on it.
+const LONG_AGO: EngineTime = EngineTime(-30 * 86_400_000);
+
 /// Messages, and how the latest attempt of each ended.
 type Rows = Arc<Mutex<Vec<(OutboxRow, Option<Attempt>)>>>;
 
@@ -55,9 +58,9 @@ impl Queue for Memory {
             anomaly: anomaly("motor_effort", "A", 1),
             ..opened()
         };
-        let first = Event { incident: row.incident, seq: 0, at: EngineTime(0), what: what.into() };
+        let first = Event { incident: row.incident, seq: 0, at: LONG_AGO, what: what.into() };
         let note = Note { text: "n".into(), by: "sato".into() };
-        let event = Event { incident: row.incident, seq: row.event_seq, at: EngineTime(0), what: note.into() };
+        let event = Event { incident: row.incident, seq: row.event_seq, at: LONG_AGO, what: note.into() };
         let incident = Incident::open(&first).unwrap();
         Ok(Letter { incident, event, remote: BTreeMap::new(), invitees: Vec::new(), opens_channel: false })
     }
@@ -79,11 +82,12 @@ impl Queue for Memory {
         Ok(())
     }
 
-    fn settle(&self, row: &OutboxRow, attempt: &Attempt, _: EngineTime) -> Result<(), QueueError> {
+    fn settle(&self, row: &OutboxRow, attempt: &Attempt, at: EngineTime) -> Result<(), QueueError> {
         let mut rows = self.rows.lock().unwrap();
         let (stored, end) = rows.iter_mut().find(|(stored, _)| stored.id == row.id).unwrap();
         match attempt {
             Attempt::PutOff { attempt, next_at_ms, unanswered, .. } => {
+                stored.tried_from_ms = stored.tried_from_ms.or(Some(at.ms()));
                 (stored.attempt, stored.next_at_ms, stored.unanswered) = (*attempt, *next_at_ms, *unanswered);
             }
             Attempt::Delivered { .. } | Attempt::GivenUp { .. } => *end = Some(attempt.clone()),
@@ -164,6 +168,7 @@ fn row(target: &str, incident: u128, seq: u32) -> OutboxRow {
         attempt: 0,
         next_at_ms: 0,
         unanswered: 0,
+        tried_from_ms: None,
     }
 }
 

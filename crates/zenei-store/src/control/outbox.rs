@@ -4,11 +4,11 @@
 use super::read::id;
 use super::rows::{OutboxRow, SendEnd};
 use super::{Control, ControlError, Txn};
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 use std::collections::BTreeMap;
 use zenei_wire::Id;
 
-const COLUMNS: &str = "id, target, incident, event_seq, body, attempt, next_at_ms, unanswered";
+const COLUMNS: &str = "id, target, incident, event_seq, body, attempt, next_at_ms, unanswered, tried_from_ms";
 
 impl Control {
     /// Messages to this target that may go out at `now_ms`, longest waiting first, at most `limit`. Of the messages
@@ -100,9 +100,10 @@ impl Txn<'_> {
     /// # Errors
     /// [`ControlError::Sqlite`].
     pub fn put_off(&self, row: &OutboxRow, remark: &str) -> Result<(), ControlError> {
-        let sql = "UPDATE outbox SET attempt = ?2, next_at_ms = ?3, unanswered = ?4, remark = ?5
+        let sql = "UPDATE outbox SET attempt = ?2, next_at_ms = ?3, unanswered = ?4, remark = ?5, tried_from_ms = ?6
                    WHERE id = ?1 AND ended_at_ms IS NULL";
-        let values = params![row.id.to_string(), row.attempt, row.next_at_ms, row.unanswered, remark];
+        let values =
+            params![row.id.to_string(), row.attempt, row.next_at_ms, row.unanswered, remark, row.tried_from_ms];
         self.inner.prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
@@ -118,6 +119,27 @@ impl Txn<'_> {
         };
         let sql = "UPDATE outbox SET outcome = ?2, ended_at_ms = ?3, remark = ?4 WHERE id = ?1 AND ended_at_ms IS NULL";
         Ok(self.inner.prepare_cached(sql)?.execute(params![id.to_string(), outcome, at_ms, remark])? == 1)
+    }
+
+    /// Whether the last message of this target that came to its end was given up; false where none has ended.
+    ///
+    /// # Errors
+    /// [`ControlError::Sql`].
+    pub fn is_failed(&self, target: &str) -> Result<bool, ControlError> {
+        let sql = "SELECT outcome = 'given_up' FROM outbox WHERE target = ?1 AND ended_at_ms IS NOT NULL
+                   ORDER BY ended_at_ms DESC, number DESC LIMIT 1";
+        let mut statement = self.inner.prepare_cached(sql)?;
+        Ok(statement.query_row([target], |row| row.get(0)).optional()?.unwrap_or_default())
+    }
+
+    /// The kind of an event as its log has it; `None`: there is no such event.
+    ///
+    /// # Errors
+    /// [`ControlError::Sql`].
+    pub fn event_kind(&self, incident: Id, seq: u32) -> Result<Option<String>, ControlError> {
+        let sql = "SELECT kind FROM incident_event WHERE incident = ?1 AND seq = ?2";
+        let mut statement = self.inner.prepare_cached(sql)?;
+        Ok(statement.query_row(params![incident.to_string(), seq], |row| row.get(0)).optional()?)
     }
 
     /// Remembers something of an incident at a target; replaces what was remembered under this name.
@@ -141,5 +163,6 @@ fn outbox(row: &Row<'_>) -> Result<OutboxRow, ControlError> {
         attempt: row.get(5)?,
         next_at_ms: row.get(6)?,
         unanswered: row.get(7)?,
+        tried_from_ms: row.get(8)?,
     })
 }

@@ -70,6 +70,8 @@ pub struct OutboxRow {
     pub next_at_ms: i64,
     /// How many times it may have reached the remote without an answer that was seen.
     pub unanswered: u32,
+    /// When it failed first, ms since 1970; `None`: it has not failed.
+    pub tried_from_ms: Option<i64>,
 }
 
 /// What happened to a silence.

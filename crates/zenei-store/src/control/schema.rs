@@ -11,7 +11,7 @@ pub const VERSION: i64 = STEPS.len() as i64;
 const APPLICATION_ID: i64 = 0x5a4e_4549;
 
 /// The step from version n to version n+1. A released step never changes; a new one is added.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
 CREATE TABLE checkpoint (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -125,6 +125,11 @@ CREATE INDEX outbox_order ON outbox (target, incident, number) WHERE ended_at_ms
 ALTER TABLE outbox ADD COLUMN unanswered INTEGER NOT NULL DEFAULT 0;
 UPDATE outbox SET unanswered = 1 WHERE ended_at_ms IS NULL;
 CREATE INDEX outbox_told ON outbox (target, incident) WHERE outcome = 'delivered';
+",
+    // A message that failed before this version counts as tried from its next failure on.
+    "
+ALTER TABLE outbox ADD COLUMN tried_from_ms INTEGER;
+CREATE INDEX outbox_ended ON outbox (target, ended_at_ms, number) WHERE ended_at_ms IS NOT NULL;
 ",
 ];
 

@@ -30,7 +30,17 @@ fn event(incident: u128, seq: u32) -> EventRow {
 
 fn outbox_row(id: u128, next_at_ms: i64) -> OutboxRow {
     let (target, body) = ("quality".into(), "{}".into());
-    OutboxRow { id: Id(id), target, incident: Id(1), event_seq: 0, body, attempt: 0, next_at_ms, unanswered: 0 }
+    OutboxRow {
+        id: Id(id),
+        target,
+        incident: Id(1),
+        event_seq: 0,
+        body,
+        attempt: 0,
+        next_at_ms,
+        unanswered: 0,
+        tried_from_ms: None,
+    }
 }
 
 fn checkpoint(offset: u64) -> Checkpoint {
@@ -131,12 +141,14 @@ fn a_message_that_ended_is_not_sent_again_also_when_it_is_enqueued_again() {
     let txn = control.begin().unwrap();
     txn.end(Id(2), SendEnd::Delivered, 21, "").unwrap();
     txn.end(Id(3), SendEnd::GivenUp, 21, "410 gone").unwrap();
-    txn.put_off(&OutboxRow { attempt: 1, ..outbox_row(1, 80) }, "503").unwrap();
+    assert!(txn.is_failed("quality").unwrap() && !txn.is_failed("another").unwrap());
+    txn.put_off(&OutboxRow { attempt: 1, tried_from_ms: Some(70), ..outbox_row(1, 80) }, "503").unwrap();
     txn.put_off(&OutboxRow { attempt: 1, ..outbox_row(2, 80) }, "late answer").unwrap();
     assert!(!txn.enqueue(&outbox_row(2, 0)).unwrap());
     txn.commit().unwrap();
     assert_eq!((ids(&control, 79), ids(&control, 80)), (vec![], vec![1]));
-    assert_eq!(control.undelivered().unwrap()[0].attempt, 1);
+    let waits = control.undelivered().unwrap().remove(0);
+    assert_eq!((waits.attempt, waits.tried_from_ms), (1, Some(70)));
 }
 
 #[test]
