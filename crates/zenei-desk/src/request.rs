@@ -4,7 +4,7 @@
 use crate::driver::TakeError;
 use crate::shared::SharedDesk;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use zenei_incident::step::{self, StepError};
 use zenei_incident::{Matcher, Silence, SilenceKind};
 use zenei_wire::{EngineTime, Id};
@@ -23,7 +23,7 @@ pub enum Request {
         by: String,
         /// The other fields of the event.
         #[serde(default)]
-        body: serde_json::Map<String, Json>,
+        body: Map<String, Json>,
     },
     /// A silence or a maintenance window.
     AddSilence {
@@ -82,6 +82,7 @@ impl Request {
         match self {
             Self::Step { incident, kind, by, body } => {
                 let incident = find(desk, incident)?;
+                let body = &whole(desk, kind, body)?;
                 let what = step::read(kind, by, body).map_err(|error| Refusal::malformed(&error))?;
                 let event = desk.add(incident, at, what).map_err(Refusal::from)?;
                 let body = event.body().ok().and_then(|body| serde_json::from_str::<Json>(&body).ok());
@@ -130,6 +131,22 @@ fn find(desk: &SharedDesk, wanted: &str) -> Result<Id, Refusal> {
     let incidents = desk.incidents();
     let book = incidents.read();
     the_one("incident", wanted, book.incidents().map(|incident| incident.id))
+}
+
+/// The fields of a step with the whole id of another incident, where one is named by its first digits.
+fn whole(desk: &SharedDesk, kind: &str, body: &Map<String, Json>) -> Result<Map<String, Json>, Refusal> {
+    let mut body = body.clone();
+    let named = match kind {
+        "merge" | "merged_into" => body.get_mut("incident"),
+        "verdict" => body.get_mut("verdict").and_then(|verdict| verdict.get_mut("duplicate_of")),
+        _ => None,
+    };
+    if let Some(named) = named
+        && let Some(digits) = named.as_str()
+    {
+        *named = Json::from(find(desk, digits)?.to_string());
+    }
+    Ok(body)
 }
 
 /// The silence whose id begins so.
@@ -185,6 +202,30 @@ mod tests {
         ask(&desk, "postmortem_held", json!({"roles": ["development", "support"]})).unwrap();
         let event = ask(&desk, "complete", json!({})).unwrap();
         assert_eq!((event["kind"].as_str(), event["seq"].as_u64()), (Some("completed"), Some(4)));
+    }
+
+    #[test]
+    fn another_incident_is_named_by_its_first_digits() {
+        let desk = desk();
+        let anomalies = vec![anomaly("motor-effort", "B", 2)];
+        let other = desk.take(EngineTime(2_000), &Findings { anomalies, ..Findings::default() }).unwrap().opened[0];
+        let (incident, digits) = {
+            let incidents = desk.incidents();
+            let book = incidents.read();
+            let first = book.incidents().find(|incident| incident.id != other).unwrap().id;
+            (first.to_string(), other.to_string()[..12].to_owned())
+        };
+        let step = |kind: &str, body: Json| {
+            let body = body.as_object().cloned().unwrap_or_default();
+            let request = Request::Step { incident: incident.clone(), kind: kind.into(), by: "sato".into(), body };
+            request.carry_out(&desk, EngineTime(9_000))
+        };
+        let unknown = step("verdict", json!({"verdict": {"duplicate_of": "zzzz"}})).unwrap_err();
+        assert_eq!(unknown.reason, Reason::Unknown);
+        let judged = step("verdict", json!({"verdict": {"duplicate_of": digits}})).unwrap();
+        assert_eq!(judged["body"]["verdict"]["duplicate_of"], json!(other));
+        let merged = step("merge", json!({"incident": format!("zenei-{digits}")})).unwrap();
+        assert_eq!(merged["body"]["incident"], json!(other));
     }
 
     #[test]

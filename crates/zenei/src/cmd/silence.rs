@@ -68,7 +68,10 @@ fn add(arguments: &SilenceAdd, out: &mut Output<'_>) -> Result<(), Failure> {
 fn length(text: &str) -> Result<jiff::SignedDuration, Failure> {
     let span: Result<jiff::Span, _> = text.parse();
     let length = span.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()));
-    length.map_err(|_| Failure::Usage(format!("--for is {text:?}; a length of time such as 30min, 2h or 7d is wanted")))
+    length
+        .ok()
+        .filter(jiff::SignedDuration::is_positive)
+        .ok_or_else(|| Failure::Usage(format!("--for is {text:?}; a length of time such as 30min, 2h or 7d is wanted")))
 }
 
 fn preview(arguments: &SilencePreview, out: &mut Output<'_>) -> Result<(), Failure> {

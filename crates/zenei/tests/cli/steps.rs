@@ -98,17 +98,22 @@ fn a_log_that_was_changed_by_other_means_is_refused() {
 fn what_is_no_step_is_told_with_the_words_that_are_allowed() {
     let (folder, id) = with_incident();
     for (arguments, told) in [
-        (vec!["status", &id, "fixed"], "unknown variant `fixed`"),
-        (vec!["status", &id, "close"], "can't become close"),
-        (vec!["verdict", &id, "maybe"], "unknown variant `maybe`"),
-        (vec!["ack", "ffffff"], "there is no incident `ffffff`"),
+        (vec!["status", &id, "fixed"], (2, "detected, investigating, fixing or resolved")),
+        (vec!["status", &id, "close"], (2, "zenei incident complete")),
+        (vec!["urgency", &id, "最低", "--reason", "r"], (2, "最高, 高, 中, 低")),
+        (vec!["verdict", &id, "maybe"], (1, "unknown variant `maybe`")),
+        (vec!["ack", "ffffff"], (1, "there is no incident `ffffff`")),
+        (vec!["owner", &id, " "], (1, "`owner` is empty")),
+        (vec!["merge", &id, "--into", "ffffff"], (1, "there is no incident `ffffff`")),
     ] {
         let refused = step(&folder, &arguments);
-        assert_eq!(refused.code, 1, "{arguments:?}");
+        let (code, told) = told;
+        assert_eq!(refused.code, code, "{arguments:?}");
         assert!(refused.stderr.contains(told), "{}", refused.stderr);
     }
     assert_eq!(zenei(&["incident", "ack", &id]).in_folder(&folder).run().code, 2, "nobody is named");
     assert_eq!(status(&folder, &id).1, 1, "nothing was written");
+    assert_eq!(step(&folder, &["urgency", &id, "最高", "--reason", "締め出し"]).code, 0);
 }
 
 #[test]
@@ -124,6 +129,8 @@ fn a_silence_shows_what_it_would_be_about_always_ends_and_can_be_ended() {
     };
     assert_eq!(add(&[]).code, 2, "an end is mandatory");
     assert_eq!(add(&["--for", "soon"]).code, 2);
+    let nothing = add(&["--for", "0s"]);
+    assert_eq!((nothing.code, nothing.stderr.contains("--for is \"0s\"")), (2, true), "{}", nothing.stderr);
     let endless = add(&["--for", "9000h"]);
     assert_eq!(endless.code, 1);
     assert!(endless.stderr.contains("at most 366 days"), "{}", endless.stderr);

@@ -8,13 +8,16 @@ use crate::exit::Failure;
 use crate::output::{Output, escaped};
 use serde_json::{Map, Value as Json, json};
 use zenei_desk::Request;
+use zenei_detect::Urgency;
+use zenei_incident::Status;
+use zenei_incident::message::{Lang, urgency_word};
 
 /// Takes the step.
 ///
 /// # Errors
 /// Where the incident's rules refuse it, with what is missing; where no desk can be asked.
 pub(super) fn run(step: &Step, out: &mut Output<'_>) -> Result<(), Failure> {
-    let (on, kind, fields) = form(step);
+    let (on, kind, fields) = form(step)?;
     let loaded = config::load(&on.common.file.config, &config::variables()).map_err(Failure::Config)?;
     let body = match fields {
         Json::Object(body) => body,
@@ -31,13 +34,13 @@ pub(super) fn run(step: &Step, out: &mut Output<'_>) -> Result<(), Failure> {
 }
 
 /// The step as a request: which incident, the kind of step, the event's fields.
-fn form(step: &Step) -> (&On, &'static str, Json) {
-    match step {
+fn form(step: &Step) -> Result<(&On, &'static str, Json), Failure> {
+    Ok(match step {
         Step::Ack { on } => (on, "acknowledge", json!({})),
         Step::Note { on, text } => (on, "note", json!({"text": text})),
-        Step::Status { on, to } => (on, "status", json!({"to": to})),
+        Step::Status { on, to } => (on, "status", json!({"to": status(to)?})),
         Step::Owner { on, owner } => (on, "owner", json!({"owner": owner})),
-        Step::Urgency { on, to, reason } => (on, "urgency", json!({"to": to, "reason": reason})),
+        Step::Urgency { on, to, reason } => (on, "urgency", json!({"to": urgency(to)?, "reason": reason})),
         Step::TempFix { on } => (on, "temp_fix_done", json!({})),
         Step::Postmortem { on, roles, attendees } => {
             (on, "postmortem_held", json!({"roles": roles, "attendees": attendees}))
@@ -58,7 +61,27 @@ fn form(step: &Step) -> (&On, &'static str, Json) {
             (on, "verdict", json!({"verdict": verdict}))
         }
         Step::Complete { on } => (on, "complete", json!({})),
-    }
+    })
+}
+
+/// A status that can be set.
+fn status(word: &str) -> Result<&'static str, Failure> {
+    let found = Status::parse(word).filter(|status| *status != Status::Close).map(Status::as_str);
+    found.ok_or_else(|| {
+        Failure::Usage(format!(
+            "the status is {word:?}; detected, investigating, fixing or resolved are wanted, and completion is \
+             `zenei incident complete`"
+        ))
+    })
+}
+
+/// A level, in English or in Japanese.
+fn urgency(word: &str) -> Result<&'static str, Failure> {
+    let is_ja = |level: &&Urgency| urgency_word(**level, Lang::Ja) == word;
+    let found = Urgency::parse(word).or_else(|| Urgency::ALL.iter().find(is_ja).copied()).map(Urgency::as_str);
+    found.ok_or_else(|| {
+        Failure::Usage(format!("the urgency is {word:?}; highest, high, medium or low (最高, 高, 中, 低) are wanted"))
+    })
 }
 
 fn by(on: &On) -> Result<String, Failure> {
