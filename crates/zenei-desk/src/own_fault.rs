@@ -7,7 +7,7 @@ use zenei_store::control::OutboxRow;
 use zenei_wire::EngineTime;
 
 /// The rule's word in an incident about a target.
-pub(crate) const RULE: &str = "zenei-delivery";
+pub(crate) const RULE: &str = zenei_incident::risk::OWN_RULE;
 /// What stands where a lock's id stands: the finding is about this program.
 const DEVICE: &str = "zenei";
 

@@ -20,6 +20,9 @@ pub const HIGHEST_WEIGHS: u32 = 3;
 /// A guess.
 pub const AT_RISK_FROM: u32 = 3;
 
+/// The rule of incidents about zenei itself, such as a target that can't be told: they are at nobody's door.
+pub const OWN_RULE: &str = "zenei-delivery";
+
 const DAY_MS: i64 = 24 * 3_600_000;
 
 /// Where a lock is, and whose it is.
@@ -105,7 +108,7 @@ impl Customer {
 /// The customers at whose doors there were urgent incidents. `owned` gives whose a lock was at a time.
 ///
 /// An incident counts from its opening, by its present urgency, once for each customer with a lock among its evidence.
-/// A false positive does not count; what was merged, or judged a duplicate, counts as one with the other.
+/// A false positive does not count, nor an incident about zenei itself; what was merged, or judged a duplicate, counts as one with the other.
 pub fn customers<'a>(
     incidents: impl Iterator<Item = &'a Incident>,
     owned: impl Fn(&str, EngineTime) -> Option<Owned>,
@@ -163,7 +166,8 @@ impl Customer {
 fn faults<'a>(incidents: impl Iterator<Item = &'a Incident>, now: EngineTime) -> BTreeMap<Id, Fault<'a>> {
     let all: BTreeMap<Id, &Incident> = incidents.map(|incident| (incident.id, incident)).collect();
     let mut faults: BTreeMap<Id, Fault<'_>> = BTreeMap::new();
-    for incident in all.values().filter(|incident| incident.verdict != Some(Verdict::FalsePositive)) {
+    let counts = |incident: &&&Incident| incident.verdict != Some(Verdict::FalsePositive) && incident.rule != OWN_RULE;
+    for incident in all.values().filter(counts) {
         let root = root(incident, &all);
         if all.get(&root).is_some_and(|root| root.verdict == Some(Verdict::FalsePositive)) {
             continue;

@@ -87,3 +87,20 @@ fn a_lock_without_a_customer_is_named_and_not_counted() {
     let door = &found.customers[0].doors[0];
     assert_eq!((door.device.as_str(), door.door.as_str(), door.incidents.len()), ("a1", "door of a1", 1));
 }
+
+#[test]
+fn an_incident_about_zenei_itself_is_no_fault_at_a_door() {
+    let mut book = Casebook::default();
+    for rule in [OWN_RULE, "battery"] {
+        let mut found = anomaly(rule, "a1", 199 * DAY_S);
+        (found.urgency, found.component) = (Urgency::High, zenei_detect::Component::Unknown);
+        let findings = Findings { anomalies: vec![found], ..Findings::default() };
+        let mut draft = book.draft();
+        draft.take(&findings, |_| Ok::<bool, crate::ApplyError>(true)).unwrap();
+        let changes = draft.into_changes();
+        book.absorb(changes);
+        // Control: the same finding of another rule counts.
+        let found = customers(book.incidents(), owned, NOW);
+        assert_eq!((found.incidents, found.customers.len()), if rule == OWN_RULE { (0, 0) } else { (1, 1) });
+    }
+}
