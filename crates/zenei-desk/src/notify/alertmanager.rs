@@ -210,8 +210,13 @@ impl Alertmanager {
     }
 
     pub(super) async fn check(&self, http: &Http) -> Result<String, SendError> {
-        let status = self.get(http, "status").await?;
-        let word = |value: &Value| inert(value.as_str().unwrap_or("unknown"), 40);
+        let request = Request::new("GET", format!("{}/api/v2/status", self.base));
+        let answer = http.send(self.authorized(request)).await?.success()?;
+        let has =
+            |status: Value| status["versionInfo"]["version"].is_string() && status["cluster"]["status"].is_string();
+        let expected = "JSON with `versionInfo` and `cluster`";
+        let status = answer.expecting(expected, |it| has(it.json()))?.json();
+        let word = |value: &Value| inert(value.as_str().unwrap_or_default(), 40);
         let (version, cluster) = (word(&status["versionInfo"]["version"]), word(&status["cluster"]["status"]));
         Ok(format!("Alertmanager {version}, cluster {cluster}"))
     }

@@ -117,6 +117,19 @@ impl Answer {
         if body.is_empty() { format!("HTTP {}", self.status) } else { format!("HTTP {}: {body}", self.status) }
     }
 
+    /// The answer, where it is what this remote says of success. Anything may answer 200 in its place (a proxy, a login
+    /// page of a network); that passes, so the message is sent again.
+    ///
+    /// # Errors
+    /// [`SendError::Again`] that names what was expected and what came.
+    pub fn expecting(self, expected: &str, fits: impl FnOnce(&Self) -> bool) -> Result<Self, SendError> {
+        if fits(&self) {
+            return Ok(self);
+        }
+        let why = format!("{expected} was expected; something else answered: {}", self.shown());
+        Err(SendError::Again { why, after: self.retry_after, maybe_sent: false })
+    }
+
     /// What a status means to a remote that has no rules of its own: 408, 425, 429 and 5xx may be repeated, any other
     /// that is no success may not.
     ///

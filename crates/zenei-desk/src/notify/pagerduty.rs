@@ -82,7 +82,8 @@ impl PagerDuty {
     }
 
     async fn enqueue(&self, http: &Http, event: &Value) -> Result<Answer, SendError> {
-        http.send(Request::post(&self.url, event).hiding(&self.key)).await?.success()
+        let answer = http.send(Request::post(&self.url, event).hiding(&self.key)).await?.success()?;
+        answer.expecting("HTTP 202 with a JSON `status`", |it| it.status == 202 && it.json()["status"].is_string())
     }
 }
 
@@ -125,7 +126,7 @@ fn event_of(delivery: &Delivery<'_>, action: &str, key: &Secret) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::trial::Trial;
+    use super::super::trial::{Trial, portal};
     use super::*;
     use remote_sim::{Faults, Server};
     use zenei_incident::event::{Acknowledged, StatusChanged};
@@ -175,5 +176,18 @@ mod tests {
         let wrong = PagerDuty { key: Secret::from("canary-wrong-canary-wrong-canary"), ..pager };
         let refused = tell(&wrong, &http, &Trial::new(Urgency::Low, "t")).await;
         assert!(!format!("{wrong:?}{refused:?}").contains("canary"));
+    }
+
+    #[tokio::test]
+    async fn only_202_with_a_status_is_an_answer_of_pagerduty() {
+        let http = Http::new(true).unwrap();
+        for says in ["<html>log in</html>", r#"{"status":"success"}"#] {
+            let pager = PagerDuty { url: portal(says).await, key: Secret::from(KEY) };
+            let refused = tell(&pager, &http, &Trial::new(Urgency::Low, "t")).await;
+            assert!(
+                matches!(&refused, Err(SendError::Again { why, .. }) if why.contains("HTTP 202 with")),
+                "{refused:?}"
+            );
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::delivery::{Common, Delivery, SendError, Sent};
 use super::http::{Http, Request};
 use super::secret::Secret;
 use super::slack_api::{Api, EVENT_TYPE, Failed, id};
-use super::slack_hook::through_hook;
+use super::slack_hook::{is_ok, through_hook};
 use super::slack_progress::Progress;
 use super::slack_text::{Shown, inert, opening, topic, update};
 use schemars::JsonSchema;
@@ -161,8 +161,11 @@ impl Slack {
         let text = format!("[zenei test] Nothing has happened. テスト送信です。 {}", rfc3339(now));
         match &self.way {
             Way::Hook(hook) => {
-                let answer =
-                    http.send(Request::post(hook.reveal(), &json!({ "text": text })).hiding(hook)).await?.success()?;
+                let answer = http
+                    .send(Request::post(hook.reveal(), &json!({ "text": text })).hiding(hook))
+                    .await?
+                    .success()
+                    .and_then(is_ok)?;
                 Ok(answer.shown())
             }
             Way::Api(api) => {

@@ -1,7 +1,7 @@
 //! What goes to Slack by an incoming webhook: the whole message each time, for a webhook has no threads. Must not know
 //! the Web API. Called by the connector.
 use super::delivery::{Delivery, SendError, Sent};
-use super::http::{Http, Request};
+use super::http::{Answer, Http, Request};
 use super::secret::Secret;
 use super::slack_text::whole;
 use serde_json::json;
@@ -10,6 +10,14 @@ use zenei_incident::message::Message;
 
 /// Said of a message that is sent no more.
 const LOST_TWICE: &str = "two answers were lost: the message may be there twice or, less likely, not at all";
+
+/// The answer, where it is a webhook's own to what it took: `ok`.
+///
+/// # Errors
+/// [`SendError::Again`] where something else answered.
+pub(super) fn is_ok(answer: Answer) -> Result<Answer, SendError> {
+    answer.expecting("`ok`", |it| it.body.trim_ascii() == b"ok")
+}
 
 /// By an incoming webhook. Whether a lost answer hid a message can't be looked up: the next attempt sends again and
 /// reports that it may be there twice; if its answer is lost too, also by the end of the program, no third is sent.
@@ -32,7 +40,7 @@ pub(super) async fn through_hook(
     let after = answer.as_ref().ok().and_then(|answer| answer.retry_after);
     let failed = match answer {
         Ok(answer) if answer.status >= 500 => SendError::Again { why: answer.shown(), after, maybe_sent: true },
-        Ok(answer) => match answer.success() {
+        Ok(answer) => match answer.success().and_then(is_ok) {
             Ok(_) if delivery.unanswered > 0 => {
                 return Ok(doubled("the answer to an earlier attempt was lost, and a webhook has no lookup"));
             }

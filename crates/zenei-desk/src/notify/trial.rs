@@ -108,3 +108,12 @@ impl Trial {
         Err(SendError::again("all attempts failed"))
     }
 }
+
+/// The address of a server that answers 200 with this text to everything, as the login page of a network does.
+pub(super) async fn portal(says: &'static str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = axum::Router::new().fallback(move || async move { says });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}")
+}

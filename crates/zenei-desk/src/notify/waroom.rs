@@ -139,6 +139,7 @@ impl Waroom {
             return Ok(format!("its address is allowed; {untried}"));
         };
         let answer = http.send(Request::new("GET", self.api_url("services")).bearer(api)).await?.success()?;
+        let answer = answer.expecting("JSON with `services`", |it| it.json()["services"].is_array())?;
         let there: Vec<String> = list(&answer.json()["services"]).iter().map(|one| text(&one["name"])).collect();
         let missing: Vec<&String> = self.service_keys.keys().filter(|name| !there.contains(*name)).collect();
         if missing.is_empty() {
@@ -174,7 +175,8 @@ impl Waroom {
 
     async fn post_event(&self, http: &Http, key: &Secret, event: &Value) -> Result<Answer, SendError> {
         let url = format!("{}/v1/events", self.base);
-        http.send(Request::post(url, &json!({ "event": event })).bearer(key)).await?.success()
+        let answer = http.send(Request::post(url, &json!({ "event": event })).bearer(key)).await?.success()?;
+        answer.expecting("JSON with an `incident_id`", |it| it.json()["incident_id"].is_i64())
     }
 
     /// Sets status and severity there to what they are here.

@@ -1,6 +1,6 @@
 //! The connector against the stand-in; what only the real one shows (that an alert ends by itself, that a silence holds
 //! its receivers still) is tested with the real one.
-use super::super::trial::Trial;
+use super::super::trial::{Trial, portal};
 use super::*;
 use remote_sim::{Alertmanager as Sim, Faults, Server};
 use zenei_incident::Status;
@@ -216,4 +216,15 @@ async fn more_silences_than_are_looked_up_are_noted_all_the_same() {
     assert_eq!(round(&am, &http, &mut trial, NOW).await.len(), 1);
     assert!(trial.remote[SUPPRESSED].len() < 1_000, "what is remembered is bounded");
     assert_eq!(round(&am, &http, &mut trial, NOW).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_status_without_version_and_cluster_is_not_that_of_alertmanager() {
+    for says in ["<html>log in</html>", "{}", r#"{"versionInfo":{"version":"0.25.0"}}"#] {
+        let refused = connector(&portal(says).await).check(&Http::new(true).unwrap()).await;
+        assert!(matches!(refused, Err(SendError::Again { .. })), "{refused:?}");
+    }
+    let real = r#"{"versionInfo":{"version":"0.25.0"},"cluster":{"status":"ready"}}"#;
+    let told = connector(&portal(real).await).check(&Http::new(true).unwrap()).await.unwrap();
+    assert_eq!(told, "Alertmanager 0.25.0, cluster ready");
 }

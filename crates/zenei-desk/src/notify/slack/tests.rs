@@ -1,7 +1,7 @@
 //! The connector against the stand-in of Slack, with faults by seed.
 use super::*;
 use crate::notify::delivery::Invitee;
-use crate::notify::trial::Trial;
+use crate::notify::trial::{Trial, portal};
 use remote_sim::{Fault, Faults, Posted, Server};
 use zenei_detect::Urgency;
 use zenei_incident::Status;
@@ -268,4 +268,12 @@ fn what_slack_gave_rise_to_is_not_told_to_slack() {
     assert!(!said(Invited { target: "room".into(), people: Vec::new() }.into()));
     assert!(!said(DeliveryDuplicated { target: "room".into(), why: String::new() }.into()));
     assert!(said(Note { text: "a".into(), by: "b".into() }.into()));
+}
+
+#[tokio::test]
+async fn a_hook_that_does_not_answer_ok_took_nothing_and_is_tried_again() {
+    let (page, hook) = (portal("<html>log in</html>").await, portal("ok").await);
+    let refused = by_hook(&page).test(&http(), EngineTime(1)).await;
+    assert!(matches!(&refused, Err(SendError::Again { why, .. }) if why.contains("`ok` was expected")), "{refused:?}");
+    assert_eq!(by_hook(&hook).test(&http(), EngineTime(1)).await.unwrap(), "HTTP 200: ok");
 }

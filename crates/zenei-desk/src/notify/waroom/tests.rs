@@ -1,6 +1,6 @@
 //! The connector against the stand-in of Waroom, with its quirks switched and faults by seed.
 use super::*;
-use crate::notify::trial::Trial;
+use crate::notify::trial::{Trial, portal};
 use crate::notify::waroom_text::mark;
 use remote_sim::{ChangeBy, Fault, Faults, Server, WaroomQuirks};
 use zenei_detect::Urgency;
@@ -288,4 +288,16 @@ async fn hostile_text_is_inert_there_and_in_the_slack_that_it_is_shown_in() {
         let is_active = |c: char| "<>@[]`\u{202e}\u{0}\r".contains(c);
         assert!(!text.contains(is_active), "{text:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_not_an_answer_of_waroom_is_no_success() {
+    for says in ["<html>log in</html>", r#"{"ok":"maybe"}"#] {
+        let waroom = waroom(&portal(says).await, true);
+        for refused in [waroom.test(&http(), EngineTime(1)).await, waroom.check(&http()).await] {
+            assert!(matches!(&refused, Err(SendError::Again { why, .. }) if why.contains("JSON with")), "{refused:?}");
+        }
+    }
+    let waroom = waroom(&portal(r#"{"incident_id":1,"services":[{"name":"device"}]}"#).await, true);
+    assert!(waroom.test(&http(), EngineTime(1)).await.is_ok());
 }
