@@ -34,7 +34,8 @@ pub struct Casebook {
     watched: BTreeSet<Id>,
     policy: Arc<Policy>,
     silences: Silences,
-    places: Arc<Places>,
+    /// Where each lock is, as it was last set.
+    pub places: Arc<Places>,
 }
 
 /// The events and decisions that follow from one finding.

@@ -1,6 +1,6 @@
 //! Where each lock is: its gateway, site and service, as the registry says. Must not know a registry's form. Called by
 //! silences and inhibition, which ask; the binary fills it at start.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use zenei_detect::ScopeKind;
 
 /// Where one lock is. Each is `None` if the registry does not say.
@@ -35,6 +35,16 @@ impl Places {
     /// The place of this lock, if it is registered.
     pub fn of(&self, device: &str) -> Option<&Place> {
         self.0.get(device)
+    }
+
+    /// The services that the registry names, in order.
+    pub fn services(&self) -> BTreeSet<&str> {
+        self.0.values().filter_map(|place| place.service.as_deref()).collect()
+    }
+
+    /// The sites that the registry names, in order.
+    pub fn sites(&self) -> BTreeSet<&str> {
+        self.0.values().filter_map(|place| place.site.as_deref()).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::incident::{Incident, Refused};
 use crate::kinds::{Ground, RunbookStepDone};
 use crate::opening::{Follows, OpenDecision, OpeningTable};
+use crate::places::Places;
 use crate::runbook::{Runbook, Runbooks};
 use crate::services::{Person, Services};
 use crate::stage::RUNBOOK_BY;
@@ -113,19 +114,15 @@ impl Policy {
     /// The level of facts that a person gives, and whether they would open an incident.
     ///
     /// # Errors
-    /// A figure that can't be true, or a service that the table of services does not name; with what is allowed.
-    pub fn asked(&self, facts: &Facts) -> Result<Judged, String> {
+    /// A figure that can't be true, or a service that no lock can be of; with what is allowed.
+    pub fn asked(&self, facts: &Facts, places: &Places) -> Result<Judged, String> {
         facts.check()?;
-        match &facts.service {
-            Some(id) if self.services.service(id).is_none() => {
-                let known: Vec<&str> = self.services.ids().collect();
-                Err(format!(
-                    "service is {id:?}, which the table of services does not name; it names {}",
-                    known.join(", ")
-                ))
-            }
-            Some(_) | None => Ok(self.triage(facts)),
+        let known: BTreeSet<&str> = self.services.ids().chain(places.services()).collect();
+        if let Some(id) = facts.service.as_deref().filter(|id| !known.contains(id)) {
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(format!("service is {id:?}, which no lock is of; allowed are {known}"));
         }
+        Ok(self.triage(facts))
     }
 
     /// The level of these facts, and whether they open an incident.

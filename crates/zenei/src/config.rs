@@ -310,6 +310,12 @@ pub(crate) fn variables() -> Variables {
         .collect()
 }
 
+/// The configuration of a command that can do without: the given file, or `zenei.toml` where it is run.
+pub(crate) fn given_or_here(given: Option<&Path>) -> Option<PathBuf> {
+    let here = Path::new("zenei.toml");
+    given.or_else(|| here.is_file().then_some(here)).map(Path::to_path_buf)
+}
+
 /// Reads and checks a configuration; `-` is standard input, with paths relative to the working folder.
 ///
 /// # Errors

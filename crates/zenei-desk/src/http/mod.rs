@@ -63,8 +63,8 @@ fn router(handles: Handles, inward: Inward) -> Router {
         .route("/healthz", get(async || (StatusCode::OK, axum::Json(serde_json::json!({ "status": "ok" })))))
         .route("/readyz", get(async move || readiness(*ready.borrow())))
         .route("/metrics", get(async move || exposition(&metrics)))
-        .merge(api::routes(handles.incidents))
-        .merge(triage::routes(handles.policy))
+        .merge(api::routes(handles.incidents.clone()))
+        .merge(triage::routes(handles.policy, handles.incidents))
         .merge(inward.into_router())
         .fallback(async || api::problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async |method: Method| {

@@ -1,6 +1,7 @@
 //! `POST /api/v1/triage`: how urgent is what somebody saw, and would it open an incident? Judges facts by the desk's
 //! policy, as `zenei triage --stdin` does, and changes nothing. Must not know the store. Called by the router.
 use super::api::problem;
+use crate::Incidents;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
@@ -15,14 +16,14 @@ use zenei_incident::urgency::Facts;
 const FACTS_MAX_BYTES: usize = 1 << 16;
 
 /// The route.
-pub(super) fn routes(policy: Arc<Policy>) -> Router {
+pub(super) fn routes(policy: Arc<Policy>, incidents: Incidents) -> Router {
     let limit = DefaultBodyLimit::max(FACTS_MAX_BYTES);
-    Router::new().route("/api/v1/triage", post(judge)).layer(limit).with_state(policy)
+    Router::new().route("/api/v1/triage", post(judge)).layer(limit).with_state((policy, incidents))
 }
 
-async fn judge(State(policy): State<Arc<Policy>>, body: Bytes) -> Response {
+async fn judge(State((policy, incidents)): State<(Arc<Policy>, Incidents)>, body: Bytes) -> Response {
     match serde_json::from_slice::<Facts>(&body) {
-        Ok(facts) => match policy.asked(&facts) {
+        Ok(facts) => match policy.asked(&facts, &incidents.read().places) {
             Ok(judged) => axum::Json(judged).into_response(),
             Err(text) => problem(StatusCode::BAD_REQUEST, &text),
         },

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 /// `zenei triage`.
 #[derive(Debug, Args)]
 pub(crate) struct Triage {
-    /// The configuration whose tables count; absent: the tables in the program.
-    #[arg(long, value_name = "FILE")]
+    /// The configuration whose tables count; absent: zenei.toml here; without one, the tables in the program.
+    #[arg(long, value_name = "FILE", env = "ZENEI_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
     /// Reads the facts from standard input, as JSON, in place of the options below.
     #[arg(long, conflicts_with_all = ["symptom", "hint", "scope", "locks", "customers", "share", "growth", "domain",

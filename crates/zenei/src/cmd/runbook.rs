@@ -18,8 +18,8 @@ pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure>
 }
 
 fn check(arguments: &Check, out: &mut Output<'_>) -> Result<(), Failure> {
-    let desk = match &arguments.config {
-        Some(file) => config::load(file, &config::variables()).map_err(Failure::Config)?.config.desk,
+    let desk = match config::given_or_here(arguments.config.as_deref()) {
+        Some(file) => config::load(&file, &config::variables()).map_err(Failure::Config)?.config.desk,
         None => config::Desk::default(),
     };
     let read = match &arguments.folder {

@@ -2,12 +2,13 @@
 //! findings. Reads facts from options or standard input; must not open the store. Called by `cmd`.
 use crate::cli::triage::Triage;
 use crate::config;
-use crate::daemon::policy;
+use crate::daemon::{contents, policy};
 use crate::exit::Failure;
 use crate::output::{Output, escaped};
 use std::io::Read as _;
 use zenei_detect::{Component, Domain, ScopeKind, Urgency};
 use zenei_incident::Policy;
+use zenei_incident::places::Places;
 use zenei_incident::urgency::{Facts, Symptom};
 
 /// The largest facts on standard input, bytes; a guess, a hundred times the usual.
@@ -18,15 +19,17 @@ const FACTS_MAX_BYTES: u64 = 1 << 16;
 /// # Errors
 /// A word that is not allowed, facts that are no JSON of this form, or bad tables.
 pub(crate) fn run(arguments: &Triage, out: &mut Output<'_>) -> Result<(), Failure> {
-    let policy = match &arguments.config {
+    let (policy, places) = match config::given_or_here(arguments.config.as_deref()) {
         Some(file) => {
-            let loaded = config::load(file, &config::variables()).map_err(Failure::Config)?;
-            policy::read(&loaded.config.desk).map_err(|errors| Failure::Rules(errors.join("\n")))?
+            let config = config::load(&file, &config::variables()).map_err(Failure::Config)?.config;
+            let policy = policy::read(&config.desk).map_err(|errors| Failure::Rules(errors.join("\n")))?;
+            let registry = config.registry.as_ref().map(|registry| &*registry.file);
+            (policy, contents::registry(registry, Some(&config.gateway.site)).map_err(Failure::Rules)?.places())
         }
-        None => Policy::default(),
+        None => (Policy::default(), Places::default()),
     };
     let (facts, from) = if arguments.stdin { (from_stdin()?, "standard input: ") } else { (facts(arguments)?, "--") };
-    let judged = policy.asked(&facts).map_err(|text| Failure::Usage(format!("{from}{text}")))?;
+    let judged = policy.asked(&facts, &places).map_err(|text| Failure::Usage(format!("{from}{text}")))?;
     if arguments.json {
         return out.json(&judged);
     }
@@ -128,7 +131,7 @@ mod tests {
             (["--growth", "inf"], "--growth is inf; "),
             (["--locks", "0"], "--locks is 0; at least 1 is wanted"),
             (["--records", "0"], "--records is 0; "),
-            (["--service", "nowhere"], "--service is \"nowhere\", which the table of services does not name; "),
+            (["--service", "nowhere"], "--service is \"nowhere\", which no lock is of; "),
         ];
         for (arguments, text) in refused {
             assert!(told(&arguments).unwrap_err().starts_with(text), "{arguments:?}");

@@ -32,8 +32,14 @@ fn folder() -> Folder {
 fn good_files_pass_and_the_runbooks_say_what_they_are_for() {
     let folder = folder();
     assert_eq!(zenei(&["config", "check"]).in_folder(&folder).run().code, 0);
-    let ended = zenei(&["runbook", "check", "--config", "zenei.toml"]).in_folder(&folder).run();
-    assert_eq!(ended.stdout, "ok: battery v4 (ours): for service home, component battery: look, swap\n");
+    for line in [&["runbook", "check", "--config", "zenei.toml"][..], &["runbook", "check"]] {
+        let ended = zenei(line).in_folder(&folder).run();
+        assert_eq!(ended.stdout, "ok: battery v4 (ours): for service home, component battery: look, swap\n");
+    }
+    // Triage too knows the services of the configuration that is there.
+    assert_eq!(zenei(&["triage", "--service", "home"]).in_folder(&folder).run().code, 0);
+    assert_eq!(zenei(&["triage", "--service", "homehub"]).in_folder(&folder).run().code, 2);
+    let folder = Folder::new();
     let ended = zenei(&["runbook", "check"]).in_folder(&folder).run();
     assert_eq!((ended.code, ended.stdout.lines().count()), (0, 3), "{}", ended.stdout);
     let ended = zenei(&["runbook", "check", "--json"]).in_folder(&folder).run();
@@ -50,7 +56,9 @@ fn a_bad_file_is_named_with_line_and_key_by_every_command_that_reads_it() {
         let wanted = "battery.toml:17: step.on_done.event: found \"completed\"; nothing completes an incident";
         assert!(ended.stderr.contains(wanted), "{line:?}: {}", ended.stderr);
     }
-    let ended = zenei(&["runbook", "check", "runbooks"]).in_folder(&folder).run();
+    let alone = Folder::new();
+    alone.write("runbooks/battery.toml", RUNBOOK);
+    let ended = zenei(&["runbook", "check", "runbooks"]).in_folder(&alone).run();
     assert!(ended.stderr.contains("invite: found \"@quality\"; there are none"), "{}", ended.stderr);
     folder.write("services.toml", &SERVICES.replace("'home'\n[", "'hom'\n["));
     let ended = zenei(&["config", "check"]).in_folder(&folder).run();
