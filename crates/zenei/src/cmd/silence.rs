@@ -2,16 +2,19 @@
 //! changes goes to the desk that writes. Called by `cmd`.
 use crate::cli::WithConfig;
 use crate::cli::silence::{About, Silence as Command, SilenceAdd, SilenceEnd, SilencePreview};
-use crate::cmd::incident::step::named;
+use crate::cmd::incident::step::{asked, named};
 use crate::config::{self, Loaded};
-use crate::daemon::{ask, contents, control};
+use crate::daemon::contents::{self, Contents};
+use crate::daemon::control;
 use crate::exit::Failure;
 use crate::output::{Output, escaped, table, time};
 use serde_json::{Value as Json, json};
+use std::io::Write as _;
 use std::sync::Arc;
 use zenei_desk::{IncidentLog, Request};
+use zenei_detect::ScopeKind;
 use zenei_incident::document::IncidentLine;
-use zenei_incident::{Inquiries, Matcher, Silence, SilenceKind};
+use zenei_incident::{Casebook, Incident, Inquiries, Matcher, Silence, SilenceKind};
 use zenei_wire::EngineTime;
 
 /// How many digits of an id a list shows; `end` accepts them.
@@ -54,14 +57,44 @@ fn add(arguments: &SilenceAdd, out: &mut Output<'_>) -> Result<(), Failure> {
         reason: arguments.reason.clone(),
         by: named(arguments.by.by.as_deref())?,
     };
-    let done = ask::desk(&load(&arguments.common)?, &request)?;
+    let loaded = load(&arguments.common)?;
+    let done = asked(&loaded, &request, arguments.common.json, out)?;
+    let (log, matches) = (read(&arguments.common)?, matcher(&arguments.about)?);
+    let contents = contents::read(&loaded).map_err(Failure::Config)?;
+    for unknown in unknown(&matches, &contents, &log.book, &loaded.config.gateway.site) {
+        // The silence is set all the same: what it is about may come later.
+        _ = writeln!(std::io::stderr(), "warning: nothing known has {}", escaped(&unknown));
+    }
     if arguments.common.json {
         return out.json(&done);
     }
     let silence = done.get("silence").unwrap_or(&Json::Null);
     let id = silence.get("id").and_then(Json::as_str).unwrap_or("");
     let until = time(EngineTime(silence.get("until_ms").and_then(Json::as_i64).unwrap_or(0)));
-    out.line(format!("{} {id} until {until}", kind.as_str()))
+    out.line(format!("{} {id} until {until}", kind.as_str()))?;
+    out.line(format!("open incidents that it is about: {}", log.book.preview(&matches).count()))
+}
+
+/// What the matcher names and neither the configuration's files nor an incident do, as option and value.
+fn unknown(matches: &Matcher, contents: &Contents, book: &Casebook, gateway_site: &str) -> Vec<String> {
+    let places = contents.registry.places();
+    let has = |test: &dyn Fn(&Incident) -> bool| book.incidents().any(test);
+    let of_scope = |kind, value: &str| has(&|found| found.scope.kind == kind && found.scope.value == value);
+    let rule = |id: &str| contents.rules.get(id).is_some() || has(&|found| found.rule == id);
+    let device = |id: &str| places.of(id).is_some() || has(&|found| found.devices.contains(id));
+    let site = |id: &str| id == gateway_site || places.sites().contains(id) || of_scope(ScopeKind::Site, id);
+    let services = &contents.policy.services;
+    let service = |id: &str| services.service(id).is_some() || places.services().contains(id);
+    let strange = |option: &str, value: Option<&String>, is_known: &dyn Fn(&str) -> bool| {
+        value.filter(|value| !is_known(value)).map(|value| format!("--{option} {value}"))
+    };
+    let found = [
+        strange("rule", matches.rule.as_ref(), &rule),
+        strange("device", matches.device.as_ref(), &device),
+        strange("site", matches.site.as_ref(), &site),
+        strange("service", matches.service.as_ref(), &service),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 /// A length of time in words, of which a day has 24 hours.
@@ -131,7 +164,7 @@ fn list(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
 
 fn end(arguments: &SilenceEnd, out: &mut Output<'_>) -> Result<(), Failure> {
     let request = Request::EndSilence { silence: arguments.id.clone(), by: named(arguments.by.by.as_deref())? };
-    let done = ask::desk(&load(&arguments.common)?, &request)?;
+    let done = asked(&load(&arguments.common)?, &request, arguments.common.json, out)?;
     if arguments.common.json {
         return out.json(&done);
     }

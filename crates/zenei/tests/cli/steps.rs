@@ -46,7 +46,10 @@ fn carry(folder: &Folder, id: &str) {
     assert!(refused.stderr.contains("temporary fix") && refused.stderr.contains("postmortem"), "{}", refused.stderr);
     assert_eq!(step(folder, &["temp-fix", id]).code, 0);
     assert_eq!(step(folder, &["postmortem", id, "--role", "development"]).code, 0);
-    assert_eq!(step(folder, &["complete", id]).code, 1, "one role is not enough");
+    let refused = step(folder, &["complete", id, "--json"]);
+    let told: Json = serde_json::from_str(&refused.stdout).unwrap();
+    assert_eq!((refused.code, &told["version"]), (1, &1.into()), "one role is not enough");
+    assert_eq!(told["error"].as_str(), Some(refused.stderr.trim_end()));
     assert_eq!(step(folder, &["postmortem", id, "--role", "support"]).code, 0);
     let done = step(folder, &["complete", id, "--json"]);
     let event: Json = serde_json::from_str(&done.stdout).unwrap();
@@ -134,7 +137,18 @@ fn a_silence_shows_what_it_would_be_about_always_ends_and_can_be_ended() {
     let endless = add(&["--for", "9000h"]);
     assert_eq!(endless.code, 1);
     assert!(endless.stderr.contains("at most 366 days"), "{}", endless.stderr);
-    assert_eq!(add(&["--for", "7d"]).code, 0, "a day has 24 hours");
+    let endless = add(&["--for", "9000h", "--json"]);
+    let told: Json = serde_json::from_str(&endless.stdout).unwrap();
+    assert_eq!((&told["version"], told["error"].as_str()), (&1.into(), Some(endless.stderr.trim_end())));
+    let week = add(&["--for", "7d"]);
+    assert_eq!((week.code, week.stderr.as_str()), (0, ""), "a day has 24 hours");
+    assert!(week.stdout.ends_with("open incidents that it is about: 1\n"), "{}", week.stdout);
+    for (option, value) in [("--rule", "motor"), ("--site", "nara"), ("--service", "hub"), ("--device", "BL2")] {
+        let about = run(&["add", option, value, "--for", "2h", "--by", "sato", "--reason", "a typing error"]);
+        let warning = format!("warning: nothing known has {option} {value}\n");
+        assert_eq!((about.code, about.stderr.as_str()), (0, warning.as_str()));
+        assert!(about.stdout.ends_with("is about: 0\n"), "{}", about.stdout);
+    }
     let added: Json = serde_json::from_str(&add(&["--for", "2h", "--json"]).stdout).unwrap();
     let silence = added["silence"]["id"].as_str().unwrap();
     let listed = run(&["list"]);

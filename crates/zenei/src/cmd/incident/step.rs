@@ -2,7 +2,7 @@
 //! not know whether an incident allows a step. Called by `incident`.
 use crate::cli::Step;
 use crate::cli::incident::On;
-use crate::config;
+use crate::config::{self, Loaded};
 use crate::daemon::ask;
 use crate::exit::Failure;
 use crate::output::{Output, escaped};
@@ -24,13 +24,26 @@ pub(super) fn run(step: &Step, out: &mut Output<'_>) -> Result<(), Failure> {
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => Map::new(),
     };
     let request = Request::Step { incident: on.id.clone(), kind: kind.to_owned(), by: by(on)?, body };
-    let done = ask::desk(&loaded, &request)?;
+    let done = asked(&loaded, &request, on.common.json, out)?;
     if on.common.json {
         return out.json(&done);
     }
     let word = |name: &str| done.get(name).and_then(Json::as_str).unwrap_or("").to_owned();
     let seq = done.get("seq").and_then(Json::as_u64).unwrap_or(0);
     out.line(format!("incident {}: {} (event {seq})", escaped(&word("incident")), escaped(&word("kind"))))
+}
+
+/// The desk's answer; a program that reads JSON is told of a refusal on standard output too.
+///
+/// # Errors
+/// What the desk refused and why; where no desk can be asked.
+pub(crate) fn asked(loaded: &Loaded, request: &Request, is_json: bool, out: &mut Output<'_>) -> Result<Json, Failure> {
+    let done = ask::desk(loaded, request);
+    if let (Err(failure), true) = (&done, is_json) {
+        out.json(&json!({"version": 1, "error": failure.text()}))?;
+        out.flush()?;
+    }
+    done
 }
 
 /// The step as a request: which incident, the kind of step, the event's fields.
