@@ -3,6 +3,7 @@
 //! what its own markup gives a meaning. Must not know a remote. Called by the desk for every message that goes out.
 use crate::event::{Event, Status, What};
 use crate::incident::Incident;
+use crate::stage::RUNBOOK_BY;
 use crate::wording::{place, place_ja};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -277,14 +278,19 @@ fn headline(event: &Event, lang: Lang) -> String {
     let fields: Value = event.body().ok().and_then(|body| serde_json::from_str(&body).ok()).unwrap_or(Value::Null);
     let known = HEADLINES.iter().find(|(kind, ..)| *kind == word);
     let is_rise = matches!(&event.what, What::UrgencyChanged(_));
+    let runbook = fields["by"].as_str().and_then(|by| by.strip_prefix(RUNBOOK_BY));
     match known {
         Some((_, en, ja)) => {
+            let template = template(word, pick(lang, en, ja), runbook.is_some(), lang);
             let value = |name: &str| match &fields[name] {
                 Value::String(level) if is_rise && name == "to" => {
                     Urgency::parse(level).map_or_else(String::new, |level| urgency_word(level, lang).to_owned())
                 }
                 Value::String(to) if word == "status_changed" && name == "to" => {
                     Status::parse(to).map_or_else(String::new, |to| status_word(to, lang).to_owned())
+                }
+                Value::String(_) if name == "by" && runbook.is_some() => {
+                    format!("{} {}", pick(lang, "The runbook", "Runbook"), runbook.unwrap_or_default())
                 }
                 value @ (Value::Null
                 | Value::Bool(_)
@@ -293,9 +299,20 @@ fn headline(event: &Event, lang: Lang) -> String {
                 | Value::Array(_)
                 | Value::Object(_)) => shown(value),
             };
-            plain(&filled(pick(lang, en, ja), value), LINE_MAX)
+            plain(&filled(&template, value), LINE_MAX)
         }
         None => plain(word, LINE_MAX),
+    }
+}
+
+/// The sentence of an event; a runbook that acts by itself is no person, and is not addressed as one.
+fn template(word: &str, sentence: &str, is_runbook: bool, lang: Lang) -> String {
+    match (is_runbook, word) {
+        (true, "runbook_step_done") => {
+            pick(lang, "{by} did its step {step} by itself.", "{by} の自動手順 {step} が動きました。").to_owned()
+        }
+        (true, _) => sentence.replace("{by} さん", "{by} "),
+        (false, _) => sentence.to_owned(),
     }
 }
 
@@ -325,7 +342,7 @@ fn shown(value: &Value) -> String {
 mod tests {
     use super::*;
     use crate::Casebook;
-    use crate::event::{Note, StatusChanged, UrgencyChanged};
+    use crate::event::{Note, RunbookStepDone, StatusChanged, UrgencyChanged};
     use expect_test::{Expect, expect};
     use zenei_kit::anomaly;
 
@@ -393,6 +410,19 @@ mod tests {
         assert_eq!(then(risen, Lang::Ja), "緊急度が 最高 になりました: 3 customers");
         let other = What::Other { kind: "postponed_v9".into(), body: "{}".into() };
         assert_eq!(then(other, Lang::En), "postponed_v9");
+    }
+
+    #[test]
+    fn a_runbook_that_acts_by_itself_is_told_as_no_person() {
+        let by = || "runbook:gateway".to_owned();
+        let step = || RunbookStepDone { step: "taken".into(), by: by() };
+        assert_eq!(then(step(), Lang::En), "The runbook gateway did its step taken by itself.");
+        assert_eq!(then(step(), Lang::Ja), "Runbook gateway の自動手順 taken が動きました。");
+        let fixing = || StatusChanged { to: Status::Fixing, by: by() };
+        assert_eq!(then(fixing(), Lang::En), "The runbook gateway set the status to fixing.");
+        assert_eq!(then(fixing(), Lang::Ja), "Runbook gateway がステータスを 修正中 にしました。");
+        let person = RunbookStepDone { step: "taken".into(), by: "sato".into() };
+        assert_eq!(then(person, Lang::En), "sato did step taken of the runbook.");
     }
 
     #[test]

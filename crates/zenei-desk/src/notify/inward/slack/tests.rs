@@ -127,8 +127,9 @@ async fn hostile_text_is_inert_in_an_answer() {
         let said = served.typed(line, "U1", line).await;
         assert!(!said.contains(['<', '>', '@', '\u{202e}', '\u{7}']), "{said}");
     }
-    let long = format!("note {} {}", served.id, "長".repeat(5_000));
-    assert!(served.typed("long", "U1", &long).await.contains("recorded"));
+    let note = |chars| format!("note {} {}", served.id, "長".repeat(chars));
+    assert!(served.typed("long", "U1", &note(4_000)).await.contains("recorded"));
+    assert!(served.typed("longer", "U1", &note(4_001)).await.contains("at most 4000 are allowed"));
     assert!(said(&"<".repeat(9_000)).to_string().len() < 20_000);
 }
 
