@@ -81,7 +81,9 @@ fn silent(error: &LocalError) -> Failure {
 }
 
 fn alone(layout: &Layout, loaded: &Loaded, request: &Request, _lock: StateLock) -> Result<Json, Failure> {
-    let broken = |error: Box<dyn std::error::Error + Send + Sync>| Failure::broken("can't open the incidents", error);
+    let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
+        control::broken(&loaded.config.state_dir, "can't open the incidents", error)
+    };
     let control = Control::open(&layout.control()).map_err(|error| broken(error.into()))?;
     let contents = contents::read(loaded).map_err(Failure::Config)?;
     // What follows is sent by the next daemon.
