@@ -8,8 +8,9 @@ use crate::notify::alertmanager::{BY, LABEL, inert, labels, remembered};
 use crate::shared::{DeskClock, SharedDesk};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -64,13 +65,31 @@ pub fn routes(state: AlertmanagerInward) -> Router {
     Router::new().route("/alertmanager/webhook", post(webhook)).with_state(state)
 }
 
+/// Refuses who has no token by the head of the request alone, so that strangers take none of the places that these
+/// routes have.
+pub fn with_token(routes: Router, state: AlertmanagerInward) -> Router {
+    routes.layer(from_fn_with_state(state, known))
+}
+
+async fn known(State(state): State<AlertmanagerInward>, request: Request, next: Next) -> Response {
+    if state.target(request.headers()).is_none() { stranger() } else { next.run(request).await }
+}
+
+fn stranger() -> Response {
+    (StatusCode::UNAUTHORIZED, "the bearer token is missing or none of the configured ones").into_response()
+}
+
+impl AlertmanagerInward {
+    /// The target whose Alertmanager has the token of this head.
+    fn target(&self, headers: &HeaderMap) -> Option<&String> {
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let given = given.strip_prefix("Bearer ").unwrap_or("");
+        self.tokens.iter().find(|(_, token)| is_same(token, given)).map(|(target, _)| target)
+    }
+}
+
 async fn webhook(State(state): State<AlertmanagerInward>, headers: HeaderMap, body: Bytes) -> Response {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let given = given.strip_prefix("Bearer ").unwrap_or("");
-    let Some((target, _)) = state.tokens.iter().find(|(_, token)| is_same(token, given)) else {
-        let text = "the bearer token is missing or none of the configured ones";
-        return (StatusCode::UNAUTHORIZED, text).into_response();
-    };
+    let Some(target) = state.target(&headers) else { return stranger() };
     let webhook = match serde_json::from_slice::<Webhook>(&body) {
         Ok(webhook) if webhook.version == VERSION => webhook,
         Ok(webhook) => {

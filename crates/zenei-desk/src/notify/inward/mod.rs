@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 /// The longest request of a remote, in bytes; a guess: Slack sends a button's whole message along, some 100 kB at most.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
 
-/// How many requests are read and answered at a time, so that strangers cost at most so many MiB; further ones are
+/// How many requests of one remote are read and answered at a time, so that strangers cost at most so many MiB; further ones are
 /// refused. A guess: a remote asks for a person, or for a batch, at a time.
 const MAX_AT_A_TIME: usize = 32;
 /// How long a request may take, its body too; a guess: Slack gives up after 3 s, Alertmanager after 10 s.
@@ -39,26 +39,28 @@ impl Inward {
         let apps: Vec<_> = targets.iter().filter_map(app).collect();
         let mut router = Router::new();
         if !apps.is_empty() {
-            router = router.merge(slack::routes(slack::SlackInward::new(apps, desk.clone(), clock.clone())));
+            router = router.merge(bounded(slack::routes(slack::SlackInward::new(apps, desk.clone(), clock.clone()))));
         }
         let token = |target: &Target| Some((target.name.clone(), target.webhook_token()?.clone()));
         let tokens: Vec<_> = targets.iter().filter_map(token).collect();
         if !tokens.is_empty() {
             let (desk, clock) = (desk.clone(), clock.clone());
-            router = router.merge(alertmanager::routes(alertmanager::AlertmanagerInward { tokens, desk, clock }));
+            let state = alertmanager::AlertmanagerInward { tokens, desk, clock };
+            router = router.merge(alertmanager::with_token(bounded(alertmanager::routes(state.clone())), state));
         }
-        Self::bounded(router)
-    }
-
-    fn bounded(router: Router) -> Self {
-        let room = Arc::new(Semaphore::new(MAX_AT_A_TIME));
-        Self(router.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)).layer(from_fn_with_state(room, in_bounds)))
+        Self(router)
     }
 
     /// Its routes.
     pub(crate) fn into_router(self) -> Router {
         self.0
     }
+}
+
+/// These routes within bounds of their own: what comes for others takes none of their places.
+fn bounded(router: Router) -> Router {
+    let room = Arc::new(Semaphore::new(MAX_AT_A_TIME));
+    router.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)).layer(from_fn_with_state(room, in_bounds))
 }
 
 /// Answers within the bounds. Where they are reached the answer is 503, after which a machine tries again: Alertmanager
@@ -78,20 +80,31 @@ mod tests {
     use axum::routing::post;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
+    use zenei_store::control::Control;
 
     #[tokio::test]
     async fn requests_that_never_end_are_bounded_in_number_and_time() {
-        let Inward(router) = Inward::bounded(Router::new().route("/x", post(async |_: Bytes| "done")));
+        let done = || post(async |_: Bytes| "done");
+        let shared = SharedDesk::new(crate::DeskDriver::open(Control::in_memory().unwrap(), Vec::new()).unwrap());
+        let state = alertmanager::AlertmanagerInward {
+            tokens: vec![("alerts".to_owned(), crate::notify::Secret::from("canary"))],
+            desk: shared,
+            clock: DeskClock::new(zenei_store::Clock::System),
+        };
+        let router = bounded(Router::new().route("/x", done()))
+            .merge(alertmanager::with_token(bounded(Router::new().route("/token", done())), state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let begin = async |length: usize, body: &str| {
+        let begin_at = async |path: &str, head: &str, length: usize, body: &str| {
             let mut stream = TcpStream::connect(address).await.unwrap();
-            let head =
-                format!("POST /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{head}content-length: {length}\r\n\r\n{body}"
+            );
             stream.write_all(head.as_bytes()).await.unwrap();
             stream
         };
+        let begin = async |length: usize, body: &str| begin_at("/x", "", length, body).await;
         let end = async |mut stream: TcpStream| {
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
@@ -105,6 +118,13 @@ mod tests {
         }
         // Each is accepted at a time of the server's own choice.
         while end(begin(1, "a").await).await != "503 too many requests at a time; try again" {}
+        // Others have their own places, of which a stranger takes none.
+        let strangers = "401 the bearer token is missing or none of the configured ones";
+        for _ in 0..2 * MAX_AT_A_TIME {
+            assert_eq!(end(begin_at("/token", "", 9, "").await).await, strangers);
+        }
+        let known = "authorization: Bearer canary\r\n";
+        assert_eq!(end(begin_at("/token", known, 1, "a").await).await, "200 done");
         let ended = tokio::time::timeout(Duration::from_secs(60), end(slow.remove(0))).await;
         assert_eq!(ended.unwrap(), "503 the request took too long");
     }
