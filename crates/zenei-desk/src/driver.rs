@@ -181,8 +181,8 @@ impl DeskDriver {
 
     /// Stores how an attempt to send a message ended, with what follows from it; a message that has ended before
     /// changes nothing. While a target stays failed, only the first message that is given up is an event and a finding;
-    /// the outbox has the others. An event that the incident refuses (a channel of an incident that was completed meanwhile) is
-    /// logged and left out: the message itself was sent.
+    /// the outbox has the others. An event that the incident refuses (a channel of an incident that was completed
+    /// meanwhile) is logged and left out: the message itself was sent.
     ///
     /// # Errors
     /// [`TakeError`]; then nothing of this call is stored, and the message is sent again.

@@ -246,7 +246,8 @@ fn a_message_that_is_given_up_opens_one_incident_about_its_target_which_others_a
 /// Messages that may end before a test says that they have no end.
 const WITHOUT_END: usize = 500;
 
-/// Gives up every message, in order, until none waits or there is no end; `more` is called after each. Returns how many.
+/// Gives up every message, in order, until none waits or there is no end; `more` is called after each. Returns how
+/// many.
 fn give_up_all(driver: &mut DeskDriver, mut more: impl FnMut(&mut DeskDriver, &OutboxRow, EngineTime)) -> usize {
     for count in 0..WITHOUT_END {
         let waiting = driver.control().undelivered().unwrap();

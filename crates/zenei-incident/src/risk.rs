@@ -108,7 +108,8 @@ impl Customer {
 /// The customers at whose doors there were urgent incidents. `owned` gives whose a lock was at a time.
 ///
 /// An incident counts from its opening, by its present urgency, once for each customer with a lock among its evidence.
-/// A false positive does not count, nor an incident about zenei itself; what was merged, or judged a duplicate, counts as one with the other.
+/// A false positive does not count, nor an incident about zenei itself; what was merged, or judged a duplicate, counts
+/// as one with the other.
 pub fn customers<'a>(
     incidents: impl Iterator<Item = &'a Incident>,
     owned: impl Fn(&str, EngineTime) -> Option<Owned>,

@@ -21,7 +21,8 @@ pub(crate) struct Check {
     /// The folder; absent: that of the configuration, or the runbooks in the program.
     #[arg(value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
-    /// The configuration whose people and services count; absent: zenei.toml here; without one, those in the program, which has no people.
+    /// The configuration whose people and services count; absent: zenei.toml here; without one, those in the program,
+    /// which has no people.
     #[arg(long, value_name = "FILE", env = "ZENEI_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
     /// Prints JSON, one object a line.

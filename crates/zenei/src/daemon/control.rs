@@ -18,8 +18,8 @@ pub(crate) fn open(state_dir: &Path) -> Result<Control, Failure> {
     Control::open_read_only(&path).map_err(|error| broken(state_dir, "can't open the control database", error))
 }
 
-/// Below this many free bytes a disk is called full: SQLite extends its shared index by 32 KiB and a table by a page, and
-/// says no more than that its input or output failed. Twice that.
+/// Below this many free bytes a disk is called full: SQLite extends its shared index by 32 KiB and a table by a page,
+/// and says no more than that its input or output failed. Twice that.
 const FULL_BELOW_BYTES: u64 = 64 << 10;
 
 /// A failure with the state directory's files; says that the disk is full where it is.
