@@ -242,7 +242,7 @@ fn what_is_not_confirmed_is_a_decision_with_its_reason() {
     assert_eq!(outcome.decisions[0].reason, DecisionReason::Unconfirmed);
     assert_eq!(
         outcome.decisions[0].why,
-        "not confirmed for urgency high: 1 record of 1 lock over 0 ms; wanted are 2 records or 2 locks or 1800000 ms"
+        "not confirmed for urgency high: 1 record of 1 lock over 0 ms; wanted are 2 records or 2 locks or 30 min"
     );
 }
 

@@ -187,7 +187,7 @@ mod tests {
         check(
             decision_line(&outcome.decisions[0]),
             expect![[
-                r#"{"at_ms":5000,"rule":"motor_effort","rule_version":1,"scope":{"kind":"device","value":"A"},"reason":"unconfirmed","value":412.345,"threshold":380.0,"unit":"mA","why":"not confirmed for urgency high: 1 record of 1 lock over 0 ms; wanted are 2 records or 2 locks or 1800000 ms"}"#
+                r#"{"at_ms":5000,"rule":"motor_effort","rule_version":1,"scope":{"kind":"device","value":"A"},"reason":"unconfirmed","value":412.345,"threshold":380.0,"unit":"mA","why":"not confirmed for urgency high: 1 record of 1 lock over 0 ms; wanted are 2 records or 2 locks or 30 min"}"#
             ]],
         );
     }

@@ -7,7 +7,7 @@ use crate::flap::{CYCLES_MAX, Flapping};
 use crate::inhibit::Inhibition;
 use crate::table;
 use crate::urgency::Facts;
-use crate::wording::count;
+use crate::wording::{count, length, length_ja};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use zenei_detect::toml_place::{Reader, TomlError};
@@ -205,19 +205,21 @@ impl OpeningTable {
             return of(Follows::Open, wanted.ground_en.clone(), wanted.ground_ja.clone());
         }
         let why = format!(
-            "not confirmed for urgency {urgency}: {} of {} over {observed_ms} ms; wanted are {} or {} or {} ms",
+            "not confirmed for urgency {urgency}: {} of {} over {}; wanted are {} or {} or {}",
             count(records, "record"),
             count(locks, "lock"),
+            length(observed_ms),
             count(wanted.records_min, "record"),
             count(wanted.locks_min, "lock"),
-            wanted.observed_ms_min,
+            length(wanted.observed_ms_min),
         );
         let why_ja = format!(
-            "緊急度{}として未確認: 記録{records}件、錠{locks}台、{observed_ms}ミリ秒。必要: 記録{}件、錠{}台、または{}ミリ秒",
+            "緊急度{}として未確認: 記録{records}件、錠{locks}台、{}。必要: 記録{}件、錠{}台、または{}",
             table::level_ja(urgency),
+            length_ja(observed_ms),
             wanted.records_min,
             wanted.locks_min,
-            wanted.observed_ms_min,
+            length_ja(wanted.observed_ms_min),
         );
         of(if records > 0 { Follows::Watch } else { Follows::Ignore }, why, why_ja)
     }
@@ -309,7 +311,7 @@ mod tests {
             1,
             60_000,
             Err(
-                "not confirmed for urgency high: 1 record of 1 lock over 60000 ms; wanted are 2 records or 2 locks or 1800000 ms",
+                "not confirmed for urgency high: 1 record of 1 lock over 60 s; wanted are 2 records or 2 locks or 30 min",
             ),
         );
     }

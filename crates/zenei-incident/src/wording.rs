@@ -98,13 +98,26 @@ fn number(value: f64) -> String {
 
 /// A length of time in the largest unit that has at least two of it.
 pub(crate) fn length(ms: i64) -> String {
-    const UNITS: [(i64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
-    for (unit_ms, name) in UNITS {
+    let (number, name, _) = measured(ms);
+    format!("{number} {name}")
+}
+
+/// The same in Japanese.
+pub(crate) fn length_ja(ms: i64) -> String {
+    let (number, _, name) = measured(ms);
+    format!("{number}{name}")
+}
+
+/// How many of which unit, in both languages.
+fn measured(ms: i64) -> (String, &'static str, &'static str) {
+    const UNITS: [(i64, &str, &str); 4] =
+        [(86_400_000, "d", "日"), (3_600_000, "h", "時間"), (60_000, "min", "分"), (1_000, "s", "秒")];
+    for (unit_ms, name, name_ja) in UNITS {
         if ms >= 2 * unit_ms {
-            return format!("{} {name}", number(ms as f64 / unit_ms as f64));
+            return (number(ms as f64 / unit_ms as f64), name, name_ja);
         }
     }
-    format!("{ms} ms")
+    (ms.to_string(), "ms", "ミリ秒")
 }
 
 #[cfg(test)]
@@ -142,5 +155,6 @@ mod tests {
             assert_eq!(number(value), text);
         }
         assert_eq!((length(1_500), length(5_400_000)), ("1500 ms".to_owned(), "90 min".to_owned()));
+        assert_eq!((length(86_400_000), length_ja(86_400_000)), ("24 h".to_owned(), "24時間".to_owned()));
     }
 }
