@@ -2,7 +2,7 @@
 //! available yet, and a configuration without any source of records, so that no key is silently ignored. Called by
 //! `run`, after the check, and by `config check` and `doctor`, which report it beforehand.
 use super::{Config, DetectSource, Loaded, Problems};
-use zenei_desk::notify::TargetConfig;
+use zenei_desk::notify::{Target, TargetConfig};
 
 /// Refuses what this version does not support, and a daemon without any source, which is a mistake.
 ///
@@ -50,6 +50,9 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
         let text = "`notify`: `webhook_token_file` takes Alertmanager's webhook over HTTP, which is off; add [http] with \
                     `listen`, or remove it to run without";
         found.push(("notify", text.to_owned()));
+    }
+    for error in config.notify.iter().filter_map(|(name, target)| Target::open(name, target).err()) {
+        found.push(("notify", error.to_string()));
     }
     if !config.hears() && !tails {
         let text =

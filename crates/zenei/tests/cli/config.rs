@@ -305,6 +305,23 @@ fn a_daemon_that_hears_nothing_is_a_mistake() {
 }
 
 #[test]
+fn a_target_that_cannot_be_used_is_refused_at_run_and_told_at_check() {
+    let folder = Folder::new();
+    let text = "state_dir = 'state'\n[desk]\nenabled = true\n[notify.room]\nkind = 'webhook'\n[mqtt]\nurl = 'mqtt://127.0.0.1:1'\n";
+    folder.write("zenei.toml", text);
+    let ended = zenei(&["run"]).in_folder(&folder).run();
+    assert_eq!(ended.code, 78, "{}", ended.stderr);
+    assert!(ended.stderr.contains("zenei.toml:4:"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("notify.room: one of `url` and `url_file` is needed"), "{}", ended.stderr);
+    let check = zenei(&["config", "check"]).in_folder(&folder).run();
+    assert!(check.stdout.contains(&format!("run will refuse this: {}", ended.stderr.trim_end())), "{}", check.stdout);
+    // Control: with an address nothing is refused.
+    folder.write("zenei.toml", &text.replace("'webhook'", "'webhook'\nurl = 'https://hooks.example.com/x'"));
+    let check = zenei(&["config", "check"]).in_folder(&folder).run();
+    assert!(check.code == 0 && !check.stdout.contains("refuse"), "{}", check.stdout);
+}
+
+#[test]
 fn a_bad_file_behind_a_key_is_told_at_the_key() {
     let folder = Folder::new();
     folder.write("locks.csv", "device_id,colour\nBL1,red\n");
