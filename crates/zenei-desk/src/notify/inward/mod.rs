@@ -18,8 +18,8 @@ use tokio::sync::Semaphore;
 /// The longest request of a remote, in bytes; a guess: Slack sends a button's whole message along, some 100 kB at most.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
 
-/// How many requests of one remote are read and answered at a time, so that strangers cost at most so many MiB; further ones are
-/// refused. A guess: a remote asks for a person, or for a batch, at a time.
+/// How many requests of one remote are read and answered at a time, so that strangers cost at most so many MiB; further
+/// ones are refused. A guess: a remote asks for a person, or for a batch, at a time.
 const MAX_AT_A_TIME: usize = 32;
 /// How long a request may take, its body too; a guess: Slack gives up after 3 s, Alertmanager after 10 s.
 const WITHIN: Duration = Duration::from_secs(10);
