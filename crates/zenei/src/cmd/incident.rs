@@ -12,6 +12,8 @@ use std::sync::Arc;
 use zenei_desk::IncidentLog;
 use zenei_detect::Urgency;
 use zenei_incident::document::IncidentLine;
+use zenei_incident::incident::Refused;
+use zenei_incident::message::{Lang, Message};
 use zenei_incident::{Event, Incident, Inquiries, Policy};
 
 /// Runs `incident list` or `show`.
@@ -118,11 +120,17 @@ fn show(arguments: &IncidentShow, out: &mut Output<'_>) -> Result<(), Failure> {
     if let Some(before) = incident.recurs_of {
         out.line(format!("  {:<11} {before}", "recurs of"))?;
     }
+    if let Err(missing @ Refused::Incomplete { .. }) = incident.check_complete() {
+        out.line(format!("  {:<11} {missing}", "for 完了"))?;
+    }
     // An incident is shown also while the policy's files are being edited: its own log names the runbook.
     let policy = policy::read(&loaded.config.desk).ok();
     runbook(incident, policy.as_ref(), out)?;
     out.line("events")?;
-    let line = |event: &Event| format!("  {} {}", time(event.at), event.kind_word());
+    let line = |event: &Event| {
+        let told = Message::of(incident, event, None, Lang::En).headline;
+        format!("  {} {:<20} {told}", time(event.at), event.kind_word())
+    };
     events.map(line).try_for_each(|line| out.line(escaped(&line)))
 }
 

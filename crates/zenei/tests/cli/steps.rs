@@ -117,6 +117,12 @@ fn what_is_no_step_is_told_with_the_words_that_are_allowed() {
     assert_eq!(zenei(&["incident", "ack", &id]).in_folder(&folder).run().code, 2, "nobody is named");
     assert_eq!(status(&folder, &id).1, 1, "nothing was written");
     assert_eq!(step(&folder, &["urgency", &id, "最高", "--reason", "締め出し"]).code, 0);
+    assert_eq!(step(&folder, &["note", &id, "on the way"]).code, 0);
+    let shown = zenei(&["incident", "show", &id]).in_folder(&folder).run().stdout;
+    assert!(
+        shown.contains("sato: on the way") && shown.contains("needs the temporary fix and a postmortem"),
+        "{shown}"
+    );
 }
 
 #[test]
