@@ -124,7 +124,7 @@ impl Txn<'_> {
     /// Whether the last message of this target that came to its end was given up; false where none has ended.
     ///
     /// # Errors
-    /// [`ControlError::Sql`].
+    /// [`ControlError::Sqlite`].
     pub fn is_failed(&self, target: &str) -> Result<bool, ControlError> {
         let sql = "SELECT outcome = 'given_up' FROM outbox WHERE target = ?1 AND ended_at_ms IS NOT NULL
                    ORDER BY ended_at_ms DESC, number DESC LIMIT 1";
@@ -135,7 +135,7 @@ impl Txn<'_> {
     /// The kind of an event as its log has it; `None`: there is no such event.
     ///
     /// # Errors
-    /// [`ControlError::Sql`].
+    /// [`ControlError::Sqlite`].
     pub fn event_kind(&self, incident: Id, seq: u32) -> Result<Option<String>, ControlError> {
         let sql = "SELECT kind FROM incident_event WHERE incident = ?1 AND seq = ?2";
         let mut statement = self.inner.prepare_cached(sql)?;

@@ -111,7 +111,7 @@ pub(crate) enum Step {
         /// true or false_positive; absent with --duplicate-of.
         #[arg(value_name = "VERDICT", required_unless_present = "duplicate_of", conflicts_with = "duplicate_of")]
         verdict: Option<String>,
-        /// The whole id of the incident that is about the same fault.
+        /// The id of the incident that is about the same fault, or its first digits.
         #[arg(long, value_name = "ID")]
         duplicate_of: Option<String>,
     },
@@ -127,7 +127,7 @@ pub(crate) enum Step {
     Merge {
         #[command(flatten)]
         on: On,
-        /// The whole id of the other incident.
+        /// The id of the other incident, or its first digits.
         #[arg(long, value_name = "ID")]
         into: String,
     },
