@@ -14,6 +14,7 @@ pub mod dead_letter;
 pub mod decode;
 pub mod disk;
 pub mod forget;
+pub mod history;
 pub mod keys;
 pub mod layout;
 pub mod ledger;

@@ -1,0 +1,34 @@
+//! Why a history can't be read or kept. Must not know what is asked. Called by both sources.
+use std::path::PathBuf;
+
+/// Why a history can't be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// SQLite's error.
+    #[error(
+        "the history in {path} failed; it is derived from the store: stop zenei and remove it, and it is made anew"
+    )]
+    Local {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's error.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A row that this program can't have written.
+    #[error(
+        "a row of {table} in {path} can't be read; the history is derived from the store: stop zenei and remove it"
+    )]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: &'static str,
+    },
+    /// A place in a list that no page of this list gave.
+    #[error("no page of this list goes on at '{found}': ask for the first page again")]
+    Cursor {
+        /// The text, at most 80 characters of it.
+        found: String,
+    },
+}

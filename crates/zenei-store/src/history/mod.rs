@@ -1,0 +1,155 @@
+//! The fleet's past and present, as people ask for it: a lock's 90 days, a page of locks, a cohort's 30 days, two groups
+//! beside each other. One type over two sources, each with limits. Must not know HTTP, words of a language, or how
+//! anything is drawn. Called by the page, the API and `lock show`; every method blocks, so call it off the runtime.
+mod error;
+mod types;
+
+pub use error::HistoryError;
+pub use types::{
+    Bucket, CohortBucket, CohortHistory, Compared, ComparedRow, DeadLetterShown, Dimension, Due, Firmware, GatewayNow,
+    Group, Hit, HitKind, Interval, LOCKS_MAX, LockFilter, LockHistory, LockNow, LockPage, LockSort, Measure,
+    POINTS_MAX, PROFILES_MAX, Profile, ROWS_MAX, Reception, SHOWN_BYTES_MAX, Span,
+};
+
+/// The history of a fleet; a clone is a handle to the same one.
+#[derive(Clone, Debug)]
+pub struct History {
+    source: Source,
+}
+
+/// Where it is read from.
+#[derive(Clone, Debug)]
+enum Source {
+    /// There is nothing.
+    Empty,
+}
+
+impl History {
+    /// A history of no lock.
+    pub const fn empty() -> Self {
+        Self { source: Source::Empty }
+    }
+
+    /// A lock's past from `from_ms` (inclusive) to `to_ms` (exclusive), ms since 1970, in at most `points` buckets
+    /// ([`POINTS_MAX`] at most); `None` for a lock without a record.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn lock(
+        &self,
+        _device_id: &str,
+        _from_ms: i64,
+        _to_ms: i64,
+        _points: usize,
+    ) -> Result<Option<LockHistory>, HistoryError> {
+        match self.source {
+            Source::Empty => Ok(None),
+        }
+    }
+
+    /// A page of locks.
+    ///
+    /// # Errors
+    /// [`HistoryError`]; [`HistoryError::Cursor`] where [`LockFilter::after`] is of another order.
+    pub fn locks(&self, _filter: &LockFilter) -> Result<LockPage, HistoryError> {
+        match self.source {
+            Source::Empty => Ok(LockPage::default()),
+        }
+    }
+
+    /// The values of a dimension with how many locks have each now, most locks first; at most [`ROWS_MAX`].
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn values(&self, _dimension: Dimension) -> Result<Vec<(String, u64)>, HistoryError> {
+        match self.source {
+            Source::Empty => Ok(Vec::new()),
+        }
+    }
+
+    /// What the locks of a cohort did from `from_ms` to `to_ms`, in at most `points` buckets.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn cohort(
+        &self,
+        _dimension: Dimension,
+        _value: &str,
+        _from_ms: i64,
+        _to_ms: i64,
+        _points: usize,
+    ) -> Result<CohortHistory, HistoryError> {
+        match self.source {
+            Source::Empty => Ok(CohortHistory::default()),
+        }
+    }
+
+    /// Two groups of locks beside each other, from `from_ms` to `to_ms`.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn compare(
+        &self,
+        _dimension: Dimension,
+        a: &str,
+        b: &str,
+        _from_ms: i64,
+        _to_ms: i64,
+    ) -> Result<Compared, HistoryError> {
+        let group = |value: &str| Group { value: value.to_owned(), ..Group::default() };
+        match self.source {
+            Source::Empty => Ok(Compared { a: group(a), b: group(b), rows: Vec::new() }),
+        }
+    }
+
+    /// The gateways, hubs and services, by id; at most [`ROWS_MAX`].
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn gateways(&self) -> Result<Vec<GatewayNow>, HistoryError> {
+        match self.source {
+            Source::Empty => Ok(Vec::new()),
+        }
+    }
+
+    /// How gateways hear the locks that advertise, the last heard first; at most `limit` and [`ROWS_MAX`].
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn receptions(&self, _limit: usize) -> Result<Vec<Reception>, HistoryError> {
+        match self.source {
+            Source::Empty => Ok(Vec::new()),
+        }
+    }
+
+    /// The dead letters, the newest first; at most `limit` and [`ROWS_MAX`].
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn dead_letters(&self, _limit: usize) -> Result<Vec<DeadLetterShown>, HistoryError> {
+        match self.source {
+            Source::Empty => Ok(Vec::new()),
+        }
+    }
+
+    /// Locks and cohorts whose name contains a text; upper and lower case are the same. At most `limit` and
+    /// [`ROWS_MAX`]; nothing for an empty text.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn search(&self, _text: &str, _limit: usize) -> Result<Vec<Hit>, HistoryError> {
+        match self.source {
+            Source::Empty => Ok(Vec::new()),
+        }
+    }
+
+    /// When the newest record in it was received, ms since 1970; 0 if there is none.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn up_to_ms(&self) -> Result<i64, HistoryError> {
+        match self.source {
+            Source::Empty => Ok(0),
+        }
+    }
+}
