@@ -19,7 +19,7 @@ use zenei_incident::message::Lang;
 use zenei_incident::{Status, What};
 use zenei_kit::anomaly;
 use zenei_kit::bound::within;
-use zenei_store::{Clock, Control, Ledger};
+use zenei_store::{Clock, Control};
 use zenei_wire::Id;
 
 /// The path on Debian.
@@ -91,15 +91,8 @@ impl House {
         let desk = SharedDesk::new(driver);
         let runtime = Runtime::new().expect("a runtime starts");
         let inward = Inward::new(&[opened(&target)], &desk, &DeskClock::new(Clock::System));
-        let handles = Handles {
-            ledger: watch::channel(Ledger::default()).1,
-            shipped: None,
-            radio: None,
-            tail: None,
-            incidents: desk.incidents(),
-            ready: watch::channel(true).1,
-            policy: Arc::default(),
-        };
+        let rules = Arc::new(zenei_detect::Rules::embedded().expect("the rules in the program can be read"));
+        let handles = Handles::of(desk.incidents(), DeskClock::new(Clock::System), rules);
         let any = (Ipv4Addr::LOCALHOST, 0).into();
         let served = runtime.block_on(zenei_desk::serve(any, handles, inward, std::future::pending()));
         let desk_url = format!("http://{}/alertmanager/webhook", served.expect("the desk listens"));

@@ -19,7 +19,9 @@ pub mod shared;
 pub mod tail;
 
 pub use driver::{Attempt, DeskDriver, Seen, TakeError, Taken};
-pub use http::{Handles, Metric, MetricValue, OwnMetrics, ServeError, serve};
+pub use http::{
+    Gate, GateSettings, Guarded, Handles, Metric, MetricValue, OwnMetrics, Part, Readiness, ServeError, serve,
+};
 pub use incidents::Incidents;
 pub use local::LocalError;
 pub use log::{IncidentLog, OpenError};

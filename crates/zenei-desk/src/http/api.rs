@@ -1,11 +1,11 @@
 //! `/api/v1/incidents`: incidents as JSON. An unknown query parameter is refused, so that a mistyped filter never
 //! lists everything. Must not know the store. Called by the router.
+use super::gate::{Guarded, Need};
+use super::problem::problem;
 use crate::Incidents;
-use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,13 +15,11 @@ use zenei_incident::{Incident, Inquiries, Status};
 use zenei_wire::Id;
 
 /// The routes of the API.
-pub(super) fn routes(incidents: Incidents) -> Router {
-    Router::new().route("/api/v1/incidents", get(list)).route("/api/v1/incidents/{id}", get(show)).with_state(incidents)
-}
-
-/// A response that reports an error.
-pub(super) fn problem(code: StatusCode, text: &str) -> Response {
-    (code, axum::Json(serde_json::json!({ "error": text }))).into_response()
+pub(super) fn routes(incidents: Incidents) -> Guarded {
+    Guarded::new()
+        .get("/api/v1/incidents", Need::View, list)
+        .get("/api/v1/incidents/{id}", Need::View, show)
+        .with_state(incidents)
 }
 
 #[derive(Serialize)]

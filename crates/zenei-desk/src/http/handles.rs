@@ -1,13 +1,18 @@
 //! Which values does the server read? Handles that other parts keep up to date. Must not know how the values are
 //! shown. Filled in by the binary; read by the router and `metrics`.
+use super::gate::Gate;
 use super::own_metrics::OwnMetrics;
-use crate::Incidents;
+use super::readiness::Readiness;
+use crate::{DeskClock, Incidents, SharedDesk};
 use std::sync::Arc;
 use tokio::sync::watch;
+use zenei_detect::Rules;
 use zenei_incident::Policy;
+use zenei_incident::message::Lang;
 use zenei_store::Ledger;
 use zenei_store::clickhouse::Shipped;
 use zenei_store::control::TailProgress;
+use zenei_wire::EngineTime;
 
 /// The values that the server shows.
 #[derive(Clone, Debug)]
@@ -26,4 +31,43 @@ pub struct Handles {
     pub policy: Arc<Policy>,
     /// Whether records are received and stored.
     pub ready: watch::Receiver<bool>,
+    /// The parts of this process, each with whether it does what it is for.
+    pub readiness: Readiness,
+    /// Through it people's requests are carried out; `None` where the desk is off: each is then refused.
+    pub desk: Option<SharedDesk>,
+    /// The time at which people's events enter the log.
+    pub clock: DeskClock,
+    /// The rules in force.
+    pub rules: Arc<Rules>,
+    /// The gateway's id.
+    pub gateway: String,
+    /// The language of a page whose reader asks for none.
+    pub language: Lang,
+    /// Who may ask what.
+    pub gate: Gate,
+    /// When this process started.
+    pub started: EngineTime,
+}
+
+impl Handles {
+    /// Those of a server that shows these incidents and nothing else, on loopback; for `..` in a literal, and for tests.
+    pub fn of(incidents: Incidents, clock: DeskClock, rules: Arc<Rules>) -> Self {
+        Self {
+            ledger: watch::channel(Ledger::default()).1,
+            shipped: None,
+            radio: None,
+            tail: None,
+            incidents,
+            policy: Arc::default(),
+            ready: watch::channel(true).1,
+            readiness: Readiness::default(),
+            desk: None,
+            started: clock.now(),
+            clock,
+            rules,
+            gateway: "zenei".to_owned(),
+            language: Lang::Ja,
+            gate: Gate::loopback(),
+        }
+    }
 }

@@ -4,19 +4,26 @@
 //! outside only what remotes need. Nothing is written but by a request of those. Must not open a store: all values come
 //! through the [`Handles`]. Called by the binary's `run` and `demo`.
 mod api;
+pub mod gate;
 mod handles;
 mod metrics;
 mod own_metrics;
+pub(crate) mod problem;
+pub mod readiness;
 mod triage;
 
+pub use gate::{Gate, GateSettings, Guarded};
 pub use handles::Handles;
 pub use own_metrics::{Metric, MetricValue, OwnMetrics};
+pub use readiness::{Part, Readiness};
 
 use crate::notify::inward::Inward;
 use axum::Router;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use gate::Need;
+use problem::problem;
+use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -46,7 +53,7 @@ pub async fn serve(
     let failed = |source| ServeError { listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let server = axum::serve(listener, router(handles, inward)).with_graceful_shutdown(shutdown);
+    let server = axum::serve(listener, router(&handles, inward)).with_graceful_shutdown(shutdown);
     tokio::spawn(async move {
         if let Err(error) = server.await {
             tracing::error!(%error, "the http server ended");
@@ -56,33 +63,50 @@ pub async fn serve(
     Ok(address)
 }
 
-fn router(handles: Handles, inward: Inward) -> Router {
+/// Every route of the server with what it needs.
+fn routes(handles: &Handles, inward: Inward) -> Guarded {
     let metrics = Arc::new(metrics::registry(handles.clone()));
-    let ready = handles.ready.clone();
-    Router::new()
-        .route("/healthz", get(async || (StatusCode::OK, axum::Json(serde_json::json!({ "status": "ok" })))))
-        .route("/readyz", get(async move || readiness(*ready.borrow())))
-        .route("/metrics", get(async move || exposition(&metrics)))
+    let (ready, readiness) = (handles.ready.clone(), handles.readiness.clone());
+    Guarded::new()
+        .get("/healthz", Need::Open, async || axum::Json(serde_json::json!({ "status": "ok" })))
+        .get("/readyz", Need::Open, async move || shown(*ready.borrow(), &readiness))
+        .get("/metrics", Need::View, async move || exposition(&metrics))
         .merge(api::routes(handles.incidents.clone()))
-        .merge(triage::routes(handles.policy, handles.incidents))
-        .merge(inward.into_router())
-        .fallback(async || api::problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .merge(triage::routes(handles.policy.clone(), handles.incidents.clone()))
+        .checked_by_itself(Vec::new(), inward.into_router())
+}
+
+fn router(handles: &Handles, inward: Inward) -> Router {
+    routes(handles, inward)
+        .into_router(&handles.gate)
+        .fallback(async || problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async |method: Method| {
-            api::problem(StatusCode::METHOD_NOT_ALLOWED, &format!("this path does not answer {method}"))
+            problem(StatusCode::METHOD_NOT_ALLOWED, &format!("this path does not answer {method}"))
         })
 }
 
-fn readiness(is_ready: bool) -> Response {
-    let (code, status) =
-        if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
-    (code, axum::Json(serde_json::json!({ "status": status }))).into_response()
+#[derive(Serialize)]
+struct Shown {
+    status: &'static str,
+    parts: Vec<Part>,
+}
+
+/// Ready where records are received and stored, and every part is.
+fn shown(is_ready: bool, readiness: &Readiness) -> Response {
+    let parts = readiness.parts();
+    let (code, status) = if is_ready && parts.iter().all(|part| part.is_ready) {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+    };
+    (code, axum::Json(Shown { status, parts })).into_response()
 }
 
 fn exposition(registry: &prometheus_client::registry::Registry) -> Response {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, registry) {
         Ok(()) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
-        Err(_) => api::problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written"),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written"),
     }
 }
 

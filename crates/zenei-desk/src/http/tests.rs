@@ -1,18 +1,17 @@
 //! The server as a client sees it: bytes in and bytes out over a socket.
 use super::*;
-use crate::DeskDriver;
-use crate::Incidents;
+use crate::{DeskClock, DeskDriver, Incidents};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
-use zenei_detect::Findings;
+use zenei_detect::{Findings, Rules};
 use zenei_incident::Policy;
 use zenei_kit::anomaly;
-use zenei_store::Ledger;
 use zenei_store::clickhouse::Shipped;
 use zenei_store::control::Control;
 use zenei_store::control::TailProgress;
+use zenei_store::{Clock, Ledger};
 use zenei_store::{DropReason, Source};
 use zenei_wire::{EngineTime, Reason};
 
@@ -24,6 +23,10 @@ struct Running {
     tail: watch::Sender<TailProgress>,
     driver: DeskDriver,
     stop: oneshot::Sender<()>,
+}
+
+fn handles(incidents: Incidents) -> Handles {
+    Handles::of(incidents, DeskClock::new(Clock::System), Arc::new(Rules::embedded().unwrap()))
 }
 
 async fn running() -> Running {
@@ -41,9 +44,8 @@ async fn running() -> Running {
             vec![level, Metric { name: "zenei_test", help: "Counts", value: counts }]
         })),
         tail: Some(tail_seen),
-        incidents: driver.incidents().clone(),
-        policy: Arc::default(),
         ready: ready_seen,
+        ..handles(driver.incidents().clone())
     };
     let (stop, stopped) = oneshot::channel();
     let shutdown = async move { _ = stopped.await };
@@ -85,9 +87,9 @@ fn take(running: &mut Running, anomalies: Vec<zenei_detect::Anomaly>) -> Vec<zen
 async fn health_is_told_apart_from_readiness() {
     let running = running().await;
     check(running.address, "/healthz", 200, r#"{"status":"ok"}"#).await;
-    check(running.address, "/readyz", 503, r#"{"status":"not ready"}"#).await;
+    check(running.address, "/readyz", 503, r#"{"status":"not ready","parts":[]}"#).await;
     running.ready.send_replace(true);
-    check(running.address, "/readyz", 200, r#"{"status":"ready"}"#).await;
+    check(running.address, "/readyz", 200, r#"{"status":"ready","parts":[]}"#).await;
 }
 
 #[tokio::test]
@@ -232,11 +234,9 @@ async fn what_is_not_there_is_a_json_answer_too() {
 #[tokio::test]
 async fn a_taken_address_is_an_error_that_names_it() {
     let running = running().await;
-    let (_, ready) = watch::channel(true);
-    let (_, ledger) = watch::channel(Ledger::default());
-    let incidents = Incidents::default();
-    let handles = Handles { ledger, shipped: None, radio: None, tail: None, incidents, policy: Arc::default(), ready };
-    let refused = serve(running.address, handles, Inward::default(), std::future::pending()).await.unwrap_err();
+    let refused = serve(running.address, handles(Incidents::default()), Inward::default(), std::future::pending())
+        .await
+        .unwrap_err();
     assert_eq!(refused.to_string(), format!("can't listen on {}", running.address));
 }
 

@@ -1,13 +1,12 @@
 //! `POST /api/v1/triage`: how urgent is what somebody saw, and would it open an incident? Judges facts by the desk's
 //! policy, as `zenei triage --stdin` does, and changes nothing. Must not know the store. Called by the router.
-use super::api::problem;
+use super::gate::{Guarded, Need};
+use super::problem::problem;
 use crate::Incidents;
-use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
 use std::sync::Arc;
 use zenei_incident::Policy;
 use zenei_incident::urgency::Facts;
@@ -16,9 +15,8 @@ use zenei_incident::urgency::Facts;
 const FACTS_MAX_BYTES: usize = 1 << 16;
 
 /// The route.
-pub(super) fn routes(policy: Arc<Policy>, incidents: Incidents) -> Router {
-    let limit = DefaultBodyLimit::max(FACTS_MAX_BYTES);
-    Router::new().route("/api/v1/triage", post(judge)).layer(limit).with_state((policy, incidents))
+pub(super) fn routes(policy: Arc<Policy>, incidents: Incidents) -> Guarded {
+    Guarded::new().post("/api/v1/triage", Need::View, judge).body_max(FACTS_MAX_BYTES).with_state((policy, incidents))
 }
 
 async fn judge(State((policy, incidents)): State<(Arc<Policy>, Incidents)>, body: Bytes) -> Response {

@@ -11,8 +11,9 @@ use crate::output::Output;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
+use zenei_desk::http::gate::Role;
 use zenei_desk::notify::Target;
-use zenei_desk::{DeskClock, Handles, Incidents, Inward, SharedDesk, Tail};
+use zenei_desk::{DeskClock, Gate, GateSettings, Handles, Incidents, Inward, SharedDesk, Tail};
 use zenei_gateway::source::ble::BleHandle;
 use zenei_gateway::{AckPolicy, Running};
 use zenei_store::control::Imported;
@@ -49,7 +50,7 @@ async fn serve(
     let mut asked = signals::listen().map_err(|error| Failure::broken("can't listen for signals", error))?;
     let targets = notify::targets(config)?;
     let routes = notify::routes(config);
-    let policy = Arc::clone(&contents.policy);
+    let (policy, rules) = (Arc::clone(&contents.policy), Arc::new(contents.rules.clone()));
     let (gateway, desk) = start(config, contents.clone(), clock, ack, routes.clone())?;
     register(config, &contents, gateway.clock())?;
     let shipping = Shipping::wanted(config).map(|clickhouse| Shipping::start(config, clickhouse)).transpose()?;
@@ -66,9 +67,17 @@ async fn serve(
         shipped: shipping.as_ref().filter(|_| config.store.kind == StoreKind::ClickHouse).map(Shipping::shipped),
         radio: gateway.radio().map(radio::figures),
         tail: tail.as_ref().map(Tail::progress),
-        incidents: desk.map_or_else(Incidents::default, |desk| desk.incidents()),
         policy,
         ready: is_ready,
+        desk: desk.clone(),
+        gateway: config.gateway.id.clone(),
+        language: config.desk.language,
+        gate: gate(config),
+        ..Handles::of(
+            desk.map_or_else(Incidents::default, |desk| desk.incidents()),
+            DeskClock::new(gateway.clock().clone()),
+            rules,
+        )
     };
     let http = show(config, handles, inward.unwrap_or_default(), &asked).await?;
     match out.line(listening(config, &gateway, http)).and_then(|()| out.flush()) {
@@ -114,6 +123,13 @@ async fn serve(
         return Err(Failure::Unreachable(what.to_owned()));
     }
     Ok(())
+}
+
+/// Who may ask over HTTP.
+fn gate(config: &Config) -> Gate {
+    config.http.as_ref().map_or_else(Gate::loopback, |http| {
+        Gate::new(GateSettings { listen: http.listen, loopback: Some(Role::Viewer) })
+    })
 }
 
 /// Starts HTTP where it is configured; returns its address.

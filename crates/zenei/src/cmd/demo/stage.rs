@@ -10,6 +10,7 @@ use firmware_sim::publish::Publisher;
 use firmware_sim::{Fleet, Message, Scenario, Truth};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use zenei_desk::{DeskClock, Handles, Incidents, Inward, SharedDesk};
@@ -61,6 +62,7 @@ impl Stage {
         let folder = folder().map_err(|error| broken("make its folder")(error.into()))?;
         let registry = zenei_store::registry::read(fleet.registry_csv().as_bytes());
         let rules = Rules::embedded().map_err(|error| broken("read its rules")(error.into()))?;
+        let shown_rules = Arc::new(rules.clone());
         let audience = Audience::seat(folder.path()).await?;
         let desk = DeskHere::open(folder.path(), true, audience.routes(), Default::default(), Default::default())
             .map_err(broken("open its desk"))?;
@@ -80,12 +82,10 @@ impl Stage {
         let (ready, is_ready) = watch::channel(true);
         let handles = Handles {
             ledger: gateway.ledger(),
-            shipped: None,
-            radio: None,
-            tail: None,
-            incidents: incidents.clone(),
-            policy: Default::default(),
             ready: is_ready,
+            desk: Some(shared.clone()),
+            gateway: "demo".to_owned(),
+            ..Handles::of(incidents.clone(), clock.clone(), shown_rules)
         };
         let mut end = asked.clone();
         let http = zenei_desk::serve(loopback, handles, Inward::default(), async move { end.wait().await }).await;
