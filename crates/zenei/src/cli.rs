@@ -1,15 +1,23 @@
 //! The command line: which commands there are and what their help teaches. Does nothing itself; `main` hands each
 //! command to its room in `cmd`.
 mod common;
+mod config;
 pub(crate) mod customers;
+#[cfg(test)]
+mod examples;
 pub(crate) mod incident;
 pub(crate) mod notify;
+mod record;
+mod rules;
 pub(crate) mod runbook;
 pub(crate) mod silence;
 pub(crate) mod triage;
 
 pub(crate) use common::{ConfigFile, WithConfig};
+pub(crate) use config::{Config, Schema, SchemaApply, SchemaPrint};
 pub(crate) use incident::{Incident, IncidentList, IncidentShow, Step};
+pub(crate) use record::{Record, RecordList};
+pub(crate) use rules::{Rules, RulesExplain, RulesIn, RulesTest};
 
 use crate::log::Format;
 use clap::{Args, Parser, Subcommand};
@@ -112,6 +120,7 @@ Exit 69 where there is no adapter.")]
   zenei triage --config zenei.toml --stdin < facts.json")]
     Triage(triage::Triage),
     /// Customers at risk of leaving (解約リスク): the urgent incidents at their doors over 30 and 90 days
+    #[command(after_help = "  zenei customers\n  zenei customers --days 90 --json")]
     Customers(customers::Customers),
     /// Runbooks: what to do about which incidents
     #[command(subcommand)]
@@ -134,15 +143,30 @@ desk's machine. Findings stay, under the name `forgotten`. Exit 0 where nothing 
     #[command(subcommand)]
     Schema(Schema),
     /// Looks for what would keep zenei from running here, and says what to do about it
-    #[command(after_help = "Exit 0 where nothing failed, 69 where something did. A warning is no failure.")]
+    #[command(after_help = "\
+Exit 0 where nothing failed, 69 where something did. A warning is no failure.
+
+  zenei doctor                             zenei.toml here, else the usual places on one machine
+  zenei doctor --config zenei.toml --json")]
     Doctor(WithConfig),
+    /// Prints what completes zenei's commands in a shell
+    #[command(after_help = "\
+  zenei completions bash > /etc/bash_completion.d/zenei
+  zenei completions zsh > ~/.zfunc/_zenei
+  zenei completions fish > ~/.config/fish/completions/zenei.fish")]
+    Completions(Completions),
+    /// Prints the manual page, or writes a page for each command into a folder
+    #[command(after_help = "\
+  zenei man > zenei.1
+  zenei man /usr/local/share/man/man1      zenei.1, zenei-run.1, zenei-incident-ack.1, …")]
+    Man(Man),
     /// Scores rules against recordings with known faults; needs the cargo feature lab
     #[cfg(not(feature = "lab"))]
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, after_help = "  zenei backtest --store /var/lib/zenei --out result")]
     Backtest(Lab),
     /// Benchmarks of detection; needs the cargo feature lab
     #[cfg(not(feature = "lab"))]
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, after_help = "  zenei bench fleet --small")]
     Bench(Lab),
     #[cfg(feature = "lab")]
     #[command(flatten)]
@@ -236,121 +260,20 @@ pub(crate) struct Scan {
     pub(crate) record: Option<PathBuf>,
 }
 
-/// `zenei record …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Record {
-    /// One line per record, duplicates removed, sorted by device_id, boot, seq; works beside a running daemon
-    List(RecordList),
-}
-
-/// `zenei record list`.
+/// `zenei completions`.
 #[derive(Debug, Args)]
-pub(crate) struct RecordList {
-    #[command(flatten)]
-    pub(crate) common: WithConfig,
-    /// Only this lock's records.
-    #[arg(long, value_name = "ID")]
-    pub(crate) device: Option<String>,
+pub(crate) struct Completions {
+    /// The shell.
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: clap_complete::Shell,
 }
 
-/// `zenei rules …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Rules {
-    /// The rules, with version and state
-    List(RulesIn),
-    /// Checks rule files, and that each live rule has a promotion card that is of this very rule and within its budget
-    Check(RulesIn),
-    /// Runs each rule's test cases: made-up records in, incidents out, compared with those that must result
-    #[command(after_help = "\
-Each rule has at least three cases in its folder: positive.toml, negative.toml and gap.toml (records that are missing must neither open nor \
-close). Exit 1 where a case fails or is missing.
-
-  zenei rules test                          the rules in the program
-  zenei rules test --rules rules/ my-rule   one rule of a folder")]
-    Test(RulesTest),
-    /// One rule: what it looks at, its numbers with their sources, and what it was measured to do
-    Explain(RulesExplain),
-}
-
-/// `zenei rules explain`.
+/// `zenei man`.
 #[derive(Debug, Args)]
-pub(crate) struct RulesExplain {
-    /// Its id.
-    #[arg(value_name = "RULE")]
-    pub(crate) rule: String,
-    #[command(flatten)]
-    pub(crate) place: RulesIn,
-}
-
-/// `zenei rules test`.
-#[derive(Debug, Args)]
-pub(crate) struct RulesTest {
-    /// Only these rules; absent: all of them.
-    #[arg(value_name = "RULE")]
-    pub(crate) only: Vec<String>,
-    /// Folder of rule files; absent: the rules in the program.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) rules: Option<PathBuf>,
-    /// Prints JSON, one object a case.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Where rules are.
-#[derive(Debug, Args)]
-pub(crate) struct RulesIn {
-    /// Folder of rule files; absent: the rules in the program.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) rules: Option<PathBuf>,
-    /// Prints JSON, one object a line.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `zenei config …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Config {
-    /// Checks a configuration and the files that it names, without touching the network
-    #[command(after_help = "\
-Says file:line:column, the key, and the nearest key of an unknown one. Exit 0 where it is good, even where a server it names is down (that is what \
-`zenei doctor` looks at); 78 where it is not.")]
-    Check(WithConfig),
-    /// The configuration as it takes effect: defaults, environment and absolute paths filled in, secrets left out
-    Show(WithConfig),
-    /// Prints a small configuration with comments
-    Init,
-    /// Prints the JSON Schema of a configuration, for editors
-    Schema,
-}
-
-/// `zenei schema …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Schema {
-    /// Prints the whole script, for one server or for a cluster; asks no server
-    Print(SchemaPrint),
-    /// Makes and updates the tables that [store.clickhouse] names; changes nothing where nothing is missing
-    Apply(SchemaApply),
-}
-
-/// `zenei schema print`.
-#[derive(Debug, Args)]
-pub(crate) struct SchemaPrint {
-    /// The configuration whose database and cluster are meant; absent: the database zenei on one server.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// The cluster, in place of the configuration's.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) cluster: Option<String>,
-}
-
-/// `zenei schema apply`.
-#[derive(Debug, Args)]
-pub(crate) struct SchemaApply {
-    #[command(flatten)]
-    pub(crate) common: WithConfig,
-    /// The cluster, in place of the configuration's.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) cluster: Option<String>,
+pub(crate) struct Man {
+    /// Folder for a page each command; made where it is missing. Absent: zenei's own page on standard output.
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// Arguments of a command that this build lacks; taken as they come.

@@ -1,5 +1,6 @@
 //! Which command runs? Passes the parsed command line to the command's file in this folder, and chooses the default
 //! log level of each command. Called by `main`.
+mod completions;
 mod config;
 mod customers;
 mod demo;
@@ -8,6 +9,7 @@ mod forget;
 mod incident;
 #[cfg(feature = "lab")]
 mod lab;
+mod man;
 mod notify;
 mod record;
 mod replay;
@@ -41,7 +43,9 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         | Command::Config(_)
         | Command::Schema(_)
         | Command::Doctor(_)
-        | Command::Forget(_) => "warn",
+        | Command::Forget(_)
+        | Command::Completions(_)
+        | Command::Man(_) => "warn",
         #[cfg(not(feature = "lab"))]
         Command::Backtest(_) | Command::Bench(_) => "warn",
         #[cfg(feature = "lab")]
@@ -72,6 +76,8 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Rules(command) => rules::run(command, &mut out),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut out),
         Command::Forget(arguments) => forget::run(&arguments, &mut out),
+        Command::Completions(arguments) => completions::run(&arguments, &mut out),
+        Command::Man(arguments) => man::run(&arguments, &mut out),
         #[cfg(not(feature = "lab"))]
         Command::Backtest(_) => Err(lab("backtest")),
         #[cfg(not(feature = "lab"))]

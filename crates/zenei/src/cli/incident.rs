@@ -6,8 +6,10 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Incident {
     /// Every incident as it stands
+    #[command(after_help = "  zenei incident list --open\n  zenei incident list --json")]
     List(IncidentList),
     /// One incident: what was seen, against what, and what happened since
+    #[command(after_help = "  zenei incident show 9361a8acc")]
     Show(IncidentShow),
     #[command(flatten)]
     Step(Step),
@@ -49,11 +51,13 @@ pub(crate) struct On {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Step {
     /// Acknowledges it: somebody is on it
+    #[command(after_help = "  zenei incident ack 9361a8acc")]
     Ack {
         #[command(flatten)]
         on: On,
     },
     /// Adds a note
+    #[command(after_help = "  zenei incident note 9361a8acc 'the installer is on the way'")]
     Note {
         #[command(flatten)]
         on: On,
@@ -62,6 +66,7 @@ pub(crate) enum Step {
         text: String,
     },
     /// Sets how far the work is: detected, investigating, fixing or resolved (complete is a command of its own)
+    #[command(after_help = "  zenei incident status 9361a8acc investigating")]
     Status {
         #[command(flatten)]
         on: On,
@@ -70,6 +75,7 @@ pub(crate) enum Step {
         to: String,
     },
     /// Gives it an owner
+    #[command(after_help = "  zenei incident owner 9361a8acc sato")]
     Owner {
         #[command(flatten)]
         on: On,
@@ -78,6 +84,7 @@ pub(crate) enum Step {
         owner: String,
     },
     /// Changes its urgency: highest, high, medium or low
+    #[command(after_help = "  zenei incident urgency 9361a8acc high --reason 'three more locks'")]
     Urgency {
         #[command(flatten)]
         on: On,
@@ -89,11 +96,13 @@ pub(crate) enum Step {
         reason: String,
     },
     /// Says that the temporary fix (暫定処置) is done
+    #[command(after_help = "  zenei incident temp-fix 9361a8acc")]
     TempFix {
         #[command(flatten)]
         on: On,
     },
     /// Says that the postmortem was held, and which roles took part: completion needs two
+    #[command(after_help = "  zenei incident postmortem 9361a8acc --role development --role support")]
     Postmortem {
         #[command(flatten)]
         on: On,
@@ -105,6 +114,9 @@ pub(crate) enum Step {
         attendees: Vec<String>,
     },
     /// Says what it was: true, false_positive, or duplicate_of another incident
+    #[command(
+        after_help = "  zenei incident verdict 9361a8acc false_positive\n  zenei incident verdict 9361a8acc --duplicate-of 77d0c1"
+    )]
     Verdict {
         #[command(flatten)]
         on: On,
@@ -116,6 +128,7 @@ pub(crate) enum Step {
         duplicate_of: Option<String>,
     },
     /// Opens it again: it was not over; what was done before does not count for the next completion
+    #[command(after_help = "  zenei incident reopen 9361a8acc --reason 'it stalls again'")]
     Reopen {
         #[command(flatten)]
         on: On,
@@ -124,6 +137,7 @@ pub(crate) enum Step {
         reason: String,
     },
     /// Joins it to another incident about the same fault, which takes its later findings
+    #[command(after_help = "  zenei incident merge 9361a8acc --into 77d0c1")]
     Merge {
         #[command(flatten)]
         on: On,
@@ -132,6 +146,9 @@ pub(crate) enum Step {
         into: String,
     },
     /// Says that the cause lies elsewhere: domain and part
+    #[command(
+        after_help = "  zenei incident domain 9361a8acc firmware --component fw_image --reason 'only 3.3.0 does it'"
+    )]
     Domain {
         #[command(flatten)]
         on: On,
@@ -146,6 +163,7 @@ pub(crate) enum Step {
         reason: String,
     },
     /// Adds something to be done, which outlives completion: a permanent fix, a prevention, a rule
+    #[command(after_help = "  zenei incident action 9361a8acc a1 'a better gear' --kind prevent")]
     Action {
         #[command(flatten)]
         on: On,
@@ -163,6 +181,7 @@ pub(crate) enum Step {
         owner: Option<String>,
     },
     /// Says how far something to be done is: open, closed or skipped
+    #[command(after_help = "  zenei incident action-status 9361a8acc a1 closed")]
     ActionStatus {
         #[command(flatten)]
         on: On,
@@ -175,6 +194,7 @@ pub(crate) enum Step {
     },
     /// Says that a step of the runbook is done
     #[command(name = "runbook-step")]
+    #[command(after_help = "  zenei incident runbook-step 9361a8acc call")]
     Runbook {
         #[command(flatten)]
         on: On,
@@ -183,6 +203,7 @@ pub(crate) enum Step {
         step: String,
     },
     /// Adds minutes of work
+    #[command(after_help = "  zenei incident effort 9361a8acc 45 --work investigation")]
     Effort {
         #[command(flatten)]
         on: On,
@@ -194,6 +215,7 @@ pub(crate) enum Step {
         work: String,
     },
     /// Completes it (完了): needs the temporary fix and the postmortem, or a verdict other than true
+    #[command(after_help = "  zenei incident complete 9361a8acc")]
     Complete {
         #[command(flatten)]
         on: On,

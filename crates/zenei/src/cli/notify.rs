@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Notify {
     /// The targets of the configuration, and of what each is told; sends nothing
+    #[command(after_help = "  zenei notify list")]
     List(WithConfig),
     /// Sends a marked test to a target, and says what it answered
     #[command(after_help = "\

@@ -15,10 +15,13 @@ incident is still open. With --maintenance nothing opens at all: for planned wor
   zenei silence add --device BL0000123 --for 30min --maintenance --reason 'battery exchange'")]
     Add(SilenceAdd),
     /// Shows which open incidents a silence would be about; sets none
+    #[command(after_help = "  zenei silence preview --site tokyo-01\n  zenei silence preview --scope fw=3.3.0 --json")]
     Preview(SilencePreview),
     /// Every silence, with its end
+    #[command(after_help = "  zenei silence list")]
     List(WithConfig),
     /// Ends a silence before its end; people are then told of what it muted
+    #[command(after_help = "  zenei silence end 4f1c")]
     End(SilenceEnd),
 }
 
