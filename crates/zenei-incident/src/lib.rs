@@ -33,6 +33,7 @@ pub mod step;
 mod table;
 pub mod take;
 pub mod urgency;
+pub mod views;
 mod wording;
 
 pub use correlate::{Casebook, Changes, Draft};
