@@ -21,8 +21,8 @@ pub struct Handles {
     pub ledger: watch::Receiver<Ledger>,
     /// Which of them a remote store has; `None` without one.
     pub shipped: Option<watch::Receiver<Shipped>>,
-    /// The radio's metrics, read at each scrape; `None` without a radio.
-    pub radio: Option<OwnMetrics>,
+    /// The metrics of parts outside the desk (radio, disk, outbox, …), read at each scrape.
+    pub own: Vec<OwnMetrics>,
     /// How far a desk over many gateways has taken their shipments; `None` without such a desk.
     pub tail: Option<watch::Receiver<TailProgress>>,
     /// The incidents.
@@ -55,7 +55,7 @@ impl Handles {
         Self {
             ledger: watch::channel(Ledger::default()).1,
             shipped: None,
-            radio: None,
+            own: Vec::new(),
             tail: None,
             incidents,
             policy: Arc::default(),

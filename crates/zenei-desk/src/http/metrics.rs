@@ -1,5 +1,5 @@
-//! `/metrics` in OpenMetrics text: the ledger's counters, the progress of shipping and tailing, the radio's metrics
-//! and the open incidents. Every value is read at the scrape, so that nothing is counted twice and the counters of
+//! What `/metrics` shows: the ledger's counters, the progress of shipping and tailing, the open incidents, and the
+//! metrics of other parts. Every value is read at the scrape, so that nothing is counted twice and the counters of
 //! records continue from the checkpoint after a restart. The names are a contract. Must not know the store. Called by
 //! the router.
 use super::handles::Handles;
@@ -15,9 +15,6 @@ use zenei_detect::{Domain, Urgency};
 use zenei_store::control::TailProgress;
 use zenei_store::{DropReason, Ledger, Source};
 use zenei_wire::Reason;
-
-/// The type of OpenMetrics text, <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The registry that shows these handles.
 pub(super) fn registry(handles: Handles) -> Registry {
@@ -39,8 +36,8 @@ impl Collector for Shown {
         }
         by_label(&mut encoder, &ledger)?;
         plain(&mut encoder, &ledger, shipped.damaged_ranges)?;
-        if let Some(radio) = &self.0.radio {
-            radio.encode(&mut encoder)?;
+        for part in &self.0.own {
+            part.encode(&mut encoder)?;
         }
         if let Some(tail) = &self.0.tail {
             tailed(&mut encoder, *tail.borrow())?;

@@ -4,6 +4,7 @@
 //! outside only what remotes need. Nothing is written but by a request of those. Must not open a store: all values come
 //! through the [`Handles`]. Called by the binary's `run` and `demo`.
 mod api;
+mod exposition;
 pub mod gate;
 mod handles;
 mod metrics;
@@ -19,7 +20,7 @@ pub use readiness::{Part, Readiness};
 
 use crate::notify::inward::Inward;
 use axum::Router;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gate::Need;
 use problem::problem;
@@ -70,7 +71,7 @@ fn routes(handles: &Handles, inward: Inward) -> Guarded {
     Guarded::new()
         .get("/healthz", Need::Open, async || axum::Json(serde_json::json!({ "status": "ok" })))
         .get("/readyz", Need::Open, async move || shown(*ready.borrow(), &readiness))
-        .get("/metrics", Need::View, async move || exposition(&metrics))
+        .get("/metrics", Need::View, async move |headers: HeaderMap| exposition::answer(&metrics, &headers))
         .merge(api::routes(handles.incidents.clone()))
         .merge(triage::routes(handles.policy.clone(), handles.incidents.clone()))
         .checked_by_itself(Vec::new(), inward.into_router())
@@ -100,14 +101,6 @@ fn shown(is_ready: bool, readiness: &Readiness) -> Response {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready")
     };
     (code, axum::Json(Shown { status, parts })).into_response()
-}
-
-fn exposition(registry: &prometheus_client::registry::Registry) -> Response {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written"),
-    }
 }
 
 #[cfg(test)]

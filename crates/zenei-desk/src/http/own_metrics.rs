@@ -1,5 +1,5 @@
-//! Metrics of a part outside the desk (the radio), for `/metrics`: names and numbers, read at each scrape. Must not
-//! know what they measure. Made by the binary; encoded by `metrics`.
+//! Metrics of a part outside the desk (radio, disk, outbox, …), for `/metrics`: names and numbers, read at each scrape.
+//! Must not know what they measure. Made by the binary; encoded by `metrics`.
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
@@ -23,6 +23,22 @@ pub struct Metric {
 pub enum MetricValue {
     /// A number that goes up and down.
     Level(i64),
+    /// Numbers that go up and down, one for each value of a label.
+    Levels {
+        /// The label.
+        label: &'static str,
+        /// Its values, with the level of each.
+        levels: Vec<(String, i64)>,
+    },
+    /// A number that only grows.
+    Count(u64),
+    /// Numbers that only grow, one for each pair of values of two labels.
+    CountsByTwo {
+        /// The labels.
+        labels: [&'static str; 2],
+        /// Their values, with the number of each pair.
+        counts: Vec<([String; 2], u64)>,
+    },
     /// Numbers that only grow, one for each value of a label.
     Counts {
         /// The label.
@@ -43,21 +59,34 @@ impl OwnMetrics {
     }
 
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        for Metric { name, help, value } in (self.0)() {
-            match value {
-                MetricValue::Level(level) => {
-                    let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-                    ConstGauge::new(level).encode(metric)?;
-                }
-                MetricValue::Counts { label, counts } => {
-                    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-                    for (word, count) in counts {
-                        ConstCounter::new(count).encode(metric.encode_family(&[(label, word)])?)?;
-                    }
-                }
+        (self.0)().iter().try_for_each(|metric| metric.encode(encoder))
+    }
+}
+
+impl Metric {
+    pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Self { name, help, value } = self;
+        let kind = match value {
+            MetricValue::Level(_) | MetricValue::Levels { .. } => MetricType::Gauge,
+            MetricValue::Count(_) | MetricValue::Counts { .. } | MetricValue::CountsByTwo { .. } => MetricType::Counter,
+        };
+        let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+        match value {
+            MetricValue::Level(level) => ConstGauge::new(*level).encode(metric),
+            MetricValue::Count(count) => ConstCounter::new(*count).encode(metric),
+            MetricValue::Levels { label, levels } => levels.iter().try_for_each(|(word, level)| {
+                ConstGauge::new(*level).encode(metric.encode_family(&[(*label, word.as_str())])?)
+            }),
+            MetricValue::Counts { label, counts } => counts.iter().try_for_each(|(word, count)| {
+                ConstCounter::new(*count).encode(metric.encode_family(&[(*label, *word)])?)
+            }),
+            MetricValue::CountsByTwo { labels: [first, second], counts } => {
+                counts.iter().try_for_each(|([a, b], count)| {
+                    ConstCounter::new(*count)
+                        .encode(metric.encode_family(&[(*first, a.as_str()), (*second, b.as_str())])?)
+                })
             }
         }
-        Ok(())
     }
 }
 

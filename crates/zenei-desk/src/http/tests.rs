@@ -38,11 +38,11 @@ async fn running() -> Running {
     let handles = Handles {
         ledger: ledger_seen,
         shipped: Some(shipped_seen),
-        radio: Some(OwnMetrics::new(|| {
+        own: vec![OwnMetrics::new(|| {
             let counts = MetricValue::Counts { label: "kind", counts: vec![("a", 1), ("b", 2)] };
             let level = Metric { name: "zenei_test_level", help: "A level", value: MetricValue::Level(-3) };
             vec![level, Metric { name: "zenei_test", help: "Counts", value: counts }]
-        })),
+        })],
         tail: Some(tail_seen),
         ready: ready_seen,
         ..handles(driver.incidents().clone())
@@ -60,10 +60,15 @@ async fn ask(address: SocketAddr, method: &str, path: &str) -> (String, String) 
 
 /// Head and body of the answer to a request with this body.
 async fn send(address: SocketAddr, method: &str, path: &str, body: &str) -> (String, String) {
+    send_with(address, method, path, "", body).await
+}
+
+/// The same with these header lines, each with its end.
+async fn send_with(address: SocketAddr, method: &str, path: &str, lines: &str, body: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{lines}content-length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -103,7 +108,8 @@ async fn metrics_have_the_contracts_names_line_by_line() {
         ledger.drop_records(DropReason::SpoolFull, 1);
         ledger.late = 1;
     });
-    let (head, body) = ask(running.address, "GET", "/metrics").await;
+    let accept = "accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n";
+    let (head, body) = send_with(running.address, "GET", "/metrics", accept, "").await;
     assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"), "{head}");
     let lines: Vec<&str> = body.lines().collect();
     let samples = [
@@ -126,6 +132,12 @@ async fn metrics_have_the_contracts_names_line_by_line() {
         assert_eq!(lines.iter().filter(|line| **line == sample).count(), 1, "{sample} once in:\n{body}");
     }
     assert_eq!(lines.last(), Some(&"# EOF"));
+    let (head, classic) = ask(running.address, "GET", "/metrics").await;
+    assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{head}");
+    let samples =
+        |text: &str| -> Vec<String> { text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect() };
+    assert_eq!(samples(&classic), samples(&body));
+    assert!(classic.contains("# TYPE zenei_received_total counter\n") && !classic.contains("# EOF"), "{classic}");
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ async fn serve(
     let handles = Handles {
         ledger: gateway.ledger(),
         shipped: shipping.as_ref().filter(|_| config.store.kind == StoreKind::ClickHouse).map(Shipping::shipped),
-        radio: gateway.radio().map(radio::figures),
+        own: gateway.radio().map(radio::figures).into_iter().collect(),
         tail: tail.as_ref().map(Tail::progress),
         policy,
         ready: is_ready,

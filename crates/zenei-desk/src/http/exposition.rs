@@ -1,0 +1,91 @@
+//! In which format does `/metrics` answer? OpenMetrics where the client names it in `Accept`, as Prometheus does; else
+//! the classic text format, which `curl`, `promtool check metrics` and older scrapers read. Both have the same samples.
+//! Must not know any metric. Called by the router.
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use std::collections::BTreeSet;
+
+/// The type of OpenMetrics text, <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The type of the classic text format, <https://prometheus.io/docs/instrumenting/exposition_formats/>.
+const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The answer to a scrape with these headers.
+pub(super) fn answer(registry: &Registry, headers: &HeaderMap) -> Response {
+    let mut text = String::new();
+    if encode(&mut text, registry).is_err() {
+        return super::problem::problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written");
+    }
+    let (kind, text) = if wants_open_metrics(headers) { (OPEN_METRICS, text) } else { (CLASSIC, classic(&text)) };
+    ([(header::CONTENT_TYPE, kind), (header::VARY, "accept")], text).into_response()
+}
+
+/// Whether the client names OpenMetrics with a weight above 0. `*/*` doesn't count: it stands in each client's header.
+fn wants_open_metrics(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_named = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/openmetrics-text"));
+        let is_refused = parts.filter_map(|part| part.strip_prefix("q=")).any(|q| q.parse() == Ok(0.0_f32));
+        is_named && !is_refused
+    })
+}
+
+/// OpenMetrics text in the classic format: a counter's family has the name of its samples (`_total`), and there is no
+/// line for a unit or for the end. In our texts `# HELP` and `# TYPE` of a family stand before its samples.
+fn classic(text: &str) -> String {
+    let counters: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .filter(|(_, kind)| *kind == "counter")
+        .map(|(name, _)| name)
+        .collect();
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT ")) {
+        let family = ["# HELP ", "# TYPE "].into_iter().find_map(|mark| {
+            let (name, rest) = line.strip_prefix(mark)?.split_once(' ')?;
+            counters.contains(name).then_some((mark, name, rest))
+        });
+        match family {
+            Some((mark, name, rest)) => out.extend([mark, name, "_total ", rest, "\n"]),
+            None => out.extend([line, "\n"]),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wants(accept: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, accept.parse().unwrap());
+        wants_open_metrics(&headers)
+    }
+
+    #[test]
+    fn open_metrics_goes_to_a_client_that_names_it() {
+        // What Prometheus 2.42 sends.
+        assert!(wants("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"));
+        assert!(wants("text/html, Application/OpenMetrics-Text; q=0.2"));
+        for other in
+            ["*/*", "text/plain", "text/html,*/*;q=0.8", "application/openmetrics-text;q=0", "application/json"]
+        {
+            assert!(!wants(other), "{other}");
+        }
+        assert!(!wants_open_metrics(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_classic_format_names_a_counter_as_its_samples_and_has_no_end() {
+        let open = "# HELP a_b Things\n# TYPE a_b counter\na_b_total{x=\"# TYPE a_b counter\"} 1\n# HELP a Level\n# TYPE a gauge\n\
+            # UNIT a seconds\na 2\n# EOF\n";
+        let expected = "# HELP a_b_total Things\n# TYPE a_b_total counter\na_b_total{x=\"# TYPE a_b counter\"} 1\n\
+            # HELP a Level\n# TYPE a gauge\na 2\n";
+        assert_eq!(classic(open), expected);
+    }
+}
