@@ -13,6 +13,7 @@ pub mod local;
 pub mod log;
 pub mod notify;
 mod own_fault;
+pub mod page;
 pub mod request;
 pub mod route;
 pub mod shared;
