@@ -43,6 +43,8 @@ pub struct Handles {
     pub gateway: String,
     /// The language of a page whose reader asks for none.
     pub language: Lang,
+    /// The zone in which pages show times.
+    pub zone: jiff::tz::TimeZone,
     /// Who may ask what.
     pub gate: Gate,
     /// When this process started.
@@ -67,6 +69,7 @@ impl Handles {
             rules,
             gateway: "zenei".to_owned(),
             language: Lang::Ja,
+            zone: jiff::tz::TimeZone::UTC,
             gate: Gate::loopback(),
         }
     }

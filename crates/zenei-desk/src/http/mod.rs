@@ -74,7 +74,7 @@ fn routes(handles: &Handles, inward: Inward) -> Guarded {
         .get("/metrics", Need::View, async move |headers: HeaderMap| exposition::answer(&metrics, &headers))
         .merge(api::routes(handles.incidents.clone()))
         .merge(triage::routes(handles.policy.clone(), handles.incidents.clone()))
-        .merge(crate::page::routes())
+        .merge(crate::page::routes(handles))
         .checked_by_itself(Vec::new(), inward.into_router())
 }
 

@@ -1,5 +1,6 @@
 //! How does a reader want a page? The language, the theme and the address, read from a request. Must not know what is
 //! on the page. Extracted by every page's handler, read by [`super::render`].
+use crate::http::gate::Caller;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
@@ -49,6 +50,8 @@ pub struct Look {
     pub path: String,
     /// The query without language and theme, as it came; empty without one.
     pub query: String,
+    /// Who asks; `None` where no role is needed.
+    pub caller: Option<Caller>,
     /// What the address itself chose, and a cookie has to keep.
     pub(crate) chosen: Chosen,
 }
@@ -74,6 +77,7 @@ impl Look {
             theme: chosen.theme.or_else(|| cookie(headers, THEME_COOKIE).and_then(Theme::parse)).unwrap_or_default(),
             path: uri.path().to_owned(),
             query: rest.join("&"),
+            caller: None,
             chosen,
         }
     }
@@ -89,7 +93,8 @@ impl<S: Sync> FromRequestParts<S> for Look {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.uri, &parts.headers))
+        let caller = parts.extensions.get::<Caller>().cloned();
+        Ok(Self { caller, ..Self::of(&parts.uri, &parts.headers) })
     }
 }
 

@@ -3,6 +3,7 @@
 use super::assets;
 use super::look::{LANG_COOKIE, Look, THEME_COOKIE, Theme};
 use super::words::{self, Words};
+use crate::http::gate::{How, Role};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use jiff::Timestamp;
@@ -51,8 +52,8 @@ impl Pages {
         look.lang.unwrap_or(self.0.lang)
     }
 
-    /// The page of this template. The frame adds `lang`, `theme`, `t` (the texts), `look` (path and switches),
-    /// `gateway`; `context` is what the template itself needs, and must not use these names.
+    /// The page of this template. The frame adds `lang`, `theme`, `t` (the texts), `look` (path and switches), `caller`
+    /// (name, role, what it may), `gateway`; `context` is what the template itself needs, and must not use these names.
     pub fn page(&self, template: &str, look: &Look, context: Value) -> Response {
         self.page_with(StatusCode::OK, template, look, context)
     }
@@ -83,6 +84,7 @@ impl Pages {
             theme => look.theme.word(),
             t => Value::from_object(Words(lang)),
             gateway => self.0.gateway.clone(),
+            caller => caller(look),
             look => context! {
                 path => look.path.clone(),
                 other_lang => words::lang_word(other),
@@ -99,6 +101,20 @@ impl Pages {
     pub fn error(&self, status: StatusCode, look: &Look, detail: &str) -> Response {
         let code = status.as_u16();
         self.page_with(status, "error.html", look, context! { code, detail })
+    }
+}
+
+/// Who asks, for the templates.
+fn caller(look: &Look) -> Value {
+    let caller = look.caller.as_ref();
+    let may = |role: Role| caller.is_some_and(|caller| caller.role >= role);
+    context! {
+        name => caller.map(|caller| caller.name.clone()),
+        role => caller.map(|caller| caller.role.word()),
+        is_session => caller.is_some_and(|caller| caller.how == How::Session),
+        may_operate => may(Role::Operator) && caller.is_some_and(|caller| caller.how != How::Loopback),
+        may_administer => may(Role::Admin),
+        residents => caller.is_some_and(|caller| caller.residents),
     }
 }
 
