@@ -12,6 +12,7 @@ use zenei_incident::message::Lang;
 use zenei_store::Ledger;
 use zenei_store::clickhouse::Shipped;
 use zenei_store::control::TailProgress;
+use zenei_store::history::History;
 use zenei_wire::EngineTime;
 
 /// The values that the server shows.
@@ -39,6 +40,8 @@ pub struct Handles {
     pub clock: DeskClock,
     /// The rules in force.
     pub rules: Arc<Rules>,
+    /// The past of locks, gateways and cohorts.
+    pub history: History,
     /// The gateway's id.
     pub gateway: String,
     /// The language of a page whose reader asks for none.
@@ -67,6 +70,7 @@ impl Handles {
             started: clock.now(),
             clock,
             rules,
+            history: History::empty(),
             gateway: "zenei".to_owned(),
             language: Lang::Ja,
             zone: jiff::tz::TimeZone::UTC,
