@@ -10,6 +10,7 @@ mod outgoing;
 mod read;
 mod rows;
 mod schema;
+mod shown;
 mod silence;
 mod tail;
 mod txn;
@@ -24,6 +25,7 @@ pub use rows::{
     Checkpoint, EventRow, Imported, InquiryRow, OutboxRow, RegisteredSpan, SealPlan, Sealed, SendEnd, SilenceRow,
 };
 pub use schema::VERSION;
+pub use shown::{Delivery, Waiting};
 pub use tail::{Moved, TailCheckpoint, TailProgress, TailStep, Tailed};
 pub use txn::Txn;
 
