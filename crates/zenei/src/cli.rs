@@ -11,6 +11,7 @@ mod record;
 mod rules;
 pub(crate) mod runbook;
 pub(crate) mod silence;
+mod tap;
 pub(crate) mod triage;
 
 pub(crate) use common::{ConfigFile, WithConfig};
@@ -18,6 +19,7 @@ pub(crate) use config::{Config, Schema, SchemaApply, SchemaPrint};
 pub(crate) use incident::{Incident, IncidentList, IncidentShow, Step};
 pub(crate) use record::{Record, RecordList};
 pub(crate) use rules::{Rules, RulesExplain, RulesIn, RulesTest};
+pub(crate) use tap::Tap;
 
 use crate::log::Format;
 use clap::{Args, Parser, Subcommand};
@@ -75,6 +77,15 @@ the next start goes on from the spool.
   zenei run --config zenei.toml
   ZENEI__HTTP__LISTEN=127.0.0.1:9000 zenei run --config zenei.toml")]
     Run(Run),
+    /// Writes what a running zenei hears as a recording, from beside it
+    #[command(after_help = "\
+Follows the spool of the configuration's state_dir: nothing waits for the tap, and what is released before it was read is counted as missed. \
+`zenei replay` and `zenei scan --replay` play what it writes. A recording says who opened which door: only its owner may read the file.
+
+  zenei tap --out hour.ndjson.gz --seconds 3600
+  zenei tap --out - --topic 'bitlock/v1/+/BL0000123/#' | head -5
+  zenei tap --out waiting.ndjson --backlog --seconds 1")]
+    Tap(Tap),
     /// Puts a recording, or a store, through the same intake, detection and desk, in virtual time
     #[command(after_help = "\
 Writes anomalies.ndjson, incidents.ndjson, decisions.ndjson and summary.json. The same records and rules give the same bytes, but for figures of \

@@ -19,6 +19,7 @@ mod runbook;
 mod scan;
 mod schema;
 mod silence;
+mod tap;
 mod triage;
 
 use crate::cli::Command;
@@ -44,6 +45,7 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         | Command::Schema(_)
         | Command::Doctor(_)
         | Command::Forget(_)
+        | Command::Tap(_)
         | Command::Completions(_)
         | Command::Man(_) => "warn",
         #[cfg(not(feature = "lab"))]
@@ -65,6 +67,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Scan(arguments) => scan::run(&arguments, &mut out),
+        Command::Tap(arguments) => tap::run(&arguments, &mut out),
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
         Command::Record(command) => record::run(command, &mut out),
         Command::Incident(command) => incident::run(command, &mut out),

@@ -10,7 +10,7 @@ mod tree;
 mod walk;
 
 pub(crate) use available::runnable;
-pub(crate) use format::host_and_port;
+pub(crate) use format::{filter as topic_filter, host_and_port};
 pub(crate) use problem::{Place, Problem, Problems};
 pub(crate) use show::{to_json, to_toml};
 pub(crate) use store::{ClickHouse, Store, StoreKind};

@@ -92,8 +92,11 @@ fn url(text: &str, schemes: &[&str]) -> Result<(), String> {
     }
 }
 
-/// An MQTT 3.1.1 topic filter (OASIS standard, section 4.7).
-fn filter(text: &str) -> Result<(), String> {
+/// Checks an MQTT 3.1.1 topic filter (OASIS standard, section 4.7).
+///
+/// # Errors
+/// What is wrong with it and what is allowed.
+pub(crate) fn filter(text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > usize::from(u16::MAX) || text.contains('\0') {
         return Err("1 to 65535 bytes without a zero byte are allowed".to_owned());
     }

@@ -16,4 +16,5 @@ mod slack;
 mod steps;
 mod support;
 mod surface;
+mod tap;
 mod waroom;
