@@ -12,6 +12,7 @@ mod rules;
 pub(crate) mod runbook;
 pub(crate) mod silence;
 mod tap;
+mod top;
 pub(crate) mod triage;
 
 pub(crate) use common::{ConfigFile, WithConfig};
@@ -20,6 +21,7 @@ pub(crate) use incident::{Incident, IncidentList, IncidentShow, Step};
 pub(crate) use record::{Record, RecordList};
 pub(crate) use rules::{Rules, RulesExplain, RulesIn, RulesTest};
 pub(crate) use tap::Tap;
+pub(crate) use top::Top;
 
 use crate::log::Format;
 use clap::{Args, Parser, Subcommand};
@@ -86,6 +88,14 @@ Follows the spool of the configuration's state_dir: nothing waits for the tap, a
   zenei tap --out - --topic 'bitlock/v1/+/BL0000123/#' | head -5
   zenei tap --out waiting.ndjson --backlog --seconds 1")]
     Tap(Tap),
+    /// A live view of a running zenei: records a second, lag, dead letters, open incidents, what is to be sent
+    #[command(after_help = "\
+Reads /metrics and /readyz where [http] answers, which is how it stands now; else the last checkpoint in state_dir, and says so. q ends it.
+
+  zenei top
+  zenei top --once --json
+  zenei top --config zenei.toml --token-file viewer.token")]
+    Top(Top),
     /// Puts a recording, or a store, through the same intake, detection and desk, in virtual time
     #[command(after_help = "\
 Writes anomalies.ndjson, incidents.ndjson, decisions.ndjson and summary.json. The same records and rules give the same bytes, but for figures of \

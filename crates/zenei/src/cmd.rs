@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod forget;
 mod incident;
+mod keys;
 #[cfg(feature = "lab")]
 mod lab;
 mod man;
@@ -20,6 +21,7 @@ mod scan;
 mod schema;
 mod silence;
 mod tap;
+mod top;
 mod triage;
 
 use crate::cli::Command;
@@ -46,6 +48,7 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         | Command::Doctor(_)
         | Command::Forget(_)
         | Command::Tap(_)
+        | Command::Top(_)
         | Command::Completions(_)
         | Command::Man(_) => "warn",
         #[cfg(not(feature = "lab"))]
@@ -68,6 +71,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Scan(arguments) => scan::run(&arguments, &mut out),
         Command::Tap(arguments) => tap::run(&arguments, &mut out),
+        Command::Top(arguments) => top::run(&arguments, &mut out),
         Command::Replay(arguments) => replay::run(&arguments, &mut out),
         Command::Record(command) => record::run(command, &mut out),
         Command::Incident(command) => incident::run(command, &mut out),

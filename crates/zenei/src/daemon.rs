@@ -7,6 +7,7 @@ pub(crate) mod contents;
 pub(crate) mod control;
 pub(crate) mod desk;
 pub(crate) mod notify;
+pub(crate) mod own_http;
 pub(crate) mod policy;
 pub(crate) mod radio;
 pub(crate) mod shipping;

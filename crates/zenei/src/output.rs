@@ -74,6 +74,11 @@ impl Output<'_> {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
 
+    /// Whether colours are wanted.
+    pub(crate) fn is_coloured(&self) -> bool {
+        self.coloured
+    }
+
     /// Whether a person watches.
     pub(crate) fn is_terminal(&self) -> bool {
         self.terminal

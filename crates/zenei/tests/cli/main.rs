@@ -17,4 +17,5 @@ mod steps;
 mod support;
 mod surface;
 mod tap;
+mod top;
 mod waroom;

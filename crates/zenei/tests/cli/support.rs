@@ -165,10 +165,14 @@ impl Daemon {
         &self.ingress
     }
 
+    /// Where it is asked over HTTP.
+    pub fn http(&self) -> &str {
+        self.http.as_deref().expect("[http] is configured")
+    }
+
     /// Status and body of its answer to a request over HTTP with these further header lines.
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
-        let address = self.http.as_deref().expect("[http] is configured");
-        let mut stream = TcpStream::connect(address).unwrap();
+        let mut stream = TcpStream::connect(self.http()).unwrap();
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let length = body.len();
         let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");

@@ -3,16 +3,14 @@
 //! `doctor`.
 use super::look::{Look, PATIENCE};
 use crate::config::Ble;
+use crate::daemon::own_http;
 use crate::daemon::radio::{SCANNING, STEPS};
 use crate::daemon::start::runtime;
 use std::error::Error as _;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use zenei_gateway::source::ble::{self, RadioError};
 
 const WHAT: &str = "bluetooth";
-/// More than `/metrics` ever has. A guess.
-const MAX_METRICS_BYTES: u64 = 1 << 20;
 
 /// Checks the radio. Where it is not configured, its absence is only a warning.
 pub(super) fn look(ble: &Ble, http: Option<SocketAddr>, is_configured: bool) -> Look {
@@ -54,12 +52,8 @@ fn history(metrics: &str) -> String {
 }
 
 fn metrics(http: SocketAddr) -> Option<String> {
-    let mut stream = TcpStream::connect_timeout(&http, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
-    let mut answer = Vec::new();
-    stream.take(MAX_METRICS_BYTES).read_to_end(&mut answer).ok()?;
-    String::from_utf8(answer).ok()
+    let (status, text) = own_http::get(http, "/metrics", None).ok()?;
+    (status == 200).then_some(text)
 }
 
 #[cfg(test)]

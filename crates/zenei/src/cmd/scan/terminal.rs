@@ -1,18 +1,14 @@
 //! The table on a terminal: draws it four times a second, and acts on keys. Must not know a radio. Called by `scan`
 //! when the output is a terminal.
+use super::super::keys::Keys;
 use super::ongoing::Ongoing;
 use super::table::{self, View};
 use crate::exit::Failure;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// How often the table is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
-/// How long one poll for a key may take.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// Shows the table until a key or a signal requests the end.
 ///
@@ -102,52 +98,4 @@ fn select(view: &mut View, scan: &Ongoing, by: isize) {
     let last = senders.len().saturating_sub(1);
     let next = at.map_or(0, |at| at.saturating_add_signed(by).min(last));
     view.selected = senders.get(next).map(|seen| seen.address);
-}
-
-/// Keys, read by a separate thread, because reading the terminal blocks.
-struct Keys {
-    keys: mpsc::Receiver<KeyEvent>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Keys {
-    fn listen() -> Self {
-        let (sender, keys) = mpsc::channel(64);
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                let event = match event::poll(LOOK) {
-                    Ok(true) => event::read(),
-                    Ok(false) => continue,
-                    Err(error) => Err(error),
-                };
-                match event {
-                    Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => {
-                        if sender.blocking_send(key).is_err() {
-                            return;
-                        }
-                    }
-                    Ok(_) => {}
-                    // Without a keyboard only signals end the scan.
-                    Err(_) => return,
-                }
-            }
-        });
-        Self { keys, stop }
-    }
-
-    /// The next key; never, where there is no keyboard.
-    async fn next(&mut self) -> KeyEvent {
-        match self.keys.recv().await {
-            Some(key) => key,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-impl Drop for Keys {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
 }
