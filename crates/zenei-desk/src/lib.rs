@@ -6,6 +6,7 @@
 //! binary: `run`, `demo`, `replay`, `rules test`, and `incident`, which reads the `log`. Stored times come from the
 //! records, not from a clock.
 
+mod candidates;
 pub mod driver;
 pub mod http;
 pub mod incidents;

@@ -2,6 +2,7 @@
 //! the contract's CSV text. Must not know files. An inquiry's text is untrusted. Called by [`crate::document`],
 //! `replay`, `incident list`, the API and the lab.
 use crate::incident::Incident;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use zenei_detect::Urgency;
 
@@ -9,8 +10,8 @@ use zenei_detect::Urgency;
 /// days).
 pub const LINK_WINDOW_MS: i64 = 30 * 86_400_000;
 
-/// One inquiry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One inquiry; its JSON is what a store keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inquiry {
     /// Its id.
     pub id: String,

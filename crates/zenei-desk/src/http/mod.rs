@@ -72,7 +72,7 @@ fn routes(handles: &Handles, inward: Inward) -> Guarded {
         .get("/healthz", Need::Open, async || axum::Json(serde_json::json!({ "status": "ok" })))
         .get("/readyz", Need::Open, async move || shown(*ready.borrow(), &readiness))
         .get("/metrics", Need::View, async move |headers: HeaderMap| exposition::answer(&metrics, &headers))
-        .merge(api::routes(handles.incidents.clone()))
+        .merge(api::routes(handles))
         .merge(triage::routes(handles.policy.clone(), handles.incidents.clone()))
         .merge(crate::page::routes(handles))
         .checked_by_itself(Vec::new(), inward.into_router())

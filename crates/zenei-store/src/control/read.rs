@@ -153,7 +153,7 @@ impl Control {
     }
 }
 
-fn event(row: &Row<'_>) -> Result<EventRow, ControlError> {
+pub(super) fn event(row: &Row<'_>) -> Result<EventRow, ControlError> {
     let incident = id("incident_event", row, 0)?;
     Ok(EventRow { incident, seq: row.get(1)?, at_ms: row.get(2)?, kind: row.get(3)?, body: row.get(4)? })
 }

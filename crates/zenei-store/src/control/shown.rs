@@ -1,9 +1,9 @@
 //! What people are shown of the control database beside the incidents: the latest decisions, and how each message
 //! fared. Reads with a limit, so that a page costs the same whatever was stored. Must not know how it is shown. Called
 //! by the desk's pages and its API.
-use super::read::{id, parse};
-use super::{Control, ControlError};
-use rusqlite::{Row, params};
+use super::read::{event, id, parse};
+use super::{Control, ControlError, EventRow};
+use rusqlite::{Row, params, params_from_iter};
 use zenei_detect::Decision;
 use zenei_wire::Id;
 
@@ -68,6 +68,42 @@ impl Control {
         self.all(sql, params![incident.to_string(), DELIVERIES_MAX], delivery)
     }
 
+    /// The events of one incident before a number, or its latest, by their numbers; at most `limit`.
+    ///
+    /// # Errors
+    /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
+    pub fn events_before(&self, incident: Id, before: Option<u32>, limit: u32) -> Result<Vec<EventRow>, ControlError> {
+        let sql = "SELECT incident, seq, at_ms, kind, body FROM incident_event
+            WHERE incident = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
+        let before = before.map_or(i64::MAX, i64::from);
+        let mut found = self.all(sql, params![incident.to_string(), before, limit], event)?;
+        found.reverse();
+        Ok(found)
+    }
+
+    /// The events of these kinds of all incidents, in the order in which they were stored.
+    ///
+    /// # Errors
+    /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
+    pub fn events_of_kinds(&self, kinds: &[&str]) -> Result<Vec<EventRow>, ControlError> {
+        let places = vec!["?"; kinds.len()].join(", ");
+        let sql = format!(
+            "SELECT incident, seq, at_ms, kind, body FROM incident_event WHERE kind IN ({places}) ORDER BY number"
+        );
+        self.all(&sql, params_from_iter(kinds), event)
+    }
+
+    /// Since when the oldest message about each incident waits, ms since 1970: by the event that it reports.
+    ///
+    /// # Errors
+    /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
+    pub fn waiting_since(&self) -> Result<Vec<(Id, i64)>, ControlError> {
+        let sql = "SELECT o.incident, min(coalesce(e.at_ms, o.next_at_ms))
+            FROM outbox AS o LEFT JOIN incident_event AS e ON e.incident = o.incident AND e.seq = o.event_seq
+            WHERE o.ended_at_ms IS NULL GROUP BY o.incident ORDER BY o.incident";
+        self.all(sql, [], |row| Ok((id("outbox", row, 0)?, row.get(1)?)))
+    }
+
     /// What waits, by target.
     ///
     /// # Errors
@@ -99,7 +135,7 @@ fn delivery(row: &Row<'_>) -> Result<Delivery, ControlError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{EventRow, OutboxRow, SendEnd};
+    use super::super::{OutboxRow, SendEnd};
     use super::*;
     use zenei_detect::{DecisionReason, Scope, ScopeKind};
     use zenei_wire::EngineTime;
