@@ -7,7 +7,7 @@ use crate::stage::RUNBOOK_BY;
 use crate::wording::{place, place_ja};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use zenei_detect::{Component, Domain, Urgency};
+use zenei_detect::{Component, Domain, Scope, Urgency};
 use zenei_wire::EngineTime;
 
 /// The most characters of a title; PagerDuty's summary is the tightest with 1,024, chat channels read best below 200.
@@ -128,6 +128,14 @@ pub const fn is_mark(c: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// The locks of a scope in words: `lock BL0000123`, 錠 BL0000123.
+pub fn place_word(scope: &Scope, lang: Lang) -> String {
+    match lang {
+        Lang::En => place(scope),
+        Lang::Ja => place_ja(scope),
+    }
+}
+
 /// The level in words: 最高, 高, 中, 低.
 pub const fn urgency_word(urgency: Urgency, lang: Lang) -> &'static str {
     match urgency {
@@ -176,14 +184,7 @@ fn lines(incident: &Incident, service: Option<&str>, lang: Lang) -> Vec<(String,
     if let Some(service) = service {
         add("Service", "サービス", service);
     }
-    add(
-        "Scope",
-        "対象",
-        &match lang {
-            Lang::En => place(&incident.scope),
-            Lang::Ja => place_ja(&incident.scope),
-        },
-    );
+    add("Scope", "対象", &place_word(&incident.scope, lang));
     add("Locks", "錠", &locks(incident, lang));
     add("Why", "検知内容", &incident.why);
     if let Some(owner) = &incident.owner {
@@ -196,7 +197,7 @@ fn lines(incident: &Incident, service: Option<&str>, lang: Lang) -> Vec<(String,
 }
 
 /// The text in the language, or the English one where there is no other.
-fn in_language<'a>(en: &'a str, ja: Option<&'a str>, lang: Lang) -> &'a str {
+pub fn in_language<'a>(en: &'a str, ja: Option<&'a str>, lang: Lang) -> &'a str {
     match lang {
         Lang::En => en,
         Lang::Ja => ja.unwrap_or(en),

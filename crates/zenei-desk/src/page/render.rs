@@ -9,14 +9,19 @@ use axum::response::{Html, IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Value};
+use minijinja::value::{Kwargs, Serde, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, context};
 use std::sync::Arc;
-use zenei_incident::message::Lang;
+use zenei_incident::message::{Lang, is_mark};
 
 /// Every template by name. A template that is missing here does not exist.
-pub(super) const TEMPLATES: &[(&str, &str)] =
-    &[("base.html", include_str!("templates/base.html")), ("error.html", include_str!("templates/error.html"))];
+pub(super) const TEMPLATES: &[(&str, &str)] = &[
+    ("base.html", include_str!("templates/base.html")),
+    ("board.html", include_str!("templates/board.html")),
+    ("error.html", include_str!("templates/error.html")),
+    ("incident_rows.html", include_str!("templates/incident_rows.html")),
+    ("incidents.html", include_str!("templates/incidents.html")),
+];
 
 /// Draws the pages; a clone draws the same.
 #[derive(Clone, Debug)]
@@ -64,7 +69,8 @@ impl Pages {
             Ok(text) => keeping(look, (status, Html(text)).into_response()),
             Err(error) => {
                 tracing::error!(template, error = %zenei_store::with_causes(&error), "a page can't be drawn");
-                (StatusCode::INTERNAL_SERVER_ERROR, "this page can't be drawn; the log says why\n").into_response()
+                (StatusCode::INTERNAL_SERVER_ERROR, format!("this page can't be drawn; the log says why\n{error:?}"))
+                    .into_response()
             }
         }
     }
@@ -102,6 +108,11 @@ impl Pages {
         let code = status.as_u16();
         self.page_with(status, "error.html", look, context! { code, detail })
     }
+}
+
+/// A value for a template from one that can be written as JSON.
+pub(crate) fn shape<T: serde::Serialize>(value: &T) -> Value {
+    Value::from(Serde(value))
 }
 
 /// Who asks, for the templates.
@@ -142,11 +153,6 @@ fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -
         }
         _ => minijinja::escape_formatter(out, state, value),
     }
-}
-
-/// Marks of direction and zero-width characters.
-fn is_mark(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn add_filters(templates: &mut Environment<'static>, zone: TimeZone) {

@@ -1,6 +1,7 @@
 //! The texts of the pages in both languages, by key. A template writes `t.key`, or `word("prefix_" ~ value)` where the
 //! key follows from a value. Must not know a page's values. Called by [`super::render`]; a test reads every template
 //! and refuses a key that is not here.
+mod board;
 mod frame;
 
 use minijinja::value::{Object, Value};
@@ -11,7 +12,7 @@ use zenei_incident::message::Lang;
 pub(crate) type Word = (&'static str, &'static str, &'static str);
 
 /// All texts, a table each area.
-const TABLES: &[&[Word]] = &[frame::WORDS];
+const TABLES: &[&[Word]] = &[frame::WORDS, board::WORDS];
 
 /// The texts of one language, as templates see them.
 #[derive(Debug)]
