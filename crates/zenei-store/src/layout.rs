@@ -77,6 +77,11 @@ impl Layout {
         self.root.join("tail")
     }
 
+    /// File of the history, derived from the Parquet store.
+    pub fn history(&self) -> PathBuf {
+        self.root.join("history.db")
+    }
+
     /// Directory of the Parquet store.
     pub fn parquet(&self) -> PathBuf {
         self.root.join("parquet")

@@ -25,6 +25,18 @@ pub enum HistoryError {
         /// The table.
         table: &'static str,
     },
+    /// The ranges that it is derived from can't be read.
+    #[error("the store that the history is derived from can't be read")]
+    Store(#[from] crate::parquet::ReadError),
+    /// The disk's error.
+    #[error("the history in {path} can't be cleared")]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        #[source]
+        source: std::io::Error,
+    },
     /// A place in a list that no page of this list gave.
     #[error("no page of this list goes on at '{found}': ask for the first page again")]
     Cursor {

@@ -1,15 +1,25 @@
 //! The fleet's past and present, as people ask for it: a lock's 90 days, a page of locks, a cohort's 30 days, two groups
 //! beside each other. One type over two sources, each with limits. Must not know HTTP, words of a language, or how
 //! anything is drawn. Called by the page, the API and `lock show`; every method blocks, so call it off the runtime.
+mod compare;
+mod due;
 mod error;
+mod list;
+pub mod local;
+mod packed;
 mod types;
 
 pub use error::HistoryError;
+pub use packed::OTHER_CODES;
 pub use types::{
     Bucket, CohortBucket, CohortHistory, Compared, ComparedRow, DeadLetterShown, Dimension, Due, Firmware, GatewayNow,
     Group, Hit, HitKind, Interval, LOCKS_MAX, LockFilter, LockHistory, LockNow, LockPage, LockSort, Measure,
     POINTS_MAX, PROFILES_MAX, Profile, ROWS_MAX, Reception, SHOWN_BYTES_MAX, Span,
 };
+
+use local::Local;
+use std::path::Path;
+use std::sync::Arc;
 
 /// The history of a fleet; a clone is a handle to the same one.
 #[derive(Clone, Debug)]
@@ -22,12 +32,19 @@ pub struct History {
 enum Source {
     /// There is nothing.
     Empty,
+    /// A file that is derived from this machine's store.
+    Local(Arc<Local>),
 }
 
 impl History {
     /// A history of no lock.
     pub const fn empty() -> Self {
         Self { source: Source::Empty }
+    }
+
+    /// The history in a file that a [`local::Follower`] writes; empty as long as there is none.
+    pub fn local(path: &Path) -> Self {
+        Self { source: Source::Local(Arc::new(Local::new(path))) }
     }
 
     /// A lock's past from `from_ms` (inclusive) to `to_ms` (exclusive), ms since 1970, in at most `points` buckets
@@ -37,12 +54,13 @@ impl History {
     /// [`HistoryError`].
     pub fn lock(
         &self,
-        _device_id: &str,
-        _from_ms: i64,
-        _to_ms: i64,
-        _points: usize,
+        device_id: &str,
+        from_ms: i64,
+        to_ms: i64,
+        points: usize,
     ) -> Result<Option<LockHistory>, HistoryError> {
-        match self.source {
+        match &self.source {
+            Source::Local(local) => local.lock(device_id, from_ms, to_ms, points),
             Source::Empty => Ok(None),
         }
     }
@@ -51,8 +69,9 @@ impl History {
     ///
     /// # Errors
     /// [`HistoryError`]; [`HistoryError::Cursor`] where [`LockFilter::after`] is of another order.
-    pub fn locks(&self, _filter: &LockFilter) -> Result<LockPage, HistoryError> {
-        match self.source {
+    pub fn locks(&self, filter: &LockFilter) -> Result<LockPage, HistoryError> {
+        match &self.source {
+            Source::Local(local) => local.locks(filter),
             Source::Empty => Ok(LockPage::default()),
         }
     }
@@ -61,8 +80,9 @@ impl History {
     ///
     /// # Errors
     /// [`HistoryError`].
-    pub fn values(&self, _dimension: Dimension) -> Result<Vec<(String, u64)>, HistoryError> {
-        match self.source {
+    pub fn values(&self, dimension: Dimension) -> Result<Vec<(String, u64)>, HistoryError> {
+        match &self.source {
+            Source::Local(local) => local.values(dimension),
             Source::Empty => Ok(Vec::new()),
         }
     }
@@ -73,13 +93,14 @@ impl History {
     /// [`HistoryError`].
     pub fn cohort(
         &self,
-        _dimension: Dimension,
-        _value: &str,
-        _from_ms: i64,
-        _to_ms: i64,
-        _points: usize,
+        dimension: Dimension,
+        value: &str,
+        from_ms: i64,
+        to_ms: i64,
+        points: usize,
     ) -> Result<CohortHistory, HistoryError> {
-        match self.source {
+        match &self.source {
+            Source::Local(local) => local.cohort(dimension, value, from_ms, to_ms, points),
             Source::Empty => Ok(CohortHistory::default()),
         }
     }
@@ -90,14 +111,15 @@ impl History {
     /// [`HistoryError`].
     pub fn compare(
         &self,
-        _dimension: Dimension,
+        dimension: Dimension,
         a: &str,
         b: &str,
-        _from_ms: i64,
-        _to_ms: i64,
+        from_ms: i64,
+        to_ms: i64,
     ) -> Result<Compared, HistoryError> {
         let group = |value: &str| Group { value: value.to_owned(), ..Group::default() };
-        match self.source {
+        match &self.source {
+            Source::Local(local) => local.compare(dimension, a, b, from_ms, to_ms),
             Source::Empty => Ok(Compared { a: group(a), b: group(b), rows: Vec::new() }),
         }
     }
@@ -107,7 +129,8 @@ impl History {
     /// # Errors
     /// [`HistoryError`].
     pub fn gateways(&self) -> Result<Vec<GatewayNow>, HistoryError> {
-        match self.source {
+        match &self.source {
+            Source::Local(local) => local.gateways(),
             Source::Empty => Ok(Vec::new()),
         }
     }
@@ -116,8 +139,9 @@ impl History {
     ///
     /// # Errors
     /// [`HistoryError`].
-    pub fn receptions(&self, _limit: usize) -> Result<Vec<Reception>, HistoryError> {
-        match self.source {
+    pub fn receptions(&self, limit: usize) -> Result<Vec<Reception>, HistoryError> {
+        match &self.source {
+            Source::Local(local) => local.receptions(limit),
             Source::Empty => Ok(Vec::new()),
         }
     }
@@ -126,8 +150,9 @@ impl History {
     ///
     /// # Errors
     /// [`HistoryError`].
-    pub fn dead_letters(&self, _limit: usize) -> Result<Vec<DeadLetterShown>, HistoryError> {
-        match self.source {
+    pub fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetterShown>, HistoryError> {
+        match &self.source {
+            Source::Local(local) => local.dead_letters(limit),
             Source::Empty => Ok(Vec::new()),
         }
     }
@@ -137,8 +162,9 @@ impl History {
     ///
     /// # Errors
     /// [`HistoryError`].
-    pub fn search(&self, _text: &str, _limit: usize) -> Result<Vec<Hit>, HistoryError> {
-        match self.source {
+    pub fn search(&self, text: &str, limit: usize) -> Result<Vec<Hit>, HistoryError> {
+        match &self.source {
+            Source::Local(local) => local.search(text, limit),
             Source::Empty => Ok(Vec::new()),
         }
     }
@@ -148,7 +174,8 @@ impl History {
     /// # Errors
     /// [`HistoryError`].
     pub fn up_to_ms(&self) -> Result<i64, HistoryError> {
-        match self.source {
+        match &self.source {
+            Source::Local(local) => local.up_to_ms(),
             Source::Empty => Ok(0),
         }
     }

@@ -64,7 +64,8 @@ pub struct LockNow {
     pub battery_due: Option<Due>,
 }
 
-/// When a battery must be changed, in days after the lock's newest record, with an interval of 90 %.
+/// When a battery must be changed, in days after the newest record of the history, with an interval of 90 %. Below 0
+/// it is overdue.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Due {
     /// 5 % of batteries are due earlier.
@@ -249,7 +250,7 @@ pub struct LockFilter {
     pub text: Option<String>,
     /// Only locks that reported less battery than this, percent.
     pub battery_below_pct: Option<u8>,
-    /// Only locks whose battery is likely due within this time after their newest record, days.
+    /// Only locks whose battery is likely due within this time after the history's newest record, days.
     pub due_within_days: Option<u32>,
     /// The order.
     pub sort: LockSort,
@@ -327,9 +328,9 @@ pub struct Compared {
 pub struct Group {
     /// What its locks share.
     pub value: String,
-    /// Its locks with a record in the window.
+    /// Its locks, now or within the window.
     pub locks: u64,
-    /// Of these, how many were read: all, or a sample by the hash of their ids.
+    /// Of these, how many were read and have a record in the window: all, or a sample by the hash of their ids.
     pub read: u64,
     /// Days of locks: for each lock that was read, the days on which it was heard.
     pub lock_days: f64,
