@@ -1,7 +1,9 @@
-//! Removes a lock from a state directory: from the engine's snapshots, the spool, the store's files and the control
-//! database. The caller must have the directory to itself, and every received message must be sealed. Each step may be
+//! Removes a lock from a state directory: from the engine's snapshots, the spool, the store's files, the history and the
+//! control database. The caller must have the directory to itself, and every received message must be sealed. Each step may be
 //! interrupted anywhere and run again. Must not know ClickHouse. Called by the command `forget`.
 use crate::disk::{Disk, RealDisk};
+use crate::history::HistoryError;
+use crate::history::local;
 use crate::layout::StateLock;
 use crate::parquet::{EraseError, OfLock};
 use crate::snapshot::{self, PipelineMaker, SnapshotError};
@@ -34,6 +36,9 @@ pub enum ForgetError {
     /// The store's files.
     #[error(transparent)]
     Erase(#[from] EraseError),
+    /// The history.
+    #[error("the history can't be cleared")]
+    History(#[from] HistoryError),
     /// The shipper's stored state.
     #[error("what is remembered for shipping can't be removed")]
     Memory(#[source] std::io::Error),
@@ -48,6 +53,8 @@ pub struct Forgotten {
     pub waiting: u64,
     /// Segments of the spool that were removed, with any lock's records.
     pub spool_segments: u64,
+    /// Rows of the history.
+    pub history: u64,
     /// Rows of findings, decisions, events, messages, inquiries and the registry.
     pub rows: u64,
 }
@@ -71,6 +78,7 @@ pub fn forget(
     forget_tail(&*disk, layout, control, device_id, tail)?;
     forgotten.spool_segments = clear_spool(&disk, layout, control)?;
     forgotten.stored = ParquetStore::open_read_only(Arc::clone(&disk), &layout.parquet()).erase(device_id)?;
+    forgotten.history = local::erase(&layout.history(), device_id)?;
     clear_folder(&layout.shipping())?;
     let txn = control.begin()?;
     forgotten.rows = txn.erase(device_id)?;

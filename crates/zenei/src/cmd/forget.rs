@@ -1,4 +1,4 @@
-//! `zenei forget DEVICE`: removes a lock from this machine's store, spool, snapshots and findings, and from
+//! `zenei forget DEVICE`: removes a lock from this machine's store, spool, snapshots, history and findings, and from
 //! ClickHouse. First it starts the gateway without sources, so that the spool's messages are sealed; at the end it
 //! counts the rows that still name the lock, of which none may be left, and records the erasure in the log of
 //! erasures. It may be interrupted anywhere and run again. zenei must not run on this state directory meanwhile.
@@ -17,6 +17,7 @@ use zenei_gateway::AckPolicy;
 use zenei_store::clickhouse::{ServerError, count_naming, erase, ship_findings_anew};
 use zenei_store::disk::RealDisk;
 use zenei_store::forget::{ForgetError, Forgotten, forget};
+use zenei_store::history::local::count_naming as count_naming_here;
 use zenei_store::{Clock, Control, Layout, ParquetStore};
 use zenei_wire::Name;
 
@@ -52,6 +53,7 @@ pub(crate) fn run(arguments: &Forget, out: &mut Output<'_>) -> Result<(), Failur
         | ForgetError::Snapshot(_)
         | ForgetError::Restore(_)
         | ForgetError::Erase(_)
+        | ForgetError::History(_)
         | ForgetError::Memory(_)) => Failure::broken(format!("{device} is not forgotten yet; run this again"), error),
     })?;
     let remote = config.store.clickhouse.as_ref();
@@ -123,14 +125,16 @@ fn left(layout: &Layout, control: &Control, device: &str) -> Result<u64, Failure
     let stored = store.count(device).map_err(|error| Failure::broken("the store can't be counted", error))?;
     let named = control.count_naming(device);
     let named = named.map_err(|error| Failure::broken("the control database can't be counted", error))?;
-    Ok(stored.records + stored.gaps + stored.dead_letters + named)
+    let history = count_naming_here(&layout.history(), device);
+    let history = history.map_err(|error| Failure::broken("the history can't be counted", error))?;
+    Ok(stored.records + stored.gaps + stored.dead_letters + named + history)
 }
 
 fn counts(gone: &Forgotten, remote: Option<&Remote>) -> Json {
-    let Forgotten { stored, waiting, spool_segments, rows } = gone;
+    let Forgotten { stored, waiting, spool_segments, history, rows } = gone;
     json!({
         "records": stored.records, "gaps": stored.gaps, "dead_letters": stored.dead_letters, "waiting": waiting,
-        "spool_segments": spool_segments, "findings": rows, "clickhouse": remote.map(|remote| remote.found), "left": 0,
+        "spool_segments": spool_segments, "history": history, "findings": rows, "clickhouse": remote.map(|remote| remote.found), "left": 0,
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::cli::Run;
 use crate::config::{self, Config, StoreKind};
 use crate::daemon::contents::{self, Contents};
+use crate::daemon::history::{self, Following};
 use crate::daemon::shipping::Shipping;
 use crate::daemon::start::{in_effect, runtime, start};
 use crate::daemon::{notify, radio, signals, tailing};
@@ -59,6 +60,10 @@ async fn serve(
         Some((tail, desk)) => (Some(tail), Some(desk)),
         None => (None, desk),
     };
+    let following = match config.store.kind {
+        StoreKind::Parquet => Some(Following::start(&Layout::new(&config.state_dir))?),
+        StoreKind::ClickHouse => None,
+    };
     let (over, is_over) = watch::channel(false);
     let inward = desk.as_ref().map(|desk| talk(config, desk, gateway.clock(), targets, (&asked, &is_over)));
     let (ready, is_ready) = watch::channel(true);
@@ -70,6 +75,7 @@ async fn serve(
         policy,
         ready: is_ready,
         desk: desk.clone(),
+        history: history::of(config)?,
         gateway: config.gateway.id.clone(),
         language: config.desk.language,
         gate: gate(config),
@@ -102,6 +108,9 @@ async fn serve(
     if let Some(shipping) = shipping {
         // The next start ships the rest.
         shipping.stop();
+    }
+    if let Some(following) = following {
+        following.stop();
     }
     if let Some(tail) = tail {
         // The reason of its failure was reported.

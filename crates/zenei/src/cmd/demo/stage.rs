@@ -4,6 +4,7 @@
 //! on the machine's speed. Called by `demo`.
 use super::audience::Audience;
 use crate::daemon::desk::{DeskHere, pipeline_maker};
+use crate::daemon::history::Following;
 use crate::daemon::signals::Asked;
 use crate::exit::Failure;
 use firmware_sim::publish::Publisher;
@@ -17,6 +18,7 @@ use zenei_desk::{DeskClock, Handles, Incidents, Inward, SharedDesk};
 use zenei_detect::Rules;
 use zenei_detect::intake::HOLE_WAIT_MS;
 use zenei_gateway::{GatewayConfig, Running};
+use zenei_store::history::History;
 use zenei_store::{Clock, Layout, Ledger};
 use zenei_wire::GatewayTime;
 
@@ -42,6 +44,7 @@ pub(super) struct Stage {
     incidents: Incidents,
     audience: Audience,
     http: SocketAddr,
+    following: Following,
     /// Keeps HTTP ready until the end.
     _ready: watch::Sender<bool>,
     folder: TempDir,
@@ -79,11 +82,14 @@ impl Stage {
         let clock = DeskClock::new(gateway.clock().clone());
         audience.listen(&shared, &clock)?;
         listen(folder.path(), &shared, &clock, asked).map_err(broken("take commands"))?;
+        let layout = Layout::new(folder.path());
+        let following = Following::start(&layout)?;
         let (ready, is_ready) = watch::channel(true);
         let handles = Handles {
             ledger: gateway.ledger(),
             ready: is_ready,
             desk: Some(shared.clone()),
+            history: History::local(&layout.history()),
             gateway: "demo".to_owned(),
             ..Handles::of(incidents.clone(), clock.clone(), shown_rules)
         };
@@ -95,7 +101,21 @@ impl Stage {
             .map_err(|error| broken("connect its fleet")(error.into()))?;
         let (now_ms, tick) = (fleet.start_ms(), Vec::new());
         let (desk, messages, _ready) = (shared, 0, ready);
-        Ok(Self { fleet, publisher, gateway, desk, incidents, audience, http, _ready, folder, now_ms, tick, messages })
+        Ok(Self {
+            fleet,
+            publisher,
+            gateway,
+            desk,
+            incidents,
+            audience,
+            http,
+            following,
+            _ready,
+            folder,
+            now_ms,
+            tick,
+            messages,
+        })
     }
 
     /// Runs the fleet until `to_ms`; on return every message that it sent is acknowledged, and time has advanced.
@@ -124,10 +144,11 @@ impl Stage {
 
     /// Ends everything cleanly.
     pub(super) async fn strike(self) -> Result<(), Failure> {
-        let Self { gateway, publisher, folder, audience, .. } = self;
+        let Self { gateway, publisher, folder, audience, following, .. } = self;
         drop(publisher);
         audience.leave();
         gateway.stop().await.map_err(|error| Failure::broken("the gateway did not stop cleanly", error))?;
+        following.stop();
         folder.close().map_err(|error| Failure::broken("can't remove the demo's folder", error))
     }
 
