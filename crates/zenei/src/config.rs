@@ -16,6 +16,7 @@ pub(crate) use show::{to_json, to_toml};
 pub(crate) use store::{ClickHouse, Store, StoreKind};
 pub(crate) use walk::Variables;
 
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
@@ -229,15 +230,27 @@ pub(crate) struct Desk {
     /// The language in which people are told of incidents, ja or en.
     #[schemars(with = "String", extend("enum" = ["ja", "en"]))]
     pub(crate) language: Lang,
+    /// The zone in which pages show times; absent: the machine's.
+    #[schemars(extend("format" = "time-zone", "examples" = ["Asia/Tokyo", "UTC"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) time_zone: Option<String>,
     /// The files of the desk's policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) files: Option<DeskFiles>,
 }
 
+impl Desk {
+    /// The zone in which pages show times: the named one, else the machine's, else UTC.
+    pub(crate) fn zone(&self) -> TimeZone {
+        let named = self.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
+        named.or_else(|| TimeZone::try_system().ok()).unwrap_or(TimeZone::UTC)
+    }
+}
+
 impl Default for Desk {
     /// Whom the first users tell reads Japanese.
     fn default() -> Self {
-        Self { enabled: false, language: Lang::Ja, files: None }
+        Self { enabled: false, language: Lang::Ja, time_zone: None, files: None }
     }
 }
 

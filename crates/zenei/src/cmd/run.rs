@@ -78,6 +78,7 @@ async fn serve(
         history: history::of(config)?,
         gateway: config.gateway.id.clone(),
         language: config.desk.language,
+        zone: config.desk.zone(),
         gate: gate(config),
         ..Handles::of(
             desk.map_or_else(Incidents::default, |desk| desk.incidents()),

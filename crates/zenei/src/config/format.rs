@@ -2,6 +2,7 @@
 //! when the configuration is read, so that no later code meets a bad one. Must not open a socket or a file; it tests
 //! whether a named file exists. Called by `walk` with the schema's `format`; `doctor` and `daemon::start` split a
 //! checked URL with it.
+use jiff::tz::TimeZone;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use zenei_wire::Name;
@@ -27,6 +28,9 @@ pub(crate) fn checked(format: &str, text: &str, base: &Path) -> Result<String, S
         "http-url" => url(text, &["http", "https"]).map(|()| text.to_owned()),
         "mqtt-filter" => filter(text).map(|()| text.to_owned()),
         "identifier" => identifier(text).map(|()| text.to_owned()),
+        "time-zone" => TimeZone::get(text).map(|_| text.to_owned()).map_err(|_| {
+            "no time zone of this machine's tables; a name such as Asia/Tokyo or UTC is allowed".to_owned()
+        }),
         _ => Ok(text.to_owned()),
     }
 }

@@ -91,6 +91,7 @@ impl Stage {
             desk: Some(shared.clone()),
             history: History::local(&layout.history()),
             gateway: "demo".to_owned(),
+            zone: crate::config::Desk::default().zone(),
             ..Handles::of(incidents.clone(), clock.clone(), shown_rules)
         };
         let mut end = asked.clone();
