@@ -9,7 +9,7 @@ mod store;
 mod tree;
 mod walk;
 
-pub(crate) use available::runnable;
+pub(crate) use available::{runnable, usable};
 pub(crate) use format::{filter as topic_filter, host_and_port};
 pub(crate) use problem::{Place, Problem, Problems};
 pub(crate) use show::{to_json, to_toml};
@@ -307,12 +307,20 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Problems of values at these keys.
-    pub(crate) fn problems(&self, found: Vec<(&str, String)>) -> Problems {
-        let place = |key: &str| self.places.get(key).cloned().unwrap_or(Place::Whole);
-        let mut list: Vec<Problem> = found.into_iter().map(|(key, text)| Problem { place: place(key), text }).collect();
+    /// Problems of values at these keys; of a key that is not written, at the section that it would stand in.
+    pub(crate) fn problems<K: AsRef<str>>(&self, found: Vec<(K, String)>) -> Problems {
+        let problem = |(key, text): (K, String)| Problem { place: self.place(key.as_ref()), text };
+        let mut list: Vec<Problem> = found.into_iter().map(problem).collect();
         list.sort_by(|a, b| a.place.cmp(&b.place));
         Problems { file: self.file.clone(), list }
+    }
+
+    fn place(&self, key: &str) -> Place {
+        match (self.places.get(key), key.rsplit_once('.')) {
+            (Some(place), _) => place.clone(),
+            (None, Some((section, _))) => self.place(section),
+            (None, None) => Place::Whole,
+        }
     }
 }
 
@@ -428,7 +436,8 @@ fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
             ));
         }
         if mqtt.cert_file.is_some() != mqtt.key_file.is_some() {
-            found.push(("mqtt", "`mqtt.cert_file` and `mqtt.key_file` come together".to_owned()));
+            let alone = if mqtt.cert_file.is_some() { "mqtt.cert_file" } else { "mqtt.key_file" };
+            found.push((alone, "`mqtt.cert_file` and `mqtt.key_file` come together".to_owned()));
         }
         if mqtt.topics.is_empty() {
             found.push(("mqtt.topics", "`mqtt.topics` is empty; at least one filter is needed".to_owned()));
@@ -436,7 +445,8 @@ fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
     }
     if let Some(ingress) = &config.ingress {
         if ingress.cert_file.is_some() != ingress.key_file.is_some() {
-            found.push(("ingress", "`ingress.cert_file` and `ingress.key_file` come together".to_owned()));
+            let alone = if ingress.cert_file.is_some() { "ingress.cert_file" } else { "ingress.key_file" };
+            found.push((alone, "`ingress.cert_file` and `ingress.key_file` come together".to_owned()));
         }
         if ingress.client_ca_file.is_some() && ingress.cert_file.is_none() {
             found.push(("ingress.client_ca_file", "`ingress.client_ca_file` needs `ingress.cert_file`".to_owned()));

@@ -3,6 +3,7 @@
 //! set is the alert's identity, so a message may be sent twice. Must not know the outbox. Called through
 //! [`super::Target`].
 use super::delivery::{Common, Delivery, Round, SendError, Sent, Watched};
+use super::fault::Fault;
 use super::http::{Answer, Http, Request};
 use super::secret::Secret;
 use crate::driver::Seen;
@@ -112,23 +113,28 @@ impl Alertmanager {
     ///
     /// # Errors
     /// What is missing or can't be read; never a secret.
-    pub(super) fn open(config: &AlertmanagerConfig) -> Result<Self, String> {
-        let read = |file: &Option<PathBuf>| file.as_deref().map(Secret::read).transpose();
-        let authorization = match (read(&config.token_file)?, &config.username, read(&config.password_file)?) {
+    pub(super) fn open(config: &AlertmanagerConfig) -> Result<Self, Fault> {
+        let read =
+            |key: &str, file: &Option<PathBuf>| file.as_deref().map(Secret::read).transpose().map_err(Fault::at(key));
+        let authorization = match (
+            read("token_file", &config.token_file)?,
+            &config.username,
+            read("password_file", &config.password_file)?,
+        ) {
             (None, None, None) => None,
             (Some(token), None, None) => Some(Secret::from(format!("Bearer {}", token.reveal()).as_str())),
             (None, Some(user), Some(password)) => {
                 let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.reveal()));
                 Some(Secret::from(format!("Basic {pair}").as_str()))
             }
-            _ => return Err("either `token_file`, or `username` and `password_file`".to_owned()),
+            _ => return Err("either `token_file`, or `username` and `password_file`".to_owned().into()),
         };
-        let webhook_token = read(&config.webhook_token_file)?;
+        let webhook_token = read("webhook_token_file", &config.webhook_token_file)?;
         let length = webhook_token.as_ref().map_or(TOKEN_MIN, |token| token.reveal().chars().count());
         if length < TOKEN_MIN {
-            return Err(format!(
-                "`webhook_token_file` holds {length} characters; a token that nobody guesses has at least {TOKEN_MIN}"
-            ));
+            return Err(Fault::at("webhook_token_file")(format!(
+                "the file holds {length} characters; a token that nobody guesses has at least {TOKEN_MIN}"
+            )));
         }
         let base = config.common.base(&config.url).trim_end_matches('/').to_owned();
         Ok(Self { base, authorization, ends_after: Duration::from_secs(config.ends_after_s.into()), webhook_token })

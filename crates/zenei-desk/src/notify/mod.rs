@@ -5,6 +5,7 @@
 pub mod alertmanager;
 pub mod bucket;
 pub mod delivery;
+mod fault;
 pub mod guard;
 mod hidden;
 pub mod http;
@@ -34,6 +35,7 @@ pub use sender::{Pace, Remote, Sender};
 use crate::driver::Seen;
 use crate::route::Route;
 use alertmanager::AlertmanagerConfig;
+use fault::{Fault, check_url};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use slack::SlackConfig;
@@ -102,6 +104,20 @@ impl TargetConfig {
         files.into_iter().flatten().map(PathBuf::as_path).collect()
     }
 
+    /// Its addresses, each with the key that gives it; of a key that names a file, what is in the file.
+    fn addresses(&self) -> Result<Vec<(&'static str, String)>, Fault> {
+        let own = match self {
+            Self::Webhook(config) => {
+                vec![("url", config.url.clone()), ("url_file", read("url_file", &config.url_file)?)]
+            }
+            Self::Slack(config) => vec![("webhook_url_file", read("webhook_url_file", &config.webhook_url_file)?)],
+            Self::Alertmanager(config) => vec![("url", Some(config.url.clone()))],
+            Self::PagerDuty(_) | Self::Waroom(_) => Vec::new(),
+        };
+        let all = own.into_iter().chain([("base_url", self.common().base_url.clone())]);
+        Ok(all.filter_map(|(key, url)| Some((key, url?))).collect())
+    }
+
     /// Which events of which incidents this target is told of.
     pub fn route(&self, name: &str) -> Route {
         let common = self.common();
@@ -119,6 +135,12 @@ impl TargetConfig {
             },
         }
     }
+}
+
+/// The first line of the file that this key names.
+fn read(key: &str, file: &Option<PathBuf>) -> Result<Option<String>, Fault> {
+    let read = file.as_deref().map(Secret::read).transpose().map_err(Fault::at(key))?;
+    Ok(read.map(|secret| secret.reveal().to_owned()))
 }
 
 /// A target that can be sent to.
@@ -144,21 +166,51 @@ enum Kind {
 
 /// Why a target can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("notify.{name}: {why}")]
+#[error("`{}`: {why}", self.place())]
 pub struct OpenError {
     /// The target's name.
     pub name: String,
+    /// Its key that is wrong; `None` where one is missing, or several contradict each other.
+    pub key: Option<String>,
     /// What is wrong; never a secret.
     pub why: String,
 }
 
+impl OpenError {
+    fn of(name: &str, fault: Fault) -> Self {
+        Self { name: name.to_owned(), key: fault.key, why: fault.why }
+    }
+
+    /// Where in a configuration: the key, or the target's table.
+    pub fn place(&self) -> String {
+        let key = self.key.as_ref().map(|key| format!(".{key}")).unwrap_or_default();
+        format!("notify.{}{key}", self.name)
+    }
+}
+
 impl Target {
+    /// Reads the target's secrets, and refuses a private address by its letters unless it is allowed; opens no
+    /// connection and asks no resolver. What passes may still be unreachable.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; an address that is not allowed.
+    pub fn checked(name: &str, config: &TargetConfig) -> Result<Self, OpenError> {
+        let target = Self::open(name, config)?;
+        let allow_private = config.common().allow_private;
+        let addresses = config.addresses().map_err(|fault| OpenError::of(name, fault))?;
+        for (key, url) in addresses {
+            let checked = check_url(&url, allow_private).map_err(Fault::at(key));
+            checked.map_err(|fault| OpenError::of(name, fault))?;
+        }
+        Ok(target)
+    }
+
     /// Reads the target's secrets; opens no connection.
     ///
     /// # Errors
     /// A secret that can't be read or has a wrong form.
     pub fn open(name: &str, config: &TargetConfig) -> Result<Self, OpenError> {
-        let failed = |why| OpenError { name: name.to_owned(), why };
+        let failed = |fault| OpenError::of(name, fault);
         let kind = match config {
             TargetConfig::Webhook(config) => webhook::Webhook::open(config).map(Kind::Webhook),
             TargetConfig::PagerDuty(config) => pagerduty::PagerDuty::open(config).map(Kind::PagerDuty),
@@ -168,7 +220,7 @@ impl Target {
         }
         .map_err(failed)?;
         let common = config.common();
-        let http = Http::new(common.allow_private).map_err(failed)?;
+        let http = Http::new(common.allow_private).map_err(|why| failed(why.into()))?;
         Ok(Self { name: name.to_owned(), common: common.clone(), http, kind })
     }
 

@@ -1,6 +1,7 @@
 //! PagerDuty, Events API v2: an alert a incident, by the deduplication key; acknowledged and resolved with it. The key
 //! makes a repeated event harmless. Must not know the outbox. Called through [`super::Target`].
 use super::delivery::{Common, Delivery, SendError, Sent};
+use super::fault::Fault;
 use super::http::{Answer, Http, Request};
 use super::secret::Secret;
 use schemars::JsonSchema;
@@ -47,11 +48,12 @@ impl PagerDuty {
     ///
     /// # Errors
     /// Where it can't be read or has another length; never the key.
-    pub(super) fn open(config: &PagerDutyConfig) -> Result<Self, String> {
-        let key = Secret::read(&config.routing_key_file)?;
+    pub(super) fn open(config: &PagerDutyConfig) -> Result<Self, Fault> {
+        let at = || Fault::at("routing_key_file");
+        let key = Secret::read(&config.routing_key_file).map_err(at())?;
         let length = key.reveal().chars().count();
         if length != KEY_LENGTH {
-            return Err(format!("a routing key of {length} characters was found; it has {KEY_LENGTH}"));
+            return Err(at()(format!("a routing key of {length} characters was found; it has {KEY_LENGTH}")));
         }
         Ok(Self { url: format!("{}/v2/enqueue", config.common.base(REAL)), key })
     }

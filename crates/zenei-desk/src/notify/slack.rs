@@ -4,6 +4,7 @@
 //! channels nor threads nor a lookup: what may be there twice is reported. Must not know the outbox. Called through
 //! [`super::Target`].
 use super::delivery::{Common, Delivery, SendError, Sent};
+use super::fault::Fault;
 use super::http::{Http, Request};
 use super::secret::Secret;
 use super::slack_api::{Api, EVENT_TYPE, Failed, id};
@@ -111,22 +112,23 @@ impl Slack {
     ///
     /// # Errors
     /// What is missing, too much, or can't be read; never a secret.
-    pub(super) fn open(config: &SlackConfig) -> Result<Self, String> {
+    pub(super) fn open(config: &SlackConfig) -> Result<Self, Fault> {
         let way = match (&config.token_file, &config.webhook_url_file) {
-            (Some(file), None) => {
-                Way::Api(Api { base: config.common.base(REAL).to_owned(), token: Secret::read(file)? })
-            }
-            (None, Some(file)) => Way::Hook(Secret::read(file)?),
+            (Some(file), None) => Way::Api(Api {
+                base: config.common.base(REAL).to_owned(),
+                token: Secret::read(file).map_err(Fault::at("token_file"))?,
+            }),
+            (None, Some(file)) => Way::Hook(Secret::read(file).map_err(Fault::at("webhook_url_file"))?),
             (Some(_), Some(_)) | (None, None) => {
-                return Err("one of `token_file` and `webhook_url_file` is needed".to_owned());
+                return Err("one of `token_file` and `webhook_url_file` is needed".to_owned().into());
             }
         };
         let prefix = config.channel_prefix.clone().unwrap_or_else(|| PREFIX.to_owned());
         let is_allowed = |c: char| (c.is_alphanumeric() && !c.is_uppercase()) || c == '-' || c == '_';
         if prefix.is_empty() || prefix.chars().count() > PREFIX_MAX || !prefix.chars().all(is_allowed) {
-            return Err(format!(
-                "`channel_prefix` is {prefix:?}; it has 1 to {PREFIX_MAX} lower-case letters, digits, - and _"
-            ));
+            return Err(Fault::at("channel_prefix")(format!(
+                "{prefix:?}; it has 1 to {PREFIX_MAX} lower-case letters, digits, - and _"
+            )));
         }
         Ok(Self {
             way,
@@ -134,7 +136,8 @@ impl Slack {
             inquiry_id: tokio::sync::OnceCell::new(),
             prefix,
             is_private: config.private_channels,
-            signing_secret: config.signing_secret_file.as_deref().map(Secret::read).transpose()?,
+            signing_secret: (config.signing_secret_file.as_deref().map(Secret::read).transpose())
+                .map_err(Fault::at("signing_secret_file"))?,
             progress: Progress::default(),
             looks_up: true,
         })

@@ -3,6 +3,7 @@
 //! open is not relied on: whether a later event overwrites, whose `uuid` the answer has, what a key does once its
 //! incident is closed. Must not know the outbox. Called through [`super::Target`].
 use super::delivery::{Common, Delivery, SendError, Sent, Watched};
+use super::fault::Fault;
 use super::http::{Answer, Http, Request};
 use super::secret::Secret;
 use super::waroom_text::{description, is_titled, list, parse_status, severity, text, title, urgency, uuid};
@@ -90,20 +91,24 @@ impl Waroom {
     ///
     /// # Errors
     /// What is missing or can't be read; never a key.
-    pub(super) fn open(config: &WaroomConfig) -> Result<Self, String> {
-        let read = |file: &Option<PathBuf>| file.as_deref().map(Secret::read).transpose();
-        let of_service = |(name, file): (&String, &PathBuf)| Secret::read(file).map(|key| (name.clone(), key));
+    pub(super) fn open(config: &WaroomConfig) -> Result<Self, Fault> {
+        let read =
+            |key: &str, file: &Option<PathBuf>| file.as_deref().map(Secret::read).transpose().map_err(Fault::at(key));
+        let of_service = |(name, file): (&String, &PathBuf)| {
+            let key = Secret::read(file).map_err(Fault::at(format!("service_keys.{name}")));
+            key.map(|key| (name.clone(), key))
+        };
         let service_keys: BTreeMap<String, Secret> =
-            config.service_keys.iter().map(of_service).collect::<Result<_, _>>()?;
-        let key = read(&config.integration_key_file)?;
+            config.service_keys.iter().map(of_service).collect::<Result<_, Fault>>()?;
+        let key = read("integration_key_file", &config.integration_key_file)?;
         if key.is_none() && service_keys.is_empty() {
-            return Err("`integration_key_file` or `service_keys` is needed".to_owned());
+            return Err("`integration_key_file` or `service_keys` is needed".to_owned().into());
         }
         Ok(Self {
             base: config.common.base(REAL).to_owned(),
             key,
             service_keys,
-            api: read(&config.api_key_file)?,
+            api: read("api_key_file", &config.api_key_file)?,
             with_slack_channel: config.with_slack_channel,
         })
     }

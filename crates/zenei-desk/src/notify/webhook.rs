@@ -2,6 +2,7 @@
 //! `webhook-id` is the same over retries: by it the receiver drops what comes twice. 410 ends the target until the next
 //! start. Must not know the outbox. Called through [`super::Target`].
 use super::delivery::{Common, Delivery, SendError, Sent};
+use super::fault::Fault;
 use super::http::{Answer, Http, Request};
 use super::secret::Secret;
 use base64::Engine as _;
@@ -94,17 +95,19 @@ impl Webhook {
     ///
     /// # Errors
     /// What is missing or has a wrong form; never a secret.
-    pub(super) fn open(config: &WebhookConfig) -> Result<Self, String> {
+    pub(super) fn open(config: &WebhookConfig) -> Result<Self, Fault> {
         let url = match (&config.url, &config.url_file) {
             (Some(url), None) => Secret::from(url.as_str()),
-            (None, Some(file)) => Secret::read(file)?,
-            (Some(_), Some(_)) | (None, None) => return Err("one of `url` and `url_file` is needed".to_owned()),
+            (None, Some(file)) => Secret::read(file).map_err(Fault::at("url_file"))?,
+            (Some(_), Some(_)) | (None, None) => return Err("one of `url` and `url_file` is needed".to_owned().into()),
         };
-        let secrets = config.secret_file.as_deref().map(Secret::read_all).transpose()?.unwrap_or_default();
+        let at = || Fault::at("secret_file");
+        let secrets =
+            config.secret_file.as_deref().map(Secret::read_all).transpose().map_err(at())?.unwrap_or_default();
         if config.secret_file.is_some() && secrets.is_empty() {
-            return Err("`secret_file` is empty".to_owned());
+            return Err(at()("the file is empty".to_owned()));
         }
-        let keys = secrets.iter().map(Key::of).collect::<Result<_, _>>()?;
+        let keys = secrets.iter().map(Key::of).collect::<Result<_, _>>().map_err(at())?;
         Ok(Self { url, keys, gone: AtomicBool::new(false) })
     }
 

@@ -25,7 +25,8 @@ pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure>
 
 fn check(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
     let checked = config::load(&arguments.file.config, &config::variables())
-        .and_then(|loaded| contents::read(&loaded).map(|contents| (loaded, contents)));
+        .and_then(|loaded| contents::read(&loaded).map(|contents| (loaded, contents)))
+        .and_then(|(loaded, contents)| config::usable(&loaded).map(|()| (loaded, contents)));
     let (loaded, contents) = match checked {
         Ok(good) => good,
         Err(problems) if arguments.json => {

@@ -82,9 +82,14 @@ fn configuration(path: &Path) -> Result<(Loaded, Look), Problems> {
     }
     let loaded = config::load(path, &variables)?;
     let contents = contents::read(&loaded)?;
-    let look = match config::runnable(&loaded) {
-        Ok(()) => Look::ok("config", format!("{}: {}", loaded.file, contents.summary())),
-        Err(problems) => Look::warn("config", problems.to_string().replace('\n', "; "), "`zenei run` would refuse it"),
+    let look = match (config::usable(&loaded), config::runnable(&loaded)) {
+        (Ok(()), Ok(())) => Look::ok("config", format!("{}: {}", loaded.file, contents.summary())),
+        (Err(problems), _) => {
+            Look::fail("config", problems.to_string().replace('\n', "; "), "`zenei run` refuses it; mend the key")
+        }
+        (Ok(()), Err(problems)) => {
+            Look::warn("config", problems.to_string().replace('\n', "; "), "`zenei run` would refuse it")
+        }
     };
     Ok((loaded, look))
 }

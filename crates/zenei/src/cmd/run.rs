@@ -30,7 +30,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) fn run(arguments: &Run, out: &mut Output<'_>) -> Result<(), Failure> {
     let variables = config::variables();
     let loaded = config::load(&arguments.file.config, &variables).map_err(Failure::Config)?;
-    config::runnable(&loaded).map_err(Failure::Config)?;
+    config::usable(&loaded).and_then(|()| config::runnable(&loaded)).map_err(Failure::Config)?;
     let contents = contents::read(&loaded).map_err(Failure::Config)?;
     let clock = if arguments.simulated_time { Clock::follow_records() } else { Clock::System };
     let ack = AckPolicy::asked_by(variables.get(AckPolicy::UNSAFE_VARIABLE).map(String::as_str));

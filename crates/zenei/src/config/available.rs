@@ -1,10 +1,21 @@
-//! Does this version of the daemon support all that a valid configuration asks for? Refuses options that are not
-//! available yet, and a configuration without any source of records, so that no key is silently ignored. Called by
-//! `run`, after the check, and by `config check` and `doctor`, which report it beforehand.
+//! Can the daemon do what a well-formed configuration asks for? Mistakes, which no version would take (a target that
+//! can't be told), are errors of `config check` and of `run` alike. What this version lacks, and a configuration without
+//! a source, which other commands can use, `run` refuses and `config check` and `doctor` report beforehand. Must not
+//! open a socket. Called by `run`, `config check` and `doctor`.
 use super::{Config, DetectSource, Loaded, Problems};
 use zenei_desk::notify::{Target, TargetConfig};
 
-/// Refuses what this version does not support, and a daemon without any source, which is a mistake.
+/// Finds the targets that can't be told: secrets of a wrong form, addresses that are not allowed, a section that they
+/// need and that is absent. Reads the targets' secrets.
+///
+/// # Errors
+/// Each of them, at its key.
+pub(crate) fn usable(loaded: &Loaded) -> Result<(), Problems> {
+    let found = mistaken(&loaded.config);
+    if found.is_empty() { Ok(()) } else { Err(loaded.problems(found)) }
+}
+
+/// Refuses what this version does not support, and a daemon without any source.
 ///
 /// # Errors
 /// Each key that asks for such a thing; the file where there is no source.
@@ -33,27 +44,7 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
     refuse("ble", elsewhere, "hearing Bluetooth LE is available on Linux only");
     let token_file = config.http.as_ref().is_some_and(|http| http.token_file.is_some());
     refuse("http.token_file", token_file, "the API has no tokens");
-    let silent = !config.notify.is_empty() && !config.desk.enabled;
-    refuse("notify", silent, "nobody can be told without `desk.enabled = true`: no incident is opened here");
     let tails = config.desk.enabled && config.detect.source == DetectSource::ClickHouse;
-    let commands =
-        |target: &TargetConfig| matches!(target, TargetConfig::Slack(slack) if slack.signing_secret_file.is_some());
-    let has_commands = config.notify.values().any(commands);
-    if has_commands && config.http.is_none() {
-        let text = "`notify`: `signing_secret_file` takes commands from Slack over HTTP, which is off; add [http] with \
-                    `listen`, or remove it to run without";
-        found.push(("notify", text.to_owned()));
-    }
-    let hears_back =
-        |target: &TargetConfig| matches!(target, TargetConfig::Alertmanager(am) if am.webhook_token_file.is_some());
-    if config.notify.values().any(hears_back) && config.http.is_none() {
-        let text = "`notify`: `webhook_token_file` takes Alertmanager's webhook over HTTP, which is off; add [http] with \
-                    `listen`, or remove it to run without";
-        found.push(("notify", text.to_owned()));
-    }
-    for error in config.notify.iter().filter_map(|(name, target)| Target::open(name, target).err()) {
-        found.push(("notify", error.to_string()));
-    }
     if !config.hears() && !tails {
         let text =
             "nothing is heard; [mqtt] (a broker), [ingress] (hubs that publish here) or [ble] (a radio) is needed"
@@ -61,4 +52,36 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
         found.push(("", text));
     }
     found
+}
+
+fn mistaken(config: &Config) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    if !config.notify.is_empty() && !config.desk.enabled {
+        let text = "`notify`: nobody can be told without `desk.enabled = true`: no incident is opened here";
+        found.push(("notify".to_owned(), text.to_owned()));
+    }
+    for (name, target) in &config.notify {
+        if let (None, Some((key, whose))) = (&config.http, over_http(target)) {
+            let key = format!("notify.{name}.{key}");
+            let text = format!("`{key}` takes {whose} over HTTP, which is off; add [http] with `listen`, or remove it");
+            found.push((key, text));
+        }
+        if let Err(error) = Target::checked(name, target) {
+            found.push((error.place(), error.to_string()));
+        }
+    }
+    found
+}
+
+/// The key by which a target asks for what needs the HTTP server, and what that is.
+fn over_http(target: &TargetConfig) -> Option<(&'static str, &'static str)> {
+    match target {
+        TargetConfig::Slack(slack) => {
+            slack.signing_secret_file.as_ref().map(|_| ("signing_secret_file", "commands from Slack"))
+        }
+        TargetConfig::Alertmanager(am) => {
+            am.webhook_token_file.as_ref().map(|_| ("webhook_token_file", "Alertmanager's webhook"))
+        }
+        TargetConfig::Webhook(_) | TargetConfig::PagerDuty(_) | TargetConfig::Waroom(_) => None,
+    }
 }

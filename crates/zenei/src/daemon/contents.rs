@@ -1,7 +1,7 @@
 //! Reads the files that a configuration or a command line names: rules, their cards and test cases, the registry with
 //! its keys, and a replay's inquiries. Every command reads them here, so that a check and a start agree on what is
 //! valid. Called by `config check`, `run`, `replay`, `doctor`, `forget`, `rules`, `scan` and `record list`.
-use crate::config::{Loaded, Problems};
+use crate::config::{Desk, DeskFiles, Loaded, Problems};
 use crate::daemon::policy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -71,13 +71,13 @@ pub(crate) fn read(loaded: &Loaded) -> Result<Contents, Problems> {
             let strange = strange_services(&config.notify, &policy, &registry);
             match strange.is_empty() {
                 true => Ok(Contents { rules, registry, policy: Arc::new(policy) }),
-                false => Err(loaded.problems(strange.into_iter().map(|what| ("notify", what)).collect())),
+                false => Err(loaded.problems(strange)),
             }
         }
         (rules, registry, policy) => {
             let mut found: Vec<_> = rules.err().map(|what| ("detect.rules", what)).into_iter().collect();
             found.extend(registry.err().map(|what| ("registry.file", what)));
-            found.extend(policy.err().into_iter().flatten().map(|what| ("desk.files", what)));
+            found.extend(policy.err().into_iter().flatten().map(|what| (naming(&config.desk, &what), what)));
             let list = found.into_iter().map(|(key, what)| (key, format!("`{key}`: {what}")));
             Err(loaded.problems(list.collect()))
         }
@@ -85,15 +85,38 @@ pub(crate) fn read(loaded: &Loaded) -> Result<Contents, Problems> {
 }
 
 /// The services that targets choose but no lock can be of: of such a service nobody would ever be told.
-fn strange_services(targets: &BTreeMap<String, TargetConfig>, policy: &Policy, registry: &Registry) -> Vec<String> {
+fn strange_services(
+    targets: &BTreeMap<String, TargetConfig>,
+    policy: &Policy,
+    registry: &Registry,
+) -> Vec<(String, String)> {
     let registered = registry.lines.iter().map(|line| line.service.as_str()).filter(|service| !service.is_empty());
     let known: BTreeSet<&str> = policy.services.ids().chain(registered).collect();
     let asked = targets.iter().flat_map(|(name, target)| target.common().services.iter().map(move |one| (name, one)));
     let strange = asked.filter(|(_, service)| !known.contains(service.as_str()));
     let allowed = known.iter().copied().collect::<Vec<_>>().join(", ");
     strange
-        .map(|(name, service)| format!("`notify.{name}.services`: {service:?} is no service; allowed are {allowed}"))
+        .map(|(name, service)| {
+            let key = format!("notify.{name}.services");
+            let text = format!("`{key}`: {service:?} is no service; allowed are {allowed}");
+            (key, text)
+        })
         .collect()
+}
+
+/// The key that names the file of the policy with which such a text begins.
+fn naming(desk: &Desk, text: &str) -> &'static str {
+    let files = desk.files.iter().flat_map(|files| {
+        let DeskFiles { urgency, opening, services, runbooks } = files;
+        [
+            ("desk.files.urgency", urgency),
+            ("desk.files.opening", opening),
+            ("desk.files.services", services),
+            ("desk.files.runbooks", runbooks),
+        ]
+    });
+    let mut named = files.filter_map(|(key, file)| Some((key, file.as_ref()?.display().to_string())));
+    named.find(|(_, file)| text.starts_with(file.as_str())).map_or("desk.files", |(key, _)| key)
 }
 
 /// The rules of a folder, or those in the program.

@@ -305,16 +305,28 @@ fn a_daemon_that_hears_nothing_is_a_mistake() {
 }
 
 #[test]
-fn a_target_that_cannot_be_used_is_refused_at_run_and_told_at_check() {
+fn a_target_that_cannot_be_used_is_refused_at_check_as_at_run_at_its_own_key() {
     let folder = Folder::new();
     let text = "state_dir = 'state'\n[desk]\nenabled = true\n[notify.room]\nkind = 'webhook'\n[mqtt]\nurl = 'mqtt://127.0.0.1:1'\n";
-    folder.write("zenei.toml", text);
-    let ended = zenei(&["run"]).in_folder(&folder).run();
-    assert_eq!(ended.code, 78, "{}", ended.stderr);
-    assert!(ended.stderr.contains("zenei.toml:4:"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("notify.room: one of `url` and `url_file` is needed"), "{}", ended.stderr);
-    let check = zenei(&["config", "check"]).in_folder(&folder).run();
-    assert!(check.stdout.contains(&format!("run will refuse this: {}", ended.stderr.trim_end())), "{}", check.stdout);
+    let refused = |text: &str, wanted: &str| {
+        folder.write("zenei.toml", text);
+        let run = zenei(&["run"]).in_folder(&folder).run();
+        let check = zenei(&["config", "check"]).in_folder(&folder).run();
+        assert_eq!((run.code, check.code), (78, 78), "{}{}", run.stderr, check.stderr);
+        assert_eq!(check.stderr, run.stderr);
+        assert_eq!(check.stderr.trim_end(), wanted);
+        assert_eq!(zenei(&["doctor"]).in_folder(&folder).run().code, 69, "doctor says it too");
+    };
+    refused(text, "zenei.toml:4:9: `notify.room`: one of `url` and `url_file` is needed");
+    let private =
+        "zenei.toml:6:7: `notify.room.url`: 10.0.0.7 is no public address (private); `allow_private = true` allows it";
+    refused(&text.replace("'webhook'", "'webhook'\nurl = 'http://10.0.0.7/x'"), private);
+    let silent =
+        "zenei.toml:4:2: `notify`: nobody can be told without `desk.enabled = true`: no incident is opened here";
+    let deskless = text
+        .replace("enabled = true", "enabled = false")
+        .replace("'webhook'", "'webhook'\nurl = 'https://hooks.example.com/x'");
+    refused(&deskless, silent);
     // Control: with an address nothing is refused.
     folder.write("zenei.toml", &text.replace("'webhook'", "'webhook'\nurl = 'https://hooks.example.com/x'"));
     let check = zenei(&["config", "check"]).in_folder(&folder).run();
