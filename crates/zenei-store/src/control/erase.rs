@@ -6,7 +6,7 @@ use serde_json::Value;
 use zenei_detect::FORGOTTEN;
 
 /// The tables whose bodies may name a lock.
-const BODIES: [&str; 5] = ["anomaly", "decision", "incident_event", "outbox", "silence_event"];
+const BODIES: [&str; 6] = ["anomaly", "decision", "incident_event", "outbox", "silence_event", "audit"];
 
 /// A row of the log of erasures.
 #[derive(Clone, Debug, PartialEq, Eq)]

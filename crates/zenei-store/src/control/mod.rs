@@ -2,6 +2,7 @@
 //! sent. Small state with transactions. Must not know records or rules; bodies are JSON of the code that owns them. One
 //! process writes, the daemon or the command that holds the state directory; each of its threads has its own
 //! connection. Any number of readers may read beside it. Called by the drivers, the shippers and the commands.
+mod audit;
 mod chain;
 mod erase;
 mod error;
@@ -18,6 +19,7 @@ mod txn;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{AuditRow, Audited};
 pub use erase::Erasure;
 pub use error::ControlError;
 pub use outgoing::Outgoing;

@@ -11,7 +11,7 @@ pub const VERSION: i64 = STEPS.len() as i64;
 const APPLICATION_ID: i64 = 0x5a4e_4549;
 
 /// The step from version n to version n+1. A released step never changes; a new one is added.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
 CREATE TABLE checkpoint (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -130,6 +130,14 @@ CREATE INDEX outbox_told ON outbox (target, incident) WHERE outcome = 'delivered
     "
 ALTER TABLE outbox ADD COLUMN tried_from_ms INTEGER;
 CREATE INDEX outbox_ended ON outbox (target, ended_at_ms, number) WHERE ended_at_ms IS NOT NULL;
+",
+    "
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    status INTEGER
+) STRICT;
 ",
 ];
 
