@@ -1,9 +1,8 @@
 //! The HTTP server of the desk: health, readiness, metrics, incidents as JSON, triage, and the addresses of remotes
-//! that prove who sends ([`Inward`]). Reading has no access control: every client that reaches the socket reads
-//! everything, so the server belongs on loopback or behind a proxy that authenticates its users, and lets through from
-//! outside only what remotes need. Nothing is written but by a request of those. Must not open a store: all values come
-//! through the [`Handles`]. Called by the binary's `run` and `demo`.
+//! that prove who sends ([`Inward`]). Every other route stands behind the [`gate`], by one list of routes. Must not open a
+//! store: all values come through the [`Handles`]. Called by the binary's `run` and `demo`.
 mod api;
+mod dress;
 mod exposition;
 pub mod gate;
 mod handles;
@@ -11,6 +10,7 @@ mod metrics;
 mod own_metrics;
 pub(crate) mod problem;
 pub mod readiness;
+mod server;
 mod triage;
 
 pub use gate::{Gate, GateSettings, Guarded};
@@ -21,6 +21,7 @@ pub use readiness::{Part, Readiness};
 use crate::notify::inward::Inward;
 use axum::Router;
 use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use gate::Need;
 use problem::problem;
@@ -54,19 +55,16 @@ pub async fn serve(
     let failed = |source| ServeError { listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let server = axum::serve(listener, router(&handles, inward)).with_graceful_shutdown(shutdown);
-    tokio::spawn(async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the http server ended");
-        }
-    });
+    tokio::spawn(server::accept(listener, router(&handles, inward), (handles.gate, server::CONNECTIONS_MAX), shutdown));
     tracing::info!(%address, "http is served");
     Ok(address)
 }
 
 /// Every route of the server with what it needs.
 fn routes(handles: &Handles, inward: Inward) -> Guarded {
-    let metrics = Arc::new(metrics::registry(handles.clone()));
+    let mut measured = handles.clone();
+    measured.own.push(own_metrics(handles.gate.clone()));
+    let metrics = Arc::new(metrics::registry(measured));
     let (ready, readiness) = (handles.ready.clone(), handles.readiness.clone());
     Guarded::new()
         .get("/healthz", Need::Open, async || axum::Json(serde_json::json!({ "status": "ok" })))
@@ -75,7 +73,9 @@ fn routes(handles: &Handles, inward: Inward) -> Guarded {
         .merge(api::routes(handles))
         .merge(triage::routes(handles.policy.clone(), handles.incidents.clone()))
         .merge(crate::page::routes(handles))
-        .checked_by_itself(Vec::new(), inward.into_router())
+        .merge(gate::login::routes(handles.gate.clone()))
+        .merge(gate::changes::routes(handles.gate.clone()))
+        .checked_by_itself(inward.routes(), inward.into_router())
 }
 
 fn router(handles: &Handles, inward: Inward) -> Router {
@@ -85,6 +85,14 @@ fn router(handles: &Handles, inward: Inward) -> Router {
         .method_not_allowed_fallback(async |method: Method| {
             problem(StatusCode::METHOD_NOT_ALLOWED, &format!("this path does not answer {method}"))
         })
+        .layer(map_response(dress::dress))
+}
+
+fn own_metrics(gate: Gate) -> OwnMetrics {
+    OwnMetrics::new(move || {
+        let help = "Connections closed at once because there were too many";
+        vec![Metric { name: "zenei_http_refused", help, value: MetricValue::Count(gate.refused_connections()) }]
+    })
 }
 
 #[derive(Serialize)]
@@ -104,5 +112,7 @@ fn shown(is_ready: bool, readiness: &Readiness) -> Response {
     (code, axum::Json(Shown { status, parts })).into_response()
 }
 
+#[cfg(test)]
+mod gate_tests;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,6 @@ use crate::output::Output;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
-use zenei_desk::http::gate::Role;
 use zenei_desk::notify::Target;
 use zenei_desk::{DeskClock, Gate, GateSettings, Handles, Incidents, Inward, SharedDesk, Tail};
 use zenei_gateway::source::ble::BleHandle;
@@ -137,9 +136,7 @@ async fn serve(
 
 /// Who may ask over HTTP.
 fn gate(config: &Config) -> Gate {
-    config.http.as_ref().map_or_else(Gate::loopback, |http| {
-        Gate::new(GateSettings { listen: http.listen, loopback: Some(Role::Viewer) })
-    })
+    config.http.as_ref().map_or_else(Gate::loopback, |http| Gate::new(GateSettings::of(http.listen)))
 }
 
 /// Starts HTTP where it is configured; returns its address.

@@ -1,8 +1,9 @@
 //! Routes with what each needs: the one way in which a route is declared, so that none is without a guard and the whole
 //! list can be walked. Must not know a handler's work. Called by each module that has routes; turned into a router by
 //! the server.
-use super::guard::{Gate, Guard, guard};
+use super::guard::{Guard, guard};
 use super::need::{Need, Route};
+use super::place::Gate;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;

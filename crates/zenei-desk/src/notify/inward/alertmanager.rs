@@ -60,9 +60,13 @@ struct Alert {
     ends_at: String,
 }
 
+/// Where Alertmanager sends its webhook.
+pub const PATHS: [&str; 1] = ["/alertmanager/webhook"];
+
 /// `POST /alertmanager/webhook`.
 pub fn routes(state: AlertmanagerInward) -> Router {
-    Router::new().route("/alertmanager/webhook", post(webhook)).with_state(state)
+    let [webhooks] = PATHS;
+    Router::new().route(webhooks, post(webhook)).with_state(state)
 }
 
 /// Refuses who has no token by the head of the request alone, so that strangers take none of the places that these

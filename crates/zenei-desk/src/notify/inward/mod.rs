@@ -5,10 +5,11 @@ pub mod alertmanager;
 pub mod slack;
 
 use super::Target;
+use crate::http::gate::{Need, Route};
 use crate::shared::{DeskClock, SharedDesk};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use std::sync::Arc;
@@ -26,7 +27,10 @@ const WITHIN: Duration = Duration::from_secs(10);
 
 /// The addresses at which the configured remotes reach the desk.
 #[derive(Clone, Debug, Default)]
-pub struct Inward(Router);
+pub struct Inward {
+    router: Router,
+    routes: Vec<Route>,
+}
 
 impl Inward {
     /// Those of these targets; none where no target asks for one.
@@ -37,9 +41,13 @@ impl Inward {
             Some(slack::App { signing_secret, http: target.http.clone(), base_url })
         };
         let apps: Vec<_> = targets.iter().filter_map(app).collect();
-        let mut router = Router::new();
+        let (mut router, mut routes) = (Router::new(), Vec::new());
+        let mut listed = |paths: &[&'static str]| {
+            routes.extend(paths.iter().map(|path| Route::new(Method::POST, path, Need::Open)));
+        };
         if !apps.is_empty() {
             router = router.merge(bounded(slack::routes(slack::SlackInward::new(apps, desk.clone(), clock.clone()))));
+            listed(&slack::PATHS);
         }
         let token = |target: &Target| Some((target.name.clone(), target.webhook_token()?.clone()));
         let tokens: Vec<_> = targets.iter().filter_map(token).collect();
@@ -47,13 +55,19 @@ impl Inward {
             let (desk, clock) = (desk.clone(), clock.clone());
             let state = alertmanager::AlertmanagerInward { tokens, desk, clock };
             router = router.merge(alertmanager::with_token(bounded(alertmanager::routes(state.clone())), state));
+            listed(&alertmanager::PATHS);
         }
-        Self(router)
+        Self { router, routes }
+    }
+
+    /// What it serves; each checks by itself who sends.
+    pub(crate) fn routes(&self) -> Vec<Route> {
+        self.routes.clone()
     }
 
     /// Its routes.
     pub(crate) fn into_router(self) -> Router {
-        self.0
+        self.router
     }
 }
 

@@ -71,9 +71,13 @@ impl SlackInward {
     }
 }
 
+/// Where Slack sends commands, and what people press.
+pub const PATHS: [&str; 2] = ["/slack/command", "/slack/action"];
+
 /// `POST /slack/command` and `POST /slack/action`.
 pub fn routes(state: SlackInward) -> Router {
-    Router::new().route("/slack/command", post(command)).route("/slack/action", post(action)).with_state(state)
+    let [commands, actions] = PATHS;
+    Router::new().route(commands, post(command)).route(actions, post(action)).with_state(state)
 }
 
 async fn command(State(state): State<SlackInward>, headers: HeaderMap, body: Bytes) -> Response {
