@@ -50,7 +50,7 @@ impl Guarding {
         let rules = Arc::new(Rules::embedded().unwrap());
         let handles =
             Handles { gate: gate.clone(), desk: Some(desk.clone()), ..Handles::of(desk.incidents(), clock, rules) };
-        let routes = super::routes(&handles, Inward::default()).routes();
+        let routes = routes(&handles, Inward::default()).routes();
         let any = ([127, 0, 0, 1], 0).into();
         let address = serve(any, handles, Inward::default(), std::future::pending()).await.unwrap();
         Self { address, gate, routes, folder, tokens: made.to_vec() }
