@@ -3,6 +3,7 @@
 mod common;
 mod config;
 pub(crate) mod customers;
+pub(crate) mod dashboards;
 #[cfg(test)]
 mod examples;
 pub(crate) mod incident;
@@ -163,6 +164,9 @@ desk's machine. Findings stay, under the name `forgotten`. Exit 0 where nothing 
     /// The tables of ClickHouse
     #[command(subcommand)]
     Schema(Schema),
+    /// Dashboards and alert rules for Grafana and Prometheus
+    #[command(subcommand)]
+    Dashboards(dashboards::Dashboards),
     /// Looks for what would keep zenei from running here, and says what to do about it
     #[command(after_help = "\
 Exit 0 where nothing failed, 69 where something did. A warning is no failure.

@@ -3,6 +3,7 @@
 mod completions;
 mod config;
 mod customers;
+mod dashboards;
 mod demo;
 mod doctor;
 mod forget;
@@ -45,6 +46,7 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         | Command::Customers(_)
         | Command::Config(_)
         | Command::Schema(_)
+        | Command::Dashboards(_)
         | Command::Doctor(_)
         | Command::Forget(_)
         | Command::Tap(_)
@@ -81,6 +83,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Customers(arguments) => customers::run(&arguments, &mut out),
         Command::Runbook(command) => runbook::run(command, &mut out),
         Command::Rules(command) => rules::run(command, &mut out),
+        Command::Dashboards(command) => dashboards::run(command, &mut out),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut out),
         Command::Forget(arguments) => forget::run(&arguments, &mut out),
         Command::Completions(arguments) => completions::run(&arguments, &mut out),
