@@ -15,9 +15,10 @@ use zenei_detect::Findings;
 use zenei_incident::places::Places;
 use zenei_incident::silence::SilenceError;
 use zenei_incident::{
-    ApplyError, Casebook, Changes, Consequences, Draft, Event, Policy, ReadError, Silence, SilenceEvent, Tell, What,
+    ApplyError, Casebook, Changes, Consequences, Draft, Event, Inquiry, Policy, ReadError, Silence, SilenceEvent, Tell,
+    What,
 };
-use zenei_store::control::{Control, ControlError, EventRow, OutboxRow, SendEnd, SilenceRow, Txn};
+use zenei_store::control::{Control, ControlError, EventRow, InquiryRow, OutboxRow, SendEnd, SilenceRow, Txn};
 use zenei_wire::{EngineTime, Id};
 
 /// Under this name the driver says, in the log at level trace, that it has decided and begins to commit.
@@ -275,6 +276,24 @@ impl DeskDriver {
     /// [`TakeError::Silence`] where there is no such silence, or it was ended before; then nothing is stored.
     pub fn end_silence(&mut self, silence: Id, by: &str, at: EngineTime) -> Result<(), TakeError> {
         self.change(at, |_| None, |draft| Ok(Some(draft.end_silence(silence, by, at)?))).map(drop)
+    }
+
+    /// Stores a customer's inquiry, once by its id: false where this very one was stored before, `None` where the id is
+    /// that of another, which stays.
+    ///
+    /// # Errors
+    /// [`TakeError::Control`]; then nothing is stored.
+    pub fn add_inquiry(&mut self, inquiry: &Inquiry) -> Result<Option<bool>, TakeError> {
+        let Inquiry { id, received_ms, customer, device_id, urgency, text } = inquiry;
+        let body = serde_json::json!({
+            "id": id, "received_ms": received_ms, "customer": customer, "device_id": device_id, "urgency": urgency,
+            "text": text,
+        });
+        let row = InquiryRow { id: id.clone(), received_at_ms: *received_ms, body: body.to_string() };
+        let txn = self.control.begin()?;
+        let is_new = txn.insert_inquiry(&row)?;
+        txn.commit()?;
+        Ok(if is_new { Some(true) } else { (self.control.inquiry(id)?.as_ref() == Some(&row)).then_some(false) })
     }
 
     /// Stores what time alone brings: silences that begin or end, causes that ended, flapping that stopped. `heard`

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use zenei_detect::Findings;
-use zenei_incident::{Event, Incident, Silence, What};
+use zenei_incident::{Event, Incident, Inquiry, Silence, What};
 use zenei_store::Clock;
 use zenei_store::control::OutboxRow;
 use zenei_wire::{EngineTime, Id};
@@ -116,6 +116,14 @@ impl SharedDesk {
         self.lock().end_silence(silence, by, at)?;
         self.tell();
         Ok(())
+    }
+
+    /// As [`DeskDriver::add_inquiry`].
+    ///
+    /// # Errors
+    /// Those of [`DeskDriver::add_inquiry`].
+    pub fn add_inquiry(&self, inquiry: &Inquiry) -> Result<Option<bool>, TakeError> {
+        self.lock().add_inquiry(inquiry)
     }
 
     /// As [`DeskDriver::pass`].

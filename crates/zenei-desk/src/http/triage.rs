@@ -1,5 +1,6 @@
 //! `POST /api/v1/triage`: how urgent is what somebody saw, and would it open an incident? Judges facts by the desk's
 //! policy, as `zenei triage --stdin` does, and changes nothing. Must not know the store. Called by the router.
+use super::api::{FactsShape, JudgedShape};
 use super::gate::{Guarded, Need};
 use super::problem::problem;
 use crate::Incidents;
@@ -19,7 +20,13 @@ pub(super) fn routes(policy: Arc<Policy>, incidents: Incidents) -> Guarded {
     Guarded::new().post("/api/v1/triage", Need::View, judge).body_max(FACTS_MAX_BYTES).with_state((policy, incidents))
 }
 
-async fn judge(State((policy, incidents)): State<(Arc<Policy>, Incidents)>, body: Bytes) -> Response {
+/// Judges how urgent it is what somebody saw, and whether it would open an incident; changes nothing.
+#[utoipa::path(
+    post, path = "/api/v1/triage", tag = "incidents", 
+    request_body(content = inline(FactsShape)),
+    responses((status = 200, description = "The judgement", body = inline(JudgedShape))),
+)]
+pub(super) async fn judge(State((policy, incidents)): State<(Arc<Policy>, Incidents)>, body: Bytes) -> Response {
     match serde_json::from_slice::<Facts>(&body) {
         Ok(facts) => match policy.asked(&facts, &incidents.read().places) {
             Ok(judged) => axum::Json(judged).into_response(),

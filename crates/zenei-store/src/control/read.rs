@@ -100,6 +100,15 @@ impl Control {
         self.all("SELECT id, received_at_ms, body FROM inquiry ORDER BY received_at_ms, id", [], row)
     }
 
+    /// One inquiry.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn inquiry(&self, id: &str) -> Result<Option<InquiryRow>, ControlError> {
+        let row = |row: &Row<'_>| Ok(InquiryRow { id: row.get(0)?, received_at_ms: row.get(1)?, body: row.get(2)? });
+        Ok(self.all("SELECT id, received_at_ms, body FROM inquiry WHERE id = ?1", [id], row)?.pop())
+    }
+
     /// The number under a name.
     ///
     /// # Errors

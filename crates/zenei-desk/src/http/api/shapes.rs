@@ -35,11 +35,11 @@ impl PartialSchema for IncidentId {
 
 impl ToSchema for IncidentId {}
 
-fn text() -> ObjectBuilder {
+pub(super) fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
-fn words(words: &[&str]) -> Object {
+pub(super) fn words(words: &[&str]) -> Object {
     text().enum_values(Some(words.iter().copied())).build()
 }
 
@@ -54,15 +54,9 @@ pub(super) fn id_or_null() -> Object {
     ObjectBuilder::new().schema_type(kinds).pattern(Some(ID)).build()
 }
 
-/// Ids.
-pub(super) fn ids() -> Schema {
-    ArrayBuilder::new().items(id()).build().into()
-}
-
 /// Names of people, roles or locks in a request.
 pub(super) fn names() -> Schema {
-    let name = text().min_length(Some(1)).max_length(Some(100)).pattern(Some(r"\S"));
-    ArrayBuilder::new().items(name).build().into()
+    list(text().min_length(Some(1)).max_length(Some(100)).pattern(Some(r"\S")).build())
 }
 
 /// Any number, or null for one that is none.
@@ -126,7 +120,7 @@ fn map_of(value: impl Into<RefOr<Schema>>) -> Object {
 }
 
 /// A closed object with all of these fields.
-fn object<const N: usize>(fields: [(&str, RefOr<Schema>); N]) -> Object {
+pub(super) fn object<const N: usize>(fields: [(&str, RefOr<Schema>); N]) -> Object {
     let mut object = ObjectBuilder::new().additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
     for (name, value) in fields {
         object = object.property(name, value).required(name);
@@ -134,15 +128,15 @@ fn object<const N: usize>(fields: [(&str, RefOr<Schema>); N]) -> Object {
     object.build()
 }
 
-fn integer() -> RefOr<Schema> {
+pub(super) fn integer() -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::Integer).build().into()
 }
 
-fn or_null(kind: Type) -> RefOr<Schema> {
+pub(super) fn or_null(kind: Type) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(SchemaType::from_iter([kind, Type::Null])).build().into()
 }
 
-fn string() -> RefOr<Schema> {
+pub(super) fn string() -> RefOr<Schema> {
     text().build().into()
 }
 
@@ -197,4 +191,61 @@ pub(super) fn mute() -> Schema {
 /// How far a delivery is.
 pub(super) fn delivery_state() -> Object {
     words(&["waiting", "delivered", "given_up"])
+}
+
+/// Yes or no.
+pub(super) fn bool_() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::Boolean).build().into()
+}
+
+/// A list of these.
+pub(super) fn list(items: impl Into<RefOr<Schema>>) -> Schema {
+    ArrayBuilder::new().items(items.into()).build().into()
+}
+
+/// Numbers by name.
+pub(super) fn numbers() -> Object {
+    map_of(number())
+}
+
+/// What a silence is about; at least one field.
+pub(super) fn matcher() -> Object {
+    let name = || text().min_length(Some(1)).max_length(Some(200)).build();
+    ObjectBuilder::new()
+        .property("rule", name())
+        .property("domain", domain())
+        .property("component", component())
+        .property("scope_kind", scope_kind())
+        .property("scope_value", name())
+        .property("device", name())
+        .property("site", name())
+        .property("service", name())
+        .min_properties(Some(1))
+        .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
+        .build()
+}
+
+/// A silence's id in a path.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct SilenceId(String);
+
+impl SilenceId {
+    /// The id.
+    pub(super) fn read(&self) -> Result<Id, Wrong> {
+        Id::parse(&self.0).ok_or_else(|| Wrong::unknown("a silence's id is 32 lower-case hex digits"))
+    }
+}
+
+impl PartialSchema for SilenceId {
+    fn schema() -> RefOr<Schema> {
+        id().into()
+    }
+}
+
+impl ToSchema for SilenceId {}
+
+/// A level in English or in Japanese, or null.
+pub(super) fn level() -> Schema {
+    let level = words(&["highest", "high", "medium", "low", "最高", "高", "中", "低"]);
+    OneOfBuilder::new().item(level).item(ObjectBuilder::new().schema_type(Type::Null)).build().into()
 }
