@@ -7,6 +7,7 @@
 //! records, not from a clock.
 
 mod candidates;
+pub mod chart;
 pub mod driver;
 pub mod http;
 pub mod incidents;
