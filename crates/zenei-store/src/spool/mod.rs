@@ -87,11 +87,21 @@ pub struct SpoolOptions {
     pub resume_at: u64,
 }
 
+impl SpoolOptions {
+    /// A segment where nothing else is said.
+    pub const SEGMENT_BYTES: u64 = 64 << 20;
+}
+
 impl Default for SpoolOptions {
     /// 64 MiB a segment: an hour of a gateway with 20,000 locks in a few files (a guess); no cap; oldest routine
     /// segment first.
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, max_bytes: None, when_full: FullPolicy::DropOldestRoutine, resume_at: 0 }
+        Self {
+            segment_bytes: Self::SEGMENT_BYTES,
+            max_bytes: None,
+            when_full: FullPolicy::DropOldestRoutine,
+            resume_at: 0,
+        }
     }
 }
 

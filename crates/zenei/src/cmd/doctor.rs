@@ -6,6 +6,8 @@
 mod bluetooth;
 mod look;
 mod notify;
+mod state;
+mod web;
 
 use crate::cli::WithConfig;
 use crate::config::{self, Config, Loaded, Problems, StoreKind};
@@ -16,13 +18,6 @@ use look::{Judged, Look, PATIENCE};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
-use zenei_store::disk::RealDisk;
-use zenei_store::layout::Layout;
-use zenei_store::{Control, SpoolReader};
-
-/// Below this much free space, records of a day or more may not fit. A guess: a fleet of 10,000 locks sends some 300 MB
-/// a day.
-const ROOM_BYTES: u64 = 1 << 30;
 
 /// What is checked where there is no configuration: the usual places on one machine.
 const USUAL_PLACES: &str = "the usual places";
@@ -95,7 +90,7 @@ fn configuration(path: &Path) -> Result<(Loaded, Look), Problems> {
 }
 
 fn looks(config: &Config, is_configured: bool) -> impl Iterator<Item = Look> {
-    let mut looks = vec![state_dir(&config.state_dir), room(&config.state_dir), spool(&config.state_dir)];
+    let mut looks = state::looks(config);
     if let Some(mqtt) = &config.mqtt {
         let default_port = if mqtt.url.starts_with("mqtts:") { 8883 } else { 1883 };
         looks.push(broker(&mqtt.url, default_port));
@@ -105,6 +100,7 @@ fn looks(config: &Config, is_configured: bool) -> impl Iterator<Item = Look> {
     }
     if let Some(http) = &config.http {
         looks.push(port("http", http.listen));
+        looks.extend(web::looks(http));
     }
     if let Some(ble) = &config.ble {
         looks.push(bluetooth::look(ble, config.http.as_ref().map(|http| http.listen), is_configured));
@@ -112,84 +108,11 @@ fn looks(config: &Config, is_configured: bool) -> impl Iterator<Item = Look> {
     if let Some(clickhouse) = &config.store.clickhouse {
         looks.push(clickhouse_ping(&clickhouse.url, config.store.kind));
         if config.store.kind == StoreKind::ClickHouse {
-            looks.push(shipping(&config.state_dir));
+            looks.push(state::shipping(&config.state_dir));
         }
     }
     looks.extend(notify::looks(config));
     looks.into_iter()
-}
-
-fn state_dir(dir: &Path) -> Look {
-    let existing = dir.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
-    let remedy = format!("give {} to the user that runs zenei, or choose another state_dir", existing.display());
-    match tempfile::Builder::new().prefix(".zenei-doctor").tempfile_in(existing) {
-        Ok(_) if existing == dir => Look::ok("state_dir", format!("{} can be written", dir.display())),
-        Ok(_) => Look::ok("state_dir", format!("{} can be made", dir.display())),
-        Err(error) => Look::fail("state_dir", format!("{} can't be written: {error}", existing.display()), remedy),
-    }
-}
-
-fn room(dir: &Path) -> Look {
-    let existing = dir.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
-    match rustix::fs::statvfs(existing) {
-        Ok(disk) => {
-            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-            let found = format!("{} MiB free at {}", free >> 20, existing.display());
-            if free < ROOM_BYTES {
-                Look::warn(
-                    "room",
-                    found,
-                    format!("make room: below {} MiB a day of records may not fit", ROOM_BYTES >> 20),
-                )
-            } else {
-                Look::ok("room", found)
-            }
-        }
-        Err(error) => Look::warn("room", format!("can't be asked: {error}"), "look with `df`"),
-    }
-}
-
-fn spool(dir: &Path) -> Look {
-    let spool = Layout::new(dir).spool();
-    if !spool.is_dir() {
-        return Look::ok("spool", "none yet");
-    }
-    let end = SpoolReader::open(std::sync::Arc::new(RealDisk), &spool).and_then(|reader| reader.durable_end());
-    match end {
-        Ok(end) => Look::ok("spool", format!("readable; {end} messages so far")),
-        Err(error) => {
-            let remedy = format!("keep a copy of {} and look at its files", spool.display());
-            Look::fail("spool", format!("can't be read: {error}"), remedy)
-        }
-    }
-}
-
-/// How many sealed records are shipped to ClickHouse, and how many wait.
-fn shipping(dir: &Path) -> Look {
-    let what = "shipping";
-    let path = Layout::new(dir).control();
-    if !path.is_file() {
-        return Look::ok(what, "nothing is sealed yet");
-    }
-    let read = Control::open_read_only(&path).and_then(|control| {
-        Ok((control.checkpoint()?.unwrap_or_default().ledger, zenei_store::clickhouse::shipped(&control)?))
-    });
-    let (mut ledger, shipped) = match read {
-        Ok(read) => read,
-        Err(error) => {
-            let remedy = format!("keep a copy of {} and look at it", path.display());
-            return Look::fail(what, format!("how far it has come can't be read: {error}"), remedy);
-        }
-    };
-    ledger.count_shipped(shipped.records, shipped.refused);
-    let (waiting, refused, damaged) = (ledger.ship_lag_records, shipped.refused, shipped.damaged_ranges);
-    let found =
-        format!("{} records shipped, {waiting} waiting, {refused} refused, {damaged} damaged ranges", shipped.records);
-    match (refused, damaged) {
-        (0, 0) => Look::ok(what, found),
-        (_, 0) => Look::warn(what, found, "look at the dead letters with the reason refused_by_store"),
-        (_, _) => Look::warn(what, found, "the log names the damaged files; they stay until somebody mends them"),
-    }
 }
 
 fn port(what: &'static str, listen: SocketAddr) -> Look {

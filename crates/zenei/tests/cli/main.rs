@@ -6,6 +6,7 @@ mod broken;
 mod canary;
 mod config;
 mod daemon;
+mod doctor;
 mod hostile;
 mod notify;
 mod policy;
