@@ -274,7 +274,8 @@ const HEADLINES: &[(&str, &str, &str)] = &[
     ("unmuted", "Messages are no longer muted: {why}", "通知を再開します: {why}"),
 ];
 
-fn headline(event: &Event, lang: Lang) -> String {
+/// What happened, in one line: the sentence of the event's kind with its fields.
+pub fn headline(event: &Event, lang: Lang) -> String {
     let word = event.kind_word();
     let fields: Value = event.body().ok().and_then(|body| serde_json::from_str(&body).ok()).unwrap_or(Value::Null);
     let known = HEADLINES.iter().find(|(kind, ..)| *kind == word);

@@ -5,19 +5,25 @@ mod assets;
 mod board;
 mod budget;
 mod customers;
+mod evidence;
+mod incident;
 mod list;
+mod login;
 mod look;
 pub mod render;
 mod row;
+mod silence;
+mod step;
 mod words;
 
 pub use look::{Look, Theme};
 pub use render::Pages;
 
+use crate::SharedDesk;
 use crate::http::Handles;
-use crate::http::gate::{Guarded, Need};
-use axum::http::StatusCode;
-use axum::response::Response;
+use crate::http::gate::{Guarded, Need, Role};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 
 /// What every page's handler needs: `State<Shown>`.
 #[derive(Clone, Debug)]
@@ -46,6 +52,21 @@ impl Shown {
     }
 }
 
+impl Shown {
+    /// The desk that carries requests out.
+    fn desk(&self) -> Result<&SharedDesk, Fault> {
+        let off = "no desk works here; [desk] enabled = true turns it on";
+        self.handles.desk.as_ref().ok_or(Fault { status: StatusCode::CONFLICT, text: off.to_owned() })
+    }
+
+    /// In whose name a request is carried out.
+    fn name(&self, look: &Look) -> Result<String, Fault> {
+        let known = look.caller.as_ref().filter(|caller| caller.role >= Role::Operator);
+        let known = known.map(|caller| caller.name.clone());
+        known.ok_or_else(|| Fault::forbidden("this needs the role operator; log in with a token that has it"))
+    }
+}
+
 /// Why a page can't be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -65,12 +86,27 @@ impl Fault {
         Self { status: StatusCode::BAD_REQUEST, text: text.into() }
     }
 
+    /// What the caller may not do.
+    pub(crate) fn forbidden(text: impl Into<String>) -> Self {
+        Self { status: StatusCode::FORBIDDEN, text: text.into() }
+    }
+
+    /// Something here does not work now.
+    pub(crate) fn unavailable(text: impl Into<String>) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, text: text.into() }
+    }
+
     /// Something here does not work; the log has it too.
     pub(crate) fn broken(error: &(dyn std::error::Error + 'static)) -> Self {
         let text = zenei_store::with_causes(error);
         tracing::error!(error = %text, "a page can't be made");
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, text }
+        Self::unavailable(text)
     }
+}
+
+/// Leads to another page of this server.
+fn to(path: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, path.to_owned())]).into_response()
 }
 
 /// The addresses of the pages, with what each needs.
@@ -89,7 +125,16 @@ pub(crate) fn routes(handles: &Handles) -> Guarded {
 }
 
 fn addresses() -> Guarded<Shown> {
-    Guarded::new().get("/", Need::View, board::show).get("/incidents", Need::View, list::show)
+    Guarded::new()
+        .get("/", Need::View, board::show)
+        .get("/incidents", Need::View, list::show)
+        .get("/incidents/{id}", Need::View, incident::show)
+        .post("/incidents/{id}/events", Need::Operate, step::take)
+        .get("/silences", Need::View, silence::list)
+        .post("/silences", Need::Operate, silence::add)
+        .post("/silences/preview", Need::Operate, silence::preview)
+        .post("/silences/{id}/end", Need::Operate, silence::end)
+        .get("/login", Need::Open, login::show)
 }
 
 #[cfg(test)]

@@ -19,8 +19,12 @@ pub(super) const TEMPLATES: &[(&str, &str)] = &[
     ("base.html", include_str!("templates/base.html")),
     ("board.html", include_str!("templates/board.html")),
     ("error.html", include_str!("templates/error.html")),
+    ("incident.html", include_str!("templates/incident.html")),
     ("incident_rows.html", include_str!("templates/incident_rows.html")),
     ("incidents.html", include_str!("templates/incidents.html")),
+    ("login.html", include_str!("templates/login.html")),
+    ("silence_preview.html", include_str!("templates/silence_preview.html")),
+    ("silences.html", include_str!("templates/silences.html")),
 ];
 
 /// Draws the pages; a clone draws the same.
@@ -169,6 +173,8 @@ fn add_filters(templates: &mut Environment<'static>, zone: TimeZone) {
         Some(value) => format!("{value:.digits$}"),
         None => "–".to_owned(),
     });
+    templates.add_filter("measure", measure);
+    templates.add_filter("urlencode", |text: String| encoded(&text));
     templates.add_filter("fill", |text: String, values: Kwargs| -> Result<String, Error> {
         let names: Vec<String> = values.args().map(str::to_owned).collect();
         names.iter().try_fold(text, |text, name| {
@@ -217,6 +223,24 @@ fn span(ms: i64, lang: Lang) -> String {
         (1..=13, _, _) => format!("{days}{d} {hours}{h}"),
         _ => format!("{days}{d}"),
     }
+}
+
+/// A measured number: with as many digits as tell it apart from its neighbours, and no more.
+fn measure(value: f64) -> String {
+    let size = value.abs();
+    let digits = match size {
+        _ if size >= 1_000.0 || size == size.trunc() => 0,
+        _ if size >= 10.0 => 1,
+        _ if size >= 0.1 => 2,
+        _ => 4,
+    };
+    format!("{value:.digits$}").replace('-', "−")
+}
+
+/// A text as a part of an address.
+fn encoded(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// A whole number with a thin gap between thousands.

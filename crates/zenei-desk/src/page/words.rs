@@ -3,6 +3,7 @@
 //! and refuses a key that is not here.
 mod board;
 mod frame;
+mod incident;
 
 use minijinja::value::{Object, Value};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use zenei_incident::message::Lang;
 pub(crate) type Word = (&'static str, &'static str, &'static str);
 
 /// All texts, a table each area.
-const TABLES: &[&[Word]] = &[frame::WORDS, board::WORDS];
+const TABLES: &[&[Word]] = &[frame::WORDS, board::WORDS, incident::WORDS];
 
 /// The texts of one language, as templates see them.
 #[derive(Debug)]
