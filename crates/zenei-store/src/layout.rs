@@ -62,6 +62,11 @@ impl Layout {
         self.root.join("desk.sock")
     }
 
+    /// File of what tokens are hashed with.
+    pub fn token_pepper(&self) -> PathBuf {
+        self.root.join("token.pepper")
+    }
+
     /// Directory of the snapshots.
     pub fn snapshots(&self) -> PathBuf {
         self.root.join("snapshots")

@@ -13,6 +13,7 @@ mod rules;
 pub(crate) mod runbook;
 pub(crate) mod silence;
 mod tap;
+pub(crate) mod token;
 mod top;
 pub(crate) mod triage;
 
@@ -132,6 +133,9 @@ Exit 69 where there is no adapter.")]
     /// Silences and maintenance windows: who is not told, and until when
     #[command(subcommand)]
     Silence(silence::Silence),
+    /// The tokens of the HTTP API: who may read and change what, and who did
+    #[command(subcommand)]
+    Token(token::Token),
     /// Who is told of incidents: the targets of the configuration, and a marked test of one
     #[command(subcommand)]
     Notify(notify::Notify),

@@ -22,6 +22,7 @@ mod scan;
 mod schema;
 mod silence;
 mod tap;
+mod token;
 mod top;
 mod triage;
 
@@ -50,6 +51,7 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         | Command::Doctor(_)
         | Command::Forget(_)
         | Command::Tap(_)
+        | Command::Token(_)
         | Command::Top(_)
         | Command::Completions(_)
         | Command::Man(_) => "warn",
@@ -72,6 +74,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Scan(arguments) => scan::run(&arguments, &mut out),
+        Command::Token(command) => token::run(command, &mut out),
         Command::Tap(arguments) => tap::run(&arguments, &mut out),
         Command::Top(arguments) => top::run(&arguments, &mut out),
         Command::Replay(arguments) => replay::run(&arguments, &mut out),

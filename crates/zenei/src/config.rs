@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use zenei_desk::http::gate::PublicUrl;
 use zenei_desk::notify::TargetConfig;
 use zenei_incident::message::Lang;
 
@@ -283,10 +284,15 @@ pub(crate) struct Http {
     /// IP address and port to listen on.
     #[schemars(with = "String", extend("format" = "socket-address", "examples" = ["127.0.0.1:8080"]))]
     pub(crate) listen: SocketAddr,
-    /// File with the tokens that may use the API.
-    #[schemars(extend("format" = "file", "examples" = ["tokens"]))]
+    /// File of the tokens, which `zenei token` keeps. Without one everybody on this machine reads, and nobody changes
+    /// anything.
+    #[schemars(extend("format" = "path", "examples" = ["tokens"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token_file: Option<PathBuf>,
+    /// The address by which people reach the server through a proxy; then everybody needs a token.
+    #[schemars(extend("format" = "public-url", "examples" = ["https://zenei.example"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) public_url: Option<String>,
 }
 
 impl Config {
@@ -427,6 +433,18 @@ fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
     {
         let text = "`store.clickhouse.shards` needs `store.clickhouse.cluster`: one server has no shards".to_owned();
         found.push(("store.clickhouse.shards", text));
+    }
+    if let Some(http) = &config.http
+        && http.token_file.is_none()
+    {
+        let needs =
+            "`http.token_file` is missing: name a file there, and `zenei token add NAME --role viewer` makes it";
+        if !http.listen.ip().is_loopback() {
+            found.push(("http.listen", format!("`http.listen` is reached from other machines; {needs}")));
+        }
+        if http.public_url.as_deref().is_some_and(|url| PublicUrl::parse(url).is_ok_and(|url| !url.is_loopback())) {
+            found.push(("http.public_url", format!("`http.public_url` is reached from other machines; {needs}")));
+        }
     }
     if let Some(mqtt) = &config.mqtt {
         if mqtt.password_file.is_some() && mqtt.username.is_none() {

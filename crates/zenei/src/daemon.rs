@@ -1,6 +1,7 @@
 //! The parts of the daemon, and of the commands that run or read the same things: the gateway's start, the desk,
 //! shipping, signals, and the files, servers and databases that a configuration names. Must not know a command line.
 //! Called by `cmd`; `cases` and `replay` take the registry's type from it.
+pub(crate) mod access;
 pub(crate) mod ask;
 pub(crate) mod clickhouse;
 pub(crate) mod contents;

@@ -2,7 +2,7 @@
 //! Must not open a socket. Called by `cmd`.
 use crate::cli::{Config as Command, WithConfig};
 use crate::config;
-use crate::daemon::contents;
+use crate::daemon::{access, contents};
 use crate::exit::Failure;
 use crate::output::{Colour, Output};
 use serde_json::json;
@@ -26,8 +26,9 @@ pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure>
 fn check(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
     let checked = config::load(&arguments.file.config, &config::variables())
         .and_then(|loaded| contents::read(&loaded).map(|contents| (loaded, contents)))
-        .and_then(|(loaded, contents)| config::usable(&loaded).map(|()| (loaded, contents)));
-    let (loaded, contents) = match checked {
+        .and_then(|(loaded, contents)| config::usable(&loaded).map(|()| (loaded, contents)))
+        .and_then(|(loaded, contents)| access::check(&loaded).map(|warning| (loaded, contents, warning)));
+    let (loaded, contents, warning) = match checked {
         Ok(good) => good,
         Err(problems) if arguments.json => {
             let list: Vec<_> = problems.list.iter().map(|problem| problem.to_json(&problems.file)).collect();
@@ -40,13 +41,16 @@ fn check(arguments: &WithConfig, out: &mut Output<'_>) -> Result<(), Failure> {
     let waiting = config::runnable(&loaded).err().map(|problems| problems.list).unwrap_or_default();
     if arguments.json {
         let list: Vec<_> = waiting.iter().map(|problem| problem.to_json(&loaded.file)).collect();
-        return out.json(&json!({"version": 1, "file": loaded.file, "good": true, "unavailable": list}));
+        return out.json(&json!({"version": 1, "file": loaded.file, "good": true, "unavailable": list, "warnings": warning.as_slice()}));
     }
     let ok = out.paint(Colour::Green, "ok");
     out.line(format!("{ok}: {}: {}", loaded.file, contents.summary()))?;
     for problem in waiting {
         let warning = out.paint(Colour::Yellow, "run will refuse this");
         out.line(format!("{warning}: {}", problem.shown(&loaded.file)))?;
+    }
+    if let Some(text) = warning {
+        out.line(format!("{}: {text}", out.paint(Colour::Yellow, "note")))?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! when a signal arrives, processing or the tail fails, or the radio's watchdog gives up. Called by `cmd`.
 use crate::cli::Run;
 use crate::config::{self, Config, StoreKind};
+use crate::daemon::access;
 use crate::daemon::contents::{self, Contents};
 use crate::daemon::history::{self, Following};
 use crate::daemon::shipping::Shipping;
@@ -13,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
 use zenei_desk::notify::Target;
-use zenei_desk::{DeskClock, Gate, GateSettings, Handles, Incidents, Inward, SharedDesk, Tail};
+use zenei_desk::{DeskClock, Handles, Incidents, Inward, SharedDesk, Tail};
 use zenei_gateway::source::ble::BleHandle;
 use zenei_gateway::{AckPolicy, Running};
 use zenei_store::control::Imported;
@@ -31,6 +32,9 @@ pub(crate) fn run(arguments: &Run, out: &mut Output<'_>) -> Result<(), Failure> 
     let loaded = config::load(&arguments.file.config, &variables).map_err(Failure::Config)?;
     config::usable(&loaded).and_then(|()| config::runnable(&loaded)).map_err(Failure::Config)?;
     let contents = contents::read(&loaded).map_err(Failure::Config)?;
+    if let Some(warning) = access::check(&loaded).map_err(Failure::Config)? {
+        tracing::warn!("{warning}");
+    }
     let clock = if arguments.simulated_time { Clock::follow_records() } else { Clock::System };
     let ack = AckPolicy::asked_by(variables.get(AckPolicy::UNSAFE_VARIABLE).map(String::as_str));
     let runtime = runtime()?;
@@ -78,7 +82,7 @@ async fn serve(
         gateway: config.gateway.id.clone(),
         language: config.desk.language,
         zone: config.desk.zone(),
-        gate: gate(config),
+        gate: access::gate(config, DeskClock::new(gateway.clock().clone()))?,
         ..Handles::of(
             desk.map_or_else(Incidents::default, |desk| desk.incidents()),
             DeskClock::new(gateway.clock().clone()),
@@ -132,11 +136,6 @@ async fn serve(
         return Err(Failure::Unreachable(what.to_owned()));
     }
     Ok(())
-}
-
-/// Who may ask over HTTP.
-fn gate(config: &Config) -> Gate {
-    config.http.as_ref().map_or_else(Gate::loopback, |http| Gate::new(GateSettings::of(http.listen)))
 }
 
 /// Starts HTTP where it is configured; returns its address.

@@ -42,8 +42,6 @@ fn asked(config: &Config) -> Vec<(&str, String)> {
     }
     let elsewhere = config.ble.is_some() && !cfg!(target_os = "linux");
     refuse("ble", elsewhere, "hearing Bluetooth LE is available on Linux only");
-    let token_file = config.http.as_ref().is_some_and(|http| http.token_file.is_some());
-    refuse("http.token_file", token_file, "the API has no tokens");
     let tails = config.desk.enabled && config.detect.source == DetectSource::ClickHouse;
     if !config.hears() && !tails {
         let text =

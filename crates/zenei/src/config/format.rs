@@ -5,6 +5,7 @@
 use jiff::tz::TimeZone;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use zenei_desk::http::gate::PublicUrl;
 use zenei_wire::Name;
 
 /// The text in the form that later code expects: paths absolute, everything else unchanged.
@@ -26,6 +27,7 @@ pub(crate) fn checked(format: &str, text: &str, base: &Path) -> Result<String, S
         }
         "mqtt-url" => url(text, &["mqtt", "mqtts"]).map(|()| text.to_owned()),
         "http-url" => url(text, &["http", "https"]).map(|()| text.to_owned()),
+        "public-url" => PublicUrl::parse(text).map(|url| url.as_text()),
         "mqtt-filter" => filter(text).map(|()| text.to_owned()),
         "identifier" => identifier(text).map(|()| text.to_owned()),
         "time-zone" => TimeZone::get(text).map(|_| text.to_owned()).map_err(|_| {

@@ -210,9 +210,10 @@ fn a_missing_configuration_says_how_to_begin() {
 #[test]
 fn every_key_of_the_contract_is_known() {
     let folder = Folder::new();
-    for secret in ["mqtt.pw", "clickhouse.pw", "tokens", "ca.pem", "cert.pem", "key.pem"] {
+    for secret in ["mqtt.pw", "clickhouse.pw", "ca.pem", "cert.pem", "key.pem"] {
         folder.write(secret, "x");
     }
+    folder.write("tokens", "");
     folder.write("locks.csv", support::REGISTRY);
     folder.write("zenei.toml", support::EVERY_SECTION);
     let ended = zenei(&["config", "check", "--config", "zenei.toml"]).in_folder(&folder).run();
@@ -239,7 +240,7 @@ fn the_environment_overrides_a_key_and_is_checked_like_the_file() {
     let ended = show().variable("ZENEI__HTTP__LISTNE", "127.0.0.1:9000").run();
     assert_eq!(ended.code, 78);
     expect![[r#"
-        environment ZENEI__HTTP__LISTNE: unknown key `http.listne`; did you mean `http.listen`? allowed here: listen, token_file
+        environment ZENEI__HTTP__LISTNE: unknown key `http.listne`; did you mean `http.listen`? allowed here: listen, public_url, token_file
     "#]]
     .assert_eq(&ended.stderr);
 }
@@ -266,9 +267,10 @@ fn the_schema_is_json_and_names_every_section() {
 #[test]
 fn what_is_not_built_yet_is_refused_at_run_and_told_at_check() {
     let folder = Folder::new();
-    for secret in ["mqtt.pw", "clickhouse.pw", "tokens", "ca.pem", "cert.pem", "key.pem"] {
+    for secret in ["mqtt.pw", "clickhouse.pw", "ca.pem", "cert.pem", "key.pem"] {
         folder.write(secret, "x");
     }
+    folder.write("tokens", "");
     folder.write("locks.csv", support::REGISTRY);
     folder.write("zenei.toml", support::EVERY_SECTION);
     let ended = zenei(&["run", "--config", "zenei.toml"]).in_folder(&folder).run();
@@ -278,14 +280,15 @@ fn what_is_not_built_yet_is_refused_at_run_and_told_at_check() {
         zenei.toml:12:11: `mqtt.ca_file`: TLS is not available in this version of zenei; remove it to run without
         zenei.toml:13:13: `mqtt.cert_file`: TLS is not available in this version of zenei; remove it to run without
         zenei.toml:17:13: `ingress.cert_file`: TLS is not available in this version of zenei; remove it to run without
-        zenei.toml:38:14: `http.token_file`: the API has no tokens in this version of zenei; remove it to run without
     "#]]
     .assert_eq(&ended.stderr);
     assert!(!folder.path().join("state").exists(), "nothing was started");
     let refused: String = ended.stderr.lines().map(|line| format!("run will refuse this: {line}\n")).collect();
     let check = zenei(&["config", "check", "--config", "zenei.toml"]).in_folder(&folder).run();
     assert_eq!((check.code, check.stderr.as_str()), (0, ""));
-    assert_eq!(check.stdout.split_once('\n').unwrap().1, refused);
+    let (after, note) = check.stdout.split_once('\n').unwrap().1.split_once("note: ").unwrap();
+    assert_eq!(after, refused);
+    assert!(note.contains("tokens may change anything; `zenei token add NAME --role operator`"), "{note}");
 }
 
 #[test]

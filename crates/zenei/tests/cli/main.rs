@@ -19,5 +19,6 @@ mod steps;
 mod support;
 mod surface;
 mod tap;
+mod token;
 mod top;
 mod waroom;

@@ -14,12 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::watch;
-use zenei_desk::{DeskClock, Handles, Incidents, Inward, SharedDesk};
+use zenei_desk::http::gate::{AuditLog, Role};
+use zenei_desk::{DeskClock, Gate, GateSettings, Handles, Incidents, Inward, SharedDesk};
 use zenei_detect::Rules;
 use zenei_detect::intake::HOLE_WAIT_MS;
 use zenei_gateway::{GatewayConfig, Running};
 use zenei_store::history::History;
-use zenei_store::{Clock, Layout, Ledger};
+use zenei_store::{Clock, Control, Layout, Ledger};
 use zenei_wire::GatewayTime;
 
 /// The step of the clock: a message is received at most a minute after it was sent.
@@ -92,6 +93,7 @@ impl Stage {
             history: History::local(&layout.history()),
             gateway: "demo".to_owned(),
             zone: crate::config::Desk::default().zone(),
+            gate: gate(loopback, &layout, clock.clone()).map_err(broken("keep who changes what"))?,
             ..Handles::of(incidents.clone(), clock.clone(), shown_rules)
         };
         let mut end = asked.clone();
@@ -222,6 +224,17 @@ impl Stage {
         let ticked = self.gateway.tick(GatewayTime(to_ms)).await;
         ticked.map_err(|error| Failure::broken("the gateway can't go on", error))
     }
+}
+
+/// Who may ask the demo over HTTP: everybody on this machine, as an operator. Its locks are simulated, and it ends with
+/// the command; `run` lets nobody change anything without a token.
+fn gate(
+    listen: SocketAddr,
+    layout: &Layout,
+    clock: DeskClock,
+) -> Result<Gate, Box<dyn std::error::Error + Send + Sync>> {
+    let audit = Some(AuditLog::new(Control::open(&layout.control())?, clock));
+    Ok(Gate::new(GateSettings { loopback: Some(Role::Operator), audit, ..GateSettings::of(listen) }))
 }
 
 /// Lets commands beside the demo reach its desk.
