@@ -132,9 +132,12 @@ impl Guarding {
 /// Paths that need nothing. A new one belongs here only if it shows nothing of locks, incidents or people.
 const OPEN: [&str; 7] = ["/healthz", "/readyz", "/assets/{name}", "/login", "/login", "/logout", "/api/openapi.json"];
 /// What a POST reads, and changes nothing.
-const READ_BY_POST: [&str; 2] = ["/api/v1/triage", "/silences/preview"];
+const READ_BY_POST: [&str; 3] = ["/api/v1/triage", "/silences/preview", "/api/v1/silences/preview"];
 /// What is shown to an admin only.
 const ADMIN: [&str; 1] = ["/api/v1/audit"];
+
+/// What is shown only to a caller who may see single operations of residents; no token here may.
+const RESIDENTS: [&str; 1] = ["/api/v1/locks/{id}/operations"];
 
 /// What a route should need: kept apart from the declaration, so that a slip there is found here.
 fn expected(route: &Route) -> Need {
@@ -208,6 +211,7 @@ async fn every_route_answers_every_role_as_it_should() {
                 (None, _) => assert!(!matches!(found, 401 | 403 | 421), "{said}"),
                 (Some(_), None) => assert_eq!(found, 401, "{said}"),
                 (Some(least), Some(role)) if role < least => assert_eq!(found, 403, "{said}"),
+                (Some(_), Some(_)) if RESIDENTS.contains(&route.path) => assert_eq!(found, 403, "{said}"),
                 (Some(_), Some(_)) => assert!(!matches!(found, 0 | 401 | 403 | 421 | 429 | 500), "{said}"),
             }
         }

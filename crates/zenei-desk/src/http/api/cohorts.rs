@@ -30,6 +30,7 @@ impl<'de> Deserialize<'de> for Shared {
 
 /// The values of a dimension.
 #[derive(Serialize, ToSchema)]
+#[schema(as = CohortValues)]
 pub(super) struct Values {
     /// Most locks first; at most 1,000.
     values: Vec<Value>,
@@ -37,6 +38,7 @@ pub(super) struct Values {
 
 /// A value that locks share.
 #[derive(Serialize, ToSchema)]
+#[schema(as = CohortValue)]
 struct Value {
     value: String,
     /// How many locks have it now.
@@ -130,6 +132,7 @@ pub(super) struct Two {
 
 /// Two groups beside each other; all intervals are of 95 %.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Comparison)]
 pub(super) struct Beside {
     #[schema(schema_with = shape::group)]
     a: Group,

@@ -157,6 +157,7 @@ pub(super) enum Step {
 
 /// The event that a step became.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = IncidentEvent)]
 pub(super) struct Added {
     /// The incident.
     #[schema(schema_with = super::shapes::id)]

@@ -30,6 +30,7 @@ pub(super) struct Few {
 
 /// The gateways, hubs and services.
 #[derive(Serialize, ToSchema)]
+#[schema(as = GatewayList)]
 pub(super) struct Gateways {
     #[schema(schema_with = shape::gateways)]
     gateways: Vec<GatewayNow>,
@@ -48,6 +49,7 @@ pub(super) async fn gateways(State(api): State<Api>, Asked(_): Asked<Nothing>) -
 
 /// How well gateways hear advertisements.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ReceptionList)]
 pub(super) struct Receptions {
     #[schema(schema_with = shape::receptions)]
     receptions: Vec<Reception>,
@@ -66,6 +68,7 @@ pub(super) async fn receptions(State(api): State<Api>, Asked(few): Asked<Few>) -
 
 /// What could not be read, the newest first.
 #[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetterList)]
 pub(super) struct DeadLetters {
     dead_letters: Vec<DeadLetter>,
 }
@@ -121,12 +124,14 @@ pub(super) struct Text {
 
 /// What a search found.
 #[derive(Serialize, ToSchema)]
+#[schema(as = SearchResult)]
 pub(super) struct Hits {
     hits: Vec<Found>,
 }
 
 /// Something that a search found.
 #[derive(Serialize, ToSchema)]
+#[schema(as = SearchHit)]
 struct Found {
     /// `lock`, or what locks share.
     kind: &'static str,
@@ -158,6 +163,7 @@ pub(super) async fn search(State(api): State<Api>, Asked(text): Asked<Text>) -> 
 
 /// The rules in force.
 #[derive(Serialize, ToSchema)]
+#[schema(as = RuleList)]
 pub(super) struct Rules<'a> {
     rules: Vec<Rule<'a>>,
 }

@@ -17,6 +17,7 @@ use zenei_wire::Id;
 
 /// An incident as the interface contract writes it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = IncidentLine)]
 pub(super) struct Line<'a> {
     #[schema(schema_with = super::shapes::id)]
     id: Id,
@@ -87,6 +88,7 @@ impl<'a> Line<'a> {
 
 /// An incident with all that is known about it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Incident)]
 pub(super) struct Shown<'a> {
     #[serde(flatten)]
     line: Line<'a>,
@@ -154,6 +156,7 @@ struct Postmortem<'a> {
 
 /// A past incident that resembles it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = SimilarIncident)]
 struct Alike {
     #[schema(schema_with = super::shapes::id)]
     incident: Id,
@@ -178,6 +181,7 @@ struct RunbookStep<'a> {
 
 /// An event.
 #[derive(Serialize, ToSchema)]
+#[schema(as = TimelineEvent)]
 struct Told {
     seq: u32,
     /// ms since 1970.
@@ -189,6 +193,7 @@ struct Told {
 
 /// A message to a remote.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Delivery)]
 struct Sent {
     target: String,
     /// The event that it reports.

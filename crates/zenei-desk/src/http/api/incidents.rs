@@ -54,6 +54,7 @@ pub(super) struct Filter {
 
 /// The incidents, the newest first.
 #[derive(Serialize, ToSchema)]
+#[schema(as = IncidentList)]
 pub(super) struct Listed<'a> {
     incidents: Vec<Line<'a>>,
     /// What `after` takes for the next page; absent on the last one.

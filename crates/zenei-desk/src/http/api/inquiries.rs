@@ -17,6 +17,7 @@ const TEXT_CHARS_MAX: usize = 10_000;
 /// An inquiry.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewInquiry)]
 pub(super) struct New {
     /// Its id where it comes from.
     #[schema(value_type = String, min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
@@ -69,6 +70,7 @@ impl From<Level> for Urgency {
 
 /// An inquiry that is stored.
 #[derive(Serialize, ToSchema)]
+#[schema(as = StoredInquiry)]
 pub(super) struct Stored {
     id: String,
     /// ms since 1970.

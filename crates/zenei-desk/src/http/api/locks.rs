@@ -75,6 +75,7 @@ impl<'de> Deserialize<'de> for Sort {
 
 /// A page of locks.
 #[derive(Serialize, ToSchema)]
+#[schema(as = LockList)]
 pub(super) struct Locks {
     #[schema(schema_with = shape::locks)]
     locks: Vec<LockNow>,
@@ -125,6 +126,7 @@ pub(super) struct Lock {
 
 /// An incident of a lock.
 #[derive(Serialize, ToSchema)]
+#[schema(as = LockIncident)]
 struct OfLock {
     #[schema(schema_with = super::shapes::id)]
     id: Id,
@@ -234,6 +236,7 @@ impl Field {
 
 /// A lock's past: every measure in buckets, or one field in points.
 #[derive(Serialize, ToSchema)]
+#[schema(as = LockSeries)]
 pub(super) struct Series {
     /// From when, ms since 1970.
     from_ms: i64,
@@ -254,6 +257,7 @@ pub(super) struct Series {
 
 /// A bucket of one field; its extremes stay visible.
 #[derive(Serialize, ToSchema)]
+#[schema(as = SeriesPoint)]
 struct Point {
     start_ms: i64,
     length_ms: i64,
@@ -292,6 +296,7 @@ pub(super) async fn series(
 
 /// The latest operations of a lock.
 #[derive(Serialize, ToSchema)]
+#[schema(as = LockOperations)]
 pub(super) struct Operations {
     /// The newest first; at most 8.
     #[schema(schema_with = shape::profiles)]

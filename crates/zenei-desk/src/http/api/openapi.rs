@@ -1,8 +1,9 @@
 //! `GET /api/openapi.json`: the description of the API, derived from the types that its routes read and write. Must not
 //! know a route's work. Called by the router; a test compares it with the list of routes and with a golden file.
-use super::super::triage;
 use super::{cohorts, events, figures, gateways, incidents, inquiries, locks, silences, stream};
+use crate::http::gate::changes;
 use crate::http::problem::Problem;
+use crate::http::triage;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value as Json, json};
@@ -50,6 +51,7 @@ use utoipa::OpenApi as _;
         figures::lead_time,
         stream::listen,
         triage::judge,
+        changes::list,
         show,
     )
 )]

@@ -25,6 +25,7 @@ const PREVIEWED_MAX: usize = 100;
 
 /// A silence or a maintenance window.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Silence)]
 pub(super) struct Shown {
     #[schema(schema_with = super::shapes::id)]
     id: Id,
@@ -43,6 +44,7 @@ pub(super) struct Shown {
 
 /// The silences, the latest beginning first; at most 500.
 #[derive(Serialize, ToSchema)]
+#[schema(as = SilenceList)]
 pub(super) struct Listed {
     silences: Vec<Shown>,
 }
@@ -80,6 +82,7 @@ impl From<Matches> for Matcher {
 /// A silence to be set.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewSilence)]
 pub(super) struct New {
     /// `silence` where it is absent: nobody is told. `maintenance`: nothing opens.
     #[serde(default = "silence")]
@@ -105,6 +108,7 @@ fn silence() -> SilenceKind {
 /// What a silence would be about.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SilencePreviewRequest)]
 pub(super) struct Asks {
     #[schema(schema_with = super::shapes::matcher)]
     matches: Matches,
@@ -112,6 +116,7 @@ pub(super) struct Asks {
 
 /// What a silence would match now.
 #[derive(Serialize, ToSchema)]
+#[schema(as = SilencePreview)]
 pub(super) struct Preview {
     /// How many open incidents.
     open: u64,
@@ -124,6 +129,7 @@ pub(super) struct Preview {
 
 /// An open incident that a silence would match.
 #[derive(Serialize, ToSchema)]
+#[schema(as = MatchedIncident)]
 struct Matched {
     #[schema(schema_with = super::shapes::id)]
     id: Id,
@@ -134,6 +140,7 @@ struct Matched {
 
 /// The end of a silence.
 #[derive(Deserialize, Serialize, ToSchema)]
+#[schema(as = SilenceEnd)]
 pub(super) struct Ended {
     #[schema(schema_with = super::shapes::id)]
     silence: Id,

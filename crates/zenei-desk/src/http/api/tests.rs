@@ -107,6 +107,78 @@ async fn a_step_names_no_person_and_no_kind_that_has_another_producer() {
     assert!(code == 409 && told["error"].as_str().unwrap().contains("[desk] enabled"), "{told}");
 }
 
+#[tokio::test]
+async fn single_operations_are_shown_to_a_caller_for_residents_and_to_no_other() {
+    let (desk, _) = desk();
+    let api = api(&desk);
+    let ask = async |residents: bool| {
+        let Extension(caller) = sato();
+        let caller = Extension(Caller { residents, role: Role::Admin, ..caller });
+        let nothing = ask::Asked(serde_json::from_value(json!({})).unwrap());
+        read(locks::operations(State(api.clone()), caller, path("A"), nothing).await).await
+    };
+    let (code, told) = ask(false).await;
+    assert!(code == 403 && told["error"].as_str().unwrap().contains("--residents"), "{told}");
+    // The history of this server is empty, so there is no such lock.
+    assert_eq!(ask(true).await.0, 404);
+}
+
+async fn silence(api: &Api, body: Json) -> (u16, Json) {
+    match serde_json::from_value(body) {
+        Ok(new) => read(silences::add(State(api.clone()), sato(), Said(new)).await).await,
+        Err(error) => (400, json!({"error": error.to_string()})),
+    }
+}
+
+#[tokio::test]
+async fn a_silence_is_previewed_set_listed_and_ended_by_the_caller() {
+    let (desk, id) = desk();
+    let api = api(&desk);
+    let asks = Said(serde_json::from_value(json!({"matches": {"device": "A"}})).unwrap());
+    let (code, seen) = read(silences::preview(State(api.clone()), asks).await).await;
+    assert_eq!((code, &seen["open"], &seen["incidents"][0]["id"]), (200, &json!(1), &json!(id.to_string())));
+    let nothing = Said(serde_json::from_value(json!({"matches": {}})).unwrap());
+    assert_eq!(read(silences::preview(State(api.clone()), nothing).await).await.0, 400);
+    let hour = json!({"matches": {"device": "A"}, "length_ms": 3_600_000, "reason": "work"});
+    let (code, set) = silence(&api, hour.clone()).await;
+    assert_eq!(
+        (code, &set["by"], &set["in_force"], &set["kind"]),
+        (201, &json!("sato"), &json!(true), &json!("silence"))
+    );
+    let wrong =
+        [("by", json!("mori")), ("length_ms", json!(0)), ("reason", json!("")), ("matches", json!({"lock": "A"}))];
+    for (field, value) in wrong {
+        let mut body = hour.clone();
+        body[field] = value;
+        assert_eq!(silence(&api, body).await.0, 400, "{field}");
+    }
+    let end = async || {
+        let id = path(set["id"].as_str().unwrap());
+        read(silences::end(State(api.clone()), sato(), id).await).await
+    };
+    assert_eq!(end().await.0, 200);
+    assert_eq!(end().await.0, 409);
+    let nothing = ask::Asked(serde_json::from_value(json!({})).unwrap());
+    let (_, listed) = read(silences::list(State(api.clone()), nothing).await).await;
+    assert_eq!((&listed["silences"][0]["id"], &listed["silences"][0]["in_force"]), (&set["id"], &json!(false)));
+}
+
+#[tokio::test]
+async fn an_inquiry_is_stored_once_and_counts_for_the_lead_time() {
+    let (desk, _) = desk();
+    let api = api(&desk);
+    let send = async |text: &str| {
+        let body = json!({"id": "Q1", "received_at": "1970-01-02T09:00:00+09:00", "device_id": "A", "urgency": "高", "text": text});
+        read(inquiries::add(State(api.clone()), Said(serde_json::from_value(body).unwrap())).await).await
+    };
+    assert_eq!(send("it jams").await, (201, json!({"id": "Q1", "received_ms": 86_400_000, "is_new": true})));
+    assert_eq!(send("it jams").await, (200, json!({"id": "Q1", "received_ms": 86_400_000, "is_new": false})));
+    assert_eq!(send("it sticks").await.0, 409);
+    let asked = ask::Asked(serde_json::from_value(json!({})).unwrap());
+    let (_, listed) = read(incidents::list(State(api.clone()), asked).await).await;
+    assert_eq!(listed["incidents"][0]["first_inquiry_ms"], json!(86_400_000));
+}
+
 /// What a listener gets, until it has this text.
 async fn heard(stream: &mut TcpStream, seen: &mut String, text: &str) {
     let listen = async {

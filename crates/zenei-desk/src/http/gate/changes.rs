@@ -8,6 +8,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use zenei_store::control::Audited;
 
 /// How many rows an answer has where none is asked for.
@@ -20,23 +21,32 @@ pub(in crate::http) fn routes(gate: Gate) -> Guarded {
     Guarded::new().get("/api/v1/audit", Need::Administer, list).with_state(gate)
 }
 
-#[derive(Deserialize)]
+/// Which rows.
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct Asked {
     /// Rows before this number only.
+    #[param(maximum = 18_446_744_073_709_551_615_u64)]
     before: Option<u64>,
+    /// How many.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
-struct Listed {
+/// Who changed what.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditList)]
+pub(in crate::http) struct Listed {
     audit: Vec<Line>,
     /// `before` of the next answer; null at the end.
+    #[schema(required = true)]
     next: Option<u64>,
 }
 
 /// A row as JSON.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditLine)]
 struct Line {
     number: u64,
     at_ms: i64,
@@ -48,7 +58,12 @@ struct Line {
     status: Option<u16>,
 }
 
-async fn list(
+/// Lists who changed what, the newest first.
+#[utoipa::path(
+    get, path = "/api/v1/audit", tag = "audit", params(Asked),
+    responses((status = 200, description = "The changes", body = Listed)),
+)]
+pub(in crate::http) async fn list(
     State(gate): State<Gate>,
     asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
