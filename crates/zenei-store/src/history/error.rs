@@ -28,6 +28,9 @@ pub enum HistoryError {
     /// The ranges that it is derived from can't be read.
     #[error("the store that the history is derived from can't be read")]
     Store(#[from] crate::parquet::ReadError),
+    /// The server's error, or it can't be reached.
+    #[error("ClickHouse did not answer what was asked of the history")]
+    Remote(#[from] crate::clickhouse::ServerError),
     /// The disk's error.
     #[error("the history in {path} can't be cleared")]
     Disk {

@@ -7,6 +7,7 @@ mod error;
 mod list;
 pub mod local;
 mod packed;
+mod remote;
 mod types;
 
 pub use error::HistoryError;
@@ -17,7 +18,10 @@ pub use types::{
     POINTS_MAX, PROFILES_MAX, Profile, ROWS_MAX, Reception, SHOWN_BYTES_MAX, Span,
 };
 
+use crate::clickhouse::Server;
+use crate::schema::Form;
 use local::Local;
+use remote::Remote;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,6 +38,8 @@ enum Source {
     Empty,
     /// A file that is derived from this machine's store.
     Local(Arc<Local>),
+    /// The tables that many gateways ship to.
+    Remote(Arc<Remote>),
 }
 
 impl History {
@@ -45,6 +51,11 @@ impl History {
     /// The history in a file that a [`local::Follower`] writes; empty as long as there is none.
     pub fn local(path: &Path) -> Self {
         Self { source: Source::Local(Arc::new(Local::new(path))) }
+    }
+
+    /// The history in the tables of a ClickHouse. Nothing is sent yet.
+    pub fn remote(server: Server, form: Form) -> Self {
+        Self { source: Source::Remote(Arc::new(Remote::new(server, form))) }
     }
 
     /// A lock's past from `from_ms` (inclusive) to `to_ms` (exclusive), ms since 1970, in at most `points` buckets
@@ -61,6 +72,7 @@ impl History {
     ) -> Result<Option<LockHistory>, HistoryError> {
         match &self.source {
             Source::Local(local) => local.lock(device_id, from_ms, to_ms, points),
+            Source::Remote(remote) => remote.lock(device_id, from_ms, to_ms, points),
             Source::Empty => Ok(None),
         }
     }
@@ -72,6 +84,7 @@ impl History {
     pub fn locks(&self, filter: &LockFilter) -> Result<LockPage, HistoryError> {
         match &self.source {
             Source::Local(local) => local.locks(filter),
+            Source::Remote(remote) => remote.locks(filter),
             Source::Empty => Ok(LockPage::default()),
         }
     }
@@ -83,6 +96,7 @@ impl History {
     pub fn values(&self, dimension: Dimension) -> Result<Vec<(String, u64)>, HistoryError> {
         match &self.source {
             Source::Local(local) => local.values(dimension),
+            Source::Remote(remote) => remote.values(dimension),
             Source::Empty => Ok(Vec::new()),
         }
     }
@@ -101,6 +115,7 @@ impl History {
     ) -> Result<CohortHistory, HistoryError> {
         match &self.source {
             Source::Local(local) => local.cohort(dimension, value, from_ms, to_ms, points),
+            Source::Remote(remote) => remote.cohort(dimension, value, from_ms, to_ms, points),
             Source::Empty => Ok(CohortHistory::default()),
         }
     }
@@ -120,6 +135,7 @@ impl History {
         let group = |value: &str| Group { value: value.to_owned(), ..Group::default() };
         match &self.source {
             Source::Local(local) => local.compare(dimension, a, b, from_ms, to_ms),
+            Source::Remote(remote) => remote.compare(dimension, a, b, from_ms, to_ms),
             Source::Empty => Ok(Compared { a: group(a), b: group(b), rows: Vec::new() }),
         }
     }
@@ -131,6 +147,7 @@ impl History {
     pub fn gateways(&self) -> Result<Vec<GatewayNow>, HistoryError> {
         match &self.source {
             Source::Local(local) => local.gateways(),
+            Source::Remote(remote) => remote.gateways(),
             Source::Empty => Ok(Vec::new()),
         }
     }
@@ -142,6 +159,7 @@ impl History {
     pub fn receptions(&self, limit: usize) -> Result<Vec<Reception>, HistoryError> {
         match &self.source {
             Source::Local(local) => local.receptions(limit),
+            Source::Remote(remote) => remote.receptions(limit),
             Source::Empty => Ok(Vec::new()),
         }
     }
@@ -153,6 +171,7 @@ impl History {
     pub fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetterShown>, HistoryError> {
         match &self.source {
             Source::Local(local) => local.dead_letters(limit),
+            Source::Remote(remote) => remote.dead_letters(limit),
             Source::Empty => Ok(Vec::new()),
         }
     }
@@ -165,6 +184,7 @@ impl History {
     pub fn search(&self, text: &str, limit: usize) -> Result<Vec<Hit>, HistoryError> {
         match &self.source {
             Source::Local(local) => local.search(text, limit),
+            Source::Remote(remote) => remote.search(text, limit),
             Source::Empty => Ok(Vec::new()),
         }
     }
@@ -176,6 +196,7 @@ impl History {
     pub fn up_to_ms(&self) -> Result<i64, HistoryError> {
         match &self.source {
             Source::Local(local) => local.up_to_ms(),
+            Source::Remote(remote) => remote.up_to_ms(),
             Source::Empty => Ok(0),
         }
     }

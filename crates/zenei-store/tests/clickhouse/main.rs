@@ -7,6 +7,7 @@ mod engine;
 mod feed;
 mod findings;
 mod ground;
+mod history;
 mod records;
 mod rows;
 mod shards;

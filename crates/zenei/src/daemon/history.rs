@@ -39,10 +39,7 @@ pub(crate) struct Following {
 pub(crate) fn of(config: &Config) -> Result<History, Failure> {
     let remote = config.store.clickhouse.as_ref();
     match remote.filter(|_| config.store.kind == StoreKind::ClickHouse).or_else(|| tailing::source(config)) {
-        Some(section) => {
-            let _ = clickhouse::form(section, None)?;
-            Ok(History::empty())
-        }
+        Some(section) => Ok(History::remote(clickhouse::server(section)?, clickhouse::form(section, None)?)),
         None => Ok(History::local(&Layout::new(&config.state_dir).history())),
     }
 }

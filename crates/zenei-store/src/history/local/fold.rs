@@ -92,6 +92,10 @@ impl<'t> Fold<'t> {
             lock.bucket(self.db, bucket_of(at_ms))?.errors.add(code, count.into());
             lock.state.error(heard.heard_at.ms(), count);
         }
+        if let Body::Adv(_) = &record.body {
+            // What is heard over the air, also of strangers, is no measure of a cohort: as in ClickHouse.
+            return Ok(());
+        }
         let bucket = bucket_of(heard.heard_at.ms());
         for (dimension, value) in Dimension::ALL.into_iter().zip(numbers).filter(|(_, value)| *value != 0) {
             let key = (dimension as u8, value, bucket);
