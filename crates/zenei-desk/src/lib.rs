@@ -23,7 +23,7 @@ pub mod tail;
 
 pub use driver::{Attempt, DeskDriver, Seen, TakeError, Taken};
 pub use http::{
-    Gate, GateSettings, Guarded, Handles, Metric, MetricValue, OwnMetrics, Part, Readiness, ServeError, serve,
+    Gate, GateSettings, Guarded, Handles, Metric, MetricValue, OwnMetrics, Part, Readiness, ServeError, Traffic, serve,
 };
 pub use incidents::Incidents;
 pub use local::LocalError;

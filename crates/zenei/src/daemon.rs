@@ -7,6 +7,7 @@ pub(crate) mod clickhouse;
 pub(crate) mod contents;
 pub(crate) mod control;
 pub(crate) mod desk;
+pub(crate) mod figures;
 pub(crate) mod history;
 pub(crate) mod notify;
 pub(crate) mod own_http;

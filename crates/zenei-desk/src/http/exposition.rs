@@ -1,11 +1,14 @@
 //! In which format does `/metrics` answer? OpenMetrics where the client names it in `Accept`, as Prometheus does; else
 //! the classic text format, which `curl`, `promtool check metrics` and older scrapers read. Both have the same samples.
 //! Must not know any metric. Called by the router.
+use super::problem::problem;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::task::spawn_blocking;
 
 /// The type of OpenMetrics text, <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -13,13 +16,16 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The type of the classic text format, <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The answer to a scrape with these headers.
-pub(super) fn answer(registry: &Registry, headers: &HeaderMap) -> Response {
-    let mut text = String::new();
-    if encode(&mut text, registry).is_err() {
-        return super::problem::problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written");
-    }
-    let (kind, text) = if wants_open_metrics(headers) { (OPEN_METRICS, text) } else { (CLASSIC, classic(&text)) };
+/// The answer to a scrape with these headers. The values are read on a thread that may wait for a file.
+pub(super) async fn answer(registry: Arc<Registry>, headers: HeaderMap) -> Response {
+    let text = spawn_blocking(move || {
+        let mut text = String::new();
+        encode(&mut text, &registry).map(|()| text)
+    });
+    let Ok(Ok(text)) = text.await else {
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written");
+    };
+    let (kind, text) = if wants_open_metrics(&headers) { (OPEN_METRICS, text) } else { (CLASSIC, classic(&text)) };
     ([(header::CONTENT_TYPE, kind), (header::VARY, "accept")], text).into_response()
 }
 

@@ -416,7 +416,7 @@ async fn ten_thousand_connections_take_no_more_places_than_there_are() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = router(&handles, Inward::default());
-    tokio::spawn(server::accept(listener, router, (gate.clone(), MAX), std::future::pending()));
+    tokio::spawn(server::accept(listener, router, (gate.clone(), Traffic::default(), MAX), std::future::pending()));
     // Each of these was answered, so it has its place.
     let mut held = Vec::new();
     for _ in 0..MAX {

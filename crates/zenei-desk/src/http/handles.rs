@@ -3,6 +3,7 @@
 use super::gate::Gate;
 use super::own_metrics::OwnMetrics;
 use super::readiness::Readiness;
+use super::traffic::Traffic;
 use crate::{DeskClock, Incidents, SharedDesk};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -50,6 +51,8 @@ pub struct Handles {
     pub zone: jiff::tz::TimeZone,
     /// Who may ask what.
     pub gate: Gate,
+    /// How much the server is asked.
+    pub traffic: Traffic,
     /// When this process started.
     pub started: EngineTime,
 }
@@ -75,6 +78,7 @@ impl Handles {
             language: Lang::Ja,
             zone: jiff::tz::TimeZone::UTC,
             gate: Gate::loopback(),
+            traffic: Traffic::default(),
         }
     }
 }

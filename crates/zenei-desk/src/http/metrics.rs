@@ -34,6 +34,7 @@ impl Collector for Shown {
         if self.0.shipped.is_some() {
             ledger.count_shipped(shipped.records, shipped.refused);
         }
+        self.process(&mut encoder)?;
         by_label(&mut encoder, &ledger)?;
         plain(&mut encoder, &ledger, shipped.damaged_ranges)?;
         for part in &self.0.own {
@@ -124,6 +125,24 @@ fn gauge(value: u64) -> ConstGauge<i64> {
 }
 
 impl Shown {
+    /// Which program this is, since when it runs, and whether its parts do what they are for.
+    fn process(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let help = "The version of this program; always 1";
+        let mut metric = encoder.encode_descriptor("zenei_build_info", help, None, MetricType::Gauge)?;
+        gauge(1).encode(metric.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?)?;
+        let help = "When this process started, seconds since 1970";
+        let metric = encoder.encode_descriptor("zenei_start_time_seconds", help, None, MetricType::Gauge)?;
+        ConstGauge::new(self.0.started.ms() / 1_000).encode(metric)?;
+        let parts = self.0.readiness.parts();
+        let is_ready = *self.0.ready.borrow() && parts.iter().all(|part| part.is_ready);
+        let help = "Whether a part does what it is for, as /readyz says; all is the whole";
+        let mut metric = encoder.encode_descriptor("zenei_ready", help, None, MetricType::Gauge)?;
+        for (name, is_ready) in parts.iter().map(|part| (part.name, part.is_ready)).chain([("all", is_ready)]) {
+            gauge(u64::from(is_ready)).encode(metric.encode_family(&[("part", name)])?)?;
+        }
+        Ok(())
+    }
+
     fn open_incidents(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
         let mut open: BTreeMap<(Domain, Urgency), u64> = BTreeMap::new();
         for incident in self.0.incidents.read().incidents().filter(|incident| incident.is_open()) {

@@ -11,17 +11,20 @@ mod own_metrics;
 pub(crate) mod problem;
 pub mod readiness;
 mod server;
+mod traffic;
 mod triage;
 
 pub use gate::{Gate, GateSettings, Guarded};
 pub use handles::Handles;
 pub use own_metrics::{Metric, MetricValue, OwnMetrics};
 pub use readiness::{Part, Readiness};
+pub use traffic::Traffic;
 
 use crate::notify::inward::Inward;
 use axum::Router;
+use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use gate::Need;
 use problem::problem;
@@ -55,7 +58,12 @@ pub async fn serve(
     let failed = |source| ServeError { listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    tokio::spawn(server::accept(listener, router(&handles, inward), (handles.gate, server::CONNECTIONS_MAX), shutdown));
+    tokio::spawn(server::accept(
+        listener,
+        router(&handles, inward),
+        (handles.gate, handles.traffic, server::CONNECTIONS_MAX),
+        shutdown,
+    ));
     tracing::info!(%address, "http is served");
     Ok(address)
 }
@@ -63,13 +71,13 @@ pub async fn serve(
 /// Every route of the server with what it needs.
 fn routes(handles: &Handles, inward: Inward) -> Guarded {
     let mut measured = handles.clone();
-    measured.own.push(own_metrics(handles.gate.clone()));
+    measured.own.push(own_metrics(handles.traffic.clone(), handles.gate.clone()));
     let metrics = Arc::new(metrics::registry(measured));
     let (ready, readiness) = (handles.ready.clone(), handles.readiness.clone());
     Guarded::new()
         .get("/healthz", Need::Open, async || axum::Json(serde_json::json!({ "status": "ok" })))
         .get("/readyz", Need::Open, async move || shown(*ready.borrow(), &readiness))
-        .get("/metrics", Need::View, async move |headers: HeaderMap| exposition::answer(&metrics, &headers))
+        .get("/metrics", Need::View, async move |headers: HeaderMap| exposition::answer(metrics.clone(), headers).await)
         .merge(api::routes(handles))
         .merge(triage::routes(handles.policy.clone(), handles.incidents.clone()))
         .merge(crate::page::routes(handles))
@@ -79,6 +87,8 @@ fn routes(handles: &Handles, inward: Inward) -> Guarded {
 }
 
 fn router(handles: &Handles, inward: Inward) -> Router {
+    let traffic = handles.traffic.clone();
+    let remotes: Arc<[&'static str]> = inward.routes().iter().map(|route| route.path).collect();
     routes(handles, inward)
         .into_router(&handles.gate)
         .fallback(async || problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
@@ -86,13 +96,11 @@ fn router(handles: &Handles, inward: Inward) -> Router {
             problem(StatusCode::METHOD_NOT_ALLOWED, &format!("this path does not answer {method}"))
         })
         .layer(map_response(dress::dress))
+        .layer(from_fn(move |request: Request, next: Next| traffic.clone().count(Arc::clone(&remotes), request, next)))
 }
 
-fn own_metrics(gate: Gate) -> OwnMetrics {
-    OwnMetrics::new(move || {
-        let help = "Connections closed at once because there were too many";
-        vec![Metric { name: "zenei_http_refused", help, value: MetricValue::Count(gate.refused_connections()) }]
-    })
+fn own_metrics(traffic: Traffic, gate: Gate) -> OwnMetrics {
+    OwnMetrics::new(move || traffic.metrics(gate.refused_connections()))
 }
 
 #[derive(Serialize)]

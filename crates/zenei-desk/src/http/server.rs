@@ -1,6 +1,7 @@
 //! How are connections accepted? Bounded in number and in time, so that clients that never end their requests cost a
 //! known amount. Must not know a route. Called by [`super::serve`].
 use super::gate::{Gate, Peer};
+use super::traffic::{Open, Traffic};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -31,7 +32,7 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 pub(super) async fn accept(
     listener: TcpListener,
     router: Router,
-    (gate, max): (Gate, usize),
+    (gate, traffic, max): (Gate, Traffic, usize),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     let room = Arc::new(Semaphore::new(max));
@@ -62,7 +63,7 @@ pub(super) async fn accept(
             drop(stream);
             continue;
         };
-        serve_one(&graceful, (stream, peer), router.clone(), permit);
+        serve_one(&graceful, (stream, peer), router.clone(), (permit, traffic.connection()));
     }
     drop(listener);
     if tokio::time::timeout(END_WITHIN, graceful.shutdown()).await.is_err() {
@@ -75,7 +76,7 @@ fn serve_one(
     graceful: &GracefulShutdown,
     (stream, peer): (TcpStream, SocketAddr),
     router: Router,
-    place: OwnedSemaphorePermit,
+    place: (OwnedSemaphorePermit, Open),
 ) {
     let inner = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {

@@ -125,6 +125,10 @@ async fn metrics_have_the_contracts_names_line_by_line() {
         r#"zenei_incidents_open{domain="hardware",urgency="high"} 2"#,
         r#"zenei_incidents_open{domain="software",urgency="low"} 0"#,
         "zenei_late_total 1",
+        r#"zenei_ready{part="all"} 0"#,
+        "zenei_http_connections 1",
+        r#"zenei_http_requests_total{route="metrics",code="2xx"} 0"#,
+        "zenei_stream_listeners 0",
         "# TYPE zenei_received counter",
         "# TYPE zenei_incidents_open gauge",
     ];

@@ -27,7 +27,7 @@ pub use rows::{
     Checkpoint, EventRow, Imported, InquiryRow, OutboxRow, RegisteredSpan, SealPlan, Sealed, SendEnd, SilenceRow,
 };
 pub use schema::VERSION;
-pub use shown::{Delivery, Waiting};
+pub use shown::{Delivery, Sent, Waiting};
 pub use tail::{Moved, TailCheckpoint, TailProgress, TailStep, Tailed};
 pub use txn::Txn;
 

@@ -7,7 +7,7 @@ use crate::daemon::contents::{self, Contents};
 use crate::daemon::history::{self, Following};
 use crate::daemon::shipping::Shipping;
 use crate::daemon::start::{in_effect, runtime, start};
-use crate::daemon::{notify, radio, signals, tailing};
+use crate::daemon::{figures, notify, signals, tailing};
 use crate::exit::Failure;
 use crate::output::Output;
 use std::net::SocketAddr;
@@ -73,7 +73,7 @@ async fn serve(
     let handles = Handles {
         ledger: gateway.ledger(),
         shipped: shipping.as_ref().filter(|_| config.store.kind == StoreKind::ClickHouse).map(Shipping::shipped),
-        own: gateway.radio().map(radio::figures).into_iter().collect(),
+        own: figures::of(config, gateway.radio(), following.is_some()),
         tail: tail.as_ref().map(Tail::progress),
         policy,
         ready: is_ready,

@@ -8,6 +8,7 @@ use super::Api;
 use super::ask::Wrong;
 use crate::candidates;
 use crate::http::Handles;
+use crate::http::traffic::Open;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
@@ -86,7 +87,11 @@ pub(super) async fn listen(State(api): State<Api>) -> Result<Response, Wrong> {
     let running = api.stream.running();
     let mut board = running.board.clone();
     board.mark_changed();
-    let listener = Listener { board, incidents: running.incidents.subscribe(), _place: place };
+    let listener = Listener {
+        board,
+        incidents: running.incidents.subscribe(),
+        _place: (place, api.stream.handles.traffic.listener()),
+    };
     let events = unfold(listener, async |mut listener| listener.next().await.map(|event| (Ok(event), listener)));
     let events =
         Box::pin(events) as std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Event, Infallible>> + Send>>;
@@ -96,7 +101,7 @@ pub(super) async fn listen(State(api): State<Api>) -> Result<Response, Wrong> {
 struct Listener {
     board: watch::Receiver<Arc<str>>,
     incidents: broadcast::Receiver<Arc<str>>,
-    _place: OwnedSemaphorePermit,
+    _place: (OwnedSemaphorePermit, Open),
 }
 
 impl Listener {
