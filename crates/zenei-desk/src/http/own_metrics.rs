@@ -53,6 +53,11 @@ pub enum MetricValue {
 pub struct OwnMetrics(Arc<dyn Fn() -> Vec<Metric> + Send + Sync>);
 
 impl OwnMetrics {
+    /// The metrics as they are now.
+    pub(crate) fn read(&self) -> Vec<Metric> {
+        (self.0)()
+    }
+
     /// The metrics that this function returns; it must not block.
     pub fn new(ask: impl Fn() -> Vec<Metric> + Send + Sync + 'static) -> Self {
         Self(Arc::new(ask))

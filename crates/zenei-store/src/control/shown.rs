@@ -4,7 +4,7 @@
 use super::read::{event, id, parse};
 use super::{Control, ControlError, EventRow};
 use rusqlite::{Row, params, params_from_iter};
-use zenei_detect::Decision;
+use zenei_detect::{Decision, DecisionReason};
 use zenei_wire::Id;
 
 /// The most messages of one incident that are shown. A guess: what a person reads.
@@ -69,6 +69,28 @@ impl Control {
     pub fn latest_decisions(&self, limit: u32) -> Result<Vec<Decision>, ControlError> {
         let row = |row: &Row<'_>| parse("decision", &row.get::<_, String>(0)?);
         self.all("SELECT body FROM decision ORDER BY number DESC LIMIT ?1", params![limit], row)
+    }
+
+    /// How many of the latest `latest` decisions were taken from `from_ms` on (ms since 1970), by rule and reason.
+    ///
+    /// # Errors
+    /// [`ControlError::BadRow`], [`ControlError::Sqlite`].
+    pub fn count_decisions(
+        &self,
+        latest: u32,
+        from_ms: i64,
+    ) -> Result<Vec<(String, DecisionReason, u64)>, ControlError> {
+        let sql = "SELECT body ->> '$.rule', body ->> '$.reason', count(*)
+            FROM (SELECT at_ms, body FROM decision ORDER BY number DESC LIMIT ?1)
+            WHERE at_ms >= ?2 GROUP BY 1, 2 ORDER BY 1, 2";
+        let row = |row: &Row<'_>| {
+            let reason: String = row.get(1)?;
+            let Some(reason) = DecisionReason::parse(&reason) else {
+                return Err(ControlError::BadRow { table: "decision", found: format!("the reason {reason:?}") });
+            };
+            Ok((row.get(0)?, reason, row.get::<_, i64>(2)?.unsigned_abs()))
+        };
+        self.all(sql, params![latest, from_ms], row)
     }
 
     /// The messages about an incident, newest first, at most 200.
