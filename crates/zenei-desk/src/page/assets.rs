@@ -10,10 +10,16 @@ use std::sync::LazyLock;
 type File = (&'static str, &'static str, &'static [u8]);
 
 const CSS: &str = "text/css; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const FILES: &[File] = &[
     ("zenei.css", CSS, include_bytes!("assets/zenei.css")),
     ("zenei.js", SCRIPT, include_bytes!("assets/zenei.js")),
+    ("panels.css", CSS, include_bytes!("assets/panels.css")),
+    ("charts.js", SCRIPT, include_bytes!("assets/charts.js")),
+    ("uPlot.min.css", CSS, include_bytes!("assets/vendor/uPlot.min.css")),
+    ("uPlot.iife.min.js", SCRIPT, include_bytes!("assets/vendor/uPlot.iife.min.js")),
+    ("uPlot-LICENSE.txt", TEXT, include_bytes!("assets/vendor/uPlot-LICENSE")),
     ("icon.svg", "image/svg+xml", include_bytes!("assets/icon.svg")),
 ];
 

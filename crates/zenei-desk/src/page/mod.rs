@@ -2,16 +2,31 @@
 //! foreign host. Everything that a form can do works without a script. Must not know how findings are made or where
 //! they are stored: values come through the [`Handles`]. Called by the HTTP server.
 mod assets;
+mod batteries;
+mod ble;
 mod board;
 mod budget;
+mod compare;
+mod concerns;
 mod customers;
+mod dead_letters;
+mod drawn;
 mod evidence;
+mod figures;
+mod fleet;
+mod gateways;
 mod incident;
+mod link;
 mod list;
+mod lock;
+mod lock_figures;
 mod login;
 mod look;
+mod past;
 pub mod render;
 mod row;
+mod rules;
+mod search;
 mod silence;
 mod step;
 mod words;
@@ -135,7 +150,28 @@ fn addresses() -> Guarded<Shown> {
         .post("/silences/preview", Need::Operate, silence::preview)
         .post("/silences/{id}/end", Need::Operate, silence::end)
         .get("/login", Need::Open, login::show)
+        .merge(panels())
 }
 
+/// The pages about locks, the fleet, rules and what is heard.
+fn panels() -> Guarded<Shown> {
+    Guarded::new()
+        .get("/locks/{id}", Need::View, lock::show)
+        .get("/locks/{id}/series.json", Need::View, lock::series)
+        .get("/fleet", Need::View, fleet::show)
+        .get("/fleet/batteries", Need::View, batteries::show)
+        .get("/fleet/batteries.csv", Need::View, batteries::csv)
+        .get("/fleet/compare", Need::View, compare::show)
+        .get("/fleet/compare/series.json", Need::View, compare::series)
+        .get("/rules", Need::View, rules::list)
+        .get("/rules/{id}", Need::View, rules::show)
+        .get("/gateways", Need::View, gateways::show)
+        .get("/ble", Need::View, ble::show)
+        .get("/dead-letters", Need::View, dead_letters::show)
+        .get("/search", Need::View, search::show)
+}
+
+#[cfg(test)]
+mod panel_tests;
 #[cfg(test)]
 mod tests;

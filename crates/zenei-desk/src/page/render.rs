@@ -17,12 +17,25 @@ use zenei_incident::message::{Lang, is_mark};
 /// Every template by name. A template that is missing here does not exist.
 pub(super) const TEMPLATES: &[(&str, &str)] = &[
     ("base.html", include_str!("templates/base.html")),
+    ("batteries.html", include_str!("templates/batteries.html")),
+    ("ble.html", include_str!("templates/ble.html")),
     ("board.html", include_str!("templates/board.html")),
+    ("charts_head.html", include_str!("templates/charts_head.html")),
+    ("compare.html", include_str!("templates/compare.html")),
+    ("compare_form.html", include_str!("templates/compare_form.html")),
+    ("dead_letters.html", include_str!("templates/dead_letters.html")),
     ("error.html", include_str!("templates/error.html")),
+    ("fleet.html", include_str!("templates/fleet.html")),
+    ("gateways.html", include_str!("templates/gateways.html")),
     ("incident.html", include_str!("templates/incident.html")),
     ("incident_rows.html", include_str!("templates/incident_rows.html")),
     ("incidents.html", include_str!("templates/incidents.html")),
+    ("lock.html", include_str!("templates/lock.html")),
     ("login.html", include_str!("templates/login.html")),
+    ("panels.html", include_str!("templates/panels.html")),
+    ("rule.html", include_str!("templates/rule.html")),
+    ("rules.html", include_str!("templates/rules.html")),
+    ("search.html", include_str!("templates/search.html")),
     ("silence_preview.html", include_str!("templates/silence_preview.html")),
     ("silences.html", include_str!("templates/silences.html")),
 ];
@@ -162,6 +175,8 @@ fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -
 fn add_filters(templates: &mut Environment<'static>, zone: TimeZone) {
     let at = zone.clone();
     templates.add_filter("time", move |ms: Option<i64>| time(ms, &at, "%Y-%m-%d %H:%M %Z"));
+    let at = zone.clone();
+    templates.add_filter("day", move |ms: Option<i64>| time(ms, &at, "%Y-%m-%d"));
     templates.add_filter("clock", move |ms: Option<i64>| time(ms, &zone, "%H:%M:%S %Z"));
     templates.add_filter("age", |state: &State<'_, '_>, ms: Option<i64>, now: i64| {
         let Some(ms) = ms else { return "–".to_owned() };

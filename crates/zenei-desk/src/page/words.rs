@@ -2,8 +2,12 @@
 //! key follows from a value. Must not know a page's values. Called by [`super::render`]; a test reads every template
 //! and refuses a key that is not here.
 mod board;
+mod edge;
+mod fleet;
 mod frame;
 mod incident;
+mod lock;
+mod rules;
 
 use minijinja::value::{Object, Value};
 use std::sync::Arc;
@@ -13,7 +17,8 @@ use zenei_incident::message::Lang;
 pub(crate) type Word = (&'static str, &'static str, &'static str);
 
 /// All texts, a table each area.
-const TABLES: &[&[Word]] = &[frame::WORDS, board::WORDS, incident::WORDS];
+const TABLES: &[&[Word]] =
+    &[board::WORDS, edge::WORDS, fleet::WORDS, frame::WORDS, incident::WORDS, lock::WORDS, rules::WORDS];
 
 /// The texts of one language, as templates see them.
 #[derive(Debug)]
@@ -32,6 +37,12 @@ pub(crate) fn find(key: &str, lang: Lang) -> Option<&'static str> {
         Lang::En => en,
         Lang::Ja => ja,
     })
+}
+
+/// The text of this key with its fields filled in; the key where there is no such text.
+pub(crate) fn filled(key: &str, lang: Lang, values: &[(&str, String)]) -> String {
+    let text = find(key, lang).unwrap_or(key).to_owned();
+    values.iter().fold(text, |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
 }
 
 /// The word of a language in addresses, cookies and markup.
