@@ -1,5 +1,6 @@
-//! A scripted server for tests: it accepts, refuses, hangs up or does not answer, and records each request. No
-//! ClickHouse is behind it. Called by the tests of the shipper.
+//! A scripted server for tests: it accepts, refuses, hangs up or does not answer, and records each insert. What is not
+//! an insert has a script of its own; without one it is refused, as to a user who may only insert. No ClickHouse is
+//! behind it. Called by the tests of the shipper.
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
@@ -52,27 +53,55 @@ impl Heard {
 
 type Script = dyn Fn(&Heard, usize) -> Answer + Send + Sync;
 
+/// The answer to what is not an insert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// Rows, a JSON object a line.
+    Lines(String),
+    /// An exception with this code.
+    Code(u32),
+    /// The connection ends.
+    HangUp,
+}
+
+/// The code of ACCESS_DENIED.
+pub(crate) const DENIED: u32 = 497;
+
+type Looks = dyn Fn(&str, usize) -> Said + Send + Sync;
+
 /// The server; ends with the process.
 pub(crate) struct FakeServer {
     url: String,
     asked: Arc<Mutex<Vec<Heard>>>,
+    looked: Arc<Mutex<Vec<String>>>,
 }
 
 impl FakeServer {
     /// A server whose answer depends on the request and on the number of requests before it.
     pub(crate) fn start(script: impl Fn(&Heard, usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_with(script, |_, _| Said::Code(DENIED))
+    }
+
+    /// As [`FakeServer::start`]; `looks` answers what is not an insert, by its text and the number of those before it.
+    pub(crate) fn start_with(
+        script: impl Fn(&Heard, usize) -> Answer + Send + Sync + 'static,
+        looks: impl Fn(&str, usize) -> Said + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (kept, script): (_, Arc<Script>) = (Arc::clone(&asked), Arc::new(script));
+        let looked = Arc::new(Mutex::new(Vec::new()));
+        let (seen, looks): (_, Arc<Looks>) = (Arc::clone(&looked), Arc::new(looks));
         std::thread::spawn(move || {
             let mut silent = Vec::new();
             for stream in listener.incoming() {
                 // One at a time: the shipper makes one request after the other.
-                silent.extend(stream.ok().and_then(|stream| serve(stream, &kept, &*script)));
+                let served = stream.ok().map(|stream| serve(stream, (&kept, &*script), (&seen, &*looks)));
+                silent.extend(served.flatten());
             }
         });
-        Self { url, asked }
+        Self { url, asked, looked }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -87,20 +116,45 @@ impl FakeServer {
     pub(crate) fn asked(&self) -> Vec<Heard> {
         self.asked.lock().unwrap().clone()
     }
+
+    /// The requests that were no inserts, each with its parameters, as it was sent.
+    pub(crate) fn looked(&self) -> Vec<String> {
+        self.looked.lock().unwrap().clone()
+    }
 }
 
 /// Serves one request; returns a connection that must stay open without an answer.
-fn serve(stream: TcpStream, asked: &Mutex<Vec<Heard>>, script: &Script) -> Option<TcpStream> {
+fn serve(
+    stream: TcpStream,
+    (asked, script): (&Mutex<Vec<Heard>>, &Script),
+    (looked, looks): (&Mutex<Vec<String>>, &Looks),
+) -> Option<TcpStream> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut first = String::new();
     reader.read_line(&mut first).ok()?;
     let target = decoded(first.split(' ').nth(1)?);
+    let mut length = None;
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
         if line.trim().is_empty() {
             break;
         }
+        let value =
+            line.to_ascii_lowercase().strip_prefix("content-length:").map(|value| value.trim().parse::<usize>());
+        length = value.and_then(Result::ok).or(length);
+    }
+    if !target.contains("insert_deduplication_token=") {
+        let body = match length {
+            Some(length) => {
+                let mut body = vec![0; length];
+                reader.read_exact(&mut body).ok()?;
+                body
+            }
+            None => chunks(&mut reader)?,
+        };
+        look(stream, &String::from_utf8_lossy(&body), looked, looks);
+        return None;
     }
     let value = |name: &str| {
         let at = target.find(&format!("{name}="))? + name.len() + 1;
@@ -115,24 +169,37 @@ fn serve(stream: TcpStream, asked: &Mutex<Vec<Heard>>, script: &Script) -> Optio
     }
     heard.taken = answer == Answer::Taken;
     asked.lock().unwrap().push(heard);
-    let mut stream = stream;
-    let mut write = |status: &str, header: &str, body: &str| {
-        let length = body.len();
-        let head = format!("HTTP/1.1 {status}\r\n{header}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
-        stream.write_all(head.as_bytes()).ok()
-    };
+    let write = |status: &str, header: &str, body: &str| write(&stream, status, header, body);
     match answer {
         Answer::Taken => write("200 OK", "", ""),
         Answer::Status(status) => write(&format!("{status} Status"), "", ""),
-        Answer::Code(code) => write(
-            "500 Internal Server Error",
-            &format!("X-ClickHouse-Exception-Code: {code}\r\n"),
-            &format!("Code: {code}. DB::Exception: no"),
-        ),
+        Answer::Code(code) => refuse(&stream, code),
         Answer::HangUp | Answer::HangUpAtOnce => None,
         Answer::Silence => return Some(stream),
     };
     None
+}
+
+/// Answers what is not an insert.
+fn look(stream: TcpStream, sql: &str, looked: &Mutex<Vec<String>>, looks: &Looks) {
+    let number = looked.lock().unwrap().len();
+    looked.lock().unwrap().push(sql.to_owned());
+    match looks(sql, number) {
+        Said::Lines(lines) => write(&stream, "200 OK", "", &lines),
+        Said::Code(code) => refuse(&stream, code),
+        Said::HangUp => None,
+    };
+}
+
+fn refuse(stream: &TcpStream, code: u32) -> Option<()> {
+    let header = format!("X-ClickHouse-Exception-Code: {code}\r\n");
+    write(stream, "500 Internal Server Error", &header, &format!("Code: {code}. DB::Exception: no"))
+}
+
+fn write(mut stream: &TcpStream, status: &str, header: &str, body: &str) -> Option<()> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\n{header}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    stream.write_all(head.as_bytes()).ok()
 }
 
 /// A chunked body.

@@ -7,6 +7,7 @@
 //! one server), `{window}` how many inserts are remembered, `{on_cluster}`, `{db}`, `{days:T}`.
 mod added;
 mod apply;
+mod cohorts;
 mod target;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 
 pub(crate) use added::sql_type;
 pub use apply::{Applied, ApplyError, apply};
+pub(crate) use cohorts::CohortView;
 pub(crate) use target::Target;
 
 use std::borrow::Cow;
@@ -150,6 +152,23 @@ impl Form {
     pub fn local(&self, name: &str) -> String {
         let ending = if self.cluster.is_some() { "_local" } else { "" };
         format!("{}.{name}{ending}", self.database)
+    }
+
+    /// Whether it is one server, without replicas.
+    pub(crate) fn is_single(&self) -> bool {
+        self.cluster.is_none()
+    }
+
+    /// How long a row of a table of records stays by the time of its hearing, in days; `None` for other tables.
+    pub(crate) fn keep_days(&self, target: Target) -> Option<u16> {
+        match target {
+            Target::Record => Some(self.keep.record),
+            Target::Operation => Some(self.keep.operation),
+            Target::MotorProfile => Some(self.keep.motor_profile),
+            Target::DeadLetter => Some(self.keep.dead_letter),
+            Target::Gap => Some(self.keep.gap),
+            Target::Feed | Target::Shipment => None,
+        }
     }
 
     /// The clause that runs a statement on every server of a cluster; empty for a single one.

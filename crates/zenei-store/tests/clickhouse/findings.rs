@@ -1,6 +1,6 @@
 //! Tests of shipped findings: each is in ClickHouse once, however often it is sent, and after an erasure it is shipped
 //! again without the lock's name.
-use super::ground::{Ground, NOON_MS};
+use super::ground::{Ground, NOON_MS, looking};
 use std::collections::BTreeMap;
 use zenei_detect::{Anomaly, Decision, DecisionReason, Evidence, Scope, ScopeKind};
 use zenei_store::Registration;
@@ -151,7 +151,7 @@ fn a_lock_is_taken_out_of_every_table_and_what_was_found_comes_back_without_its_
     assert_eq!(named("BL2"), before, "an id is a value and no part of a statement");
 
     // The count finds what another gateway ships after that.
-    assert_eq!(ground.shipper_of("gw-late", 0).ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
+    assert_eq!(ground.shipper_of("gw-late", 0).ship(&mut looking()).unwrap(), Ended::Done);
     assert!(named("BL1")["record"] == 1 && named("BL1")["feed"] == 2);
     erase(&ground.server, &ground.form, "BL1").unwrap();
     let after: u64 = named("BL1").into_values().sum();

@@ -27,12 +27,26 @@ pub(crate) const FOR_EVER: Retention = Retention {
     feed: 20_000,
 };
 
+/// The most waits between looks at what the server has; an insert that the server does not take waits more often.
+const MAX_WAITS: u32 = 30;
+
+/// The waits of a shipper that may look.
+pub(crate) fn looking() -> impl FnMut(std::time::Duration) -> Go {
+    let mut waits = 0;
+    move |_| {
+        waits += 1;
+        if waits <= MAX_WAITS { Go::On } else { Go::Stop }
+    }
+}
+
 pub(crate) struct Ground {
     pub(crate) server: Server,
     pub(crate) form: Form,
     disk: SimDisk,
     address: ServerAddress,
     sealed: u64,
+    /// Whether its shippers look after a doubtful insert, and each after its start.
+    pub(crate) mends: bool,
 }
 
 impl Ground {
@@ -55,7 +69,7 @@ impl Ground {
         let database = format!("zenei_test_{name}");
         server.execute(&format!("DROP DATABASE IF EXISTS {database}"), &[]).unwrap();
         let form = Form::new(&database, None, FOR_EVER).unwrap();
-        Self { server, form, disk: SimDisk::new(0), address, sealed: 0 }
+        Self { server, form, disk: SimDisk::new(0), address, sealed: 0, mends: true }
     }
 
     /// Another client of the same server.
@@ -99,8 +113,14 @@ impl Ground {
         }
         txn.commit().unwrap();
         let server = Server::new(&self.address, Timeouts::default()).unwrap();
-        let options =
-            ShipOptions { gateway_id: gateway_id.into(), keep_ms: i64::MAX, max_rows: 0, memory: None, feed: true };
+        let options = ShipOptions {
+            gateway_id: gateway_id.into(),
+            keep_ms: i64::MAX,
+            max_rows: 0,
+            memory: None,
+            feed: true,
+            mends: self.mends,
+        };
         Shipper::new(self.store(), control, server, self.form.clone(), options)
     }
 
@@ -112,7 +132,7 @@ impl Ground {
     /// Ships the ranges beyond the first `shipped`.
     pub(crate) fn ship_beyond(&self, shipped: u64) -> Shipped {
         let mut shipper = self.shipper(shipped);
-        assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
+        assert_eq!(shipper.ship(&mut looking()).unwrap(), Ended::Done);
         shipper.shipped().unwrap()
     }
 

@@ -8,6 +8,7 @@ mod feed;
 mod findings;
 mod ground;
 mod history;
+mod mends;
 mod records;
 mod rows;
 mod shards;

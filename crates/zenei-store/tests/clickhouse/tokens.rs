@@ -58,6 +58,7 @@ fn without_a_window_a_range_that_is_sent_again_doubles() {
 #[test]
 fn without_a_window_of_its_own_a_view_doubles() {
     let Some(mut ground) = Ground::new("no_view_window") else { return };
+    ground.mends = false;
     let table = ground.form.table("cohort_hour");
     let sql = format!("ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 0");
     ground.server.execute(&sql, &[]).unwrap();
@@ -71,6 +72,7 @@ fn without_a_window_of_its_own_a_view_doubles() {
 #[test]
 fn a_try_that_died_between_table_and_view_is_made_whole_by_the_next() {
     let Some(mut ground) = Ground::new("half") else { return };
+    ground.mends = false;
     sealed(&mut ground);
     let view = ground.form.table("cohort_of_record");
     // The rows reach the table, not the view: as a server that dies in between leaves it.

@@ -77,6 +77,7 @@ impl Shipping {
             memory: Some(layout.shipping()),
             // No desk needs to wait for a gateway that receives nothing.
             feed: clickhouse.feed && config.hears(),
+            mends: true,
         };
         let server = clickhouse::server(clickhouse)?;
         let shipper = Shipper::new(store, control, server, form.clone(), options);

@@ -1,17 +1,14 @@
-//! Delivers a shipment's batches into the server's tables: it retries with the same bytes while the outcome is unknown,
-//! and isolates the rows that the server refuses. Must not know sealed files. Called by the shipper.
+//! Delivers one table's rows of a shipment: it retries with the same bytes while the outcome is unknown, and isolates
+//! the rows that the server refuses. Must not know sealed files. Called by the steps that carry a whole shipment.
 use super::backoff::Jitter;
 use super::error::ShipError;
-use super::load::{Loaded, Part};
+use super::load::Part;
 use super::options::Go;
 use super::shipment::Shipment;
 use crate::clickhouse::columns;
 use crate::clickhouse::server::Server;
 use crate::clickhouse::server_error::{Retry, ServerError};
 use crate::clickhouse::shard::shard_of;
-use crate::columns::Dialect;
-use crate::dead_letter::DeadLetter;
-use crate::parquet::{StoredRecord, to_json};
 use crate::schema::Form;
 use crate::schema::Target;
 use arrow_array::RecordBatch;
@@ -19,18 +16,11 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::ArrowError;
 use bytes::Bytes;
 use std::time::Duration;
-use zenei_wire::{GatewayTime, Reason, Refusal};
+use zenei_wire::GatewayTime;
 
 /// The most rows of one range and table that may be refused for their values. Beyond it the table is at fault, not the
 /// rows: no more rows are given up, and the same row is retried until a person has mended the table. A guess.
 pub const MAX_REFUSED_ROWS: usize = 100;
-
-/// The outcome of a shipment's records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counted {
-    pub(super) taken: u64,
-    pub(super) refused: u64,
-}
 
 /// One shipment on its way.
 pub(super) struct Delivery<'a> {
@@ -41,45 +31,21 @@ pub(super) struct Delivery<'a> {
     pub(super) shipment: &'a Shipment,
     pub(super) attempts: &'a mut Jitter,
     pub(super) wait: &'a mut dyn FnMut(Duration) -> Go,
+    /// Attempts to insert that failed, or whose outcome is unknown; rows that were refused are none.
+    pub(super) failed: u32,
 }
 
 /// The final outcome of an insert.
-enum InsertEnd {
+pub(super) enum InsertEnd {
     Taken,
     Refused(ServerError),
     Stopped,
 }
 
 /// Rows that were refused, by number, with the server's error.
-type RefusedRows = Vec<(usize, String)>;
+pub(super) type RefusedRows = Vec<(usize, String)>;
 
 impl Delivery<'_> {
-    /// Delivers everything; `None` if it was stopped.
-    pub(super) fn all(&mut self, loaded: &Loaded) -> Result<Option<Counted>, ShipError> {
-        let mut counted = Counted::default();
-        let mut letters = Vec::new();
-        for part in &loaded.parts {
-            let Some(refused) = self.part(part)? else { return Ok(None) };
-            if matches!(part.target, Target::Record | Target::Operation) {
-                counted.refused += refused.len() as u64;
-                counted.taken += (part.rows.num_rows() - refused.len()) as u64;
-            }
-            for (row, why) in refused {
-                let stored = loaded.stored(part, row)?;
-                letters.extend(stored.map(|stored| letter(&stored, part.target, &why)));
-            }
-        }
-        if letters.is_empty() {
-            return Ok(Some(counted));
-        }
-        let rows = crate::columns::of_dead_letters(&letters, self.gateway_id, Dialect::ClickHouse)?;
-        let token = format!("{}:refused", self.token(Target::DeadLetter));
-        match self.insert(Target::DeadLetter, self.own_shard(), &rows, &token, true)? {
-            InsertEnd::Taken | InsertEnd::Refused(_) => Ok(Some(counted)),
-            InsertEnd::Stopped => Ok(None),
-        }
-    }
-
     /// Reports how far everything is shipped, also if there was nothing to ship. False if it was stopped.
     pub(super) fn tell(&mut self) -> Result<bool, ArrowError> {
         let to = self.shipment.to;
@@ -89,13 +55,13 @@ impl Delivery<'_> {
     }
 
     /// The shard of the gateway's own rows.
-    fn own_shard(&self) -> usize {
+    pub(super) fn own_shard(&self) -> usize {
         shard_of(self.gateway_id, self.servers.len())
     }
 
     /// Delivers one table's rows: all of them, or, if something in them is refused, all but the rows at fault. `None`
     /// if it was stopped.
-    fn part(&mut self, part: &Part) -> Result<Option<RefusedRows>, ShipError> {
+    pub(super) fn part(&mut self, part: &Part) -> Result<Option<RefusedRows>, ShipError> {
         let mut refused = RefusedRows::new();
         // Halves that wait, the first on top. Their tokens name them, so that a restart in between sends the same
         // halves.
@@ -129,7 +95,7 @@ impl Delivery<'_> {
     }
 
     /// Inserts until the outcome is known. `must`: a refusal of rows is retried as well.
-    fn insert(
+    pub(super) fn insert(
         &mut self,
         target: Target,
         shard: usize,
@@ -166,6 +132,7 @@ impl Delivery<'_> {
                 }
             }
             failed = failed.saturating_add(1);
+            self.failed = self.failed.saturating_add(1);
             match (self.wait)(wait) {
                 Go::On => {}
                 Go::Stop => return Ok(InsertEnd::Stopped),
@@ -174,19 +141,10 @@ impl Delivery<'_> {
     }
 
     /// Names an insert: equal for the same table, gateway and ranges, and for nothing else.
-    fn token(&self, target: Target) -> String {
+    pub(super) fn token(&self, target: Target) -> String {
         let Shipment { from, to, .. } = self.shipment;
         format!("{}:{}:{from}-{}-{}", target.as_str(), self.gateway_id, to.offset, to.advanced_to.ms())
     }
-}
-
-/// The dead letter of a refused row: its whole record, as it is listed.
-fn letter(stored: &StoredRecord, target: Target, why: &str) -> DeadLetter {
-    let kind = stored.record.body.kind().as_str();
-    let topic = format!("bitlock/v1/{}/{}/{kind}", stored.site.as_str(), stored.device_id.as_str());
-    let bytes = serde_json::Value::Object(to_json(stored)).to_string();
-    let refusal = Refusal::new(Reason::RefusedByStore, format!("{}: {why}", target.as_str()));
-    DeadLetter::new(refusal, &topic, bytes.as_bytes(), stored.heard_at, stored.offset, stored.index)
 }
 
 fn stream(rows: &RecordBatch) -> Result<Bytes, ArrowError> {

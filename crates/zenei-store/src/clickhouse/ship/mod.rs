@@ -5,13 +5,19 @@
 //!
 //! The extent of a shipment is stored; its ranges are read, made into one batch of columns per table and shard, sent
 //! under a token that names table, gateway and range, and sent again in the same bytes until the server's answer is
-//! known. Then one transaction moves the cursor on; only then may the files be removed.
+//! known. Where it was unknown for a while, it looks at what the server has and mends what is wrong ([`doubt`] says what
+//! can be). Then one transaction moves the cursor on; only then may the files be removed.
+mod ask;
 mod backoff;
+mod carry;
+mod cohorts;
 mod deliver;
+mod doubt;
 mod error;
 pub mod findings;
 mod load;
 mod options;
+mod recount;
 mod shipment;
 mod voltages;
 
@@ -28,6 +34,7 @@ use crate::control::{Control, ControlError, Sealed};
 use crate::parquet::{ParquetStore, ReadError, SealedRange};
 use crate::schema::Form;
 use crate::snapshot;
+use doubt::Doubt;
 use shipment::Shipment;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -50,6 +57,7 @@ pub struct Shipper {
     options: ShipOptions,
     rest: Option<RestVoltages>,
     attempts: backoff::Jitter,
+    doubt: Doubt,
     shown: watch::Sender<Shipped>,
     /// Whether the files whose time to stay is over are gone; the shipper checks again when more was shipped.
     has_let_go: bool,
@@ -63,7 +71,10 @@ impl Shipper {
         let attempts = backoff::Jitter::new(&options.gateway_id);
         let shown = watch::Sender::default();
         let servers = vec![server];
-        Self { store, control, servers, form, options, rest: None, attempts, shown, has_let_go: false, told: None }
+        // In a cluster the token and the rows are taken in one step, by Keeper.
+        let doubt = Doubt::new(options.mends && form.is_single());
+        let (rest, told) = (None, None);
+        Self { store, control, servers, form, options, rest, attempts, doubt, shown, has_let_go: false, told }
     }
 
     /// Ships to the shards of a cluster, one server of each in the order in which the cluster numbers them, in place of
@@ -71,7 +82,11 @@ impl Shipper {
     /// lock's hash.
     #[must_use]
     pub fn over_shards(self, servers: Vec<Server>) -> Self {
-        if servers.is_empty() { self } else { Self { servers, ..self } }
+        if servers.is_empty() {
+            return self;
+        }
+        let doubt = if servers.len() > 1 { Doubt::new(false) } else { self.doubt };
+        Self { servers, doubt, ..self }
     }
 
     /// Publishes the progress to `shown`, each time after it was committed.
@@ -103,6 +118,7 @@ impl Shipper {
         let sealed = self.control.checkpoint()?.unwrap_or_default().sealed;
         let mut shipped = self.shipped()?;
         let before = shipped.to;
+        self.doubt.recall(&self.control)?;
         let mut waiting = self.store.ranges(shipped.to, sealed)?.into();
         let max_rows = self.options.max_rows;
         while let Some(shipment) = {
@@ -125,7 +141,7 @@ impl Shipper {
         }
         if self.options.feed && self.told.is_none_or(|told| told < sealed) {
             // Time passed without a record: no reader may wait for one.
-            if !self.delivery(&Shipment::nothing(sealed), wait).tell()? {
+            if !self.delivery(&Shipment::nothing(sealed), wait).0.tell()? {
                 return Ok(Ended::Stopped);
             }
             self.told = Some(sealed);
@@ -148,7 +164,7 @@ impl Shipper {
         shipment: &'s Shipment,
         shipped_to: Sealed,
         wait: &mut dyn FnMut(Duration) -> Go,
-    ) -> Result<Option<(deliver::Counted, Vec<&'s SealedRange>)>, ShipError> {
+    ) -> Result<Option<(carry::Counted, Vec<&'s SealedRange>)>, ShipError> {
         let (mut read, mut damaged) = (load::RangeRows::default(), Vec::new());
         for range in &shipment.ranges {
             match read.add(&self.store, range) {
@@ -166,7 +182,8 @@ impl Shipper {
             None => self.warm(shipped_to)?,
         };
         let loaded = load::loaded(read, shipment.to, &mut rest, &self.options, self.servers.len())?;
-        let Some(counted) = self.delivery(shipment, wait).all(&loaded)? else { return Ok(None) };
+        let (mut delivery, doubt) = self.delivery(shipment, wait);
+        let Some(counted) = carry::all(&mut delivery, &loaded, doubt)? else { return Ok(None) };
         self.remember(&rest, shipment.to)?;
         self.rest = Some(rest);
         Ok(Some((counted, damaged)))
@@ -176,9 +193,10 @@ impl Shipper {
         &'a mut self,
         shipment: &'a Shipment,
         wait: &'a mut dyn FnMut(Duration) -> Go,
-    ) -> deliver::Delivery<'a> {
-        let Self { servers, form, options, attempts, .. } = self;
-        deliver::Delivery { servers, form, gateway_id: &options.gateway_id, shipment, attempts, wait }
+    ) -> (deliver::Delivery<'a>, &'a mut Doubt) {
+        let Self { servers, form, options, attempts, doubt, .. } = self;
+        let gateway_id = &options.gateway_id;
+        (deliver::Delivery { servers, form, gateway_id, shipment, attempts, wait, failed: 0 }, doubt)
     }
 
     /// Stores the voltages at rest for a restart that continues from `to`; before the cursor moves there.
@@ -232,7 +250,10 @@ impl Shipper {
             let (offset, advanced_to) = (range.to.offset, range.to.advanced_to.ms());
             txn.set_cursor(&format!("{CURSOR_PREFIX}damaged/{offset}-{advanced_to}"), range.from)?;
         }
-        txn.commit()
+        self.doubt.keep(&txn)?;
+        txn.commit()?;
+        self.doubt.is_shipped();
+        Ok(())
     }
 
     /// Removes shipped files whose time to stay is over; a damaged range stays until a person mends it.

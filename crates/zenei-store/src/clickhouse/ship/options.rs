@@ -31,6 +31,9 @@ pub struct ShipOptions {
     pub memory: Option<PathBuf>,
     /// Whether rows also go to the feed, for a desk that detects on what many gateways shipped.
     pub feed: bool,
+    /// Whether it looks at what a single server has after an attempt whose outcome was unknown, and mends what is
+    /// wrong.
+    pub mends: bool,
 }
 
 /// Whether to continue after a wait.

@@ -1,5 +1,7 @@
 //! Tests of the shipper against a server that fails in every way, and a disk: each range under one token, in the same
 //! bytes, in order, once.
+mod looks;
+
 use super::*;
 use crate::clickhouse::fake::{Answer, FakeServer, Heard as Asked};
 use crate::clickhouse::server::{ServerAddress, Timeouts};
@@ -101,7 +103,8 @@ fn seal(disk: &SimDisk, ranges: &[Vec<Row>], control: &mut Control) {
 }
 
 fn shipper(disk: &SimDisk, control: Control, server: &FakeServer, keep_ms: i64) -> Shipper {
-    let options = ShipOptions { gateway_id: "gw-1".into(), keep_ms, max_rows: 0, memory: None, feed: false };
+    let options =
+        ShipOptions { gateway_id: "gw-1".into(), keep_ms, max_rows: 0, memory: None, feed: false, mends: true };
     shipper_with(disk, control, server, options)
 }
 
@@ -298,7 +301,14 @@ fn a_restart_sends_the_same_bytes_by_what_it_remembers_when_the_files_are_gone()
     let server = FakeServer::start(|_, _| Answer::Taken);
     let ranges = [vec![state(0, 1, 2900)], vec![op(0, 2)]];
     let memory = || Some(PathBuf::from("/shipping"));
-    let options = || ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 0, memory: memory(), feed: false };
+    let options = || ShipOptions {
+        gateway_id: "gw-1".into(),
+        keep_ms: 0,
+        max_rows: 0,
+        memory: memory(),
+        feed: false,
+        mends: true,
+    };
     let ship = |disk: &SimDisk, control, options| {
         assert_eq!(shipper_with(disk, control, &server, options).ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
     };
@@ -327,7 +337,8 @@ fn ranges_that_waited_go_together_up_to_the_size_of_a_full_one() {
     let disk = SimDisk::new(0);
     let mut control = Control::in_memory().unwrap();
     seal(&disk, &ranges, &mut control);
-    let options = ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 8, memory: None, feed: false };
+    let options =
+        ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 8, memory: None, feed: false, mends: true };
     let mut shipper = shipper_with(&disk, control, &server, options);
     assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
     let expected = [(0, 200), (200, 300), (300, 400), (400, 500)];
@@ -344,8 +355,14 @@ fn what_was_begun_together_or_alone_goes_on_so_after_a_restart() {
         let disk = SimDisk::new(0);
         let mut control = Control::in_memory().unwrap();
         seal(&disk, &ranges[..if alone { 1 } else { 2 }], &mut control);
-        let options =
-            || ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 100, memory: None, feed: false };
+        let options = || ShipOptions {
+            gateway_id: "gw-1".into(),
+            keep_ms: 0,
+            max_rows: 100,
+            memory: None,
+            feed: false,
+            mends: true,
+        };
         let mut shipper = shipper_with(&disk, control, &silent, options());
         assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Stopped);
         // A restart, by which more is sealed.
@@ -370,7 +387,8 @@ fn a_damaged_range_among_others_is_passed_over_alone() {
     let path = Path::new("/store/records").join(name);
     let bytes = crate::disk::read_whole(&disk, &path).unwrap().len() as u64;
     assert!(disk.flip_bit(&path, 8 * (bytes - 1)));
-    let options = ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 100, memory: None, feed: false };
+    let options =
+        ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 100, memory: None, feed: false, mends: true };
     let mut shipper = shipper_with(&disk, control, &server, options);
     assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
     let shipped = shipper.shipped().unwrap();
@@ -390,7 +408,8 @@ fn rows_go_to_the_shard_of_their_lock_and_other_shards_are_refused_while_a_range
     let disk = SimDisk::new(0);
     let mut control = Control::in_memory().unwrap();
     seal(&disk, &ranges, &mut control);
-    let options = || ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 0, memory: None, feed: false };
+    let options =
+        || ShipOptions { gateway_id: "gw-1".into(), keep_ms: 0, max_rows: 0, memory: None, feed: false, mends: true };
     let shipper = shipper_with(&disk, control, &first, options());
     let mut shipper = shipper.over_shards(vec![server(&first), server(&second)]);
     assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Stopped);
