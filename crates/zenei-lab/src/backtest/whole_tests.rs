@@ -96,7 +96,8 @@ fn ship(kept: &Kept, url: &str, database: &str) {
     let sealed = Sealed { offset: u64::from(u32::MAX), advanced_to: EngineTime(i64::MAX / 2) };
     txn.checkpoint(&Checkpoint { sealed, ..Checkpoint::default() }).and_then(|()| txn.commit()).unwrap();
     let gateway_id = "lab".to_owned();
-    let options = ShipOptions { gateway_id, keep_ms: i64::MAX, max_rows: 50_000, memory: None, feed: false };
+    let options =
+        ShipOptions { gateway_id, keep_ms: i64::MAX, max_rows: 50_000, memory: None, feed: false, mends: true };
     let mut shipper = Shipper::new(store, control, server(), form, options);
     assert_eq!(shipper.ship(&mut |_| Go::Stop).unwrap(), Ended::Done);
 }
