@@ -85,7 +85,7 @@ impl Ground {
             max_rows: 50_000,
             memory: None,
             feed: false,
-            mends: true,
+            mends: false,
         };
         let mut shipper = Shipper::new(store, control, server, self.form.clone(), options);
         assert_eq!(shipper.ship(&mut |_| Go::Stop).expect("the stream can be shipped"), Ended::Done);
