@@ -219,6 +219,23 @@ async fn every_route_answers_every_role_as_it_should() {
 }
 
 #[tokio::test]
+async fn strangers_are_told_whether_zenei_is_ready_and_not_why() {
+    let parts = || -> Readiness {
+        let why = "broker.example is not connected".to_owned();
+        Readiness::new(vec![Box::new(move || Part { name: "broker", is_ready: false, why: why.clone() })])
+    };
+    let known = shown(true, parts(), true).await;
+    let bytes = axum::body::to_bytes(known.into_body(), 1 << 10).await.unwrap();
+    let text =
+        r#"{"status":"not ready","parts":[{"name":"broker","ready":false,"why":"broker.example is not connected"}]}"#;
+    assert_eq!(bytes, text.as_bytes());
+    let unknown = shown(true, parts(), false).await;
+    assert_eq!(unknown.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let bytes = axum::body::to_bytes(unknown.into_body(), 1 << 10).await.unwrap();
+    assert_eq!(bytes, r#"{"status":"not ready","parts":[{"name":"broker","ready":false,"why":""}]}"#.as_bytes());
+}
+
+#[tokio::test]
 async fn from_this_machine_everybody_reads_and_nobody_changes_anything_without_a_token() {
     let guarding = Guarding::local().await;
     assert_eq!(guarding.ask("GET", "/api/v1/incidents", "").await.status, 200);

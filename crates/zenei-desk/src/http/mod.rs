@@ -22,11 +22,11 @@ pub use traffic::Traffic;
 
 use crate::notify::inward::Inward;
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Extension, Request};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
-use gate::Need;
+use gate::{Caller, Need};
 use problem::problem;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -76,7 +76,9 @@ fn routes(handles: &Handles, inward: Inward) -> Guarded {
     let (ready, readiness) = (handles.ready.clone(), handles.readiness.clone());
     Guarded::new()
         .get("/healthz", Need::Open, async || axum::Json(serde_json::json!({ "status": "ok" })))
-        .get("/readyz", Need::Open, async move || shown(*ready.borrow(), &readiness))
+        .get("/readyz", Need::Open, move |caller: Option<Extension<Caller>>| {
+            shown(*ready.borrow(), readiness.clone(), caller.is_some())
+        })
         .get("/metrics", Need::View, async move |headers: HeaderMap| exposition::answer(metrics.clone(), headers).await)
         .merge(api::routes(handles))
         .merge(triage::routes(handles.policy.clone(), handles.incidents.clone()))
@@ -109,9 +111,15 @@ struct Shown {
     parts: Vec<Part>,
 }
 
-/// Ready where records are received and stored, and every part is.
-fn shown(is_ready: bool, readiness: &Readiness) -> Response {
-    let parts = readiness.parts();
+/// Ready where records are received and stored, and every part is. Why is told to those who may read: it names hosts.
+async fn shown(is_ready: bool, readiness: Readiness, is_known: bool) -> Response {
+    // The disk may be slow, and the outbox busy.
+    let Ok(mut parts) = tokio::task::spawn_blocking(move || readiness.parts()).await else {
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "a part can't be asked");
+    };
+    if !is_known {
+        parts.iter_mut().for_each(|part| part.why.clear());
+    }
     let (code, status) = if is_ready && parts.iter().all(|part| part.is_ready) {
         (StatusCode::OK, "ready")
     } else {

@@ -20,7 +20,7 @@ pub struct Part {
 #[derive(Clone, Default)]
 pub struct Readiness(Arc<Vec<Ask>>);
 
-/// Asks a part; it must answer at once, without a wait for a disk or a remote.
+/// Asks a part; it may look at the disk, and waits for no remote.
 type Ask = Box<dyn Fn() -> Part + Send + Sync>;
 
 impl Readiness {

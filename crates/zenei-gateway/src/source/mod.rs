@@ -18,6 +18,8 @@ pub struct Counters {
     pub ingress_protocol_errors: AtomicU64,
     /// Whether the broker is connected now.
     pub mqtt_connected: AtomicBool,
+    /// Whether the broker holds the subscription for this connection.
+    pub mqtt_subscribed: AtomicBool,
     pub mqtt_connections: AtomicU64,
     /// Connections on which the broker had lost the session: the messages that it held for this gateway are lost.
     pub mqtt_sessions_lost: AtomicU64,

@@ -129,6 +129,7 @@ impl Subscriber {
             let lived = Elapsed::start();
             let end = self.connection(&mut subscribed, stop.clone()).await;
             self.counters.mqtt_connected.store(false, Ordering::Relaxed);
+            self.counters.mqtt_subscribed.store(false, Ordering::Relaxed);
             if matches!(end, End::Stopping) {
                 return;
             }
@@ -177,7 +178,7 @@ impl Subscriber {
             let step = match event {
                 Event::Incoming(Packet::Publish(publish)) => self.take(publish, &unacked).await,
                 Event::Incoming(Packet::ConnAck(ack)) => self.connected(ack.session_present, client, subscribed),
-                Event::Incoming(Packet::SubAck(ack)) => accepted(&ack.return_codes),
+                Event::Incoming(Packet::SubAck(ack)) => self.granted(&ack.return_codes),
                 // Pings, and packets that this client sends.
                 Event::Incoming(_) | Event::Outgoing(_) => Ok(()),
             };
@@ -199,8 +200,17 @@ impl Subscriber {
         if !*subscribed || !session_present {
             let filter = |path: &String| SubscribeFilter::new(path.clone(), QoS::AtLeastOnce);
             client.try_subscribe_many(self.config.topics.iter().map(filter))?;
+        } else {
+            // The session has kept it.
+            self.counters.mqtt_subscribed.store(true, Ordering::Relaxed);
         }
         *subscribed = true;
+        Ok(())
+    }
+
+    fn granted(&self, codes: &[SubscribeReasonCode]) -> Result<(), End> {
+        accepted(codes)?;
+        self.counters.mqtt_subscribed.store(true, Ordering::Relaxed);
         Ok(())
     }
 

@@ -35,6 +35,15 @@ impl Control {
         self.all(&sql, [], outbox)
     }
 
+    /// Since when a message fails, ms since 1970: the earliest first failure of those that wait; `None`: none has failed.
+    ///
+    /// # Errors
+    /// [`ControlError::Sqlite`].
+    pub fn failing_since(&self) -> Result<Option<i64>, ControlError> {
+        let sql = "SELECT min(tried_from_ms) FROM outbox WHERE ended_at_ms IS NULL";
+        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+
     /// Whether this target has at least one message about this incident.
     ///
     /// # Errors

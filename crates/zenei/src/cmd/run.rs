@@ -7,7 +7,7 @@ use crate::daemon::contents::{self, Contents};
 use crate::daemon::history::{self, Following};
 use crate::daemon::shipping::Shipping;
 use crate::daemon::start::{in_effect, runtime, start};
-use crate::daemon::{figures, notify, signals, tailing};
+use crate::daemon::{figures, notify, readiness, signals, tailing};
 use crate::exit::Failure;
 use crate::output::Output;
 use std::net::SocketAddr;
@@ -76,6 +76,7 @@ async fn serve(
         own: figures::of(config, gateway.radio(), following.is_some()),
         tail: tail.as_ref().map(Tail::progress),
         policy,
+        readiness: readiness::of(config, &gateway, shipping.as_ref(), desk.as_ref(), is_ready.clone()),
         ready: is_ready,
         desk: desk.clone(),
         history: history::of(config)?,

@@ -33,6 +33,7 @@ pub(crate) struct Shipping {
     /// Closed once the thread has ended.
     ended: Receiver<()>,
     shipped: watch::Receiver<Shipped>,
+    answer: watch::Receiver<Answer>,
 }
 
 /// Whether the end of the thread was requested.
@@ -97,15 +98,21 @@ impl Shipping {
         }
         let ways = Ways { servers, records, findings };
         let (end, gateway_id) = (Arc::new(End::default()), config.gateway.id.clone());
+        let (answered, answer) = watch::channel((false, "ClickHouse has not been asked yet".to_owned()));
         let (alive, ended) = mpsc::channel();
         let theirs = Arc::clone(&end);
         let work = move || {
-            ship(ways, &form, &gateway_id, &theirs);
+            ship(ways, (&form, &gateway_id), &theirs, &answered);
             drop(alive);
         };
         let spawned = std::thread::Builder::new().name("ship".to_owned()).spawn(work);
         spawned.map_err(|error| broken(error.into()))?;
-        Ok(Self { end, ended, shipped })
+        Ok(Self { end, ended, shipped, answer })
+    }
+
+    /// Whether ClickHouse took what was last sent to it, and what it said; kept up to date.
+    pub(crate) fn answer(&self) -> watch::Receiver<Answer> {
+        self.answer.clone()
     }
 
     /// The progress of shipping, kept up to date.
@@ -160,20 +167,40 @@ impl Ways {
     }
 }
 
-fn ship(mut ways: Ways, form: &Form, gateway_id: &str, end: &End) {
+/// Whether ClickHouse took what was last sent to it, and a sentence about that.
+pub(crate) type Answer = (bool, String);
+
+fn ship(mut ways: Ways, (form, gateway_id): (&Form, &str), end: &End, answered: &watch::Sender<Answer>) {
     let mut wait = LOOK;
+    let tell = |is_good: bool, why: &str| {
+        answered.send_if_modified(|answer| {
+            let is_new = *answer != (is_good, why.to_owned());
+            *answer = (is_good, why.to_owned());
+            is_new
+        });
+    };
     while !is_ready(&ways.servers, form, gateway_id) {
+        tell(false, "ClickHouse can't be reached, or its tables can't be used; the log says why");
         if end.wait(wait) == Go::Stop {
             return;
         }
         wait = (wait * 2).min(LONGEST_WAIT);
     }
     loop {
-        match ways.ship(&mut |how_long| end.wait(how_long)) {
+        let tried_again = |how_long| {
+            tell(false, "ClickHouse did not take what was last sent; it is tried again");
+            end.wait(how_long)
+        };
+        match ways.ship(&mut { tried_again }) {
             Ok(Ended::Stopped) => return,
-            Ok(Ended::Done) if end.wait(LOOK) == Go::Stop => break,
-            Ok(Ended::Done) => {}
+            Ok(Ended::Done) => {
+                tell(true, "ClickHouse has taken everything that was sent");
+                if end.wait(LOOK) == Go::Stop {
+                    break;
+                }
+            }
             Err(error) => {
+                tell(false, "what ClickHouse is to take can't be sent; the log says why");
                 tracing::error!(error = zenei_store::with_causes(&*error), "shipping is tried again");
                 if end.wait(LONGEST_WAIT) == Go::Stop {
                     return;

@@ -143,3 +143,22 @@ fn a_desk_that_is_off_keeps_who_asked() {
     let rows = control.audit(None, 9).unwrap();
     assert_eq!(rows.iter().map(|row| row.status).collect::<Vec<_>>(), [Some(code)]);
 }
+
+#[test]
+fn a_daemon_whose_broker_is_away_is_not_ready_and_says_so() {
+    let folder = Folder::new();
+    let mqtt = "[mqtt]\nurl = 'mqtt://127.0.0.1:9'\n[http]\nlisten = '127.0.0.1:0'\n";
+    folder.write("zenei.toml", &format!("{CONFIG}{mqtt}"));
+    let daemon = Daemon::start(&folder, &["run"]);
+    let (code, body) = daemon.ask("GET", "/readyz", &[], "");
+    let found: Json = serde_json::from_str(&body).unwrap();
+    let part =
+        |name: &str| found["parts"].as_array().unwrap().iter().find(|part| part["name"] == name).cloned().unwrap();
+    assert_eq!((code, &found["status"]), (503, &json!("not ready")));
+    assert!(part("broker")["why"].as_str().unwrap().starts_with("127.0.0.1:9 is not connected"), "{body}");
+    assert_eq!(
+        (&part("broker")["ready"], &part("intake")["ready"], &part("disk")["ready"]),
+        (&json!(false), &json!(true), &json!(true))
+    );
+    assert_eq!(daemon.end(), 0);
+}

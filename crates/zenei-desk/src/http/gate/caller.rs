@@ -43,7 +43,8 @@ pub enum How {
     Session,
 }
 
-/// Who asks: an extension of every request that the gate let through to a route that needs a role.
+/// Who asks: an extension of every request that the gate let through to a route that needs a role, and of one to an
+/// open route where it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The token's name; `loopback` for one without.

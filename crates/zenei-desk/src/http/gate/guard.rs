@@ -58,7 +58,7 @@ struct Refused {
 }
 
 impl Guard {
-    /// Who asks, if they may; `None` where nobody needs to be known.
+    /// Who asks, if they may; `None` where nobody needs to be known, and is not.
     fn admit(&self, request: &Request) -> Result<Option<Caller>, Box<Refused>> {
         let (headers, public) = (request.headers(), self.gate.public_url());
         let peer = request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
@@ -73,8 +73,15 @@ impl Guard {
         if writes && from == From::Elsewhere {
             return Err(refuse(StatusCode::FORBIDDEN, "a page of another site sent this request; it changes nothing"));
         }
-        let Some(least) = self.route.need.role() else { return Ok(None) };
-        let caller = match self.gate.who(headers, peer) {
+        let shown = self.gate.who(headers, peer);
+        let Some(least) = self.route.need.role() else {
+            // Nobody is refused, and who is known may be shown more.
+            return Ok(match shown {
+                Shown::Somebody(caller) => Some(caller),
+                Shown::Nothing | Shown::Mistake => None,
+            });
+        };
+        let caller = match shown {
             Shown::Somebody(caller) => Some(caller),
             Shown::Nothing => None,
             Shown::Mistake => return Err(self.mistaken(peer)),
