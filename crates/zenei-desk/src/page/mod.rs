@@ -147,7 +147,7 @@ fn addresses() -> Guarded<Shown> {
         .post("/incidents/{id}/events", Need::Operate, step::take)
         .get("/silences", Need::View, silence::list)
         .post("/silences", Need::Operate, silence::add)
-        .post("/silences/preview", Need::Operate, silence::preview)
+        .post("/silences/preview", Need::View, silence::preview)
         .post("/silences/{id}/end", Need::Operate, silence::end)
         .get("/login", Need::Open, login::show)
         .merge(panels())
