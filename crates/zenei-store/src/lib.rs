@@ -5,6 +5,7 @@
 //! where records come from, how anomalies are found, or how people are notified. Called by the gateway's and the desk's
 //! drivers, by the commands, and by the lab.
 
+pub mod backup;
 mod causes;
 pub mod clickhouse;
 pub mod clock;

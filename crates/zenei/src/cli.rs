@@ -1,5 +1,6 @@
 //! The command line: which commands there are and what their help teaches. Does nothing itself; `main` hands each
 //! command to its room in `cmd`.
+mod backup;
 mod common;
 mod config;
 pub(crate) mod customers;
@@ -17,6 +18,7 @@ pub(crate) mod token;
 mod top;
 pub(crate) mod triage;
 
+pub(crate) use backup::{Backup, Restore};
 pub(crate) use common::{ConfigFile, WithConfig};
 pub(crate) use config::{Config, Schema, SchemaApply, SchemaPrint};
 pub(crate) use incident::{Incident, IncidentList, IncidentShow, Step};
@@ -165,6 +167,20 @@ desk's machine. Findings stay, under the name `forgotten`. Exit 0 where nothing 
 
   zenei forget BL0000123 --config zenei.toml")]
     Forget(Forget),
+    /// Copies the state directory into one file, also beside a running zenei
+    #[command(after_help = "\
+Holds what a kill at this moment would have left: records, spool, incidents, deliveries, the state of detection. Not in it: the configuration and \
+the files that it names (rules, registry, tokens, secrets), and what is in ClickHouse. Who opened which door is in it: keep it as carefully.
+
+  zenei backup zenei-2026-11-30.tar --config zenei.toml")]
+    Backup(Backup),
+    /// Puts a backup back into a state directory that is empty or missing
+    #[command(after_help = "\
+Checks every file of the archive and the log of incidents before the state directory appears. A lock that was forgotten after the backup is in it \
+again: run `zenei forget` anew.
+
+  zenei restore zenei-2026-11-30.tar --config zenei.toml")]
+    Restore(Restore),
     /// The tables of ClickHouse
     #[command(subcommand)]
     Schema(Schema),

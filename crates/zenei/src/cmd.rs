@@ -1,5 +1,6 @@
 //! Which command runs? Passes the parsed command line to the command's file in this folder, and chooses the default
 //! log level of each command. Called by `main`.
+mod backup;
 mod completions;
 mod config;
 mod customers;
@@ -52,6 +53,8 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         | Command::Forget(_)
         | Command::Tap(_)
         | Command::Token(_)
+        | Command::Backup(_)
+        | Command::Restore(_)
         | Command::Top(_)
         | Command::Completions(_)
         | Command::Man(_) => "warn",
@@ -75,6 +78,8 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Scan(arguments) => scan::run(&arguments, &mut out),
         Command::Token(command) => token::run(command, &mut out),
+        Command::Backup(arguments) => backup::run(&arguments, &mut out),
+        Command::Restore(arguments) => backup::restore(&arguments, &mut out),
         Command::Tap(arguments) => tap::run(&arguments, &mut out),
         Command::Top(arguments) => top::run(&arguments, &mut out),
         Command::Replay(arguments) => replay::run(&arguments, &mut out),

@@ -8,6 +8,7 @@ mod daemon;
 mod exit;
 mod log;
 mod output;
+mod progress;
 mod replay;
 
 use clap::Parser as _;

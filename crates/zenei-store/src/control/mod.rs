@@ -4,6 +4,7 @@
 //! connection. Any number of readers may read beside it. Called by the drivers, the shippers and the commands.
 mod audit;
 mod chain;
+pub(crate) mod copy;
 mod erase;
 mod error;
 mod outbox;

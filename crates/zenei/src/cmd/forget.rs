@@ -11,6 +11,7 @@ use crate::daemon::start::{runtime, start};
 use crate::daemon::{clickhouse, tailing};
 use crate::exit::Failure;
 use crate::output::{Colour, Output, escaped};
+use crate::progress::Progress;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use zenei_gateway::AckPolicy;
@@ -32,6 +33,7 @@ pub(crate) fn run(arguments: &Forget, out: &mut Output<'_>) -> Result<(), Failur
     let contents = contents::read(&loaded).map_err(Failure::Config)?;
     let config = &loaded.config;
     let layout = Layout::new(&config.state_dir);
+    let progress = Progress::spinner("sealing what waits in the spool");
     if layout.control().is_file() {
         seal_the_rest(config, contents.clone())?;
     }
@@ -45,6 +47,7 @@ pub(crate) fn run(arguments: &Forget, out: &mut Output<'_>) -> Result<(), Failur
     let here = config.desk.enabled && tailing::source(config).is_none();
     let rules = contents.rules.clone();
     let (line, tail) = (pipeline_maker(here.then(|| rules.clone())), pipeline_maker(Some(rules)));
+    progress.say("erasing here");
     let gone = forget(&layout, &mut control, device, &line, &tail, &lock);
     let gone = gone.map_err(|error| match error {
         ForgetError::Unsealed { .. } => Failure::Failed(error.to_string()),
@@ -57,12 +60,14 @@ pub(crate) fn run(arguments: &Forget, out: &mut Output<'_>) -> Result<(), Failur
         | ForgetError::Memory(_)) => Failure::broken(format!("{device} is not forgotten yet; run this again"), error),
     })?;
     let remote = config.store.clickhouse.as_ref();
+    progress.say("erasing in ClickHouse, if there is one, and counting what is left");
     let remote = remote.map(|section| of_clickhouse(section, &mut control, device)).transpose()?;
     let left = left(&layout, &control, device)? + remote.as_ref().map_or(0, |remote| remote.left);
     if left > 0 {
         let what = format!("{left} rows still name {device}: something has written them meanwhile; run this again");
         return Err(Failure::Failed(what));
     }
+    drop(progress);
     let counts = counts(&gone, remote.as_ref());
     let txn = control.begin().map_err(failed)?;
     txn.end_erasure(number, now_ms(), &counts.to_string()).map_err(failed)?;

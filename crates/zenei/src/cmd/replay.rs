@@ -10,6 +10,7 @@ use crate::daemon::contents;
 use crate::daemon::text::text;
 use crate::exit::Failure;
 use crate::output::Output;
+use crate::progress::Progress;
 use crate::replay::{Course, PlayError, Recording};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -120,7 +121,9 @@ fn inquiries(path: &Path) -> Result<Inquiries, Failure> {
 
 /// Plays a recording.
 fn messages(path: &Path, course: &mut Course) -> Result<(), Failure> {
-    let mut recording = Recording::open(path).map_err(Failure::Failed)?;
+    let length = std::fs::metadata(path).map_or(0, |file| file.len());
+    let progress = Progress::bytes("replaying", length);
+    let mut recording = Recording::open_watched(path, &progress).map_err(Failure::Failed)?;
     let played = recording.play(course).map_err(|error| match error {
         PlayError::Recording(what) => Failure::Failed(what),
         PlayError::Course(error) => Failure::broken("the replay can't go on", error),
@@ -144,6 +147,7 @@ fn store(path: &Path, course: &mut Course) -> Result<(), Failure> {
     let broken = |error| Failure::broken("the replay can't go on", error);
     let mut numbering = Numbering::default();
     let mut letters = store.dead_letters(None).map_err(unread)?;
+    let _progress = Progress::spinner("replaying the store");
     for batch in store.batches_to_detect(None).map_err(unread)? {
         let batch = batch.map_err(unread)?;
         let mut stored = batch.rows(&mut numbering);

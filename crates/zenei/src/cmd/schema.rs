@@ -4,6 +4,7 @@ use crate::config::{self, ClickHouse};
 use crate::daemon::clickhouse;
 use crate::exit::Failure;
 use crate::output::{Colour, Output};
+use crate::progress::Progress;
 use serde_json::json;
 use std::path::Path;
 use zenei_store::clickhouse::ServerError;
@@ -37,7 +38,9 @@ fn print(arguments: &SchemaPrint, out: &mut Output<'_>) -> Result<(), Failure> {
 fn apply(arguments: &SchemaApply, out: &mut Output<'_>) -> Result<(), Failure> {
     let section = section(&arguments.common.file.config)?;
     let form = clickhouse::form(&section, arguments.cluster.as_deref())?;
+    let progress = Progress::spinner("making and updating the tables");
     let applied = schema::apply(&clickhouse::server(&section)?, &form).map_err(failure)?;
+    drop(progress);
     let Applied { migrations, retention, no_roles } = applied;
     if arguments.common.json {
         let database = form.database();

@@ -2,6 +2,7 @@
 //! know a record or a detector. Called by `replay`, by `scan` and by the test cases of rules.
 use super::gzip::Members;
 use super::header::Header;
+use crate::progress::Progress;
 use bytes::Bytes;
 use std::fmt::Display;
 use std::fs::File;
@@ -56,9 +57,21 @@ impl Recording {
     /// # Errors
     /// Why it can't be opened.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        Self::of_file(path, |file| file)
+    }
+
+    /// The same, and the progress counts the file's bytes.
+    ///
+    /// # Errors
+    /// Why it can't be opened.
+    pub(crate) fn open_watched(path: &Path, progress: &Progress) -> Result<Self, String> {
+        Self::of_file(path, |file| progress.reading(file))
+    }
+
+    fn of_file<R: Read + 'static>(path: &Path, watched: impl FnOnce(File) -> R) -> Result<Self, String> {
         let shown = path.display().to_string();
         let unread = |error: std::io::Error| format!("{shown} can't be read: {error}");
-        let mut bytes = BufReader::with_capacity(1 << 17, File::open(path).map_err(unread)?);
+        let mut bytes = BufReader::with_capacity(1 << 17, watched(File::open(path).map_err(unread)?));
         let packed = bytes.fill_buf().map_err(unread)?.starts_with(&GZIP_MAGIC);
         let lines: Box<dyn BufRead> =
             if packed { Box::new(BufReader::with_capacity(1 << 17, Members::new(bytes))) } else { Box::new(bytes) };

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod advertised;
+mod backup;
 mod broken;
 mod canary;
 mod config;
