@@ -8,6 +8,7 @@ pub(crate) mod dashboards;
 #[cfg(test)]
 mod examples;
 pub(crate) mod incident;
+pub(crate) mod lock;
 pub(crate) mod notify;
 mod record;
 mod rules;
@@ -129,6 +130,9 @@ Exit 69 where there is no adapter.")]
     /// What the store holds
     #[command(subcommand)]
     Record(Record),
+    /// One lock: how it has been and when its battery is due
+    #[command(subcommand)]
+    Lock(lock::Lock),
     /// Incidents: what is behind them, and the steps that carry one to its end (完了)
     #[command(subcommand)]
     Incident(Incident),

@@ -12,6 +12,7 @@ mod incident;
 mod keys;
 #[cfg(feature = "lab")]
 mod lab;
+mod lock;
 mod man;
 mod notify;
 mod record;
@@ -46,6 +47,7 @@ pub(crate) fn quiet_log(command: &Command) -> &'static str {
         | Command::Triage(_)
         | Command::Runbook(_)
         | Command::Customers(_)
+        | Command::Lock(_)
         | Command::Config(_)
         | Command::Schema(_)
         | Command::Dashboards(_)
@@ -88,6 +90,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Silence(command) => silence::run(command, &mut out),
         Command::Notify(command) => notify::run(command, &mut out),
         Command::Triage(arguments) => triage::run(&arguments, &mut out),
+        Command::Lock(command) => lock::run(command, &mut out),
         Command::Customers(arguments) => customers::run(&arguments, &mut out),
         Command::Runbook(command) => runbook::run(command, &mut out),
         Command::Rules(command) => rules::run(command, &mut out),

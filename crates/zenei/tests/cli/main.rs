@@ -9,6 +9,7 @@ mod config;
 mod daemon;
 mod doctor;
 mod hostile;
+mod lock;
 mod notify;
 mod policy;
 mod replay;
