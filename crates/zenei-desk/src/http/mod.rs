@@ -8,6 +8,7 @@ pub mod gate;
 mod handles;
 mod metrics;
 mod own_metrics;
+mod patient;
 pub(crate) mod problem;
 pub mod readiness;
 mod server;

@@ -1,6 +1,7 @@
 //! How are connections accepted? Bounded in number and in time, so that clients that never end their requests cost a
 //! known amount. Must not know a route. Called by [`super::serve`].
 use super::gate::{Gate, Peer};
+use super::patient::Patient;
 use super::traffic::{Open, Traffic};
 use axum::Router;
 use axum::body::Body;
@@ -21,6 +22,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) const CONNECTIONS_MAX: usize = 512;
 /// How long the head of a request may take, also the wait for it on a connection that is kept. A guess.
 pub(super) const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long the other end may take nothing of what is sent to it; a guess: a phone that changes its network.
+const TAKES_WITHIN: Duration = Duration::from_secs(60);
 /// The longest head of a request, bytes; a guess, several times a browser's.
 const HEAD_MAX_BYTES: usize = 32 << 10;
 /// How long to wait after the system refused a connection, as it does where the process has too many files open.
@@ -86,7 +89,8 @@ fn serve_one(
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(HEAD_MAX_BYTES);
-    let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+    let connection =
+        graceful.watch(builder.serve_connection(TokioIo::new(Patient::new(stream, TAKES_WITHIN)), service));
     tokio::spawn(async move {
         // A client that goes away or breaks the protocol is its own matter.
         if let Err(error) = connection.await {

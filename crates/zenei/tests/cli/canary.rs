@@ -118,7 +118,7 @@ fn configured(echo: &Echo) -> (Folder, String) {
     folder.write(
         "zenei.toml",
         &format!(
-            "state_dir = 'state'\n[ingress]\nlisten = '127.0.0.1:0'\n[http]\nlisten = '127.0.0.1:0'\n\
+            "state_dir = 'state'\n[ingress]\nlisten = '127.0.0.1:0'\n[http]\nlisten = '127.0.0.1:0'\ntoken_file = 'tokens'\n\
              [mqtt]\nurl = 'mqtt://{at}'\nusername = 'zenei'\npassword_file = 'mqtt.pw'\n\
              [registry]\nfile = 'locks.csv'\n[store]\nkind = 'clickhouse'\n\
              [store.clickhouse]\nurl = 'http://{at}'\nuser = 'zenei'\npassword_file = 'clickhouse.pw'\n\
@@ -175,6 +175,39 @@ fn quiet(folder: &Folder, arguments: &[&str]) -> String {
     both
 }
 
+/// Logs in, changes something and reads with a token and with a session; the session's secret, and all answers but that
+/// of the login.
+fn over_http(out: &Path, token: &str) -> (String, String) {
+    let address = within(WITHIN, || {
+        let said = std::fs::read_to_string(out).unwrap_or_default();
+        said.split_once("http://").map(|(_, rest)| rest.split('/').next().unwrap().to_owned())
+    });
+    let address = address.unwrap();
+    let ask = |method: &str, path: &str, headers: &str, body: &str| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let length = body.len();
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\norigin: http://localhost\r\nconnection: close");
+        write!(stream, "{head}\r\n{headers}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let form = "content-type: application/x-www-form-urlencoded";
+    let login = ask("POST", "/login", form, &format!("token={token}"));
+    let session = login.split_once("zenei_session=").unwrap().1.split(';').next().unwrap().to_owned();
+    let mut answers = String::new();
+    for headers in [format!("authorization: Bearer {token}"), format!("cookie: zenei_session={session}")] {
+        for path in ["/", "/metrics", "/readyz", "/api/v1/audit", "/api/v1/incidents", "/nothing"] {
+            answers += &ask("GET", path, &headers, "");
+        }
+        answers += &ask("POST", "/api/v1/incidents/0/events", &headers, "{}");
+    }
+    // Where a person types it by mistake.
+    answers += &ask("GET", "/metrics", &format!("authorization: Basic {token}"), "");
+    (session, answers)
+}
+
 /// How many targets were tried, or gave up, on a message.
 fn tried(folder: &Folder) -> usize {
     let control = Control::open_read_only(&Layout::new(&folder.path().join("state")).control()).unwrap();
@@ -190,6 +223,8 @@ fn tried(folder: &Folder) -> usize {
 fn no_secret_is_printed_logged_or_stored_though_every_remote_repeats_it() {
     let echo = Echo::start();
     let (folder, id) = configured(&echo);
+    let token = zenei(&["token", "add", "sato", "--role", "admin"]).in_folder(&folder).run().stdout.trim().to_owned();
+    assert_eq!(token.len(), 49);
     let shown = quiet(&folder, &["config", "show"]);
     assert!(shown.contains("slack.token") && shown.contains("clickhouse.pw"), "the files are named: {shown}");
     assert_eq!(quiet(&folder, &["config", "check"]).lines().filter(|line| line.contains("error")).count(), 0);
@@ -204,6 +239,7 @@ fn no_secret_is_printed_logged_or_stored_though_every_remote_repeats_it() {
     let socket = folder.path().join("state/desk.sock");
     let is_up = within(WITHIN, || socket.exists().then_some(()));
     let acknowledged = is_up.map(|()| zenei(&["incident", "ack", &id, "--by", "sato"]).in_folder(&folder).run());
+    let said = is_up.map(|()| over_http(&out, &token));
     let all = within(WITHIN, || (tried(&folder) == TARGETS.len()).then_some(()));
     daemon.kill().unwrap();
     daemon.wait().unwrap();
@@ -213,6 +249,13 @@ fn no_secret_is_printed_logged_or_stored_though_every_remote_repeats_it() {
     assert!(all.is_some() && logged.contains("TRACE"), "{} targets were tried: {logged}", tried(&folder));
     quiet(&folder, &["incident", "show", &id]);
     quiet(&folder, &["incident", "list"]);
+    // A token and a session's secret are random: each is looked for by itself.
+    let (session, answers) = said.unwrap();
+    for secret in [&token[6..], &session] {
+        assert!(!answers.contains(secret) && !logged.contains(secret), "it is told or logged");
+        assert_eq!(folder.holding(secret), Vec::<String>::new());
+    }
+    assert!(logged.contains("/login"), "the log tells of the login");
     let mut found = sung("log", logged.as_bytes());
     found.extend(sung("out", &std::fs::read(&out).unwrap()));
     found.extend(sung_in(&folder.path().join("state")));

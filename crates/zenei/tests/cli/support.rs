@@ -65,6 +65,11 @@ url = "https://hooks.example.com/zenei"
 pub struct Folder(tempfile::TempDir);
 
 impl Folder {
+    /// The files in it, at any depth, that hold a text.
+    pub fn holding(&self, text: &str) -> Vec<String> {
+        holding(self.path(), text)
+    }
+
     pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -100,6 +105,19 @@ pub fn recording(locks: usize, days: f64, seed: u64) -> (String, String) {
         write_line(&message.topic, GatewayTime(message.at_ms), &message.payload, &mut lines);
     }
     (lines, fleet.registry_csv())
+}
+
+fn holding(folder: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(holding(&path, text));
+        } else if path.is_file() && String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains(text) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
 }
 
 /// A command that runs until its end is requested; killed when its value is dropped.

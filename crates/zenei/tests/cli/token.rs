@@ -3,7 +3,6 @@
 use crate::steps::{CONFIG, status, with_incident};
 use crate::support::{Daemon, Folder, zenei};
 use serde_json::{Value as Json, json};
-use std::path::Path;
 use std::time::Duration;
 use zenei_kit::bound::within;
 use zenei_store::{Control, Layout};
@@ -16,20 +15,6 @@ fn made(folder: &Folder, name: &str, role: &str) -> String {
     let ended = zenei(&["token", "add", name, "--role", role]).in_folder(folder).run();
     assert_eq!((ended.code, ended.stdout.lines().count()), (0, 1), "{}", ended.stderr);
     ended.stdout.trim_end().to_owned()
-}
-
-/// Every file of a folder in which a text stands.
-fn with_text(folder: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(with_text(&path, text));
-        } else if path.is_file() && String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains(text) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
 }
 
 #[test]
@@ -72,7 +57,7 @@ fn a_token_changes_something_in_a_running_daemon_until_it_is_revoked() {
     assert!(audit.stdout.contains(r#""name":"sato""#) && audit.stdout.contains("/events"), "{}", audit.stdout);
     assert_eq!(daemon.end(), 0);
     for token in [&operator, &viewer, &admin] {
-        assert_eq!(with_text(folder.path(), &token[6..]), Vec::<String>::new());
+        assert_eq!(folder.holding(&token[6..]), Vec::<String>::new());
         assert!(!audit.stdout.contains(token.as_str()) && !listed.to_string().contains(token.as_str()));
     }
 }

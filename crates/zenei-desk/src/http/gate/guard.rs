@@ -115,7 +115,10 @@ impl Guard {
 
     fn mistaken(&self, peer: IpAddr) -> Box<Refused> {
         match self.gate.count_mistake(peer) {
-            Ok(()) => unauthorized("the token is none of those in the token file; `zenei token list` names all"),
+            Ok(()) => {
+                tracing::warn!(%peer, "what is no token was presented");
+                unauthorized("the token is none of those in the token file; `zenei token list` names all")
+            }
             Err(seconds) => Box::new(Refused { caller: None, answer: too_many(seconds) }),
         }
     }

@@ -46,7 +46,10 @@ async fn login(
     let next = inner(&next);
     let Some(token) = gate.token(token.trim()) else {
         return match gate.count_mistake(peer.ip()) {
-            Ok(()) => to(&format!("/login?failed=1&next={}", next.replace('%', "%25").replace('&', "%26"))),
+            Ok(()) => {
+                tracing::warn!(peer = %peer.ip(), "what is no token was presented");
+                to(&format!("/login?failed=1&next={}", next.replace('%', "%25").replace('&', "%26")))
+            }
             Err(seconds) => too_many(seconds),
         };
     };

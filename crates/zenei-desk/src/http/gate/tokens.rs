@@ -308,8 +308,26 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), TokenError> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&beside).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    keep_owner(path, &file);
     std::fs::rename(&beside, path).map_err(failed)
 }
+
+/// Gives a new file to the owner of the one that it replaces, or of its folder: root makes tokens for a daemon that is
+/// not root. Another user can't, and need not: what they make is theirs.
+#[cfg(unix)]
+fn keep_owner(path: &Path, file: &File) {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    let folder = || path.parent().and_then(|folder| folder.metadata().ok());
+    let (Some(wanted), Ok(found)) = (path.metadata().ok().or_else(folder), file.metadata()) else { return };
+    if (wanted.uid(), wanted.gid()) != (found.uid(), found.gid())
+        && let Err(error) = fchown(file, Some(wanted.uid()), Some(wanted.gid()))
+    {
+        tracing::warn!(path = %path.display(), %error, "the file can't be given to the owner of its folder");
+    }
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &Path, _: &File) {}
 
 fn random() -> Result<[u8; RANDOM_BYTES], TokenError> {
     let mut bytes = [0; RANDOM_BYTES];
@@ -425,6 +443,13 @@ mod tests {
             use std::os::unix::fs::PermissionsExt as _;
             let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+        #[cfg(unix)]
+        if std::os::unix::fs::chown(&path, Some(4_711), Some(4_711)).is_ok() {
+            // Only root gets here, and makes a token for another user's daemon.
+            use std::os::unix::fs::MetadataExt as _;
+            add(&path, &pepper, ("ken", Role::Viewer, false), 9).unwrap();
+            assert_eq!(path.metadata().unwrap().uid(), 4_711);
         }
         std::fs::write(folder.path().join("short"), "abc").unwrap();
         assert!(matches!(Pepper::open(&folder.path().join("short")), Err(TokenError::Pepper { found: 3, .. })));
