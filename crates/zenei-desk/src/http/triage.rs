@@ -27,7 +27,7 @@ pub(super) fn routes(policy: Arc<Policy>, incidents: Incidents) -> Guarded {
     responses((status = 200, description = "The judgement", body = inline(JudgedShape))),
 )]
 pub(super) async fn judge(State((policy, incidents)): State<(Arc<Policy>, Incidents)>, body: Bytes) -> Response {
-    match serde_json::from_slice::<Facts>(&body) {
+    match super::api::read::<Facts>(&body) {
         Ok(facts) => match policy.asked(&facts, &incidents.read().places) {
             Ok(judged) => axum::Json(judged).into_response(),
             Err(text) => problem(StatusCode::BAD_REQUEST, &text),

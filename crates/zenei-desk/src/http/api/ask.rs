@@ -10,10 +10,14 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value as Json;
 use std::error::Error;
 
 /// The longest word of a filter, a path or a name, in characters; a guess: longer than any id.
 pub(super) const WORD_CHARS_MAX: usize = 200;
+
+/// Up to here a double holds every whole number.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Why a request was not carried out, as an answer.
 #[derive(Debug)]
@@ -121,10 +125,38 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Said<T> {
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|error: BytesRejection| Wrong::new(error.status(), "the body is too long, or ended early"))?;
-        match serde_json::from_slice(&bytes) {
+        match read(&bytes) {
             Ok(said) => Ok(Self(said)),
             Err(error) => Err(Wrong::bad(format!("the body can't be used: {error}"))),
         }
+    }
+}
+
+/// A value in JSON. A whole number may be written with a point, `7.0`, as JSON Schema has it and some programs do.
+///
+/// # Errors
+/// What is no JSON of this form, and where.
+pub(in crate::http) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(bytes).or_else(|error| {
+        let mut value: Json = serde_json::from_slice(bytes)?;
+        if whole(&mut value) { serde_json::from_value(value).map_err(|_| error) } else { Err(error) }
+    })
+}
+
+/// Writes whole numbers without a point; whether there was one. No deeper than the parser reads.
+fn whole(value: &mut Json) -> bool {
+    match value {
+        Json::Number(number) => {
+            let found = number.as_f64().filter(|it| number.is_f64() && it.fract() == 0.0 && it.abs() < WHOLE_MAX);
+            let Some(found) = found else { return false };
+            #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
+            let found = found as i64;
+            *value = Json::from(found);
+            true
+        }
+        Json::Array(all) => all.iter_mut().fold(false, |any, value| whole(value) | any),
+        Json::Object(fields) => fields.values_mut().fold(false, |any, value| whole(value) | any),
+        Json::Null | Json::Bool(_) | Json::String(_) => false,
     }
 }
 

@@ -95,7 +95,10 @@ pub(super) struct CohortSeries {
         ("value" = String, Path, description = "Its value", min_length = 1, max_length = 200),
         Past,
     ),
-    responses((status = 200, description = "The cohort's past", body = CohortSeries)),
+    responses(
+        (status = 200, description = "The cohort's past", body = CohortSeries),
+        (status = 409, description = "The span ends before it begins"),
+    ),
 )]
 pub(super) async fn series(
     State(api): State<Api>,
@@ -114,7 +117,7 @@ pub(super) async fn series(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Two {
-    #[param(schema_with = shape::dimension)]
+    #[param(schema_with = shape::dimension, required = true)]
     dimension: Shared,
     /// The value of the one.
     #[param(value_type = String, min_length = 1, max_length = 200)]
@@ -145,7 +148,10 @@ pub(super) struct Beside {
 /// Compares two groups of locks.
 #[utoipa::path(
     get, path = "/api/v1/cohorts/compare", tag = "cohorts", params(Two),
-    responses((status = 200, description = "The groups", body = Beside)),
+    responses(
+        (status = 200, description = "The groups", body = Beside),
+        (status = 409, description = "The span ends before it begins"),
+    ),
 )]
 pub(super) async fn compare(State(api): State<Api>, Asked(two): Asked<Two>) -> Result<Response, Wrong> {
     let (from_ms, to_ms) = span(&api, two.from, two.to, COHORT_SPAN_MS)?;

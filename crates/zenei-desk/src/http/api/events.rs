@@ -176,7 +176,7 @@ pub(super) struct Added {
 /// Takes a step on an incident.
 #[utoipa::path(
     post, path = "/api/v1/incidents/{id}/events", tag = "incidents",
-    params(("id" = IncidentId, Path, description = "The incident's id, or that behind `zenei-`")),
+    params(("id" = inline(IncidentId), Path, description = "The incident's id, or that behind `zenei-`")),
     request_body = Step,
     responses(
         (status = 201, description = "The event", body = Added),

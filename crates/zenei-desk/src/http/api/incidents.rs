@@ -99,7 +99,7 @@ pub(super) struct Part {
 /// Shows an incident with its timeline, its evidence and its deliveries.
 #[utoipa::path(
     get, path = "/api/v1/incidents/{id}", tag = "incidents",
-    params(("id" = IncidentId, Path, description = "The incident's id, or that behind `zenei-`"), Part),
+    params(("id" = inline(IncidentId), Path, description = "The incident's id, or that behind `zenei-`"), Part),
     responses((status = 200, description = "The incident", body = Shown)),
 )]
 pub(super) async fn show(

@@ -89,7 +89,10 @@ pub(super) struct Locks {
 /// Lists locks.
 #[utoipa::path(
     get, path = "/api/v1/locks", tag = "locks", params(Filter),
-    responses((status = 200, description = "The locks", body = Locks)),
+    responses(
+        (status = 200, description = "The locks", body = Locks),
+        (status = 404, description = "`after` is the `next` of no answer"),
+    ),
 )]
 pub(super) async fn list(State(api): State<Api>, Asked(filter): Asked<Filter>) -> Result<Response, Wrong> {
     let text = |word: Option<Word>| word.map(|word| word.0);
@@ -271,7 +274,10 @@ struct Point {
 #[utoipa::path(
     get, path = "/api/v1/locks/{id}/series", tag = "locks",
     params(("id" = String, Path, description = "The lock's id", min_length = 1, max_length = 200), Past),
-    responses((status = 200, description = "The lock's past", body = Series)),
+    responses(
+        (status = 200, description = "The lock's past", body = Series),
+        (status = 409, description = "The span ends before it begins"),
+    ),
 )]
 pub(super) async fn series(
     State(api): State<Api>,
@@ -348,5 +354,5 @@ pub(super) fn span(api: &Api, from: Option<Millis>, to: Option<Millis>, usual_ms
 
 /// What a history that can't be read answers.
 pub(super) fn unread(error: HistoryError) -> Wrong {
-    if let HistoryError::Cursor { .. } = error { Wrong::bad(error.to_string()) } else { Wrong::broken(&error) }
+    if let HistoryError::Cursor { .. } = error { Wrong::unknown(error.to_string()) } else { Wrong::broken(&error) }
 }

@@ -20,6 +20,7 @@ mod triage_shapes;
 
 use super::gate::{Guarded, Need};
 use super::handles::Handles;
+pub(super) use ask::read;
 pub(super) use triage_shapes::{FactsShape, JudgedShape};
 
 use ask::Wrong;

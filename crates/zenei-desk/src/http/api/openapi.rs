@@ -57,6 +57,11 @@ use utoipa::OpenApi as _;
 )]
 struct Described;
 
+/// What a POST reads, and changes nothing.
+const READ_BY_POST: [&str; 2] = ["/api/v1/triage", "/api/v1/silences/preview"];
+/// What needs an admin, though it reads.
+const AUDIT: &str = "/api/v1/audit";
+
 /// What any route may answer beside its own: the code, why, and whether only those with a body or an id do.
 const REFUSALS: [(&str, &str, For); 7] = [
     ("400", "The request can't be used; the text says what is allowed", For::All),
@@ -103,9 +108,9 @@ pub(super) fn document() -> String {
         components.insert("responses".to_owned(), Json::Object(refusals));
     }
     for (path, item) in all.get_mut("paths").and_then(Json::as_object_mut).into_iter().flatten() {
-        for (_, operation) in item.as_object_mut().into_iter().flatten() {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
             if let Some(operation) = operation.as_object_mut() {
-                complete(path, operation);
+                complete(path, method, operation);
             }
         }
     }
@@ -114,11 +119,14 @@ pub(super) fn document() -> String {
 }
 
 /// What all operations have in common.
-fn complete(path: &str, operation: &mut Map<String, Json>) {
+fn complete(path: &str, method: &str, operation: &mut Map<String, Json>) {
     let is_open = operation.get("security").is_some();
     let has_body = operation.contains_key("requestBody");
     if !is_open {
-        operation.insert("security".to_owned(), json!([{"token": []}]));
+        // On loopback reading needs no token.
+        let reads = (method == "get" || READ_BY_POST.contains(&path)) && path != AUDIT;
+        operation
+            .insert("security".to_owned(), if reads { json!([{}, {"token": []}]) } else { json!([{"token": []}]) });
     }
     let Some(responses) = operation.get_mut("responses").and_then(Json::as_object_mut) else { return };
     for (code, _, whose) in REFUSALS {
@@ -136,8 +144,10 @@ fn complete(path: &str, operation: &mut Map<String, Json>) {
             }
         }
     }
-    if let Some(own) = responses.get_mut("409") {
-        problem(own);
+    for code in ["404", "409"] {
+        if let Some(own) = responses.get_mut(code).filter(|own| own.get("$ref").is_none()) {
+            problem(own);
+        }
     }
 }
 
@@ -153,6 +163,7 @@ fn problem(response: &mut Json) {
 mod tests {
     use super::*;
     use crate::http::api::tests::{desk, handles};
+    use crate::http::gate::Need;
     use std::collections::BTreeSet;
     use std::path::Path;
 
@@ -185,6 +196,15 @@ mod tests {
             .iter()
             .flat_map(|(path, item)| item.as_object().unwrap().keys().map(|method| (path.clone(), method.clone())))
             .collect();
+        for route in routes.iter().filter(|route| route.path.starts_with("/api/")) {
+            let security = &all["paths"][route.path][route.method.as_str().to_lowercase()]["security"];
+            let wanted = match route.need {
+                Need::Open => json!([{}]),
+                Need::View => json!([{}, {"token": []}]),
+                Need::Operate | Need::Administer => json!([{"token": []}]),
+            };
+            assert_eq!(security, &wanted, "{}", route.path);
+        }
         let only = |one: &BTreeSet<_>, other: &BTreeSet<_>| one.difference(other).cloned().collect::<Vec<_>>();
         assert_eq!((only(&there, &described), only(&described, &there)), (Vec::new(), Vec::new()));
     }

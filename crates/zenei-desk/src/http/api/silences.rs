@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::cmp::Reverse;
 use utoipa::ToSchema;
 use zenei_detect::{Component, Domain, ScopeKind, Urgency};
@@ -53,14 +53,27 @@ pub(super) struct Listed {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Matches {
+    #[serde(default, deserialize_with = "there")]
     rule: Option<Word>,
+    #[serde(default, deserialize_with = "there")]
     domain: Option<Domain>,
+    #[serde(default, deserialize_with = "there")]
     component: Option<Component>,
+    #[serde(default, deserialize_with = "there")]
     scope_kind: Option<ScopeKind>,
+    #[serde(default, deserialize_with = "there")]
     scope_value: Option<Word>,
+    #[serde(default, deserialize_with = "there")]
     device: Option<Word>,
+    #[serde(default, deserialize_with = "there")]
     site: Option<Word>,
+    #[serde(default, deserialize_with = "there")]
     service: Option<Word>,
+}
+
+/// A field is given or left out; null is neither.
+fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 impl From<Matches> for Matcher {

@@ -19,8 +19,8 @@ fn or_null(schema: impl Into<RefOr<Schema>>) -> Schema {
     OneOfBuilder::new().item(schema).item(ObjectBuilder::new().schema_type(Type::Null)).build().into()
 }
 
-fn at_least(least: i64, most: Option<i64>) -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(most)
+fn at_least(least: usize, most: usize) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(Some(most))
 }
 
 impl PartialSchema for FactsShape {
@@ -31,15 +31,15 @@ impl PartialSchema for FactsShape {
             .property("hint", or_null(urgency()))
             .property("symptoms", list(words(Symptom::WORDS)))
             .property("scope", or_null(scope_kind()))
-            .property("locks", at_least(1, Some(i64::MAX)))
-            .property("customers", at_least(0, Some(i64::MAX)))
+            .property("locks", at_least(1, usize::MAX))
+            .property("customers", at_least(0, usize::MAX))
             .property("share", fraction)
             .property("growth", factor)
             .property("domain", or_null(domain()))
             .property("component", or_null(component()))
             .property("service", or_null(text()))
-            .property("records", at_least(1, Some(i64::MAX)))
-            .property("observed_ms", at_least(0, Some(i64::MAX)))
+            .property("records", at_least(1, usize::MAX))
+            .property("observed_ms", at_least(0, usize::MAX / 2))
             .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
         Schema::from(facts.build()).into()
     }
