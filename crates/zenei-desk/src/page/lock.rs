@@ -18,6 +18,8 @@ use zenei_store::history::{Due, LockHistory, LockNow, POINTS_MAX, Profile};
 /// The windows that a reader can choose, days.
 const WINDOWS: [i64; 3] = [7, 30, 90];
 const WINDOW: i64 = 30;
+/// Points of a drawing that the server makes: with nine charts on a page, some 100 kB. Scripts get [`POINTS_MAX`].
+const PAGE_POINTS: usize = 240;
 pub(super) const DAY_MS: i64 = 86_400_000;
 
 /// `GET /locks/{id}`.
@@ -29,7 +31,7 @@ pub(super) async fn show(
 ) -> Response {
     let days = chosen_days(&query);
     let lang = shown.pages.lang(&look);
-    let Some(found) = read(&shown, &id, days).await else { return past::unreadable(&shown, &look) };
+    let Some(found) = read(&shown, &id, days, PAGE_POINTS).await else { return past::unreadable(&shown, &look) };
     let Some(lock) = found else {
         let text = words::find("lock_missing", lang).unwrap_or_default();
         return shown.pages.error(StatusCode::NOT_FOUND, &look, text);
@@ -55,7 +57,7 @@ pub(super) async fn series(
 ) -> Response {
     let days = chosen_days(&query);
     let lang = shown.pages.lang(&look);
-    match read(&shown, &id, days).await {
+    match read(&shown, &id, days, POINTS_MAX).await {
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Some(None) => StatusCode::NOT_FOUND.into_response(),
         Some(Some(lock)) => {
@@ -68,10 +70,10 @@ pub(super) async fn series(
 }
 
 /// The lock's past; the outer `None` where it can't be read, the inner one for a lock without a record.
-async fn read(shown: &Shown, id: &str, days: i64) -> Option<Option<LockHistory>> {
+async fn read(shown: &Shown, id: &str, days: i64, points: usize) -> Option<Option<LockHistory>> {
     let Window { from_ms, to_ms, .. } = window(shown, days);
     let id = id.to_owned();
-    past::ask(shown, move |history| history.lock(&id, from_ms, to_ms, POINTS_MAX)).await
+    past::ask(shown, move |history| history.lock(&id, from_ms, to_ms, points)).await
 }
 
 fn chosen_days(query: &BTreeMap<String, String>) -> i64 {
@@ -119,6 +121,7 @@ impl Page<'_> {
             series_at => format!("{here}/series.json?days={}", self.days),
             charts => self.charts(&figures),
             profiles => self.profiles(&figures),
+            profiles_svg => drawn::curves(&figures.profiles, self.lang),
             residents => self.shows_operations,
             concerns => Serde(&self.concerns),
             firmware => self.firmware(),
