@@ -13,6 +13,8 @@ use zenei_store::history::{Dimension, HistoryError, LockFilter, LockNow, LockPag
 
 /// Locks on a page. A guess: what a person reads through.
 const PAGE: usize = 50;
+/// A history that is further behind says so. A guess: longer than it takes to seal what was heard.
+const LATE_MS: i64 = 30 * 60_000;
 /// Values that a field offers, and rows of the counts. A guess, likewise.
 const OPTIONS: usize = 40;
 /// The properties with a field of their own.
@@ -88,7 +90,7 @@ pub(super) fn view(asked: &Asked, past: &Past, now_ms: i64, lang: Lang) -> Value
         columns => columns(asked, lang),
         next_at => past.page.next.as_deref().map(|next| asked.link(&[("after", next)])),
         first_at => asked.filter.after.as_ref().map(|_| asked.link(&[])),
-        up_to_ms => past.up_to_ms,
+        late_ms => (past.up_to_ms > 0 && now_ms - past.up_to_ms > LATE_MS).then_some(past.up_to_ms),
         ..cohorts(asked, &past.counts)
     }
 }
@@ -178,15 +180,11 @@ fn row(lock: &LockNow, now_ms: i64) -> Value {
 
 /// The heads of the table: by which one the list is sorted, and a link that sorts by another.
 fn columns(asked: &Asked, lang: Lang) -> Vec<Value> {
-    let columns: [(&str, Option<LockSort>, bool); 12] = [
+    let columns: [(&str, Option<LockSort>, bool); 8] = [
         ("fleet_lock", Some(LockSort::Device), false),
-        ("lock_site", None, false),
-        ("lock_model", None, false),
-        ("lock_board", None, false),
-        ("lock_lot", None, false),
-        ("lock_fw", None, false),
-        ("lock_service", None, false),
-        ("lock_gateway", None, false),
+        ("fleet_where", None, false),
+        ("fleet_made", None, false),
+        ("fleet_runs", None, false),
         ("fleet_battery", Some(LockSort::Battery), true),
         ("fleet_due", Some(LockSort::Due), true),
         ("fleet_signal", Some(LockSort::Signal), true),

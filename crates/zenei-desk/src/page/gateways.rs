@@ -22,9 +22,9 @@ const HOUR_MS: i64 = 3_600_000;
 pub(super) async fn show(State(shown): State<Shown>, look: Look) -> Response {
     let now_ms = shown.handles.clock.now().ms();
     let answer = past::ask(&shown, move |history| {
-        let gateways = history.gateways()?;
-        let rates = rates(history, &gateways, now_ms)?;
-        Ok((gateways, rates, history.up_to_ms()?))
+        let (gateways, up_to_ms) = (history.gateways()?, history.up_to_ms()?);
+        let rates = rates(history, &gateways, up_to_ms)?;
+        Ok((gateways, rates, up_to_ms))
     });
     let Some((gateways, rates, up_to_ms)) = answer.await else { return past::unreadable(&shown, &look) };
     let incidents = open_incidents(&shown);
@@ -66,12 +66,12 @@ fn is_silent(gateway: &GatewayNow, up_to_ms: i64) -> bool {
     up_to_ms - gateway.heard_ms > SILENT_MS
 }
 
-/// Records an hour of the last day.
-fn rates(history: &History, gateways: &[GatewayNow], now_ms: i64) -> Result<BTreeMap<String, u64>, HistoryError> {
+/// Records an hour of the day before the newest record: what is not read yet counts for nothing.
+fn rates(history: &History, gateways: &[GatewayNow], up_to_ms: i64) -> Result<BTreeMap<String, u64>, HistoryError> {
     let mut rates = BTreeMap::new();
     for gateway in gateways.iter().take(RATED_MAX) {
-        let from_ms = now_ms - RATE_HOURS * HOUR_MS;
-        let past = history.cohort(Dimension::Gateway, &gateway.id, from_ms, now_ms + 1_000, 24)?;
+        let from_ms = up_to_ms - RATE_HOURS * HOUR_MS;
+        let past = history.cohort(Dimension::Gateway, &gateway.id, from_ms, up_to_ms + 1, 24)?;
         let records: u64 = past.buckets.iter().map(|bucket| bucket.records).sum();
         rates.insert(gateway.id.clone(), records / RATE_HOURS as u64);
     }

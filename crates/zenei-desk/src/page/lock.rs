@@ -139,7 +139,7 @@ impl Page<'_> {
         }
         let about = |id: &str| match id {
             "lock_effort" => words::find("lock_effort_about", self.lang),
-            "lock_errors" | "lock_operations" => words::find("lock_a_day", self.lang),
+            "lock_errors" => words::find("lock_a_day", self.lang),
             _ => None,
         };
         let none = words::find("lock_no_values", self.lang).unwrap_or_default();

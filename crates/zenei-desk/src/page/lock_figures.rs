@@ -133,8 +133,8 @@ fn with_gaps(buckets: &[Bucket]) -> Vec<(i64, Option<&Bucket>)> {
     let mut out = Vec::with_capacity(buckets.len());
     let mut end_ms = None;
     for bucket in buckets {
-        // A lock that reports every few hours leaves single buckets of a short chart empty.
-        if end_ms.is_some_and(|end_ms| bucket.start_ms > end_ms + bucket.length_ms.max(DAY_MS / 2)) {
+        // A lock that reports every few hours leaves single buckets of a short chart empty: two days, as `charts.js` has it.
+        if end_ms.is_some_and(|end_ms| bucket.start_ms > end_ms + bucket.length_ms.max(2 * DAY_MS)) {
             out.push((bucket.start_ms - 1_000, None));
         }
         out.push((bucket.start_ms + bucket.length_ms / 2, Some(bucket)));
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_line_is_broken_where_nothing_was_heard_and_nowhere_else() {
-        let buckets = [bucket(0, 1.0, &[]), bucket(H6, 1.0, &[]), bucket(3 * H6, 1.0, &[]), bucket(9 * H6, 1.0, &[])];
+        let buckets = [bucket(0, 1.0, &[]), bucket(H6, 1.0, &[]), bucket(3 * H6, 1.0, &[]), bucket(13 * H6, 1.0, &[])];
         let drawn: Vec<bool> = with_gaps(&buckets).iter().map(|(_, bucket)| bucket.is_some()).collect();
         assert_eq!(drawn, [true, true, true, false, true]);
     }

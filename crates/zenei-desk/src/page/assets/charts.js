@@ -114,6 +114,10 @@
     };
   }
 
+  /** A line goes on over spans without a value that are short: a lock moves a few times a day. */
+  const SHORT_S = 2 * 86400;
+  const gaps = (plot, at, first, last, found) => found.filter(([from, to]) => plot.posToVal(to, "x", true) - plot.posToVal(from, "x", true) > SHORT_S);
+
   /** uPlot's columns and series: means as lines, least to greatest as a band around each; or bars on top of each other. */
   function columns(chart, x, look) {
     const table = [x];
@@ -132,10 +136,10 @@
     chart.series.forEach((one, n) => {
       const paint = look.lines[n % look.lines.length];
       table.push(one.mean);
-      series.push({ stroke: paint, width: 1.6, spanGaps: false, dash: n === 0 ? undefined : [7, 3], points: { size: 4 } });
+      series.push({ stroke: paint, width: 1.6, gaps, dash: n === 0 ? undefined : [7, 3], points: { size: 4 } });
       if (one.min && one.max) {
         table.push(one.max, one.min);
-        const edge = { stroke: "transparent", width: 0, points: { show: false } };
+        const edge = { stroke: "transparent", width: 0, gaps, points: { show: false } };
         series.push(edge, { ...edge });
         bands.push({ series: [series.length - 2, series.length - 1], fill: faint(paint) });
       }
@@ -145,7 +149,7 @@
 
   function axes(chart, look) {
     const common = { stroke: look.text, grid: { stroke: look.grid, width: 1 }, ticks: { stroke: look.grid, width: 1 }, font: "11px system-ui, sans-serif" };
-    return [common, { ...common, size: 56, values: (_, splits) => splits.map((value) => (Math.abs(value) >= 10000 ? value.toExponential(0) : String(Number(value.toFixed(4))))) }];
+    return [{ ...common, size: 40 }, { ...common, size: 56, values: (_, splits) => splits.map((value) => (Math.abs(value) >= 10000 ? value.toExponential(0) : String(Number(value.toFixed(4))))) }];
   }
 
   /** Arrow keys move the cursor of a focused chart. */

@@ -39,8 +39,8 @@ pub(super) const WORDS: &[Word] = &[
     ("ble_title", "Bluetooth LE reception", "Bluetooth LE 受信"),
     (
         "ble_no_radio",
-        "No radio here: this process listens to no Bluetooth adapter. `[ble] adapter = \"hci0\"` in the configuration starts one; `zenei doctor` says whether the machine has one. Locks can also be heard by other gateways, below.",
-        "無線機なし：このプロセスは Bluetooth アダプタを使っていません。設定の `[ble] adapter = \"hci0\"` で開始します（`zenei doctor` で有無を確認できます）。他のゲートウェイが受信した錠は下に表示します。",
+        "No radio here: this process listens to no Bluetooth adapter. ‘[ble] adapter = \"hci0\"’ in the configuration starts one; ‘zenei doctor’ says whether the machine has one. Locks can also be heard by other gateways, below.",
+        "無線機なし：このプロセスは Bluetooth アダプタを使っていません。設定の ‘[ble] adapter = \"hci0\"’ で開始します（‘zenei doctor’ で有無を確認できます）。他のゲートウェイが受信した錠は下に表示します。",
     ),
     ("ble_radio", "The radio of this gateway", "このゲートウェイの無線機"),
     ("ble_metric", "Figure", "項目"),
@@ -150,8 +150,8 @@ pub(super) const WORDS: &[Word] = &[
     ),
     (
         "dead_refused_by_store",
-        "ClickHouse refused this row alone. Compare the schema: `zenei schema print`.",
-        "ClickHouse がこの行だけを拒否しました。`zenei schema print` でスキーマを比べてください。",
+        "ClickHouse refused this row alone. Compare the schema: ‘zenei schema print’.",
+        "ClickHouse がこの行だけを拒否しました。‘zenei schema print’ でスキーマを比べてください。",
     ),
     ("search_title", "Search", "検索"),
     ("search_do", "Search", "検索"),

@@ -15,8 +15,8 @@ pub(super) const WORDS: &[Word] = &[
     ("fleet_none", "No lock matches this filter.", "条件に合う錠はありません。"),
     (
         "fleet_none_at_all",
-        "No lock has been heard yet. Connect a gateway (docs/quickstart.md), or run `zenei demo` to see a simulated fleet.",
-        "まだ錠からの記録がありません。ゲートウェイを接続する（docs/quickstart.md）か、`zenei demo` で模擬フリートを見てください。",
+        "No lock has been heard yet. Connect a gateway (docs/quickstart.md), or run ‘zenei demo’ to see a simulated fleet.",
+        "まだ錠からの記録がありません。ゲートウェイを接続する（docs/quickstart.md）か、‘zenei demo’ で模擬フリートを見てください。",
     ),
     (
         "fleet_late",
@@ -24,6 +24,9 @@ pub(super) const WORDS: &[Word] = &[
         "{time} までの記録です。新しい記録は読み込み中です。",
     ),
     ("fleet_lock", "Lock", "錠"),
+    ("fleet_where", "Site, gateway", "拠点・ゲートウェイ"),
+    ("fleet_made", "Model, board, lot", "機種・基板・ロット"),
+    ("fleet_runs", "Firmware, service", "ファームウェア・サービス"),
     ("fleet_heard", "Last heard", "最終受信"),
     ("fleet_due", "Battery due in, days", "電池交換まで（日）"),
     ("fleet_errors", "Errors, 7 days", "エラー（7日間）"),

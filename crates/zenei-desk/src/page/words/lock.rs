@@ -93,6 +93,7 @@ pub(super) const WORDS: &[Word] = &[
         "When each of them was is a resident's private matter: it is shown to callers with the right \"residents\".",
         "各操作の時刻は居住者の個人情報です。「residents」権限を持つ人だけに表示します。",
     ),
+    ("lock_profiles_figures", "The figures", "数値"),
     ("lock_profile_at", "Time", "時刻"),
     ("lock_profile_kind", "Operation", "操作"),
     ("lock_profile_result", "Result", "結果"),

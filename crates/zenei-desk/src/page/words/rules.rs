@@ -10,8 +10,8 @@ pub(super) const WORDS: &[Word] = &[
     ),
     (
         "rules_none",
-        "No rule is loaded: nothing is detected. Remove `[detect] rules` from the configuration to use the embedded ones.",
-        "ルールが読み込まれていないため、何も検知しません。設定の `[detect] rules` を外すと組み込みルールを使います。",
+        "No rule is loaded: nothing is detected. Remove ‘[detect] rules’ from the configuration to use the embedded ones.",
+        "ルールが読み込まれていないため、何も検知しません。設定の ‘[detect] rules’ を外すと組み込みルールを使います。",
     ),
     ("rules_rule", "Rule", "ルール"),
     ("rules_state", "State", "状態"),
@@ -53,8 +53,8 @@ pub(super) const WORDS: &[Word] = &[
     ("rules_card", "What it was measured to do", "測定結果"),
     (
         "rules_card_none",
-        "Never measured: there is no card of this very rule (`zenei bench fleet --cards DIR` writes one).",
-        "未測定です。このルールのカードがありません（`zenei bench fleet --cards DIR` で作成できます）。",
+        "Never measured: there is no card of this very rule (‘zenei bench fleet --cards DIR’ writes one).",
+        "未測定です。このルールのカードがありません（‘zenei bench fleet --cards DIR’ で作成できます）。",
     ),
     ("rules_card_by", "Measured by", "測定"),
     ("rules_card_corpus", "On", "対象"),
@@ -82,8 +82,8 @@ pub(super) const WORDS: &[Word] = &[
     ("rules_cases", "Test cases", "テストケース"),
     (
         "rules_cases_about",
-        "`zenei rules test` runs them: what must be found, what must not, and what records that are missing must not change.",
-        "`zenei rules test` で実行します：見つけるべきもの、見つけてはならないもの、欠測で変わってはならないもの。",
+        "‘zenei rules test’ runs them: what must be found, what must not, and what records that are missing must not change.",
+        "‘zenei rules test’ で実行します：見つけるべきもの、見つけてはならないもの、欠測で変わってはならないもの。",
     ),
     (
         "rules_cases_own",
