@@ -1,6 +1,7 @@
 //! The fleet explorer: locks by what they share, sorted and page by page; how many locks have each value; the form that
 //! compares two groups. Must not know how the past is kept. Called by the router.
 use super::lock::due_from;
+use super::offered::Counts;
 use super::{Look, Shown, link, past, words};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -8,6 +9,7 @@ use axum::response::Response;
 use minijinja::value::Serde;
 use minijinja::{Value, context};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use zenei_incident::message::Lang;
 use zenei_store::history::{Dimension, HistoryError, LockFilter, LockNow, LockPage, LockSort};
 
@@ -28,9 +30,6 @@ const FIELDS: [Dimension; 7] = [
     Dimension::Service,
 ];
 
-/// How many locks have each value of a dimension.
-pub(super) type Counts = Vec<(String, u64)>;
-
 /// What a reader asked for.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -49,24 +48,22 @@ pub(super) async fn show(
     look: Look,
 ) -> Response {
     let asked = Asked::read(&query);
-    let (filter, by) = (asked.filter.clone(), asked.by);
+    let (filter, offered) = (asked.filter.clone(), shown.offered.clone());
+    let now_ms = shown.handles.clock.now().ms();
     let answer = past::ask(&shown, move |history| {
         let page = match history.locks(&filter) {
             Err(HistoryError::Cursor { .. }) => Err(StatusCode::BAD_REQUEST),
             other => Ok(other?),
         };
-        let values = FIELDS.map(|dimension| history.values(dimension).map(|counts| (dimension, counts)));
-        let values = values.into_iter().collect::<Result<BTreeMap<Dimension, Counts>, _>>()?;
-        let counts = values.get(&by).cloned().map_or_else(|| history.values(by), Ok)?;
-        Ok((page, values, counts, history.up_to_ms()?))
+        Ok((page, offered.counts(history, now_ms)?, history.up_to_ms()?))
     });
-    let Some((page, values, counts, up_to_ms)) = answer.await else { return past::unreadable(&shown, &look) };
+    let Some((page, values, up_to_ms)) = answer.await else { return past::unreadable(&shown, &look) };
     let page = match page {
         Ok(page) => page,
         Err(code) => return shown.pages.error(code, &look, "no page of this list goes on there; start at /fleet"),
     };
-    let past = Past { page, values, counts, up_to_ms };
-    let context = view(&asked, &past, shown.handles.clock.now().ms(), shown.pages.lang(&look));
+    let past = Past { page, values, up_to_ms };
+    let context = view(&asked, &past, now_ms, shown.pages.lang(&look));
     shown.pages.page("fleet.html", &look, context)
 }
 
@@ -74,8 +71,7 @@ pub(super) async fn show(
 #[derive(Debug, Default)]
 pub(super) struct Past {
     pub(super) page: LockPage,
-    pub(super) values: BTreeMap<Dimension, Counts>,
-    pub(super) counts: Counts,
+    pub(super) values: Arc<BTreeMap<Dimension, Counts>>,
     pub(super) up_to_ms: i64,
 }
 
@@ -91,7 +87,7 @@ pub(super) fn view(asked: &Asked, past: &Past, now_ms: i64, lang: Lang) -> Value
         next_at => past.page.next.as_deref().map(|next| asked.link(&[("after", next)])),
         first_at => asked.filter.after.as_ref().map(|_| asked.link(&[])),
         late_ms => (past.up_to_ms > 0 && now_ms - past.up_to_ms > LATE_MS).then_some(past.up_to_ms),
-        ..cohorts(asked, &past.counts)
+        ..cohorts(asked, past.values.get(&asked.by).map(Vec::as_slice).unwrap_or_default())
     }
 }
 
@@ -204,7 +200,7 @@ fn columns(asked: &Asked, lang: Lang) -> Vec<Value> {
 }
 
 /// How many locks have each value of the chosen dimension, and the form that compares two of them.
-fn cohorts(asked: &Asked, counts: &Counts) -> Value {
+fn cohorts(asked: &Asked, counts: &[(String, u64)]) -> Value {
     let all: u64 = counts.iter().map(|(_, locks)| locks).sum::<u64>().max(1);
     let by = asked.by.as_str();
     let row = |(value, locks): &(String, u64)| {

@@ -22,6 +22,7 @@ mod lock;
 mod lock_figures;
 mod login;
 mod look;
+mod offered;
 mod past;
 pub mod render;
 mod row;
@@ -47,6 +48,8 @@ pub(crate) struct Shown {
     pub(crate) pages: Pages,
     /// The values that they show.
     pub(crate) handles: Handles,
+    /// What the filter of the fleet offers, counted now and then.
+    offered: offered::Offered,
     /// Customers at risk, counted beside the pages.
     customers: customers::Customers,
 }
@@ -129,7 +132,12 @@ pub(crate) fn routes(handles: &Handles) -> Guarded {
     let assets = Guarded::new().get("/assets/{name}", Need::Open, assets::serve);
     match Pages::new(handles.language, handles.zone.clone(), &handles.gateway) {
         Ok(pages) => {
-            let shown = Shown { pages, handles: handles.clone(), customers: customers::Customers::default() };
+            let shown = Shown {
+                pages,
+                handles: handles.clone(),
+                customers: customers::Customers::default(),
+                offered: Default::default(),
+            };
             assets.merge(addresses().with_state(shown))
         }
         Err(error) => {

@@ -25,7 +25,7 @@ fn shown() -> Shown {
     let rules = Arc::new(Rules::embedded().unwrap());
     let handles = Handles::of(Incidents::default(), clock, rules);
     let pages = Pages::new(Lang::En, TimeZone::get("Asia/Tokyo").unwrap(), "gw-1").unwrap();
-    Shown { pages, handles, customers: customers::Customers::default() }
+    Shown { pages, handles, customers: customers::Customers::default(), offered: Default::default() }
 }
 
 fn look(lang: Lang, residents: bool) -> Look {
@@ -122,7 +122,7 @@ fn hostile_pages(lang: Lang) -> Vec<(&'static str, Value)> {
     let page = LockPage { locks: vec![lock_now()], total: 1, next: Some(hostile()) };
     let counts = vec![(hostile(), 7), (hostile(), 3)];
     let values = BTreeMap::from([(Dimension::Fw, counts.clone())]);
-    let past = fleet::Past { page: page.clone(), values, counts: counts.clone(), up_to_ms: 0 };
+    let past = fleet::Past { page: page.clone(), values: Arc::new(values), up_to_ms: 0 };
     let asked = fleet::Asked::read(&query(&[("site", HOSTILE), ("text", HOSTILE), ("battery_below", HOSTILE)]));
     let shown = shown();
     let seen = gateways::Seen {

@@ -49,7 +49,7 @@ pub(super) fn shown() -> (Shown, Id) {
     let rules = Arc::new(Rules::embedded().unwrap());
     let handles = Handles { desk: Some(desk.clone()), ..Handles::of(desk.incidents(), clock, rules) };
     let pages = Pages::new(Lang::En, handles.zone.clone(), HOSTILE).unwrap();
-    (Shown { pages, handles, customers: customers::Customers::default() }, id)
+    (Shown { pages, handles, customers: customers::Customers::default(), offered: Default::default() }, id)
 }
 
 pub(super) fn look(lang: Lang) -> Look {

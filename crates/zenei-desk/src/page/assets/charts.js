@@ -147,9 +147,17 @@
     return { table, series, bands };
   }
 
-  function axes(chart, look) {
+  // Ticks of the time axis: 24 hours, and the day or the year below the first of them.
+  const TIMES = [
+    [86400 * 27, "{YYYY}-{MM}", null, null, null, null, null, null, 1],
+    [86400, "{M}/{D}", "\n{YYYY}", null, null, null, null, null, 1],
+    [60, "{HH}:{mm}", "\n{M}/{D}", null, "\n{M}/{D}", null, null, null, 1],
+    [0, "{HH}:{mm}:{ss}", "\n{M}/{D}", null, "\n{M}/{D}", null, null, null, 1],
+  ];
+
+  function axes(look, isTime) {
     const common = { stroke: look.text, grid: { stroke: look.grid, width: 1 }, ticks: { stroke: look.grid, width: 1 }, font: "11px system-ui, sans-serif" };
-    return [{ ...common, size: 40 }, { ...common, size: 56, values: (_, splits) => splits.map((value) => (Math.abs(value) >= 10000 ? value.toExponential(0) : String(Number(value.toFixed(4))))) }];
+    return [{ ...common, size: 40, ...(isTime ? { values: TIMES } : {}) }, { ...common, size: 56, values: (_, splits) => splits.map((value) => (Math.abs(value) >= 10000 ? value.toExponential(0) : String(Number(value.toFixed(4))))) }];
   }
 
   /** Arrow keys move the cursor of a focused chart. */
@@ -194,7 +202,7 @@
       legend: { show: false },
       cursor: { sync: { key: "zenei", scales: ["x", null] }, points: { show: chart.kind !== "bars" }, drag: { x: true, y: false } },
       scales: { x: { time: true }, y: chart.kind === "bars" ? { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } : {} },
-      axes: axes(chart, look),
+      axes: axes(look, true),
       series,
       bands,
       hooks: { drawClear: [ground(figures, look, isFirst)], draw: [limits(chart, look)], setCursor: [read] },
@@ -230,7 +238,7 @@
       legend: { show: false },
       cursor: { drag: { x: false, y: false } },
       scales: { x: { time: false }, y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-      axes: axes({}, look),
+      axes: axes(look, false),
       series,
       hooks: { setCursor: [read] },
     }, table, holder);
