@@ -36,7 +36,7 @@ fn add(arguments: &TokenAdd, out: &mut Output<'_>) -> Result<(), Failure> {
     if arguments.common.json {
         return out.json(&json!({"name": name, "role": role, "residents": residents, "token": token}));
     }
-    _ = writeln!(std::io::stderr(), "the token of {name}, a {}; it is shown this once:", role.word());
+    _ = writeln!(std::io::stderr(), "the token of {name} ({}); it is shown this once:", role.word());
     out.line(token)
 }
 
