@@ -12,8 +12,8 @@ const DECISIONS_MAX: u32 = 1_000;
 /// opening table asks for a second one.
 const CANDIDATE_MS: i64 = 86_400_000;
 
-/// The candidates: of the findings that were not confirmed within a day, the latest decision of each rule and scope that
-/// has no open incident; the latest first. `decisions` are the latest first.
+/// The candidates: of the findings that were not confirmed within a day, the latest decision of each rule and scope
+/// that has no open incident; the latest first. `decisions` are the latest first.
 pub(crate) fn of(decisions: Vec<Decision>, book: &Casebook, now: EngineTime) -> Vec<Decision> {
     let mut found: Vec<Decision> = Vec::new();
     let mut seen: BTreeMap<String, Vec<zenei_detect::Scope>> = BTreeMap::new();

@@ -1,6 +1,6 @@
-//! Removes a lock from a state directory: from the engine's snapshots, the spool, the store's files, the history and the
-//! control database. The caller must have the directory to itself, and every received message must be sealed. Each step may be
-//! interrupted anywhere and run again. Must not know ClickHouse. Called by the command `forget`.
+//! Removes a lock from a state directory: from the engine's snapshots, the spool, the store's files, the history and
+//! the control database. The caller must have the directory to itself, and every received message must be sealed. Each
+//! step may be interrupted anywhere and run again. Must not know ClickHouse. Called by the command `forget`.
 use crate::disk::{Disk, RealDisk};
 use crate::history::HistoryError;
 use crate::history::local;

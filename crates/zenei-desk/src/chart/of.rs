@@ -164,8 +164,8 @@ pub fn of_profiles(profiles: &[Profile], lang: Lang) -> Chart {
     Chart { about: title.clone(), title, unit: "mA".to_owned(), to_ms: to_ms.unwrap_or(1), series, ..Chart::default() }
 }
 
-/// The values behind a finding, with its baseline, its threshold and the finding itself; `None` where the history has no
-/// such values.
+/// The values behind a finding, with its baseline, its threshold and the finding itself; `None` where the history has
+/// no such values.
 ///
 /// # Errors
 /// [`HistoryError`].

@@ -1,6 +1,6 @@
-//! A chart as an SVG: equal values give equal bytes, every text is escaped, and no style or script is in it. Classes let a
-//! page's own style colour it for light and dark; the attributes are for places without one. Must not know where values
-//! come from. Called by the page, messages and documents.
+//! A chart as an SVG: equal values give equal bytes, every text is escaped, and no style or script is in it. Classes
+//! let a page's own style colour it for light and dark; the attributes are for places without one. Must not know where
+//! values come from. Called by the page, messages and documents.
 use super::scale::{is_days, times, value_text, values};
 use super::words::{Word, word};
 use super::{Chart, Level, LevelKind, Mark, MarkKind, PIXELS, Point, downsampled};

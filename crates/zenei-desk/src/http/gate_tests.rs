@@ -449,7 +449,8 @@ async fn ten_thousand_connections_take_no_more_places_than_there_are() {
         let ended = tokio::time::timeout(WITHIN, stream.read(&mut [0; 1])).await.unwrap();
         refused += usize::from(ended.unwrap_or(0) == 0);
     }
-    // A held connection ends where it rests too long; then one more finds a place, and keeps it until it rests too long.
+    // A held connection ends where it rests too long; then one more finds a place, and keeps it until it rests too
+    // long.
     assert_eq!(refused, 10_000);
     assert!(gate.refused_connections() + MAX as u64 * 2 >= 10_000, "{}", gate.refused_connections());
 }

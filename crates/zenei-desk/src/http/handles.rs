@@ -58,7 +58,8 @@ pub struct Handles {
 }
 
 impl Handles {
-    /// Those of a server that shows these incidents and nothing else, on loopback; for `..` in a literal, and for tests.
+    /// Those of a server that shows these incidents and nothing else, on loopback; for `..` in a literal, and for
+    /// tests.
     pub fn of(incidents: Incidents, clock: DeskClock, rules: Arc<Rules>) -> Self {
         Self {
             ledger: watch::channel(Ledger::default()).1,

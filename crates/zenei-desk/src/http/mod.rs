@@ -1,6 +1,6 @@
 //! The HTTP server of the desk: health, readiness, metrics, incidents as JSON, triage, and the addresses of remotes
-//! that prove who sends ([`Inward`]). Every other route stands behind the [`gate`], by one list of routes. Must not open a
-//! store: all values come through the [`Handles`]. Called by the binary's `run` and `demo`.
+//! that prove who sends ([`Inward`]). Every other route stands behind the [`gate`], by one list of routes. Must not
+//! open a store: all values come through the [`Handles`]. Called by the binary's `run` and `demo`.
 mod api;
 mod dress;
 mod exposition;

@@ -31,7 +31,8 @@ const AFTER_ERROR: Duration = Duration::from_millis(200);
 /// How long open requests may still take once the server ends; a guess.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
-/// Accepts at most `max` connections at a time, and serves them, until `shutdown`; then the requests that are open are answered.
+/// Accepts at most `max` connections at a time, and serves them, until `shutdown`; then the requests that are open are
+/// answered.
 pub(super) async fn accept(
     listener: TcpListener,
     router: Router,

@@ -1,5 +1,5 @@
-//! What is wrong with a target's configuration, and with which of its keys; and the addresses that need no connection to
-//! be known as private. Must not know a remote. Called by the connectors, which read their keys, and by
+//! What is wrong with a target's configuration, and with which of its keys; and the addresses that need no connection
+//! to be known as private. Must not know a remote. Called by the connectors, which read their keys, and by
 //! [`super::Target::checked`].
 use super::guard::{literal, not_public, refusal};
 use reqwest::Url;

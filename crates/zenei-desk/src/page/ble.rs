@@ -1,5 +1,5 @@
-//! How well the locks that advertise are heard: by this gateway's radio, and as stored. Must not know a radio. Called by
-//! the router.
+//! How well the locks that advertise are heard: by this gateway's radio, and as stored. Must not know a radio. Called
+//! by the router.
 use super::{Look, Shown, link, past};
 use crate::http::{Metric, MetricValue, OwnMetrics};
 use axum::extract::State;

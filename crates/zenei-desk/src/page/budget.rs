@@ -1,5 +1,6 @@
-//! How many false alarms may each rule still raise this year? What people judged a false positive within a year, against
-//! the rule's budget for the locks that are heard. Must not know a page. Called by the board and the rules' pages.
+//! How many false alarms may each rule still raise this year? What people judged a false positive within a year,
+//! against the rule's budget for the locks that are heard. Must not know a page. Called by the board and the rules'
+//! pages.
 use serde::Serialize;
 use std::collections::BTreeMap;
 use zenei_detect::Rules;

@@ -1,5 +1,6 @@
-//! Two groups of locks beside each other: each measure with its interval, the difference with its own, the denominators,
-//! a plain sentence, and the same over time. Must not know how an interval is computed. Called by the router.
+//! Two groups of locks beside each other: each measure with its interval, the difference with its own, the
+//! denominators, a plain sentence, and the same over time. Must not know how an interval is computed. Called by the
+//! router.
 use super::figures::{Chart, Figures, Kind, Series, rounded};
 use super::{Look, Shown, drawn, link, past, words};
 use axum::extract::{Query, State};

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use zenei_detect::ScopeKind;
 use zenei_store::history::{Dimension, GatewayNow, History, HistoryError};
 
-/// A gateway that was not heard for this long while the newest record of any is younger is marked silent. A guess: three
-/// of a gateway's five-minute reports.
+/// A gateway that was not heard for this long while the newest record of any is younger is marked silent. A guess:
+/// three of a gateway's five-minute reports.
 const SILENT_MS: i64 = 15 * 60_000;
 /// For how many gateways the records of the last hours are counted.
 const RATED_MAX: usize = 50;

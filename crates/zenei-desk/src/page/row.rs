@@ -1,5 +1,5 @@
-//! An incident as a line of a list: what the board, the list, the lock and the search show of one. Copies the few fields
-//! that it needs, so that nobody holds the casebook while a page is drawn. Must not know a page.
+//! An incident as a line of a list: what the board, the list, the lock and the search show of one. Copies the few
+//! fields that it needs, so that nobody holds the casebook while a page is drawn. Must not know a page.
 use serde::Serialize;
 use zenei_incident::message::{Lang, in_language, place_word};
 use zenei_incident::{Incident, Policy};

@@ -1,5 +1,5 @@
-//! The rules in use: the list, and one rule with all that `zenei rules explain` says, its cases, what it opened and what
-//! it did not, and its budget of false alarms. Must not know a detector. Called by the router.
+//! The rules in use: the list, and one rule with all that `zenei rules explain` says, its cases, what it opened and
+//! what it did not, and its budget of false alarms. Must not know a detector. Called by the router.
 use super::budget::{Budget, budgets};
 use super::concerns;
 use super::{Look, Shown, link, past, words};

@@ -15,7 +15,8 @@ use zenei_wire::Id;
 
 /// The most hits of locks and groups.
 const HITS: usize = 60;
-/// The least and the most characters that are searched for. Guesses: one letter finds everything, and no name is longer.
+/// The least and the most characters that are searched for. Guesses: one letter finds everything, and no name is
+/// longer.
 const CHARS_MIN: usize = 2;
 const CHARS_MAX: usize = 100;
 

@@ -1,7 +1,8 @@
-//! What do the desk's figures say: inquiries by customer, how many inquiries led to a channel, how the open work stands,
-//! how often a postmortem and its actions were done, and how long before the customers the desk knew? Pure functions
-//! over incidents and inquiries; a share never stands without its denominator, and a month without anything is shown.
-//! Months are Japanese calendar months. Must not know stores or who shows a figure. Called by the desk's HTTP API.
+//! What do the desk's figures say: inquiries by customer, how many inquiries led to a channel, how the open work
+//! stands, how often a postmortem and its actions were done, and how long before the customers the desk knew? Pure
+//! functions over incidents and inquiries; a share never stands without its denominator, and a month without anything
+//! is shown. Months are Japanese calendar months. Must not know stores or who shows a figure. Called by the desk's HTTP
+//! API.
 mod action_rate;
 mod case;
 mod channel_rate;

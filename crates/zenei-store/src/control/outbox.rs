@@ -35,7 +35,8 @@ impl Control {
         self.all(&sql, [], outbox)
     }
 
-    /// Since when a message fails, ms since 1970: the earliest first failure of those that wait; `None`: none has failed.
+    /// Since when a message fails, ms since 1970: the earliest first failure of those that wait; `None`: none has
+    /// failed.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].

@@ -126,8 +126,8 @@ fn difference(a: Interval, b: Interval) -> Interval {
     }
 }
 
-/// The 97.5 % quantile of Student's distribution: exact for 1 and 2 degrees of freedom, else the expansion by Cornish and
-/// Fisher, right to 1 % from 3 on.
+/// The 97.5 % quantile of Student's distribution: exact for 1 and 2 degrees of freedom, else the expansion by Cornish
+/// and Fisher, right to 1 % from 3 on.
 fn student_quantile(freedom: f64) -> f64 {
     if freedom < 1.5 {
         return 12.706_205;

@@ -57,8 +57,8 @@ pub(super) struct Track {
 }
 
 impl Track {
-    /// Takes a report: percent at a time, with the temperature where it is known, hundredths of °C. Older than the newest
-    /// day: it is counted there.
+    /// Takes a report: percent at a time, with the temperature where it is known, hundredths of °C. Older than the
+    /// newest day: it is counted there.
     pub(super) fn report(&mut self, at_ms: i64, pct: u8, temp_centi_c: Option<i16>) {
         let day = i32::try_from(at_ms.div_euclid(DAY_MS)).unwrap_or(i32::MAX);
         if let Some(last) = self.last_pct {
@@ -140,10 +140,12 @@ impl Track {
         let mut levels: Vec<f64> = days.iter().zip(&pct).map(|(day, pct)| pct - slope * (day - last)).collect();
         let level = median(&mut levels.clone())?;
         let mut distances: Vec<f64> = levels.drain(..).map(|found| (found - level).abs()).collect();
-        // 1.4826 times the median distance is the standard deviation of normal residuals. A step of the gauge is uniform.
+        // 1.4826 times the median distance is the standard deviation of normal residuals. A step of the gauge is
+        // uniform.
         let spread = (1.4826 * median(&mut distances)?).hypot(step / 12_f64.sqrt());
         let length = last - first;
-        // Days are not independent of each other: a season, a gauge that holds its step. A quarter of them count; a guess.
+        // Days are not independent of each other: a season, a gauge that holds its step. A quarter of them count; a
+        // guess.
         let count = (days.len() as f64 / 4.0).max(2.0);
         let slope_error = (spread * (12.0 / count).sqrt() / length).hypot(slope * FUTURE_SHARE);
         let level_error = (2.0 * spread / count.sqrt()).hypot(step / 12_f64.sqrt());
@@ -193,7 +195,8 @@ impl Point {
     }
 }
 
-/// When a line with errors of level and slope falls to zero: Fieller's interval of the quotient, bounded below by today.
+/// When a line with errors of level and slope falls to zero: Fieller's interval of the quotient, bounded below by
+/// today.
 fn crossing(level: f64, level_error: f64, rate: f64, rate_error: f64) -> Due {
     let likely = (level / rate).max(0.0);
     let g = (Z_90 * rate_error / rate).powi(2);

@@ -1,6 +1,6 @@
-//! The fleet's past and present, as people ask for it: a lock's 90 days, a page of locks, a cohort's 30 days, two groups
-//! beside each other. One type over two sources, each with limits. Must not know HTTP, words of a language, or how
-//! anything is drawn. Called by the page, the API and `lock show`; every method blocks, so call it off the runtime.
+//! The fleet's past and present, as people ask for it: a lock's 90 days, a page of locks, a cohort's 30 days, two
+//! groups beside each other. One type over two sources, each with limits. Must not know HTTP, words of a language, or
+//! how anything is drawn. Called by the page, the API and `lock show`; every method blocks, so call it off the runtime.
 mod compare;
 mod due;
 mod error;

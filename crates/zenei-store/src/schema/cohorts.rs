@@ -1,5 +1,5 @@
-//! The selects by which the views fill the table of hourly cohorts, read from the migrations' own texts: who recounts or
-//! rebuilds an hour must count as the views do. Must not know servers. Called by the shipper.
+//! The selects by which the views fill the table of hourly cohorts, read from the migrations' own texts: who recounts
+//! or rebuilds an hour must count as the views do. Must not know servers. Called by the shipper.
 use super::{Form, MIGRATIONS};
 
 /// How a view's definition begins; a later migration may give a view another select.

@@ -1,6 +1,6 @@
-//! Tests that a gateway mends what a crash of a single server leaves: a token that is noted without its rows, in a table
-//! or in the one behind a view, or rows without their token. Each test makes such a state, then lets a new process ship
-//! the same range again, as it must after a kill.
+//! Tests that a gateway mends what a crash of a single server leaves: a token that is noted without its rows, in a
+//! table or in the one behind a view, or rows without their token. Each test makes such a state, then lets a new
+//! process ship the same range again, as it must after a kill.
 use super::ground::{Ground, NOON_MS, looking};
 use super::rows::{error, fleet, op, state};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! Can the daemon do what a well-formed configuration asks for? Mistakes, which no version would take (a target that
-//! can't be told), are errors of `config check` and of `run` alike. What this version lacks, and a configuration without
-//! a source, which other commands can use, `run` refuses and `config check` and `doctor` report beforehand. Must not
-//! open a socket. Called by `run`, `config check` and `doctor`.
+//! can't be told), are errors of `config check` and of `run` alike. What this version lacks, and a configuration
+//! without a source, which other commands can use, `run` refuses and `config check` and `doctor` report beforehand.
+//! Must not open a socket. Called by `run`, `config check` and `doctor`.
 use super::{Config, DetectSource, Loaded, Problems};
 use zenei_desk::notify::{Target, TargetConfig};
 

@@ -1,6 +1,6 @@
-//! The thread that keeps the history of this machine's store up to date while the daemon runs, and the history that page
-//! and API read. It has a connection of its own and the lowest claim to a processor: nothing waits for it but the stop,
-//! for a bounded time. Must not know what is asked. Started by `run` and by `demo`.
+//! The thread that keeps the history of this machine's store up to date while the daemon runs, and the history that
+//! page and API read. It has a connection of its own and the lowest claim to a processor: nothing waits for it but the
+//! stop, for a bounded time. Must not know what is asked. Started by `run` and by `demo`.
 use super::{clickhouse, tailing};
 use crate::config::{Config, StoreKind};
 use crate::exit::Failure;

@@ -1,5 +1,5 @@
-//! `/api/v1/metrics/…`: the desk's figures, by the definitions of [`zenei_incident::views`], by Japanese calendar months.
-//! Must not know how a figure is made. Called by the router.
+//! `/api/v1/metrics/…`: the desk's figures, by the definitions of [`zenei_incident::views`], by Japanese calendar
+//! months. Must not know how a figure is made. Called by the router.
 use super::Api;
 use super::ask::{Asked, Within, Wrong, apart};
 use super::figure_shapes as shape;

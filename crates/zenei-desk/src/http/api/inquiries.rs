@@ -1,5 +1,5 @@
-//! `POST /api/v1/inquiries`: a customer's inquiry, as its row in a file says it. The same inquiry again changes nothing,
-//! so that whoever sends may try again. Must not know how it is stored. Called by the router.
+//! `POST /api/v1/inquiries`: a customer's inquiry, as its row in a file says it. The same inquiry again changes
+//! nothing, so that whoever sends may try again. Must not know how it is stored. Called by the router.
 use super::Api;
 use super::ask::{Said, Word, Wrong, apart};
 use axum::Json;

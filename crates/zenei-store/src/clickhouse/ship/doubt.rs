@@ -6,8 +6,8 @@ use crate::control::{Control, ControlError, Txn};
 use zenei_wire::EngineTime;
 
 const HOUR_MS: i64 = 3_600_000;
-/// How often hours are put off before they are given up. A guess: the first time for an hour that many gateways fill, the
-/// others for a server that is restarted.
+/// How often hours are put off before they are given up. A guess: the first time for an hour that many gateways fill,
+/// the others for a server that is restarted.
 const MAX_PUT_OFF: u32 = 3;
 /// So long after an hour's end nobody inserts into it any more, but for gateways with a backlog. A guess.
 const QUIET_MS: i64 = 900_000;

@@ -1,6 +1,6 @@
-//! Counts the rows of one table that a shipment brought, after an attempt whose outcome was unknown, and inserts what is
-//! missing under a new token: a server that died between noting a token and adding its rows takes every retry under the
-//! old one for rows that it has. Must not know views. Called by the step that carries a shipment.
+//! Counts the rows of one table that a shipment brought, after an attempt whose outcome was unknown, and inserts what
+//! is missing under a new token: a server that died between noting a token and adding its rows takes every retry under
+//! the old one for rows that it has. Must not know views. Called by the step that carries a shipment.
 use super::ask::{Asked, ask};
 use super::deliver::{Delivery, InsertEnd, RefusedRows};
 use super::doubt::Doubt;

@@ -10,8 +10,8 @@ use std::path::Path;
 const NAMING: &str = "instr(topic, ?1) > 0 OR instr(bytes, CAST(?1 AS BLOB)) > 0 OR instr(detail, ?1) > 0 OR length > \
                       length(bytes)";
 
-/// Removes a lock; returns how many rows there were. A file that is broken or of another version is removed whole: it is
-/// made anew from the store, where the lock is no more.
+/// Removes a lock; returns how many rows there were. A file that is broken or of another version is removed whole: it
+/// is made anew from the store, where the lock is no more.
 ///
 /// # Errors
 /// [`HistoryError::Local`]; nothing is removed then.

@@ -1,6 +1,6 @@
-//! Takes the rows of a range into the tables. A range's effect does not depend on how its rows are split: sums are whole
-//! numbers, and what is remembered of a lock is in the tables too. Must not know files. Called by the follower, within
-//! one transaction.
+//! Takes the rows of a range into the tables. A range's effect does not depend on how its rows are split: sums are
+//! whole numbers, and what is remembered of a lock is in the tables too. Must not know files. Called by the follower,
+//! within one transaction.
 use super::db::Db;
 use super::lock::LockWork;
 use super::small;

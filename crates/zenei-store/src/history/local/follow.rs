@@ -58,8 +58,8 @@ impl Follower {
         Ok(skipped.unwrap_or(0).unsigned_abs())
     }
 
-    /// Takes the ranges that were sealed since, up to `sealed`; `go_on` is asked before each. A range that can't be read
-    /// is left out, counted and told: its neighbours are not.
+    /// Takes the ranges that were sealed since, up to `sealed`; `go_on` is asked before each. A range that can't be
+    /// read is left out, counted and told: its neighbours are not.
     ///
     /// # Errors
     /// [`HistoryError`]; what was taken stays.

@@ -1,5 +1,5 @@
-//! Lists of locks: a filter, an order, a page; the values of a dimension; a search. Must not know buckets. Called by the
-//! history.
+//! Lists of locks: a filter, an order, a page; the values of a dimension; a search. Must not know buckets. Called by
+//! the history.
 use super::Local;
 use super::db::{Db, LOCK_COLUMNS, lock_of};
 use super::read::due_in_days;

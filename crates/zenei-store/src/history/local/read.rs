@@ -1,4 +1,5 @@
-//! One lock, one cohort, and the small lists, as they are asked for. Must not know lists of locks. Called by the history.
+//! One lock, one cohort, and the small lists, as they are asked for. Must not know lists of locks. Called by the
+//! history.
 use super::Local;
 use super::db::{Db, LOCK_COLUMNS, lock_of};
 use super::lock::DueMs;

@@ -1,7 +1,7 @@
 //! The tables of the local source. Must not know what a row means. Called when the file is opened.
 //!
-//! The file is derived from the sealed ranges of the Parquet store: it may be removed at any time, and a file of another
-//! version is made anew instead of being migrated.
+//! The file is derived from the sealed ranges of the Parquet store: it may be removed at any time, and a file of
+//! another version is made anew instead of being migrated.
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::time::Duration;

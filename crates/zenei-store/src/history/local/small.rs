@@ -1,5 +1,5 @@
-//! The small lists: gateways, how they hear advertisements, and dead letters. Must not know locks' buckets. Called by the
-//! fold and the follower.
+//! The small lists: gateways, how they hear advertisements, and dead letters. Must not know locks' buckets. Called by
+//! the fold and the follower.
 use super::db::Db;
 use crate::dead_letter::DeadLetter;
 use crate::history::error::HistoryError;

@@ -1,5 +1,5 @@
-//! What the fold remembers of a lock beside its row: so that the next range goes on where the last one ended. Pure. Must
-//! not know SQL. Called by the fold.
+//! What the fold remembers of a lock beside its row: so that the next range goes on where the last one ended. Pure.
+//! Must not know SQL. Called by the fold.
 use crate::history::due::{DAY_MS, Track};
 use crate::history::types::PROFILES_MAX;
 use serde::{Deserialize, Serialize};

@@ -1,11 +1,12 @@
 //! The history of many gateways: SQL over the tables that they ship to. Every value is a typed parameter, every answer
-//! has a limit, and the server stops a question that takes too long. Must not know HTTP or words. Called by the history.
+//! has a limit, and the server stops a question that takes too long. Must not know HTTP or words. Called by the
+//! history.
 //!
-//! Where it differs from the history of one machine: a list has the locks heard in the 30 days before the newest record,
-//! its `records` are those of that time, and its order by when a battery is due is of a straight line through that time
-//! (the value shown is of the whole track). Cohorts count a record twice that two gateways heard. A record whose label
-//! changed counts for the label that it had. A lock that was proven once counts its unproven records never, not only
-//! from then on.
+//! Where it differs from the history of one machine: a list has the locks heard in the 30 days before the newest
+//! record, its `records` are those of that time, and its order by when a battery is due is of a straight line through
+//! that time (the value shown is of the whole track). Cohorts count a record twice that two gateways heard. A record
+//! whose label changed counts for the label that it had. A lock that was proven once counts its unproven records never,
+//! not only from then on.
 mod cohort;
 mod list;
 mod lock;
