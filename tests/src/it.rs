@@ -7,6 +7,7 @@ mod circles;
 mod clickhouse;
 mod contract;
 mod daemon;
+mod dashboards;
 mod dead_letters;
 mod demo;
 mod desk_kills;

@@ -77,9 +77,15 @@ impl Metrics {
 
 /// Status and body of a GET.
 pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    get_with(address, path, &[])
+}
+
+/// Status and body of a GET with these headers.
+pub(crate) fn get_with(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN).expect("HTTP is served");
     stream.set_read_timeout(Some(ANSWER_WITHIN)).expect("a time limit can be set");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n")
         .expect("a request can be sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer comes");
