@@ -22,10 +22,11 @@ pub use readiness::{Part, Readiness};
 pub use traffic::Traffic;
 
 use crate::notify::inward::Inward;
+use crate::page::for_browsers;
 use axum::Router;
 use axum::extract::{Extension, Request};
 use axum::http::{HeaderMap, Method, StatusCode};
-use axum::middleware::{Next, from_fn, map_response};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use gate::{Caller, Need};
 use problem::problem;
@@ -85,6 +86,7 @@ fn routes(handles: &Handles, inward: Inward) -> Guarded {
         .merge(triage::routes(handles.policy.clone(), handles.incidents.clone()))
         .merge(crate::page::routes(handles))
         .merge(gate::login::routes(handles.gate.clone()))
+        .merge(gate::enter::routes(handles.gate.clone()))
         .merge(gate::changes::routes(handles.gate.clone()))
         .checked_by_itself(inward.routes(), inward.into_router())
 }
@@ -92,12 +94,14 @@ fn routes(handles: &Handles, inward: Inward) -> Guarded {
 fn router(handles: &Handles, inward: Inward) -> Router {
     let traffic = handles.traffic.clone();
     let remotes: Arc<[&'static str]> = inward.routes().iter().map(|route| route.path).collect();
+    let pages = crate::page::pages(handles);
     routes(handles, inward)
         .into_router(&handles.gate)
         .fallback(async || problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async |method: Method| {
             problem(StatusCode::METHOD_NOT_ALLOWED, &format!("this path does not answer {method}"))
         })
+        .layer(from_fn_with_state(pages, for_browsers))
         .layer(map_response(dress::dress))
         .layer(from_fn(move |request: Request, next: Next| traffic.clone().count(Arc::clone(&remotes), request, next)))
 }

@@ -1,11 +1,12 @@
 //! What an incident's findings measured: observed, baseline and threshold, at the opening and since; and a picture of
-//! it. Must not know the casebook or a store: the log's events are enough, so that the same incident always has the
-//! same picture. Called by [`super::incident`].
+//! it. Must not know the casebook: the log's events and the history are enough. Called by [`super::incident`].
+use crate::chart::{self, Chart, Level, LevelKind, Point, Series};
 use minijinja::{Value, context};
 use serde::Serialize;
 use zenei_detect::Anomaly;
 use zenei_incident::message::{Lang, place_word};
 use zenei_incident::{Event, What};
+use zenei_store::history::{History, HistoryError};
 
 /// The most findings in the table. A guess; the picture has more.
 const ROWS_MAX: usize = 24;
@@ -23,9 +24,12 @@ pub(super) struct Evidence {
     rows: Vec<Finding>,
     /// How many are left out between them.
     hidden: usize,
-    /// The picture's points, for the chart.
+    /// The findings of the picture.
     #[serde(skip)]
-    pub(super) points: Vec<Finding>,
+    points: Vec<Finding>,
+    /// The finding that opened it, as it was found.
+    #[serde(skip)]
+    opening: Option<Anomaly>,
 }
 
 /// One finding.
@@ -71,13 +75,47 @@ impl Evidence {
             found.iter().take(half).chain(found.iter().skip(tail)).cloned().collect()
         };
         let rows = ends(ROWS_MAX);
+        let opening = events.iter().find_map(|event| finding(&event.what)).cloned();
         Self {
             first: found.first().cloned(),
             latest: if found.len() > 1 { found.last().cloned() } else { None },
             hidden: found.len() - rows.len(),
             points: ends(POINTS_MAX),
             rows,
+            opening,
         }
+    }
+
+    /// A picture of the values behind the opening, with baseline, threshold and the finding, as an SVG; of the findings
+    /// themselves where the history has no such values; `None` where there is nothing to draw.
+    ///
+    /// # Errors
+    /// Where the history can't be read.
+    pub(super) fn picture(&self, history: &History, lang: Lang) -> Result<Option<String>, HistoryError> {
+        let Some(opening) = &self.opening else { return Ok(None) };
+        let measured = chart::evidence(history, opening, lang)?;
+        Ok(measured.or_else(|| self.of_findings(opening)).map(|chart| chart::svg(&chart, lang)))
+    }
+
+    fn of_findings(&self, opening: &Anomaly) -> Option<Chart> {
+        let alike = self.points.iter().filter(|one| one.unit == opening.unit && one.rule == opening.rule);
+        let points: Vec<Point> =
+            alike.map(|one| Point { at_ms: one.at_ms, min: one.value, mean: one.value, max: one.value }).collect();
+        let (from_ms, to_ms) = (points.first()?.at_ms, points.last()?.at_ms);
+        if from_ms == to_ms {
+            return None;
+        }
+        let levels = [(LevelKind::Baseline, opening.baseline), (LevelKind::Threshold, opening.threshold)];
+        Some(Chart {
+            title: opening.rule.clone(),
+            about: opening.why.clone(),
+            unit: opening.unit.clone(),
+            from_ms,
+            to_ms,
+            series: vec![Series { name: opening.rule.clone(), unit: opening.unit.clone(), points }],
+            levels: levels.into_iter().map(|(kind, value)| Level { kind, value }).collect(),
+            ..Chart::default()
+        })
     }
 }
 

@@ -7,13 +7,15 @@ use super::row::IncidentRow;
 use super::{Fault, Shown};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
 use minijinja::{Value, context};
 use serde::Serialize;
 use zenei_detect::{Component, Domain, Urgency};
 use zenei_incident::event::{ActionKind, ActionStatus, Work};
 use zenei_incident::message::{self, Lang, in_language};
 use zenei_incident::{Event, Incident, Policy, Status, Verdict, What};
+use zenei_store::control::{ControlError, Delivery, EventRow};
 use zenei_wire::{EngineTime, Id};
 
 /// The most locks that a page links; the incident may have the whole fleet's. A guess: more are a matter for the fleet.
@@ -62,30 +64,33 @@ pub(super) async fn show(State(shown): State<Shown>, look: Look, Path(id): Path<
     shown.draw(look, move |shown, look| make(shown, look, &id, None)).await
 }
 
+/// Answers with the picture of an incident's values, for documents and messages.
+pub(super) async fn picture(State(shown): State<Shown>, look: Look, Path(id): Path<String>) -> Response {
+    shown
+        .draw(look, move |shown, look| {
+            let lang = shown.pages.lang(look);
+            let (events, _) = logged(shown, find(shown, &id)?)?;
+            let svg = Evidence::of(&events, lang).picture(&shown.handles.history, lang);
+            match svg.map_err(|error| Fault::broken(&error))? {
+                Some(svg) => Ok(([(CONTENT_TYPE, "image/svg+xml")], svg).into_response()),
+                None => Err(Fault::missing("there are no values to draw for this incident")),
+            }
+        })
+        .await
+}
+
 /// The page; `refused`: what was wrong with a step that the reader asked for.
 pub(super) fn make(shown: &Shown, look: &Look, id: &str, refused: Option<&str>) -> Result<Response, Fault> {
     let (handles, lang) = (&shown.handles, shown.pages.lang(look));
     let id = find(shown, id)?;
     let seen = seen(shown, id, lang)?;
-    let (events, deliveries) = match &handles.desk {
-        Some(desk) => {
-            let broken = |error: zenei_store::control::ControlError| Fault::broken(&error);
-            let driver = desk.lock();
-            let mut rows = driver.control().events_before(id, None, EVENTS_READ).map_err(broken)?;
-            if let Some(first) = rows.first().map(|row| row.seq).filter(|seq| *seq > 0) {
-                let opening = driver.control().events_before(id, Some(first.min(1)), 1).map_err(broken)?;
-                rows.splice(0..0, opening);
-            }
-            let deliveries = driver.control().deliveries_of(id).map_err(broken)?;
-            drop(driver);
-            let read = rows
-                .iter()
-                .filter_map(|row| Event::read(row.incident, row.seq, EngineTime(row.at_ms), &row.kind, &row.body).ok());
-            (read.collect::<Vec<_>>(), deliveries)
-        }
-        None => (Vec::new(), Vec::new()),
-    };
+    let (events, deliveries) = logged(shown, id)?;
     let evidence = Evidence::of(&events, lang);
+    // A page without its picture is better than none.
+    let picture = evidence.picture(&handles.history, lang).unwrap_or_else(|error| {
+        tracing::warn!(error = %zenei_store::with_causes(&error), "an incident's picture can't be drawn");
+        None
+    });
     let deliveries: Vec<Value> = deliveries
         .iter()
         .map(|one| {
@@ -105,7 +110,7 @@ pub(super) fn make(shown: &Shown, look: &Look, id: &str, refused: Option<&str>) 
         offered => shape(&seen.offered),
         records => evidence::records(&seen.records),
         evidence => shape(&evidence),
-        has_chart => false,
+        picture => picture.map(Value::from_safe_string),
         scope => seen.scope,
         timeline => shape(&timeline(&events, lang)),
         deliveries,
@@ -114,6 +119,24 @@ pub(super) fn make(shown: &Shown, look: &Look, id: &str, refused: Option<&str>) 
     };
     let status = if refused.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
     Ok(shown.pages.page_with(status, "incident.html", look, context))
+}
+
+/// What the log has of an incident: the opening and its latest events, in order, and how its messages fared.
+fn logged(shown: &Shown, id: Id) -> Result<(Vec<Event>, Vec<Delivery>), Fault> {
+    let broken = |error: ControlError| Fault::broken(&error);
+    let Some(desk) = &shown.handles.desk else { return Ok((Vec::new(), Vec::new())) };
+    let (rows, deliveries) = {
+        let driver = desk.lock();
+        let mut rows = driver.control().events_before(id, None, EVENTS_READ).map_err(broken)?;
+        if let Some(first) = rows.first().map(|row| row.seq).filter(|seq| *seq > 0) {
+            let opening = driver.control().events_before(id, Some(first.min(1)), 1).map_err(broken)?;
+            rows.splice(0..0, opening);
+        }
+        (rows, driver.control().deliveries_of(id).map_err(broken)?)
+    };
+    // An event of another version that can't be read is left out; the log keeps it.
+    let read = |row: EventRow| Event::read(row.incident, row.seq, EngineTime(row.at_ms), &row.kind, &row.body).ok();
+    Ok((rows.into_iter().filter_map(read).collect(), deliveries))
 }
 
 /// The incident whose id begins so.

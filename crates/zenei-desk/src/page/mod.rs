@@ -11,6 +11,7 @@ mod concerns;
 mod customers;
 mod dead_letters;
 mod drawn;
+mod dressed;
 mod evidence;
 mod figures;
 mod fleet;
@@ -32,6 +33,7 @@ mod silence;
 mod step;
 mod words;
 
+pub(crate) use dressed::for_browsers;
 pub use look::{Look, Theme};
 pub use render::Pages;
 
@@ -127,11 +129,20 @@ fn to(path: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, path.to_owned())]).into_response()
 }
 
+/// The pages in the desk's language and zone; `None`, and a word in the log, where a template has a mistake.
+pub(crate) fn pages(handles: &Handles) -> Option<Pages> {
+    let made = Pages::new(handles.language, handles.zone.clone(), &handles.gateway);
+    made.inspect_err(|error| {
+        tracing::error!(error = %zenei_store::with_causes(error), "a template has a mistake: there are no pages");
+    })
+    .ok()
+}
+
 /// The addresses of the pages, with what each needs.
 pub(crate) fn routes(handles: &Handles) -> Guarded {
     let assets = Guarded::new().get("/assets/{name}", Need::Open, assets::serve);
-    match Pages::new(handles.language, handles.zone.clone(), &handles.gateway) {
-        Ok(pages) => {
+    match pages(handles) {
+        Some(pages) => {
             let shown = Shown {
                 pages,
                 handles: handles.clone(),
@@ -140,10 +151,7 @@ pub(crate) fn routes(handles: &Handles) -> Guarded {
             };
             assets.merge(addresses().with_state(shown))
         }
-        Err(error) => {
-            tracing::error!(error = %zenei_store::with_causes(&error), "a template has a mistake: there are no pages");
-            assets
-        }
+        None => assets,
     }
 }
 
@@ -152,6 +160,7 @@ fn addresses() -> Guarded<Shown> {
         .get("/", Need::View, board::show)
         .get("/incidents", Need::View, list::show)
         .get("/incidents/{id}", Need::View, incident::show)
+        .get("/incidents/{id}/chart.svg", Need::View, incident::picture)
         .post("/incidents/{id}/events", Need::Operate, step::take)
         .get("/silences", Need::View, silence::list)
         .post("/silences", Need::Operate, silence::add)

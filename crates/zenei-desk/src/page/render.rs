@@ -123,7 +123,12 @@ impl Pages {
     /// A page that says what was found and what to do instead.
     pub fn error(&self, status: StatusCode, look: &Look, detail: &str) -> Response {
         let code = status.as_u16();
-        self.page_with(status, "error.html", look, context! { code, detail })
+        self.page_with(
+            status,
+            "error.html",
+            look,
+            context! { code, detail, wants_login => status == StatusCode::FORBIDDEN },
+        )
     }
 }
 
@@ -286,7 +291,7 @@ mod tests {
             .text(
                 "error.html",
                 &Look::default(),
-                context! { code => 404, detail => "<script>a</script>\u{202e}b\u{7}" },
+                context! { code => 404, wants_login => false, detail => "<script>a</script>\u{202e}b\u{7}" },
             )
             .unwrap();
         assert!(text.contains("&lt;script&gt;a") && text.contains("\u{fffd}b\u{fffd}"), "{text}");

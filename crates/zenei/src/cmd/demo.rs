@@ -3,6 +3,7 @@
 //! compares the incidents with the seeded faults, and what its stand-ins of Waroom and Slack were told with the
 //! incidents. Called by `cmd`.
 mod audience;
+mod browser;
 mod stage;
 mod verdict;
 
@@ -59,12 +60,16 @@ async fn show(arguments: &Demo, stage: &mut Stage, asked: Asked, out: &mut Outpu
         let watched = format!("{WATCHED_HOURS_PER_SECOND} simulated hours a second; Ctrl-C ends it");
         let pace = if arguments.once { "as fast as it goes" } else { &watched };
         out.line(format!("{locks} simulated locks, {days} days, seed {}, {pace}", arguments.seed))?;
-        out.line(format!(
-            "look: http://{}/metrics; state in {} until the end",
-            stage.http(),
-            stage.folder().display()
-        ))?;
+        if arguments.once {
+            out.line(format!("state in {} until the end", stage.folder().display()))?;
+        } else {
+            out.line(format!("look: {}", stage.link()))?;
+            out.line(format!("the link logs you in, once; state in {} until the end", stage.folder().display()))?;
+        }
         out.flush()?;
+        if !arguments.once && out.is_terminal() {
+            browser::open(&stage.link());
+        }
     }
     let mut show = Show { seen: BTreeSet::new(), elapsed: Elapsed::start(), asked, json: arguments.json };
     let is_whole = show.month(stage, arguments.once, out).await?;

@@ -77,7 +77,7 @@ async fn logout(State(gate): State<Gate>, headers: HeaderMap) -> Response {
     (StatusCode::SEE_OTHER, [(LOCATION, "/login".to_owned()), (SET_COOKIE, set(&gate, "", 0))]).into_response()
 }
 
-fn set(gate: &Gate, secret: &str, seconds: u64) -> String {
+pub(super) fn set(gate: &Gate, secret: &str, seconds: u64) -> String {
     let secure = if gate.public_url().is_some_and(PublicUrl::is_https) { "; Secure" } else { "" };
     format!("{COOKIE_NAME}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }

@@ -2,6 +2,7 @@
 //! is. Called by the layer around every route, and by the login.
 use super::audit::AuditLog;
 use super::caller::{Caller, How, Role};
+use super::enter::Entry;
 use super::origin::{PublicUrl, is_forwarded};
 use super::rate::{Buckets, Rate};
 use super::sessions::Sessions;
@@ -42,12 +43,14 @@ pub struct GateSettings {
     pub tokens: Option<Tokens>,
     /// Where it is kept who changed what; `None`: nowhere, for tests.
     pub audit: Option<AuditLog>,
+    /// A link that logs its first visitor in; `None`: there is no such link.
+    pub entry: Option<Entry>,
 }
 
 impl GateSettings {
     /// Those of a server that listens here, without tokens: from this machine everybody reads, nobody changes anything.
     pub fn of(listen: SocketAddr) -> Self {
-        Self { listen, loopback: Some(Role::Viewer), public_url: None, tokens: None, audit: None }
+        Self { listen, loopback: Some(Role::Viewer), public_url: None, tokens: None, audit: None, entry: None }
     }
 }
 

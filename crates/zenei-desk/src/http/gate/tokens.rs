@@ -202,6 +202,11 @@ pub(super) fn fresh() -> Result<String, TokenError> {
     Ok(BASE64_URL_SAFE_NO_PAD.encode(random()?))
 }
 
+/// The same as 64 hexadecimal digits.
+pub(super) fn fresh_hex() -> Result<String, TokenError> {
+    Ok(random()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// The tokens of a running server: looks at the file again as time goes on.
 #[derive(Debug)]
 pub struct Tokens {

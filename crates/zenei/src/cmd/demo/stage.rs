@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::watch;
-use zenei_desk::http::gate::{AuditLog, Role};
+use zenei_desk::http::gate::{AuditLog, Entry, Pepper, Role, Tokens, tokens};
 use zenei_desk::{DeskClock, Gate, GateSettings, Handles, Incidents, Inward, SharedDesk};
 use zenei_detect::Rules;
 use zenei_detect::intake::HOLE_WAIT_MS;
@@ -31,6 +31,10 @@ const MEMORY: &str = "/dev/shm";
 /// Room that a demo needs there, in bytes: its spool, its Parquet files and its database take a third of it.
 const MEMORY_BYTES_MIN: u64 = 1 << 30;
 
+/// The tokens of the demo's page: one, for whoever reads the terminal.
+const TOKENS_FILE: &str = "tokens";
+const VISITOR: &str = "you";
+
 /// By this file commands reach the demo's desk.
 const CONFIG_FILE: &str = "zenei.toml";
 const CONFIG: &str =
@@ -45,6 +49,7 @@ pub(super) struct Stage {
     incidents: Incidents,
     audience: Audience,
     http: SocketAddr,
+    link: String,
     following: Following,
     /// Keeps HTTP ready until the end.
     _ready: watch::Sender<bool>,
@@ -85,6 +90,7 @@ impl Stage {
         listen(folder.path(), &shared, &clock, asked).map_err(broken("take commands"))?;
         let layout = Layout::new(folder.path());
         let following = Following::start(&layout)?;
+        let (gate, link) = gate(loopback, &layout, clock.clone()).map_err(broken("keep who changes what"))?;
         let (ready, is_ready) = watch::channel(true);
         let handles = Handles {
             ledger: gateway.ledger(),
@@ -93,7 +99,7 @@ impl Stage {
             history: History::local(&layout.history()),
             gateway: "demo".to_owned(),
             zone: crate::config::Desk::default().zone(),
-            gate: gate(loopback, &layout, clock.clone()).map_err(broken("keep who changes what"))?,
+            gate,
             ..Handles::of(incidents.clone(), clock.clone(), shown_rules)
         };
         let mut end = asked.clone();
@@ -112,6 +118,7 @@ impl Stage {
             incidents,
             audience,
             http,
+            link,
             following,
             _ready,
             folder,
@@ -187,8 +194,9 @@ impl Stage {
         self.fleet.locks().len()
     }
 
-    pub(super) fn http(&self) -> SocketAddr {
-        self.http
+    /// The page; it logs its first visitor in.
+    pub(super) fn link(&self) -> String {
+        format!("http://{}{}", self.http, self.link)
     }
 
     /// Messages acknowledged so far.
@@ -226,15 +234,21 @@ impl Stage {
     }
 }
 
-/// Who may ask the demo over HTTP: everybody on this machine, as an operator. Its locks are simulated, and it ends with
-/// the command; `run` lets nobody change anything without a token.
+/// Who may ask the demo over HTTP: everybody on this machine, as an operator, and the first visitor of the link, as an
+/// admin. Its locks are simulated, and it ends with the command; `run` lets nobody change anything without a token.
 fn gate(
     listen: SocketAddr,
     layout: &Layout,
     clock: DeskClock,
-) -> Result<Gate, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(Gate, String), Box<dyn std::error::Error + Send + Sync>> {
+    let created_ms = clock.now().ms();
     let audit = Some(AuditLog::new(Control::open(&layout.control())?, clock));
-    Ok(Gate::new(GateSettings { loopback: Some(Role::Operator), audit, ..GateSettings::of(listen) }))
+    let (path, pepper) = (layout.root().join(TOKENS_FILE), Pepper::open(&layout.token_pepper())?);
+    let token = tokens::add(&path, &pepper, (VISITOR, Role::Admin, true), created_ms)?;
+    let (entry, link) = Entry::of(token)?;
+    let (tokens, entry) = (Some(Tokens::new(path, pepper)), Some(entry));
+    let gate = GateSettings { loopback: Some(Role::Operator), audit, tokens, entry, ..GateSettings::of(listen) };
+    Ok((Gate::new(gate), link))
 }
 
 /// Lets commands beside the demo reach its desk.

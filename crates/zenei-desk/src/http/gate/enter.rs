@@ -1,0 +1,97 @@
+//! A link that logs its first visitor in, for a demo on the own machine: who reads the terminal gets a session, and
+//! nobody after. Must not know what is shown. Called by the router; a server without such a link has no such route.
+use super::guarded::Guarded;
+use super::login::set;
+use super::need::Need;
+use super::place::Gate;
+use super::sessions::LASTS;
+use super::tokens::{TokenError, fresh_hex};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::header::{LOCATION, REFERRER_POLICY, SET_COOKIE};
+use axum::response::{IntoResponse as _, Response};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// The link, until it is used.
+pub struct Entry(Mutex<Option<(blake3::Hash, String)>>);
+
+impl Entry {
+    /// A link that opens a session of this token, and its path: `/enter/` and 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// Where the system gives no randomness.
+    pub fn of(token: String) -> Result<(Self, String), TokenError> {
+        let secret = fresh_hex()?;
+        let path = format!("/enter/{secret}");
+        Ok((Self(Mutex::new(Some((blake3::hash(secret.as_bytes()), token)))), path))
+    }
+
+    /// The token, if this is the secret and it was not used; compared in constant time.
+    fn take(&self, secret: &str) -> Option<String> {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (hash, _) = left.as_ref()?;
+        if *hash != blake3::hash(secret.as_bytes()) {
+            return None;
+        }
+        left.take().map(|(_, token)| token)
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Entry(secret)")
+    }
+}
+
+/// The route, where there is such a link.
+pub(in crate::http) fn routes(gate: Gate) -> Guarded {
+    if gate.settings().entry.is_none() {
+        return Guarded::new();
+    }
+    Guarded::new().get("/enter/{secret}", Need::Open, enter).with_state(gate)
+}
+
+/// Leads to the board, with a session for the first who comes with the secret.
+async fn enter(State(gate): State<Gate>, Path(secret): Path<String>) -> Response {
+    let token = gate.settings().entry.as_ref().and_then(|entry| entry.take(&secret));
+    let session = token.and_then(|token| gate.token(&token)).map(|token| gate.sessions().open(token.key(), gate.at()));
+    let to = [(LOCATION, "/"), (REFERRER_POLICY, "no-referrer")];
+    match session {
+        Some(Ok(secret)) => {
+            (StatusCode::SEE_OTHER, to, [(SET_COOKIE, set(&gate, &secret, LASTS.as_secs()))]).into_response()
+        }
+        Some(Err(_)) | None => (StatusCode::SEE_OTHER, to).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tokens::{Pepper, Tokens, add};
+    use super::super::{GateSettings, Role};
+    use super::*;
+
+    #[tokio::test]
+    async fn the_link_logs_in_once_and_a_wrong_one_never() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, pepper) = (folder.path().join("tokens"), Pepper::open(&folder.path().join("pepper")).unwrap());
+        let token = add(&path, &pepper, ("demo", Role::Admin, true), 0).unwrap();
+        let (entry, link) = Entry::of(token).unwrap();
+        let secret = link.strip_prefix("/enter/").unwrap().to_owned();
+        assert_eq!(secret.len(), 64);
+        let gate = Gate::new(GateSettings {
+            tokens: Some(Tokens::new(path, pepper)),
+            entry: Some(entry),
+            ..GateSettings::of(([127, 0, 0, 1], 0).into())
+        });
+        let cookie = async |secret: String| {
+            let answer = enter(State(gate.clone()), Path(secret)).await;
+            assert!(answer.status() == StatusCode::SEE_OTHER && answer.headers()[LOCATION] == "/");
+            answer.headers().contains_key(SET_COOKIE)
+        };
+        assert!(!cookie("0".repeat(64)).await);
+        assert!(cookie(secret.clone()).await);
+        assert!(!cookie(secret).await);
+        assert!(routes(Gate::loopback()).routes().is_empty() && routes(gate).routes().len() == 1);
+    }
+}
