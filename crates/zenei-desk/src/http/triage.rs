@@ -22,15 +22,19 @@ pub(super) fn routes(policy: Arc<Policy>, incidents: Incidents) -> Guarded {
 
 /// Judges how urgent it is what somebody saw, and whether it would open an incident; changes nothing.
 #[utoipa::path(
-    post, path = "/api/v1/triage", tag = "incidents", 
+    post, path = "/api/v1/triage", tag = "incidents",
     request_body(content = inline(FactsShape)),
-    responses((status = 200, description = "The judgement", body = inline(JudgedShape))),
+    responses(
+        (status = 200, description = "The judgement", body = inline(JudgedShape)),
+        (status = 404, description = "No lock is of this service"),
+    ),
 )]
 pub(super) async fn judge(State((policy, incidents)): State<(Arc<Policy>, Incidents)>, body: Bytes) -> Response {
     match super::api::read::<Facts>(&body) {
-        Ok(facts) => match policy.asked(&facts, &incidents.read().places) {
-            Ok(judged) => axum::Json(judged).into_response(),
-            Err(text) => problem(StatusCode::BAD_REQUEST, &text),
+        Ok(facts) => match (facts.check(), policy.asked(&facts, &incidents.read().places)) {
+            (Err(text), _) => problem(StatusCode::BAD_REQUEST, &text),
+            (Ok(()), Ok(judged)) => axum::Json(judged).into_response(),
+            (Ok(()), Err(text)) => problem(StatusCode::NOT_FOUND, &text),
         },
         Err(error) => problem(StatusCode::BAD_REQUEST, &format!("these are no facts: {error}")),
     }

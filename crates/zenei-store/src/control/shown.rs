@@ -244,6 +244,24 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_log_is_read_before_a_number_and_by_kinds() {
+        let mut control = control();
+        let seqs = |rows: Vec<EventRow>| rows.iter().map(|row| row.seq).collect::<Vec<_>>();
+        assert_eq!(seqs(control.events_before(Id(7), None, 9).unwrap()), [0, 1]);
+        assert_eq!(seqs(control.events_before(Id(7), None, 1).unwrap()), [1]);
+        assert_eq!(seqs(control.events_before(Id(7), Some(1), 9).unwrap()), [0]);
+        assert_eq!(seqs(control.events_before(Id(8), None, 9).unwrap()), []);
+        assert_eq!(seqs(control.events_of_kinds(&["note", "completed"]).unwrap()), [1]);
+        assert_eq!(control.waiting_since().unwrap(), [(Id(7), 1)]);
+        let txn = control.begin().unwrap();
+        for (target, seq) in [("chat", 0), ("chat", 1), ("pager", 0), ("pager", 1)] {
+            txn.end(row(target, Id(7), seq).id, SendEnd::Delivered, 9, "taken").unwrap();
+        }
+        txn.commit().unwrap();
+        assert_eq!(control.waiting_since().unwrap(), []);
+    }
+
+    #[test]
     fn what_waits_is_counted_by_target_with_the_oldest_failure() {
         let mut control = control();
         let txn = control.begin().unwrap();

@@ -169,7 +169,7 @@ fn cause(error: &dyn Error) -> String {
     innermost.to_string()
 }
 
-/// A word of a request: 1 to [`WORD_CHARS_MAX`] characters, none of them a control character.
+/// A word to look for: 1 to [`WORD_CHARS_MAX`] characters of any kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Word(pub(super) String);
 
@@ -177,11 +177,24 @@ impl<'de> Deserialize<'de> for Word {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         let chars = text.chars().count();
-        match chars {
-            1..=WORD_CHARS_MAX if !text.chars().any(char::is_control) => Ok(Self(text)),
-            1..=WORD_CHARS_MAX => Err(D::Error::custom("a word has control characters, which are not allowed there")),
-            _ => Err(D::Error::custom(format!("a word has {chars} characters; 1 to {WORD_CHARS_MAX} are allowed"))),
+        if (1..=WORD_CHARS_MAX).contains(&chars) {
+            return Ok(Self(text));
         }
+        Err(D::Error::custom(format!("a word has {chars} characters; 1 to {WORD_CHARS_MAX} are allowed")))
+    }
+}
+
+/// A word that is stored and shown: a [`Word`] without control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Plain(pub(super) String);
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Word(text) = Word::deserialize(from)?;
+        if text.chars().any(char::is_control) {
+            return Err(D::Error::custom("a word has control characters, which are not allowed there"));
+        }
+        Ok(Self(text))
     }
 }
 

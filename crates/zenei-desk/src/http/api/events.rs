@@ -27,7 +27,11 @@ pub(super) enum Step {
     /// A note.
     Note {
         /// What.
-        #[schema(min_length = 1, max_length = 4000, pattern = r"\S")]
+        #[schema(
+            min_length = 1,
+            max_length = 4000,
+            pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+        )]
         text: String,
     },
     /// How far the work is; completion is a step of its own.
@@ -41,7 +45,11 @@ pub(super) enum Step {
     #[serde(alias = "owner_assigned")]
     Owner {
         /// The owner.
-        #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
+        #[schema(
+            min_length = 1,
+            max_length = 100,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )]
         owner: String,
     },
     /// How urgent it is.
@@ -51,7 +59,11 @@ pub(super) enum Step {
         #[schema(schema_with = super::shapes::urgency)]
         to: Urgency,
         /// Why (根拠).
-        #[schema(min_length = 1, max_length = 4000, pattern = r"\S")]
+        #[schema(
+            min_length = 1,
+            max_length = 4000,
+            pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+        )]
         reason: String,
     },
     /// Where the cause lies.
@@ -64,7 +76,11 @@ pub(super) enum Step {
         #[schema(schema_with = super::shapes::component)]
         component: Component,
         /// Why.
-        #[schema(min_length = 1, max_length = 4000, pattern = r"\S")]
+        #[schema(
+            min_length = 1,
+            max_length = 4000,
+            pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+        )]
         reason: String,
     },
     /// The temporary fix is done (暫定処置完了).
@@ -101,24 +117,40 @@ pub(super) enum Step {
     #[serde(alias = "runbook_step_done")]
     RunbookStep {
         /// The step's id.
-        #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
+        #[schema(
+            min_length = 1,
+            max_length = 100,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )]
         step: String,
     },
     /// Something is to be done.
     #[serde(alias = "action_item_added")]
     ActionItem {
         /// Its id within the incident.
-        #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
+        #[schema(
+            min_length = 1,
+            max_length = 100,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )]
         item: String,
         /// What is to be done.
-        #[schema(min_length = 1, max_length = 4000, pattern = r"\S")]
+        #[schema(
+            min_length = 1,
+            max_length = 4000,
+            pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+        )]
         text: String,
         /// What it is for.
         #[serde(rename = "for")]
         #[schema(schema_with = super::shapes::action_kind)]
         purpose: ActionKind,
         /// Who does it.
-        #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
+        #[schema(
+            min_length = 1,
+            max_length = 100,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )]
         owner: Option<String>,
         /// By when, ms since 1970.
         due_ms: Option<i64>,
@@ -127,7 +159,11 @@ pub(super) enum Step {
     #[serde(alias = "action_item_changed")]
     ActionItemStatus {
         /// Its id within the incident.
-        #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
+        #[schema(
+            min_length = 1,
+            max_length = 100,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )]
         item: String,
         /// How far it is.
         #[schema(schema_with = super::shapes::action_status)]
@@ -150,7 +186,11 @@ pub(super) enum Step {
     #[serde(alias = "reopened")]
     Reopen {
         /// Why.
-        #[schema(min_length = 1, max_length = 4000, pattern = r"\S")]
+        #[schema(
+            min_length = 1,
+            max_length = 4000,
+            pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+        )]
         reason: String,
     },
 }

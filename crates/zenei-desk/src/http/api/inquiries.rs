@@ -1,7 +1,7 @@
 //! `POST /api/v1/inquiries`: a customer's inquiry, as its row in a file says it. The same inquiry again changes
 //! nothing, so that whoever sends may try again. Must not know how it is stored. Called by the router.
 use super::Api;
-use super::ask::{Said, Word, Wrong, apart};
+use super::ask::{Plain, Said, Wrong, apart};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -21,18 +21,18 @@ const TEXT_CHARS_MAX: usize = 10_000;
 pub(super) struct New {
     /// Its id where it comes from.
     #[schema(value_type = String, min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
-    id: Word,
+    id: Plain,
     /// When the customer made contact, by RFC 3339 with its offset.
     #[schema(format = DateTime, value_type = String)]
     received_at: String,
     /// Who asked.
     #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
-    customer: Option<Word>,
+    customer: Option<Plain>,
     /// The lock, where it is known.
     #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
-    device_id: Option<Word>,
+    device_id: Option<Plain>,
     /// `最高`, `高`, `中` or `低`, or these in English; absent until somebody judged it.
     #[serde(default)]
     #[schema(schema_with = super::shapes::level)]

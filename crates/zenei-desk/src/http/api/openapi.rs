@@ -107,6 +107,11 @@ pub(super) fn document() -> String {
         }
         components.insert("responses".to_owned(), Json::Object(refusals));
     }
+    // What serde refuses by `deny_unknown_fields` in a tagged enum, utoipa does not say.
+    let steps = all.pointer_mut("/components/schemas/Step/oneOf").and_then(Json::as_array_mut);
+    for step in steps.into_iter().flatten().filter_map(Json::as_object_mut) {
+        step.insert("additionalProperties".to_owned(), Json::Bool(false));
+    }
     for (path, item) in all.get_mut("paths").and_then(Json::as_object_mut).into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             if let Some(operation) = operation.as_object_mut() {

@@ -10,6 +10,10 @@ use zenei_incident::event::{ActionKind, ActionStatus, Work};
 use zenei_incident::{SilenceKind, Status};
 use zenei_wire::Id;
 
+/// A name: one line, not blank.
+const NAME: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$";
+/// One line.
+const PLAIN: &str = r"^[^\x00-\x1f\x7f-\x9f]*$";
 /// How an id reads.
 const ID: &str = "^[0-9a-f]{32}$";
 /// How an incident's id reads in a path: alone, or as the remotes have it.
@@ -56,7 +60,7 @@ pub(super) fn id_or_null() -> Object {
 
 /// Names of people, roles or locks in a request.
 pub(super) fn names() -> Schema {
-    list(text().min_length(Some(1)).max_length(Some(100)).pattern(Some(r"\S")).build())
+    list(text().min_length(Some(1)).max_length(Some(100)).pattern(Some(NAME)).build())
 }
 
 /// Any number, or null for one that is none.
@@ -210,7 +214,7 @@ pub(super) fn numbers() -> Object {
 
 /// What a silence is about; at least one field.
 pub(super) fn matcher() -> Object {
-    let name = || text().min_length(Some(1)).max_length(Some(200)).build();
+    let name = || text().min_length(Some(1)).max_length(Some(200)).pattern(Some(PLAIN)).build();
     ObjectBuilder::new()
         .property("rule", name())
         .property("domain", domain())

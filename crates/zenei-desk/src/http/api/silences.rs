@@ -1,7 +1,7 @@
 //! `/api/v1/silences`: what is silenced, a new silence, what it would match, and its end. Who sets or ends one is who
 //! asks. Must not know how a silence is stored. Called by the router.
 use super::Api;
-use super::ask::{Asked, In, Millis, Said, Within, Word, Wrong, apart};
+use super::ask::{Asked, In, Millis, Plain, Said, Within, Wrong, apart};
 use super::locks::{Nothing, unread};
 use crate::Request;
 use crate::http::gate::Caller;
@@ -54,7 +54,7 @@ pub(super) struct Listed {
 #[serde(deny_unknown_fields)]
 pub(super) struct Matches {
     #[serde(default, deserialize_with = "there")]
-    rule: Option<Word>,
+    rule: Option<Plain>,
     #[serde(default, deserialize_with = "there")]
     domain: Option<Domain>,
     #[serde(default, deserialize_with = "there")]
@@ -62,13 +62,13 @@ pub(super) struct Matches {
     #[serde(default, deserialize_with = "there")]
     scope_kind: Option<ScopeKind>,
     #[serde(default, deserialize_with = "there")]
-    scope_value: Option<Word>,
+    scope_value: Option<Plain>,
     #[serde(default, deserialize_with = "there")]
-    device: Option<Word>,
+    device: Option<Plain>,
     #[serde(default, deserialize_with = "there")]
-    site: Option<Word>,
+    site: Option<Plain>,
     #[serde(default, deserialize_with = "there")]
-    service: Option<Word>,
+    service: Option<Plain>,
 }
 
 /// A field is given or left out; null is neither.
@@ -78,7 +78,7 @@ fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Opti
 
 impl From<Matches> for Matcher {
     fn from(matches: Matches) -> Self {
-        let text = |word: Option<Word>| word.map(|word| word.0);
+        let text = |word: Option<Plain>| word.map(|word| word.0);
         Self {
             rule: text(matches.rule),
             domain: matches.domain,
@@ -111,7 +111,7 @@ pub(super) struct New {
     length_ms: Within<1, LENGTH_MAX_MS>,
     /// Why.
     #[schema(min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$", value_type = String)]
-    reason: Word,
+    reason: Plain,
 }
 
 fn silence() -> SilenceKind {

@@ -179,6 +179,37 @@ async fn an_inquiry_is_stored_once_and_counts_for_the_lead_time() {
     assert_eq!(listed["incidents"][0]["first_inquiry_ms"], json!(86_400_000));
 }
 
+#[tokio::test]
+async fn what_a_device_says_is_text_in_json_that_no_browser_takes_for_a_page() {
+    let (desk, _) = desk();
+    let hostile = finds(&desk, "<script>alert(1)</script>\u{2028}\"");
+    let anywhere = "127.0.0.1:0".parse().unwrap();
+    let address = crate::serve(anywhere, handles(&desk), Inward::default(), std::future::pending()).await.unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET /api/v1/incidents/{hostile} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    for line in ["HTTP/1.1 200 ", "content-type: application/json", "x-content-type-options: nosniff"] {
+        assert!(head.contains(line), "{line}: {head}");
+    }
+    let shown: Json = serde_json::from_str(body).unwrap();
+    assert_eq!(shown["devices"][0], json!("<script>alert(1)</script>\u{2028}\""));
+}
+
+#[test]
+fn json_is_read_with_a_bound_on_its_depth_and_a_whole_number_may_have_a_point() {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert!(ask::read::<Json>(nested(100).as_bytes()).is_ok());
+    assert!(ask::read::<Json>(nested(200).as_bytes()).is_err());
+    let read = |text: &str| ask::read::<std::collections::BTreeMap<String, u32>>(text.as_bytes()).ok();
+    assert_eq!(read(r#"{"a": 7.0}"#).unwrap()["a"], 7);
+    for wrong in [r#"{"a": 7.5}"#, r#"{"a": -7.0}"#, r#"{"a": 1e300}"#, r#"{"a": "7"}"#] {
+        assert_eq!(read(wrong), None, "{wrong}");
+    }
+}
+
 /// What a listener gets, until it has this text.
 async fn heard(stream: &mut TcpStream, seen: &mut String, text: &str) {
     let listen = async {
