@@ -1,5 +1,6 @@
 //! The end-to-end tests in one binary, so that they link once. Each subject is a module of its own.
 mod alertmanager;
+mod battery_due;
 mod between;
 mod ble;
 mod broker;

@@ -10,6 +10,7 @@ mod packed;
 mod remote;
 mod types;
 
+pub use due::{DUE_PCT, Report, battery_due};
 pub use error::HistoryError;
 pub use packed::OTHER_CODES;
 pub use types::{

@@ -267,6 +267,6 @@ pub const OTHER_CODES: &str = "other codes";
 /// How wide the buckets of an answer are, in buckets of the source, for at most `points` from `from` to `to` (bucket
 /// numbers, `to` exclusive).
 pub(super) fn width(from: i64, to: i64, points: usize) -> i64 {
-    let points = i64::try_from(points.clamp(1, super::POINTS_MAX)).unwrap_or(1);
+    let points = i64::try_from(points.clamp(1, super::types::POINTS_MAX)).unwrap_or(1);
     (to.saturating_sub(from).max(1) - 1) / points + 1
 }

@@ -1,7 +1,6 @@
 //! The rows of the local source, one by one. Must not know what a record is. Called by the fold, the follower and the
 //! reader.
-use super::lock::DueMs;
-use super::state::{KeptProfile, LockState};
+use super::state::{DueMs, KeptProfile, LockState};
 use crate::history::error::HistoryError;
 use crate::history::packed::{Packed, PackedCohort};
 use crate::history::types::LockNow;

@@ -4,6 +4,7 @@
 use super::db::Db;
 use super::lock::LockWork;
 use super::small;
+use super::state::{KEEP_MS, said};
 use crate::history::error::HistoryError;
 use crate::history::packed::{
     BUCKET_MS, Measured, PackedCohort, Quantity, Values, bucket_of, counted_at, is_failed, measured,
@@ -11,12 +12,10 @@ use crate::history::packed::{
 use crate::history::types::Dimension;
 use std::collections::{BTreeMap, HashMap};
 use zenei_detect::Heard;
-use zenei_wire::{Body, Record, Text};
+use zenei_wire::{Body, Record};
 
 /// The most locks; further ones are not taken. A guess: a hundred bytes each in a list, and no local store has more.
 const LOCKS_MAX: u64 = 2_000_000;
-/// How long buckets stay, ms: as long as ClickHouse keeps records. A guess: a season is compared with the last one.
-pub(super) const KEEP_MS: i64 = 400 * 86_400_000;
 
 /// The work on one range.
 pub(super) struct Fold<'t> {
@@ -183,9 +182,4 @@ impl<'t> Fold<'t> {
         small::write(db, gateways, receptions)?;
         Ok(newest_ms)
     }
-}
-
-/// A label that says something.
-pub(super) fn said<'a>(label: Option<&'a Text<'_>>) -> Option<&'a str> {
-    label.map(|label| &**label).filter(|label| !label.is_empty())
 }

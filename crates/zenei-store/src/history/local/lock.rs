@@ -1,8 +1,7 @@
 //! The work on one lock within a range: its row, what is remembered of it, and its buckets. Must not know other locks.
 //! Called by the fold.
 use super::db::Db;
-use super::fold::{KEEP_MS, said};
-use super::state::{KeptProfile, LockState, keep_profile};
+use super::state::{DueMs, KEEP_MS, KeptProfile, LockState, keep_profile, said};
 use crate::history::due::DAY_MS;
 use crate::history::error::HistoryError;
 use crate::history::packed::{BUCKET_MS, Measured, Packed, Quantity};
@@ -10,9 +9,6 @@ use crate::history::types::LockNow;
 use std::collections::BTreeMap;
 use zenei_detect::Heard;
 use zenei_wire::Op;
-
-/// When a battery is due, in ms since 1970: early, likely, late (`None`: no end).
-pub(super) type DueMs = (i64, i64, Option<i64>);
 
 /// A lock that a range has rows of.
 #[derive(Debug)]

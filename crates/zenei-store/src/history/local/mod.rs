@@ -1,6 +1,7 @@
 //! The history of one machine: a SQLite file derived from the sealed ranges of its Parquet store. It may be removed at
-//! any time and is made anew. Must not know HTTP or words. Called by the history, the daemon's thread, `forget` and
-//! tests.
+//! any time and is made anew. It takes some 310 bytes a lock and day in the first week (20,000 locks, 6 records a day),
+//! of which some 130 grow with the days; buckets stay 400 days. Must not know HTTP or words. Called by the history, the
+//! daemon's thread, `forget` and tests.
 mod db;
 mod erase;
 mod fold;

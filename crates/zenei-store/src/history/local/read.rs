@@ -2,8 +2,8 @@
 //! history.
 use super::Local;
 use super::db::{Db, LOCK_COLUMNS, lock_of};
-use super::lock::DueMs;
 use super::small::{KeptGateway, KeptReception};
+use super::state::DueMs;
 use crate::history::due::DAY_MS;
 use crate::history::error::HistoryError;
 use crate::history::packed::{BUCKET_MS, Packed, PackedCohort, bucket_of, width};

@@ -4,7 +4,7 @@ use crate::history::due::{DAY_MS, Track};
 use crate::history::types::PROFILES_MAX;
 use serde::{Deserialize, Serialize};
 use zenei_detect::{Heard, RestVoltage};
-use zenei_wire::{Body, EventKind, Millivolts, Op};
+use zenei_wire::{Body, EventKind, Millivolts, Op, Text};
 
 /// How many (dimension, value) a lock is remembered to be counted in, within a bucket: more than labels it can have.
 const COUNTED_MAX: usize = 32;
@@ -12,6 +12,12 @@ const COUNTED_MAX: usize = 32;
 const ERROR_DAYS: i64 = 7;
 /// How long a profile is shown, ms: as long as ClickHouse keeps them.
 const PROFILE_MS: i64 = 30 * DAY_MS;
+
+/// How long buckets stay, ms: as long as ClickHouse keeps records. A guess: a season is compared with the last one.
+pub(super) const KEEP_MS: i64 = 400 * DAY_MS;
+
+/// When a battery is due, in ms since 1970: early, likely, late (`None`: no end).
+pub(super) type DueMs = (i64, i64, Option<i64>);
 
 /// What is remembered of a lock.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -118,4 +124,9 @@ pub(super) fn keep_profile(kept: &mut Vec<KeptProfile>, op: &Op, at_ms: i64, pla
     kept.truncate(PROFILES_MAX);
     let from = kept.first().map_or(0, |newest| newest.place.0.saturating_sub(PROFILE_MS));
     kept.retain(|kept| kept.place.0 >= from);
+}
+
+/// A label that says something.
+pub(super) fn said<'a>(label: Option<&'a Text<'_>>) -> Option<&'a str> {
+    label.map(|label| &**label).filter(|label| !label.is_empty())
 }
