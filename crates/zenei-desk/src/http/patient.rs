@@ -83,7 +83,7 @@ mod tests {
         // Takes a byte each 20 s: slow, and in time.
         let slow = tokio::spawn(async move {
             for _ in 0..8 {
-                tokio::time::sleep(Duration::from_secs(20)).await;
+                sleep(Duration::from_secs(20)).await;
                 far.read_u8().await.unwrap();
             }
             far

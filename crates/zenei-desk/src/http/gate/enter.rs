@@ -5,44 +5,10 @@ use super::login::set;
 use super::need::Need;
 use super::place::Gate;
 use super::sessions::LASTS;
-use super::tokens::{TokenError, fresh_hex};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{LOCATION, REFERRER_POLICY, SET_COOKIE};
 use axum::response::{IntoResponse as _, Response};
-use std::fmt;
-use std::sync::{Mutex, PoisonError};
-
-/// The link, until it is used.
-pub struct Entry(Mutex<Option<(blake3::Hash, String)>>);
-
-impl Entry {
-    /// A link that opens a session of this token, and its path: `/enter/` and 64 hexadecimal digits.
-    ///
-    /// # Errors
-    /// Where the system gives no randomness.
-    pub fn of(token: String) -> Result<(Self, String), TokenError> {
-        let secret = fresh_hex()?;
-        let path = format!("/enter/{secret}");
-        Ok((Self(Mutex::new(Some((blake3::hash(secret.as_bytes()), token)))), path))
-    }
-
-    /// The token, if this is the secret and it was not used; compared in constant time.
-    fn take(&self, secret: &str) -> Option<String> {
-        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (hash, _) = left.as_ref()?;
-        if *hash != blake3::hash(secret.as_bytes()) {
-            return None;
-        }
-        left.take().map(|(_, token)| token)
-    }
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Entry(secret)")
-    }
-}
 
 /// The route, where there is such a link.
 pub(in crate::http) fn routes(gate: Gate) -> Guarded {
@@ -68,7 +34,7 @@ async fn enter(State(gate): State<Gate>, Path(secret): Path<String>) -> Response
 #[cfg(test)]
 mod tests {
     use super::super::tokens::{Pepper, Tokens, add};
-    use super::super::{GateSettings, Role};
+    use super::super::{Entry, GateSettings, Role};
     use super::*;
 
     #[tokio::test]

@@ -4,6 +4,7 @@ mod audit;
 mod caller;
 pub(super) mod changes;
 pub(in crate::http) mod enter;
+mod entry;
 mod guard;
 mod guarded;
 pub(super) mod login;
@@ -16,7 +17,7 @@ pub mod tokens;
 
 pub use audit::{AuditLog, Subject};
 pub use caller::{Caller, How, Role};
-pub use enter::Entry;
+pub use entry::Entry;
 pub use guarded::Guarded;
 pub use need::{Need, Route};
 pub use origin::PublicUrl;

@@ -2,7 +2,7 @@
 //! is. Called by the layer around every route, and by the login.
 use super::audit::AuditLog;
 use super::caller::{Caller, How, Role};
-use super::enter::Entry;
+use super::entry::Entry;
 use super::origin::{PublicUrl, is_forwarded};
 use super::rate::{Buckets, Rate};
 use super::sessions::Sessions;
