@@ -69,7 +69,7 @@ pub fn inquiries(rows: &[Inquiry], months: u32, now: EngineTime) -> Trend {
         }
     }
     let mut customers: Vec<CustomerInquiries> = customers.into_values().collect();
-    customers.sort_by(|one, other| (other.highest, other.high).cmp(&(one.highest, one.high)));
+    customers.sort_by_key(|customer| std::cmp::Reverse((customer.highest, customer.high)));
     Trend { months, customers, untriaged }
 }
 
