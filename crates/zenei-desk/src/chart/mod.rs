@@ -1,5 +1,5 @@
 //! Charts: what a line over time shows, as values for the browser and as an SVG for pages without scripts, messages and
-//! documents. Must not know where values come from, but for [`of`], which draws the history. Called by the page, the
+//! documents. Must not know where values come from, but for `of`, which draws the history. Called by the page, the
 //! API and the documents.
 //!
 //! Each point has its least, mean and greatest value, so that a peak of a minute stays visible in a chart of 90 days.

@@ -2,7 +2,7 @@
 //! what a kill at that moment would have left, so that a restart from it neither loses nor doubles what was
 //! acknowledged until then. Must not know a command line. Called by `zenei backup` and `zenei restore`.
 //!
-//! The order: nobody commits (a [`Moment`]); the end of the spool is read; the files that never change once they are
+//! The order: nobody commits (a `Moment`); the end of the spool is read; the files that never change once they are
 //! written, and the spool's segments, are linked into a folder beside them; others commit again. Then, without haste:
 //! the control database is copied as it stood, the messages from its checkpoint to that end are written as a spool of
 //! their own, and all of it goes into the archive. The history is left out: it is derived.

@@ -9,7 +9,7 @@ pub(crate) struct Top {
     /// Looks twice, a second apart, prints one table and ends; so it does where the output is no terminal.
     #[arg(long)]
     pub(crate) once: bool,
-    /// File whose first line is a token, where [http] does not listen on loopback.
+    /// File whose first line is a token, where `[http]` does not listen on loopback.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     #[command(flatten)]

@@ -5,7 +5,7 @@
 //!
 //! The extent of a shipment is stored; its ranges are read, made into one batch of columns per table and shard, sent
 //! under a token that names table, gateway and range, and sent again in the same bytes until the server's answer is
-//! known. Where it was unknown for a while, it looks at what the server has and mends what is wrong ([`doubt`] says
+//! known. Where it was unknown for a while, it looks at what the server has and mends what is wrong (`doubt` says
 //! what can be). Then one transaction moves the cursor on; only then may the files be removed.
 mod ask;
 mod backoff;

@@ -1,5 +1,6 @@
-//! One look at a running zenei: its counters from `/metrics` where [http] answers, else from the last checkpoint; what
-//! is not told there (the senders' backlog) from the control database. Must not know how it is shown. Called by `top`.
+//! One look at a running zenei: its counters from `/metrics` where the server of `[http]` answers, else from the last
+//! checkpoint; what is not told there (the senders' backlog) from the control database. Must not know how it is shown.
+//! Called by `top`.
 use crate::config::Config;
 use crate::daemon::own_http;
 use serde::{Deserialize, Serialize};
