@@ -30,6 +30,8 @@ pub(crate) struct Inserts {
     pub(crate) sent: u64,
     /// Inserts to which the engine has begun to answer.
     pub(crate) answered: u64,
+    /// Those of which the answer was held back.
+    pub(crate) held: u64,
 }
 
 /// The proxy; ends with the process.
@@ -44,8 +46,9 @@ struct Shared {
     begun: AtomicU64,
     sent: AtomicU64,
     answered: AtomicU64,
-    /// Whether answers to inserts are held back.
-    holds: AtomicBool,
+    held: AtomicU64,
+    /// Answers to inserts into tables whose names begin so are held back; `None`: no answer is.
+    holds: Mutex<Option<&'static str>>,
     refuses: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -59,7 +62,8 @@ impl Between {
             begun: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
-            holds: AtomicBool::new(false),
+            held: AtomicU64::new(0),
+            holds: Mutex::new(None),
             refuses: AtomicBool::new(false),
             open: Mutex::new(Vec::new()),
         });
@@ -76,14 +80,19 @@ impl Between {
     }
 
     pub(crate) fn inserts(&self) -> Inserts {
-        let Shared { begun, sent, answered, .. } = &*self.shared;
-        let [begun, sent, answered] = [begun, sent, answered].map(|count| count.load(Ordering::SeqCst));
-        Inserts { begun, sent, answered }
+        let Shared { begun, sent, answered, held, .. } = &*self.shared;
+        let [begun, sent, answered, held] = [begun, sent, answered, held].map(|count| count.load(Ordering::SeqCst));
+        Inserts { begun, sent, answered, held }
     }
 
     /// Whether answers to inserts are held back from the daemon from now on.
     pub(crate) fn hold_answers(&self, holds: bool) {
-        self.shared.holds.store(holds, Ordering::SeqCst);
+        self.hold_answers_to(holds.then_some(""));
+    }
+
+    /// Holds back answers to inserts into tables whose names begin so.
+    pub(crate) fn hold_answers_to(&self, tables: Option<&'static str>) {
+        *self.shared.holds.lock().unwrap_or_else(PoisonError::into_inner) = tables;
     }
 
     /// The address of the engine from now on.
@@ -133,9 +142,9 @@ impl Shared {
         let (mut from_engine, mut to_daemon) = (engine.try_clone()?, daemon.try_clone()?);
         self.open.lock().unwrap_or_else(PoisonError::into_inner).extend([daemon.try_clone()?, engine.try_clone()?]);
         let (there, back) = (Arc::clone(self), Arc::clone(self));
-        // Whether the current request is an insert; there is one at a time.
-        let inserts = Arc::new(AtomicBool::new(false));
-        let is_insert = Arc::clone(&inserts);
+        // The token of the current request, if it is an insert; there is one at a time.
+        let inserts = Arc::new(Mutex::new(None));
+        let current: Arc<Mutex<Option<String>>> = Arc::clone(&inserts);
         std::thread::spawn(move || {
             let _ = there.forward(daemon, &engine, &inserts);
             let _ = engine.shutdown(Shutdown::Both);
@@ -143,9 +152,12 @@ impl Shared {
         std::thread::spawn(move || {
             let mut buffer = [0; 16 * 1024];
             while let Ok(count @ 1..) = from_engine.read(&mut buffer) {
-                if is_insert.swap(false, Ordering::SeqCst) {
+                let token = current.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(token) = token {
                     back.answered.fetch_add(1, Ordering::SeqCst);
-                    if back.holds.load(Ordering::SeqCst) {
+                    let holds = *back.holds.lock().unwrap_or_else(PoisonError::into_inner);
+                    if holds.is_some_and(|tables| token.starts_with(tables)) {
+                        back.held.fetch_add(1, Ordering::SeqCst);
                         // The daemon never receives the answer: the connection stays open until one of both ends.
                         continue;
                     }
@@ -160,7 +172,12 @@ impl Shared {
     }
 
     /// Passes on requests, one after the other, until the daemon closes.
-    fn forward(&self, mut daemon: TcpStream, mut engine: &TcpStream, inserts: &AtomicBool) -> io::Result<()> {
+    fn forward(
+        &self,
+        mut daemon: TcpStream,
+        mut engine: &TcpStream,
+        inserts: &Mutex<Option<String>>,
+    ) -> io::Result<()> {
         let mut inbox = Vec::new();
         loop {
             let head = until(&mut daemon, &mut inbox, b"\r\n\r\n")?;
@@ -170,7 +187,8 @@ impl Shared {
             // The daemon's own test of the server is not changed: it would detect the spoiling, and ship nothing.
             let passed = if is_insert { self.spoiled(&head, number) } else { head.clone() };
             engine.write_all(passed.as_bytes())?;
-            inserts.store(is_insert, Ordering::SeqCst);
+            let token = head.split_once(TOKEN).filter(|_| is_insert).map(|(_, token)| token.to_owned());
+            *inserts.lock().unwrap_or_else(PoisonError::into_inner) = token;
             let lower = head.to_ascii_lowercase();
             if lower.contains("transfer-encoding: chunked") {
                 pass_chunks(&mut daemon, &mut inbox, engine)?;

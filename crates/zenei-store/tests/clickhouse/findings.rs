@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use zenei_detect::{Anomaly, Decision, DecisionReason, Evidence, Scope, ScopeKind};
 use zenei_store::Registration;
 use zenei_store::clickhouse::{
-    Ended, FindingsShipper, Go, Server, ServerAddress, Timeouts, count_naming, erase, ship_findings_anew,
+    Ended, FindingsShipper, Server, ServerAddress, Timeouts, count_naming, erase, ship_findings_anew,
 };
 use zenei_store::control::InquiryRow;
 use zenei_store::{Control, EventRow};

@@ -108,3 +108,38 @@ impl Doubt {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_put_off_until_they_are_over_and_given_up_after_some_times() {
+        let mut doubt = Doubt::new(true);
+        doubt.add(Some((HOUR_MS + 1, 2 * HOUR_MS)));
+        let hours = Some((HOUR_MS, 3 * HOUR_MS));
+        assert_eq!(doubt.due(EngineTime(0)), hours);
+        let mut now = EngineTime(2 * HOUR_MS);
+        for _ in 0..MAX_PUT_OFF {
+            assert!(doubt.put_off(now));
+            assert_eq!(doubt.due(now), None);
+            now = EngineTime(now.ms().max(3 * HOUR_MS) + QUIET_MS);
+            assert_eq!(doubt.due(now), hours);
+        }
+        assert!(!doubt.put_off(now), "often enough");
+        assert_eq!(doubt.due(now), None);
+    }
+
+    #[test]
+    fn the_hours_in_doubt_grow_by_those_of_another_shipment_and_are_due_at_once() {
+        let mut doubt = Doubt::new(true);
+        doubt.add(None);
+        assert_eq!(doubt.due(EngineTime(0)), None);
+        doubt.add(Some((HOUR_MS, HOUR_MS)));
+        doubt.put_off(EngineTime(HOUR_MS));
+        doubt.add(Some((-1, 5)));
+        assert_eq!(doubt.due(EngineTime(HOUR_MS)), Some((-HOUR_MS, 2 * HOUR_MS)));
+        doubt.settle();
+        assert_eq!(doubt.due(EngineTime(9 * HOUR_MS)), None);
+    }
+}
