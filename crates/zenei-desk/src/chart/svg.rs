@@ -99,7 +99,7 @@ fn axes(out: &mut String, chart: &Chart, place: &Place, ticks: &[f64], lang: Lan
         );
     }
     let unit = escaped(&chart.unit);
-    let _ = write!(out, "<text class=\"chart-unit\" x=\"{left}\" y=\"26\" text-anchor=\"end\">{unit}</text>");
+    let _ = write!(out, "<text class=\"chart-unit\" x=\"4\" y=\"28\">{unit}</text>");
     let (ticks, step_ms) = times(chart.from_ms, chart.to_ms);
     let y = HEIGHT - BOTTOM + 16.0;
     for tick in ticks {

@@ -7,6 +7,7 @@ pub(super) const WORDS: &[Word] = &[
     ("baseline", "Baseline", "平常値"),
     ("threshold", "Threshold", "しきい値"),
     ("latest_value", "Latest", "最新値"),
+    ("unit", "Unit", "単位"),
     ("window", "Window", "観測期間"),
     ("confidence", "Confidence", "確からしさ"),
     ("ground", "ground", "根拠"),
