@@ -28,8 +28,8 @@ zenei_wire::words! {
     }
 }
 
-/// The hundreds of a status, as labels.
-const CODES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// The hundreds of a status, as labels; this server sends none below 200.
+const CODES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 /// How many kinds of routes there are.
 const CLASSES: usize = RouteClass::ALL.len();
 
@@ -79,7 +79,7 @@ impl Traffic {
     pub(super) async fn count(self, remotes: Arc<[&'static str]>, request: Request, next: Next) -> Response {
         let class = class(request.uri().path(), &remotes);
         let answer = next.run(request).await;
-        let code = usize::from(answer.status().as_u16() / 100).saturating_sub(1).min(CODES.len() - 1);
+        let code = usize::from(answer.status().as_u16() / 100).saturating_sub(2).min(CODES.len() - 1);
         self.0.requests[usize::from(class.place())][code].fetch_add(1, Ordering::Relaxed);
         answer
     }
