@@ -82,7 +82,7 @@ fn faults(board: &Board) -> Vec<String> {
             fault(format!("the variable {} has another data source, or no description", variable["name"]));
         }
         let query = variable["query"].as_str().unwrap_or_default();
-        unknown(query, board).into_iter().for_each(|what| fault(what));
+        unknown(query, board).into_iter().for_each(&mut fault);
         if is_asked && board.is_clickhouse && !query.contains("[^0-9A-Za-z._+ -]") {
             fault(format!("{} offers values that may hold a quote, which become part of a query", variable["name"]));
         }
