@@ -5,7 +5,7 @@ use super::scale::{is_days, times, value_text, values};
 use super::words::{Word, word};
 use super::{Chart, Level, LevelKind, Mark, MarkKind, PIXELS, Point, downsampled};
 use std::fmt::Write as _;
-use zenei_incident::message::Lang;
+use zenei_incident::message::{Lang, is_mark};
 use zenei_wire::calendar;
 
 const WIDTH: f64 = 720.0;
@@ -241,6 +241,8 @@ fn escaped(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
             c if c.is_control() => out.push(' '),
+            // What changes how the rest reads is shown, as on the pages.
+            c if is_mark(c) => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }

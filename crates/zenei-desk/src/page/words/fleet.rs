@@ -68,6 +68,7 @@ pub(super) const WORDS: &[Word] = &[
         "Read from a sample of {read} of {locks} locks.",
         "{locks}台のうち{read}台の標本から計算。",
     ),
+    ("fleet_measures", "Measures", "指標"),
     ("fleet_measure", "Measure", "指標"),
     ("fleet_difference", "Difference", "差"),
     ("fleet_reading", "Reading", "判定"),
