@@ -79,6 +79,7 @@ pub(super) fn view(asked: &Asked, past: &Past, now_ms: i64, lang: Lang) -> Value
     context! {
         fields => fields(asked, &past.values),
         asked => Serde(&asked.kept_of(&["text", "battery_below", "due_within", "sort"])),
+        now => now_ms,
         problem => asked.problem.as_deref(),
         is_filtered => asked.is_filtered(),
         total => past.page.total,
