@@ -15,8 +15,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use zenei_desk::notify::Target;
 use zenei_desk::{DeskClock, Handles, Incidents, Inward, SharedDesk, Tail};
+use zenei_detect::Rules;
 use zenei_gateway::source::ble::BleHandle;
 use zenei_gateway::{AckPolicy, Running};
+use zenei_incident::Policy;
 use zenei_store::control::Imported;
 use zenei_store::{Clock, Control, ControlError, Layout};
 
@@ -70,26 +72,8 @@ async fn serve(
     let (over, is_over) = watch::channel(false);
     let inward = desk.as_ref().map(|desk| talk(config, desk, gateway.clock(), targets, (&asked, &is_over)));
     let (ready, is_ready) = watch::channel(true);
-    let handles = Handles {
-        ledger: gateway.ledger(),
-        shipped: shipping.as_ref().filter(|_| config.store.kind == StoreKind::ClickHouse).map(Shipping::shipped),
-        own: figures::of(config, gateway.radio(), following.is_some()),
-        tail: tail.as_ref().map(Tail::progress),
-        policy,
-        readiness: readiness::of(config, &gateway, shipping.as_ref(), desk.as_ref(), is_ready.clone()),
-        ready: is_ready,
-        desk: desk.clone(),
-        history: history::of(config)?,
-        gateway: config.gateway.id.clone(),
-        language: config.desk.language,
-        zone: config.desk.zone(),
-        gate: access::gate(config, DeskClock::new(gateway.clock().clone()))?,
-        ..Handles::of(
-            desk.map_or_else(Incidents::default, |desk| desk.incidents()),
-            DeskClock::new(gateway.clock().clone()),
-            rules,
-        )
-    };
+    let judged = (policy, rules);
+    let handles = handles(config, &gateway, (shipping.as_ref(), tail.as_ref()), desk.as_ref(), is_ready, judged)?;
     let http = show(config, handles, inward.unwrap_or_default(), &asked).await?;
     match out.line(listening(config, &gateway, http)).and_then(|()| out.flush()) {
         // A daemon continues whether or not its output is read.
@@ -137,6 +121,36 @@ async fn serve(
         return Err(Failure::Unreachable(what.to_owned()));
     }
     Ok(())
+}
+
+/// What the HTTP server reads.
+fn handles(
+    config: &Config,
+    gateway: &Running,
+    (shipping, tail): (Option<&Shipping>, Option<&Tail>),
+    desk: Option<&SharedDesk>,
+    is_ready: watch::Receiver<bool>,
+    (policy, rules): (Arc<Policy>, Arc<Rules>),
+) -> Result<Handles, Failure> {
+    let clock = DeskClock::new(gateway.clock().clone());
+    let incidents = desk.map_or_else(Incidents::default, SharedDesk::incidents);
+    let is_local = config.store.kind == StoreKind::Parquet;
+    Ok(Handles {
+        ledger: gateway.ledger(),
+        shipped: shipping.filter(|_| !is_local).map(Shipping::shipped),
+        own: figures::of(config, gateway.radio(), is_local),
+        tail: tail.map(Tail::progress),
+        policy,
+        readiness: readiness::of(config, gateway, shipping, desk, is_ready.clone()),
+        ready: is_ready,
+        desk: desk.cloned(),
+        history: history::of(config)?,
+        gateway: config.gateway.id.clone(),
+        language: config.desk.language,
+        zone: config.desk.zone(),
+        gate: access::gate(config, clock.clone())?,
+        ..Handles::of(incidents, clock, rules)
+    })
 }
 
 /// Starts HTTP where it is configured; returns its address.

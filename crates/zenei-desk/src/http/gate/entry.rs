@@ -1,5 +1,5 @@
-//! The secret of a link that logs its first visitor in, until it is used. Must not know a request. Called by the route of
-//! the link, and by the demo, which makes one.
+//! The secret of a link that logs its first visitor in, until it is used. Must not know a request. Called by the route
+//! of the link, and by the demo, which makes one.
 use super::tokens::{TokenError, fresh_hex};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
