@@ -117,7 +117,7 @@ pub(super) async fn series(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Two {
-    #[param(schema_with = shape::dimension, required = true)]
+    #[param(inline, value_type = shape::DimensionWord)]
     dimension: Shared,
     /// The value of the one.
     #[param(value_type = String, min_length = 1, max_length = 200)]
