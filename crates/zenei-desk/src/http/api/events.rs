@@ -114,8 +114,8 @@ pub(super) enum Step {
         incident: Id,
     },
     /// A step of the runbook is done.
-    #[serde(alias = "runbook_step_done")]
-    RunbookStep {
+    #[serde(rename = "runbook_step", alias = "runbook_step_done")]
+    Runbook {
         /// The step's id.
         #[schema(
             min_length = 1,
