@@ -1,6 +1,6 @@
-//! An error as a page, for a browser: what the gate or the router refused in JSON is shown with the frame around it, in
-//! the reader's language, with the way to the login. Programs, and everything below `/api`, keep the JSON. Must not know
-//! who refused what. A layer around every route.
+//! An error as a page, for a browser: what the gate or the router refused in JSON is shown with the frame around it,
+//! in the reader's language, with the way to the login. Programs, and everything below `/api`, keep the JSON. Must not
+//! know who refused what. A layer around every route.
 use super::look::Look;
 use super::render::Pages;
 use axum::body::{Body, to_bytes};

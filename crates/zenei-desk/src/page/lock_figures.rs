@@ -133,7 +133,8 @@ fn with_gaps(buckets: &[Bucket]) -> Vec<(i64, Option<&Bucket>)> {
     let mut out = Vec::with_capacity(buckets.len());
     let mut end_ms = None;
     for bucket in buckets {
-        // A lock that reports every few hours leaves single buckets of a short chart empty: two days, as `charts.js` has it.
+        // A lock that reports every few hours leaves single buckets of a short chart empty: two
+        // days, as `charts.js` has it.
         if end_ms.is_some_and(|end_ms| bucket.start_ms > end_ms + bucket.length_ms.max(2 * DAY_MS)) {
             out.push((bucket.start_ms - 1_000, None));
         }
