@@ -1,10 +1,12 @@
 //! The pages as a reader gets them, over a desk whose every text is hostile.
 use super::*;
-use crate::http::gate::{Caller, How};
+use crate::http::gate::{Caller, How, Role};
 use crate::{DeskClock, DeskDriver, SharedDesk};
 use axum::Form;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
 use std::sync::Arc;
 use zenei_detect::{Anomaly, Decision, DecisionReason, Findings, Rules, Scope, ScopeKind};
 use zenei_incident::message::Lang;

@@ -8,13 +8,12 @@ mod frame;
 mod incident;
 mod lock;
 mod rules;
+mod word;
 
 use minijinja::value::{Object, Value};
 use std::sync::Arc;
+use word::Word;
 use zenei_incident::message::Lang;
-
-/// A text: its key, in English, in Japanese.
-pub(crate) type Word = (&'static str, &'static str, &'static str);
 
 /// All texts, a table each area.
 const TABLES: &[&[Word]] =

@@ -1,5 +1,5 @@
 //! The texts of the board and of lists of incidents.
-use super::Word;
+use super::word::Word;
 
 pub(super) const WORDS: &[Word] = &[
     ("board_title", "Board", "全体把握"),

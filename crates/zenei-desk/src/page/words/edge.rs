@@ -1,5 +1,5 @@
 //! The texts of the pages of gateways, of Bluetooth reception, of dead letters and of the search.
-use super::Word;
+use super::word::Word;
 
 pub(super) const WORDS: &[Word] = &[
     ("gateways_title", "Gateways", "ゲートウェイ"),

@@ -1,5 +1,5 @@
 //! The texts of the pages of the fleet: the explorer, the comparison, the batteries.
-use super::Word;
+use super::word::Word;
 
 pub(super) const WORDS: &[Word] = &[
     ("fleet_title", "Fleet", "フリート"),

@@ -1,5 +1,5 @@
 //! The texts of the frame around every page, and the words of states that every page shows.
-use super::Word;
+use super::word::Word;
 
 pub(super) const WORDS: &[Word] = &[
     ("brand", "zenei", "前衛 zenei"),

@@ -1,5 +1,5 @@
 //! The texts of an incident's page, of silences and of the login.
-use super::Word;
+use super::word::Word;
 
 pub(super) const WORDS: &[Word] = &[
     ("why", "Why it was opened", "検知内容"),

@@ -1,5 +1,5 @@
 //! The texts of the page of a lock.
-use super::Word;
+use super::word::Word;
 
 pub(super) const WORDS: &[Word] = &[
     ("lock_title", "Lock", "錠"),

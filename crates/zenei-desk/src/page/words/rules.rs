@@ -1,5 +1,5 @@
 //! The texts of the pages of rules.
-use super::Word;
+use super::word::Word;
 
 pub(super) const WORDS: &[Word] = &[
     ("rules_title", "Rules", "検知ルール"),
