@@ -21,6 +21,9 @@ const SIGNS: usize = 60;
 /// How many incidents, errors and changes of firmware are shown; `--json` has all.
 const ROWS: usize = 10;
 
+/// What is measured in a span of time.
+type Measure = fn(&Bucket) -> Option<Span>;
+
 /// Runs `lock show`.
 ///
 /// # Errors
@@ -113,7 +116,7 @@ fn tell(lock: &LockHistory, line: Option<&Registration>, days: u16, out: &mut Ou
     let (operations, failed) =
         lock.buckets.iter().fold((0, 0), |(all, failed), bucket| (all + bucket.operations, failed + bucket.failed));
     out.line(format!("the last {days} days: {operations} operations, {failed} failed"))?;
-    let lines: [(&str, &str, fn(&Bucket) -> Option<Span>); 6] = [
+    let lines: [(&str, &str, Measure); 6] = [
         ("battery", "%", |bucket| bucket.battery_pct),
         ("under load", "mV", |bucket| bucket.load_mv),
         ("resistance", "mΩ", |bucket| bucket.resistance_mohm),

@@ -79,11 +79,7 @@ impl Following {
 
 fn follow(mut follower: Follower, control: &Control, asked: &Receiver<()>) {
     let mut wait = LOOK;
-    loop {
-        match asked.recv_timeout(wait) {
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
-        }
+    while asked.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
         let mut is_over = false;
         let mut go_on = || {
             is_over |= asked.try_recv() != Err(TryRecvError::Empty);

@@ -1,9 +1,9 @@
 //! `/api/v1/cohorts`: what do locks share, what did those that share a value do, and how do two groups differ? Must not
 //! know the store. Called by the router.
-use super::Api;
 use super::ask::{Asked, In, Millis, Within, Word, Wrong, apart};
 use super::fleet_shapes as shape;
 use super::locks::{Nothing, span, unread};
+use super::served::Api;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};

@@ -1,7 +1,7 @@
 //! `POST /api/v1/incidents/{id}/events`: a person's step on an incident. Who takes it is who asks, never what the body
 //! says. Must not know whether an incident allows a step: its rules decide. Called by the router.
-use super::Api;
 use super::ask::{In, Said, Wrong, apart};
+use super::served::Api;
 use super::shapes::IncidentId;
 use crate::Request;
 use crate::http::gate::Caller;

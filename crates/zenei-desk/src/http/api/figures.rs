@@ -1,10 +1,10 @@
 //! `/api/v1/metrics/…`: the desk's figures, by the definitions of [`zenei_incident::views`], by Japanese calendar
 //! months. Must not know how a figure is made. Called by the router.
-use super::Api;
 use super::ask::{Asked, Within, Wrong, apart};
 use super::figure_shapes as shape;
 use super::incident::inquiries as stored;
 use super::locks::Nothing;
+use super::served::Api;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};

@@ -1,6 +1,6 @@
 //! How the fleet's history stands in the description of the API. Must not know a route. Named by the types of the
 //! routes on locks, cohorts and gateways.
-use super::locks::Field;
+use super::field::Field;
 use super::shapes::{bool_, counts, integer, list, number, object, or_null, string, words};
 use utoipa::openapi::schema::{OneOfBuilder, Type};
 use utoipa::openapi::{Object, RefOr, Schema};

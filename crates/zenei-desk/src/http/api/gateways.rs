@@ -1,9 +1,9 @@
 //! `/api/v1/gateways`, `/receptions`, `/dead-letters`, `/search`, `/rules`: what hears, what could not be read, what is
 //! found by a name, and by which rules zenei judges. Must not know the store. Called by the router.
-use super::Api;
 use super::ask::{Asked, Within, Word, Wrong, apart};
 use super::fleet_shapes as shape;
 use super::locks::{Nothing, unread};
+use super::served::Api;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};

@@ -1,7 +1,7 @@
 //! One incident as JSON: the contract's line, and all that a person needs to know about it. Must not know who asks.
 //! Called by [`super::incidents`].
-use super::Api;
 use super::ask::Wrong;
+use super::served::Api;
 use serde::Serialize;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! `GET /api/v1/incidents`: which incidents are there? Must not know the store. Called by the router.
-use super::Api;
 use super::ask::{Asked, In, Within, Word, Wrong, apart};
 use super::incident::{self, Line, Shown};
+use super::served::Api;
 use super::shapes::IncidentId;
 use axum::Json;
 use axum::extract::State;

@@ -1,7 +1,7 @@
 //! `POST /api/v1/inquiries`: a customer's inquiry, as its row in a file says it. The same inquiry again changes
 //! nothing, so that whoever sends may try again. Must not know how it is stored. Called by the router.
-use super::Api;
 use super::ask::{Plain, Said, Wrong, apart};
+use super::served::Api;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -1,9 +1,10 @@
 //! `/api/v1/locks`: which locks are there, and what did one of them do? Single operations of residents are shown only
 //! to callers who may see them; what a lock did in a span of time is not about a person. Must not know the store.
 //! Called by the router.
-use super::Api;
 use super::ask::{Asked, In, Millis, Within, Word, Wrong, apart};
+use super::field::Field;
 use super::fleet_shapes as shape;
+use super::served::Api;
 use crate::http::gate::Caller;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -186,55 +187,6 @@ pub(super) struct Past {
     /// One field alone; all where it is absent.
     #[param(schema_with = shape::field)]
     field: Option<Field>,
-}
-
-zenei_wire::words! {
-    /// What is measured of a lock over time.
-    Field {
-        /// Battery at rest, mV.
-        BatteryMv = "battery_mv",
-        /// Battery under load, mV.
-        LoadMv = "load_mv",
-        /// Battery, percent.
-        BatteryPct = "battery_pct",
-        /// Sag of the battery by the peak current, mΩ.
-        ResistanceMohm = "resistance_mohm",
-        /// The motor's peak current, mA.
-        PeakMa = "peak_ma",
-        /// The charge that the motor takes for an operation, mC.
-        EffortMc = "effort_mc",
-        /// Temperature, °C.
-        TempC = "temp_c",
-        /// Signal strength, dBm.
-        RssiDbm = "rssi_dbm",
-    }
-}
-
-impl Field {
-    fn of(self, bucket: &Bucket) -> Option<Span> {
-        match self {
-            Self::BatteryMv => bucket.battery_mv,
-            Self::LoadMv => bucket.load_mv,
-            Self::BatteryPct => bucket.battery_pct,
-            Self::ResistanceMohm => bucket.resistance_mohm,
-            Self::PeakMa => bucket.peak_ma,
-            Self::EffortMc => bucket.effort_mc,
-            Self::TempC => bucket.temp_c,
-            Self::RssiDbm => bucket.rssi_dbm,
-        }
-    }
-
-    const fn unit(self) -> &'static str {
-        match self {
-            Self::BatteryMv | Self::LoadMv => "mV",
-            Self::BatteryPct => "%",
-            Self::ResistanceMohm => "mΩ",
-            Self::PeakMa => "mA",
-            Self::EffortMc => "mC",
-            Self::TempC => "°C",
-            Self::RssiDbm => "dBm",
-        }
-    }
 }
 
 /// A lock's past: every measure in buckets, or one field in points.

@@ -4,6 +4,7 @@
 mod ask;
 mod cohorts;
 mod events;
+mod field;
 mod figure_shapes;
 mod figures;
 mod fleet_shapes;
@@ -13,6 +14,7 @@ mod incidents;
 mod inquiries;
 mod locks;
 mod openapi;
+mod served;
 mod shapes;
 mod silences;
 mod stream;
@@ -23,23 +25,9 @@ use super::handles::Handles;
 pub(super) use ask::read;
 pub(super) use triage_shapes::{FactsShape, JudgedShape};
 
-use ask::Wrong;
+use served::Api;
 use std::sync::Arc;
 use stream::Stream;
-
-/// What the routes of the API work on; clones share one.
-#[derive(Clone, Debug)]
-pub(super) struct Api {
-    handles: Arc<Handles>,
-    stream: Arc<Stream>,
-}
-
-impl Api {
-    /// The desk, to write through.
-    fn desk(&self) -> Result<&crate::SharedDesk, Wrong> {
-        self.handles.desk.as_ref().ok_or_else(Wrong::no_desk)
-    }
-}
 
 /// The routes of the API.
 pub(super) fn routes(handles: &Handles) -> Guarded {

@@ -1,8 +1,8 @@
 //! `/api/v1/silences`: what is silenced, a new silence, what it would match, and its end. Who sets or ends one is who
 //! asks. Must not know how a silence is stored. Called by the router.
-use super::Api;
 use super::ask::{Asked, In, Millis, Plain, Said, Within, Wrong, apart};
 use super::locks::{Nothing, unread};
+use super::served::Api;
 use crate::Request;
 use crate::http::gate::Caller;
 use axum::extract::State;

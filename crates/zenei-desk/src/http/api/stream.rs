@@ -4,7 +4,6 @@
 //!
 //! `board` comes when it changed, at most once a second, and first to every new listener; `incident` when an incident
 //! has new events; `missed` where a listener was too slow, with the number of incidents that it was not told of.
-use super::Api;
 use super::ask::Wrong;
 use crate::candidates;
 use crate::http::Handles;
@@ -79,18 +78,18 @@ impl Stream {
         (status = 503, description = "So many listen already"),
     ),
 )]
-pub(super) async fn listen(State(api): State<Api>) -> Result<Response, Wrong> {
-    let Ok(place) = Arc::clone(&api.stream.places).try_acquire_owned() else {
+pub(super) async fn listen(State(stream): State<Arc<Stream>>) -> Result<Response, Wrong> {
+    let Ok(place) = Arc::clone(&stream.places).try_acquire_owned() else {
         let text = format!("{LISTENERS_MAX} listen already; ask again when one has left");
         return Err(Wrong::new(StatusCode::SERVICE_UNAVAILABLE, text));
     };
-    let running = api.stream.running();
+    let running = stream.running();
     let mut board = running.board.clone();
     board.mark_changed();
     let listener = Listener {
         board,
         incidents: running.incidents.subscribe(),
-        _place: (place, api.stream.handles.traffic.listener()),
+        _place: (place, stream.handles.traffic.listener()),
     };
     let events = unfold(listener, async |mut listener| listener.next().await.map(|event| (Ok(event), listener)));
     let events =

@@ -2,7 +2,7 @@
 use super::*;
 use crate::http::gate::{Caller, How, Role};
 use crate::{DeskClock, DeskDriver, Inward, SharedDesk};
-use ask::{In, Said};
+use ask::{In, Said, Wrong};
 use axum::Extension;
 use axum::body::to_bytes;
 use axum::extract::State;
@@ -260,10 +260,10 @@ async fn one_listener_too_many_is_refused_and_a_place_that_is_left_is_free() {
     let api = api(&desk);
     let mut all = Vec::new();
     for _ in 0..stream::LISTENERS_MAX {
-        all.push(stream::listen(State(api.clone())).await.unwrap());
+        all.push(stream::listen(State(api.stream.clone())).await.unwrap());
     }
-    let (code, told) = read(stream::listen(State(api.clone())).await).await;
+    let (code, told) = read(stream::listen(State(api.stream.clone())).await).await;
     assert!(code == 503 && told["error"].as_str().unwrap().contains("256"), "{told}");
     drop(all.pop());
-    assert!(stream::listen(State(api)).await.is_ok());
+    assert!(stream::listen(State(api.stream)).await.is_ok());
 }
