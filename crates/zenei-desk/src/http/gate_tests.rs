@@ -14,24 +14,24 @@ use zenei_detect::Rules;
 use zenei_store::{Clock, Control};
 
 /// A guess, for a machine whose cores are all busy.
-const WITHIN: Duration = Duration::from_secs(120);
+pub(super) const WITHIN: Duration = Duration::from_secs(120);
 /// The cookie of a session.
-const COOKIE: &str = "zenei_session=";
+pub(super) const COOKIE: &str = "zenei_session=";
 
 /// A server with a token of each role.
-struct Guarding {
-    address: SocketAddr,
-    gate: Gate,
+pub(super) struct Guarding {
+    pub(super) address: SocketAddr,
+    pub(super) gate: Gate,
     routes: Vec<Route>,
     folder: TempDir,
-    tokens: Vec<String>,
+    pub(super) tokens: Vec<String>,
 }
 
 /// The head and the body of an answer.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
 }
 
 impl Guarding {
@@ -56,29 +56,29 @@ impl Guarding {
         Self { address, gate, routes, folder, tokens: made.to_vec() }
     }
 
-    async fn local() -> Self {
+    pub(super) async fn local() -> Self {
         Self::start(|settings| settings).await
     }
 
     /// As if it listened on every address.
-    async fn open_to_all() -> Self {
+    pub(super) async fn open_to_all() -> Self {
         Self::start(|settings| GateSettings { listen: ([0, 0, 0, 0], 80).into(), ..settings }).await
     }
 
-    fn token_file(&self) -> PathBuf {
+    pub(super) fn token_file(&self) -> PathBuf {
         self.folder.path().join("tokens")
     }
 
-    fn bearer(&self, role: Role) -> String {
+    pub(super) fn bearer(&self, role: Role) -> String {
         let at = Role::ALL.iter().position(|other| *other == role).unwrap();
         format!("authorization: Bearer {}\r\n", self.tokens[at])
     }
 
-    async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
+    pub(super) async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
         self.send(method, path, headers, "").await
     }
 
-    async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    pub(super) async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         let asked = tokio::time::timeout(WITHIN, self.exchange(method, path, headers, body));
         asked.await.unwrap().unwrap()
     }
@@ -103,7 +103,7 @@ impl Guarding {
     }
 
     /// Logs in; the header that sends the cookie.
-    async fn log_in(&self, role: Role) -> String {
+    pub(super) async fn log_in(&self, role: Role) -> String {
         let at = Role::ALL.iter().position(|other| *other == role).unwrap();
         let form = format!("token={}&next=/rules", self.tokens[at]);
         let headers = "content-type: application/x-www-form-urlencoded\r\norigin: http://localhost\r\n";

@@ -134,6 +134,8 @@ async fn shown(is_ready: bool, readiness: Readiness, is_known: bool) -> Response
 }
 
 #[cfg(test)]
+mod gate_stay_tests;
+#[cfg(test)]
 mod gate_tests;
 #[cfg(test)]
 mod tests;

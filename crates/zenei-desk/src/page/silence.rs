@@ -6,12 +6,13 @@ use super::row::IncidentRow;
 use super::step::{Fields, time};
 use super::{Fault, Shown, to};
 use crate::Request;
+use crate::http::gate::Subject;
 use crate::request::Reason;
-use axum::Form;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Form};
 use minijinja::{Value, context};
 use serde_json::{Map, json};
 use zenei_detect::{Component, Domain, ScopeKind};
@@ -138,7 +139,10 @@ fn set(shown: &Shown, look: &Look, form: &Fields) -> Result<Response, Fault> {
     let Wanted { kind, matches, from_ms, length_ms, reason } = wanted;
     let request = Request::AddSilence { kind, matches, from_ms, length_ms, reason, by };
     match request.carry_out(shown.desk()?, shown.handles.clock.now()) {
-        Ok(_) => Ok(to("/silences")),
+        Ok(made) => {
+            let id = made["silence"]["id"].as_str().unwrap_or_default().to_owned();
+            Ok((Extension(Subject(id)), to("/silences")).into_response())
+        }
         Err(refusal) if refusal.reason == Reason::Broken => Err(Fault::unavailable(refusal.text)),
         Err(refusal) => page(shown, look, form, Some(&refusal.text)),
     }

@@ -2,10 +2,11 @@
 //! nothing, so that whoever sends may try again. Must not know how it is stored. Called by the router.
 use super::ask::{Plain, Said, Wrong, apart};
 use super::served::Api;
-use axum::Json;
+use crate::http::gate::Subject;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zenei_detect::Urgency;
@@ -98,7 +99,8 @@ pub(super) async fn add(State(api): State<Api>, Said(new): Said<New>) -> Result<
             return Err(Wrong::conflict(format!("another inquiry has the id {id:?}; an inquiry does not change")));
         };
         let code = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-        Ok((code, Json(Stored { id, received_ms, is_new })).into_response())
+        let subject = Extension(Subject(id.clone()));
+        Ok((code, subject, Json(Stored { id, received_ms, is_new })).into_response())
     })
     .await
 }

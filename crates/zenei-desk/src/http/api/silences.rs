@@ -4,7 +4,7 @@ use super::ask::{Asked, In, Millis, Plain, Said, Within, Wrong, apart};
 use super::locks::{Nothing, unread};
 use super::served::Api;
 use crate::Request;
-use crate::http::gate::Caller;
+use crate::http::gate::{Caller, Subject};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -202,7 +202,8 @@ pub(super) async fn add(
     let book = api.handles.incidents.read();
     let silences = book.silences();
     let found = id.and_then(|id| silences.get(id)).ok_or_else(|| Wrong::unknown("the silence has gone"))?;
-    Ok((StatusCode::CREATED, Json(shown(found, silences, at))).into_response())
+    let subject = Extension(Subject(found.id.to_string()));
+    Ok((StatusCode::CREATED, subject, Json(shown(found, silences, at))).into_response())
 }
 
 /// Says what a silence would match now, and sets none.

@@ -32,6 +32,9 @@ impl Role {
     }
 }
 
+/// The name of a caller without a token; no token has it.
+pub(super) const LOOPBACK: &str = "loopback";
+
 /// How a caller showed who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum How {
@@ -60,7 +63,7 @@ pub struct Caller {
 impl Caller {
     /// One that asks from this machine and shows nothing.
     pub fn loopback(role: Role) -> Self {
-        Self { name: "loopback".to_owned(), role, residents: false, how: How::Loopback }
+        Self { name: LOOPBACK.to_owned(), role, residents: false, how: How::Loopback }
     }
 }
 

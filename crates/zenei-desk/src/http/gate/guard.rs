@@ -6,11 +6,13 @@ use super::need::{Need, Route};
 use super::origin::{self, From};
 use super::place::{Gate, Peer, Shown, network};
 use crate::http::problem::problem;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -61,8 +63,8 @@ impl Guard {
     /// Who asks, if they may; `None` where nobody needs to be known, and is not.
     fn admit(&self, request: &Request) -> Result<Option<Caller>, Box<Refused>> {
         let (headers, public) = (request.headers(), self.gate.public_url());
-        let peer = request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
-        if self.gate.is_on_loopback() && !origin::is_for_loopback(headers, public) {
+        let peer = peer(request);
+        if self.gate.is_on_loopback() && !origin::is_for_loopback(headers, request.uri(), public) {
             return Err(refuse(
                 StatusCode::MISDIRECTED_REQUEST,
                 "the host is not one of this server's; [http] public_url names another",
@@ -127,7 +129,8 @@ impl Guard {
     fn unknown(&self, request: &Request) -> Box<Refused> {
         let accepts = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
         if *request.method() == Method::GET && accepts.contains("text/html") {
-            let to = format!("/login?next={}", encoded(request.uri()));
+            let next = request.uri().path_and_query().map_or("/", |both| both.as_str());
+            let to = format!("/login?next={}", encoded(next));
             let answer = (StatusCode::SEE_OTHER, [(LOCATION, to)]).into_response();
             return Box::new(Refused { caller: None, answer });
         }
@@ -150,7 +153,9 @@ impl Guard {
             request.extensions_mut().insert(caller);
         }
         let mut response = if self.route.is_stream {
-            next.run(request).await
+            let headers = request.headers().clone();
+            let peer = peer(&request);
+            self.clone().watched(headers, peer, next.run(request).await)
         } else {
             let answered = tokio::time::timeout(WITHIN, next.run(request)).await;
             answered.unwrap_or_else(|_| problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long"))
@@ -163,6 +168,19 @@ impl Guard {
             }
         }
         response
+    }
+
+    /// A stream that ends with its next piece once who listens may not any more: the token is revoked, or the session
+    /// has ended.
+    fn watched(self, headers: HeaderMap, peer: IpAddr, response: Response) -> Response {
+        let may_listen = move || match (self.route.need.role(), self.gate.who(&headers, peer)) {
+            (None, _) => true,
+            (Some(least), Shown::Somebody(caller)) => caller.role >= least,
+            (Some(_), Shown::Nothing | Shown::Mistake) => false,
+        };
+        response.map(|body| {
+            Body::from_stream(body.into_data_stream().take_while(move |_| std::future::ready(may_listen())))
+        })
     }
 
     /// Keeps that somebody known was refused.
@@ -178,6 +196,11 @@ impl Guard {
     }
 }
 
+/// The address of the other end; none that is near where it is not known.
+fn peer(request: &Request) -> IpAddr {
+    request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip())
+}
+
 /// The answer to one who asks too often.
 pub(super) fn too_many(seconds: u64) -> Response {
     let text = format!("too many requests; the next is answered in {seconds} s");
@@ -187,8 +210,7 @@ pub(super) fn too_many(seconds: u64) -> Response {
 }
 
 /// A path with its query, as part of another query.
-fn encoded(uri: &Uri) -> String {
-    let text = uri.path_and_query().map_or("/", |both| both.as_str());
+pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
@@ -235,7 +257,6 @@ mod tests {
 
     #[test]
     fn a_path_is_carried_to_the_login_and_no_further_parameter_with_it() {
-        let uri = Uri::from_static("/locks/BL1?a=1&next=//evil.example");
-        assert_eq!(encoded(&uri), "/locks/BL1%3Fa%3D1%26next%3D//evil.example");
+        assert_eq!(encoded("/locks/BL1?a=1&next=//evil.example"), "/locks/BL1%3Fa%3D1%26next%3D//evil.example");
     }
 }

@@ -1,14 +1,15 @@
 //! Logging in and out: a token is exchanged for the cookie of a session. Must not know what the form looks like; the
 //! page shows it. Called by the router.
 use super::caller::{Caller, How};
-use super::guard::too_many;
+use super::guard::{encoded, too_many};
 use super::guarded::Guarded;
 use super::need::Need;
-use super::origin::PublicUrl;
+use super::origin::{PublicUrl, is_forwarded};
 use super::place::{COOKIE_NAME, Gate, Peer, cookie};
 use super::sessions::LASTS;
 use crate::http::problem::problem;
 use axum::Form;
+use axum::extract::rejection::FormRejection;
 use axum::extract::{Extension, State};
 use axum::http::header::{LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
@@ -41,18 +42,28 @@ struct Login {
 async fn login(
     State(gate): State<Gate>,
     Extension(Peer(peer)): Extension<Peer>,
-    Form(Login { token, next }): Form<Login>,
+    headers: HeaderMap,
+    form: Result<Form<Login>, FormRejection>,
 ) -> Response {
+    let Login { token, next } = match form {
+        Ok(Form(login)) => login,
+        Err(error) => return problem(error.status(), &error.body_text()),
+    };
     let next = inner(&next);
     let Some(token) = gate.token(token.trim()) else {
         return match gate.count_mistake(peer.ip()) {
             Ok(()) => {
                 tracing::warn!(peer = %peer.ip(), "what is no token was presented");
-                to(&format!("/login?failed=1&next={}", next.replace('%', "%25").replace('&', "%26")))
+                to(&format!("/login?failed=1&next={}", encoded(next)))
             }
             Err(seconds) => too_many(seconds),
         };
     };
+    // Each login takes a place among the sessions, and a row: a token may not take all.
+    let is_near = peer.ip().is_loopback() && !is_forwarded(&headers);
+    if let Err(seconds) = gate.count(&format!("token {}", token.name), is_near, true) {
+        return too_many(seconds);
+    }
     let Ok(secret) = gate.sessions().open(token.key(), gate.at()) else {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the system gives no randomness; nobody can log in now");
     };

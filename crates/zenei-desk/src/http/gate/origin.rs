@@ -1,7 +1,7 @@
 //! Does a request come from where it should? Checks `Host` against DNS rebinding and `Origin` against requests that
 //! another site makes a browser send. Reads headers only; must not know who asks. Called by the gate.
-use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, Uri};
 use std::net::IpAddr;
 
 /// What a proxy adds to a request that came to it from elsewhere.
@@ -57,12 +57,15 @@ pub(super) enum From {
     Elsewhere,
 }
 
-/// Whether `Host` names this server, which listens on loopback. A page of another site whose name was made to resolve
-/// to 127.0.0.1 sends its own name.
-pub(super) fn is_for_loopback(headers: &HeaderMap, public: Option<&PublicUrl>) -> bool {
-    let Some(host) = only(headers, HOST.as_str()) else { return false };
-    let is_public = public.is_some_and(|public| is_same(public.is_https, host, &public.authority));
-    is_public || is_loopback(host_of(host))
+/// Whether `Host`, and the request's line where that names a host too, name this server, which listens on loopback. A
+/// page of another site whose name was made to resolve to 127.0.0.1 sends its own name.
+pub(super) fn is_for_loopback(headers: &HeaderMap, target: &Uri, public: Option<&PublicUrl>) -> bool {
+    let is_ours = |host: &str| {
+        let is_public = public.is_some_and(|public| is_same(public.is_https, host, &public.authority));
+        is_public || is_loopback(host_of(host))
+    };
+    let is_target = target.authority().is_none_or(|authority| is_ours(authority.as_str()));
+    is_target && only(headers, HOST.as_str()).is_some_and(is_ours)
 }
 
 /// Whether a proxy handed the request on: then it may come from anywhere.
@@ -114,12 +117,14 @@ fn plain(is_https: bool, authority: &str) -> String {
     authority.strip_suffix(usual).map_or(authority.clone(), str::to_owned)
 }
 
-/// The host of an authority, without the port and the brackets of IPv6.
+/// The host of an authority, without the port and the brackets of IPv6; empty where what follows it is no port.
 fn host_of(authority: &str) -> &str {
-    match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(""),
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
-    }
+    let (host, rest) = match authority.strip_prefix('[') {
+        Some(inner) => inner.split_once(']').unwrap_or_default(),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    if rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port) { host } else { "" }
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -141,7 +146,8 @@ mod tests {
     #[test]
     fn a_host_on_loopback_is_loopback_or_the_public_one() {
         let public = PublicUrl::parse("https://zenei.example").unwrap();
-        let is = |host| is_for_loopback(&headers(&[("host", host)]), Some(&public));
+        let plain = Uri::from_static("/locks");
+        let is = |host| is_for_loopback(&headers(&[("host", host)]), &plain, Some(&public));
         for good in [
             "127.0.0.1:8080",
             "localhost",
@@ -162,14 +168,30 @@ mod tests {
             "[",
             "10.0.0.1",
             "0.0.0.0",
+            "127.0.0.1:8080, evil.example",
+            "127.0.0.1:x",
+            "localhost:1:2",
+            "[::1]evil.example",
+            "[::1]:x",
+            "::1",
+            "127.0.0.1@evil.example",
         ] {
             assert!(!is(bad), "{bad}");
         }
         assert!(
-            !is_for_loopback(&headers(&[]), None) && !is_for_loopback(&headers(&[("host", "zenei.example")]), None)
+            !is_for_loopback(&headers(&[]), &plain, None)
+                && !is_for_loopback(&headers(&[("host", "zenei.example")]), &plain, None)
         );
         let twice = headers(&[("host", "localhost"), ("host", "evil.example")]);
-        assert!(!is_for_loopback(&twice, None));
+        assert!(!is_for_loopback(&twice, &plain, None));
+    }
+
+    #[test]
+    fn a_request_whose_line_names_another_host_is_not_for_loopback() {
+        let headers = headers(&[("host", "127.0.0.1:8080")]);
+        let is = |target| is_for_loopback(&headers, &Uri::from_static(target), None);
+        assert!(is("/locks") && is("http://localhost:8080/locks"));
+        assert!(!is("http://evil.example/locks") && !is("http://127.0.0.1@evil.example/locks"));
     }
 
     #[test]
@@ -209,7 +231,15 @@ mod tests {
             ("https://zenei.example", true, false)
         );
         assert!(PublicUrl::parse("http://localhost:8080").unwrap().is_loopback());
-        for bad in ["zenei.example", "ftp://zenei.example", "https://", "https://a/b", "https://u@a", "https://:1"] {
+        for bad in [
+            "zenei.example",
+            "ftp://zenei.example",
+            "https://",
+            "https://a/b",
+            "https://u@a",
+            "https://:1",
+            "https://a:b",
+        ] {
             assert!(PublicUrl::parse(bad).is_err(), "{bad}");
         }
     }

@@ -180,7 +180,7 @@ impl Gate {
     }
 
     /// Counts a request; else how many seconds to wait.
-    pub(super) fn count(&self, caller: &str, is_near: bool, changes: bool) -> Result<(), u64> {
+    pub(in crate::http) fn count(&self, caller: &str, is_near: bool, changes: bool) -> Result<(), u64> {
         let at = self.at();
         self.0.asks[usize::from(is_near)].take(caller, at)?;
         if changes { self.0.changes[usize::from(is_near)].take(caller, at) } else { Ok(()) }

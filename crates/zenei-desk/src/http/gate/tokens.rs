@@ -2,7 +2,7 @@
 //! presented. The hash is BLAKE3 keyed with a pepper that lies elsewhere, so that a file that gets out lets nobody test
 //! guesses; a token is 256 bits of the system's randomness, which no slow hash would make safer. Must not know a
 //! request. Called by the gate and by `zenei token`.
-use super::caller::Role;
+use super::caller::{LOOPBACK, Role};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use blake3::Hash;
@@ -174,6 +174,10 @@ pub fn add(
 ) -> Result<String, TokenError> {
     let mut tokens = if path.exists() { read(path)? } else { Vec::new() };
     let name = Name::new(name).map_err(|error| TokenError::Name(error.to_string()))?.to_string();
+    if name == LOOPBACK {
+        let text = format!("{LOOPBACK} stands for callers without a token; choose another");
+        return Err(TokenError::Name(text));
+    }
     if tokens.iter().any(|token| token.name == name) {
         return Err(TokenError::Taken(name));
     }
