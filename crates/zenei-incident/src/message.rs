@@ -149,7 +149,7 @@ pub const fn urgency_word(urgency: Urgency, lang: Lang) -> &'static str {
 /// The status in words.
 pub const fn status_word(status: Status, lang: Lang) -> &'static str {
     match status {
-        Status::Detected => pick(lang, "detected", "検出"),
+        Status::Detected => pick(lang, "detected", "検知"),
         Status::Investigating => pick(lang, "investigating", "調査中"),
         Status::Fixing => pick(lang, "fixing", "修正中"),
         Status::Resolved => pick(lang, "resolved", "解決"),
@@ -392,7 +392,7 @@ mod tests {
             インシデントを起票しました。
             緊急度: 高
             根拠: 検知ルールの緊急度は高、影響する錠は1台
-            ステータス: 検出
+            ステータス: 検知
             領域: ハードウェア / motor
             サービス: device
             対象: 錠 BL0000123

@@ -146,8 +146,7 @@ Exit 69 where there is no adapter.")]
     #[command(subcommand)]
     Notify(notify::Notify),
     /// How urgent something is and whether it opens an incident, by the tables that judge the detector's findings
-    #[command(after_help = "\
-  zenei triage --symptom locked_out
+    #[command(after_help = "  zenei triage --symptom locked_out
   zenei triage --hint medium --locks 12 --scope fw --json
   zenei triage --config zenei.toml --stdin < facts.json")]
     Triage(triage::Triage),
@@ -200,12 +199,16 @@ Exit 0 where nothing failed, 69 where something did. A warning is no failure.
     Doctor(WithConfig),
     /// Prints what completes zenei's commands in a shell
     #[command(after_help = "\
+A new shell completes them.
+
   zenei completions bash > /etc/bash_completion.d/zenei
   zenei completions zsh > ~/.zfunc/_zenei
   zenei completions fish > ~/.config/fish/completions/zenei.fish")]
     Completions(Completions),
     /// Prints the manual page, or writes a page for each command into a folder
     #[command(after_help = "\
+`man ./zenei.1` shows it.
+
   zenei man > zenei.1
   zenei man /usr/local/share/man/man1      zenei.1, zenei-run.1, zenei-incident-ack.1, …")]
     Man(Man),

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 pub(crate) enum Runbook {
     /// Checks runbooks: unknown people, steps that can't be done, statuses that can't be reached, bypassed completion
     #[command(after_help = "\
+Exit 78 where one is bad, with file, line and key of everything that is wrong.
+
   zenei runbook check                               those of zenei.toml here; without one, those in the program
   zenei runbook check --config other.toml           those of another configuration
-  zenei runbook check runbooks/                     a folder, with the people and services of the configuration
-
-Exit 78 where one is bad, with file, line and key of everything that is wrong.")]
+  zenei runbook check runbooks/                     a folder, with the people and services of the configuration")]
     Check(Check),
 }
 

@@ -59,7 +59,7 @@ pub(super) fn rows(look: &Look, rates: &BTreeMap<String, f64>) -> Vec<Row> {
         format!("+ dead {dead}"),
         format!("+ dropped {dropped}"),
     ];
-    let mut waits = vec![format!("{} records not yet sealed", look.lag), format!("spool {}", size(look.spool_bytes))];
+    let mut waits = vec![format!("{} not yet sealed", look.lag), format!("spool {}", size(look.spool_bytes))];
     waits.extend(look.ship_lag.map(|lag| format!("{lag} not yet in ClickHouse")));
     let urgent = ["highest", "high"].iter().any(|urgency| look.open.get(*urgency).is_some_and(|&open| open > 0));
     let open: Vec<String> = ["highest", "high", "medium", "low"]
