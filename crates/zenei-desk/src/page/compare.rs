@@ -226,11 +226,30 @@ fn sentence(compared: &Compared, lang: Lang) -> String {
         ("b_high", percent(b.high)),
         ("b_of", thousands(compared.b.operations)),
         ("reading", reading(row.difference, &compared.b.value, lang)),
+        ("others", others(compared, lang)),
         // Last: what comes from outside may look like a field.
         ("a", compared.a.value.clone()),
         ("b", compared.b.value.clone()),
     ];
     words::filled("fleet_sentence", lang, &values)
+}
+
+/// Which of the other measures differ, so that the sentence tells what the table tells.
+fn others(compared: &Compared, lang: Lang) -> String {
+    let is_clear = |difference: Interval| difference.low > 0.0 || difference.high < 0.0;
+    let differing = compared.rows.iter().filter(|row| row.what != Measure::FailedShare);
+    let differing = differing.filter(|row| row.difference.is_some_and(is_clear));
+    let list: Vec<String> = differing
+        .map(|row| {
+            format!(
+                "{} ({})",
+                words::find(telling(row.what).0, lang).unwrap_or_default(),
+                reading(row.difference, &compared.b.value, lang)
+            )
+        })
+        .collect();
+    let key = if list.is_empty() { "fleet_others_none" } else { "fleet_others" };
+    words::filled(key, lang, &[("list", list.join(", "))])
 }
 
 fn thousands(count: u64) -> String {
@@ -290,7 +309,8 @@ mod tests {
         let text = sentence(&compared(Interval { low: 0.003, value: 0.009, high: 0.014 }), Lang::En);
         assert_eq!(
             text,
-            "3.2.1 fails 2.10 % (1.70 to 2.60) of 4,211 operations, 3.2.0 1.20 % (0.90 to 1.60) of 3,900: 3.2.1 more."
+            "Failed operations: 3.2.1 2.10 % (1.70 to 2.60) of 4,211, 3.2.0 1.20 % (0.90 to 1.60) of 3,900: 3.2.1 more. \
+             No other measure shows a difference."
         );
     }
 

@@ -5,6 +5,7 @@ use super::link;
 use crate::Incidents;
 use serde::Serialize;
 use std::cmp::Reverse;
+use zenei_detect::Component;
 use zenei_incident::Incident;
 use zenei_incident::message::Lang;
 use zenei_wire::Id;
@@ -23,6 +24,8 @@ pub(super) struct Concern {
     pub(super) status: &'static str,
     pub(super) opened_ms: i64,
     pub(super) ended_ms: Option<i64>,
+    /// It is open, and about a battery.
+    pub(super) is_failing_battery: bool,
 }
 
 /// The incidents that `is_meant`, the newest first; at most [`ROWS_MAX`].
@@ -62,6 +65,7 @@ impl Concern {
             status: incident.status.as_str(),
             opened_ms: incident.opened.ms(),
             ended_ms: incident.ended.map(|ended| ended.ms()),
+            is_failing_battery: incident.is_open() && incident.component == Component::Battery,
         }
     }
 }

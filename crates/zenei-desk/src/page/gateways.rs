@@ -12,6 +12,9 @@ use zenei_store::history::{Dimension, GatewayNow, History, HistoryError};
 /// A gateway that was not heard for this long while the newest record of any is younger is marked silent. A guess:
 /// three of a gateway's five-minute reports.
 const SILENT_MS: i64 = 15 * 60_000;
+/// And for so many of its own usual gaps between records. A guess: where records come by chance, a gap of eight times
+/// the usual one is one of 3,000.
+const SILENT_GAPS: i64 = 8;
 /// For how many gateways the records of the last hours are counted.
 const RATED_MAX: usize = 50;
 /// The hours that a rate is of.
@@ -50,7 +53,7 @@ pub(super) fn view(seen: &Seen) -> Value {
             gateway => Serde(gateway),
             href => link::with_query("/fleet", [("gateway", gateway.id.as_str())]),
             site_at => link::with_query("/fleet", [("site", gateway.site.as_str())]),
-            is_silent => is_silent(gateway, seen.up_to_ms),
+            is_silent => is_silent(gateway, seen.rates.get(&gateway.id).copied(), seen.up_to_ms),
             per_hour => seen.rates.get(&gateway.id).copied(),
             incident_at => seen.incidents.get(&gateway.id).cloned(),
         }
@@ -58,12 +61,15 @@ pub(super) fn view(seen: &Seen) -> Value {
     context! {
         rows => seen.gateways.iter().map(row).collect::<Vec<_>>(),
         silent_min => SILENT_MS / 60_000,
+        silent_gaps => SILENT_GAPS,
         rates_cut => (seen.gateways.len() > RATED_MAX).then_some(RATED_MAX),
     }
 }
 
-fn is_silent(gateway: &GatewayNow, up_to_ms: i64) -> bool {
-    up_to_ms - gateway.heard_ms > SILENT_MS
+/// Against the newest record of any gateway, and the gateway's own records an hour where they are counted.
+fn is_silent(gateway: &GatewayNow, per_hour: Option<u64>, up_to_ms: i64) -> bool {
+    let usual = per_hour.and_then(|count| i64::try_from(count).ok()).map_or(0, |count| HOUR_MS / count.max(1));
+    up_to_ms - gateway.heard_ms > SILENT_MS.max(SILENT_GAPS * usual)
 }
 
 /// Records an hour of the day before the newest record: what is not read yet counts for nothing.
@@ -108,7 +114,10 @@ mod tests {
     #[test]
     fn a_gateway_is_silent_against_the_newest_record_of_any() {
         let gateway = GatewayNow { heard_ms: 1_000, ..GatewayNow::default() };
-        assert!(!is_silent(&gateway, 1_000 + SILENT_MS));
-        assert!(is_silent(&gateway, 1_001 + SILENT_MS));
+        assert!(!is_silent(&gateway, None, 1_000 + SILENT_MS));
+        assert!(is_silent(&gateway, None, 1_001 + SILENT_MS));
+        // Twelve records an hour: a gap of five minutes is usual, so that 40 minutes are not.
+        assert!(!is_silent(&gateway, Some(12), 1_000 + 40 * 60_000));
+        assert!(is_silent(&gateway, Some(12), 1_001 + 40 * 60_000));
     }
 }

@@ -108,6 +108,7 @@ fn concern() -> concerns::Concern {
         status: "investigating",
         opened_ms: 1_796_000_000_000,
         ended_ms: None,
+        is_failing_battery: false,
     }
 }
 
@@ -115,6 +116,22 @@ fn lock_page(lock: &LockHistory, shows_operations: bool, lang: Lang) -> Value {
     let zone = TimeZone::get("Asia/Tokyo").unwrap();
     let window = Window { from_ms: 1_795_000_000_000, to_ms: 1_796_040_000_000, zone };
     lock::Page { lock, window, days: 30, shows_operations, concerns: vec![concern()], lang }.context()
+}
+
+#[test]
+fn an_estimate_gives_way_to_an_open_incident_about_the_battery() {
+    let now = LockNow { device_id: "BL1".to_owned(), ..LockNow::default() };
+    let lock = LockHistory { now, ..LockHistory::default() };
+    let told = words::find("lock_due_failing", Lang::En).unwrap();
+    let shown = shown();
+    for is_failing_battery in [true, false] {
+        let zone = TimeZone::get("Asia/Tokyo").unwrap();
+        let window = Window { from_ms: 1_795_000_000_000, to_ms: 1_796_040_000_000, zone };
+        let concerns = vec![concerns::Concern { is_failing_battery, ..concern() }];
+        let page = lock::Page { lock: &lock, window, days: 30, shows_operations: false, concerns, lang: Lang::En };
+        let text = shown.pages.text("lock.html", &look(Lang::En, false), page.context()).unwrap();
+        assert_eq!(text.contains(told), is_failing_battery);
+    }
 }
 
 /// Every page of this file with hostile values everywhere.
@@ -217,7 +234,7 @@ fn when_a_door_was_opened_is_told_to_those_who_may_see_it_only() {
     assert!(page(true).contains("18:15"));
     let without = page(false);
     assert!(!without.contains("18:15") && !without.contains("T09:15:23"), "the time of an operation is shown");
-    assert!(without.contains("resident&#x27;s private matter") || without.contains("resident's private matter"));
+    assert!(without.contains("tell when residents come and go"));
 }
 
 #[tokio::test]

@@ -194,12 +194,13 @@ fn add_filters(templates: &mut Environment<'static>, zone: TimeZone) {
         None => "–".to_owned(),
     });
     templates.add_filter("measure", measure);
+    templates.add_filter("unit", |state: &State<'_, '_>, unit: String| unit_shown(&unit, lang_of(state)));
     templates.add_filter("urlencode", |text: String| encoded(&text));
     templates.add_filter("fill", |text: String, values: Kwargs| -> Result<String, Error> {
         let names: Vec<String> = values.args().map(str::to_owned).collect();
         names.iter().try_fold(text, |text, name| {
             let value: Value = values.get(name)?;
-            Ok(text.replace(&format!("{{{name}}}"), &value.to_string()))
+            Ok(words::fill(&text, name, &value.to_string()))
         })
     });
     templates.add_function("asset", |name: String| {
@@ -255,6 +256,19 @@ fn measure(value: f64) -> String {
         _ => 4,
     };
     format!("{value:.digits$}").replace('-', "−")
+}
+
+/// A unit of a finding as people write it; one that has no such form stays as it is.
+fn unit_shown(unit: &str, lang: Lang) -> String {
+    let shown = match (unit, lang) {
+        ("mohm", _) => "mΩ",
+        ("percent", _) => "%",
+        ("ratio", Lang::Ja) => "倍",
+        ("ratio", Lang::En) => "times",
+        ("reports/day", Lang::Ja) => "件/日",
+        (other, _) => other,
+    };
+    shown.to_owned()
 }
 
 /// A text as a part of an address.

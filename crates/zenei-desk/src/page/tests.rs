@@ -137,7 +137,7 @@ async fn a_silence_is_previewed_set_and_ended_and_each_page_is_inert() {
     let wanted = [("kind", "silence"), ("rule", HOSTILE), ("hours", "4"), ("reason", HOSTILE)];
     let (status, page) = text(silence::preview(State(shown.clone()), operator(Lang::En), form(&wanted)).await).await;
     assert_eq!((status, danger(&page)), (StatusCode::OK, None), "{page}");
-    assert!(page.contains(&format!("/incidents/{id}")) && page.contains("1 open incidents, 1 locks"), "{page}");
+    assert!(page.contains(&format!("/incidents/{id}")) && page.contains("1 open incident, 1 lock"), "{page}");
     // The caller's name has control characters of no one-line text: the silence's own rules take any.
     let (status, _) = text(silence::add(State(shown.clone()), operator(Lang::En), form(&wanted)).await).await;
     assert_eq!(status, StatusCode::SEE_OTHER);

@@ -41,7 +41,22 @@ pub(crate) fn find(key: &str, lang: Lang) -> Option<&'static str> {
 /// The text of this key with its fields filled in; the key where there is no such text.
 pub(crate) fn filled(key: &str, lang: Lang, values: &[(&str, String)]) -> String {
     let text = find(key, lang).unwrap_or(key).to_owned();
-    values.iter().fold(text, |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    values.iter().fold(text, |text, (name, value)| fill(&text, name, value))
+}
+
+/// The text with one field filled in: `{n}` becomes the value, `{n?lock:locks}` the first word where the value is 1
+/// and the second one otherwise.
+pub(crate) fn fill(text: &str, name: &str, value: &str) -> String {
+    let counted = format!("{{{name}?");
+    let mut parts = text.split(&*counted);
+    let mut chosen = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (forms, rest) = part.split_once('}').unwrap_or((part, ""));
+        let (one, many) = forms.split_once(':').unwrap_or((forms, forms));
+        chosen.push_str(if value == "1" { one } else { many });
+        chosen.push_str(rest);
+    }
+    chosen.replace(&format!("{{{name}}}"), value)
 }
 
 /// The word of a language in addresses, cookies and markup.
@@ -63,10 +78,18 @@ mod tests {
         for (key, en, ja) in TABLES.iter().flat_map(|table| table.iter()) {
             assert!(!en.is_empty() && !ja.is_empty() && seen.insert(*key), "{key}");
             let fields = |text: &str| -> BTreeSet<String> {
-                text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.to_owned())).collect()
+                text.split('{').skip(1).filter_map(|rest| Some(rest.split(['}', '?']).next()?.to_owned())).collect()
             };
             assert_eq!(fields(en), fields(ja), "{key}");
         }
+    }
+
+    #[test]
+    fn a_word_of_number_follows_its_count() {
+        let text = "{n} {n?lock:locks}, {m} {m?item:items}";
+        assert_eq!(fill(&fill(text, "n", "1"), "m", "2"), "1 lock, 2 items");
+        assert_eq!(fill(&fill(text, "n", "0"), "m", "1"), "0 locks, 1 item");
+        assert_eq!(fill("{n?cut", "n", "1"), "cut");
     }
 
     /// The keys that a template names.

@@ -4,12 +4,12 @@ use super::word::Word;
 pub(super) const WORDS: &[Word] = &[
     ("gateways_title", "Gateways", "ゲートウェイ"),
     ("gateways_this", "This gateway", "このゲートウェイ"),
-    ("gateways_version", "Version", "版"),
+    ("gateways_version", "Version", "バージョン"),
     ("gateways_uptime", "Up since", "起動"),
     ("gateways_received", "Records received", "受信した記録"),
     ("gateways_lag", "Waiting to be stored", "保存待ち"),
     ("gateways_ship_lag", "Waiting for ClickHouse", "ClickHouse 送信待ち"),
-    ("gateways_spool", "Spool", "スプール"),
+    ("gateways_spool", "Spool on disk", "スプール（ディスク使用量）"),
     ("gateways_seen", "All gateways and hubs", "すべてのゲートウェイとハブ"),
     (
         "gateways_none",
@@ -19,33 +19,37 @@ pub(super) const WORDS: &[Word] = &[
     ("gateways_gateway", "Gateway", "ゲートウェイ"),
     ("gateways_heard", "Last heard", "最終受信"),
     ("gateways_locks", "Locks behind it", "配下の錠"),
-    ("gateways_rate", "Records an hour", "記録／時"),
+    ("gateways_rate", "Records an hour", "記録数／時"),
     ("gateways_queue", "Queue", "キュー"),
     ("gateways_publish", "Could not publish", "送信失敗"),
     ("gateways_api", "API errors", "APIエラー"),
     ("gateways_latency", "API latency, ms", "API応答（ms）"),
-    ("gateways_silent", "silent", "沈黙"),
+    ("gateways_silent", "silent", "受信なし"),
     (
         "gateways_silent_about",
-        "Marked silent: not heard for {minutes} min while others were (a guess), or under an open incident.",
-        "「沈黙」：他が聞こえる間に{minutes}分以上受信なし（目安）、または対応中のインシデントあり。",
+        "Marked silent: not heard for {minutes} min and for {gaps} times its usual gap, while others were heard (both a guess). An open incident is marked by itself. –: the gateway reports no such figure.",
+        "「受信なし」：ほかは受信している間に、{minutes}分以上かつ普段の間隔の{gaps}倍以上受信がないもの（目安）。進行中のインシデントは別に示します。「–」はゲートウェイからの報告がない項目です。",
     ),
-    ("gateways_incident", "open incident", "対応中"),
+    ("gateways_incident", "open incident", "インシデント進行中"),
     (
         "gateways_rates_cut",
         "Records an hour are counted for the first {count} only.",
-        "記録／時は先頭{count}台のみ計算しています。",
+        "記録数／時は先頭{count}台のみ計算しています。",
     ),
     ("ble_title", "Bluetooth LE reception", "Bluetooth LE 受信"),
     (
         "ble_no_radio",
         "No radio here: this process listens to no Bluetooth adapter. ‘[ble] adapter = \"hci0\"’ in the configuration starts one; ‘zenei doctor’ says whether the machine has one. Locks can also be heard by other gateways, below.",
-        "無線機なし：このプロセスは Bluetooth アダプタを使っていません。設定の ‘[ble] adapter = \"hci0\"’ で開始します（‘zenei doctor’ で有無を確認できます）。他のゲートウェイが受信した錠は下に表示します。",
+        "このゲートウェイは Bluetooth アダプタを使っていません。設定に ‘[ble] adapter = \"hci0\"’ を書くと受信を始めます（アダプタの有無は ‘zenei doctor’ で確認できます）。他のゲートウェイが受信した錠は下に表示します。",
     ),
-    ("ble_radio", "The radio of this gateway", "このゲートウェイの無線機"),
+    ("ble_radio", "The radio of this gateway", "このゲートウェイの Bluetooth アダプタ"),
     ("ble_metric", "Figure", "項目"),
     ("ble_value", "Value", "値"),
-    ("ble_none", "No advertisement of a lock has been stored.", "錠のアドバタイズはまだ保存されていません。"),
+    (
+        "ble_none",
+        "No advertisement of a lock has been stored.",
+        "錠からのアドバタイズ（BLE の報知）は、まだ保存されていません。",
+    ),
     (
         "ble_about",
         "Strongest signal first. An advertisement is trusted where its code proves the sender's key.",
@@ -62,8 +66,8 @@ pub(super) const WORDS: &[Word] = &[
     ("dead_title", "Dead letters", "デッドレター"),
     (
         "dead_about",
-        "What could not be read or may not be believed is kept here with its reason and its bytes; it opens no incident and stops no other record.",
-        "読めない、または信用できないメッセージを理由とバイト列つきで保管します。インシデントは開かず、他の記録も止めません。",
+        "Messages that could not be read or may not be trusted, each with its reason and bytes. They open no incident and hold up no other record.",
+        "読めない、または信用できないメッセージを、理由とバイト列とともにここに残します。起票の対象にはならず、ほかの記録にも影響しません。",
     ),
     ("dead_none", "None: every message so far could be read.", "ありません。これまでのメッセージはすべて読めました。"),
     ("dead_by_reason", "By reason", "理由別"),
@@ -72,11 +76,11 @@ pub(super) const WORDS: &[Word] = &[
     ("dead_what_to_do", "What to do", "対処"),
     ("dead_all", "all", "すべて"),
     ("dead_latest", "The latest {count}", "最新{count}件"),
-    ("dead_filtered_none", "None of this reason among the latest.", "直近にこの理由のものはありません。"),
+    ("dead_filtered_none", "None of the latest has this reason.", "直近にこの理由のものはありません。"),
     ("dead_received", "Received", "受信"),
     ("dead_topic", "Topic", "トピック"),
     ("dead_detail", "Found", "内容"),
-    ("dead_bytes", "{length} bytes", "{length}バイト"),
+    ("dead_bytes", "{length} {length?byte:bytes}", "{length}バイト"),
     ("dead_bytes_cut", "{length} bytes, the first {shown} shown", "{length}バイト（先頭{shown}バイトを表示）"),
     (
         "dead_too_large",
@@ -86,7 +90,7 @@ pub(super) const WORDS: &[Word] = &[
     (
         "dead_bad_utf8",
         "JSON must be UTF-8. Check the sender's encoding, or a line that flips bits.",
-        "JSON は UTF-8 のみ。送信元の文字コードや回線の誤りを確認してください。",
+        "JSON は UTF-8 のみ。送信元の文字コードや通信路での化けを確認してください。",
     ),
     (
         "dead_bad_json",
@@ -96,7 +100,7 @@ pub(super) const WORDS: &[Word] = &[
     (
         "dead_bad_cbor",
         "It does not parse as CBOR. Check the firmware's encoder and cut messages.",
-        "CBOR として読めません。ファームウェアの符号化と欠損を確認してください。",
+        "CBOR として読めません。ファームウェアのエンコード処理と、途中で切れていないかを確認してください。",
     ),
     (
         "dead_too_deep",
@@ -121,17 +125,17 @@ pub(super) const WORDS: &[Word] = &[
     (
         "dead_missing_field",
         "A required field is absent. Check the firmware version against the contract.",
-        "必須項目がありません。ファームウェアの版と仕様を確認してください。",
+        "必須項目がありません。ファームウェアのバージョンと仕様を確認してください。",
     ),
     (
         "dead_wrong_type",
         "A field has another type than the contract's. Check the firmware version.",
-        "項目の型が仕様と異なります。ファームウェアの版を確認してください。",
+        "項目の型が仕様と異なります。ファームウェアのバージョンを確認してください。",
     ),
     (
         "dead_out_of_range",
         "A value is outside its type or unknown. Check the sensor and the firmware version.",
-        "値が範囲外または未知です。センサーとファームウェアの版を確認してください。",
+        "値が範囲外または未知です。センサーとファームウェアのバージョンを確認してください。",
     ),
     (
         "dead_bad_string",
@@ -158,7 +162,7 @@ pub(super) const WORDS: &[Word] = &[
     (
         "search_how",
         "Type at least two characters: a lock's id, an incident's id or title, a rule, a gateway, a site, a firmware version, a lot.",
-        "2文字以上入力してください：錠のID、インシデントのIDや題名、ルール、ゲートウェイ、拠点、ファームウェア版、ロット。",
+        "2文字以上入力してください：錠のID、インシデントのIDや題名、ルール、ゲートウェイ、拠点、ファームウェアのバージョン、ロット。",
     ),
     (
         "search_none",
@@ -166,7 +170,7 @@ pub(super) const WORDS: &[Word] = &[
         "「{text}」に一致するものはありません。表記を確認するか、フリートから探してください。",
     ),
     ("search_locks", "Locks", "錠"),
-    ("search_cohorts", "Groups of locks", "錠の集団"),
+    ("search_cohorts", "Groups of locks", "錠のグループ"),
     ("search_incidents", "Incidents", "インシデント"),
     ("search_rules", "Rules", "ルール"),
     (
