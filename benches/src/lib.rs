@@ -3,5 +3,6 @@
 #![expect(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 pub mod clickhouse;
 pub mod cost;
+pub mod pages;
 pub mod replay;
 pub mod stream;

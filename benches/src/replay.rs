@@ -76,7 +76,7 @@ fn replay(from: &Path, kept: &Kept, to: &Path, way: &mut Way) {
 }
 
 /// The binary of the profile that this bench was built with.
-fn zenei() -> PathBuf {
+pub(crate) fn zenei() -> PathBuf {
     let own = std::env::current_exe().expect("the bench knows its own path");
     // target/{profile}/deps/replay-…
     let profile = own.ancestors().nth(2).expect("the bench stands in a target folder");
