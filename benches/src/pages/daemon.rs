@@ -101,11 +101,13 @@ fn open_incidents(state: &Path, fleet: &Fleet, incidents: usize) {
     let mut driver = DeskDriver::open(control, Vec::new()).expect("an empty log can be read");
     let start_s = fleet.start_ms() / 1_000 - 7_200;
     for (lock, at) in fleet.locks().iter().take(incidents).zip(0_i64..) {
-        // Far enough apart that none is taken for a part of another.
         let at_s = start_s - 3_600 * (incidents as i64 - at);
-        let mut anomaly = zenei_kit::anomaly("motor-effort", &lock.device_id, at_s);
-        anomaly.urgency = Urgency::ALL[at as usize % Urgency::ALL.len()];
-        let findings = Findings { anomalies: vec![anomaly], ..Findings::default() };
-        driver.take(EngineTime(at_s * 1_000), &findings).expect("findings are kept");
+        // It is seen again half an hour later.
+        for at_s in [at_s, at_s + 1_800] {
+            let mut anomaly = zenei_kit::anomaly("motor-effort", &lock.device_id, at_s);
+            anomaly.urgency = Urgency::ALL[at as usize % Urgency::ALL.len()];
+            let findings = Findings { anomalies: vec![anomaly], ..Findings::default() };
+            driver.take(EngineTime(at_s * 1_000), &findings).expect("findings are kept");
+        }
     }
 }
