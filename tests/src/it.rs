@@ -16,6 +16,7 @@ mod fleet;
 mod forgery;
 mod hostile;
 mod hub;
+mod inert;
 mod kill9;
 mod layering;
 mod many_gateways;

@@ -1,5 +1,6 @@
-//! What the gate keeps of those who are in, over a socket: what a row of the audit log names, how often a token logs in,
-//! and when a listener has to leave. Must not know how. Stands beside [`super::gate_tests`], whose server it uses.
+//! What the gate keeps of those who are in, over a socket: what a row of the audit log names, how often a token
+//! logs in, and when a listener has to leave. Must not know how. Stands beside [`super::gate_tests`], whose server
+//! it uses.
 use super::gate::{Role, tokens};
 use super::gate_tests::{COOKIE, Guarding, WITHIN};
 use std::time::Duration;
