@@ -6,8 +6,8 @@ use super::need::Need;
 use super::place::Gate;
 use super::sessions::LASTS;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::http::header::{LOCATION, REFERRER_POLICY, SET_COOKIE};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 /// The route, where there is such a link.
@@ -18,9 +18,11 @@ pub(in crate::http) fn routes(gate: Gate) -> Guarded {
     Guarded::new().get("/enter/{secret}", Need::Open, enter).with_state(gate)
 }
 
-/// Leads to the board, with a session for the first who comes with the secret.
-async fn enter(State(gate): State<Gate>, Path(secret): Path<String>) -> Response {
-    let token = gate.settings().entry.as_ref().and_then(|entry| entry.take(&secret));
+/// Leads to the board, with a session for the first who comes with the secret. Who asks for the head only, as what
+/// looks at links does, leaves the link unused.
+async fn enter(method: Method, State(gate): State<Gate>, Path(secret): Path<String>) -> Response {
+    let entry = gate.settings().entry.as_ref().filter(|_| method == Method::GET);
+    let token = entry.and_then(|entry| entry.take(&secret));
     let session = token.and_then(|token| gate.token(&token)).map(|token| gate.sessions().open(token.key(), gate.at()));
     let to = [(LOCATION, "/"), (REFERRER_POLICY, "no-referrer")];
     match session {
@@ -50,14 +52,15 @@ mod tests {
             entry: Some(entry),
             ..GateSettings::of(([127, 0, 0, 1], 0).into())
         });
-        let cookie = async |secret: String| {
-            let answer = enter(State(gate.clone()), Path(secret)).await;
+        let ask = async |method: Method, secret: String| {
+            let answer = enter(method, State(gate.clone()), Path(secret)).await;
             assert!(answer.status() == StatusCode::SEE_OTHER && answer.headers()[LOCATION] == "/");
             answer.headers().contains_key(SET_COOKIE)
         };
-        assert!(!cookie("0".repeat(64)).await);
-        assert!(cookie(secret.clone()).await);
-        assert!(!cookie(secret).await);
+        assert!(!ask(Method::GET, "0".repeat(64)).await);
+        assert!(!ask(Method::HEAD, secret.clone()).await, "a look at the link does not use it");
+        assert!(ask(Method::GET, secret.clone()).await);
+        assert!(!ask(Method::GET, secret).await);
         assert!(routes(Gate::loopback()).routes().is_empty() && routes(gate).routes().len() == 1);
     }
 }
