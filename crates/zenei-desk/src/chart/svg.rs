@@ -182,13 +182,13 @@ fn level_line(out: &mut String, level: Level, place: &Place, lang: Lang) {
         LevelKind::Baseline => ("baseline", word(Word::Baseline, lang), "6 4", "#4a6"),
         LevelKind::Threshold => ("threshold", word(Word::Threshold, lang), "2 3", "#c22"),
     };
-    let (y, right) = (place.y(level.value), WIDTH - RIGHT);
+    let (y, right, after) = (place.y(level.value), WIDTH - RIGHT, LEFT + 4.0);
     let above = y - 4.0;
     let _ = write!(
         out,
         "<line class=\"chart-{class}\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"{colour}\" \
-         stroke-width=\"1.5\" stroke-dasharray=\"{dash}\"/><text class=\"chart-{class}-name\" x=\"{right}\" \
-         y=\"{above:.1}\" text-anchor=\"end\">{name}</text>"
+         stroke-width=\"1.5\" stroke-dasharray=\"{dash}\"/><text class=\"chart-{class}-name\" x=\"{after}\" \
+         y=\"{above:.1}\">{name}</text>"
     );
 }
 

@@ -20,8 +20,8 @@ pub(super) const WORDS: &[Word] = &[
     ),
     (
         "fleet_late",
-        "Up to {time}: newer records are being read.",
-        "{time} までの記録です。新しい記録は読み込み中です。",
+        "Newer records are being read; what is shown reaches up to",
+        "新しい記録を読み込み中です。表示している記録の時点:",
     ),
     ("fleet_lock", "Lock", "錠"),
     ("fleet_where", "Site, gateway", "拠点・ゲートウェイ"),

@@ -154,7 +154,7 @@ pub(super) const WORDS: &[Word] = &[
         "対象のインシデント(指定した条件すべてに一致するもの。空欄は条件なし)",
     ),
     ("scope_kind", "Scope", "対象の種類"),
-    ("scope_value", "Value of the scope", "対象の値"),
+    ("scope_value", "Value of the scope, e.g. 3.3.0", "対象の値（例: 3.3.0）"),
     ("site", "Site", "拠点"),
     ("from", "From", "開始"),
     ("from_or_now", "From (empty: now)", "開始(空欄なら今すぐ)"),
