@@ -194,6 +194,7 @@ fn add_filters(templates: &mut Environment<'static>, zone: TimeZone) {
         None => "–".to_owned(),
     });
     templates.add_filter("measure", measure);
+    templates.add_filter("short_ids", |text: String| short_ids(&text));
     templates.add_filter("unit", |state: &State<'_, '_>, unit: String| unit_shown(&unit, lang_of(state)));
     templates.add_filter("urlencode", |text: String| encoded(&text));
     templates.add_filter("fill", |text: String, values: Kwargs| -> Result<String, Error> {
@@ -258,6 +259,16 @@ fn measure(value: f64) -> String {
     format!("{value:.digits$}").replace('-', "−")
 }
 
+/// The text with each whole id (32 hexadecimal digits) cut to the eight that people tell incidents apart by.
+fn short_ids(text: &str) -> String {
+    let is_id = |word: &str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let words = text.split_inclusive(' ').map(|word| match word.trim_end() {
+        id if is_id(id) => word.replacen(id, id.get(..8).unwrap_or(id), 1),
+        _ => word.to_owned(),
+    });
+    words.collect()
+}
+
 /// A unit of a finding as people write it; one that has no such form stays as it is.
 fn unit_shown(unit: &str, lang: Lang) -> String {
     let shown = match (unit, lang) {
@@ -297,6 +308,13 @@ mod tests {
 
     fn pages() -> Pages {
         Pages::new(Lang::En, TimeZone::get("Asia/Tokyo").unwrap(), "gw-<b>1</b>").unwrap()
+    }
+
+    #[test]
+    fn ids_in_a_sentence_are_short_and_other_words_stay() {
+        let id = "af4a8d3bce1bccc5de302c2af4e312ee";
+        assert_eq!(short_ids(&format!("incident {id} is open,  {id}")), "incident af4a8d3b is open,  af4a8d3b");
+        assert_eq!(short_ids("錠 deadbeef 1 x"), "錠 deadbeef 1 x");
     }
 
     #[test]
