@@ -24,9 +24,12 @@ pub(super) async fn show(
     Query(query): Query<BTreeMap<String, String>>,
     look: Look,
 ) -> Response {
-    let Some(letters) = past::ask(&shown, |history| history.dead_letters(LATEST)).await else {
+    let Some(mut letters) = past::ask(&shown, |history| history.dead_letters(LATEST)).await else {
         return past::unreadable(&shown, &look);
     };
+    if !look.caller.as_ref().is_some_and(|caller| caller.residents) {
+        letters = letters.into_iter().map(DeadLetterShown::without_operations).collect();
+    }
     let chosen = query.get("reason").filter(|word| Reason::parse(word).is_some()).map(String::as_str);
     let ledger = shown.handles.ledger.borrow().clone();
     let counted = ledger.dead_letter.iter().map(|(reason, count)| (reason.as_str(), *count));
@@ -95,6 +98,26 @@ fn dump(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_message_about_an_operation_says_is_kept_from_those_who_may_not_see_it() {
+        let letter = |kind: &str| DeadLetterShown {
+            reason: "out_of_range".into(),
+            detail: "found resident-8".into(),
+            topic: format!("bitlock/v1/site-1/BL1/{kind}"),
+            at_ms: 1,
+            bytes: b"{\"actor\":\"resident-8\"}".to_vec(),
+            length: 22,
+            cut: false,
+        };
+        assert_eq!(letter("state").without_operations(), letter("state"));
+        let hidden = letter("op").without_operations();
+        assert!(hidden.bytes.is_empty() && hidden.detail.contains("--residents") && hidden.length == 22, "{hidden:?}");
+        let page = format!("{:?}", view(&[hidden], std::iter::empty(), None));
+        assert!(!page.contains("resident-8"), "{page}");
+        let page = format!("{:?}", view(&[letter("op")], std::iter::empty(), None));
+        assert!(page.contains("resident-8"), "who may see it does: {page}");
+    }
 
     #[test]
     fn a_dump_shows_every_byte_and_no_control_character() {

@@ -453,6 +453,21 @@ pub struct DeadLetterShown {
     pub cut: bool,
 }
 
+impl DeadLetterShown {
+    /// What a caller is shown who may not see single operations of residents: of a message about an operation neither
+    /// its bytes nor what was found in it.
+    #[must_use]
+    pub fn without_operations(mut self) -> Self {
+        if self.topic.rsplit('/').next() == Some("op") {
+            self.bytes.clear();
+            "who opened a door when is a resident's private matter: what this message says is shown to a caller whose \
+             token was added with --residents"
+                .clone_into(&mut self.detail);
+        }
+        self
+    }
+}
+
 /// Something that a search found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hit {

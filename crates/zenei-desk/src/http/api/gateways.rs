@@ -4,9 +4,10 @@ use super::ask::{Asked, Within, Word, Wrong, apart};
 use super::fleet_shapes as shape;
 use super::locks::{Nothing, unread};
 use super::served::Api;
-use axum::Json;
+use crate::http::gate::Caller;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -103,10 +104,19 @@ impl From<DeadLetterShown> for DeadLetter {
     get, path = "/api/v1/dead-letters", tag = "gateways", params(Few),
     responses((status = 200, description = "The dead letters", body = DeadLetters)),
 )]
-pub(super) async fn dead_letters(State(api): State<Api>, Asked(few): Asked<Few>) -> Result<Response, Wrong> {
+pub(super) async fn dead_letters(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Asked(few): Asked<Few>,
+) -> Result<Response, Wrong> {
     let (history, limit) = (api.handles.history.clone(), few.limit.map_or(ROWS, Within::count));
     let found = apart(move || history.dead_letters(limit).map_err(unread)).await?;
-    Ok(Json(DeadLetters { dead_letters: found.into_iter().map(DeadLetter::from).collect() }).into_response())
+    let shown = |letter: DeadLetterShown| match caller.residents {
+        true => letter,
+        false => letter.without_operations(),
+    };
+    let dead_letters = found.into_iter().map(|letter| DeadLetter::from(shown(letter))).collect();
+    Ok(Json(DeadLetters { dead_letters }).into_response())
 }
 
 /// What to look for.
