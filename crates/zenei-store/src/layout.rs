@@ -2,6 +2,7 @@
 //! what the files hold. Called by the drivers and by the commands that use a state directory.
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 /// A state directory's paths.
@@ -98,7 +99,7 @@ impl Layout {
     /// [`LockError::Taken`], [`LockError::Disk`].
     pub fn lock(&self) -> Result<StateLock, LockError> {
         let path = self.root.join("lock");
-        let opened = std::fs::create_dir_all(&self.root)
+        let opened = make_private(&self.root)
             .and_then(|()| File::options().create(true).truncate(false).write(true).open(&path));
         let file = opened.map_err(|source| LockError::Disk { path: path.clone(), source })?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -109,9 +110,31 @@ impl Layout {
     }
 }
 
+/// Makes a directory, where it is missing, for its owner's eyes only: what is below it says who opened which door when.
+/// One that exists keeps its permissions.
+///
+/// # Errors
+/// Where it can't be made.
+pub fn make_private(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_directory_is_made_for_its_owner_only_and_one_that_exists_is_left_as_it_is() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let made = folder.path().join("a/state");
+        drop(Layout::new(&made).lock().unwrap());
+        assert_eq!(mode(&made), 0o700);
+        std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o750)).unwrap();
+        drop(Layout::new(&made).lock().unwrap());
+        assert_eq!(mode(&made), 0o750);
+    }
 
     #[test]
     fn one_process_at_a_time_has_a_state_directory() {

@@ -94,7 +94,8 @@ fn put_back(archive: impl std::io::Read, part: &Path, state: &Path) -> Result<Ma
             Failure::broken("nothing was put back", error)
         }
     };
-    std::fs::create_dir_all(part).map_err(|error| Failure::broken(format!("can't make {}", part.display()), error))?;
+    zenei_store::layout::make_private(part)
+        .map_err(|error| Failure::broken(format!("can't make {}", part.display()), error))?;
     let manifest = backup::read(archive, part).map_err(failed)?;
     let checked = Control::open_read_only(&Layout::new(part).control()).and_then(|control| control.check_log());
     checked.map_err(|error| {

@@ -34,7 +34,7 @@ pub(crate) fn start(
     routes: Vec<Route>,
 ) -> Result<(Running, Option<SharedDesk>), Failure> {
     let Contents { rules, registry, policy } = contents;
-    std::fs::create_dir_all(&config.state_dir)
+    zenei_store::layout::make_private(&config.state_dir)
         .map_err(|error| in_effect(&format!("state_dir: can't make {}", config.state_dir.display()), error))?;
     // Where the desk detects on ClickHouse, this gateway's records reach it from there, with all others.
     let here = config.desk.enabled && tailing::source(config).is_none();

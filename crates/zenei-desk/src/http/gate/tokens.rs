@@ -114,7 +114,7 @@ impl Pepper {
     pub fn open(path: &Path) -> Result<Self, TokenError> {
         if !path.exists() {
             if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder).map_err(|source| disk(path, "made", source))?;
+                zenei_store::layout::make_private(folder).map_err(|source| disk(path, "made", source))?;
             }
             replace(path, &random()?)?;
         }
