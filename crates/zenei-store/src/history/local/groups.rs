@@ -7,7 +7,7 @@ use crate::history::due::DAY_MS;
 use crate::history::error::HistoryError;
 use crate::history::packed::{BUCKET_MS, Packed, Quantity, bucket_of};
 use crate::history::types::{Compared, Dimension, Measure};
-use rusqlite::params;
+use rusqlite::{ToSql, params};
 use zenei_wire::Id;
 
 /// The most locks that are read of a group: a sample by the hash of their ids. A guess between the width of intervals
@@ -32,13 +32,15 @@ impl Local {
                 let mut locks = candidates(db, dimension, value, from_ms, to_ms)?;
                 let count = locks.len() as u64;
                 if locks.len() > SAMPLE_MAX {
-                    locks.sort_by_cached_key(|(_, device_id)| Id::of(&[device_id.as_bytes()]).to_string());
+                    locks.select_nth_unstable(SAMPLE_MAX);
                     locks.truncate(SAMPLE_MAX);
                 }
+                // The sums are of floats: their order is part of the answer.
+                locks.sort_unstable();
                 let only = firmware(dimension, value).map(|fw| db.known(fw)).transpose()?.flatten();
                 let by_firmware = firmware(dimension, value).is_some();
                 let mut sums = Vec::with_capacity(locks.len());
-                for (number, _) in locks {
+                for (_, number) in locks {
                     let is_meant = |bucket: &Packed| !by_firmware || only == Some(bucket.fw);
                     sums.extend(sums_of(db, number, from_ms, to_ms, is_meant)?);
                 }
@@ -64,32 +66,41 @@ fn firmware(dimension: Dimension, value: &str) -> Option<&str> {
     }
 }
 
-/// The locks that belong to a group, or did within the window; by number.
+/// The locks that belong to a group, or did within the window: the hash of each one's id, and its number. No order and
+/// no text is asked of SQLite: a group may be half of a large fleet.
 fn candidates(
     db: &Db<'_>,
     dimension: Dimension,
     value: &str,
     from_ms: i64,
     to_ms: i64,
-) -> Result<Vec<(i64, String)>, HistoryError> {
+) -> Result<Vec<(Id, i64)>, HistoryError> {
+    let found = |sql: &str, values: &[&dyn ToSql]| {
+        db.ask(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement
+                .query_map(values, |row| Ok((Id::of(&[row.get_ref(1)?.as_str()?.as_bytes()]), row.get(0)?)))?;
+            rows.collect::<rusqlite::Result<Vec<(Id, i64)>>>()
+        })
+    };
     let Some(fw) = firmware(dimension, value) else {
-        let sql = format!("SELECT number, device_id FROM lock WHERE {} = ?1 ORDER BY number", column(dimension));
-        return db.ask(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map([value], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect()
-        });
+        return found(&format!("SELECT number, device_id FROM lock WHERE {} = ?1", column(dimension)), &[&value]);
     };
     let board = value.rsplit_once('+').filter(|_| dimension == Dimension::FwHw).map(|(_, board)| board);
-    let sql = "SELECT number, device_id FROM lock WHERE (?4 IS NULL OR hw_rev = ?4) AND number IN ( \
-               SELECT number FROM lock WHERE fw = ?1 \
-               UNION SELECT lock FROM firmware WHERE was = ?1 AND at_ms >= ?2 \
-               UNION SELECT lock FROM firmware WHERE became = ?1 AND at_ms < ?3) ORDER BY number";
-    db.ask(|connection| {
-        let mut statement = connection.prepare_cached(sql)?;
-        let rows = statement.query_map(params![fw, from_ms, to_ms, board], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        rows.collect()
-    })
+    // An index has these whole.
+    let now = match board {
+        Some(board) => found("SELECT number, device_id FROM lock WHERE fw = ?1 AND hw_rev = ?2", &[&fw, &board]),
+        None => found("SELECT number, device_id FROM lock WHERE fw = ?1", &[&fw]),
+    };
+    let before = found(
+        "SELECT number, device_id FROM lock WHERE fw <> ?1 AND (?4 IS NULL OR hw_rev = ?4) AND number IN ( \
+         SELECT lock FROM firmware WHERE was = ?1 AND at_ms >= ?2 \
+         UNION SELECT lock FROM firmware WHERE became = ?1 AND at_ms < ?3)",
+        &[&fw, &from_ms, &to_ms, &board],
+    );
+    let mut locks = now?;
+    locks.append(&mut before?);
+    Ok(locks)
 }
 
 /// What a lock did in the buckets that are meant; `None` if there is none.
