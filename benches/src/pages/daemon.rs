@@ -93,7 +93,8 @@ impl Daemon {
 }
 
 const CONFIG: &str = "state_dir = \"state\"\n[gateway]\nid = \"gw-bench\"\n[ingress]\nlisten = \"127.0.0.1:0\"\n\
-    [registry]\nfile = \"locks.csv\"\n[http]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"tokens\"\n[desk]\nenabled = true\n";
+    [registry]\nfile = \"locks.csv\"\n[http]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"tokens\"\n\
+    [desk]\nenabled = true\n";
 
 /// Opens an incident of each of the first locks, some urgent and some not, before the first record.
 fn open_incidents(state: &Path, fleet: &Fleet, incidents: usize) {

@@ -180,8 +180,8 @@ pub fn print(size: &Size, found: &Found) {
     }
     let Told { board, changes, gap_s, missing, cut, .. } = &found.told;
     println!(
-        "{} listeners for {:.0} s, {:.0} messages a second: {board} boards and {changes} changes each at least, longest \
-         gap {gap_s:.1} s, {missing} changes missing, {cut} cut off; {} never read",
+        "{} listeners for {:.0} s, {:.0} messages a second: {board} boards and {changes} changes each at least, \
+         longest gap {gap_s:.1} s, {missing} changes missing, {cut} cut off; {} never read",
         size.listeners,
         found.live_s,
         found.live_records as f64 / found.live_s,
