@@ -26,7 +26,8 @@ async fn a_row_names_the_silence_that_was_made_by_the_api_or_the_page() {
     let rows = audit["audit"].as_array().unwrap().iter();
     let rows = rows.filter(|row| row["path"].as_str().unwrap().ends_with("/silences"));
     let mut subjects: Vec<&str> = rows.map(|row| row["subject"].as_str().unwrap()).collect();
-    (ids.sort_unstable(), subjects.sort_unstable());
+    ids.sort_unstable();
+    subjects.sort_unstable();
     assert!(ids.len() == 2 && ids == subjects, "{ids:?} {subjects:?}");
 }
 
