@@ -1,6 +1,7 @@
 //! The large size of the benchmark of pages and API: `cargo build --release -p zenei && cargo bench -p zenei-benches
-//! --bench pages`. `ZENEI_BENCH_LOCKS` is the number of locks, 100,000 by default, `ZENEI_BENCH_DAYS` how many days of
-//! them are heard before anybody asks, 1 by default, and `ZENEI_BENCH_LIVE_S` for how long people listen, 300 by default.
+//! --bench pages`. `ZENEI_BENCH_LOCKS` is the number of locks, 100,000 by default, `ZENEI_BENCH_DAYS` how many days
+//! of them are heard before anybody asks, 1 by default, and `ZENEI_BENCH_LIVE_S` for how long people listen, 300 by
+//! default.
 use zenei_benches::pages::{self, Size};
 
 fn main() {
