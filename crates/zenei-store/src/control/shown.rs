@@ -252,13 +252,13 @@ mod tests {
         assert_eq!(seqs(control.events_before(Id(7), Some(1), 9).unwrap()), [0]);
         assert_eq!(seqs(control.events_before(Id(8), None, 9).unwrap()), [0_u32; 0]);
         assert_eq!(seqs(control.events_of_kinds(&["note", "completed"]).unwrap()), [1]);
-        assert_eq!(control.waiting_since().unwrap(), [(Id(7), 1)]);
+        assert_eq!(control.waiting_since().unwrap(), [(Id(7), 1), (Id(8), 5)]);
         let txn = control.begin().unwrap();
         for (target, seq) in [("chat", 0), ("chat", 1), ("pager", 0), ("pager", 1)] {
             txn.end(row(target, Id(7), seq).id, SendEnd::Delivered, 9, "taken").unwrap();
         }
         txn.commit().unwrap();
-        assert_eq!(control.waiting_since().unwrap(), []);
+        assert_eq!(control.waiting_since().unwrap(), [(Id(8), 5)]);
     }
 
     #[test]
