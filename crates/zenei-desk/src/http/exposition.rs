@@ -1,6 +1,6 @@
-//! In which format does `/metrics` answer? OpenMetrics where the client names it in `Accept`, as Prometheus does; else
-//! the classic text format, which `curl`, `promtool check metrics` and older scrapers read. Both have the same samples.
-//! Must not know any metric. Called by the router.
+//! In which format does `/metrics` answer? OpenMetrics, by the contract; but to a client that names `text/plain` in
+//! `Accept` and not OpenMetrics the classic text format, which `promtool check metrics` and older scrapers read. Both
+//! have the same samples. Must not know any metric. Called by the router.
 use super::problem::problem;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -25,16 +25,21 @@ pub(super) async fn answer(registry: Arc<Registry>, headers: HeaderMap) -> Respo
     let Ok(Ok(text)) = text.await else {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written");
     };
-    let (kind, text) = if wants_open_metrics(&headers) { (OPEN_METRICS, text) } else { (CLASSIC, classic(&text)) };
+    let (kind, text) = if wants_classic(&headers) { (CLASSIC, classic(&text)) } else { (OPEN_METRICS, text) };
     ([(header::CONTENT_TYPE, kind), (header::VARY, "accept")], text).into_response()
 }
 
-/// Whether the client names OpenMetrics with a weight above 0. `*/*` doesn't count: it stands in each client's header.
-fn wants_open_metrics(headers: &HeaderMap) -> bool {
+/// Whether the client names the classic format and not OpenMetrics, which Prometheus names beside it.
+fn wants_classic(headers: &HeaderMap) -> bool {
+    names(headers, "text/plain") && !names(headers, "application/openmetrics-text")
+}
+
+/// Whether the client names this type with a weight above 0. `*/*` doesn't count: it stands in each client's header.
+fn names(headers: &HeaderMap, wanted: &str) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|range| {
         let mut parts = range.split(';').map(str::trim);
-        let is_named = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/openmetrics-text"));
+        let is_named = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case(wanted));
         let is_refused = parts.filter_map(|part| part.strip_prefix("q=")).any(|q| q.parse() == Ok(0.0_f32));
         is_named && !is_refused
     })
@@ -70,20 +75,27 @@ mod tests {
     fn wants(accept: &str) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, accept.parse().unwrap());
-        wants_open_metrics(&headers)
+        wants_classic(&headers)
     }
 
     #[test]
-    fn open_metrics_goes_to_a_client_that_names_it() {
-        // What Prometheus 2.42 sends.
-        assert!(wants("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"));
-        assert!(wants("text/html, Application/OpenMetrics-Text; q=0.2"));
-        for other in
-            ["*/*", "text/plain", "text/html,*/*;q=0.8", "application/openmetrics-text;q=0", "application/json"]
+    fn the_classic_format_goes_to_a_client_that_names_it_and_not_open_metrics() {
+        for accept in
+            ["text/plain", "text/plain;version=0.0.4;q=0.5, */*;q=0.1", "application/openmetrics-text;q=0,Text/Plain"]
         {
+            assert!(wants(accept), "{accept}");
+        }
+        // The first is what Prometheus 2.42 sends.
+        for other in [
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            "*/*",
+            "text/html,*/*;q=0.8",
+            "text/plain;q=0",
+            "application/json",
+        ] {
             assert!(!wants(other), "{other}");
         }
-        assert!(!wants_open_metrics(&HeaderMap::new()));
+        assert!(!wants_classic(&HeaderMap::new()));
     }
 
     #[test]
