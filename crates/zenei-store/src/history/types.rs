@@ -330,7 +330,7 @@ pub struct Group {
     pub value: String,
     /// Its locks, now or within the window.
     pub locks: u64,
-    /// Of these, how many were read and have a record in the window: all, or a sample by the hash of their ids.
+    /// Of these, how many were read and have a record in the window: all, or a sample by a hash.
     pub read: u64,
     /// Days of locks: for each lock that was read, the days on which it was heard.
     pub lock_days: f64,

@@ -8,10 +8,9 @@ use crate::history::error::HistoryError;
 use crate::history::packed::{BUCKET_MS, Packed, Quantity, bucket_of};
 use crate::history::types::{Compared, Dimension, Measure};
 use rusqlite::{ToSql, params};
-use zenei_wire::Id;
 
-/// The most locks that are read of a group: a sample by the hash of their ids. A guess between the width of intervals
-/// and half a second.
+/// The most locks that are read of a group: a sample by the hash of their numbers. A guess between the width of
+/// intervals and a tenth of a second.
 pub(in crate::history) const SAMPLE_MAX: usize = 1_000;
 
 /// The quantity of each measure that is a mean over locks.
@@ -32,15 +31,15 @@ impl Local {
                 let mut locks = candidates(db, dimension, value, from_ms, to_ms)?;
                 let count = locks.len() as u64;
                 if locks.len() > SAMPLE_MAX {
-                    locks.select_nth_unstable(SAMPLE_MAX);
+                    locks.select_nth_unstable_by_key(SAMPLE_MAX, |&number| (mixed(number), number));
                     locks.truncate(SAMPLE_MAX);
                 }
-                // The sums are of floats: their order is part of the answer.
+                // The sums are of floats: their order is part of the answer. It is that of the buckets in the file.
                 locks.sort_unstable();
                 let only = firmware(dimension, value).map(|fw| db.known(fw)).transpose()?.flatten();
                 let by_firmware = firmware(dimension, value).is_some();
                 let mut sums = Vec::with_capacity(locks.len());
-                for (_, number) in locks {
+                for number in locks {
                     let is_meant = |bucket: &Packed| !by_firmware || only == Some(bucket.fw);
                     sums.extend(sums_of(db, number, from_ms, to_ms, is_meant)?);
                 }
@@ -66,34 +65,42 @@ fn firmware(dimension: Dimension, value: &str) -> Option<&str> {
     }
 }
 
-/// The locks that belong to a group, or did within the window: the hash of each one's id, and its number. No order and
-/// no text is asked of SQLite: a group may be half of a large fleet.
+/// A number whose bits all depend on all bits of the given one: locks that came together do not stay together. The
+/// finalizer of `SplitMix64` (Steele, Lea, Flood 2014).
+const fn mixed(number: i64) -> u64 {
+    let mut x = number.cast_unsigned();
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// The numbers of the locks that belong to a group, or did within the window. No order and no text is asked of SQLite:
+/// a group may be half of a large fleet.
 fn candidates(
     db: &Db<'_>,
     dimension: Dimension,
     value: &str,
     from_ms: i64,
     to_ms: i64,
-) -> Result<Vec<(Id, i64)>, HistoryError> {
+) -> Result<Vec<i64>, HistoryError> {
     let found = |sql: &str, values: &[&dyn ToSql]| {
         db.ask(|connection| {
             let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement
-                .query_map(values, |row| Ok((Id::of(&[row.get_ref(1)?.as_str()?.as_bytes()]), row.get(0)?)))?;
-            rows.collect::<rusqlite::Result<Vec<(Id, i64)>>>()
+            let rows = statement.query_map(values, |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<Vec<i64>>>()
         })
     };
     let Some(fw) = firmware(dimension, value) else {
-        return found(&format!("SELECT number, device_id FROM lock WHERE {} = ?1", column(dimension)), &[&value]);
+        return found(&format!("SELECT number FROM lock WHERE {} = ?1", column(dimension)), &[&value]);
     };
     let board = value.rsplit_once('+').filter(|_| dimension == Dimension::FwHw).map(|(_, board)| board);
     // An index has these whole.
     let now = match board {
-        Some(board) => found("SELECT number, device_id FROM lock WHERE fw = ?1 AND hw_rev = ?2", &[&fw, &board]),
-        None => found("SELECT number, device_id FROM lock WHERE fw = ?1", &[&fw]),
+        Some(board) => found("SELECT number FROM lock WHERE fw = ?1 AND hw_rev = ?2", &[&fw, &board]),
+        None => found("SELECT number FROM lock WHERE fw = ?1", &[&fw]),
     };
     let before = found(
-        "SELECT number, device_id FROM lock WHERE fw <> ?1 AND (?4 IS NULL OR hw_rev = ?4) AND number IN ( \
+        "SELECT number FROM lock WHERE fw <> ?1 AND (?4 IS NULL OR hw_rev = ?4) AND number IN ( \
          SELECT lock FROM firmware WHERE was = ?1 AND at_ms >= ?2 \
          UNION SELECT lock FROM firmware WHERE became = ?1 AND at_ms < ?3)",
         &[&fw, &from_ms, &to_ms, &board],
