@@ -11,7 +11,7 @@ use rusqlite::{ToSql, params};
 
 /// The most locks that are read of a group: a sample by the hash of their numbers. A guess between the width of
 /// intervals and a tenth of a second.
-pub(in crate::history) const SAMPLE_MAX: usize = 1_000;
+pub(in crate::history) const SAMPLE_MAX: usize = 500;
 
 /// The quantity of each measure that is a mean over locks.
 const QUANTITIES: [Quantity; MEANS.len()] =
