@@ -1,14 +1,17 @@
 //! Free memory that shrinks while the firmware runs, and how soon it is used up.
 //!
-//! Within one boot the free memory may fall: a firmware fills its caches in the first hours, so these are left out. The
-//! finding is not the fall but its consequence: at the present rate the memory is used up before a fix could be rolled
-//! out. Must not know incidents or stores. Called by the engine.
+//! Within one boot the free memory may fall: a firmware fills its caches in the first hours, so these are left out; a
+//! connection or an update check takes memory and gives it back. A leak gives nothing back: the most that is free falls
+//! from one part of the time to the next, for longer than a day, the cycle of what a lock does by the clock, and by more
+//! than came back in this lock before. The finding is not the fall but its consequence: at the present rate the memory
+//! is used up before a fix could be rolled out. Must not know incidents or stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
 use super::trail::Trail;
 use crate::anomaly::Findings;
 use crate::estimate::fall::Fall;
+use crate::estimate::thin;
 use crate::fleet::DeviceIx;
 use crate::kind::{DetectorKind, Parameter};
 use crate::rule::{MissingParameter, Rule};
@@ -19,6 +22,18 @@ use zenei_wire::{Body, EventKind};
 
 /// Allocators hand out steps of 8 bytes and more.
 const STEP_B: f64 = 8.0;
+/// The time of which the most free memory is stored. A guess: what takes memory for a moment gives it back sooner.
+const BLOCK_MS: i64 = 4 * HOUR_MS;
+/// How many of them are stored of a boot, and how many of the newest are never merged.
+const BLOCKS: usize = 16;
+const NEWEST: usize = 7;
+/// The fewest for a judgement, in three parts: a day, the cycle of what runs by the clock.
+const JUDGED_MIN: usize = 6;
+/// A fall must be so many times what came back before. A guess.
+const OVER_SWING: f64 = 1.5;
+/// Standard deviations of a reading by which each part of the time must lie below the one before. A guess: a maximum of
+/// several readings scatters less than one.
+const PART_SIGMAS: f64 = 2.0;
 
 /// The detector's description for rules and the engine.
 pub const SPEC: Spec = Spec {
@@ -92,8 +107,75 @@ struct Lane {
     booted_ms: i64,
     first_b: f32,
     heap: Fall,
+    /// The most free memory of each time, oldest first.
+    tops: Vec<Top>,
+    /// The deepest fall of this lock from which memory came back, bytes.
+    swing_b: f32,
     trail: Trail,
     alarm_ms: Option<i64>,
+}
+
+/// The most free memory of a time.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Top {
+    /// Of the first reading, hours since 1970.
+    hour: u32,
+    bytes: f32,
+}
+
+impl Lane {
+    /// Takes a reading into the tops; notes memory that came back.
+    fn top(&mut self, bytes: f32, now_ms: i64) {
+        let block = |hour: u32| i64::from(hour) * HOUR_MS / BLOCK_MS;
+        if let Some(last) = self.tops.last_mut().filter(|last| block(last.hour) >= now_ms / BLOCK_MS) {
+            last.bytes = last.bytes.max(bytes);
+            return;
+        }
+        self.came_back();
+        self.tops.push(Top { hour: (now_ms / HOUR_MS).max(0) as u32, bytes });
+        if self.tops.len() > BLOCKS {
+            let hours: Vec<u32> = self.tops.iter().map(|top| top.hour).collect();
+            if let Some(at) = thin::pair(&hours, NEWEST) {
+                self.tops[at].bytes = self.tops[at].bytes.max(self.tops[at + 1].bytes);
+                self.tops.remove(at + 1);
+            }
+        }
+    }
+
+    /// Where the newest top is back above half of the fall before it, that fall was no leak.
+    fn came_back(&mut self) {
+        let Some(newest) = self.tops.last() else { return };
+        let mut highest = f32::MIN;
+        let mut deepest = (0.0_f32, newest.bytes);
+        for top in &self.tops {
+            highest = highest.max(top.bytes);
+            if highest - top.bytes > deepest.0 {
+                deepest = (highest - top.bytes, top.bytes);
+            }
+        }
+        let (fall, lowest) = deepest;
+        if newest.bytes - lowest >= 0.5 * fall && f64::from(fall) > PART_SIGMAS * self.heap.noise() {
+            self.swing_b = self.swing_b.max(fall);
+        }
+    }
+
+    /// How far the most free memory has fallen where it fell from part to part of some time up to now, bytes.
+    fn leaked_b(&self) -> f64 {
+        let least = PART_SIGMAS * self.heap.noise();
+        let of = |tops: &[Top]| {
+            let span = f64::from(tops[tops.len() - 1].hour - tops[0].hour) + 1.0;
+            let mut parts = [f32::MIN; 3];
+            for top in tops {
+                let part = (3.0 * f64::from(top.hour - tops[0].hour) / span) as usize;
+                parts[part.min(2)] = parts[part.min(2)].max(top.bytes);
+            }
+            let [first, second, third] = parts.map(f64::from);
+            let falls = first - second >= least && second - third >= least && second > 0.0;
+            if falls { first - third } else { 0.0 }
+        };
+        let starts = 0..(self.tops.len() + 1).saturating_sub(JUDGED_MIN);
+        starts.map(|at| of(&self.tops[at..])).fold(0.0, f64::max)
+    }
 }
 
 impl Params {
@@ -122,9 +204,9 @@ impl Detect for Leak {
         let now_ms = glance.now_ms;
         if !lane.started || lane.boot != glance.row.boot {
             let up_ms = glance.row.uptime_s.map_or(0, |seconds| i64::from(seconds) * 1_000);
-            let alarm_ms = lane.alarm_ms;
-            *lane =
-                Lane { started: true, boot: glance.row.boot, booted_ms: now_ms - up_ms, alarm_ms, ..Lane::default() };
+            let (alarm_ms, swing_b) = (lane.alarm_ms, lane.swing_b);
+            let (boot, booted_ms) = (glance.row.boot, now_ms - up_ms);
+            *lane = Lane { started: true, boot, booted_ms, swing_b, alarm_ms, ..Lane::default() };
         }
         if now_ms - lane.booted_ms < self.params.settle_ms {
             return;
@@ -134,6 +216,7 @@ impl Detect for Leak {
         }
         let allowed = self.params.share_per_day * f64::from(lane.first_b);
         lane.heap.add(f64::from(heap.0), now_ms, allowed, STEP_B);
+        lane.top(heap.0 as f32, now_ms);
         if lane.heap.depth() > 2.0 * lane.heap.noise_of_depth() {
             lane.trail.add(glance.record, now_ms);
             if lane.heap.depth() >= self.params.share_min * f64::from(lane.first_b) {
@@ -155,13 +238,15 @@ impl Detect for Leak {
             let depth_b = lane.heap.depth();
             let limit_b =
                 (self.params.share_min * f64::from(lane.first_b)).max(self.params.sigmas * lane.heap.noise_of_depth());
-            if lane.heap.count() <= 10 || depth_b < limit_b {
+            let limit_b = limit_b.max(OVER_SWING * f64::from(lane.swing_b));
+            if depth_b < limit_b || lane.leaked_b() < limit_b {
                 continue;
             }
             let (value, since_ms) = (lane.heap.value(), lane.heap.since_ms());
             let days = ((now.ms() - since_ms) as f64 / DAY_MS as f64).max(0.1);
             let per_day = depth_b / days + self.params.share_per_day * f64::from(lane.first_b);
-            let left_days = value / per_day;
+            // What is taken for a moment comes back: the most that was free lately is what is left.
+            let left_days = lane.tops.last().map_or(value, |top| f64::from(top.bytes)) / per_day;
             if left_days > self.params.horizon_days || !report::is_due(lane.alarm_ms, now, REPEAT_MS) {
                 continue;
             }
@@ -178,5 +263,40 @@ impl Detect for Leak {
             let records = lane.trail.records();
             findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A boot's readings, one an hour: whether they are a leak of more than 1,000 bytes, and what came back.
+    fn leaks(bytes: impl Fn(i64) -> f64, hours: i64) -> (bool, f32) {
+        let mut lane = Lane::default();
+        let mut found = false;
+        for hour in 0..hours {
+            let noise = [-30.0, 10.0, -10.0, 30.0, -20.0, 20.0, 0.0][(hour * 3 % 7) as usize];
+            let value = bytes(hour) + noise;
+            lane.heap.add(value, hour * HOUR_MS, 80.0, STEP_B);
+            lane.top(value as f32, hour * HOUR_MS);
+            found |= lane.leaked_b() > f64::max(1_000.0, OVER_SWING * f64::from(lane.swing_b));
+        }
+        (found, lane.swing_b)
+    }
+
+    #[test]
+    fn memory_that_comes_back_is_no_leak() {
+        assert!(!leaks(|hour| if hour == 100 { 12_000.0 } else { 40_000.0 }, 200).0, "once");
+        assert!(!leaks(|hour| if hour % 24 == 5 { 20_000.0 } else { 40_000.0 }, 400).0, "each day");
+        let (found, swing_b) = leaks(|hour| 40_000.0 - 800.0 * (hour % 20) as f64, 400);
+        assert!(!found && swing_b > 8_000.0, "filled and emptied within a day: {swing_b}");
+        assert!(!leaks(|hour| if hour < 100 { 40_000.0 } else { 32_000.0 }, 400).0, "taken once and kept");
+    }
+
+    #[test]
+    fn memory_that_falls_for_a_day_is_a_leak_also_late_in_a_boot_and_slowly() {
+        assert!(leaks(|hour| 40_000.0 - 80.0 * hour as f64, 36).0);
+        assert!(leaks(|hour| 40_000.0 - 80.0 * (hour - 700).max(0) as f64, 740).0);
+        assert!(leaks(|hour| 40_000.0 - 4.0 * hour as f64, 600).0);
     }
 }

@@ -13,3 +13,4 @@ pub mod spread;
 pub mod stream;
 pub mod symbols;
 pub mod tail;
+pub mod thin;

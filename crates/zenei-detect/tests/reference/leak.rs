@@ -13,6 +13,8 @@ const DAY_MS: i64 = 86_400_000;
 #[derive(Default)]
 struct OneLock {
     boot: Option<Boot>,
+    /// The deepest fall that came back, over all boots.
+    swing: f64,
     alarms: Vec<i64>,
 }
 
@@ -32,10 +34,61 @@ struct Heap {
     noise_of_depth: f64,
 }
 
+/// The tops of four hours each, thinned to sixteen; and the largest fall that had come back when a block ended.
+fn tops(boot: &Boot, rule: &Rule) -> (Vec<(u32, f64)>, f64) {
+    let (mut tops, mut swing): (Vec<(u32, f64)>, f64) = (Vec::new(), 0.0);
+    for (at, heap) in boot.heaps.iter().enumerate() {
+        let hour = (heap.at_ms / 3_600_000) as u32;
+        if tops.last().is_some_and(|last| i64::from(last.0) / 4 >= heap.at_ms / 14_400_000) {
+            let last = tops.len() - 1;
+            tops[last].1 = tops[last].1.max(heap.bytes);
+            continue;
+        }
+        let falls = tops.iter().enumerate().map(|(to, low)| {
+            let high = tops[..=to].iter().map(|top| top.1).fold(f64::MIN, f64::max);
+            (high - low.1, low.1)
+        });
+        let deepest = falls.fold((0.0, 0.0), |most, fall| if fall.0 > most.0 { fall } else { most });
+        let noise = Boot::fallen_of(&boot.heaps[..=at], rule, boot.first()).noise;
+        if tops.last().is_some_and(|now| now.1 - deepest.1 >= 0.5 * deepest.0) && deepest.0 > 2.0 * noise {
+            swing = swing.max(deepest.0);
+        }
+        tops.push((hour, heap.bytes));
+        if tops.len() == 17 {
+            // The seven newest stay; of the others the neighbours that are closest for their age become one.
+            let closeness = |at: usize| f64::from(tops[at + 1].0 - tops[at].0) / f64::from(hour - tops[at].0).max(1.0);
+            let at = (0..9).fold(0, |best, at| if closeness(at) < closeness(best) { at } else { best });
+            let next = tops.remove(at + 1);
+            tops[at].1 = tops[at].1.max(next.1);
+        }
+    }
+    (tops, swing)
+}
+
+/// How far the tops fell from third to third of the time since one of them, at most.
+fn leaked(tops: &[(u32, f64)], noise: f64) -> f64 {
+    let mut most = 0.0_f64;
+    for start in 0..tops.len().saturating_sub(5) {
+        let of = &tops[start..];
+        let span = f64::from(of[of.len() - 1].0 - of[0].0 + 1);
+        let third = |top: &(u32, f64)| (3.0 * f64::from(top.0 - of[0].0) / span) as usize;
+        let high = |part: usize| of.iter().filter(|top| third(top) == part).map(|top| top.1).reduce(f64::max);
+        let (Some(first), Some(second), Some(last)) = (high(0), high(1), high(2)) else { continue };
+        if first - second >= 2.0 * noise && second - last >= 2.0 * noise {
+            most = most.max(first - last);
+        }
+    }
+    most
+}
+
 impl Boot {
+    fn fallen_of(heaps: &[Heap], rule: &Rule, first: f64) -> Fallen {
+        let readings: Vec<(f64, i64)> = heaps.iter().map(|heap| (heap.bytes, heap.at_ms)).collect();
+        fall_by_list(&readings, rule.parameter("share_per_day").unwrap() * first, 8.0)
+    }
+
     fn fallen(&self, rule: &Rule) -> Fallen {
-        let readings: Vec<(f64, i64)> = self.heaps.iter().map(|heap| (heap.bytes, heap.at_ms)).collect();
-        fall_by_list(&readings, rule.parameter("share_per_day").unwrap() * self.first(), 8.0)
+        Self::fallen_of(&self.heaps, rule, self.first())
     }
 
     fn first(&self) -> f64 {
@@ -55,6 +108,7 @@ fn heartbeat(rule: &Rule, lock: &mut OneLock, said: &Said) {
     let number = said.row.boot;
     if lock.boot.as_ref().is_none_or(|boot| boot.number != number) {
         let began_ms = said.now_ms - i64::from(said.row.uptime_s.unwrap_or(0)) * 1_000;
+        lock.swing = lock.boot.as_ref().map_or(0.0, |boot| tops(boot, rule).1).max(lock.swing);
         lock.boot = Some(Boot { number, began_ms, heaps: Vec::new() });
     }
     let Some(boot) = &mut lock.boot else { return };
@@ -74,13 +128,14 @@ fn judge(rule: &Rule, lock: &mut OneLock, since_ms: i64, now_ms: i64) -> Option<
     let boot = lock.boot.as_ref()?;
     let (fallen, low) = (boot.fallen(rule), boot.low());
     let least = rule.parameter("share_min").unwrap() * boot.first();
-    let limit = least.max(rule.parameter("sigmas").unwrap() * fallen.noise_of_depth());
+    let (tops, swing) = tops(boot, rule);
+    let limit = least.max(rule.parameter("sigmas").unwrap() * fallen.noise_of_depth()).max(1.5 * swing.max(lock.swing));
     let is_suspect = low.iter().any(|heap| heap.at_ms >= since_ms && heap.depth >= least);
     let is_due = lock.alarms.iter().all(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
     let days = ((now_ms - fallen.since_ms) as f64 / DAY_MS as f64).max(0.1);
     let per_day = fallen.depth() / days + rule.parameter("share_per_day").unwrap() * boot.first();
-    let is_soon = fallen.value / per_day <= rule.parameter("horizon_days").unwrap();
-    if !is_suspect || !is_due || !is_soon || boot.heaps.len() <= 10 || fallen.depth() < limit {
+    let is_soon = tops.last()?.1 / per_day <= rule.parameter("horizon_days").unwrap();
+    if !is_suspect || !is_due || !is_soon || fallen.depth() < limit || leaked(&tops, fallen.noise) < limit {
         return None;
     }
     let records = low.iter().map(|heap| heap.record).collect();

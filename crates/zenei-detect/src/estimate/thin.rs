@@ -1,0 +1,35 @@
+//! Which two neighbours of a list of past blocks are merged, so that a long past fits into few: the newest stay as they
+//! are, and the older ones grow with their age, as in the exponential histogram of Datar et al. (2002). Called by
+//! `estimate::course` and by the detector `leak`.
+
+/// The index of the pair `(i, i + 1)` that is merged next: the one that spans the least of its age, `None` of fewer than
+/// two blocks older than the `newest`. `times`: ascending, in any unit.
+pub fn pair(times: &[u32], newest: usize) -> Option<usize> {
+    let now = *times.last()?;
+    let old = times.len().saturating_sub(newest);
+    (0..old.saturating_sub(1)).min_by(|&a, &b| {
+        let share = |at: usize| f64::from(times[at + 1] - times[at]) / f64::from(now - times[at]).max(1.0);
+        share(a).total_cmp(&share(b))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twenty_blocks_hold_months_with_the_last_days_in_full() {
+        let mut times: Vec<u32> = Vec::new();
+        for hour in 0..2_400 {
+            times.push(hour * 12);
+            if times.len() > 20 {
+                let at = pair(&times, 6).unwrap();
+                times.remove(at + 1);
+            }
+        }
+        let ages: Vec<u32> = times.iter().map(|at| (2_399 * 12 - at) / 12).collect();
+        assert_eq!(ages[14..], [5, 4, 3, 2, 1, 0]);
+        assert!(ages[0] > 2_000 && ages.windows(2).all(|pair| pair[0] < 3 * pair[1] + 3), "{ages:?}");
+        assert_eq!((pair(&[], 2), pair(&[1, 2, 3], 2)), (None, None));
+    }
+}
