@@ -112,6 +112,19 @@ pub struct UnreadableRow {
     pub at: EngineTime,
 }
 
+/// A record that arrived once more: the same content under the same numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repeated {
+    /// The lock.
+    pub device: DeviceIx,
+    /// Restart counter and record counter; 0 where the device has none.
+    pub place: (u32, u32),
+    /// The device's clock.
+    pub ts: DeviceTime,
+    /// When it arrived again.
+    pub at: EngineTime,
+}
+
 /// The asset registry's entry for a lock; an empty text is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the contract's field names")]
@@ -153,6 +166,9 @@ pub struct Batch {
     pub duplicates: u64,
     /// Records that can't be read, of known locks and sources that may speak for them; in order of time.
     pub unreadable: Vec<UnreadableRow>,
+    /// Records of locks that were dropped as duplicates, in order of time; advertisements and what is not trusted are
+    /// left out.
+    pub repeated: Vec<Repeated>,
     /// How many of `rows` are late.
     pub late: u64,
     /// How many fields are not in the contract.
@@ -170,6 +186,7 @@ impl Batch {
         self.gaps.clear();
         self.duplicates = 0;
         self.unreadable.clear();
+        self.repeated.clear();
         self.late = 0;
         self.unknown_fields = 0;
         self.replayed = 0;

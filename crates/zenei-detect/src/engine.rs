@@ -6,7 +6,7 @@
 //! speak for a lock never reach a detector. Called by `pipeline`.
 use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Findings};
 use crate::attribution::Attribution;
-use crate::batch::{Row, UnreadableRow};
+use crate::batch::{Repeated, Row, UnreadableRow};
 use crate::detect::profile::Profiles;
 use crate::detect::running::{Detector, Glance, Window};
 use crate::fleet::{DeviceIx, Fleet, Sym};
@@ -45,6 +45,15 @@ pub struct Engine {
     now: EngineTime,
     /// Whether a row came since the day began: an idle stretch is skipped, not walked hour by hour.
     moved: bool,
+}
+
+/// What arrived beside the rows and is none, each in order of time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unsaid<'a> {
+    /// Records that can't be read.
+    pub(crate) unreadable: &'a [UnreadableRow],
+    /// Records that arrived once more.
+    pub(crate) repeated: &'a [Repeated],
 }
 
 /// The earlier findings about a lock, as far as later ones depend on them.
@@ -96,18 +105,43 @@ impl Engine {
         fleet: &mut Fleet,
         findings: &mut Findings,
     ) {
-        let mut unreadable = unreadable.iter().peekable();
+        self.ingest_all(rows, Unsaid { unreadable, repeated: &[] }, now, fleet, findings);
+    }
+
+    /// As [`Engine::ingest`], with the records that arrived once more.
+    pub(crate) fn ingest_all(
+        &mut self,
+        rows: &[Row],
+        unsaid: Unsaid<'_>,
+        now: EngineTime,
+        fleet: &mut Fleet,
+        findings: &mut Findings,
+    ) {
+        let mut unreadable = unsaid.unreadable.iter().peekable();
+        let mut repeated = unsaid.repeated.iter().peekable();
         for row in rows {
             while let Some(record) = unreadable.next_if(|record| record.at <= row.released_at) {
+                repeated_until(&mut repeated, record.at, |again| self.repeated(again, fleet, findings));
                 self.unreadable(*record, fleet, findings);
             }
+            repeated_until(&mut repeated, row.released_at, |again| self.repeated(again, fleet, findings));
             self.advance(row.released_at, fleet, findings);
             if row.authenticated {
                 self.take(row, fleet);
             }
         }
-        unreadable.for_each(|record| self.unreadable(*record, fleet, findings));
+        for record in unreadable {
+            repeated_until(&mut repeated, record.at, |again| self.repeated(again, fleet, findings));
+            self.unreadable(*record, fleet, findings);
+        }
+        repeated.for_each(|again| self.repeated(again, fleet, findings));
         self.advance(now, fleet, findings);
+    }
+
+    fn repeated(&mut self, again: &Repeated, fleet: &Fleet, findings: &mut Findings) {
+        self.advance(again.at, fleet, findings);
+        let record = RecordRef { boot: again.place.0, seq: again.place.1, ts: again.ts.ms() };
+        self.detectors.iter_mut().for_each(|detector| detector.repeated(again.device, record, again.at));
     }
 
     fn unreadable(&mut self, record: UnreadableRow, fleet: &Fleet, findings: &mut Findings) {
@@ -327,6 +361,17 @@ impl Engine {
         }
         lock.visited(now_ms);
         self.detectors.iter_mut().for_each(|detector| detector.happened(event, device));
+    }
+}
+
+/// Takes the repeated records that arrived up to a time.
+fn repeated_until<'a>(
+    repeated: &mut core::iter::Peekable<impl Iterator<Item = &'a Repeated>>,
+    until: EngineTime,
+    mut take: impl FnMut(&'a Repeated),
+) {
+    while let Some(again) = repeated.next_if(|again| again.at <= until) {
+        take(again);
     }
 }
 

@@ -5,13 +5,13 @@
 //! times to engine times. Must not know detectors or stores. Called by `pipeline`.
 mod sequence;
 
-use crate::batch::{Batch, Gap, Heard, Labels, Registered, Row};
+use crate::batch::{Batch, Gap, Heard, Labels, Registered, Repeated, Row};
 use crate::fleet::{DeviceIx, Fleet};
 use sequence::{Lane, Place};
 pub use sequence::{MAX_BOOTS, MAX_MISSING, MAX_RECENT};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use zenei_wire::{EngineTime, Record, Text};
+use zenei_wire::{Body, EngineTime, Record, Text};
 
 /// How long intake waits for the records of a hole, in ms of the time of receipt (telemetry contract).
 pub const HOLE_WAIT_MS: i64 = 120_000;
@@ -153,12 +153,19 @@ impl Intake {
     fn take_loose(&mut self, mut row: Row, batch: &mut Batch) {
         let lane = &mut self.lanes[row.device.0 as usize];
         if !lane.recent.remember(identity(&row)) {
-            batch.duplicates += 1;
-            return;
+            return self.drop_repeated(&row, batch);
         }
         row.released_at = self.now;
         lane.stamp(&mut row);
         batch.rows.push(row);
+    }
+
+    fn drop_repeated(&self, row: &Row, batch: &mut Batch) {
+        batch.duplicates += 1;
+        if !matches!(row.body, Body::Adv(_)) {
+            let place = (row.boot.unwrap_or(0), row.seq.unwrap_or(0));
+            batch.repeated.push(Repeated { device: row.device, place, ts: row.ts, at: self.now });
+        }
     }
 
     fn take_in_sequence(&mut self, place: Place, row: Row, batch: &mut Batch) {
@@ -184,8 +191,7 @@ impl Intake {
         let lane = &mut self.lanes[row.device.0 as usize];
         let missing_before = lane.missing();
         if !lane.take_behind(place) {
-            batch.duplicates += 1;
-            return;
+            return self.drop_repeated(&row, batch);
         }
         self.missing = (self.missing + lane.missing()).saturating_sub(missing_before);
         row.late = true;
@@ -201,8 +207,7 @@ impl Intake {
         let device = row.device;
         let lane = &mut self.lanes[device.0 as usize];
         let Err(at) = lane.held.binary_search_by_key(&place, |&(place, _)| place) else {
-            batch.duplicates += 1;
-            return;
+            return self.drop_repeated(&row, batch);
         };
         if lane.held.is_empty() {
             lane.waits_since = self.now;

@@ -5,7 +5,7 @@
 use crate::adverts::Adverts;
 use crate::anomaly::Findings;
 use crate::batch::{Batch, Portion, Registered, Row, Unreadable, UnreadableRow};
-use crate::engine::{Engine, EngineState};
+use crate::engine::{Engine, EngineState, Unsaid};
 use crate::fleet::Fleet;
 use crate::intake::{HOLE_WAIT_MS, Intake};
 use crate::rules::Rules;
@@ -41,7 +41,7 @@ pub enum RestoreError {
 }
 
 /// The format of a snapshot; raised with every change of its content.
-const SNAPSHOT_FORMAT: u32 = 10;
+const SNAPSHOT_FORMAT: u32 = 11;
 
 /// Intake and engine in a row.
 pub struct Pipeline {
@@ -253,7 +253,8 @@ impl Pipeline {
         unreadable.sort_by_key(|record| record.at);
         let now = self.intake.now();
         if let Some(engine) = &mut self.engine {
-            engine.ingest(&batch.rows[before.rows..], unreadable, now, &mut self.fleet, findings);
+            let unsaid = Unsaid { unreadable, repeated: &batch.repeated[before.repeated..] };
+            engine.ingest_all(&batch.rows[before.rows..], unsaid, now, &mut self.fleet, findings);
         }
     }
 
@@ -274,10 +275,12 @@ impl Pipeline {
 struct Before {
     rows: usize,
     unreadable: usize,
+    repeated: usize,
 }
 
 impl Before {
     fn of(batch: &Batch) -> Self {
-        Self { rows: batch.rows.len(), unreadable: batch.unreadable.len() }
+        let [unreadable, repeated] = [batch.unreadable.len(), batch.repeated.len()];
+        Self { rows: batch.rows.len(), unreadable, repeated }
     }
 }

@@ -20,6 +20,8 @@ pub mod silence;
 pub mod stream;
 mod trail;
 pub mod trouble;
+#[cfg(test)]
+mod world;
 
 use running::Spec;
 

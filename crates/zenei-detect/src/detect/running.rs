@@ -84,6 +84,9 @@ pub trait Detect {
     /// Takes an unreadable record of this lock: the lock is alive, and nothing was lost.
     fn unreadable(&mut self, _device: DeviceIx, _now: EngineTime) {}
 
+    /// Takes a record of this lock that arrived once more.
+    fn repeated(&mut self, _device: DeviceIx, _record: RecordRef, _now: EngineTime) {}
+
     /// Removes what it learned of a lock.
     fn reset(&mut self, device: DeviceIx);
 

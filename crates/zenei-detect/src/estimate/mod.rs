@@ -4,6 +4,7 @@ pub mod cusum;
 pub mod eprocess;
 pub mod excess;
 pub mod fall;
+pub mod habit;
 pub mod high;
 pub mod level;
 pub mod median;

@@ -1,6 +1,7 @@
 //! A slow version of the detector `loss`, over all records: each hour's holes are computed again from a lock's rows,
 //! the evidence from every weighing.
-use super::estimators::{Step, excess_by_tails};
+use super::estimators::largest_tail;
+use super::links::Link;
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
 use std::collections::BTreeMap;
 use zenei_detect::fleet::{DeviceIx, Sym};
@@ -22,6 +23,9 @@ struct OneLock {
     waits: Vec<Hole>,
     weighed: Vec<Weighed>,
     alarms: Vec<i64>,
+    past: Past,
+    heard_ms: i64,
+    behind: Sym,
 }
 
 /// A record that has a sequence number.
@@ -45,8 +49,8 @@ struct Weighed {
     rows: usize,
     records: f64,
     holes: Vec<RecordRef>,
-    /// The step of the records that arrived, and the step of the holes.
-    steps: [Step; 2],
+    /// What the step of the records that arrived gains for each rate, and the step of the holes.
+    gains: [[f64; 3]; 2],
     /// The evidence with the first step, and with both.
     evidence: [f64; 2],
 }
@@ -54,12 +58,48 @@ struct Weighed {
 struct Slow<'a> {
     rule: &'a Rule,
     locks: BTreeMap<DeviceIx, OneLock>,
-    /// The records of all locks.
-    records: f64,
-    holes: Vec<f64>,
+    like: Like,
+    links: BTreeMap<Sym, Link>,
+    /// Records and holes of all links, up to the last hour.
+    all: [f64; 2],
     /// For each lock: the number of its rows when the hour began.
     hour: BTreeMap<DeviceIx, usize>,
     found: Vec<Found>,
+}
+
+/// Events and exposure of a past.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Past(pub(super) f64, pub(super) f64);
+
+/// The usual rate, and the share of those that always exceed it.
+#[derive(Clone, Copy)]
+pub(super) struct Like(pub(super) f64, pub(super) f64);
+
+impl Like {
+    /// The marginal likelihoods of a past: of a sound one and of a chronic one, with their shares.
+    pub(super) fn kinds(self, Past(events, exposure): Past) -> [f64; 2] {
+        [(1.0, 1.0 / self.0, 1.0 - self.1), (0.5, 5.0, self.1)].map(|(shape, rate, share): (f64, f64, f64)| {
+            let counts = libm::lgamma(shape + events) - libm::lgamma(shape);
+            share.ln() + counts + shape * rate.ln() - (shape + events) * (rate + exposure).ln()
+        })
+    }
+
+    /// What a step gains for each raised rate against what the past predicts; the past takes the step.
+    pub(super) fn gains(self, past: &mut Past, events: f64, exposure: f64, most: f64) -> [f64; 3] {
+        let of = |past: Past| {
+            let [a, b] = self.kinds(past);
+            a.max(b) + (1.0 + (a.min(b) - a.max(b)).exp()).ln()
+        };
+        let next = Past(past.0 + events, past.1 + exposure);
+        let normal = of(next) - of(*past);
+        *past = if next.1 > 2_000.0 { Past(0.5 * next.0, 0.5 * next.1) } else { next };
+        [0.03_f64, 0.1, 0.3].map(|rate| ((events * rate.ln() - rate * exposure - normal) / 1.5).min(most))
+    }
+}
+
+/// The evidence of steps: the largest sum of any run that ends at the last one, of any rate.
+pub(super) fn evidence(gains: &[[f64; 3]]) -> f64 {
+    (0..3).map(|at| largest_tail(&gains.iter().map(|gain| gain[at]).collect::<Vec<_>>())).fold(0.0, f64::max)
 }
 
 impl OneLock {
@@ -73,27 +113,17 @@ impl OneLock {
         (from.is_some(), &self.weighed[from.unwrap_or(0)..])
     }
 
-    /// Holes and records of the ended departures without an alarm, with the arrived records before each.
-    fn learned(&self) -> (f64, f64) {
-        let begins: Vec<usize> = (0..self.weighed.len()).filter(|&at| self.weighed[at].evidence[0] <= 0.0).collect();
-        let well = |at: usize| self.weighed[at].records - self.weighed[at].holes.len() as f64;
-        let mut sum = (0.0, begins.first().map_or(0.0, |&at| well(at)));
-        for pair in begins.windows(2) {
-            let over = &self.weighed[pair[0]..pair[1]];
-            if over.iter().any(|weighed| self.alarms.contains(&weighed.at_ms)) {
-                continue;
-            }
-            sum.0 += over.iter().map(|weighed| weighed.holes.len() as f64).sum::<f64>();
-            sum.1 += over.iter().map(|weighed| weighed.records).sum::<f64>() - well(pair[0]) + well(pair[1]);
-        }
-        sum
-    }
-
     /// Drops the unreadable records where none arrived for seven hours: they explain no later hole.
     fn forget_refused(&mut self, now_ms: i64) {
         if self.refused_ms.last().is_some_and(|last_ms| now_ms - last_ms >= 7 * HOUR_MS) {
             self.refused_ms.clear();
         }
+    }
+
+    /// Whether its present departure was told.
+    fn told(&self) -> bool {
+        let (is_new, departure) = self.departure();
+        self.alarms.iter().any(|&at_ms| !is_new || at_ms >= departure[0].at_ms)
     }
 
     /// The hole of the rows from this one on.
@@ -110,36 +140,37 @@ impl Slow<'_> {
             return;
         }
         let is_heartbeat = matches!(said.row.body, Body::State(_));
+        let behind = said.lock.behind();
+        let link = self.links.entry(behind).or_insert_with(|| Link::of(&said.lock));
+        link.hear(said.now_ms);
         let lock = self.locks.entry(said.device).or_default();
         lock.forget_refused(said.now_ms);
         let explained = lock.refused_ms.len().min(said.missing as usize);
         lock.refused_ms.drain(..explained);
-        lock.rows.push(Row { is_heartbeat, hole: said.missing as usize > explained, record: said.record });
-        self.records += 1.0;
-    }
-
-    fn share(&self) -> f64 {
-        (self.holes.iter().sum::<f64>() + 20_000.0 * self.rule.parameter("prior_share").unwrap())
-            / (self.records + 20_000.0)
+        let is_link = link.quiet_ms.is_some_and(|quiet_ms| lock.heard_ms <= quiet_ms);
+        let hole = said.missing as usize > explained && !is_link && !said.lock.maintenance;
+        lock.rows.push(Row { is_heartbeat, hole, record: said.record });
+        (lock.heard_ms, lock.behind) = (said.now_ms, behind);
     }
 
     fn close(&mut self, stream: &Stream, now_ms: i64, locks: &[Lock]) {
         let from = |hour: &BTreeMap<DeviceIx, usize>, device: DeviceIx| hour.get(&device).copied().unwrap_or(0);
-        let mut behind: BTreeMap<Sym, usize> = BTreeMap::new();
         for (device, lock) in &self.locks {
-            if lock.hole(from(&self.hour, *device)).is_some() {
-                *behind.entry(locks[device.0 as usize].behind()).or_default() += 1;
+            let begin = from(&self.hour, *device);
+            if let (Some(hole), Some(link)) = (lock.hole(begin), self.links.get_mut(&lock.behind)) {
+                link.holes.push((*device, hole.record));
             }
         }
+        self.close_links(stream, now_ms, locks);
         let devices: Vec<DeviceIx> = self.locks.keys().copied().collect();
         for device in devices {
-            let (share, now) = (self.share(), &locks[device.0 as usize]);
+            let (like, now) = (self.like, &locks[device.0 as usize]);
             let Some(lock) = self.locks.get_mut(&device) else { continue };
             let begin = from(&self.hour, device);
             if lock.rows.len() == begin {
                 continue;
             }
-            let together = behind.get(&now.behind()).is_some_and(|&count| count >= 3);
+            let together = self.links.get(&lock.behind).is_some_and(|link| link.together);
             let hole = lock.hole(begin);
             if together || now.maintenance {
                 lock.waits.clear();
@@ -151,16 +182,53 @@ impl Slow<'_> {
             let Some(first) = lock.waits.first() else { continue };
             let beaten = lock.rows[first.row..].iter().any(|row| row.is_heartbeat);
             if beaten || lock.unread.iter().any(|&rows| rows > first.row) {
-                let holes = weigh(self.rule, lock, share, now_ms);
-                self.holes.push(holes);
-                let baseline = 100.0 * self.share();
-                self.judge(stream, device, baseline, now_ms);
+                weigh(lock, like, now_ms);
+                self.judge(stream, device, now_ms);
             }
+        }
+        if now_ms % DAY_MS == 0 {
+            self.learn();
         }
         self.hour = self.locks.iter().map(|(device, lock)| (*device, lock.rows.len())).collect();
     }
 
-    fn judge(&mut self, stream: &Stream, device: DeviceIx, baseline: f64, now_ms: i64) {
+    /// What the locks teach of each other at the end of a day.
+    fn learn(&mut self) {
+        let prior = self.rule.parameter("prior_share").unwrap();
+        let (mut locks, mut chronic, mut lost, mut records) = (50.0, 1.0, 20_000.0 * prior, 20_000.0);
+        for lock in self.locks.values() {
+            let since = lock.rows.len() - lock.weighed.last().map_or(0, |last| last.rows);
+            let told = !lock.weighed.is_empty() && lock.told();
+            records += since as f64;
+            if lock.past.1 > 0.0 && !told {
+                let [sound, other] = self.like.kinds(lock.past);
+                let share = 1.0 / (1.0 + (sound - other).exp());
+                locks += 1.0;
+                chronic += share;
+                lost += (1.0 - share) * lock.past.0;
+                records += (1.0 - share) * lock.past.1;
+            } else if lock.past.1 <= 0.0 && since > 0 {
+                locks += 1.0;
+            }
+        }
+        self.like = Like((lost / records).max(1e-4), chronic / locks);
+    }
+
+    fn close_links(&mut self, stream: &Stream, now_ms: i64, locks: &[Lock]) {
+        let (limit, prior) = (self.rule.parameter("limit").unwrap(), self.rule.parameter("prior_share").unwrap());
+        let usual = (self.all[1] + 20_000.0 * prior) / (self.all[0] + 20_000.0);
+        let spoke = || self.links.values().filter(|link| link.records > 0);
+        let many = spoke().filter(|link| link.times(usual) > 3.0).count();
+        let everywhere = spoke().count() >= 3 && 2 * many > spoke().count();
+        for link in self.links.values_mut() {
+            self.all[0] += link.records as f64;
+            self.all[1] += link.holes.len() as f64;
+            let behind = locks.iter().filter(|lock| lock.behind() == link.value).count();
+            self.found.extend(link.close(Like(usual, 0.02), (everywhere, limit, behind), stream, now_ms));
+        }
+    }
+
+    fn judge(&mut self, stream: &Stream, device: DeviceIx, now_ms: i64) {
         let limit = self.rule.parameter("limit").unwrap();
         let Some(lock) = self.locks.get_mut(&device) else { return };
         let (is_new, departure) = lock.departure();
@@ -174,34 +242,32 @@ impl Slow<'_> {
             return;
         }
         let value = 100.0 * holes.len() as f64 / records;
+        let before = [lock.past.0 - holes.len() as f64, lock.past.1 - records];
+        let baseline = 100.0 * if before[0] > 0.0 { before[0] / before[1].max(1.0) } else { self.like.0 };
         let numbers = [value, baseline, (value * limit / lock.evidence()).max(baseline)];
         lock.alarms.push(now_ms);
         self.found.push(Found::of(stream, device, now_ms, since_ms, numbers, &shown(&holes)));
     }
 }
 
-/// Weighs the rows since the last weighing; returns the number of holes that the fleet's share learns from.
-fn weigh(rule: &Rule, lock: &mut OneLock, share: f64, now_ms: i64) -> f64 {
-    let limit = rule.parameter("limit").unwrap();
+/// Weighs the rows since the last weighing.
+fn weigh(lock: &mut OneLock, like: Like, now_ms: i64) {
     let holes: Vec<RecordRef> = lock.waits.drain(..).map(|hole| hole.record).collect();
     let records = (lock.rows.len() - lock.weighed.last().map_or(0, |last| last.rows)) as f64;
-    let (own_holes, own_records) = lock.learned();
-    let normal = ((own_holes + 300.0 * share) / (own_records + 300.0)).max(share).max(1e-4);
-    let step = |events: f64, records: f64| (events, normal * records, [0.03, 0.1, 0.3].map(|share| share * records));
     let bad = holes.len() as f64;
-    let new = [step(0.0, (records - bad).max(0.0)), step(bad, bad)];
-    let mut steps: Vec<Step> = lock.weighed.iter().flat_map(|weighed| weighed.steps).chain([new[0]]).collect();
-    let well = excess_by_tails(&steps);
-    steps.push(new[1]);
-    let evidence = [well, excess_by_tails(&steps)];
-    let learned = if evidence[1] < limit { bad } else { 0.0 };
-    lock.weighed.push(Weighed { at_ms: now_ms, rows: lock.rows.len(), records, holes, steps: new, evidence });
-    learned
+    let well = like.gains(&mut lock.past, 0.0, (records - bad).max(0.0), f64::INFINITY);
+    let mut gains: Vec<[f64; 3]> = lock.weighed.iter().flat_map(|weighed| weighed.gains).chain([well]).collect();
+    let before = evidence(&gains);
+    let ill = like.gains(&mut lock.past, bad, bad, f64::INFINITY);
+    gains.push(ill);
+    let evidence = [before, evidence(&gains)];
+    lock.weighed.push(Weighed { at_ms: now_ms, rows: lock.rows.len(), records, holes, gains: [well, ill], evidence });
 }
 
 fn loss(rule: &Rule, stream: &Stream) -> Vec<Found> {
-    let (locks, hour) = (BTreeMap::new(), BTreeMap::new());
-    let mut slow = Slow { rule, locks, records: 0.0, holes: Vec::new(), hour, found: Vec::new() };
+    let (locks, links, hour) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let like = Like(rule.parameter("prior_share").unwrap(), 0.02);
+    let mut slow = Slow { rule, locks, like, links, all: [0.0; 2], hour, found: Vec::new() };
     for moment in &stream.moments {
         match moment {
             Moment::Said(said) => slow.record(said),

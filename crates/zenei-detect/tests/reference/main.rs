@@ -13,6 +13,7 @@ mod drift;
 mod estimators;
 mod firmware;
 mod leak;
+mod links;
 mod lock_errors;
 mod locks;
 mod loss;
