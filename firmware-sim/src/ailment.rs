@@ -47,7 +47,9 @@ impl Ailments {
         for (_, planned) in world.plan.iter().enumerate().filter(|(at, _)| Some(*at) != without) {
             match &planned.effect {
                 Effect::Lock { lock: hit, kind, ramp } if *hit == lock => all.take(*kind, *ramp),
-                Effect::Gateway { site, number, late_ms } if (*site, *number) == (kinds.site, kinds.gateway) => {
+                Effect::Gateway { site, number, late_ms }
+                    if (*site, *number) == (kinds.site, kinds.gateway) && !kinds.phone =>
+                {
                     all.cut_off(world, lock, (planned.onset_ms, planned.until_ms), *late_ms);
                 }
                 Effect::Lock { .. }
@@ -216,7 +218,7 @@ impl Ailments {
         world: &'a World,
         kinds: &Kinds,
         version: usize,
-        loss: f64,
+        (loss, twice): (f64, f64),
         at_ms: i64,
     ) -> Manner<'a> {
         let drift = world.drifts(at_ms, self.without).find(|altered| match altered.by {
@@ -224,11 +226,12 @@ impl Ailments {
             Alterer::Client(by) => kinds.speaks_with(by),
         });
         if self.own.is_empty() {
-            return Manner { drift, bad_share: loss, ..Manner::default() };
+            return Manner { drift, bad_share: loss, twice, ..Manner::default() };
         }
         Manner {
             mute: self.is_mute(at_ms),
             bad_share: loss + self.sum(Single::S5, at_ms),
+            twice: twice + self.sum(Single::S5, at_ms),
             clock_ms: (self.sum(Single::S4, at_ms) * 3_600_000.0) as i64,
             drift,
         }

@@ -1,5 +1,6 @@
 //! All locks and gateways of a run in one queue of next actions: emits messages in order of time, independent of the
 //! size of the steps. Called by the binary, the demo, the lab, the benches and tests.
+use crate::carriage::{Carriage, Mail};
 use crate::gateway::Gateway;
 use crate::identity::{self, Identity, Kinds};
 use crate::lock::Lock;
@@ -20,6 +21,9 @@ pub struct Fleet {
     gateways: Vec<Gateway>,
     /// For each lock its gateway, and the last interval of the gateway in which it was received; empty without reports.
     heard: Vec<(usize, u32)>,
+    /// How each lock's messages are carried, and those on their way; empty without a field.
+    carriages: Vec<Carriage>,
+    mail: Mail,
     /// When each lock acts next, then each gateway; of equal times the lower number comes first.
     queue: BinaryHeap<Reverse<(i64, u32)>>,
 }
@@ -43,7 +47,11 @@ impl Fleet {
         };
         let next = locks.iter().map(Lock::next_ms).chain(gateways.iter().map(Gateway::next_ms));
         let queue = next.zip(0..).map(|(at_ms, number)| Reverse((at_ms, number))).collect();
-        Ok(Self { world, identities, kinds, locks, gateways, heard, queue })
+        let carriages = match &scenario.field {
+            None => Vec::new(),
+            Some(_) => kinds.iter().map(|kinds| Carriage::of(scenario, seed, kinds)).collect(),
+        };
+        Ok(Self { carriages, mail: Mail::default(), world, identities, kinds, locks, gateways, heard, queue })
     }
 
     /// Start of the run, ms since 1970: local midnight of the scenario's first day.
@@ -70,6 +78,7 @@ impl Fleet {
             if at_ms > to_ms {
                 break;
             }
+            self.mail.deliver(at_ms, out);
             let (place, before) = (number as usize, out.len());
             let Some(lock) = self.locks.get_mut(place) else {
                 let gateway = &mut self.gateways[place - self.locks.len()];
@@ -79,10 +88,15 @@ impl Fleet {
             };
             lock.step(&self.world, &self.identities[place], &mut Outbox(out));
             *next = Reverse((lock.next_ms(), number));
-            if let Some((gateway, last)) = self.heard.get_mut(place).filter(|_| out.len() > before) {
+            let is_heard = out.len() > before && !self.kinds[place].phone;
+            if let Some((gateway, last)) = self.heard.get_mut(place).filter(|_| is_heard) {
                 self.gateways[*gateway].hear(last);
             }
+            if let Some(carriage) = self.carriages.get(place) {
+                self.mail.post(carriage, self.world.seed, before, out);
+            }
         }
+        self.mail.deliver(to_ms, out);
     }
 
     /// The true faults and their times: one entry for each seeded fault and control that begins within the run. The

@@ -1,7 +1,7 @@
 //! Who a lock is and where it is installed: its names, its labels and its line of the asset registry. Must not know
 //! physics. Called by `fleet`, by `truth`, and by users of [`Fleet::locks`](crate::Fleet::locks).
 use crate::calendar::{self, DAY_MS};
-use crate::rng::{Draws, Purpose};
+use crate::rng::{Draws, FLEET, Purpose};
 use crate::scenario::Scenario;
 use std::fmt::Write as _;
 
@@ -42,6 +42,8 @@ pub(crate) struct Kinds {
     pub(crate) hub: Option<usize>,
     /// The gateway's number within its site.
     pub(crate) gateway: usize,
+    /// Whether phones take its records along instead.
+    pub(crate) phone: bool,
 }
 
 impl Kinds {
@@ -63,6 +65,8 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize) -> (Identity, Ki
     let firmware = draws.pick(scenario.firmware.iter().map(|firmware| firmware.share));
     let app = draws.pick(scenario.client.iter().map(|client| if client.hub { 0.0 } else { client.share }));
     let hub = draws.pick(scenario.client.iter().map(|client| if client.hub { client.share } else { 0.0 }));
+    let [model, hw_rev, lot, firmware, app, hub] =
+        tied(scenario, seed, lock, (site, service), [model, hw_rev, lot, firmware, app, hub]);
     let (home, sources) = (&scenario.site[site], &scenario.service[service].sources);
     let place = |names: &mut dyn Iterator<Item = &String>, name: &str| crate::plan::place(names, name);
     let kinds = Kinds {
@@ -77,6 +81,10 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize) -> (Identity, Ki
         app,
         hub: (sources.remote + sources.schedule > 0.0).then_some(hub),
         gateway,
+        phone: scenario
+            .field
+            .as_ref()
+            .is_some_and(|field| Draws::new(seed, lock, Purpose::Tie, 1).chance(field.carriage.phone_share)),
     };
     let installed_ms = (scenario.first_day() - draws.below(700) as i64 - 30) * DAY_MS;
     let identity = Identity {
@@ -86,7 +94,7 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize) -> (Identity, Ki
         site: home.name.clone(),
         door: format!("{}{:02}", 1 + draws.below(9), 1 + draws.below(12)),
         service: scenario.service[service].name.clone(),
-        gateway: gateway_id(&home.name, gateway),
+        gateway: if kinds.phone { String::new() } else { gateway_id(&home.name, gateway) },
         model: scenario.model[model].name.clone(),
         hw_rev: scenario.hw_rev[hw_rev].name.clone(),
         lot: scenario.lot[lot].name.clone(),
@@ -99,6 +107,40 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize) -> (Identity, Ki
         region: home.region.clone(),
     };
     (identity, kinds)
+}
+
+/// The same kinds, of which some follow the site or another kind instead of chance: the model a service, board and lot a
+/// model, firmware and clients a site.
+fn tied(scenario: &Scenario, seed: u64, lock: usize, (site, service): (usize, usize), kinds: [usize; 6]) -> [usize; 6] {
+    let Some(field) = &scenario.field else { return kinds };
+    let mut draws = Draws::new(seed, lock, Purpose::Tie, 0);
+    let mut ties = || draws.chance(field.ties);
+    let own = |kind: u64, of: usize, weights: &mut dyn Iterator<Item = f64>| {
+        let weights: Vec<f64> = weights.collect();
+        Draws::new(field.world, FLEET, Purpose::Tie, kind << 32 | of as u64).pick(weights.into_iter())
+    };
+    let [mut model, mut hw_rev, mut lot, mut firmware, mut app, mut hub] = kinds;
+    if ties() {
+        model = own(1, service, &mut scenario.model.iter().map(|model| model.share));
+    }
+    if ties() {
+        hw_rev = own(2, model, &mut scenario.hw_rev.iter().map(|hw_rev| hw_rev.share));
+    }
+    if ties() {
+        lot = own(3, hw_rev, &mut scenario.lot.iter().map(|lot| lot.share));
+    }
+    if ties() {
+        firmware = own(4, site, &mut scenario.firmware.iter().map(|firmware| firmware.share));
+    }
+    let of_clients =
+        |is_hub: bool| scenario.client.iter().map(move |client| if client.hub == is_hub { client.share } else { 0.0 });
+    if ties() {
+        app = own(5, service, &mut of_clients(false));
+    }
+    if ties() {
+        hub = own(6, site, &mut of_clients(true));
+    }
+    [model, hw_rev, lot, firmware, app, hub]
 }
 
 /// The name of a site's gateway.

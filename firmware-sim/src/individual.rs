@@ -4,6 +4,7 @@ use crate::identity::Kinds;
 use crate::motor::SEGMENTS;
 use crate::rng::{Draws, Purpose};
 use crate::scenario::{Model, Scenario};
+use crate::traits::Traits;
 
 /// The highest loss of a sound link; above it the fault of lost records begins.
 const LOSS_MAX: f64 = 0.01;
@@ -49,6 +50,8 @@ pub(crate) struct Individual {
     pub(crate) uptime_days: f64,
     /// Share of records that never arrive, and of those that come twice.
     pub(crate) loss: f64,
+    /// What the field made of it.
+    pub(crate) traits: Traits,
 }
 
 /// Draws one lock's constants.
@@ -60,10 +63,12 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize, kinds: &Kinds) -
     // The latch's spring helps in one direction and hinders in the other; guess.
     let unlock = 0.9 * draws.factor(0.06);
     let shape = shape(&mut draws);
+    let traits = Traits::draw(scenario, seed, lock);
     Individual {
-        friction: scenario.drive_reserve.map_or(friction, |reserve| {
-            friction.min(friction_max(model, scenario.control.jam_ma / reserve, unlock, &shape))
-        }),
+        friction: traits.friction
+            * scenario.drive_reserve.map_or(friction, |reserve| {
+                friction.min(friction_max(model, scenario.control.jam_ma / reserve, unlock, &shape))
+            }),
         unlock,
         shape,
         motor_ohm: model.motor_ohm * draws.factor(spread.motor_ohm),
@@ -73,8 +78,8 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize, kinds: &Kinds) -
         current_gain: 1.0 + spread.current_gain * draws.normal(),
         temp_offset_c: spread.temp_offset_c * draws.normal(),
         outdoor: draws.between(spread.outdoor_min, spread.outdoor_max),
-        ops: draws.factor(spread.ops),
-        errors: draws.factor(spread.errors),
+        ops: traits.ops * draws.factor(spread.ops),
+        errors: traits.errors * draws.factor(spread.errors),
         rssi_dbm: scenario.radio.rssi_dbm + scenario.radio.rssi_spread_db * draws.normal(),
         angle_deg: scenario.noise.angle_deg * draws.normal(),
         // Crystals and settings differ a little; guess.
@@ -83,6 +88,7 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize, kinds: &Kinds) -
         boots: 2 + draws.below(40) as u32,
         uptime_days: 60.0 * draws.uniform(),
         loss: (scenario.radio.loss_share * draws.factor(scenario.radio.loss_sigma)).min(LOSS_MAX),
+        traits,
     }
 }
 

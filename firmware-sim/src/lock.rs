@@ -10,11 +10,13 @@ use crate::identity::{Identity, Kinds};
 use crate::individual::{self, Individual};
 use crate::message::{Listener, Speech};
 use crate::rng::{Draws, Purpose};
+use crate::told::Gauge;
 use crate::world::World;
 use zenei_wire::{LockState, ResetReason};
 
 mod acts;
 mod at;
+mod field;
 
 use at::{At, HEAP_LEAST_B};
 
@@ -59,6 +61,9 @@ pub(crate) struct Lock {
     /// Begin and end of the current or next offline period.
     offline_ms: (i64, i64),
     low_battery_day: i64,
+    /// The last told temperature and voltage.
+    gauges: [Gauge; 2],
+    beat_ms: i64,
 }
 
 /// What a lock does next.
@@ -107,7 +112,7 @@ impl Lock {
             extra: 0,
             clocks: Vec::new(),
             clock_ms: i64::MAX,
-            rollouts: rollouts(world, number),
+            rollouts: rollouts(world, number, &kinds, one.ops),
             ota: None,
             away: false,
             cut: false,
@@ -116,9 +121,12 @@ impl Lock {
             offline_periods: 0,
             offline_ms: offline_period(world, number, 0, start_ms),
             low_battery_day: -1,
+            gauges: [Gauge::default(); 2],
+            beat_ms: start_ms,
             kinds,
             one,
         };
+        (lock.speech.phone, lock.speech.offline) = (kinds.phone, kinds.phone);
         lock.find_heap_out(world);
         lock.clocks = (0..world.codes.len() + 2)
             .map(|kind| Clock::new(world.seed, number, kind, start_ms, lock.rate(world, kind)))
@@ -189,7 +197,9 @@ impl Lock {
             Some((_, per_day)) => {
                 per_day * self.one.errors * self.ailments.errors(world, &self.kinds, self.version, kind)
             }
-            None if kind == world.codes.len() => world.scenario.firmware[self.version].resets_per_day,
+            None if kind == world.codes.len() => {
+                world.scenario.firmware[self.version].resets_per_day + self.one.traits.restarts_per_day
+            }
             None => self.ailments.reboots(world, self.version).0,
         }
     }
@@ -213,13 +223,14 @@ impl Lock {
 }
 
 /// Whether a rollout may bring the lock to a version; which one it runs, only a simulation shows.
-pub(crate) fn may_run(world: &World, lock: usize, version: usize) -> bool {
+pub(crate) fn may_run(world: &World, lock: usize, kinds: &Kinds, version: usize) -> bool {
     let name = &world.scenario.firmware[version].version;
-    rollouts(world, lock).iter().any(|&(_, rollout)| world.scenario.rollout[rollout].version == *name)
+    rollouts(world, lock, kinds, 1.0).iter().any(|&(_, rollout)| world.scenario.rollout[rollout].version == *name)
 }
 
 /// The rollouts that reach a lock if it runs one of the versions they apply to, latest first: time and number.
-fn rollouts(world: &World, lock: usize) -> Vec<(i64, usize)> {
+fn rollouts(world: &World, lock: usize, kinds: &Kinds, ops: f64) -> Vec<(i64, usize)> {
+    let (regions, field) = (&world.scenario.region, &world.scenario.field);
     let mut reached: Vec<(i64, usize)> = world
         .scenario
         .rollout
@@ -228,7 +239,12 @@ fn rollouts(world: &World, lock: usize) -> Vec<(i64, usize)> {
         .filter_map(|(number, rollout)| {
             let mut draws = Draws::new(world.seed, lock, Purpose::Rollout, number as u64);
             let chosen = draws.chance(rollout.share);
-            let day = rollout.day + rollout.days * draws.uniform();
+            let chosen = chosen && rollout.region.as_ref().is_none_or(|only| regions[kinds.region].name == *only);
+            let drawn = draws.uniform();
+            // The rank of a lock's use among the others', roughly: the distribution function of its logarithm.
+            let rank = 1.0 / (1.0 + (ops.ln() / 0.3 * 1.7).exp());
+            let along = field.as_ref().map_or(drawn, |field| drawn + field.eager * (rank - drawn));
+            let day = rollout.day + rollout.days * along;
             chosen.then_some((world.start_ms + (day * DAY_MS as f64) as i64, number))
         })
         .collect();

@@ -66,8 +66,10 @@ pub(crate) enum Fate {
 pub(crate) struct Manner<'a> {
     /// Nothing of it is received.
     pub(crate) mute: bool,
-    /// The share of records that is lost, and the equal share that comes twice.
+    /// The share of records that is lost.
     pub(crate) bad_share: f64,
+    /// The share that comes twice.
+    pub(crate) twice: f64,
     /// How far the lock's clock is ahead, ms.
     pub(crate) clock_ms: i64,
     pub(crate) drift: Option<&'a Altered>,
@@ -79,13 +81,13 @@ impl Manner<'_> {
         if self.mute {
             return Fate::Lost;
         }
-        if self.bad_share > 0.0 {
+        if self.bad_share + self.twice > 0.0 {
             let mut draws = Draws::new(seed, lock, Purpose::Link, (at_ms as u64) << 3 | kind as u64);
             let drawn = draws.uniform();
             if drawn < self.bad_share {
                 return Fate::Lost;
             }
-            if drawn < 2.0 * self.bad_share {
+            if drawn < self.bad_share + self.twice {
                 return Fate::Doubled;
             }
         }
@@ -118,13 +120,15 @@ pub(crate) struct Speech {
     pub(crate) seq: u32,
     pub(crate) booted_ms: i64,
     pub(crate) offline: bool,
+    /// Whether phones take its records along: held records are no sign of anything.
+    pub(crate) phone: bool,
     last_ts_ms: i64,
     backlog: Vec<(Kind, Vec<u8>)>,
 }
 
 /// Which labels a record carries.
 pub(crate) struct Labels<'a> {
-    pub(crate) firmware: &'a str,
+    pub(crate) firmware: Option<&'a str>,
     pub(crate) client: Option<&'a str>,
     /// Model, revision, lot, service and gateway too.
     pub(crate) all: bool,
@@ -133,7 +137,18 @@ pub(crate) struct Labels<'a> {
 
 impl Speech {
     pub(crate) fn new(seed: u64, lock: usize, cbor: bool, (boot, seq): (u32, u32), booted_ms: i64) -> Self {
-        Self { lock, cbor, seed, boot, seq, booted_ms, offline: false, last_ts_ms: i64::MIN, backlog: Vec::new() }
+        Self {
+            lock,
+            cbor,
+            seed,
+            boot,
+            seq,
+            booted_ms,
+            offline: false,
+            phone: false,
+            last_ts_ms: i64::MIN,
+            backlog: Vec::new(),
+        }
     }
 
     /// A restart: the next record is the first of the next boot.
@@ -170,9 +185,9 @@ impl Speech {
             model: all(identity.model.as_str()),
             hw_rev: all(identity.hw_rev.as_str()),
             lot: all(identity.lot.as_str()),
-            fw: Some(Text::Borrowed(labels.firmware)),
+            fw: labels.firmware.map(Text::Borrowed),
             service: all(identity.service.as_str()),
-            gw: all(identity.gateway.as_str()),
+            gw: all(identity.gateway.as_str()).filter(|gateway| !gateway.is_empty()),
             client_version: labels.client.map(Text::Borrowed),
             uptime_s: Some(u32::try_from((self.last_ts_ms - self.booted_ms).max(0) / 1000).unwrap_or(u32::MAX)),
             body,
@@ -197,13 +212,13 @@ impl Speech {
     pub(crate) fn pass<L: Listener>(&mut self, manner: &Manner<'_>, kind: Kind, at_ms: i64, listener: &mut L) -> Fate {
         let fate = manner.fate(self.seed, self.lock, at_ms, kind);
         self.seq += 1;
-        listener.said(at_ms, if self.offline && fate != Fate::Lost { Fate::Held } else { fate });
+        listener.said(at_ms, if self.offline && !self.phone && fate != Fate::Lost { Fate::Held } else { fate });
         fate
     }
 
     /// The lock is back online: sends the held records in order, neighbours of one kind as an array.
     pub(crate) fn back<L: Listener>(&mut self, identity: &Identity, at_ms: i64, listener: &mut L) {
-        self.offline = false;
+        self.offline = self.phone;
         let backlog = std::mem::take(&mut self.backlog);
         let mut rest = backlog.as_slice();
         while let Some((kind, _)) = rest.first() {

@@ -6,7 +6,8 @@ use crate::identity::Kinds;
 use crate::individual::Individual;
 use crate::motor::{self, Attempt, Load, Outcome, SEGMENTS};
 use crate::rng::{Draws, Purpose};
-use crate::scenario::{Noise, Scenario};
+use crate::scenario::{Noise, Quantity, Scenario};
+use crate::told;
 use crate::world::World;
 use zenei_wire::{CentiDegrees, Milliamps, Millis, Millivolts, Op, OpKind, OpResult, OpSource, Profile};
 
@@ -22,6 +23,8 @@ const SOURCES: [OpSource; 7] = [
     OpSource::Manual,
     OpSource::Schedule,
 ];
+/// How much wider the scatter of an operation of the tails is.
+const TAIL: f64 = 3.0;
 /// How many attempts have their random numbers drawn in advance; the scenario allows 3 retries.
 const ATTEMPTS_MAX: usize = 4;
 
@@ -37,7 +40,8 @@ pub(crate) struct Observed {
     pub(crate) good: bool,
     /// Whether the record carries measurements.
     pub(crate) measured: bool,
-    /// Mean current without observation noise, mA, and the noise of one observation.
+    /// Mean current without observation noise, mA, and the noise of one observation; of a model that does not tell it,
+    /// the motor's time, ms.
     pub(crate) mean_ma: [f64; 2],
     /// The last attempt's running current along the travel likewise, mA, and the noise of one sample.
     pub(crate) loads_ma: [f32; SEGMENTS],
@@ -120,7 +124,7 @@ struct Chances {
 /// Performs one operation.
 pub(crate) fn perform(world: &World, kinds: &Kinds, one: &Individual, now: &Conditions, lock: usize) -> Performed {
     let scenario = &world.scenario;
-    let mut chances = chances(scenario, kinds, Draws::new(world.seed, lock, Purpose::Operation, now.number));
+    let mut chances = chances(scenario, kinds, one, Draws::new(world.seed, lock, Purpose::Operation, now.number));
     let kind = if now.number.is_multiple_of(2) { OpKind::Unlock } else { OpKind::Lock };
     let attempts = attempts(world, kinds, one, now, &chances, (kind, lock));
     let motor_ms: f64 = attempts.iter().map(|attempt| attempt.duration_ms).sum();
@@ -155,26 +159,29 @@ pub(crate) fn perform(world: &World, kinds: &Kinds, one: &Individual, now: &Cond
         angle_err_deg: measured.then(|| CentiDegrees((angle_deg * 10.0).round() as i16 * 10)),
         ..Op::of(kind, result(last.outcome))
     };
+    let told = told::of(scenario, kinds);
+    let hides = |quantity| told.is_some_and(|told| told.hides(quantity));
+    let blind = hides(Quantity::BatteryMinMv) || hides(Quantity::PeakMa) && hides(Quantity::MeanMa);
     let observed = Observed {
         number: now.number,
         at_ms: now.at_ms,
         person: is_person(chances.source),
         good: last.outcome == Outcome::Done && latency_ms <= LATE_MS,
         measured,
-        mean_ma: [mean_ma, mean_noise_ma(scenario, kinds, mean_ma)],
+        mean_ma: effort(world, kinds, one, now, [mean_ma, motor_ms]),
         loads_ma: last.load_ma.map(|load_ma| load_ma as f32),
         load_noise_ma: mean_noise_ma(scenario, kinds, mean_ma),
-        profile: chances.profile && last.outcome == Outcome::Done,
+        profile: chances.profile && last.outcome == Outcome::Done && !hides(Quantity::CurrentMa),
         failing: now.drive.no_contact,
         client,
-        ohm: [now.battery_ohm, ohm_noise(noise, now.battery_ohm, peak_ma)],
+        ohm: [now.battery_ohm, if blind { f64::INFINITY } else { ohm_noise(noise, now.battery_ohm, peak_ma) }],
     };
     let (outcome, delay_ms) = (last.outcome, chances.delay_ms);
     let op = if measured && chances.profile { with_profile(scenario, one, last, op, &mut chances.draws) } else { op };
     Performed { op, client, cloud_code: cloud.map(|cloud| cloud.code), outcome, charge_mah, delay_ms, observed }
 }
 
-fn chances(scenario: &Scenario, kinds: &Kinds, mut draws: Draws) -> Chances {
+fn chances(scenario: &Scenario, kinds: &Kinds, one: &Individual, mut draws: Draws) -> Chances {
     let (control, spread) = (&scenario.control, &scenario.spread);
     let shares = &scenario.service[kinds.service].sources;
     let weights = [shares.app, shares.remote, shares.keypad, shares.nfc, shares.auto, shares.manual, shares.schedule];
@@ -186,9 +193,11 @@ fn chances(scenario: &Scenario, kinds: &Kinds, mut draws: Draws) -> Chances {
     if slow && source == OpSource::Remote {
         overhead_ms += slow_ms;
     }
-    let scatter = std::array::from_fn(|_| draws.factor(spread.op_friction));
+    let is_wide = scenario.field.as_ref().is_some_and(|field| draws.chance(field.wander.tails));
+    let sigma = if is_wide { TAIL * spread.op_friction } else { spread.op_friction };
+    let scatter = std::array::from_fn(|_| draws.factor(sigma));
     let (leans, lean) = (draws.chance(spread.lean_share), spread.lean_friction * draws.exponential());
-    let (ajar, ajar_at) = (draws.chance(spread.ajar_share), draws.between(0.5, 0.9));
+    let (ajar, ajar_at) = (draws.chance(spread.ajar_share + one.traits.jam), draws.between(0.5, 0.9));
     Chances {
         source,
         overhead_ms,
@@ -305,6 +314,23 @@ fn mean_noise_ma(scenario: &Scenario, kinds: &Kinds, mean_ma: f64) -> f64 {
     let noise = &scenario.noise;
     let scatter_ma = scenario.spread.op_friction * scenario.model[kinds.model].bolt_ma;
     scatter_ma.hypot(noise.current_share * mean_ma).hypot(noise.current_ma)
+}
+
+/// The told measure of the effort of an operation, and its noise: the mean current, or the motor's time.
+fn effort(world: &World, kinds: &Kinds, one: &Individual, now: &Conditions, [mean_ma, motor_ms]: [f64; 2]) -> [f64; 2] {
+    let scenario = &world.scenario;
+    let noise_ma = mean_noise_ma(scenario, kinds, mean_ma);
+    let Some(field) = &scenario.field else { return [mean_ma, noise_ma] };
+    // Noise that holds for days is worth one observation in half that time.
+    let lasts = (scenario.service[kinds.service].ops_per_day * one.ops * field.wander.days / 2.0).max(1.0);
+    let noise_ma = noise_ma.hypot(field.wander.friction * mean_ma * lasts.sqrt());
+    if !told::of(scenario, kinds).is_some_and(|told| told.hides(Quantity::MeanMa)) {
+        return [mean_ma, noise_ma];
+    }
+    // The motor turns in proportion to what the current leaves of the voltage.
+    let ohm = now.battery_ohm + one.motor_ohm + scenario.model[kinds.model].driver_ohm;
+    let left_mv = (now.emf_mv - mean_ma * ohm).max(0.1 * now.emf_mv);
+    [motor_ms, scenario.noise.duration_ms.hypot(motor_ms * noise_ma * ohm / left_mv)]
 }
 
 /// Noise of one resistance observed as sag over peak, Ω.

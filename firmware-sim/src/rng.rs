@@ -33,6 +33,13 @@ pub(crate) enum Purpose {
     Jitter = 19,
     Air = 20,
     Key = 21,
+    World = 22,
+    Trait = 23,
+    Burst = 24,
+    Wander = 25,
+    Tie = 26,
+    Carriage = 27,
+    Use = 28,
 }
 
 /// One stream.

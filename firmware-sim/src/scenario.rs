@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 
 mod check;
 mod fault;
+mod field;
 mod reporting;
 
 pub use fault::{
     CloudErrors, ColdSnap, Density, Drain, Drawn, Drift, DriftField, DriftKind, ErrorRate, Fault, Growth, Holiday,
     MemoryLeak, Reboots, Replacement, Single,
 };
+pub use field::{BeatHabit, Carriages, Field, Habits, Losses, Nuisances, Quantity, Rename, Told, Wander};
 pub use reporting::{Failure, GatewayReports, Noise, Radio, Report, Spread};
 
 /// Every physical parameter with its source; the base of each scenario.
@@ -108,6 +110,9 @@ pub struct Scenario {
     /// What gateways report of themselves; absent: nothing.
     #[serde(default)]
     pub gateway_report: Option<GatewayReports>,
+    /// What the field does beyond the physics; absent: nothing.
+    #[serde(default)]
+    pub field: Option<Field>,
     /// Seeded faults and controls.
     #[serde(default)]
     pub fault: Vec<Fault>,
@@ -307,6 +312,9 @@ pub struct Rollout {
     /// Only locks with these versions get it; empty: any.
     #[serde(default)]
     pub from: Vec<String>,
+    /// Only locks of this region get it; absent: any.
+    #[serde(default)]
+    pub region: Option<String>,
 }
 
 /// An app or hub version.

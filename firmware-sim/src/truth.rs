@@ -3,11 +3,14 @@
 //! two runs are compared. Detectable is the time at which a likelihood ratio on the scenario's stated noise reaches its
 //! threshold; for S3 and S4 it is the first altered record, for S1 and S6 the first time at which enough records are
 //! missing. A control has neither a detectable nor a customer time. Must not know the detector. Called by `fleet`.
+use crate::calendar::HOUR_MS;
+use crate::carriage::Carriage;
 use crate::fault::{Alterer, Bug, Cloud, Effect, Harm, Planned, Ramp};
 use crate::identity::{self, Identity, Kinds};
 use crate::lock::{self, Lock};
 use crate::message::Fate;
 use crate::scenario::Single;
+use crate::traits::Link;
 use crate::world::World;
 use evidence::{Evidence, Statistic, Trace};
 use serde::{Deserialize, Serialize};
@@ -169,7 +172,8 @@ impl Trial<'_> {
         let end_ms = self.world.end_ms;
         let (faulty, sound) = (self.run(lock, None, end_ms), self.run(lock, Some(at), end_ms));
         let spread = &self.world.scenario.spread;
-        let healthy = spread.ajar_share + LEANING_FAILS * spread.lean_share;
+        let jam = crate::individual::draw(&self.world.scenario, self.world.seed, lock, &self.kinds[lock]).traits.jam;
+        let healthy = spread.ajar_share + jam + LEANING_FAILS * spread.lean_share;
         let of = |statistic| evidence::of(&faulty, &sound, statistic, healthy);
         let detectable_ms = match kind {
             Single::H1 | Single::H2 => evidence::enough(of(Statistic::MeanCurrent)),
@@ -180,19 +184,37 @@ impl Trial<'_> {
             Single::H8 => evidence::enough(of(Statistic::RestVoltage)),
             Single::S4 => evidence::first_altered(&faulty, ramp.onset_ms),
             Single::S5 => {
-                let sound =
-                    crate::individual::draw(&self.world.scenario, self.world.seed, lock, &self.kinds[lock]).loss;
-                evidence::enough(evidence::link(&faulty, sound, ramp))
+                let (sound, dispersion) = self.loss(lock);
+                let evidence = evidence::link(&faulty, sound, ramp).into_iter();
+                evidence::enough(evidence.map(|(at_ms, more)| (at_ms, more / dispersion)).collect())
             }
             Single::S6 => evidence::silent(evidence::unheard(&faulty, ramp.onset_ms, ramp.until_ms).collect()),
             Single::S1 | Single::C2 | Single::C3 | Single::C5 => None,
         };
+        let carriage = Carriage::of(&self.world.scenario, self.world.seed, &self.kinds[lock]);
+        let detectable_ms = detectable_ms.map(|at_ms| carriage.arrival(at_ms));
         Found { locks, onset_ms: None, detectable_ms, customer_ms: evidence::customer(&faulty, &sound) }
+    }
+
+    /// The share of its records that a lock's link loses over the run without a fault, and by how much the variance of
+    /// the count exceeds that of independent losses: what comes in bursts says less.
+    fn loss(&self, lock: usize) -> (f64, f64) {
+        let (scenario, seed, kinds) = (&self.world.scenario, self.world.seed, self.kinds[lock]);
+        let one = crate::individual::draw(scenario, seed, lock, &kinds);
+        let Some(field) = &scenario.field else { return (one.loss, 1.0) };
+        let link = Link { seed, lock, kinds, rssi_dbm: one.rssi_dbm };
+        let hours = (self.world.end_ms - self.world.start_ms) / HOUR_MS;
+        let at =
+            |hour: i64| (one.loss + one.traits.loss_at(field, link, self.world.start_ms + hour * HOUR_MS)).min(1.0);
+        let mean = (0..hours).map(at).sum::<f64>() / hours as f64;
+        let variance = (0..hours).map(|hour| (at(hour) - mean).powi(2)).sum::<f64>() / hours as f64;
+        let in_burst = field.loss.burst_h * scenario.service[kinds.service].ops_per_day * one.ops / 12.0;
+        (mean, 1.0 + in_burst * variance / (mean * (1.0 - mean)).max(1e-9))
     }
 
     /// S1: the locks behind the gateway.
     fn outage(&self, at: usize, planned: &Planned, gateway: (usize, usize)) -> Found {
-        let locks = self.locks(|kinds| (kinds.site, kinds.gateway) == gateway);
+        let locks = self.locks(|kinds| (kinds.site, kinds.gateway) == gateway && !kinds.phone);
         let mut found = Found { locks, ..Found::default() };
         let mut missing = Vec::new();
         for &lock in &found.locks {
@@ -279,7 +301,7 @@ impl Trial<'_> {
     fn drift(&self, at: usize, by: Alterer) -> Found {
         let speaks = |lock: usize| match by {
             Alterer::Version(version) => {
-                self.kinds[lock].firmware == version || lock::may_run(self.world, lock, version)
+                self.kinds[lock].firmware == version || lock::may_run(self.world, lock, &self.kinds[lock], version)
             }
             Alterer::Client(client) => self.kinds[lock].speaks_with(client),
         };
@@ -305,7 +327,7 @@ impl Trial<'_> {
     fn reached(&self, version: usize, mut each: impl FnMut(usize, i64, &Trace) -> bool) -> Vec<usize> {
         let mut locks = Vec::new();
         for lock in 0..self.kinds.len() {
-            if !lock::may_run(self.world, lock, version) {
+            if !lock::may_run(self.world, lock, &self.kinds[lock], version) {
                 continue;
             }
             let faulty = self.run(lock, None, self.world.end_ms);

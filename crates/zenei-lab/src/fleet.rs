@@ -10,6 +10,7 @@ pub mod matching;
 pub mod measure;
 pub mod play;
 pub mod report;
+pub mod worlds;
 
 use crate::cli::Fleet;
 use crate::error::LabError;
@@ -27,6 +28,8 @@ use zenei_store::RuleFolder;
 
 /// Locks and days of the small benchmark.
 const SMALL: (usize, f64) = (500, 30.0);
+/// Locks and days of a world.
+const WORLD: (usize, f64) = (2_000, 60.0);
 
 /// A fleet to simulate.
 #[derive(Clone, Debug)]
@@ -53,6 +56,9 @@ pub fn bench(arguments: &Fleet, out: &mut impl Write) -> Result<(), LabError> {
     for run in known.iter().chain(&moved).filter(|_| arguments.verbose) {
         report::write_details(out, run)?;
     }
+    if arguments.worlds.is_some() {
+        return of_worlds(arguments, &moved, out);
+    }
     if let Some(folder) = &arguments.cards {
         cards::write(folder, &cards::cards(&rules, &known))?;
     }
@@ -75,6 +81,21 @@ pub fn bench(arguments: &Fleet, out: &mut impl Write) -> Result<(), LabError> {
     Ok(())
 }
 
+/// Writes what the worlds gave.
+fn of_worlds(arguments: &Fleet, runs: &[Run<'_>], out: &mut impl Write) -> Result<(), LabError> {
+    heading(out, runs, "seed/world, structure at random")?;
+    worlds::write(out, runs)?;
+    if let Some(path) = &arguments.json {
+        let worlds: serde_json::Map<String, serde_json::Value> = runs
+            .chunk_by(|one, other| one.world == other.world)
+            .filter_map(|runs| Some((runs.first()?.world?.to_string(), report::to_json(runs, &Report::of(runs)))))
+            .collect();
+        let json = serde_json::json!({ "worlds": worlds });
+        fs::write(path, format!("{json}\n")).map_err(|error| LabError::unwritten(path, error))?;
+    }
+    Ok(())
+}
+
 /// The rules of a folder, or the embedded ones.
 ///
 /// # Errors
@@ -86,9 +107,23 @@ pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, LabError> {
     RuleFolder::open(folder).and_then(|folder| folder.rules()).map_err(LabError::from)
 }
 
-/// Each seed in the scenario's own physics; with `vary` also in each of the changed worlds.
+/// Each seed in the scenario's own physics; with `vary` also in each of the changed worlds; with `worlds` in those
+/// instead.
 fn plans(arguments: &Fleet) -> Result<Vec<Plan>, LabError> {
     let scenario = scenario(arguments)?;
+    if let Some(text) = &arguments.worlds {
+        let mut plans = Vec::new();
+        for world in worlds::parse(text).map_err(|allowed| LabError::Usage(format!("--worlds {text}: {allowed}")))? {
+            let drawn = scenario.in_world(world);
+            let drawn = drawn.map_err(|error| LabError::config("the world can't be simulated", error))?;
+            plans.extend(arguments.seeds.iter().map(|&seed| Plan {
+                seed,
+                world: Some(world),
+                scenario: drawn.clone(),
+            }));
+        }
+        return Ok(plans);
+    }
     let own = |&seed: &u64| Plan { seed, world: None, scenario: scenario.clone() };
     let mut plans: Vec<Plan> = arguments.seeds.iter().map(own).collect();
     if arguments.vary > 0.0 {
@@ -114,6 +149,9 @@ fn scenario(arguments: &Fleet) -> Result<Scenario, LabError> {
             Scenario::from_toml(&text).map_err(bad)?
         }
     };
+    if arguments.worlds.is_some() {
+        (scenario.locks, scenario.days) = WORLD;
+    }
     if arguments.small {
         (scenario.locks, scenario.days) = SMALL;
     }

@@ -9,10 +9,12 @@ use crate::message::{Beat, Labels, Listener};
 use crate::motor::Outcome;
 use crate::operation::{self, Conditions, Observed};
 use crate::rng::{Draws, Purpose};
-use crate::scenario::Single;
+use crate::scenario::{Quantity, Single};
+use crate::told;
+use crate::wander::Course;
 use zenei_wire::{
-    Body, Bytes, CentiCelsius, DbMilliwatts, ErrorReport, Event, EventKind, LockState, OpSource, Percent, ResetReason,
-    State,
+    Body, Bytes, CentiCelsius, DbMilliwatts, ErrorReport, Event, EventKind, LockState, Millivolts, OpSource, Percent,
+    ResetReason, State,
 };
 
 /// Time from the start of an update to the new version's first message, ms; guess.
@@ -35,7 +37,7 @@ impl Lock {
             emf_mv: self.emf_mv(at, temp_c),
             battery_ohm: self.battery_ohm(at, temp_c),
             temp_c,
-            friction: self.ailments.friction(at.at_ms),
+            friction: self.ailments.friction(at.at_ms) * self.weathered(at),
             drive: self.ailments.drive(at.world, at.at_ms),
             held_up: self.held_up(at),
             deaf_ms: (self.deaf_until_ms.saturating_sub(at.at_ms)).max(0) as f64,
@@ -55,7 +57,10 @@ impl Lock {
         }
         let client = done.client.map(|client| at.world.scenario.client[client].version.as_str());
         self.client = done.client.unwrap_or(self.client);
-        self.say(at, done.delay_ms, false, client, Body::Op(done.op));
+        let told = told::of(&at.world.scenario, &self.kinds);
+        let client = client.filter(|_| !told.is_some_and(|told| told.hides(Quantity::ClientOfOp)));
+        let source = done.op.source;
+        self.say(at, done.delay_ms, false, client, Body::Op(told.map_or(done.op, |told| told.op(done.op))));
         if let Some((code, _)) = done.cloud_code.and_then(|code| at.world.codes.get(code)) {
             let body = Body::Error(ErrorReport { code: code.into(), count: 1, detail: None });
             self.say(at, done.delay_ms, false, client, body);
@@ -74,6 +79,7 @@ impl Lock {
         if done.outcome == Outcome::Brownout {
             self.say_state(at);
         }
+        self.after_use(at, source);
     }
 
     pub(super) fn beat<L: Listener>(&mut self, at: &mut At<'_, L>) {
@@ -83,7 +89,9 @@ impl Lock {
         }
         let mut draws = Draws::new(at.world.seed, self.number, Purpose::Heartbeat, self.states);
         self.states += 1;
-        self.state_ms += (self.one.state_every_ms * (1.0 + STATE_JITTER * draws.normal())).max(1000.0) as i64;
+        let every_ms = self.state_every_ms(at) * (1.0 + STATE_JITTER * draws.normal());
+        self.state_ms = self.awake(at, self.state_ms + every_ms.max(1000.0) as i64);
+        self.beat_ms = at.at_ms;
         if self.pack.charge > 0.0 {
             self.say_state_by(at, draws);
         }
@@ -105,7 +113,7 @@ impl Lock {
         let mut draws = Draws::new(at.world.seed, self.number, Purpose::Occurrence, index);
         let delay_ms = operation::delay_ms(&at.world.scenario, &mut draws);
         match at.world.codes.get(kind) {
-            Some((code, _)) => self.say_error(at, delay_ms, code),
+            Some((code, _)) => self.say_clump(at, delay_ms, code, &mut draws),
             None if kind > at.world.codes.len() => self.crash(at, draws.chance(0.7)),
             None => {
                 // Half watchdog, a third requested by the firmware, the rest hard faults; guess.
@@ -147,7 +155,7 @@ impl Lock {
 
     /// Sends the held records, unless something else keeps the lock offline.
     pub(super) fn come_back<L: Listener>(&mut self, at: &mut At<'_, L>) {
-        if !(self.away || self.cut) {
+        if !(self.away || self.cut || self.kinds.phone) {
             self.speech.back(at.identity, at.at_ms, at.listener);
         }
     }
@@ -188,7 +196,7 @@ impl Lock {
         if *present == rollout.version || !(rollout.from.is_empty() || rollout.from.contains(present)) {
             return;
         }
-        if self.speech.offline {
+        if self.speech.offline && !self.kinds.phone {
             let own_ms = if self.away { self.offline_ms.1 } else { at.at_ms };
             let cut_ms = self.ailments.next_cut().filter(|_| self.cut).map_or(at.at_ms, |cut| cut.until_ms);
             self.rollouts.push((own_ms.max(cut_ms) + MINUTE_MS, number));
@@ -299,8 +307,8 @@ impl Lock {
         Beat {
             number: self.states,
             at_ms: at.at_ms,
-            rest_mv: [self.emf_mv(at, self.temp_c(at)), rest_noise_mv],
-            heap_b: [self.free_heap_b(at), noise.heap_b],
+            rest_mv: [self.emf_mv(at, self.temp_c(at)), self.rest_noise_mv(at, rest_noise_mv)],
+            heap_b: [self.free_heap_b(at), self.heap_noise_b(at, noise.heap_b)],
         }
     }
 
@@ -316,21 +324,23 @@ impl Lock {
 
     fn say_state_by<L: Listener>(&mut self, at: &mut At<'_, L>, mut draws: Draws) {
         if !L::MESSAGES {
-            let manner = self.ailments.manner(at.world, &self.kinds, self.version, self.one.loss, at.at_ms);
+            let manner = self.manner(at);
             self.speech.pass(&manner, zenei_wire::Kind::State, at.at_ms, at.listener);
             return;
         }
         let scenario = &at.world.scenario;
         let (noise, radio) = (&scenario.noise, &scenario.radio);
         let delay_ms = operation::delay_ms(scenario, &mut draws);
-        let temp_c = self.temp_c(at);
-        let emf_mv = self.emf_mv(at, temp_c);
+        let (temp_c, told) = (self.temp_c(at), told::of(scenario, &self.kinds));
+        let emf_mv = self.emf_mv(at, temp_c) + self.wander(at, Course::Rest, |wander| wander.rest_mv);
         let volts = operation::volts(noise, &self.one, emf_mv, noise.rest_mv * draws.normal());
+        let volts = told
+            .map_or(volts, |told| Millivolts(operation::whole(self.gauges[1].read(f64::from(volts.0), told.dead_mv))));
         let pct = 100.0 * battery::charge_at(self.battery(at), f64::from(volts.0));
         let read_c = temp_c + self.one.temp_offset_c + noise.temp_c * draws.normal();
-        let free_b = self.free_heap_b(at) + noise.heap_b * draws.normal();
-        let rssi_dbm =
-            self.one.rssi_dbm + self.ailments.signal_db(at.world, at.at_ms) + radio.rssi_noise_db * draws.normal();
+        let read_c = told.map_or(read_c, |told| self.gauges[0].read(read_c, told.dead_c));
+        let free_b = self.free_heap_b(at) + noise.heap_b * draws.normal() - self.working_b(at);
+        let rssi_dbm = self.one.rssi_dbm + self.signal_db(at) + radio.rssi_noise_db * draws.normal();
         let state = State {
             battery_mv: Some(volts),
             battery_pct: Some(Percent(pct.round() as u8)),
@@ -342,7 +352,9 @@ impl Lock {
             free_heap_b: Some(Bytes((free_b.max(0.0) as u32) & !7)),
         };
         let client = scenario.client[self.client].version.as_str();
-        self.say(at, delay_ms, true, Some(client), Body::State(state));
+        let client = Some(client).filter(|_| !told.is_some_and(|told| told.hides(Quantity::ClientOfState)));
+        let state = told.map_or(state, |told| told.state(state));
+        self.say(at, delay_ms, true, client, Body::State(state));
         let day = (at.at_ms - at.world.start_ms).div_euclid(DAY_MS);
         if pct <= scenario.control.low_battery_pct && day != self.low_battery_day {
             self.low_battery_day = day;
@@ -351,8 +363,7 @@ impl Lock {
     }
 
     fn say_error<L: Listener>(&mut self, at: &mut At<'_, L>, delay_ms: i64, code: &str) {
-        let body = Body::Error(ErrorReport { code: code.into(), count: 1, detail: None });
-        self.say(at, delay_ms, false, None, body);
+        self.say_errors(at, delay_ms, code, 1);
     }
 
     fn say_event<L: Listener>(&mut self, at: &mut At<'_, L>, event: EventKind, fw: Option<(usize, usize)>) {
@@ -362,9 +373,18 @@ impl Lock {
         self.say(at, 0, true, None, Body::Event(Event { event, fw_from: from, fw_to: to }));
     }
 
-    fn say<L: Listener>(&mut self, at: &mut At<'_, L>, delay_ms: i64, all: bool, client: Option<&str>, body: Body<'_>) {
-        let firmware = at.world.scenario.firmware[self.version].version.as_str();
-        let manner = self.ailments.manner(at.world, &self.kinds, self.version, self.one.loss, at.at_ms);
+    pub(super) fn say<L: Listener>(
+        &mut self,
+        at: &mut At<'_, L>,
+        delay_ms: i64,
+        all: bool,
+        client: Option<&str>,
+        body: Body<'_>,
+    ) {
+        let told = told::of(&at.world.scenario, &self.kinds);
+        let seldom = !all && told.is_some_and(|told| told.hides(Quantity::FwOfOp));
+        let firmware = (!seldom).then_some(at.world.scenario.firmware[self.version].version.as_str());
+        let manner = self.manner(at);
         let labels = Labels { firmware, client, all, manner };
         self.speech.say(at.identity, &labels, at.at_ms, delay_ms, body, at.listener);
     }

@@ -1,6 +1,6 @@
 //! Whether a scenario can be simulated: every name that it refers to exists, and every number is in its range. Called
 //! by `scenario`, `world`, `jitter` and the lab.
-use super::{Density, Drift, ErrorRate, Fault, Growth, Scenario, ScenarioError, Single};
+use super::{Density, Drift, ErrorRate, Fault, Field, Growth, Scenario, ScenarioError, Single};
 use crate::calendar;
 use zenei_wire::Name;
 
@@ -27,6 +27,7 @@ fn check(scenario: &Scenario) -> Result<(), ScenarioError> {
     batteries(scenario)?;
     references(scenario)?;
     failures(scenario)?;
+    scenario.field.as_ref().map_or(Ok(()), |found| field(scenario, found))?;
     scenario.fault.iter().enumerate().try_for_each(|(at, fault)| one_fault(scenario, at, fault))?;
     scenario.faults.as_ref().map_or(Ok(()), density)
 }
@@ -72,6 +73,38 @@ fn failures(scenario: &Scenario) -> Result<(), ScenarioError> {
     within("failure.teeth", scenario.failure.teeth as f64, 1.0, 12.0, "1 to 12")?;
     let reports = scenario.gateway_report.as_ref();
     reports.map_or(Ok(()), |reports| within("gateway_report.every_min", reports.every_min, 1.0, 360.0, "1 to 360"))
+}
+
+fn field(scenario: &Scenario, field: &Field) -> Result<(), ScenarioError> {
+    if field.told.len() != scenario.model.len() {
+        return Err(out_of_range("field.told", field.told.len(), "one for each model"));
+    }
+    for told in &field.told {
+        within("field.told.percent_step", told.percent_step, 1.0, 50.0, "1 to 50")?;
+    }
+    for rename in &field.rename {
+        let versions = scenario.firmware.iter().map(|firmware| firmware.version.as_str());
+        borne("field.rename", "firmware", &rename.version, versions)?;
+        borne("field.rename", "error code", &rename.from, scenario.errors.keys().map(String::as_str))?;
+    }
+    let (loss, nuisance, carriage) = (&field.loss, &field.nuisance, &field.carriage);
+    let shares = [
+        ("ties", field.ties),
+        ("eager", field.eager),
+        ("loss.chronic_share", loss.chronic_share),
+        ("loss.chronic_loss", loss.chronic_loss),
+        ("loss.burst_loss", loss.burst_loss),
+        ("loss.doubled", loss.doubled),
+        ("nuisance.stiff_share", nuisance.stiff_share),
+        ("nuisance.jam_share", nuisance.jam_share),
+        ("nuisance.restart_share", nuisance.restart_share),
+        ("nuisance.error_share", nuisance.error_share),
+        ("carriage.phone_share", carriage.phone_share),
+        ("carriage.batch_share", carriage.batch_share),
+        ("carriage.slow_share", carriage.slow_share),
+        ("carriage.doubling", carriage.doubling),
+    ];
+    shares.into_iter().try_for_each(|(name, share)| within(&format!("field.{name}"), share, 0.0, 1.0, "0 to 1"))
 }
 
 fn labels(scenario: &Scenario) -> Result<(), ScenarioError> {

@@ -56,6 +56,8 @@ impl<'a> Run<'a> {
 pub struct Measures {
     /// How many faults were found at all.
     pub found: Share,
+    /// The same of those that are detectable 48 h before the end of the run.
+    pub found_detectable: Share,
     /// Found before the customer, of all with a customer.
     pub before_customer: Share,
     /// The same of those that are detectable before the customer.
@@ -104,6 +106,10 @@ impl Measures {
         let incidents: usize = found.iter().map(|case| case.incidents.len()).sum();
         Self {
             found: Share { hits: found.len(), of: cases.len() },
+            found_detectable: Share::count(
+                cases.iter().filter(|(case, end_ms)| in_time(*end_ms, case)),
+                |(case, _)| case.opened_ms().is_some(),
+            ),
             before_customer: Share::count(customers(), |(case, _)| is_before_customer(case)),
             before_customer_detectable: Share::count(customers().filter(|(case, _)| told(case)), |(case, _)| {
                 is_before_customer(case)
