@@ -1,20 +1,23 @@
 //! Does a firmware version cause more errors? Compares locks that were updated to it with like locks (model, board) on
-//! other versions, at the same time.
+//! other versions, at the same time, and with themselves before the update.
 //!
 //! Each lock is weighted by what it reported before its update, so that locks that always reported errors don't count
-//! against their new version; a code counts once per lock and hour, so that a burst is one event. Two sequential tests
-//! run side by side: against all like locks, and within each site. The first must also hold without the site of the
-//! largest excess and without the locks that report most. Must not know simulators, incidents or stores. Called by the
-//! engine.
+//! against their new version; a code counts once per lock and hour, so that a burst is one event. Three sequential
+//! tests run side by side: against all like locks, within each site, and against the own past (`past`). The first and
+//! the last must also hold without the site of the largest excess and where no lock counts much more than the others. A
+//! code that only changed its name is no finding. Must not know simulators, incidents or stores. Called by the engine.
 mod case;
 mod cells;
 mod groups;
+mod past;
+#[cfg(test)]
+mod tests;
+mod verdict;
 
 use super::lanes::{forget, lane};
-use super::report::{self, Noted, REPEAT_MS, Seen, Shared};
 use super::running::{Detect, Glance, Running, Spec, Window};
-use crate::anomaly::{DecisionReason, EVIDENCE_MAX, Evidence, Findings, Scope, ScopeKind};
-use crate::fleet::{DeviceIx, Fleet, Sym};
+use crate::anomaly::Findings;
+use crate::fleet::{DeviceIx, Sym};
 use crate::kind::{DetectorKind, Parameter};
 use crate::lock::{Lock, RecordRef};
 use crate::rule::{MissingParameter, Rule};
@@ -22,7 +25,8 @@ use crate::symptom::Symptom;
 use crate::time::{DAY_MS, HOUR_MS};
 use case::Case;
 use cells::{Cells, Hour, Quiet, Split, Version};
-use groups::{CodeCount, Group, Lane, Like, Rate, Role, rates_of};
+use groups::{CodeCount, Group, Lane, Like, RARE_PER_DAY, Rate, Role, rates_of};
+use past::{Clock, Past};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use zenei_wire::{Body, EngineTime, EventKind};
@@ -38,9 +42,6 @@ const SILENT_MS: i64 = DAY_MS;
 /// Locks of one case that are stored by name; beyond it they count without a name. Evidence names at most
 /// [`EVIDENCE_MAX`].
 const MAX_LOCKS: usize = 1_024;
-/// The share of its evidence that a finding must keep without the site of the largest excess and the locks that report
-/// most. A guess.
-const ROBUST_SHARE: f64 = 0.5;
 
 /// The detector's description for rules and the engine.
 pub const SPEC: Spec = Spec {
@@ -48,8 +49,8 @@ pub const SPEC: Spec = Spec {
         word: "firmware_errors",
         symptom: Symptom::Errors,
         looks_at: "error codes of locks that were updated to a version, per hour, against like locks (model, board) \
-                   on other versions at the same time, each lock weighed by what it reported before; a sequential \
-                   test that may be looked at every hour",
+                   on other versions at the same time and against themselves before the update, each lock weighed by \
+                   what it reported before; sequential tests that may be looked at every hour",
         parameters: &[
             Parameter {
                 name: "false_alarm",
@@ -105,8 +106,8 @@ struct Params {
 impl Params {
     fn of(rule: &Rule) -> Result<Self, MissingParameter> {
         Ok(Self {
-            // Two tests share the budget.
-            limit: libm::log(2.0 / rule.parameter("false_alarm")?),
+            // Three tests share the budget.
+            limit: libm::log(3.0 / rule.parameter("false_alarm")?),
             min_locks: rule.parameter("min_locks")? as usize,
             min_ratio: rule.parameter("min_ratio")?,
             history_days: rule.parameter("history_days")? as f32,
@@ -128,6 +129,12 @@ struct State {
     /// Per code, for each group: events of this hour.
     counts: BTreeMap<Sym, Vec<f64>>,
     cases: BTreeMap<(Sym, Sym), Case>,
+    /// Per version and code: its locks against themselves.
+    pasts: BTreeMap<(Sym, Sym), Past>,
+    /// Per code: what locks that were not updated report of late.
+    clocks: BTreeMap<Sym, Clock>,
+    /// Codes of parts that wear: a lock's own past says nothing about them.
+    wears: BTreeSet<Sym>,
     swept: bool,
     /// How the groups relate to each other; `None` after a new sorting. It is computed again after a restart.
     #[serde(skip)]
@@ -138,7 +145,10 @@ impl Detect for FirmwareErrors {
     /// Takes any record of a lock: it may show an update, and it may be an error report.
     fn row(&mut self, glance: &Glance<'_>) {
         self.heard(glance.device, glance.lock, glance.now_ms);
-        if matches!(glance.row.body, Body::Error(_)) {
+        if let Body::Error(error) = &glance.row.body {
+            if wears(&error.code) {
+                self.state.wears.insert(glance.code);
+            }
             self.error(glance.device, glance.code, glance.record, glance.now_ms);
         }
     }
@@ -161,13 +171,17 @@ impl Detect for FirmwareErrors {
     fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
         let Window { now, fleet, .. } = window;
         let mut cells = self.state.cells.take().unwrap_or_else(|| Cells::of(&self.state.groups));
-        for (code, events) in core::mem::take(&mut self.state.counts) {
-            let none = || vec![0.0; self.state.groups.len()];
-            let weights = &*self.state.weights.entry(code).or_insert_with(none);
+        let counts = core::mem::take(&mut self.state.counts);
+        let silent = vec![0.0; self.state.groups.len()];
+        let codes: BTreeSet<Sym> = self.state.codes.iter().copied().collect();
+        for code in codes {
+            let weights = self.state.weights.get(&code).unwrap_or(&silent);
             let quiet = cells.quiet.remove(&code).unwrap_or_else(|| Quiet::of(&cells, weights));
+            let events = counts.get(&code).unwrap_or(&silent);
             let heard: Vec<usize> = (0..events.len()).filter(|&at| events[at] > 0.0).collect();
-            for (version, quiet_version) in cells.versions.iter().zip(&quiet.versions) {
-                let hour = Hour { code, heard: &heard, events: &events, cells: &cells, quiet: &quiet, quiet_version };
+            self.pass(code, &heard, events, &cells, &quiet);
+            for (version, quiet_version) in cells.versions.iter().zip(&quiet.versions).filter(|_| !heard.is_empty()) {
+                let hour = Hour { code, heard: &heard, events, cells: &cells, quiet: &quiet, quiet_version };
                 self.weigh(version, &hour, now);
                 self.judge(version.fw, code, now, fleet, findings);
             }
@@ -182,13 +196,16 @@ impl Detect for FirmwareErrors {
         self.learn_day(now, locks);
         self.make_room();
         self.sort_groups(now, locks);
-        let State { lanes, groups, cases, swept, .. } = &mut self.state;
+        self.join_pasts();
+        let State { lanes, groups, cases, pasts, clocks, swept, .. } = &mut self.state;
         let mut tested: BTreeMap<Sym, usize> = BTreeMap::new();
         for group in lanes.iter().filter_map(|lane| groups.get(lane.group? as usize)).filter(|group| group.updated) {
             *tested.entry(group.fw).or_default() += 1;
         }
         // A version that no updated lock runs is no longer under test.
         cases.retain(|(fw, _), _| tested.contains_key(fw));
+        pasts.retain(|(fw, _), _| tested.contains_key(fw));
+        clocks.values_mut().for_each(Clock::fade);
         for ((fw, _), case) in cases {
             case.lock_days += tested.get(fw).map_or(0.0, |&locks| locks as f64);
         }
@@ -239,7 +256,7 @@ impl FirmwareErrors {
             return;
         };
         let key = self.state.groups[group as usize];
-        let rate = self.state.rates.get(&(key.like, code)).map_or(0.0, Rate::per_day);
+        let rate = self.state.rates.get(&(key.like, code)).map_or(RARE_PER_DAY, Rate::per_day);
         let cap = DAY_CAP.max(4.0 * rate * lane.propensity(lane.own(code), rate));
         if f64::from(lane.codes[entry].today) >= cap {
             return;
@@ -269,7 +286,7 @@ impl FirmwareErrors {
 
     /// Where the codes are used up, removes those that one lock alone reports: they are no evidence about a version.
     fn make_room(&mut self) {
-        let State { lanes, codes, rates, dispersion, cases, .. } = &mut self.state;
+        let State { lanes, codes, rates, dispersion, cases, pasts, clocks, .. } = &mut self.state;
         if codes.len() < MAX_CODES {
             return;
         }
@@ -281,6 +298,8 @@ impl FirmwareErrors {
         rates.retain(|(_, code), _| codes.contains(code));
         dispersion.retain(|code, _| codes.contains(code));
         cases.retain(|(_, code), _| codes.contains(code));
+        pasts.retain(|(_, code), _| codes.contains(code));
+        clocks.retain(|code, _| codes.contains(code));
         lanes.iter_mut().for_each(|lane| lane.codes.retain(|count| codes.contains(&count.code)));
     }
 
@@ -289,11 +308,12 @@ impl FirmwareErrors {
         let State { lanes, codes, rates, groups, weights, .. } = &mut self.state;
         let like = groups[group as usize].like;
         for &code in codes.iter() {
-            let rate = rates.get(&(like, code)).map_or(0.0, Rate::per_day);
+            let rate = rates.get(&(like, code)).map_or(RARE_PER_DAY, Rate::per_day);
             let lane = &lanes[device.0 as usize];
             let share = rate * lane.propensity(lane.own(code), rate);
             if let Some(weight) = weights.get_mut(&code).and_then(|weights| weights.get_mut(group as usize)) {
-                *weight = (*weight - share).max(0.0);
+                // The rounding error of a difference of equal sums is no weight.
+                *weight = if *weight - share < 1e-9 { 0.0 } else { *weight - share };
             }
         }
         if let Some(cells) = &mut self.state.cells {
@@ -320,7 +340,7 @@ impl FirmwareErrors {
                     let (code, sum, count) = &mut spread[*place];
                     let own = lane.own(*code);
                     let events = own.map_or(0.0, |count| f64::from(count.today));
-                    let expected = rate.per_day() * lane.propensity(own, rate.per_day());
+                    let expected = rate.mean() * lane.propensity(own, rate.mean());
                     if is_sorted && expected > 1e-4 {
                         *sum += (events - expected) * (events - expected) / expected;
                         *count += 1.0;
@@ -364,10 +384,9 @@ impl FirmwareErrors {
                 groups.len() as u32 - 1
             });
             lane.group = Some(number);
-            // A code that the kind never had has no rate.
-            let per_day = |code: Sym| rates.get(&(like, code)).map_or(0.0, Rate::per_day);
+            let per_day = |code: Sym| rates.get(&(like, code)).map_or(RARE_PER_DAY, Rate::per_day);
             let of_kind = kinds.entry(like).or_insert_with(|| codes.iter().map(|&code| per_day(code)).collect());
-            for ((code, weights), &rate) in sums.iter_mut().zip(&*of_kind).filter(|(_, rate)| **rate > 0.0) {
+            for ((code, weights), &rate) in sums.iter_mut().zip(&*of_kind) {
                 weights[number as usize] += rate * lane.propensity(lane.own(*code), rate);
             }
         }
@@ -408,86 +427,19 @@ impl FirmwareErrors {
         let kinds = all.into_iter().zip(version.likes.iter().map(|&(_, hw_rev)| hw_rev));
         case.add(kinds, within.into_values(), dispersion);
     }
+}
 
-    fn judge(&mut self, fw: Sym, code: Sym, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
-        let dispersion = self.state.dispersion.get(&code).copied().unwrap_or(1.0).max(1.0);
-        let Some(case) = self.state.cases.get_mut(&(fw, code)) else { return };
-        if case.all.most().max(case.within.most()) < self.params.limit {
-            return;
-        }
-        let all = case.all.log_evidence();
-        let within = case.within.log_evidence();
-        if all.max(within) < self.params.limit {
-            return;
-        }
-        let robust = case.without_loudest(dispersion) >= ROBUST_SHARE * self.params.limit;
-        let ratio = case.ratio();
-        let found = within >= self.params.limit || (all >= self.params.limit && robust);
-        let refused = if case.locks.len() < self.params.min_locks {
-            Some((DecisionReason::TooFewMatched, "too few locks report the code"))
-        } else if ratio < self.params.min_ratio {
-            Some((DecisionReason::BelowEffect, "the rate is above its peers' by less than the least effect"))
-        } else if !found {
-            Some((DecisionReason::Unconfirmed, "one site or a few locks make most of the difference"))
-        } else {
-            None
-        };
-        let version = fleet.word(fw).unwrap_or("unknown");
-        let board = case.named.unwrap_or_else(|| case.board());
-        let scope = match board.and_then(|board| fleet.word(board)) {
-            Some(board) => Scope { kind: ScopeKind::FwHw, value: format!("{version}+{board}") },
-            None => Scope { kind: ScopeKind::Fw, value: version.to_owned() },
-        };
-        if let Some((reason, why)) = refused {
-            if !core::mem::replace(&mut case.noted, true) {
-                let why = format!("{}: {why}", fleet.word(code).unwrap_or("unknown"));
-                let noted = Noted { reason, value: ratio, threshold: self.params.min_ratio, unit: "ratio", why };
-                findings.decisions.push(report::decision(&self.rule, scope, noted, now));
-            }
-            return;
-        }
-        // Reported again while it grows.
-        let has_grown = case.alarm.is_none_or(|(_, before)| all.max(within) > before);
-        let due = has_grown && report::is_due(case.alarm.map(|(at_ms, _)| at_ms), now, REPEAT_MS);
-        if due {
-            case.alarm = Some((now.ms(), all.max(within)));
-            case.named = Some(board);
-            self.report((fw, code), scope, now, fleet, findings);
-        }
-    }
-
-    fn report(&self, key: (Sym, Sym), scope: Scope, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
-        let Some(case) = self.state.cases.get(&key) else { return };
-        let code = fleet.word(key.1).unwrap_or("unknown");
-        let of = |(&device, &(_, record)): (&DeviceIx, &(u32, RecordRef))| report::evidence(device, fleet, [record]);
-        let evidence: Vec<Evidence> = case.locks.iter().take(EVIDENCE_MAX).flat_map(of).collect();
-        let window_ms = now.ms() - case.started_ms;
-        let days = case.lock_days.max(case.locks.len() as f64 * window_ms as f64 / DAY_MS as f64);
-        let value = case.events / days;
-        let ratio = case.ratio();
-        let baseline = value / ratio;
-        let dispersion = self.state.dispersion.get(&key.1).copied().unwrap_or(1.0).max(1.0);
-        let threshold =
-            baseline * case.least_ratio(self.params.limit, dispersion).max(self.params.min_ratio).min(ratio);
-        let evidence_log = case.all.log_evidence().max(case.within.log_evidence());
-        let why = format!(
-            "{code} on firmware {}: {value:.3} a lock-day against {baseline:.3} expected of like locks on other \
-             versions at the same time \
-             ({ratio:.2} times), {} locks; evidence e^{evidence_log:.1}, limit e^{:.1}",
-            scope.value,
-            case.locks.len(),
-            self.params.limit,
-        );
-        let seen = Seen {
-            value,
-            baseline,
-            threshold,
-            unit: &format!("{code}/lock-day"),
-            since_ms: case.started_ms,
-            confidence: report::confidence(evidence_log, self.params.limit),
-            why,
-        };
-        let of = Shared { scope, domain: self.rule.domain, component: self.rule.component };
-        findings.anomalies.extend(report::shared(&self.rule, of, seen, evidence, now));
-    }
+/// Whether the code names a part that wears or a battery that empties, by the telemetry contract's catalogue.
+fn wears(code: &str) -> bool {
+    matches!(
+        code,
+        "motor_stall"
+            | "motor_overcurrent"
+            | "jam"
+            | "sensor_fault"
+            | "low_battery"
+            | "battery_cutoff"
+            | "rtc_fault"
+            | "thumbturn_slip"
+    )
 }

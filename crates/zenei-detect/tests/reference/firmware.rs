@@ -1,10 +1,12 @@
 //! A slow version of the detector `firmware_errors`, over all reports and lock-days: the expected errors of a group are
 //! summed over its locks at the end of each hour, and a case is summed over all its hours.
 mod case;
+mod past;
 
 use super::locks::Plan;
 use super::stream::{DOUBLE, Found, Moment, Stream, agree_on, embedded};
-use case::{Case, Sums, hour};
+use case::{Case, Sums, evidence, hour, least_ratio, ratio};
+use past::Pasts;
 use std::collections::{BTreeMap, BTreeSet};
 use zenei_detect::anomaly::DecisionReason;
 use zenei_detect::fleet::{DeviceIx, Sym};
@@ -14,6 +16,18 @@ use zenei_wire::{Body, EventKind};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
+/// Once in 27 years of a lock.
+const RARE: f64 = 1e-4;
+const WEARS: [&str; 8] = [
+    "motor_stall",
+    "motor_overcurrent",
+    "jam",
+    "sensor_fault",
+    "low_battery",
+    "battery_cutoff",
+    "rtc_fault",
+    "thumbturn_slip",
+];
 
 /// Model and board.
 type Like = (Sym, Sym);
@@ -39,6 +53,8 @@ struct OneLock {
     fw: Sym,
     role: Role,
     since_ms: i64,
+    /// The version whose past has its history.
+    joined: Sym,
     /// For each day of its history: how often it reported each code.
     days: Vec<BTreeMap<Sym, f64>>,
     group: Option<Group>,
@@ -81,6 +97,10 @@ struct Slow<'a> {
     /// Ends of the last hour and the last day.
     hour_ms: i64,
     day_ms: Option<i64>,
+    pasts: Pasts,
+    /// Codes known at the end of the last day.
+    weighed: Vec<Sym>,
+    wears: BTreeSet<Sym>,
     found: Vec<Found>,
 }
 
@@ -127,7 +147,7 @@ impl Slow<'_> {
             return;
         }
         let counts = lock.group.is_none_or(|group| {
-            let rate = self.rates.get(&(group.like, code)).copied().unwrap_or(0.0);
+            let rate = self.rates.get(&(group.like, code)).copied().unwrap_or(0.0).max(RARE);
             lock.today(code, self.day_ms) < (4.0 * rate * lock.propensity(code, rate)).max(2.0)
         });
         lock.reports.push(Report { code, at_ms, counts });
@@ -153,9 +173,11 @@ impl Slow<'_> {
             Sums(of_hour.iter().filter(is_of).count() as f64, self.expected(group, code) / 24.0)
         };
         let sums_of = |code: Sym| self.groups.iter().map(|group| (*group, sums(group, code))).collect();
-        let all: Vec<(Sym, Vec<(Group, Sums)>)> = codes.into_iter().map(|code| (code, sums_of(code))).collect();
+        let known: BTreeSet<Sym> = self.known.iter().copied().collect();
+        let all: Vec<(Sym, Vec<(Group, Sums)>)> = known.into_iter().map(|code| (code, sums_of(code))).collect();
         for (code, sums) in all {
-            for fw in self.versions() {
+            self.pass(code, &sums);
+            for fw in self.versions().into_iter().filter(|_| codes.contains(&code)) {
                 let hour = hour(&sums, fw, self.dispersion(code));
                 let case = self.cases.entry((fw, code)).or_default();
                 if case.hours.is_empty() {
@@ -170,19 +192,59 @@ impl Slow<'_> {
 
     /// The events expected in a day of the locks that are still in a group.
     fn expected(&self, group: &Group, code: Sym) -> f64 {
-        let rate = self.rates.get(&(group.like, code)).copied().unwrap_or(0.0);
+        if !self.weighed.contains(&code) {
+            return 0.0;
+        }
+        let rate = self.rates.get(&(group.like, code)).copied().unwrap_or(0.0).max(RARE);
         let members = self.locks.values().filter(|lock| lock.group == Some(*group));
         members.map(|lock| rate * lock.propensity(code, rate)).sum()
     }
 
+    /// An hour of a code: what locks did that were not updated, and each version's locks on each board.
+    fn pass(&mut self, code: Sym, sums: &[(Group, Sums)]) {
+        let settled = Sums::of(sums.iter().filter(|(group, _)| !group.tested).map(|(_, of)| *of));
+        self.pasts.settled.entry((code, self.pasts.day)).or_default().add(settled);
+        let pace = self.pasts.pace(code);
+        for (group, of) in sums.iter().filter(|(group, _)| group.tested) {
+            let (board, sums) = (group.like.1, Sums(of.0, pace * of.1));
+            self.pasts.parts.entry((group.fw, code, board, false)).or_default().add(sums);
+        }
+    }
+
+    /// Each updated lock adds its history to its version's past, once.
+    fn join(&mut self) {
+        let (known, rates) = (&self.known, &self.rates);
+        for lock in self.locks.values_mut() {
+            let Some(group) = lock.group.filter(|group| group.tested) else { continue };
+            let is_new = core::mem::replace(&mut lock.joined, lock.fw) != lock.fw;
+            for &code in known {
+                if is_new || !self.pasts.ready.contains(&(lock.fw, code)) {
+                    let rate = rates.get(&(group.like, code)).copied().unwrap_or(0.0).max(RARE);
+                    let own: f64 = lock.days.iter().filter_map(|day| day.get(&code)).sum();
+                    let sums = Sums(own, lock.days.len() as f64 * rate * lock.propensity(code, rate));
+                    let (fw, board) = (lock.fw, group.like.1);
+                    self.pasts.parts.entry((fw, code, board, true)).or_default().add(sums);
+                }
+            }
+        }
+        let (tested, known) = (self.versions(), &self.known);
+        self.pasts.parts.retain(|(fw, code, ..), _| tested.contains(fw) && known.contains(code));
+        let pairs = tested.iter().flat_map(|&fw| known.iter().map(move |&code| (fw, code)));
+        self.pasts.ready = pairs.collect();
+        self.pasts.settled.retain(|(code, _), _| known.contains(code));
+        self.pasts.day += 1;
+    }
+
     fn judge(&mut self, fw: Sym, code: Sym, now_ms: i64) {
-        let limit = (2.0 / self.rule.parameter("false_alarm").unwrap()).ln();
+        let limit = (3.0 / self.rule.parameter("false_alarm").unwrap()).ln();
         let (min_locks, min_ratio) =
             (self.rule.parameter("min_locks").unwrap(), self.rule.parameter("min_ratio").unwrap());
-        let dispersion = self.dispersion(code);
+        let (dispersion, worn) = (self.dispersion(code), self.wears.contains(&code));
+        let past = self.pasts.verdict(fw, code, dispersion).filter(|_| !worn);
         let Some(case) = self.cases.get_mut(&(fw, code)) else { return };
         let [all, within] = case.evidence();
-        let most = all.max(within);
+        let before = past.map_or(0.0, |past| past.0);
+        let most = all.max(within).max(before);
         if most < limit {
             return;
         }
@@ -195,9 +257,21 @@ impl Slow<'_> {
             *of = (of.0 + 1.0, counted.record);
         }
         let reports: Vec<f64> = locks.values().map(|of| of.0).collect();
-        let is_robust = case.without_loudest(reports, dispersion) >= 0.5 * limit;
-        let ratio = case.ratio();
-        let board = case.named.unwrap_or_else(|| case.board());
+        let robust = |sides: [Sums; 2], alone: bool| {
+            let rest = case.without_loudest(sides, reports.clone(), worn);
+            rest.map_or(alone, |rest| evidence(rest, dispersion) >= 0.5 * limit)
+        };
+        let of_others = [case.tested(), case.others()];
+        let by_others = if worn {
+            all.max(within) >= limit && robust(of_others, false)
+        } else {
+            within >= limit || (all >= limit && robust(of_others, false))
+        };
+        let by_past = past.filter(|past| past.0 >= limit && (!by_others || past.0 > all.max(within)));
+        let (sides, board) = by_past.map_or((of_others, case.board()), |past| (past.2, past.1));
+        let is_sure = by_others || by_past.is_some_and(|past| robust(past.2, true));
+        let ratio = ratio(sides);
+        let board = case.named.unwrap_or(board);
         let word = |sym: Sym| self.stream.fleet.word(sym).unwrap_or_default();
         let scope = board.map_or(word(fw).to_owned(), |board| format!("{}+{}", word(fw), word(board)));
         let refused = if (locks.len() as f64) < min_locks {
@@ -205,7 +279,7 @@ impl Slow<'_> {
         } else if ratio < min_ratio {
             Some(DecisionReason::BelowEffect)
         } else {
-            (within < limit && !is_robust).then_some(DecisionReason::Unconfirmed)
+            (!is_sure || self.pasts.is_renamed(fw, code, &self.known)).then_some(DecisionReason::Unconfirmed)
         };
         if let Some(reason) = refused {
             if !core::mem::replace(&mut case.noted, true) {
@@ -220,8 +294,8 @@ impl Slow<'_> {
         case.named = Some(board);
         let tested_days = self.members.iter().filter(|of| of.0 == fw && of.1 > case.started_ms).map(|of| of.2);
         let window_days = (now_ms - case.started_ms) as f64 / DAY_MS as f64;
-        let value = case.tested().0 / tested_days.sum::<f64>().max(locks.len() as f64 * window_days);
-        let least = case.least_ratio(limit, dispersion).max(min_ratio).min(ratio);
+        let value = sides[0].0 / tested_days.sum::<f64>().max(locks.len() as f64 * window_days);
+        let least = least_ratio(sides, limit, dispersion).max(min_ratio).min(ratio);
         let name = |device: &DeviceIx| self.stream.fleet.device_id(*device).to_owned();
         self.found.push(Found {
             scope,
@@ -253,6 +327,8 @@ impl Slow<'_> {
             let is_of = |lock: &&OneLock| lock.group.is_some_and(|group| group.tested && group.fw == fw);
             self.members.push((fw, now_ms, self.locks.values().filter(is_of).count() as f64));
         }
+        self.join();
+        self.weighed = self.known.clone();
         let tested = self.versions();
         self.cases.retain(|(fw, _), _| tested.contains(fw));
         self.day_ms = Some(now_ms);
@@ -322,13 +398,19 @@ fn firmware(rule: &Rule, stream: &Stream) -> Vec<Found> {
         cases: BTreeMap::new(),
         hour_ms: 0,
         day_ms: None,
+        pasts: Pasts::default(),
+        weighed: Vec::new(),
+        wears: BTreeSet::new(),
         found: Vec::new(),
     };
     for moment in &stream.moments {
         match moment {
             Moment::Said(said) => {
                 slow.heard(said.device, said.lock.labels.fw, said.now_ms);
-                if matches!(said.row.body, Body::Error(_)) {
+                if let Body::Error(error) = &said.row.body {
+                    if WEARS.contains(&&*error.code) {
+                        slow.wears.insert(said.code);
+                    }
                     slow.error(said.device, said.code, said.record, said.now_ms);
                 }
             }

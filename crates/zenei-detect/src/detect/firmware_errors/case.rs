@@ -1,6 +1,7 @@
 //! One firmware version and error code under test: what was observed on the version's locks and on the others, and what
 //! follows from it. Must not know a rule. Called by `firmware_errors`.
-use super::cells::Split;
+use super::cells::{Split, Sums};
+use super::verdict::Contrast;
 use crate::estimate::eprocess::RateRatio;
 use crate::fleet::{DeviceIx, Sym};
 use crate::lock::RecordRef;
@@ -58,10 +59,11 @@ impl Case {
         }
     }
 
-    /// The version's error rate over that of the others.
-    pub(super) fn ratio(&self) -> f64 {
-        // Half an event is added to the others, so that zero events there cause no division by zero.
-        (self.events / self.weight.max(1e-9)) / ((self.others + 0.5) / self.others_weight.max(1e-9))
+    /// The version against the others.
+    pub(super) fn contrast(&self) -> Contrast {
+        let (events, weight) = (self.others, self.others_weight);
+        let tested = Sums { events: self.events, weight: self.weight };
+        Contrast { tested, others: Sums { events, weight } }
     }
 
     /// The one board revision on which the version makes more errors, where it does not on other boards.
@@ -80,37 +82,23 @@ impl Case {
             .then_some(worst)
     }
 
-    /// Evidence without the site of the largest excess and without the locks that report most (a twentieth, at least
-    /// one). With one site alone it is 0: the test within sites decides there.
-    pub(super) fn without_loudest(&self, dispersion: f64) -> f64 {
+    /// A comparison without the site of the largest excess, in which no lock counts more than the least of the
+    /// twentieth that report most (at least two locks): a version makes many locks report a little more, and among many
+    /// locks some report more by chance. With `each_once` a lock counts once. `None` with one site alone.
+    pub(super) fn without_loudest(&self, of: Contrast, each_once: bool) -> Option<Contrast> {
         let excess = |&&(events, weight): &&(f64, f64)| events - weight;
-        let Some(&(events, weight)) = self.sites.values().max_by(|a, b| excess(a).total_cmp(&excess(b))) else {
-            return 0.0;
-        };
+        let &(events, weight) = self.sites.values().max_by(|a, b| excess(a).total_cmp(&excess(b)))?;
         if self.sites.values().filter(|(_, weight)| *weight > 0.0).count() < 2 {
-            return 0.0;
+            return None;
         }
+        let all = self.sites.values().fold((0.0, 0.0), |sum, site| (sum.0 + site.0, sum.1 + site.1));
+        let kept = |part: f64, all: f64| if all > 0.0 { (1.0 - part / all).max(0.0) } else { 1.0 };
         let mut loud: Vec<u32> = self.locks.values().map(|&(count, _)| count).collect();
         loud.sort_unstable_by(|a, b| b.cmp(a));
-        let loudest: u32 = loud.iter().take(loud.len().div_ceil(20)).sum();
-        let rest = (self.events - events - f64::from(loudest)).max(0.0);
-        let mut process = RateRatio::default();
-        process.add(rest, (self.weight - weight).max(0.0), self.others, self.others_weight, dispersion);
-        process.log_evidence()
-    }
-
-    /// The least ratio that would reach `limit` over what was seen so far, to 1 %.
-    pub(super) fn least_ratio(&self, limit: f64, dispersion: f64) -> f64 {
-        let expected = self.weight * self.others / self.others_weight.max(1e-9);
-        let mut ratio = 1.0;
-        while ratio < 100.0 {
-            let mut process = RateRatio::default();
-            process.add(ratio * expected, self.weight, self.others, self.others_weight, dispersion);
-            if process.log_evidence() >= limit {
-                break;
-            }
-            ratio *= 1.01;
-        }
-        ratio
+        let most = if each_once { 1 } else { loud.get((loud.len() / 20).max(1)).copied().unwrap_or(0) };
+        let loudest: u32 = loud.iter().map(|&count| count.saturating_sub(most)).sum();
+        let Sums { events: tested, weight: expected } = of.tested;
+        let rest = (tested * kept(events, all.0) - f64::from(loudest)).max(0.0);
+        Some(Contrast { tested: Sums { events: rest, weight: expected * kept(weight, all.1) }, ..of })
     }
 }

@@ -3,10 +3,11 @@
 //! events in it. It must not hold state that a snapshot needs. Called by `firmware_errors`.
 use super::groups::{Group, Like};
 use crate::fleet::Sym;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Events of an hour, and the events expected in it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Sums {
     pub(super) events: f64,
     pub(super) weight: f64,
@@ -18,6 +19,8 @@ pub(super) struct Cells {
     pub(super) places: usize,
     /// For each group: the number of its kind, and that of its kind and site.
     pub(super) of_group: Vec<(usize, usize)>,
+    /// For each group: whether it is under test.
+    pub(super) tested: Vec<bool>,
     pub(super) versions: Vec<Version>,
     /// For each code: an hour without an event; emptied where a weight has changed.
     pub(super) quiet: BTreeMap<Sym, Quiet>,
@@ -54,9 +57,10 @@ impl Cells {
             let like = *likes.entry(group.like).or_insert(next_like);
             of_group.push((like, *places.entry((group.like, group.site)).or_insert(next_place)));
         }
-        let tested: BTreeSet<Sym> = groups.iter().filter(|group| group.updated).map(|group| group.fw).collect();
-        let versions = tested.into_iter().map(|fw| Version::of(fw, groups, &of_group)).collect();
-        Self { likes: likes.len(), places: places.len(), of_group, versions, quiet: BTreeMap::new() }
+        let tested = groups.iter().map(|group| group.updated).collect();
+        let fws: BTreeSet<Sym> = groups.iter().filter(|group| group.updated).map(|group| group.fw).collect();
+        let versions = fws.into_iter().map(|fw| Version::of(fw, groups, &of_group)).collect();
+        Self { likes: likes.len(), places: places.len(), of_group, tested, versions, quiet: BTreeMap::new() }
     }
 }
 
@@ -98,6 +102,8 @@ pub(super) struct Hour<'a> {
 pub(super) struct Quiet {
     /// For each group.
     pub(super) weights: Vec<f64>,
+    /// Of all groups that are not under test.
+    pub(super) settled: f64,
     /// For each version under test.
     pub(super) versions: Vec<QuietVersion>,
 }
@@ -113,6 +119,8 @@ impl Quiet {
         let weights: Vec<f64> = per_day.iter().map(|weight| weight / 24.0).collect();
         let mut likes = vec![0.0; cells.likes];
         let mut places = vec![0.0; cells.places];
+        let tested = |at: &usize| cells.tested[*at];
+        let settled = (0..weights.len()).filter(|at| !tested(at)).map(|at| weights[at]).sum();
         for (weight, &(like, place)) in weights.iter().zip(&cells.of_group) {
             likes[like] += weight;
             places[place] += weight;
@@ -127,7 +135,7 @@ impl Quiet {
             }
             QuietVersion { all, within }
         };
-        Self { versions: cells.versions.iter().map(of_version).collect(), weights }
+        Self { versions: cells.versions.iter().map(of_version).collect(), settled, weights }
     }
 }
 

@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 /// Imagined events in a lock's own history, at its peers' rate: one, so that a lock without history is like its peers.
 pub(super) const HISTORY_WEIGHT: f64 = 1.0;
 
+/// The rate of a code that a kind of lock never reported: once in 27 years of a lock. A guess; it makes a new code
+/// comparable, and its size cancels between the version's locks and the others.
+pub(super) const RARE_PER_DAY: f64 = 1e-4;
+
 /// Locks that may be compared: one model, one board.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Like {
@@ -32,6 +36,8 @@ pub(super) struct Lane {
     pub(super) since_ms: i64,
     pub(super) history_days: f32,
     pub(super) group: Option<u32>,
+    /// The version whose comparison with the past has this lock's history.
+    pub(super) joined: Sym,
     pub(super) codes: Vec<CodeCount>,
 }
 
@@ -71,8 +77,14 @@ impl Lane {
 }
 
 impl Rate {
-    pub(super) fn per_day(&self) -> f64 {
+    /// Events per lock and day, as they were.
+    pub(super) fn mean(&self) -> f64 {
         if self.lock_days > 0.0 { self.events / self.lock_days } else { 0.0 }
+    }
+
+    /// Events per lock and day to expect; a code is never rarer than [`RARE_PER_DAY`].
+    pub(super) fn per_day(&self) -> f64 {
+        self.mean().max(RARE_PER_DAY)
     }
 }
 

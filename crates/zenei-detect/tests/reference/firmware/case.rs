@@ -6,7 +6,7 @@ use zenei_detect::estimate::eprocess::RATIOS;
 use zenei_detect::fleet::Sym;
 
 /// Events, and how many are expected.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sums(pub(super) f64, pub(super) f64);
 
 /// One hour of a version and code.
@@ -30,7 +30,7 @@ pub(super) struct Case {
 }
 
 impl Sums {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         (self.0, self.1) = (self.0 + other.0, self.1 + other.1);
     }
 
@@ -74,11 +74,6 @@ impl Case {
         Sums::of(self.hours.iter().map(|hour| hour.others))
     }
 
-    pub(super) fn ratio(&self) -> f64 {
-        let (tested, others) = (self.tested(), self.others());
-        (tested.0 / tested.1.max(1e-9)) / ((others.0 + 0.5) / others.1.max(1e-9))
-    }
-
     fn by(&self, of: fn(&Hour) -> &BTreeMap<Sym, Sums>) -> BTreeMap<Sym, Sums> {
         let mut all: BTreeMap<Sym, Sums> = BTreeMap::new();
         for (&key, &sums) in self.hours.iter().flat_map(of) {
@@ -101,43 +96,51 @@ impl Case {
         (is_sound && share >= 0.8).then_some(*worst)
     }
 
-    /// The evidence without the site of the largest excess and without the twentieth of the locks that report most.
-    pub(super) fn without_loudest(&self, mut reports: Vec<f64>, dispersion: f64) -> f64 {
+    /// A comparison without the share of the site of the largest excess, in which no lock counts for more than `most`;
+    /// `None` with one site alone.
+    pub(super) fn without_loudest(&self, of: [Sums; 2], mut reports: Vec<f64>, each_once: bool) -> Option<[Sums; 2]> {
         let sites: Vec<Sums> = self.by(|hour| &hour.sites).into_values().collect();
         if sites.iter().filter(|sums| sums.1 > 0.0).count() < 2 {
-            return 0.0;
+            return None;
         }
         let worst = sites.iter().max_by(|a, b| (a.0 - a.1).total_cmp(&(b.0 - b.1))).copied().unwrap_or_default();
+        let all = Sums::of(sites.into_iter());
         reports.sort_by(|a, b| b.total_cmp(a));
-        let loudest: f64 = reports.iter().take(reports.len().div_ceil(20)).sum();
-        let (tested, others) = (self.tested(), self.others());
-        let events = (tested.0 - worst.0 - loudest).max(0.0);
-        let weight = (tested.1 - worst.1).max(0.0);
-        if weight <= 0.0 || others.1 <= 0.0 {
-            return 0.0;
-        }
-        evidence_by_summation(&[(events, weight, others.0, others.1, dispersion)])
+        let at = (reports.len() / 20).max(1);
+        let most = if each_once { 1.0 } else { reports.get(at).copied().unwrap_or(0.0) };
+        let loudest: f64 = reports.iter().map(|count| (count - most).max(0.0)).sum();
+        let kept = |part: f64, all: f64| if all > 0.0 { (1.0 - part / all).max(0.0) } else { 1.0 };
+        let events = (of[0].0 * kept(worst.0, all.0) - loudest).max(0.0);
+        Some([Sums(events, of[0].1 * kept(worst.1, all.1)), of[1]])
     }
+}
 
-    /// The least ratio, in steps of a hundredth, that would be as much evidence.
-    pub(super) fn least_ratio(&self, limit: f64, dispersion: f64) -> f64 {
-        let (tested, others) = (self.tested(), self.others());
-        let expected = tested.1 * others.0 / others.1.max(1e-9);
-        let evidence = |ratio: f64| {
-            evidence_by_summation(&[(
-                ratio * expected,
-                tested.1.max(1e-300),
-                others.0,
-                others.1.max(1e-300),
-                dispersion,
-            )])
-        };
-        let mut ratio = 1.0;
-        while ratio < 100.0 && evidence(ratio) < limit {
-            ratio *= 1.01;
-        }
-        ratio
+/// The ratio of rates of two sides, with half an event added to the second.
+pub(super) fn ratio([tested, others]: [Sums; 2]) -> f64 {
+    (tested.0 / tested.1.max(1e-9)) / ((others.0 + 0.5) / others.1.max(1e-9))
+}
+
+/// Events expected of the first side by the rate of the second.
+pub(super) fn expected([tested, others]: [Sums; 2]) -> f64 {
+    if others.1 > 0.0 { tested.1 * others.0 / others.1 } else { 0.0 }
+}
+
+/// The evidence of two sides' counts alone.
+pub(super) fn evidence([tested, others]: [Sums; 2], dispersion: f64) -> f64 {
+    if tested.1 <= 0.0 || others.1 <= 0.0 {
+        return 0.0;
     }
+    evidence_by_summation(&[(tested.0, tested.1, others.0, others.1, dispersion)])
+}
+
+/// The least ratio, in steps of a hundredth, that would be as much evidence.
+pub(super) fn least_ratio(sides: [Sums; 2], limit: f64, dispersion: f64) -> f64 {
+    let with = |ratio: f64| [Sums(ratio * expected(sides), sides[0].1), sides[1]];
+    let mut ratio = 1.0;
+    while ratio < 100.0 && evidence(with(ratio), dispersion) < limit {
+        ratio *= 1.01;
+    }
+    ratio
 }
 
 /// Splits the groups' sums of an hour for a version: all of its locks are taken out of the others, those under test are
