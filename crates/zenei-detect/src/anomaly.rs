@@ -150,6 +150,37 @@ impl Anomaly {
         }
     }
 
+    /// A finding of no rule about a lock.
+    #[cfg(test)]
+    pub(crate) fn of_lock(device_id: &str, at_ms: i64) -> Self {
+        let scope = Scope { kind: ScopeKind::Device, value: device_id.to_owned() };
+        let first = Evidence { device_id: device_id.to_owned(), boot: 1, seq: 1, ts_ms: at_ms };
+        Self {
+            id: Self::identify("rule", 1, &scope, &first),
+            at: EngineTime(at_ms),
+            device_id: Some(device_id.to_owned()),
+            rule: "rule".to_owned(),
+            rule_version: 1,
+            domain: Domain::Hardware,
+            component: Component::Unknown,
+            value: 2.0,
+            baseline: 1.0,
+            threshold: 1.5,
+            unit: "1".to_owned(),
+            window_ms: 1,
+            scope,
+            evidence: vec![first],
+            urgency: Urgency::Low,
+            confidence: 0.9,
+            why: "it departs".to_owned(),
+            title: String::new(),
+            owner: String::new(),
+            runbook: String::new(),
+            title_ja: String::new(),
+            runbook_ja: String::new(),
+        }
+    }
+
     /// The id by the encoding that [`Anomaly::id`] documents.
     pub fn identify(rule: &str, rule_version: u32, scope: &Scope, first: &Evidence) -> Id {
         Id::of(&[

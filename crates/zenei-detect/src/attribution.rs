@@ -6,18 +6,21 @@
 //! locks are part of it. A finding that is likely to be shared (its lock was updated lately, or its symptom usually
 //! affects several locks) waits some hours for further ones. Must not know detectors' insides or incidents. Called by
 //! the engine.
-use crate::anomaly::{
-    Anomaly, Component, Decision, DecisionReason, Domain, EVIDENCE_MAX, Evidence, Findings, Scope, ScopeKind,
-};
-use crate::batch::Labels;
+mod cause;
+mod contrast;
+mod shared;
+
+use crate::anomaly::{Anomaly, Decision, DecisionReason, EVIDENCE_MAX, Evidence, Findings, Scope, ScopeKind};
 use crate::detect::running::Window;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::Lock;
 use crate::symptom::Symptom;
 use crate::time::{DAY_MS, HOUR_MS};
+use cause::{Cause, DIMENSIONS, domain, values};
+use contrast::{Contrast, Judged, Past};
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
-use std::collections::{BTreeMap, BTreeSet};
+use shared::Shared;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use zenei_wire::EngineTime;
 
 /// Findings within so long count together. A guess: rollouts are staged over days.
@@ -36,39 +39,60 @@ const UPDATED_MS: i64 = 30 * DAY_MS;
 const COMPANY_MS: i64 = 10 * DAY_MS;
 /// The fewest locks that share a cause.
 const LOCKS_MIN: usize = 3;
-/// The probability of so many locks by chance below which a value is the finding. With some thousand values of seven
-/// dimensions, tested a few times a day, this makes one false alarm in some hundred years.
-const CHANCE_MAX: f64 = 1e-7;
-/// The same for a version that most of its locks were updated to lately: a rollout is the likeliest common cause. A
-/// guess.
-const CHANCE_UPDATED_MAX: f64 = 1e-5;
+/// The probability of so many locks by chance, by their like and earlier weeks, below which a value is the finding. A
+/// fleet of some hundred locks judges some ten values a day: one false alarm in thirty years, where locks are
+/// independent.
+const CHANCE_MAX: f64 = 1e-5;
+/// The same by this week's like alone, which a season or a detector that has just learned enough does not deceive. A
+/// guess: some hundred values meet such a week.
+const LIKE_MAX: f64 = 5e-3;
+/// The same by the locks' own past alone, which shows what is usual for the way in which they are used. A guess.
+const OWN_MAX: f64 = 0.02;
+/// The weeks before the last one that are their own past; findings are kept for as long.
+const PAST_WEEKS: f64 = 2.0;
+/// How many times as likely a version is beforehand that most of its locks were updated to lately: a rollout is the
+/// likeliest common cause. A guess.
+const UPDATED_FAVOUR: f64 = 10.0;
+/// How many times as often as their like the locks show it at least: most of what they show has this cause then.
+const TIMES_MIN: f64 = 3.0;
+/// The share of its locks that show it at least where all locks have the value.
+const ALONE_SHARE_MIN: f64 = 0.5;
+/// The probability of so many locks by this week's like up to which a cause goes on. A guess.
+const HOLDS_MAX: f64 = 0.05;
 /// Probability that all locks of a version that show it have one board by chance, below which the board is part of the
 /// cause. A guess.
 const BOARD_CHANCE_MAX: f64 = 1e-3;
-/// A shared cause is kept for so long after its last finding.
+/// A shared cause is kept for so long after it last explained more than chance does.
 const LASTS_MS: i64 = 21 * DAY_MS;
 /// The interval after which it is reported again with its new locks.
 const REPEAT_MS: i64 = DAY_MS;
-/// A lock without records for so long does not count among the locks of its value.
+/// A lasting finding is repeated weekly; one that was not repeated for so long is over.
+const REPEATED_MS: i64 = 8 * DAY_MS;
+/// A lock without records for so long does not count among those that earlier weeks tell of.
 const AWAKE_MS: i64 = 7 * DAY_MS;
 
 /// Findings that wait or count, and shared causes that last.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Attribution {
-    recent: Vec<Past>,
+    recent: Vec<Alone>,
     held: Vec<Held>,
     shared: BTreeMap<Cause, Shared>,
+    /// What the weeks before the last one showed: findings by symptom, and days of a lock.
+    before: BTreeMap<Symptom, u32>,
+    lock_days: u64,
+    /// How many locks were heard on each day of the last week.
+    awake: VecDeque<u64>,
 }
 
 /// A finding of the last days.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Past {
+struct Alone {
     symptom: Symptom,
     device: DeviceIx,
     /// When it was first found; a lasting finding is repeated, and a repetition is not new.
     at_ms: i64,
     last_ms: i64,
-    evidence: Evidence,
+    anomaly: Anomaly,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,56 +101,6 @@ struct Held {
     device: DeviceIx,
     until_ms: i64,
     anomaly: Anomaly,
-}
-
-/// A symptom of all locks with one value of a dimension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Cause {
-    symptom: Symptom,
-    kind: ScopeKind,
-    value: Sym,
-    /// The board revision for `fw_hw`; else `Sym::NONE`.
-    with: Sym,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Shared {
-    last_ms: i64,
-    reported_ms: i64,
-    fresh: BTreeMap<DeviceIx, Evidence>,
-    /// Locks that were part of it; they stay part of it when their values change, as the last client version does.
-    members: BTreeSet<DeviceIx>,
-    /// The anomaly that it was opened with; `None` where a detector found the shared cause itself.
-    anomaly: Option<Anomaly>,
-}
-
-/// The dimensions, most specific first where they tie.
-const DIMENSIONS: [ScopeKind; 7] = [
-    ScopeKind::FwHw,
-    ScopeKind::Gateway,
-    ScopeKind::Fw,
-    ScopeKind::ClientVersion,
-    ScopeKind::Site,
-    ScopeKind::Lot,
-    ScopeKind::HwRev,
-];
-
-/// The values of a dimension that a lock has, with the board for `fw_hw`; empty where the value is unknown.
-fn values(kind: ScopeKind, lock: &Lock) -> SmallVec<[(Sym, Sym); 4]> {
-    let Labels { model, hw_rev, lot, fw, service, gw, .. } = lock.labels;
-    let one = |value: Sym| SmallVec::from_iter((value != Sym::NONE).then_some((value, Sym::NONE)));
-    match kind {
-        ScopeKind::FwHw if fw != Sym::NONE && hw_rev != Sym::NONE => SmallVec::from_iter([(fw, hw_rev)]),
-        ScopeKind::FwHw | ScopeKind::Device => SmallVec::new(),
-        ScopeKind::ClientVersion => lock.clients().map(|client| (client, Sym::NONE)).collect(),
-        ScopeKind::Gateway => one(gw),
-        ScopeKind::Fw => one(fw),
-        ScopeKind::Site => one(lock.site),
-        ScopeKind::Lot => one(lot),
-        ScopeKind::HwRev => one(hw_rev),
-        ScopeKind::Model => one(model),
-        ScopeKind::Service => one(service),
-    }
 }
 
 impl Attribution {
@@ -138,16 +112,18 @@ impl Attribution {
         self.shared.retain(|_, shared| now.ms() - shared.last_ms < LASTS_MS);
         for (symptom, device, anomaly) in found {
             let lock = &locks[device.0 as usize];
-            if let Some(cause) = self.part_of(symptom, device, lock) {
+            if let Some(cause) = self.part_of(symptom, device, lock, &anomaly) {
                 self.join(cause, device, &anomaly, window, out);
                 continue;
             }
-            let evidence = anomaly.evidence[0].clone();
             let known = self.recent.iter_mut().find(|past| past.symptom == symptom && past.device == device);
             let is_news = known.is_none();
             match known {
                 Some(past) => past.last_ms = now.ms(),
-                None => self.recent.push(Past { symptom, device, at_ms: now.ms(), last_ms: now.ms(), evidence }),
+                None => {
+                    let anomaly = anomaly.clone();
+                    self.recent.push(Alone { symptom, device, at_ms: now.ms(), last_ms: now.ms(), anomaly });
+                }
             }
             if !is_news {
                 // It was reported alone when it was first found.
@@ -161,6 +137,10 @@ impl Attribution {
             }
         }
         self.release(window, out);
+        if now.ms().rem_euclid(DAY_MS) == 0 {
+            self.judge_anew(window, out);
+            self.remember(window);
+        }
         self.repeat(window, out);
     }
 
@@ -177,13 +157,8 @@ impl Attribution {
         };
         let Some(value) = fleet.find_word(value) else { return };
         let cause = Cause { symptom, kind: scope.kind, value, with: fleet.find_word(with).unwrap_or(Sym::NONE) };
-        let shared = self.shared.entry(cause).or_insert_with(|| Shared {
-            last_ms: 0,
-            reported_ms: now.ms(),
-            fresh: BTreeMap::new(),
-            members: BTreeSet::new(),
-            anomaly: None,
-        });
+        let fresh = || Shared { reported_ms: now.ms(), ..Shared::default() };
+        let shared = self.shared.entry(cause).or_insert_with(fresh);
         shared.last_ms = now.ms();
     }
 
@@ -192,76 +167,153 @@ impl Attribution {
         self.shared.iter().any(|(cause, shared)| cause.symptom.is_power() && shared.has(cause, device, lock))
     }
 
-    fn part_of(&self, symptom: Symptom, device: DeviceIx, lock: &Lock) -> Option<Cause> {
-        // A cause that empties batteries early raises their resistance early; a battery that is not nearly empty has
-        // another cause.
-        let covers = |cause: Symptom| {
-            cause == symptom || ((cause, symptom) == (Symptom::Drain, Symptom::Resistance) && lock.is_low())
-        };
-        let is_part = |(cause, shared): &(&Cause, &Shared)| covers(cause.symptom) && shared.has(cause, device, lock);
-        self.shared.iter().find(is_part).map(|(cause, _)| *cause)
+    fn part_of(&self, symptom: Symptom, device: DeviceIx, lock: &Lock, anomaly: &Anomaly) -> Option<Cause> {
+        let takes = |(cause, shared): &(&Cause, &Shared)| shared.takes(cause, symptom, (device, lock), anomaly);
+        self.shared.iter().find(takes).map(|(cause, _)| *cause)
     }
 
     fn join(&mut self, cause: Cause, device: DeviceIx, anomaly: &Anomaly, window: Window<'_>, out: &mut Findings) {
-        let Window { now, fleet, .. } = window;
+        let Window { locks, fleet, .. } = window;
         if let Some(shared) = self.shared.get_mut(&cause) {
-            shared.last_ms = now.ms();
-            shared.members.insert(device);
+            shared.add(&cause, (device, &locks[device.0 as usize]), anomaly, false);
             if shared.fresh.len() < EVIDENCE_MAX {
                 shared.fresh.insert(device, anomaly.evidence[0].clone());
             }
         }
-        let why = format!("part of what the locks with {} {} share", cause.kind, cause.text(fleet));
-        out.decisions.push(Decision { why, ..anomaly.clone().refused(DecisionReason::PartOfWider) });
+        out.decisions.push(part(anomaly.clone(), cause, fleet));
+    }
+
+    /// The locks that are part of other causes of a symptom than this one.
+    fn apart(&self, symptom: Symptom, cause: Option<Cause>) -> BTreeSet<DeviceIx> {
+        let others = self.shared.iter().filter(|(other, _)| other.symptom == symptom && Some(**other) != cause);
+        others.flat_map(|(_, shared)| shared.members.keys().copied()).collect()
+    }
+
+    /// The locks of no such cause that show a symptom alone.
+    fn affected(
+        &self,
+        symptom: Symptom,
+        apart: &BTreeSet<DeviceIx>,
+        counts: impl Fn(&Alone) -> bool,
+    ) -> BTreeSet<DeviceIx> {
+        let counts = |alone: &&Alone| alone.symptom == symptom && counts(alone) && !apart.contains(&alone.device);
+        self.recent.iter().filter(counts).map(|alone| alone.device).collect()
     }
 
     /// The value whose locks show the symptom by more than chance, if any; of several the one that explains it best.
     fn concentrates(&self, symptom: Symptom, device: DeviceIx, window: Window<'_>) -> Option<Cause> {
         let Window { now, locks, .. } = window;
-        let is_new = |past: &&Past| past.symptom == symptom && now.ms() - past.at_ms < WINDOW_MS;
-        let affected: BTreeSet<DeviceIx> = self.recent.iter().filter(is_new).map(|past| past.device).collect();
+        let apart = self.apart(symptom, None);
+        let affected = self.affected(symptom, &apart, |alone| now.ms() - alone.at_ms < WINDOW_MS);
         if affected.len() < LOCKS_MIN {
             return None;
         }
         let lock = &locks[device.0 as usize];
+        let contrast = Contrast::of(symptom, &affected, &apart, self.past(symptom, now), window);
         let mut best: Option<(f64, Cause)> = None;
         let wanted = DIMENSIONS.iter().flat_map(|&kind| values(kind, lock).into_iter().map(move |value| (kind, value)));
         for (kind, wanted) in wanted {
             let has = |lock: &Lock| values(kind, lock).contains(&wanted);
-            let inside = affected.iter().filter(|device| has(&locks[device.0 as usize])).count();
-            if inside < LOCKS_MIN {
+            if affected.iter().filter(|device| has(&locks[device.0 as usize])).count() < LOCKS_MIN {
                 continue;
             }
-            let awake = || locks.iter().filter(|lock| now.ms() - lock.heard_ms < AWAKE_MS);
-            let members = awake().filter(|lock| has(lock)).count().max(inside);
-            let others = awake().count().saturating_sub(members);
-            // Without others there is nothing to compare with.
-            if others == 0 {
-                continue;
-            }
-            let rate = ((affected.len() - inside) as f64 + 0.5) / (others as f64 + 1.0);
-            let expected = rate * members as f64;
-            let is_updated = |lock: &&Lock| lock.updated_ms.is_some_and(|at_ms| now.ms() - at_ms < UPDATED_MS);
-            let lately = matches!(kind, ScopeKind::Fw | ScopeKind::FwHw)
-                && 2 * awake().filter(|lock| has(lock)).filter(is_updated).count() > members;
-            if chance(inside, expected) > if lately { CHANCE_UPDATED_MAX } else { CHANCE_MAX } {
-                continue;
-            }
-            let explains = inside as f64 * libm::log(inside as f64 / expected) - (inside as f64 - expected);
-            if best.is_none_or(|(before, _)| explains > before + 1e-9) {
-                best = Some((explains, Cause { symptom, kind, value: wanted.0, with: wanted.1 }));
+            let judged = contrast.judge(kind, wanted);
+            let cause = Cause { symptom, kind, value: wanted.0, with: wanted.1 };
+            let lately = is_rollout(&cause, window);
+            let explains = judged.explains();
+            if is_shared(&judged, &cause, lately) && best.is_none_or(|(before, _)| explains > before + 1e-9) {
+                best = Some((explains, cause));
             }
         }
         best.map(|(_, cause)| cause).map(|cause| widen(cause, &affected, lock, window))
     }
 
+    /// What the weeks before the last one showed of a symptom.
+    fn past(&self, symptom: Symptom, now: EngineTime) -> Past {
+        let found = f64::from(self.before.get(&symptom).copied().unwrap_or(0));
+        let awake = self.awake.back().copied().unwrap_or(0).max(1) as f64;
+        let weeks = (self.lock_days as f64 / 7.0 / awake).min(PAST_WEEKS);
+        let began = |alone: &&Alone| {
+            let weeks_ago = (now.ms() - alone.at_ms - WINDOW_MS) as f64 / (7 * DAY_MS) as f64;
+            alone.symptom == symptom && (0.0..weeks).contains(&weeks_ago)
+        };
+        let began = self.recent.iter().filter(began).map(|alone| alone.device).collect();
+        Past { found, lock_weeks: self.lock_days as f64 / 7.0, began, weeks }
+    }
+
+    /// Ends a day: what is a week old belongs to the past.
+    fn remember(&mut self, window: Window<'_>) {
+        let Window { now, locks, .. } = window;
+        self.awake.push_back(locks.iter().filter(|lock| now.ms() - lock.heard_ms < AWAKE_MS).count() as u64);
+        if self.awake.len() > 7 {
+            self.lock_days += self.awake.pop_front().unwrap_or(0);
+        }
+        let is_past = |alone: &&Alone| (WINDOW_MS..WINDOW_MS + DAY_MS).contains(&(now.ms() - alone.at_ms));
+        let is_shared = |alone: &&Alone| {
+            let mut causes = self.shared.iter().filter(|(cause, _)| cause.symptom == alone.symptom);
+            causes.any(|(_, shared)| shared.members.contains_key(&alone.device))
+        };
+        let past: Vec<Symptom> =
+            self.recent.iter().filter(is_past).filter(|alone| !is_shared(alone)).map(|alone| alone.symptom).collect();
+        past.into_iter().for_each(|symptom| *self.before.entry(symptom).or_insert(0) += 1);
+    }
+
+    /// Judges each cause by the last week: it goes on where it explains more than chance does, and where its locks show
+    /// the symptom as often as their like it is dissolved, and what it had absorbed stands again.
+    fn judge_anew(&mut self, window: Window<'_>, out: &mut Findings) {
+        let Window { now, fleet, .. } = window;
+        let mut dissolved = Vec::new();
+        let causes: Vec<Cause> =
+            self.shared.iter().filter(|(_, shared)| shared.anomaly.is_some()).map(|(cause, _)| *cause).collect();
+        for cause in causes {
+            let is_recent = |at_ms: i64| now.ms() - at_ms < REPEATED_MS;
+            let apart = self.apart(cause.symptom, Some(cause));
+            let mut affected = self.affected(cause.symptom, &apart, |alone| is_recent(alone.last_ms));
+            let Some(shared) = self.shared.get(&cause) else { continue };
+            let still = shared.members.iter().filter(|(_, member)| is_recent(member.last_ms));
+            affected.extend(still.map(|(device, _)| *device));
+            let past = self.past(cause.symptom, now);
+            let has = |device: DeviceIx, lock: &Lock| shared.has(&cause, device, lock);
+            let judged = Contrast::of(cause.symptom, &affected, &apart, past, window).judge_those(has);
+            let holds =
+                judged.is_alone || (judged.inside as f64 >= 2.0 * judged.expected_max() && judged.by_like <= HOLDS_MAX);
+            let Some(shared) = self.shared.get_mut(&cause) else { continue };
+            if holds && judged.inside > 0 {
+                (shared.last_ms, shared.own_weekly) = (now.ms(), judged.expected);
+            } else if judged.inside >= LOCKS_MIN || judged.expected >= 1.0 {
+                dissolved.push(cause);
+            }
+        }
+        for cause in dissolved {
+            let Some(shared) = self.shared.remove(&cause) else { continue };
+            if let Some(anomaly) = &shared.anomaly {
+                let why = format!(
+                    "locks with {} {} show it no more often than their like now; what was part of it stands again",
+                    cause.kind,
+                    cause.text(fleet)
+                );
+                out.decisions.push(Decision { at: now, ..anomaly.decision(DecisionReason::Unconfirmed, why) });
+            }
+            for (device, member) in shared.members {
+                let (Some(absorbed), true) = (member.absorbed, now.ms() - member.last_ms < REPEATED_MS) else {
+                    continue;
+                };
+                let anomaly = Anomaly { at: now, ..*absorbed };
+                out.anomalies.push(anomaly.clone());
+                let (at_ms, last_ms) = (member.first_ms, member.last_ms);
+                self.recent.push(Alone { symptom: cause.symptom, device, at_ms, last_ms, anomaly });
+            }
+        }
+    }
+
     fn found(&mut self, cause: Cause, anomaly: &Anomaly, device: DeviceIx, window: Window<'_>, out: &mut Findings) {
         let Window { now, locks, fleet } = window;
         let has = |device: DeviceIx| cause.is_of(&locks[device.0 as usize]);
-        let mut members: Vec<&Past> =
+        let mut members: Vec<&Alone> =
             self.recent.iter().filter(|past| past.symptom == cause.symptom && has(past.device)).collect();
         members.sort_by_key(|past| past.device);
-        let evidence: Vec<Evidence> = members.iter().take(EVIDENCE_MAX).map(|past| past.evidence.clone()).collect();
+        let evidence: Vec<Evidence> =
+            members.iter().take(EVIDENCE_MAX).map(|past| past.anomaly.evidence[0].clone()).collect();
         let since_ms = members.iter().map(|past| past.at_ms).min().unwrap_or(now.ms());
         let scope = Scope { kind: cause.kind, value: cause.text(fleet) };
         let (domain, component) = domain(cause, anomaly);
@@ -286,21 +338,20 @@ impl Attribution {
             why,
             ..anomaly.clone()
         };
+        let mut kept = Shared { last_ms: now.ms(), reported_ms: now.ms(), ..Shared::default() };
+        for member in &members {
+            let of = (member.device, &locks[member.device.0 as usize]);
+            kept.add(&cause, of, &Anomaly { at: EngineTime(member.at_ms), ..member.anomaly.clone() }, true);
+        }
         let (parts, held) = core::mem::take(&mut self.held)
             .into_iter()
             .partition::<Vec<Held>, _>(|held| held.symptom == cause.symptom && has(held.device));
         self.held = held;
-        for part in parts {
-            let why = format!("part of what the locks with {} {} share", cause.kind, cause.text(fleet));
-            out.decisions.push(Decision { why, ..part.anomaly.refused(DecisionReason::PartOfWider) });
+        for Held { device, anomaly, .. } in parts {
+            kept.add(&cause, (device, &locks[device.0 as usize]), &anomaly, false);
+            out.decisions.push(part(anomaly, cause, fleet));
         }
-        let kept = Shared {
-            last_ms: now.ms(),
-            reported_ms: now.ms(),
-            fresh: BTreeMap::new(),
-            members: members.iter().map(|past| past.device).collect(),
-            anomaly: Some(shared.clone()),
-        };
+        kept.anomaly = Some(shared.clone());
         self.shared.insert(cause, kept);
         out.anomalies.push(shared);
     }
@@ -313,7 +364,7 @@ impl Attribution {
         self.held = held;
         for Held { symptom, device, anomaly, .. } in due {
             let anomaly = Anomaly { at: now, ..anomaly };
-            match self.part_of(symptom, device, &locks[device.0 as usize]) {
+            match self.part_of(symptom, device, &locks[device.0 as usize], &anomaly) {
                 Some(cause) => self.join(cause, device, &anomaly, window, out),
                 None => out.anomalies.push(anomaly),
             }
@@ -340,34 +391,6 @@ impl Attribution {
     }
 }
 
-impl Shared {
-    fn has(&self, cause: &Cause, device: DeviceIx, lock: &Lock) -> bool {
-        cause.is_of(lock) || self.members.contains(&device)
-    }
-}
-
-impl Cause {
-    fn is_of(&self, lock: &Lock) -> bool {
-        values(self.kind, lock).contains(&(self.value, self.with))
-    }
-
-    fn text(&self, fleet: &Fleet) -> String {
-        let word = |sym: Sym| fleet.word(sym).unwrap_or("unknown");
-        match self.kind {
-            ScopeKind::FwHw => format!("{}+{}", word(self.value), word(self.with)),
-            ScopeKind::Device
-            | ScopeKind::Gateway
-            | ScopeKind::Site
-            | ScopeKind::Fw
-            | ScopeKind::Lot
-            | ScopeKind::HwRev
-            | ScopeKind::Model
-            | ScopeKind::ClientVersion
-            | ScopeKind::Service => word(self.value).to_owned(),
-        }
-    }
-}
-
 /// How long a finding waits for other locks with the same symptom, ms; `None` where none is expected.
 fn expects_company(symptom: Symptom, lock: &Lock, now: EngineTime) -> Option<i64> {
     let updated = lock.updated_ms.is_some_and(|at_ms| now.ms() - at_ms < COMPANY_MS);
@@ -384,19 +407,34 @@ fn expects_company(symptom: Symptom, lock: &Lock, now: EngineTime) -> Option<i64
     }
 }
 
-/// Domain and component of a shared cause: the dimension determines them; what it leaves open comes from the lock's
-/// finding.
-fn domain(cause: Cause, anomaly: &Anomaly) -> (Domain, Component) {
-    match cause.kind {
-        // A change of the records concerns the interface, whichever side caused it.
-        ScopeKind::Fw | ScopeKind::FwHw if cause.symptom == Symptom::Schema => (anomaly.domain, Component::FwImage),
-        ScopeKind::Fw | ScopeKind::FwHw => (Domain::Firmware, Component::FwImage),
-        ScopeKind::Gateway => (Domain::Software, Component::Gateway),
-        ScopeKind::ClientVersion => (Domain::Software, Component::App),
-        ScopeKind::Service => (Domain::Software, Component::Cloud),
-        ScopeKind::Lot | ScopeKind::HwRev | ScopeKind::Model => (Domain::Hardware, anomaly.component),
-        ScopeKind::Site | ScopeKind::Device => (anomaly.domain, anomaly.component),
+/// The decision about a finding that is part of a cause; it names the cause's scope.
+fn part(anomaly: Anomaly, cause: Cause, fleet: &Fleet) -> Decision {
+    let why = format!("part of what the locks with {} {} share", cause.kind, cause.text(fleet));
+    Decision { why, ..anomaly.refused(DecisionReason::PartOfWider) }
+}
+
+/// Whether most locks of a version were updated lately.
+fn is_rollout(cause: &Cause, window: Window<'_>) -> bool {
+    let Window { now, locks, .. } = window;
+    let members = || locks.iter().filter(|lock| now.ms() - lock.heard_ms < AWAKE_MS && cause.is_of(lock));
+    let updated = |lock: &&Lock| lock.updated_ms.is_some_and(|at_ms| now.ms() - at_ms < UPDATED_MS);
+    matches!(cause.kind, ScopeKind::Fw | ScopeKind::FwHw) && 2 * members().filter(updated).count() > members().count()
+}
+
+/// Whether the value is the finding. Where all locks have it, their own past is the contrast, and only what can bring
+/// about such a symptom is blamed: a gateway stamps the times and carries the records of all its locks, and a version
+/// that all run since lately does the rest.
+fn is_shared(judged: &Judged, cause: &Cause, lately: bool) -> bool {
+    let favour = if lately { UPDATED_FAVOUR } else { 1.0 };
+    if judged.is_alone {
+        let carries = matches!(cause.symptom, Symptom::Clock | Symptom::Loss | Symptom::Schema);
+        let can = if carries { cause.kind == ScopeKind::Gateway } else { lately && cause.kind == ScopeKind::Fw };
+        return can && judged.by_all <= CHANCE_MAX && judged.inside as f64 >= ALONE_SHARE_MIN * judged.members;
     }
+    judged.by_all <= CHANCE_MAX * favour
+        && judged.by_like <= LIKE_MAX * favour
+        && (judged.by_own <= OWN_MAX || judged.by_own >= 1.0)
+        && judged.inside as f64 >= TIMES_MIN * judged.expected_max()
 }
 
 /// A version on one board revision alone is the cause only where the version's other boards had enough exposure to show
@@ -413,33 +451,10 @@ fn widen(cause: Cause, affected: &BTreeSet<DeviceIx>, lock: &Lock, window: Windo
     if by_chance < BOARD_CHANCE_MAX { cause } else { Cause { kind: ScopeKind::Fw, with: Sym::NONE, ..cause } }
 }
 
-/// Probability of `count` or more where `expected` are expected (Poisson).
-fn chance(count: usize, expected: f64) -> f64 {
-    let first = libm::exp(count as f64 * libm::log(expected) - expected - libm::lgamma(count as f64 + 1.0));
-    let mut term = first;
-    let mut sum = first;
-    for more in 1..200 {
-        term *= expected / (count + more) as f64;
-        sum += term;
-        if term < 1e-18 && (count + more) as f64 > expected {
-            break;
-        }
-    }
-    sum.min(1.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use zenei_wire::{Percent, State};
-
-    #[test]
-    fn the_chance_is_the_poisson_tail() {
-        // P(X >= 3) at mean 1 is 1 - 2.5/e.
-        assert!((chance(3, 1.0) - (1.0 - 2.5 / core::f64::consts::E)).abs() < 1e-9);
-        // Three of 1e-4 expected: (1e-4)^3 / 6.
-        assert!((chance(3, 1e-4) / (1e-12 / 6.0) - 1.0).abs() < 1e-3 && chance(1, 50.0) > 0.999);
-    }
 
     #[test]
     fn what_a_version_drains_explains_the_resistance_of_its_nearly_empty_locks_and_nothing_else() {
@@ -447,7 +462,11 @@ mod tests {
         let lock = |fw, percent| {
             let mut lock = Lock::default();
             lock.labels.fw = fw;
-            lock.state(&State { battery_pct: Some(Percent(percent)), ..State::default() }, 0);
+            let tell = |lock: &mut Lock, percent, at_ms| {
+                lock.state(&State { battery_pct: Some(Percent(percent)), ..State::default() }, at_ms);
+            };
+            tell(&mut lock, 60, 0);
+            tell(&mut lock, percent, DAY_MS);
             lock
         };
         let (drains, other) = (lock(fleet.intern("2.0"), 20), lock(fleet.intern("1.9"), 20));
@@ -455,12 +474,12 @@ mod tests {
         let mut attribution = Attribution::default();
         let note = |attribution: &mut Attribution, symptom| {
             let cause = Cause { symptom, kind: ScopeKind::Fw, value: drains.labels.fw, with: Sym::NONE };
-            let (fresh, members) = (BTreeMap::new(), BTreeSet::new());
-            let shared = Shared { last_ms: 0, reported_ms: 0, fresh, members, anomaly: None };
-            attribution.shared.insert(cause, shared);
+            attribution.shared.insert(cause, Shared::default());
         };
         note(&mut attribution, Symptom::Drain);
-        let of = |attribution: &Attribution, symptom, lock| attribution.part_of(symptom, DeviceIx(0), lock).is_some();
+        let of = |attribution: &Attribution, symptom, lock: &Lock| {
+            attribution.part_of(symptom, DeviceIx(0), lock, &Anomaly::of_lock("A", 1)).is_some()
+        };
         assert!(of(&attribution, Symptom::Resistance, &drains) && of(&attribution, Symptom::Drain, &drains));
         assert!(!of(&attribution, Symptom::Resistance, &other) && !of(&attribution, Symptom::Trouble, &drains));
         assert!(!of(&attribution, Symptom::Resistance, &half_full) && of(&attribution, Symptom::Drain, &half_full));

@@ -23,14 +23,13 @@ const EXPLAINS_MS: i64 = 15 * DAY_MS;
 /// For so long after the last finding about a drive, further ones keep the part that the first one named.
 const KEEPS_MS: i64 = 45 * DAY_MS;
 
-/// How much more charge an operation may take because of a failing battery. At three quarters of its voltage a motor
-/// that loses 0.3 of it in its winding runs at (0.75 - 0.3) / (1 - 0.3) of its speed at the same current, so 1.56 times
-/// as long; the detector's own correction for speed comes on top.
-const BATTERY_EFFORT_MAX: f64 = 1.6;
-/// How much more unlike its template a current profile may be because of a failing battery. A guess: a slow motor
-/// divides its travel's time differently, and in the fleet benchmark empty batteries made no more than three times the
-/// usual distance.
-const BATTERY_SHAPE_MAX: f64 = 4.0;
+/// How much of its slowness a failing battery may add to the charge of an operation, beyond what the detector takes out
+/// for it: the correction may miss as much again as it corrects. A guess.
+const BATTERY_EFFORT_SHARE: f64 = 2.0;
+/// How much more unlike its template a current profile may be for a motor of half more travel time. A guess: a slow
+/// motor divides its travel's time differently, and in the fleet benchmark empty batteries made no more than three times
+/// the usual distance.
+const BATTERY_SHAPE_SHARE: f64 = 6.0;
 
 /// All locks and all detectors.
 pub struct Engine {
@@ -256,16 +255,16 @@ impl Engine {
         }
         let known = &mut self.findings[at];
         let now_ms = anomaly.at.ms();
-        let failing = known.power_ms.is_some_and(|at_ms| now_ms - at_ms < EXPLAINS_MS)
-            || self.locks.get(at).is_some_and(|lock| lock.is_low() && self.attribution.weakens(device, lock));
+        let battery = self.locks.get(at).and_then(|lock| {
+            // What a lock said last still holds while it is silent; nothing renews it.
+            let since_ms = if symptom == Symptom::Silence { lock.heard_ms } else { now_ms };
+            let failing = known.power_ms.is_some_and(|at_ms| since_ms - at_ms < EXPLAINS_MS)
+                || self.attribution.weakens(device, lock);
+            failing.then_some(lock)
+        });
         if symptom.is_power() {
             known.power_ms = Some(now_ms);
-        } else if failing && explained_by_battery(symptom, &anomaly, self.locks.get(at).map_or(1.0, Lock::slowness)) {
-            if symptom == Symptom::Silence {
-                // A lock without power reports nothing more of its battery; its silence stays explained for as long as
-                // it lasts.
-                known.power_ms = Some(now_ms);
-            }
+        } else if battery.is_some_and(|lock| explained_by_battery(symptom, &anomaly, lock)) {
             let why = "the lock's battery is failing, which explains it".to_owned();
             out.decisions.push(Decision { why, ..anomaly.refused(DecisionReason::PartOfWider) });
             return None;
@@ -375,13 +374,14 @@ fn repeated_until<'a>(
     }
 }
 
-/// Whether a failing battery can be the cause: it silences a lock, jams its bolt, and slows its motor, but only so
-/// much; `slowness` is how many times as long a travel takes.
-fn explained_by_battery(symptom: Symptom, anomaly: &Anomaly, slowness: f64) -> bool {
+/// Whether a failing battery can be the cause, by what its voltage can do: a spent one silences a lock and jams its
+/// bolt; a weak one slows the motor by what it takes of the voltage, and no more.
+fn explained_by_battery(symptom: Symptom, anomaly: &Anomaly, lock: &Lock) -> bool {
+    let slower = lock.slowness() - 1.0;
     match symptom {
-        Symptom::Silence | Symptom::Trouble => true,
-        Symptom::Effort => anomaly.value <= slowness.max(BATTERY_EFFORT_MAX) * anomaly.baseline,
-        Symptom::Shape => anomaly.value <= BATTERY_SHAPE_MAX * anomaly.baseline,
+        Symptom::Silence | Symptom::Trouble => lock.is_spent(),
+        Symptom::Effort => anomaly.value <= (1.0 + BATTERY_EFFORT_SHARE * slower) * anomaly.baseline,
+        Symptom::Shape => anomaly.value <= (1.0 + BATTERY_SHAPE_SHARE * slower) * anomaly.baseline,
         Symptom::Resistance
         | Symptom::Drain
         | Symptom::Errors
@@ -391,5 +391,29 @@ fn explained_by_battery(symptom: Symptom, anomaly: &Anomaly, slowness: f64) -> b
         | Symptom::Loss
         | Symptom::Schema
         | Symptom::Stream => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zenei_wire::{Percent, State};
+
+    /// Whether a finding of half more than usual about a lock with so much charge left, by its own gauge, is explained.
+    fn is_explained(symptom: Symptom, percent: u8) -> bool {
+        let mut lock = Lock::default();
+        lock.state(&State { battery_pct: Some(Percent(percent)), ..State::default() }, 0);
+        explained_by_battery(symptom, &Anomaly { value: 1.5, baseline: 1.0, ..Anomaly::of_lock("A", 1) }, &lock)
+    }
+
+    #[test]
+    fn a_battery_explains_what_its_voltage_can_do_and_no_more() {
+        for symptom in [Symptom::Silence, Symptom::Trouble] {
+            assert!(is_explained(symptom, 5), "{symptom:?}: an empty battery moves no bolt and sends nothing");
+            assert!(!is_explained(symptom, 30), "{symptom:?}: a third of the charge does both");
+        }
+        for symptom in [Symptom::Effort, Symptom::Shape, Symptom::Clock] {
+            assert!(!is_explained(symptom, 5), "{symptom:?}: its voltage under load is as ever");
+        }
     }
 }

@@ -10,6 +10,8 @@ mod adverts;
 mod adverts_tests;
 pub mod anomaly;
 mod attribution;
+#[cfg(test)]
+mod attribution_tests;
 pub mod batch;
 mod canary;
 pub mod condition;
@@ -27,6 +29,7 @@ mod intake_tests;
 pub mod kind;
 pub mod lock;
 pub mod nearest;
+mod pace;
 pub mod pipeline;
 #[cfg(test)]
 mod pipeline_tests;

@@ -4,6 +4,7 @@
 use crate::batch::{Labels, Row};
 use crate::condition::{Condition, RestVoltage};
 use crate::fleet::Sym;
+use crate::pace::Pace;
 use crate::time::HOUR_MS;
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Adv, Op, OpKind, OpResult, Percent, State};
@@ -17,13 +18,20 @@ const RESISTANCE_SHARE: f32 = 0.2;
 /// of voltage.
 const CURRENT_SHARE: f32 = 0.01;
 
-/// The used share of a battery from which it explains other findings. A guess: resistance and voltage change little
-/// before.
-const LOW_USED: f64 = 0.6;
-/// The share of its usual voltage under load below which a battery is low, whatever its firmware reports, or where no
-/// heartbeat reports anything any more. A guess: lithium cells and alkaline pairs lose a tenth of it over the first
-/// three fifths of their charge.
-const LOW_LOAD: f32 = 0.9;
+/// The used share of a battery from which it is spent. A guess: below a tenth the voltage of every chemistry falls
+/// steeply.
+const SPENT_USED: f64 = 0.9;
+/// How many times as long a travel takes from which a battery is spent: a third of the motor's speed is gone, and the
+/// torque that it can add at a tight spot with it. A guess.
+const SPENT_SLOWNESS: f64 = 1.5;
+/// The used share from which the resistance of a cell rises with its use alone. A guess: datasheets of alkaline and of
+/// lithium cells show it nearly level over the first three quarters.
+const WORN_USED: f64 = 0.75;
+/// The share of its charge that a battery loses from one mark to the next but one (two to four weeks) where something
+/// empties it early. A guess: sound locks need months for it, and the steps of most gauges are finer.
+const EMPTIED_SHARE: f32 = 0.1;
+/// The time between two marks of the charge.
+const MARK_MS: i64 = 14 * 24 * HOUR_MS;
 /// Client versions stored of a lock: the hub's and those of the phones of a household. A guess.
 const CLIENTS: usize = 4;
 /// How long after an update or a new battery a restart belongs to it. A guess: an update that fails is tried again
@@ -68,8 +76,12 @@ pub struct Lock {
     newest: Option<(u32, u32)>,
     /// The client versions of its last connections, newest first: apps and hubs take turns.
     clients: [Sym; CLIENTS],
+    pace: Pace,
     rest: RestVoltage,
     discharged: f64,
+    /// The used share at the last mark and at the one before, and the time of the last one, ms of the device.
+    marks: [f32; 2],
+    marked_ms: Option<i64>,
     temp_c: Condition,
     resistance_ohm: f32,
     current_ma: f32,
@@ -131,6 +143,7 @@ impl Lock {
             self.updated_ms = Some(now_ms);
         }
         self.heard_ms = now_ms;
+        self.pace.count(&row.body, now_ms);
         self.labels = row.labels;
         self.site = row.site;
         let client = row.labels.client_version;
@@ -144,10 +157,17 @@ impl Lock {
         before.map_or(0, |(_, last)| seq.saturating_sub(last).saturating_sub(1))
     }
 
-    /// Whether its battery is so far used up, by the firmware's own estimate or by its voltage under load, that it
-    /// explains the motor's behaviour and a silence.
-    pub fn is_low(&self) -> bool {
-        self.discharged >= LOW_USED * LOW_USED || self.load_v < LOW_LOAD * self.load_ref_v
+    /// Whether its battery is so far used up, by the firmware's own estimate or by its voltage under load, that its
+    /// motor may fail to move the bolt, and the lock may fall silent.
+    pub fn is_spent(&self) -> bool {
+        self.discharged >= SPENT_USED * SPENT_USED || self.slowness() >= SPENT_SLOWNESS
+    }
+
+    /// Whether its battery is mostly used and emptied much faster than in ordinary use: its resistance is high then
+    /// without a fault of the battery's own. By the firmware's own estimate.
+    pub fn is_emptied(&self) -> bool {
+        let lost = self.discharged.sqrt() as f32 - self.marks[1];
+        self.discharged >= WORN_USED * WORN_USED && self.marked_ms.is_some() && lost >= EMPTIED_SHARE
     }
 
     /// How many times as long a travel takes at its battery's voltage under load as at the usual one, 1 to 20.
@@ -160,6 +180,11 @@ impl Lock {
         // battery lowers the peak and makes the share a little too large.
         let own = f64::from(self.winding).clamp(WINDING_SHARE, WINDING_SHARE_MAX);
         speed(f64::from(self.load_v / self.load_ref_v), own).min(1.0).recip()
+    }
+
+    /// How many motor operations and heartbeats it reports a week.
+    pub fn weekly(&self) -> [u32; 2] {
+        self.pace.weekly()
     }
 
     /// The client versions of its last connections.
@@ -185,21 +210,29 @@ impl Lock {
     /// Takes a heartbeat.
     pub fn state(&mut self, state: &State, ts: i64) {
         self.rest.heartbeat(state.battery_mv, ts);
-        self.charge(state.battery_pct);
+        self.charge(state.battery_pct, ts);
         self.temp_c.heartbeat(state.temp_c.map(|temp| temp.celsius() as f32), ts);
     }
 
     /// Takes an advertisement; `at_ms` by its gateway's clock.
     pub fn advertised(&mut self, adv: &Adv, at_ms: i64) {
         self.rest.advertised(adv.battery_mv, at_ms);
-        self.charge(adv.battery_pct);
+        self.charge(adv.battery_pct, at_ms);
         self.temp_c.advertised(adv.temp_c.map(|temp| temp.celsius() as f32), at_ms);
     }
 
-    fn charge(&mut self, percent: Option<Percent>) {
+    fn charge(&mut self, percent: Option<Percent>, ts: i64) {
         if let Some(percent) = percent {
             let used = 1.0 - f64::from(percent.0) / 100.0;
             self.discharged = used * used;
+            match self.marked_ms {
+                None => (self.marks, self.marked_ms) = ([used as f32; 2], Some(ts)),
+                // A clock that was set starts a new stretch too.
+                Some(at) if ts.saturating_sub(at).saturating_abs() >= MARK_MS => {
+                    (self.marks, self.marked_ms) = ([used as f32, self.marks[0]], Some(ts));
+                }
+                Some(_) => {}
+            }
         }
     }
 
@@ -213,6 +246,7 @@ impl Lock {
         self.rest = RestVoltage::default();
         self.resistance_ohm = 0.0;
         self.discharged = 0.0;
+        self.marked_ms = None;
         self.load_v = self.load_ref_v;
     }
 
@@ -297,6 +331,12 @@ fn drive(op: &Op) -> (Option<f64>, Option<f64>) {
     let mean = op.mean_ma.map(|mean| f64::from(mean.0)).or_else(profile_mean);
     let duration = op.duration_ms.map(f64::from).or_else(profile_ms);
     (mean.filter(|&mean| mean > 0.0), duration.filter(|&duration| duration > 0.0))
+}
+
+/// A lock that was heard at this time and reported so many operations and heartbeats a week.
+#[cfg(test)]
+pub(crate) fn test_lock(heard_ms: i64, weekly: u16) -> Lock {
+    Lock { heard_ms, pace: Pace::of([weekly; 2]), ..Lock::default() }
 }
 
 #[cfg(test)]
@@ -390,18 +430,41 @@ mod tests {
     }
 
     #[test]
-    fn a_battery_is_low_by_either_sign_until_another_one_is_put_in() {
+    fn a_battery_is_spent_by_either_sign_until_another_one_is_put_in() {
         let mut lock = lock(None);
         assert_eq!((0..40).filter_map(|_| lock.operation(&OP, 1)).count(), 40);
-        assert!(!lock.is_low());
-        lock.operation(&Op { battery_min_mv: Some(Millivolts(1_900)), ..OP }, AGE_MS_MAX + 1).unwrap();
-        assert!(lock.is_low());
+        assert!(!lock.is_spent());
+        let weak = |lock: &mut Lock, mv| {
+            lock.operation(&Op { battery_min_mv: Some(Millivolts(mv)), ..OP }, AGE_MS_MAX + 1).unwrap();
+            lock.is_spent()
+        };
+        assert!(!weak(&mut lock, 2_200), "a tenth less voltage slows a motor and stops none");
+        assert!(weak(&mut lock, 1_400));
         lock.battery_replaced();
-        assert!(!lock.is_low());
-        lock.state(&State { battery_pct: Some(Percent(30)), ..State::default() }, 2);
-        assert!(lock.is_low());
+        assert!(!lock.is_spent());
+        let tells = |lock: &mut Lock, percent| {
+            lock.state(&State { battery_pct: Some(Percent(percent)), ..State::default() }, 2);
+            lock.is_spent()
+        };
+        assert!(!tells(&mut lock, 30), "a battery at 30 % moves a bolt");
+        assert!(tells(&mut lock, 8));
         lock.battery_replaced();
-        assert!(!lock.is_low());
+        assert!(!lock.is_spent());
+    }
+
+    #[test]
+    fn a_battery_is_emptied_where_it_lost_much_within_weeks_and_little_is_left() {
+        let after = |percents: &[u8]| {
+            let mut lock = Lock::default();
+            for (day, percent) in (0_i64..).zip(percents) {
+                lock.state(&State { battery_pct: Some(Percent(*percent)), ..State::default() }, day * 24 * HOUR_MS);
+            }
+            lock.is_emptied()
+        };
+        let falling = |from: u8, days: u8, per_day: u8| (0..days).map(|day| from - day * per_day).collect::<Vec<_>>();
+        assert!(after(&falling(44, 30, 1)) && !after(&falling(80, 30, 1)), "half is left there");
+        assert!(!after(&falling(20, 30, 0)), "an old battery is not emptied by anything");
+        assert!(!after(&[15]) && !after(&[]));
     }
 
     #[test]

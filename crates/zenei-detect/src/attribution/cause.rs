@@ -1,0 +1,85 @@
+//! A symptom of all locks with one value of a dimension: which values a lock has, and what a dimension says of the
+//! domain. Must not know how such a cause is found. Called by `attribution`.
+use crate::anomaly::{Anomaly, Component, Domain, ScopeKind};
+use crate::batch::Labels;
+use crate::fleet::{Fleet, Sym};
+use crate::lock::Lock;
+use crate::symptom::Symptom;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+/// A symptom of all locks with one value of a dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Cause {
+    pub(super) symptom: Symptom,
+    pub(super) kind: ScopeKind,
+    pub(super) value: Sym,
+    /// The board revision for `fw_hw`; else `Sym::NONE`.
+    pub(super) with: Sym,
+}
+
+/// The dimensions, most specific first where they tie.
+pub(super) const DIMENSIONS: [ScopeKind; 7] = [
+    ScopeKind::FwHw,
+    ScopeKind::Gateway,
+    ScopeKind::Fw,
+    ScopeKind::ClientVersion,
+    ScopeKind::Site,
+    ScopeKind::Lot,
+    ScopeKind::HwRev,
+];
+
+/// The values of a dimension that a lock has, with the board for `fw_hw`; empty where the value is unknown.
+pub(super) fn values(kind: ScopeKind, lock: &Lock) -> SmallVec<[(Sym, Sym); 4]> {
+    let Labels { model, hw_rev, lot, fw, service, gw, .. } = lock.labels;
+    let one = |value: Sym| SmallVec::from_iter((value != Sym::NONE).then_some((value, Sym::NONE)));
+    match kind {
+        ScopeKind::FwHw if fw != Sym::NONE && hw_rev != Sym::NONE => SmallVec::from_iter([(fw, hw_rev)]),
+        ScopeKind::FwHw | ScopeKind::Device => SmallVec::new(),
+        ScopeKind::ClientVersion => lock.clients().map(|client| (client, Sym::NONE)).collect(),
+        ScopeKind::Gateway => one(gw),
+        ScopeKind::Fw => one(fw),
+        ScopeKind::Site => one(lock.site),
+        ScopeKind::Lot => one(lot),
+        ScopeKind::HwRev => one(hw_rev),
+        ScopeKind::Model => one(model),
+        ScopeKind::Service => one(service),
+    }
+}
+
+impl Cause {
+    pub(super) fn is_of(&self, lock: &Lock) -> bool {
+        values(self.kind, lock).contains(&(self.value, self.with))
+    }
+
+    pub(super) fn text(&self, fleet: &Fleet) -> String {
+        let word = |sym: Sym| fleet.word(sym).unwrap_or("unknown");
+        match self.kind {
+            ScopeKind::FwHw => format!("{}+{}", word(self.value), word(self.with)),
+            ScopeKind::Device
+            | ScopeKind::Gateway
+            | ScopeKind::Site
+            | ScopeKind::Fw
+            | ScopeKind::Lot
+            | ScopeKind::HwRev
+            | ScopeKind::Model
+            | ScopeKind::ClientVersion
+            | ScopeKind::Service => word(self.value).to_owned(),
+        }
+    }
+}
+
+/// Domain and component of a shared cause: the dimension determines them; what it leaves open comes from the lock's
+/// finding.
+pub(super) fn domain(cause: Cause, anomaly: &Anomaly) -> (Domain, Component) {
+    match cause.kind {
+        // A change of the records concerns the interface, whichever side caused it.
+        ScopeKind::Fw | ScopeKind::FwHw if cause.symptom == Symptom::Schema => (anomaly.domain, Component::FwImage),
+        ScopeKind::Fw | ScopeKind::FwHw => (Domain::Firmware, Component::FwImage),
+        ScopeKind::Gateway => (Domain::Software, Component::Gateway),
+        ScopeKind::ClientVersion => (Domain::Software, Component::App),
+        ScopeKind::Service => (Domain::Software, Component::Cloud),
+        ScopeKind::Lot | ScopeKind::HwRev | ScopeKind::Model => (Domain::Hardware, anomaly.component),
+        ScopeKind::Site | ScopeKind::Device => (anomaly.domain, anomaly.component),
+    }
+}

@@ -1,0 +1,141 @@
+//! A shared cause that lasts, and which findings about its locks are part of it. Must not know how it was found. Called
+//! by `attribution`.
+use super::cause::Cause;
+use crate::anomaly::{Anomaly, Evidence, ScopeKind};
+use crate::fleet::DeviceIx;
+use crate::lock::Lock;
+use crate::symptom::Symptom;
+use crate::time::DAY_MS;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Findings are near one another within so long, by the time since the update where the cause is a version. A guess:
+/// what a cause does to its locks shows on all of them within days, or goes on showing on some each week.
+const NEAR_MS: i64 = 7 * DAY_MS;
+/// The largest part of the findings near one another that may be of the locks' own, for a new one to be part of the
+/// cause. A guess.
+const OWN_SHARE_MAX: f64 = 0.25;
+/// How many times as fast as the median member a lock departs that has a fault of its own. A guess: batteries and doors
+/// of one kind differ by less.
+const FASTER: f32 = 4.0;
+/// How many times as fast as any member. A guess.
+const FASTEST: f32 = 1.5;
+/// The fewest members that such a comparison needs.
+const COMPARED_MIN: usize = 5;
+
+/// A lock that showed the symptom as part of the cause.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Member {
+    /// When it first did: by the engine, or since its update.
+    phase_ms: i64,
+    pub(super) first_ms: i64,
+    pub(super) last_ms: i64,
+    /// How fast it departed, in its unit a day, and the unit.
+    rate: f32,
+    unit: u32,
+    /// The last finding that was not reported because of the cause.
+    pub(super) absorbed: Option<Box<Anomaly>>,
+}
+
+/// What is known of a shared cause.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Shared {
+    /// When it was last seen to explain more than chance does.
+    pub(super) last_ms: i64,
+    pub(super) reported_ms: i64,
+    pub(super) fresh: BTreeMap<DeviceIx, Evidence>,
+    /// Locks that were part of it; they stay part of it when their values change, as the last client version does.
+    pub(super) members: BTreeMap<DeviceIx, Member>,
+    /// The anomaly that it was opened with; `None` where a detector found the shared cause itself.
+    pub(super) anomaly: Option<Anomaly>,
+    /// How many of its locks would show the symptom in a week by the rate of their like.
+    pub(super) own_weekly: f64,
+}
+
+impl Shared {
+    /// Whether the lock has the cause's value, or had it.
+    pub(super) fn has(&self, cause: &Cause, device: DeviceIx, lock: &Lock) -> bool {
+        cause.is_of(lock) || self.members.contains_key(&device)
+    }
+
+    /// Whether a finding about the lock is part of it: the symptom is its own or one that it brings about, in a lock
+    /// that showed it already or at a time at which others do, and no faster than they.
+    pub(super) fn takes(&self, cause: &Cause, symptom: Symptom, of: (DeviceIx, &Lock), anomaly: &Anomaly) -> bool {
+        let (device, lock) = of;
+        if cause.symptom != symptom {
+            return self.brings_about(cause, symptom, device, lock);
+        }
+        if self.members.contains_key(&device) {
+            return true;
+        }
+        if !cause.is_of(lock) || self.is_faster(anomaly) {
+            return false;
+        }
+        if self.anomaly.is_none() {
+            // The detector judged all locks with the value together.
+            return true;
+        }
+        let phase_ms = phase_ms(cause, lock, anomaly.at.ms());
+        let near = self.members.values().filter(|member| (member.phase_ms - phase_ms).abs() <= NEAR_MS).count() as f64;
+        let weeks = 2.0 * NEAR_MS as f64 / (7 * DAY_MS) as f64;
+        near >= 1.0 && self.own_weekly * weeks <= OWN_SHARE_MAX * near
+    }
+
+    fn brings_about(&self, cause: &Cause, symptom: Symptom, device: DeviceIx, lock: &Lock) -> bool {
+        // A cause that empties batteries early raises their resistance early; a battery that is not nearly empty, or
+        // that nothing has emptied, has another cause.
+        let empties = (cause.symptom, symptom) == (Symptom::Drain, Symptom::Resistance);
+        // One drive, one fault: what is seen of it in another way too is the same.
+        let drives = cause.symptom.is_drive() && symptom.is_drive() && self.members.contains_key(&device);
+        (empties && lock.is_emptied() && self.has(cause, device, lock)) || drives
+    }
+
+    /// Whether a lock departs much faster than those that are part of the cause.
+    fn is_faster(&self, anomaly: &Anomaly) -> bool {
+        let unit = unit(anomaly);
+        let mut rates: Vec<f32> =
+            self.members.values().filter(|member| member.unit == unit).map(|member| member.rate).collect();
+        if rates.len() < COMPARED_MIN {
+            return false;
+        }
+        rates.sort_by(f32::total_cmp);
+        let rate = rate(anomaly);
+        rate > FASTER * rates[rates.len() / 2] && rates.last().is_some_and(|most| rate > FASTEST * most)
+    }
+
+    /// Adds a lock, or sees it again.
+    pub(super) fn add(&mut self, cause: &Cause, of: (DeviceIx, &Lock), anomaly: &Anomaly, is_told: bool) {
+        let (device, lock) = of;
+        let at_ms = anomaly.at.ms();
+        let absorbed = (!is_told).then(|| Box::new(anomaly.clone()));
+        let member = self.members.entry(device).or_insert_with(|| Member {
+            phase_ms: phase_ms(cause, lock, at_ms),
+            first_ms: at_ms,
+            last_ms: at_ms,
+            rate: rate(anomaly),
+            unit: unit(anomaly),
+            absorbed: None,
+        });
+        member.last_ms = at_ms;
+        if cause.symptom.is_drive() || absorbed.is_some() {
+            member.absorbed = absorbed;
+        }
+    }
+}
+
+/// When in the course of the cause something is: of a version since the lock's update to it.
+fn phase_ms(cause: &Cause, lock: &Lock, at_ms: i64) -> i64 {
+    let is_version = matches!(cause.kind, ScopeKind::Fw | ScopeKind::FwHw);
+    at_ms - lock.updated_ms.filter(|_| is_version).unwrap_or(0)
+}
+
+fn rate(anomaly: &Anomaly) -> f32 {
+    let days = (anomaly.window_ms as f64 / DAY_MS as f64).max(0.5);
+    ((anomaly.value - anomaly.baseline).abs() / days) as f32
+}
+
+/// A number for rule and unit: only equal ones can be compared.
+fn unit(anomaly: &Anomaly) -> u32 {
+    let bytes = anomaly.rule.bytes().chain(anomaly.unit.bytes());
+    bytes.fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)))
+}
