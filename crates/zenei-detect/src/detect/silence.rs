@@ -1,10 +1,13 @@
 //! A lock that is no longer received, and a gateway behind which most locks are late at once.
 //!
-//! Each lock is compared with its own longest usual interval, and with how long silences in the fleet last that end by
-//! themselves: what happens to every lock now and then is no fault of one lock. Where most locks behind a gateway are
-//! late at once, the gateway is the finding and its locks are not, until two days after its return. What it reported
-//! has ended when the lock is heard again, or most locks are through the gateway; nothing else ends it. Must not know
-//! incidents or stores. Called by the engine.
+//! Each lock is compared with its own longest usual interval, and with how long silences of locks with like intervals
+//! last that end by themselves: what happens to every lock now and then is no fault of one lock. Where that is known, a
+//! lock that speaks each hour is missed within hours; until then, after an update, and while many locks of its gateway
+//! are late, which may be a new habit, the rule's longest wait counts. Where most locks behind a gateway are late at
+//! once, the gateway is the finding and its locks are not, until two days after its return; where the locks of most
+//! gateways are late at once while records still arrive, a habit has changed. What it reported has ended when the lock is
+//! heard again, or most locks are through the gateway; nothing else ends it. Must not know incidents or stores. Called
+//! by the engine.
 use super::lanes::{forget, lane};
 use super::report::{self, REPEAT_MS, Seen, Shared};
 use super::running::{Detect, Glance, Running, Spec, Window};
@@ -17,15 +20,28 @@ use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use zenei_wire::{EngineTime, EventKind};
 
 /// The number of intervals after which a lock's usual interval is known.
 const KNOWN: u32 = 20;
-/// Ended silences longer than each of these limits (hours) are counted; each limit is twice the one before.
-const TAILS_H: [i64; 6] = [12, 24, 48, 96, 192, 384];
+/// Ended silences longer than each of these lengths (hours) are counted.
+const TAILS_H: [i64; 13] = [2, 3, 4, 6, 8, 12, 18, 24, 36, 48, 96, 192, 384];
+/// Locks of like intervals: those whose longest usual interval is below so many hours, each twice the one before.
+const LIKE_H: [f64; 4] = [1.5, 3.0, 6.0, 12.0];
+/// The natural logarithms of these, ms.
+const LIKE_LOG: [f32; LIKE_H.len()] = [15.50173, 16.19488, 16.88802, 17.58117];
 /// Imagined lock-years without a long silence.
 const TAIL_WEIGHT_YEARS: f64 = 20.0;
+/// From so many lock-years on the silences of like locks are known. A guess: ten locks for five weeks.
+const TAIL_YEARS_MIN: f64 = 1.0;
+/// For so many intervals after an update the usual interval is not known: a new version may report more rarely. A
+/// guess: the estimate follows by half of the way each time.
+const FRESH: u8 = 6;
+/// The slowest heartbeat, ms (6 h, telemetry contract).
+const SLOWEST_MS: f64 = 6.0 * HOUR_MS as f64;
+/// From this share of a gateway's locks on, and so many, that are late at once, their habit may be changing. A guess.
+const MANY: (f64, u32) = (0.3, 3);
 /// A lock is late after so many times its longest usual interval (the 99th percentile). That most locks of a gateway
 /// are late at one time by chance is a hundredth to the power of their number.
 const LATE: f64 = 1.25;
@@ -48,7 +64,7 @@ pub const SPEC: Spec = Spec {
                 name: "silent_hours",
                 unit: "h",
                 range: 1.0..=8_760.0,
-                meaning: "the shortest silence that is a finding",
+                meaning: "the shortest silence that is a finding where the lock's habit is not well known",
             },
             Parameter {
                 name: "multiple",
@@ -98,8 +114,9 @@ struct Params {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct State {
     lanes: Vec<Lane>,
-    ended: [f64; TAILS_H.len()],
-    lock_hours: f64,
+    /// For locks of like intervals: ended silences, and hours of observation.
+    ended: [[f64; TAILS_H.len()]; LIKE_H.len() + 1],
+    lock_hours: [f64; LIKE_H.len() + 1],
     gateways: BTreeMap<Sym, Down>,
     /// Locks that are heard again since the last window.
     back: Vec<Back>,
@@ -133,6 +150,10 @@ struct Lane {
     last: RecordRef,
     alarm_ms: Option<i64>,
     noted: bool,
+    /// After how many hours of silence it was first reported.
+    told_h: u16,
+    /// How many intervals since an update are still to come before its habit is known again.
+    fresh: u8,
 }
 
 impl Down {
@@ -147,10 +168,16 @@ impl Lane {
         self.usual.count() >= KNOWN
     }
 
+    /// Which locks have like intervals.
+    fn like(&self) -> usize {
+        LIKE_LOG.iter().position(|&below| self.usual.log() < below).unwrap_or(LIKE_H.len())
+    }
+
     fn late(&self, now_ms: i64) -> bool {
         let silent_ms = now_ms - self.heard_ms;
         // Most locks sent a record just now: their usual interval is not even computed.
-        silent_ms >= LATE_MIN_MS && silent_ms >= (LATE * self.usual.get()) as i64
+        let slowest_ms = if self.fresh > 0 { SLOWEST_MS } else { 0.0 };
+        silent_ms >= LATE_MIN_MS && silent_ms >= (LATE * self.usual.get().max(slowest_ms)) as i64
     }
 }
 
@@ -182,15 +209,21 @@ impl Detect for Silence {
             self.state.gateways.get(&glance.lock.behind()).is_some_and(|down| down.explains(lane.heard_ms));
         if lane.heard_ms > 0 && now_ms > lane.heard_ms && !of_gateway {
             let interval_ms = now_ms - lane.heard_ms;
-            if interval_ms >= TAILS_H[0] * HOUR_MS {
-                let longer =
-                    TAILS_H.iter().zip(&mut self.state.ended).filter(|(hours, _)| interval_ms > **hours * HOUR_MS);
+            // What was told, and then lasted long, somebody may have ended.
+            let by_itself = lane.alarm_ms.is_none() || interval_ms <= 2 * i64::from(lane.told_h) * HOUR_MS;
+            if interval_ms >= TAILS_H[0] * HOUR_MS && lane.known() && by_itself {
+                let ended = &mut self.state.ended[lane.like()];
+                let longer = TAILS_H.iter().zip(ended).filter(|(hours, _)| interval_ms > **hours * HOUR_MS);
                 longer.for_each(|(_, ended)| *ended += 1.0);
             }
             // Records of one window (an operation and its error) are no interval.
             if interval_ms > MINUTE_MS && lane.alarm_ms.is_none() {
                 lane.usual.add(interval_ms as f64);
+                lane.fresh = lane.fresh.saturating_sub(1);
             }
+        }
+        if glance.lock.updated_ms == Some(now_ms) {
+            lane.fresh = FRESH;
         }
         if lane.alarm_ms.is_some() {
             self.state.back.push(Back { device: glance.device, heard_ms: lane.heard_ms, at_ms: now_ms });
@@ -212,15 +245,22 @@ impl Detect for Silence {
     /// Judges gateways, then locks.
     fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
         let Window { now, locks, fleet } = window;
-        self.state.lock_hours += self.state.lanes.len() as f64;
-        self.close_gateways(now, locks, fleet, findings);
+        for lane in self.state.lanes.iter().filter(|lane| lane.known()) {
+            self.state.lock_hours[lane.like()] += 1.0;
+        }
+        let many = self.close_gateways(now, locks, fleet, findings);
         self.tell_back(now, locks, fleet, findings);
-        let least_ms = self.params.silent_min_ms.max(self.usual_of_fleet_ms());
+        let usual_ms = self.usual_of_like_ms();
+        let shortest_ms = usual_ms.iter().copied().min().unwrap_or(0);
         for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
             let lane = &mut self.state.lanes[at];
             let silent_ms = now.ms() - lane.heard_ms;
-            if silent_ms < least_ms {
+            if silent_ms < shortest_ms {
                 continue;
+            }
+            let mut least_ms = usual_ms[lane.like()];
+            if lane.fresh > 0 || many.contains(&lock.behind()) {
+                least_ms = least_ms.max(self.params.silent_min_ms);
             }
             let limit_ms = least_ms.max((self.params.multiple * lane.usual.get()) as i64);
             let due = report::is_due(lane.alarm_ms, now, REPEAT_MS);
@@ -237,8 +277,8 @@ impl Detect for Silence {
                 since_ms: lane.heard_ms,
                 confidence: report::confidence(hours(silent_ms), hours(limit_ms)),
                 why: format!(
-                    "not heard for {:.1} h; its longest usual interval is {:.1} h, and hardly a lock of the fleet \
-                     comes back after {:.0} h",
+                    "not heard for {:.1} h; its longest usual interval is {:.1} h, and hardly a lock that speaks as \
+                     often comes back after {:.0} h",
                     hours(silent_ms),
                     lane.usual.get() / HOUR_MS as f64,
                     hours(least_ms)
@@ -254,6 +294,9 @@ impl Detect for Silence {
                 }
                 continue;
             }
+            if lane.alarm_ms.is_none() {
+                lane.told_h = u16::try_from(silent_ms / HOUR_MS).unwrap_or(u16::MAX);
+            }
             lane.alarm_ms = Some(now.ms());
             findings.anomalies.push(anomaly);
         }
@@ -261,16 +304,26 @@ impl Detect for Silence {
 }
 
 impl Silence {
-    /// The length from which on silences rarely end by themselves, ms: longer ones that ended are at most as frequent
-    /// as the rule allows.
-    fn usual_of_fleet_ms(&self) -> i64 {
-        let years = self.state.lock_hours / 8_766.0 + TAIL_WEIGHT_YEARS;
-        let rare = |ended: &f64| *ended / years <= self.params.ended_per_year;
-        let at = self.state.ended.iter().position(rare).unwrap_or(TAILS_H.len() - 1);
-        TAILS_H[at] * HOUR_MS
+    /// For locks of like intervals: the length from which on silences rarely end by themselves, ms: longer ones that
+    /// ended are at most as frequent as the rule allows. Where too little is known it is the rule's longest wait.
+    fn usual_of_like_ms(&self) -> [i64; LIKE_H.len() + 1] {
+        core::array::from_fn(|like| {
+            let years = self.state.lock_hours[like] / 8_766.0;
+            let rare = |ended: &f64| *ended / (years + TAIL_WEIGHT_YEARS) <= self.params.ended_per_year;
+            let at = self.state.ended[like].iter().position(rare).unwrap_or(TAILS_H.len() - 1);
+            let least_ms = if years < TAIL_YEARS_MIN { self.params.silent_min_ms } else { 0 };
+            least_ms.max(TAILS_H[at] * HOUR_MS)
+        })
     }
 
-    fn close_gateways(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+    /// Judges gateways; returns those of whose locks many are late.
+    fn close_gateways(
+        &mut self,
+        now: EngineTime,
+        locks: &[Lock],
+        fleet: &Fleet,
+        findings: &mut Findings,
+    ) -> BTreeSet<Sym> {
         // A lock that has been silent for long does not count for its gateway.
         let counts = |(lane, lock): &(&Lane, &Lock)| {
             lane.known() && now.ms() - lane.heard_ms < 14 * DAY_MS && !lock.maintenance && lock.labels.gw != Sym::NONE
@@ -297,8 +350,10 @@ impl Silence {
             }
             now.ms() - down.last_ms < RETURN_MS
         });
+        let is_down = |gw: &Sym, late: u32| late >= self.params.gateway_locks && share(gw) >= self.params.gateway_share;
+        let changes = self.habits_change(now, locks, &behind);
         for (&gw, &(all, late)) in &behind {
-            if late < self.params.gateway_locks || share(&gw) < self.params.gateway_share {
+            if !is_down(&gw, late) || changes {
                 continue;
             }
             let told_ms = self.state.gateways.get(&gw).and_then(|down| down.told_ms);
@@ -308,6 +363,22 @@ impl Silence {
                 self.report_gateway(gw, (all, late), now, locks, fleet, findings);
             }
         }
+        let many = behind.iter().filter(|(gw, (_, late))| *late >= MANY.1 && share(gw) >= MANY.0);
+        many.map(|(&gw, _)| gw).collect()
+    }
+
+    /// Whether many locks of most gateways are late at once while some of them are still heard: they report more rarely
+    /// than before, and no gateway is silent.
+    fn habits_change(&self, now: EngineTime, locks: &[Lock], behind: &BTreeMap<Sym, (u32, u32)>) -> bool {
+        let down = |&(all, late): &(u32, u32)| late >= MANY.1 && f64::from(late) >= MANY.0 * f64::from(all);
+        let many: BTreeSet<Sym> = behind.iter().filter(|(_, counts)| down(counts)).map(|(&gw, _)| gw).collect();
+        if many.len() < 2 {
+            return false;
+        }
+        let known = || self.state.lanes.iter().zip(locks).filter(|(lane, _)| lane.known());
+        let all: BTreeSet<Sym> = known().map(|(_, lock)| lock.labels.gw).filter(|&gw| gw != Sym::NONE).collect();
+        let heard = known().filter(|(lane, lock)| many.contains(&lock.labels.gw) && !lane.late(now.ms())).count();
+        2 * many.len() > all.len() && heard >= many.len()
     }
 
     /// Tells which locks and gateways are heard again. A gateway is, once so many of the locks last heard through it

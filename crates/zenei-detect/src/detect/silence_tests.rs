@@ -129,3 +129,50 @@ fn a_gateway_that_is_down_again_is_not_back_by_what_was_heard_before() {
     assert!(ended.iter().any(|(scope, _)| scope == "L05"), "{ended:?}");
     assert!(ended.iter().all(|(scope, _)| scope != "gw-1"), "{ended:?}");
 }
+
+/// A heartbeat each so many hours, at a minute of the lock's own; `None` says nothing.
+fn told_of(days: i64, every_h: impl Fn(usize, i64) -> Option<i64>) -> Vec<(String, i64)> {
+    crate::detect::world::found("silence", days, |lock, hour, _| {
+        let at_ms = hour * HOUR_MS + lock as i64 * 120_000;
+        let says = every_h(lock, hour).is_some_and(|every_h| hour % every_h == lock as i64 / 3 % every_h);
+        let body = crate::detect::world::heartbeat();
+        says.then(|| crate::detect::world::Said { ts_ms: at_ms, heard_ms: vec![at_ms], body }).into_iter().collect()
+    })
+}
+
+#[test]
+fn a_lock_that_speaks_each_hour_is_missed_within_hours_though_others_speak_each_sixth() {
+    let silent_from = 40 * 24;
+    let every_h = |lock, hour| match lock {
+        3 if hour >= silent_from => None,
+        0..16 => Some(1),
+        // Every now and then a slow one is silent for a day by itself.
+        20 if hour % 240 < 30 => None,
+        _ => Some(6),
+    };
+    let found = told_of(42, every_h);
+    let of_it: Vec<i64> = found.iter().filter(|(scope, _)| scope == "device d").map(|(_, hour)| *hour).collect();
+    assert!(of_it.len() == 1 && of_it[0] - silent_from <= 6, "{found:?}");
+    assert!(found.iter().all(|(scope, _)| !scope.starts_with("gateway")), "{found:?}");
+}
+
+#[test]
+fn what_was_told_and_then_ended_by_repair_is_no_usual_silence() {
+    let silent = |hour: i64| (30 * 24..38 * 24).contains(&hour) || hour >= 45 * 24;
+    let found = told_of(48, |lock, hour| (lock != 3 && lock != 7 || !silent(hour - lock as i64)).then_some(1));
+    assert_eq!(found.iter().map(|(scope, _)| scope.as_str()).collect::<Vec<_>>(), ["device d", "device h"]);
+    let again = told_of(48, |lock, hour| match lock {
+        3 if (30 * 24..38 * 24).contains(&hour) => None,
+        7 if hour >= 45 * 24 => None,
+        _ => Some(1),
+    });
+    assert!(again.iter().any(|(scope, hour)| scope == "device h" && *hour - 45 * 24 <= 6), "{again:?}");
+}
+
+#[test]
+fn an_interval_that_grows_for_all_locks_at_once_is_no_silence() {
+    for every_h in [2, 3, 6] {
+        let found = told_of(50, |_, hour| Some(if hour < 40 * 24 { 1 } else { every_h }));
+        assert_eq!(found, [], "every {every_h} h");
+    }
+}

@@ -36,6 +36,11 @@ impl High {
         if self.count == 0 { 0.0 } else { libm::exp(f64::from(self.log)) }
     }
 
+    /// The quantile's natural logarithm, which costs nothing; 0 before the first value.
+    pub fn log(&self) -> f32 {
+        self.log
+    }
+
     /// How many values there were.
     pub fn count(&self) -> u32 {
         self.count

@@ -21,7 +21,11 @@ struct Heard {
     intervals: Vec<f64>,
     last: RecordRef,
     alarm_ms: Option<i64>,
+    /// The whole hours of the silence when it was first reported.
+    told_h: i64,
     noted: bool,
+    /// How many intervals count since the last update.
+    since_update: Option<usize>,
 }
 
 impl Heard {
@@ -34,12 +38,22 @@ impl Heard {
         high_by_list(&self.intervals)
     }
 
+    /// The class of like intervals: below 1.5, 3, 6, 12 hours, or longer.
+    fn like(&self) -> usize {
+        [1.5, 3.0, 6.0, 12.0].iter().filter(|&&hours| self.usual_ms() >= hours * HOUR_MS as f64).count()
+    }
+
+    fn is_new(&self) -> bool {
+        self.since_update.is_some_and(|count| count < 6)
+    }
+
     fn is_known(&self) -> bool {
         self.intervals.len() >= 20
     }
 
     fn is_late(&self, now_ms: i64) -> bool {
-        let late_ms = (1.25 * self.usual_ms()) as i64;
+        let slowest_ms = if self.is_new() { 6.0 * HOUR_MS as f64 } else { 0.0 };
+        let late_ms = (1.25 * self.usual_ms().max(slowest_ms)) as i64;
         now_ms - self.latest_ms() >= late_ms.max(2 * HOUR_MS)
     }
 }
@@ -48,25 +62,32 @@ struct Slow<'a> {
     rule: &'a Rule,
     stream: &'a Stream,
     locks: BTreeMap<DeviceIx, Heard>,
-    /// Every silence that ended, ms.
-    ended: Vec<i64>,
-    lock_hours: f64,
+    /// Every silence that ended: class of its lock, ms.
+    ended: Vec<(usize, i64)>,
+    lock_hours: [f64; 5],
     /// For each reported gateway: when it was reported, while it is down, and the last hour in which it was down.
     gateways: BTreeMap<Sym, (Option<i64>, i64)>,
     found: Vec<Found>,
 }
 
 impl Slow<'_> {
-    fn heard(&mut self, device: DeviceIx, behind: Sym, record: RecordRef, now_ms: i64) {
+    fn heard(&mut self, device: DeviceIx, lock: &Lock, record: RecordRef, now_ms: i64) {
+        let behind = lock.behind();
         let heard = self.locks.entry(device).or_default();
         // Its gateway was silent too: the silence is not the lock's.
         let with_gateway = self.gateways.get(&behind).is_some_and(|&(_, last_ms)| heard.latest_ms() <= last_ms);
         if let Some(&before_ms) = heard.at_ms.last().filter(|_| !with_gateway) {
             let interval_ms = now_ms - before_ms;
-            self.ended.push(interval_ms);
+            if heard.is_known() && (heard.alarm_ms.is_none() || interval_ms <= 2 * heard.told_h * HOUR_MS) {
+                self.ended.push((heard.like(), interval_ms));
+            }
             if interval_ms > 60_000 && heard.alarm_ms.is_none() {
                 heard.intervals.push(interval_ms as f64);
+                heard.since_update = heard.since_update.map(|count| count + 1);
             }
+        }
+        if lock.updated_ms == Some(now_ms) {
+            heard.since_update = Some(0);
         }
         heard.at_ms.push(now_ms);
         (heard.last, heard.alarm_ms, heard.noted) = (record, None, false);
@@ -79,23 +100,32 @@ impl Slow<'_> {
         }
     }
 
-    /// The shortest of six lengths that ended silences exceed no more often than allowed.
-    fn usual_of_fleet_ms(&self) -> i64 {
-        let years = self.lock_hours / 8_766.0 + 20.0;
-        let lengths = [12, 24, 48, 96, 192, 384].map(|hours| hours * HOUR_MS);
-        let rate = |length: i64| self.ended.iter().filter(|&&ended| ended > length).count() as f64 / years;
+    /// The shortest of these lengths that ended silences of the class exceed no more often than allowed.
+    fn usual_of_like_ms(&self, like: usize) -> i64 {
+        let years = self.lock_hours[like] / 8_766.0;
+        let lengths = [2, 3, 4, 6, 8, 12, 18, 24, 36, 48, 96, 192, 384].map(|hours| hours * HOUR_MS);
+        let ended = |length: i64| self.ended.iter().filter(|&&(of, ended)| of == like && ended > length).count();
+        let rate = |length: i64| ended(length) as f64 / (years + 20.0);
         let allowed = self.rule.parameter("ended_per_year").unwrap();
-        lengths.into_iter().find(|&length| rate(length) <= allowed).unwrap_or(lengths[5])
+        let usual_ms = lengths.into_iter().find(|&length| rate(length) <= allowed).unwrap_or(lengths[12]);
+        if years < 1.0 { usual_ms.max(self.longest_ms()) } else { usual_ms }
+    }
+
+    fn longest_ms(&self) -> i64 {
+        (self.rule.parameter("silent_hours").unwrap() * HOUR_MS as f64) as i64
     }
 
     fn close(&mut self, now_ms: i64, locks: &[Lock]) {
-        self.lock_hours += self.locks.len() as f64;
-        self.close_gateways(now_ms, locks);
-        let silent_ms = (self.rule.parameter("silent_hours").unwrap() * HOUR_MS as f64) as i64;
-        let least_ms = silent_ms.max(self.usual_of_fleet_ms());
+        for heard in self.locks.values().filter(|heard| heard.is_known()) {
+            self.lock_hours[heard.like()] += 1.0;
+        }
+        let many = self.close_gateways(now_ms, locks);
+        let (usual, longest_ms) = ([0, 1, 2, 3, 4].map(|like| self.usual_of_like_ms(like)), self.longest_ms());
         for (&device, heard) in &mut self.locks {
             let lock = &locks[device.0 as usize];
             let usual_ms = heard.usual_ms();
+            let is_new = heard.is_new() || many.contains(&lock.behind());
+            let least_ms = usual[heard.like()].max(if is_new { longest_ms } else { 0 });
             let limit_ms = least_ms.max((self.rule.parameter("multiple").unwrap() * usual_ms) as i64);
             let is_due = heard.alarm_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
             let is_silent = heard.is_known() && now_ms - heard.latest_ms() >= limit_ms && !lock.maintenance;
@@ -113,12 +143,41 @@ impl Slow<'_> {
                 heard.noted = true;
                 continue;
             }
+            if heard.alarm_ms.is_none() {
+                heard.told_h = (now_ms - heard.latest_ms()) / HOUR_MS;
+            }
             heard.alarm_ms = Some(now_ms);
             self.found.push(Found::of(self.stream, device, now_ms, heard.latest_ms(), numbers, &[heard.last]));
         }
     }
 
-    fn close_gateways(&mut self, now_ms: i64, locks: &[Lock]) {
+    /// The known locks of a gateway that were heard lately enough, and how many of them are late.
+    fn of_gateway(&self, gw: Sym, now_ms: i64, locks: &[Lock]) -> (usize, usize) {
+        let of_it = self.locks.iter().filter(|(device, heard)| {
+            let lock = &locks[device.0 as usize];
+            lock.labels.gw == gw && heard.is_known() && !lock.maintenance && now_ms - heard.latest_ms() < 14 * DAY_MS
+        });
+        let late: Vec<bool> = of_it.map(|(_, heard)| heard.is_late(now_ms)).collect();
+        (late.len(), late.iter().filter(|&&late| late).count())
+    }
+
+    /// Whether many locks of most gateways are late while as many of their locks are still heard.
+    fn habits_change(&self, now_ms: i64, locks: &[Lock]) -> bool {
+        let known = || self.locks.iter().filter(|(_, heard)| heard.is_known());
+        let gw = |device: &DeviceIx| locks[device.0 as usize].labels.gw;
+        let all: BTreeSet<Sym> = known().map(|(device, _)| gw(device)).filter(|&gw| gw != Sym::NONE).collect();
+        let down = |gw: &Sym| {
+            let (all, late) = self.of_gateway(*gw, now_ms, locks);
+            late >= 3 && late as f64 >= 0.3 * all as f64
+        };
+        let many: BTreeSet<Sym> = all.iter().copied().filter(down).collect();
+        let heard = known().filter(|(device, heard)| many.contains(&gw(device)) && !heard.is_late(now_ms)).count();
+        many.len() >= 2 && 2 * many.len() > all.len() && heard >= many.len()
+    }
+
+    /// Judges gateways; returns those of whose locks many are late.
+    fn close_gateways(&mut self, now_ms: i64, locks: &[Lock]) -> BTreeSet<Sym> {
+        let (changes, mut many) = (self.habits_change(now_ms, locks), BTreeSet::new());
         let all: BTreeSet<Sym> = locks.iter().map(|lock| lock.labels.gw).chain(self.gateways.keys().copied()).collect();
         let share_min = self.rule.parameter("gateway_share").unwrap();
         for gw in all {
@@ -132,6 +191,9 @@ impl Slow<'_> {
             let of_it: Vec<(DeviceIx, &Heard)> = of_it.map(|(device, heard)| (*device, heard)).collect();
             let late = of_it.iter().filter(|(_, heard)| heard.is_late(now_ms)).count();
             let share = late as f64 / (of_it.len() as f64).max(1.0);
+            if gw != Sym::NONE && late >= 3 && share >= 0.3 {
+                many.insert(gw);
+            }
             if let Some((told_ms, last_ms)) = self.gateways.get_mut(&gw) {
                 if of_it.is_empty() || share < 0.5 * share_min {
                     *told_ms = None;
@@ -143,7 +205,8 @@ impl Slow<'_> {
             self.gateways.retain(|&other, (_, last_ms)| other != gw || now_ms - *last_ms < 2 * DAY_MS);
             let told_ms = self.gateways.get(&gw).and_then(|&(told_ms, _)| told_ms);
             let is_due = told_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
-            if (late as f64) < self.rule.parameter("gateway_locks").unwrap() || share < share_min || !is_due {
+            if (late as f64) < self.rule.parameter("gateway_locks").unwrap() || share < share_min || !is_due || changes
+            {
                 continue;
             }
             self.gateways.insert(gw, (Some(now_ms), now_ms));
@@ -167,15 +230,16 @@ impl Slow<'_> {
                 noted: None,
             });
         }
+        many
     }
 }
 
 fn silence(rule: &Rule, stream: &Stream) -> Vec<Found> {
     let (locks, gateways) = (BTreeMap::new(), BTreeMap::new());
-    let mut slow = Slow { rule, stream, locks, ended: Vec::new(), lock_hours: 0.0, gateways, found: Vec::new() };
+    let mut slow = Slow { rule, stream, locks, ended: Vec::new(), lock_hours: [0.0; 5], gateways, found: Vec::new() };
     for moment in &stream.moments {
         match moment {
-            Moment::Said(said) => slow.heard(said.device, said.lock.behind(), said.record, said.now_ms),
+            Moment::Said(said) => slow.heard(said.device, &said.lock, said.record, said.now_ms),
             Moment::Happened(EventKind::Installed, device) => _ = slow.locks.insert(*device, Heard::default()),
             Moment::Refused(device, now) => slow.refused(*device, now.ms()),
             Moment::Close(now, locks) => slow.close(now.ms(), locks),
