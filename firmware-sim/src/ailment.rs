@@ -10,6 +10,8 @@ use crate::rng::{Draws, Purpose};
 use crate::scenario::Single;
 use crate::world::World;
 
+/// An error of a clock below which the ways of records hide it, ms; a guess, for scenarios with a field.
+const CLOCK_TOLD_MS: i64 = 60_000;
 /// The highest share of failing attempts: some still succeed.
 const SHARE_MAX: f64 = 0.95;
 
@@ -52,8 +54,14 @@ impl Ailments {
                 {
                     all.cut_off(world, lock, (planned.onset_ms, planned.until_ms), *late_ms);
                 }
+                Effect::Leaky { site, number, ramp }
+                    if (*site, *number) == (kinds.site, kinds.gateway) && !kinds.phone =>
+                {
+                    all.take(Single::S5, *ramp);
+                }
                 Effect::Lock { .. }
                 | Effect::Gateway { .. }
+                | Effect::Leaky { .. }
                 | Effect::Version(_)
                 | Effect::Cloud(_)
                 | Effect::Drift(_)
@@ -232,6 +240,7 @@ impl Ailments {
             mute: self.is_mute(at_ms),
             bad_share: loss + self.sum(Single::S5, at_ms),
             twice: twice + self.sum(Single::S5, at_ms),
+            clock_least_ms: if world.scenario.field.is_some() { CLOCK_TOLD_MS } else { 0 },
             clock_ms: (self.sum(Single::S4, at_ms) * 3_600_000.0) as i64,
             drift,
         }

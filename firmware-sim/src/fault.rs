@@ -89,6 +89,8 @@ pub(crate) enum Effect {
     Lock { kind: Single, lock: usize, ramp: Ramp },
     /// S1 on one gateway; with `late_ms` above 0 it passes messages on only at this interval.
     Gateway { site: usize, number: usize, late_ms: i64 },
+    /// S5 of one gateway: this share of every record through it is lost, and as many come twice.
+    Leaky { site: usize, number: usize, ramp: Ramp },
     /// F1 to F5.
     Version(Bug),
     /// S2.

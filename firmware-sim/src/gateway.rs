@@ -57,6 +57,7 @@ impl Gateway {
                     Some((planned.onset_ms, planned.until_ms, late_ms))
                 }
                 Effect::Gateway { .. }
+                | Effect::Leaky { .. }
                 | Effect::Lock { .. }
                 | Effect::Version(_)
                 | Effect::Cloud(_)

@@ -72,6 +72,8 @@ pub(crate) struct Manner<'a> {
     pub(crate) twice: f64,
     /// How far the lock's clock is ahead, ms.
     pub(crate) clock_ms: i64,
+    /// Up to which error of the clock a record counts as right, ms.
+    pub(crate) clock_least_ms: i64,
     pub(crate) drift: Option<&'a Altered>,
 }
 
@@ -92,7 +94,7 @@ impl Manner<'_> {
             }
         }
         let drifts = self.drift.is_some_and(|altered| altered.field.kind() == kind);
-        if drifts || self.clock_ms != 0 { Fate::Altered } else { Fate::Sent }
+        if drifts || self.clock_ms.abs() > self.clock_least_ms { Fate::Altered } else { Fate::Sent }
     }
 }
 

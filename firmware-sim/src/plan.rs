@@ -56,7 +56,7 @@ impl Planner<'_> {
         let count = if growth.lock.is_some() { 1 } else { growth.count };
         (0..count)
             .map(|_| {
-                let place = growth.lock.unwrap_or_else(|| self.choose(kind, draws));
+                let place = growth.lock.unwrap_or_else(|| self.choose(kind == Single::S1 || growth.gateway, draws));
                 let onset_day = growth.day + growth.day_spread * draws.uniform();
                 self.placed(kind, place, onset_day, growth)
             })
@@ -72,9 +72,10 @@ impl Planner<'_> {
         let between = |[low, high]: [f64; 2], draws: &mut Draws| draws.between(low, high);
         (0..count)
             .map(|_| {
-                let place = self.choose(drawn.family, draws);
+                let place = self.choose(drawn.family == Single::S1 || drawn.gateway, draws);
                 let onset_day = self.scenario.days * between(density.window, draws);
                 let growth = Growth {
+                    gateway: drawn.gateway,
                     count: 1,
                     lock: Some(place),
                     day: onset_day,
@@ -93,11 +94,6 @@ impl Planner<'_> {
         let onset_ms = self.at(onset_day);
         let lasting = if kind == Single::C2 { Some(0.0) } else { growth.lasts_days };
         let until_ms = lasting.map_or(self.end_ms, |days| onset_ms + days_ms(days)).min(self.end_ms.max(onset_ms));
-        if kind == Single::S1 {
-            let (site, number) = self.gateway(place);
-            let late_ms = (growth.strength * 60_000.0) as i64;
-            return Planned { onset_ms, until_ms, effect: Effect::Gateway { site, number, late_ms } };
-        }
         let ramp = Ramp {
             onset_ms,
             until_ms,
@@ -106,14 +102,23 @@ impl Planner<'_> {
             power: growth.power,
             holds: !kind.grows_on(),
         };
-        Planned { onset_ms, until_ms, effect: Effect::Lock { kind, lock: place, ramp } }
+        let effect = if kind == Single::S1 {
+            let (site, number) = self.gateway(place);
+            Effect::Gateway { site, number, late_ms: (growth.strength * 60_000.0) as i64 }
+        } else if growth.gateway {
+            let (site, number) = self.gateway(place);
+            Effect::Leaky { site, number, ramp }
+        } else {
+            Effect::Lock { kind, lock: place, ramp }
+        };
+        Planned { onset_ms, until_ms, effect }
     }
 
-    /// A lock (S1: a gateway) without another fault, as long as there are any.
-    fn choose(&mut self, kind: Single, draws: &mut Draws) -> usize {
+    /// A lock, or a gateway, without another fault, as long as there are any.
+    fn choose(&mut self, is_gateway: bool, draws: &mut Draws) -> usize {
         let gateways = self.scenario.site.iter().map(|site| site.gateways).sum();
         let (all, taken) =
-            if kind == Single::S1 { (gateways, &mut self.gateways) } else { (self.scenario.locks, &mut self.locks) };
+            if is_gateway { (gateways, &mut self.gateways) } else { (self.scenario.locks, &mut self.locks) };
         let mut place = draws.below(all);
         while taken.len() < all && taken.contains(&place) {
             place = draws.below(all);
@@ -257,6 +262,7 @@ mod tests {
         let chosen = plan(scenario, seed, 0).into_iter().filter_map(|planned| match planned.effect {
             Effect::Lock { lock, .. } => Some(lock),
             Effect::Gateway { .. }
+            | Effect::Leaky { .. }
             | Effect::Version(_)
             | Effect::Cloud(_)
             | Effect::Drift(_)
@@ -287,7 +293,7 @@ mod tests {
             let planned = plan(scenario, seed, 0);
             let real = |planned: &&Planned| match planned.effect {
                 Effect::Lock { kind, .. } => kind.cause().is_some(),
-                Effect::Gateway { .. } => true,
+                Effect::Gateway { .. } | Effect::Leaky { .. } => true,
                 Effect::Version(_)
                 | Effect::Cloud(_)
                 | Effect::Drift(_)

@@ -5,8 +5,8 @@
 //! seed of a run then draws its locks. Must not know any detector. Called by the lab and by `firmware-sim run`.
 use crate::rng::{Draws, FLEET, Purpose};
 use crate::scenario::{
-    BeatHabit, Carriages, Density, Fault, Field, Habits, Losses, Nuisances, Quantity, Rename, Scenario, ScenarioError,
-    Single, Told, Wander,
+    BeatHabit, Carriages, Density, Drawn, Fault, Field, Habits, Losses, Nuisances, Quantity, Rename, Scenario,
+    ScenarioError, Single, Told, Wander,
 };
 
 /// Up to which share a world moves each physical parameter.
@@ -36,6 +36,10 @@ impl Scenario {
         if let Some(density) = &mut world.faults {
             single_faults(density, &mut draws);
         }
+        let gateways = draws.between(0.15, 1.0);
+        for site in &mut world.site {
+            site.gateways = ((site.gateways as f64 * gateways).round() as usize).max(1);
+        }
         for rate in world.errors.values_mut() {
             *rate *= draws.factor(0.8);
         }
@@ -43,6 +47,19 @@ impl Scenario {
         world.spread.ops = draws.between(0.3, 0.8);
         world.check()?;
         Ok(world)
+    }
+}
+
+impl Scenario {
+    /// This scenario without its faults: controls stay, and each rollout is a harmless one.
+    #[must_use]
+    pub fn harmless(mut self) -> Self {
+        self.fault
+            .retain(|fault| matches!(fault, Fault::H7(_) | Fault::C1(_) | Fault::C2(_) | Fault::C3(_) | Fault::C5(_)));
+        if let Some(density) = &mut self.faults {
+            density.family.retain(|drawn| drawn.rate.is_some());
+        }
+        self
     }
 }
 
@@ -221,6 +238,32 @@ fn single_faults(density: &mut Density, draws: &mut Draws) {
         drawn.strength = drawn.strength.map(|bound| (bound * strength).min(most));
         drawn.ramp_days = drawn.ramp_days.map(|days| days * ramp);
     }
+    density.family.extend(further());
+}
+
+/// Kinds of faults that home's density has not: clocks that drift or stand still, gateways that lose and double.
+fn further() -> [Drawn; 3] {
+    let drawn = |family: Single, weight: f64| Drawn {
+        family,
+        weight,
+        rate: None,
+        strength: [0.0; 2],
+        ramp_days: [0.0; 2],
+        power: [1.0; 2],
+        lasts_days: None,
+        gateway: false,
+    };
+    [
+        Drawn { strength: [-6.0, 6.0], ramp_days: [15.0, 60.0], ..drawn(Single::S4, 0.7) },
+        // It falls behind by a day each day.
+        Drawn {
+            strength: [-2_400.0; 2],
+            ramp_days: [100.0; 2],
+            lasts_days: Some([1.0, 20.0]),
+            ..drawn(Single::S4, 0.5)
+        },
+        Drawn { strength: [0.05, 0.3], lasts_days: Some([3.0, 30.0]), gateway: true, ..drawn(Single::S5, 0.8) },
+    ]
 }
 
 /// A shared fault of another size and day.

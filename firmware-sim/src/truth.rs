@@ -108,6 +108,11 @@ impl Trial<'_> {
                 let found = self.outage(at, planned, (*site, *number));
                 self.truth(Single::S1.as_str(), Single::S1.cause(), ("gateway", &gateway), planned, found)
             }
+            Effect::Leaky { site, number, ramp } => {
+                let gateway = identity::gateway_id(&scenario.site[*site].name, *number);
+                let found = self.leaky(at, (*site, *number), ramp);
+                self.truth(Single::S5.as_str(), Single::S5.cause(), ("gateway", &gateway), planned, found)
+            }
             Effect::Version(bug) => self.bug(at, planned, bug),
             Effect::Cloud(cloud) => {
                 let found = self.cloud(at, planned, cloud);
@@ -224,6 +229,23 @@ impl Trial<'_> {
             found.customer_ms = earlier(found.customer_ms, evidence::customer(&faulty, &sound));
         }
         found.detectable_ms = evidence::silent(missing);
+        found
+    }
+
+    /// S5 of a gateway: the locks behind it, their evidence together.
+    fn leaky(&self, at: usize, gateway: (usize, usize), ramp: &Ramp) -> Found {
+        let locks = self.locks(|kinds| (kinds.site, kinds.gateway) == gateway && !kinds.phone);
+        let mut found = Found { locks, ..Found::default() };
+        let mut pooled: Vec<Evidence> = Vec::new();
+        for &lock in &found.locks {
+            let (faulty, sound) =
+                (self.run(lock, None, self.world.end_ms), self.run(lock, Some(at), self.world.end_ms));
+            let (loss, dispersion) = self.loss(lock);
+            let evidence = evidence::link(&faulty, loss, ramp).into_iter();
+            pooled.extend(evidence.map(|(at_ms, more)| (at_ms, more / dispersion)));
+            found.customer_ms = earlier(found.customer_ms, evidence::customer(&faulty, &sound));
+        }
+        found.detectable_ms = evidence::enough(pooled);
         found
     }
 

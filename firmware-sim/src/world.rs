@@ -50,6 +50,7 @@ impl World {
             Effect::Version(_)
             | Effect::Lock { .. }
             | Effect::Gateway { .. }
+            | Effect::Leaky { .. }
             | Effect::Cloud(_)
             | Effect::Drift(_)
             | Effect::Cold { .. }
@@ -64,6 +65,7 @@ impl World {
             Effect::Cloud(cloud) => Some(cloud),
             Effect::Lock { .. }
             | Effect::Gateway { .. }
+            | Effect::Leaky { .. }
             | Effect::Version(_)
             | Effect::Drift(_)
             | Effect::Cold { .. }
@@ -78,6 +80,7 @@ impl World {
             Effect::Drift(altered) => Some(altered),
             Effect::Lock { .. }
             | Effect::Gateway { .. }
+            | Effect::Leaky { .. }
             | Effect::Version(_)
             | Effect::Cloud(_)
             | Effect::Cold { .. }
@@ -92,6 +95,7 @@ impl World {
             Effect::Holiday { ops } => Some(*ops),
             Effect::Lock { .. }
             | Effect::Gateway { .. }
+            | Effect::Leaky { .. }
             | Effect::Version(_)
             | Effect::Cloud(_)
             | Effect::Drift(_)
@@ -104,6 +108,10 @@ impl World {
 fn is_looked_up(effect: &Effect) -> bool {
     match effect {
         Effect::Version(_) | Effect::Cloud(_) | Effect::Drift(_) | Effect::Holiday { .. } => true,
-        Effect::Lock { .. } | Effect::Gateway { .. } | Effect::Cold { .. } | Effect::Rollout { .. } => false,
+        Effect::Lock { .. }
+        | Effect::Gateway { .. }
+        | Effect::Leaky { .. }
+        | Effect::Cold { .. }
+        | Effect::Rollout { .. } => false,
     }
 }

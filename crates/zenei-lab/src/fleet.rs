@@ -6,6 +6,7 @@
 //! count.
 pub mod cards;
 pub mod falsely;
+pub mod harmless;
 pub mod matching;
 pub mod measure;
 pub mod play;
@@ -48,13 +49,20 @@ pub fn bench(arguments: &Fleet, out: &mut impl Write) -> Result<(), LabError> {
     if arguments.cards.is_some() {
         rules = rules.promoted();
     }
-    let plans = plans(arguments)?;
+    let mut plans = plans(arguments)?;
+    if arguments.harmless {
+        plans.iter_mut().for_each(|plan| plan.scenario = plan.scenario.clone().harmless());
+    }
     let played = play_all(&plans, &rules, arguments.jobs)?;
     let runs: Vec<Run<'_>> =
         plans.iter().zip(&played).map(|(plan, played)| Run::of(plan.seed, plan.world, played)).collect();
     let (known, moved): (Vec<Run<'_>>, Vec<Run<'_>>) = runs.into_iter().partition(|run| run.world.is_none());
     for run in known.iter().chain(&moved).filter(|_| arguments.verbose) {
         report::write_details(out, run)?;
+    }
+    if arguments.harmless {
+        harmless::write(out, &known)?;
+        harmless::write(out, &moved)?;
     }
     if arguments.worlds.is_some() {
         return of_worlds(arguments, &moved, out);

@@ -84,6 +84,9 @@ pub enum Single {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Growth {
+    /// Whether it hits a gateway, so every lock behind it; of S5 only.
+    #[serde(default)]
+    pub gateway: bool,
     /// How many locks (S1: gateways); the seed chooses.
     #[serde(default = "one")]
     pub count: usize,
@@ -313,6 +316,9 @@ pub struct Drawn {
     /// See [`Growth::lasts_days`].
     #[serde(default)]
     pub lasts_days: Option<[f64; 2]>,
+    /// See [`Growth::gateway`].
+    #[serde(default)]
+    pub gateway: bool,
 }
 
 impl Fault {
@@ -336,7 +342,8 @@ impl Fault {
                 let (count, day, day_spread) = (replacement.count, replacement.day, replacement.days);
                 let (lock, ramp_days, strength, power) = (None, 0.0, 0.0, 1.0);
                 let lasts_days = Some(0.0);
-                let growth = Growth { count, lock, day, day_spread, ramp_days, strength, power, lasts_days };
+                let growth =
+                    Growth { gateway: false, count, lock, day, day_spread, ramp_days, strength, power, lasts_days };
                 return Some((Single::C2, growth));
             }
             Self::H7(_)

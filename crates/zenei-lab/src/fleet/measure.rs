@@ -78,6 +78,8 @@ pub struct Measures {
     pub scope: Share,
     /// Of the found, those with the right part.
     pub component: Share,
+    /// Of the found, those with one incident, of the right scope.
+    pub single: Share,
     /// Incidents for each found fault.
     pub incidents_per_cause: Option<f64>,
 }
@@ -125,6 +127,7 @@ impl Measures {
             domain: Share::count(&found, |case| case.is_domain_right()),
             scope: Share::count(&found, |case| case.is_scope_right()),
             component: Share::count(&found, |case| case.is_component_right()),
+            single: Share::count(&found, |case| case.incidents.len() == 1 && case.is_scope_right()),
             incidents_per_cause: (!found.is_empty()).then(|| incidents as f64 / found.len() as f64),
         }
     }

@@ -7,7 +7,7 @@ use crate::error::LabError;
 use crate::kept::stored;
 use crate::opened::Opened;
 use firmware_sim::{Fleet, Message, Scenario, Truth};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use zenei_detect::{Decision, DecisionReason, Portion, Rules};
 use zenei_store::{StoredMessage, decode, registry};
 use zenei_wire::GatewayTime;
@@ -45,6 +45,9 @@ pub struct Rejections {
 struct Near {
     span_ms: (i64, i64),
     kept: Vec<Rejected>,
+    /// When a fault of this scope was detectable, and each rule's decision nearest to that time.
+    detectable_ms: Vec<i64>,
+    at_detectable: BTreeMap<(i64, String), Rejected>,
 }
 
 impl Rejections {
@@ -54,7 +57,8 @@ impl Rejections {
         for truth in truth.iter().filter(|truth| !truth.control) {
             let span_ms = (truth.onset_ms, truth.end_ms);
             let near = of.entry((truth.scope.kind.clone(), truth.scope.value.clone()));
-            let near = near.or_insert(Near { span_ms, kept: Vec::new() });
+            let near = near.or_insert(Near { span_ms, ..Near::default() });
+            near.detectable_ms.extend(truth.detectable_ms);
             near.span_ms = (near.span_ms.0.min(span_ms.0), near.span_ms.1.max(span_ms.1));
         }
         Self { of }
@@ -68,20 +72,38 @@ impl Rejections {
         kept
     }
 
+    /// Each rule's decision not to open that is nearest in time to when this fault was detectable, the nearest first.
+    pub fn at_detectable(&self, truth: &Truth) -> Vec<&Rejected> {
+        let near = self.of.get(&(truth.scope.kind.clone(), truth.scope.value.clone()));
+        let (Some(near), Some(detectable_ms)) = (near, truth.detectable_ms) else { return Vec::new() };
+        let of_it = near.at_detectable.iter().filter(|((at_ms, _), _)| *at_ms == detectable_ms);
+        let mut kept: Vec<&Rejected> = of_it.map(|(_, rejected)| rejected).collect();
+        kept.sort_by_key(|rejected| (rejected.at_ms - detectable_ms).abs());
+        kept
+    }
+
     fn keep(&mut self, decision: &Decision) {
         let scope = (decision.scope.kind.as_str().to_owned(), decision.scope.value.clone());
         let Some(near) = self.of.get_mut(&scope) else { return };
         if !(near.span_ms.0..=near.span_ms.1).contains(&decision.at.ms()) {
             return;
         }
-        near.kept.push(Rejected {
+        let rejected = Rejected {
             at_ms: decision.at.ms(),
             rule: decision.rule.clone(),
             reason: decision.reason,
             value: decision.value,
             threshold: decision.threshold,
             unit: decision.unit.clone(),
-        });
+        };
+        for &detectable_ms in &near.detectable_ms {
+            let place = near.at_detectable.entry((detectable_ms, decision.rule.clone()));
+            let place = place.or_insert_with(|| rejected.clone());
+            if (rejected.at_ms - detectable_ms).abs() < (place.at_ms - detectable_ms).abs() {
+                *place = rejected.clone();
+            }
+        }
+        near.kept.push(rejected);
         if near.kept.len() > KEPT {
             near.kept.sort_by(|one, other| other.nearness().total_cmp(&one.nearness()));
             near.kept.truncate(KEPT);

@@ -124,6 +124,7 @@ impl Report {
                 share(of.domain),
                 count(of.scope),
                 count(of.component),
+                count(of.single),
                 number(of.incidents_per_cause),
             ]
         };
@@ -138,6 +139,7 @@ impl Report {
             "domain right",
             "scope",
             "part",
+            "one, right scope",
             "per cause",
         ];
         table(&head, &rows)
@@ -281,8 +283,40 @@ pub fn write_details(out: &mut impl Write, run: &Run<'_>) -> io::Result<()> {
                 day(run, truth.end_ms)
             )?;
         }
+        if let Some(waits) = waits(run, case) {
+            writeln!(
+                out,
+                "waits   {place} {} {} {}: {waits}",
+                case.truth.family, case.truth.scope.kind, case.truth.scope.value
+            )?;
+        }
     }
     Ok(())
+}
+
+/// What stood at `detectable`, and when the fault was found: the decisions nearest to that time, of three rules at most.
+fn waits(run: &Run<'_>, case: &JudgedFault<'_>) -> Option<String> {
+    let detectable_ms = case.truth.detectable_ms?;
+    let hours = |at_ms: i64| (at_ms - detectable_ms) as f64 / DAY_MS * 24.0;
+    let found = match case.incidents.first() {
+        Some(incident) => format!("found by {} {:+.1} h after detectable", incident.rule, hours(incident.at_ms)),
+        None => "not found".to_owned(),
+    };
+    let near = run.played.rejected.at_detectable(case.truth);
+    let near = near.iter().take(3).map(|one| {
+        format!(
+            "{} {:+.1} h {} ({:.3} of {:.3} {})",
+            one.rule,
+            hours(one.at_ms),
+            one.reason,
+            one.value,
+            one.threshold,
+            one.unit
+        )
+    });
+    let near: Vec<String> = near.collect();
+    let near = if near.is_empty() { "nothing was considered".to_owned() } else { near.join("; ") };
+    Some(format!("{found}; then: {near}"))
 }
 
 /// All figures for programs.
