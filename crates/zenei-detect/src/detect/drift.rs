@@ -3,8 +3,10 @@
 //!
 //! Each operation is compared, as a logarithm, with the lock's own mean. Slopes pooled over the model remove the
 //! effects of temperature and of the supply (for the battery its discharge, for the motor the speed that the voltage
-//! gives); medians remove what the locks of a site and of a firmware version have in common. The day's mean residual,
-//! in standard deviations, goes into a CUSUM. Must not know simulators, incidents or stores. Called by the engine.
+//! gives); medians remove what the locks of a site and of a firmware version have in common. The log likelihood
+//! ratios of the day's mean residual for a few lasting shifts add up, each sum restarting at 0 (Page 1954); where the
+//! days of a lock or of its model are not independent, they count for less. A day is judged while it lasts. What is
+//! small needs more evidence, in proportion, so that it is found later. Must not know simulators, incidents or stores. Called by the engine.
 mod lane;
 mod measure;
 
@@ -18,8 +20,8 @@ use crate::kind::{DetectorKind, Parameter};
 use crate::lock::Lock;
 use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
-use crate::time::DAY_MS;
-use lane::{Lane, Model, Today};
+use crate::time::{DAY_MS, HOUR_MS};
+use lane::{EVIDENCE, Lane, Model, Today};
 use measure::Measure;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,13 +34,27 @@ const SLOPE_SPREAD: f64 = 0.3;
 const COMMON_WEIGHT: f64 = 4.0;
 /// One operation counts at most this many standard deviations around the lock's level.
 const CLIP: f64 = 4.0;
-/// One day counts at most this many standard deviations: less than the limits, so that a single odd day can't open an
-/// incident.
-const DAY_CLIP: f64 = 6.0;
+/// One day counts at most this many standard deviations: less than the limits with each of the shifts, so that a single
+/// odd day can't open an incident.
+const DAY_CLIP: f64 = 5.0;
+/// The shifts that are looked for, as multiples of the rule's.
+const SHIFTS: [f64; EVIDENCE] = [0.5, 1.0, 2.0];
+/// Days of a block whose mean shows whether the days are independent.
+const BLOCK: f32 = 8.0;
+/// A rise below the rule's usual effect needs more evidence, with the ratio to the power of one and a half, up to so many
+/// times the limit: half a rise brings a quarter of the evidence a day, and lasts a dozen times as long before it is a
+/// finding. What slopes explain badly rises as slowly and as little. A guess.
+const SMALL_MOST: f64 = 6.0;
+/// A lock that is better than before by so many standard deviations in sum has changed: it learns anew.
+const BETTER: f64 = 10.0;
+/// What is called a day here: the time whose mean is one step of the evidence. Half of one: day and night.
+const STEP_MS: i64 = 12 * HOUR_MS;
+/// How often a day is judged while it lasts.
+const LOOK_MS: i64 = 6 * HOUR_MS;
 /// Weight of a new day in the level.
 const LEVEL_SHARE: f32 = 0.6;
 /// The share of a quiet day's residual that moves the lock's own mean: a fiftieth a day.
-const FOLLOW: f64 = 0.02;
+const FOLLOW: f64 = 0.01;
 
 /// The parameters of each of the three detectors.
 const PARAMETERS: &[Parameter] = &[
@@ -58,14 +74,19 @@ const PARAMETERS: &[Parameter] = &[
         name: "slack",
         unit: "sigma",
         range: 0.1..=5.0,
-        meaning: "what each day's deviation is forgiven before it adds to the sum",
+        meaning: "half of the shift of a day's mean that is looked for, and of its half and its double",
     },
-    Parameter { name: "limit", unit: "sigma", range: 1.0..=100.0, meaning: "where the cumulative sum is a finding" },
+    Parameter {
+        name: "limit",
+        unit: "nat",
+        range: 1.0..=100.0,
+        meaning: "how much evidence (the natural logarithm of a likelihood ratio) is a finding",
+    },
     Parameter {
         name: "min_effect",
         unit: "1",
         range: 0.0..=10.0,
-        meaning: "the least rise that is a finding, as a share of the baseline",
+        meaning: "the rise, as a share of the baseline, below which a finding needs more evidence in proportion",
     },
     Parameter {
         name: "slope_temperature",
@@ -89,13 +110,13 @@ pub const RESISTANCE: Spec = Spec {
         symptom: Symptom::Resistance,
         looks_at: "the sag of the battery's voltage over the peak current of each operation, as a logarithm, against \
                    the lock's own past; temperature and the state of charge are taken out by slopes of the model, \
-                   what the site and the version have in common by medians; the day's residual goes into a cumulative \
-                   sum",
+                   what the site and the version have in common by medians; the evidence of the day's residual adds \
+                   up",
         parameters: PARAMETERS,
         reads_field: false,
     },
     reset_by: &[EventKind::Installed, EventKind::BatteryReplaced],
-    every_ms: DAY_MS,
+    every_ms: LOOK_MS,
     counts_late_errors: false,
     counts_unreadable: false,
     make: |spec, rule| Drift::start(spec, rule, Params::of(rule, Measure::Resistance)),
@@ -108,12 +129,12 @@ pub const EFFORT: Spec = Spec {
         symptom: Symptom::Effort,
         looks_at: "the charge that each operation takes, as a logarithm, against the lock's own past; temperature \
                    and the voltage under load are taken out by slopes of the model, what the site and the version \
-                   have in common by medians; the day's residual goes into a cumulative sum",
+                   have in common by medians; the evidence of the day's residual adds up",
         parameters: PARAMETERS,
         reads_field: false,
     },
     reset_by: &[EventKind::Installed, EventKind::Moved],
-    every_ms: DAY_MS,
+    every_ms: LOOK_MS,
     counts_late_errors: false,
     counts_unreadable: false,
     make: |spec, rule| Drift::start(spec, rule, Params::of(rule, Measure::Effort)),
@@ -130,7 +151,7 @@ pub const SHAPE: Spec = Spec {
         reads_field: false,
     },
     reset_by: &[EventKind::Installed, EventKind::Moved],
-    every_ms: DAY_MS,
+    every_ms: LOOK_MS,
     counts_late_errors: false,
     counts_unreadable: false,
     make: |spec, rule| Drift::start(spec, rule, Params::of(rule, Measure::Shape)),
@@ -182,7 +203,14 @@ struct Day {
 enum DayJudgement {
     Quiet,
     BelowEffect,
-    Alarm { spread: f64 },
+    Alarm,
+}
+
+/// How a day's mean scatters: what operations and slopes explain of its variance, and all of it.
+#[derive(Clone, Copy)]
+struct Spread {
+    explained: f64,
+    variance: f64,
 }
 
 impl Detect for Drift {
@@ -235,26 +263,35 @@ impl Detect for Drift {
         forget(&mut self.state.lanes, device);
     }
 
-    /// Judges the day.
+    /// Judges the day, so far or at its end.
     fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
         let Window { now, locks, fleet } = window;
+        let ends = now.ms().rem_euclid(STEP_MS) == 0;
         let mut days = self.days(now, locks);
         let sites = commons(&days, |day| day.site);
         for day in &mut days {
             day.residual -= sites.get(&day.site).map_or(0.0, |&(common, _)| common);
         }
         let versions = commons(&days, |day| day.version);
-        self.note_moved_sites(now, &sites, fleet, findings);
+        if ends {
+            self.note_moved_sites(now, &sites, fleet, findings);
+        }
         for day in &days {
             let common = versions.get(&day.version).map_or(0.0, |&(common, _)| common);
             let residual = day.residual - common;
-            match self.judge(day.at, residual, now, &locks[day.at]) {
+            let Some(spread) = self.weigh(day.at, &locks[day.at]) else { continue };
+            let judgement = if ends {
+                self.end_day(day.at, residual, spread, now, &locks[day.at])
+            } else {
+                self.look(day.at, residual, spread, now, &locks[day.at])
+            };
+            match judgement {
                 DayJudgement::Quiet => {}
                 DayJudgement::BelowEffect => {
-                    let why = "a lasting rise, less than the rule's least effect";
+                    let why = "a lasting rise, too small for its evidence";
                     self.note(day.at, DecisionReason::BelowEffect, why, now, fleet, findings);
                 }
-                DayJudgement::Alarm { spread } => self.report(day.at, spread, now, fleet, findings),
+                DayJudgement::Alarm => self.report(day.at, spread, now, fleet, findings),
             }
         }
     }
@@ -279,28 +316,86 @@ impl Drift {
         days
     }
 
-    /// Adds a lock's day to its sum.
-    fn judge(&mut self, at: usize, residual: f64, now: EngineTime, lock: &Lock) -> DayJudgement {
-        let Params { slack, limit, min_level, .. } = self.params;
-        let lane = &mut self.state.lanes[at];
-        let Some(model) = self.state.models.get_mut(&lock.labels.model) else { return DayJudgement::Quiet };
-        let today = core::mem::take(&mut lane.today);
-        let count = f64::from(today.count);
+    /// How the mean residual of a lock's day scatters.
+    fn weigh(&self, at: usize, lock: &Lock) -> Option<Spread> {
+        let lane = &self.state.lanes[at];
+        let model = self.state.models.get(&lock.labels.model)?;
+        let count = f64::from(lane.today.count);
         let slopes = model.slopes.get();
-        let stretch = |at: usize| SLOPE_SPREAD * slopes[at] * today.shift[at] / count;
+        let stretch = |at: usize| SLOPE_SPREAD * slopes[at] * lane.today.shift[at] / count;
         let per_operation = lane.variance(model);
         let explained = per_operation * (1.0 / count + 1.0 / f64::from(lane.main_mean().count.max(1.0)))
             + stretch(0) * stretch(0)
             + stretch(1) * stretch(1);
-        let variance = explained + model.day_variance();
-        let z = (residual / libm::sqrt(variance)).clamp(-DAY_CLIP, DAY_CLIP);
-        if f64::from(lane.sum.up.max(lane.sum.down)) < limit / 2.0 {
-            model.excess += (residual * residual).min(CLIP * CLIP * variance) - explained;
-            model.days += 1.0;
+        Some(Spread { explained, variance: explained + model.day_variance() })
+    }
+
+    /// The evidence of each shift, and the level, with this day.
+    fn with_day(&self, at: usize, residual: f64, spread: Spread, lock: &Lock) -> ([f32; EVIDENCE], f32) {
+        let lane = &self.state.lanes[at];
+        let z = (residual / libm::sqrt(spread.variance)).clamp(-DAY_CLIP, DAY_CLIP);
+        let widened =
+            self.state.models.get(&lock.labels.model).map_or(1.0, |model| lane.blocks.dispersion(&model.pool));
+        let most = 2.0 * SMALL_MOST * self.params.limit;
+        let mut evidence = lane.evidence;
+        for (sum, share) in evidence.iter_mut().zip(SHIFTS) {
+            let shift = 2.0 * self.params.slack * share;
+            *sum = (f64::from(*sum) + shift * (z - shift / 2.0) / widened).clamp(0.0, most) as f32;
         }
-        lane.sum.add(z, slack);
-        lane.sum.up = lane.sum.up.min(3.0 * limit as f32);
-        if lane.sum.up == 0.0 {
+        let level = lane.level + LEVEL_SHARE * (residual as f32 - lane.level);
+        (evidence, level)
+    }
+
+    /// What this evidence of a rise to this level means.
+    fn judgement(&self, at: usize, evidence: f64, level: f64, now: EngineTime) -> DayJudgement {
+        let (lane, limit) = (&self.state.lanes[at], self.params.limit);
+        let share = self.params.min_level / level.max(f64::MIN_POSITIVE);
+        let needed = limit * (share * libm::sqrt(share)).clamp(1.0, SMALL_MOST);
+        if evidence < limit {
+            return DayJudgement::Quiet;
+        }
+        if evidence < needed || level <= 0.0 {
+            return DayJudgement::BelowEffect;
+        }
+        let has_grown = lane.alarm.is_some_and(|(_, before)| level >= f64::from(before) + libm::log(1.5));
+        if has_grown || report::is_due(lane.alarm.map(|(at_ms, _)| at_ms), now, REPEAT_MS) {
+            return DayJudgement::Alarm;
+        }
+        DayJudgement::Quiet
+    }
+
+    /// Judges a day that lasts.
+    fn look(&mut self, at: usize, residual: f64, spread: Spread, now: EngineTime, lock: &Lock) -> DayJudgement {
+        let (evidence, level) = self.with_day(at, residual, spread, lock);
+        let evidence = f64::from(evidence.into_iter().fold(0.0, f32::max));
+        match self.judgement(at, evidence, f64::from(level), now) {
+            DayJudgement::Quiet | DayJudgement::BelowEffect => DayJudgement::Quiet,
+            DayJudgement::Alarm => {
+                let lane = &mut self.state.lanes[at];
+                lane.since = lane.since.or(lane.today.first.map(|first| (now.ms() - LOOK_MS, first)));
+                lane.shown = (evidence as f32, level);
+                DayJudgement::Alarm
+            }
+        }
+    }
+
+    /// Adds a lock's day to its evidence, and judges it.
+    fn end_day(&mut self, at: usize, residual: f64, spread: Spread, now: EngineTime, lock: &Lock) -> DayJudgement {
+        let Params { slack, limit, .. } = self.params;
+        let (evidence, level) = self.with_day(at, residual, spread, lock);
+        let lane = &mut self.state.lanes[at];
+        let Some(model) = self.state.models.get_mut(&lock.labels.model) else { return DayJudgement::Quiet };
+        let today = core::mem::take(&mut lane.today);
+        let z = (residual / libm::sqrt(spread.variance)).clamp(-DAY_CLIP, DAY_CLIP);
+        if f64::from(lane.most_evidence()) < limit / 2.0 {
+            model.excess += (residual * residual).min(CLIP * CLIP * spread.variance) - spread.explained;
+            model.days += 1.0;
+            lane.blocks.add(z, BLOCK, &mut model.pool);
+        }
+        lane.evidence = evidence;
+        lane.better = (f64::from(lane.better) - z - slack).max(0.0) as f32;
+        let evidence = lane.most_evidence();
+        if evidence == 0.0 {
             lane.since = None;
             lane.alarm = None;
             lane.noted = None;
@@ -309,49 +404,40 @@ impl Drift {
                 mean.value += FOLLOW * residual;
             }
         } else {
-            lane.since = lane.since.or(today.first.map(|first| (now.ms() - DAY_MS, first)));
-            lane.level += LEVEL_SHARE * (residual as f32 - lane.level);
+            lane.since = lane.since.or(today.first.map(|first| (now.ms() - STEP_MS, first)));
+            lane.level = level;
         }
-        if f64::from(lane.sum.down) >= limit {
+        if f64::from(lane.better) >= BETTER {
             // Better than before for days: the lock was repaired or got another battery without a report. What was
             // learned no longer holds.
             *lane = Lane::default();
             return DayJudgement::Quiet;
         }
+        lane.shown = (evidence, lane.level);
         let level = f64::from(lane.level);
-        if f64::from(lane.sum.up) < limit {
-            return DayJudgement::Quiet;
-        }
-        if level < min_level {
-            return DayJudgement::BelowEffect;
-        }
-        let has_grown = lane.alarm.is_some_and(|(_, before)| level >= f64::from(before) + libm::log(1.5));
-        if has_grown || report::is_due(lane.alarm.map(|(at_ms, _)| at_ms), now, REPEAT_MS) {
-            return DayJudgement::Alarm { spread: libm::sqrt(variance) };
-        }
-        DayJudgement::Quiet
+        self.judgement(at, f64::from(evidence), level, now)
     }
 
-    fn report(&mut self, at: usize, spread: f64, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
+    fn report(&mut self, at: usize, spread: Spread, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
         let lane = &mut self.state.lanes[at];
-        lane.alarm = Some((now.ms(), lane.level));
+        let (evidence, level) = lane.shown;
+        lane.alarm = Some((now.ms(), level));
         let (since_ms, first) = lane.since.unwrap_or_default();
         let recent = lane.recent.iter().copied().filter(|&record| record != first);
         let records = [first].into_iter().chain(recent);
-        let Params { slack, limit, min_level, .. } = self.params;
-        let level = f64::from(lane.level);
+        let Params { slack, limit, .. } = self.params;
+        let level = f64::from(level);
         let baseline = libm::exp(lane.main_mean().value);
         let value = baseline * libm::exp(level);
-        let threshold = baseline * libm::exp(min_level.max(slack * spread));
+        let threshold = baseline * libm::exp((slack * libm::sqrt(spread.variance)).min(level));
         let (unit, name) = (self.params.measure.unit(), self.params.measure.name());
         let why = format!(
             "{name} {value:.0} {unit} against this lock's own {baseline:.0} {unit} ({:+.0} %), after temperature, \
              voltage and what its site \
-             and firmware have in common are taken out; cumulative sum {:.1} of {limit} standard deviations",
+             and firmware have in common are taken out; evidence e^{evidence:.1}, limit e^{limit:.1}",
             100.0 * (libm::exp(level) - 1.0),
-            lane.sum.up,
         );
-        let confidence = report::confidence(f64::from(lane.sum.up), limit);
+        let confidence = report::confidence(f64::from(evidence), limit);
         let seen = Seen { value, baseline, threshold, unit, since_ms, confidence, why };
         let device = DeviceIx(at as u32);
         findings.anomalies.extend(report::anomaly(&self.rule, device, seen, records, now, fleet));

@@ -6,48 +6,43 @@
 //! costs time alone. Troubled operations within a few minutes count as one: a person tries again. Their share is
 //! compared with the larger of the model's share and the lock's own past share drawn to it, the less the more locks of
 //! the model differ. A lock that is used often has more chances of a false alarm, and needs more evidence. A lock's
-//! first operations are learned, not judged: what it does from the start is normal for it. Must not know incidents or
+//! first operations are learned, not judged: what it does from the start is normal for it. Stalls and jams are judged by
+//! themselves too: a part that fails in one way stands out among what hardly ever happens. A request over the network
+//! that times out while the motor runs as usual says nothing of the drive. Where the bolt ends is evidence by itself
+//! (`place`): a strike that has moved shows there with each operation, long before the bolt jams. Must not know incidents or
 //! stores. Called by the engine.
+mod drive;
+mod place;
+mod share;
+
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
 use super::trail::Trail;
 use crate::anomaly::Findings;
-use crate::estimate::excess::{ALTERNATIVES, Excess};
 use crate::fleet::{DeviceIx, Sym};
 use crate::kind::{DetectorKind, Parameter};
 use crate::lock::{DIRECTIONS, direction};
 use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
+use drive::{Drive, Longer};
+use place::{Alike, Place};
 use serde::{Deserialize, Serialize};
+use share::{Common, LEARNED, Share};
 use std::collections::BTreeMap;
-use zenei_wire::{Body, EngineTime, EventKind, OpResult};
+use zenei_wire::{Body, EngineTime, EventKind, Op, OpResult, OpSource};
 
-/// Operations that determine the usual run time of a lock's motor in one direction.
-const FIRST: f32 = 8.0;
-/// Weight of a new operation in the mean and the noise of the run time.
-const SHARE: f32 = 0.03;
-/// Least relative noise of the run time: the control loop's tick of some milliseconds in several hundred.
-const NOISE_MIN: f32 = 0.012;
-/// First relative noise. A guess that the lock's own operations replace.
-const NOISE_FIRST: f32 = 0.05;
-/// A current that is higher by less than this (logarithm) counts as no higher: the resolution of a current sense and
-/// the scatter of a mean.
-const IDLE_MA: f32 = 0.04;
-/// Standard deviations of the run time that are unusual where the current is no higher.
-const IDLE_SIGMAS: f32 = 4.0;
-/// One operation moves the mean by at most so many times the noise.
-const CLIP: f32 = 3.0;
-/// Operations of a lock that are learned, not judged: three days of use. A guess.
-const LEARNED: f32 = 20.0;
-/// Imagined operations at the model's share in a lock's own, where locks differ no more than by chance; a guess: a
-/// month of use.
-const OWN_WEIGHT: f64 = 200.0;
-/// Imagined locks that differ so little, until the model's own have shown how they differ. A guess.
-const ALIKE: f64 = 50.0;
-/// Imagined operations at the prior share in a model's.
-const MODEL_WEIGHT: f64 = 2_000.0;
+/// The kinds of trouble whose shares are judged: each of them, a stall, a jam. A part that fails in one way stands out
+/// in a share that is nearly nothing, where all kinds together hide it.
+const KINDS: usize = 3;
+/// What part of the normal troubles is of each kind, before the fleet has taught it. A guess: of stalls, jams and the
+/// rest a third each.
+const KINDS_SHARE: [f64; KINDS] = [1.0, 1.0 / 3.0, 1.0 / 3.0];
+/// What the evidence of one of several kinds is reduced by, nat: each has a chance of a false alarm. Stalls, jams and the
+/// end position have a tenth of what all troubles together have. A guess.
+const KINDS_NAT: [f64; KINDS] = [0.0, PLACE_NAT, PLACE_NAT];
+const PLACE_NAT: f64 = 2.303;
 /// The additional evidence that a lock needs which is used e times as often, nat. Where troubles are independent, as
 /// many more are found by chance: 1. Where they come together, on a bad day of door or weather, three of one day come
 /// by chance as many times more often cubed: 3. A guess between; measured: in one fleet of three times the usual use,
@@ -60,7 +55,8 @@ pub const SPEC: Spec = Spec {
         word: "operation_trouble",
         symptom: Symptom::Trouble,
         looks_at: "how many operations end in a jam, stall or timeout, or take so much longer that a second attempt \
-                   was needed, against the lock's own share and its model's",
+                   was needed, against the lock's own share and its model's; stalls and jams also by themselves; and \
+                   where the bolt ends, against the lock's own usual place",
         parameters: &[
             Parameter {
                 name: "prior_share",
@@ -142,22 +138,18 @@ struct State {
 /// The statistics of a model's locks.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Model {
-    troubled: f64,
-    operations: f64,
-    /// Locks whose first operations are learned, the mean over them of the troubled share, and of its square, as sums.
-    locks: f64,
-    shares: f64,
-    squares: f64,
+    kinds: [Common; KINDS],
+    place: Alike,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Lane {
     directions: [Drive; DIRECTIONS],
-    troubled: f32,
+    place: Place,
+    kinds: [Share; KINDS],
     operations: f32,
     /// When the first operation was.
     first_ms: i64,
-    excess: Excess,
     since_operations: u32,
     since_troubled: u32,
     /// Times with trouble, at least half a day apart; counted up to two.
@@ -168,91 +160,60 @@ struct Lane {
     alarm_ms: Option<i64>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Drive {
-    log_ms: f32,
-    /// 0 until an operation has reported a current.
-    log_ma: f32,
-    noise: f32,
-    count: f32,
-}
-
-impl Model {
-    fn share(&self, prior: f64) -> f64 {
-        (self.troubled + MODEL_WEIGHT * prior) / (self.operations + MODEL_WEIGHT)
-    }
-
-    /// Takes a lock's first operations. Of a binomial count k of n, k (k - 1) / (n (n - 1)) is the square of the share
-    /// without bias.
-    fn learn(&mut self, troubled: f64) {
-        let operations = f64::from(LEARNED);
-        self.locks += 1.0;
-        self.shares += troubled / operations;
-        self.squares += troubled * (troubled - 1.0) / (operations * (operations - 1.0));
-    }
-
-    /// How many operations at the model's share a lock's own are worth: the sum of a beta distribution's parameters
-    /// with the mean and variance that the locks' shares have.
-    fn own_weight(&self, share: f64) -> f64 {
-        let alike = share * share + share * (1.0 - share) / (OWN_WEIGHT + 1.0);
-        let locks = self.locks + ALIKE;
-        let mean = (self.shares + ALIKE * share) / locks;
-        let variance = (self.squares + ALIKE * alike) / locks - mean * mean;
-        let weight = mean * (1.0 - mean) / variance.max(f64::MIN_POSITIVE) - 1.0;
-        weight.clamp(1.0, OWN_WEIGHT)
-    }
-}
-
 impl Lane {
     /// How often the lock is used, operations a day.
     fn per_day(&self, now: EngineTime) -> f64 {
         let days = (now.ms() - self.first_ms) as f64 / DAY_MS as f64;
         f64::from(self.operations) / days.max(1.0)
     }
+
+    /// The evidence of trouble, nat.
+    fn evidence(&self) -> f64 {
+        self.of_kinds().max(self.place.evidence() - PLACE_NAT)
+    }
+
+    /// The evidence of the kind of trouble that stands out most, nat; negative where there is none.
+    fn of_kinds(&self) -> f64 {
+        let each = self.kinds.iter().zip(KINDS_NAT).map(|(share, cost)| share.evidence() - cost);
+        each.fold(f64::NEG_INFINITY, f64::max)
+    }
 }
 
-/// The limits beyond which a run time is suspicious.
-#[derive(Clone, Copy, Debug)]
-struct Longer {
-    /// Logarithm of how much longer, whatever the current.
-    far: f32,
-    /// The same where the current is no higher.
-    idle: f32,
-    /// The least excess in standard deviations.
-    sigmas: f32,
-}
+impl Lane {
+    /// Of which kinds an operation is troubled; `None` where it says nothing of the drive.
+    fn troubles(&mut self, op: &Op, direction: usize, longer: Longer) -> Option<[bool; KINDS]> {
+        let way = &mut self.directions[direction];
+        Some(match op.result {
+            OpResult::Ok => {
+                let mean_ma = op.mean_ma.map(|mean| f64::from(mean.0));
+                let slow = op.duration_ms.is_some_and(|duration| way.add(f64::from(duration), mean_ma, longer));
+                [slow, false, false]
+            }
+            OpResult::Stall => [true, true, false],
+            OpResult::Jam => [true, false, true],
+            // A drive that is stuck runs to its limit, whoever asked. Where the motor ran as usual, or not at all, a
+            // request over the network expired on its way.
+            OpResult::Timeout if !is_local(op.source) && way.is_usual(op.duration_ms.map(f64::from), longer) => {
+                return None;
+            }
+            OpResult::Timeout => [true, false, false],
+            // The motor is not the cause: a refused request, or a supply that failed.
+            OpResult::Rejected | OpResult::Aborted => return None,
+        })
+    }
 
-impl Drive {
-    /// Takes the run time and the mean current; returns whether the run was longer than the lock needs.
-    fn add(&mut self, duration_ms: f64, mean_ma: Option<f64>, longer: Longer) -> bool {
-        let log = |value: f64| libm::log(value.max(1.0)) as f32;
-        if self.log_ma == 0.0 {
-            self.log_ma = mean_ma.map_or(0.0, log);
+    /// Whether the place where the bolt ends is the evidence.
+    fn is_beside(&self) -> bool {
+        self.place.evidence() - PLACE_NAT > self.of_kinds()
+    }
+
+    /// For people: how far from its usual place the bolt ends, where that is the evidence.
+    fn beside(&self) -> String {
+        if !self.is_beside() {
+            return String::new();
         }
-        let (log_ms, log_ma) = (log(duration_ms), mean_ma.map_or(self.log_ma, log));
-        if self.count < FIRST {
-            self.count += 1.0;
-            self.noise = NOISE_FIRST;
-            let first = self.count == 1.0;
-            // The first operations may include a troubled one: a median would be better, a mean of bounded steps is
-            // enough.
-            let toward =
-                |mean: f32, value: f32| if first { value } else { mean + (value - mean).clamp(-0.1, 0.1) / self.count };
-            (self.log_ms, self.log_ma) = (toward(self.log_ms, log_ms), toward(self.log_ma, log_ma));
-            return false;
-        }
-        let (slower, harder) = (log_ms - self.log_ms, log_ma - self.log_ma);
-        let is_far = slower > longer.far.max(longer.sigmas * self.noise);
-        let is_idle = mean_ma.is_some() && harder < IDLE_MA && slower > longer.idle.max(IDLE_SIGMAS * self.noise);
-        let reach = CLIP * self.noise;
-        let bounded = slower.clamp(-reach, reach);
-        self.log_ms += SHARE * bounded;
-        self.log_ma += SHARE * harder.clamp(-0.1, 0.1);
-        if !(is_far || is_idle) {
-            // For a Gaussian the mean of |x| is 0.8σ.
-            self.noise = (self.noise + SHARE * (1.25 * bounded.abs() - self.noise)).max(NOISE_MIN);
-        }
-        is_far || is_idle
+        let (usual, shift) = self.place.shift();
+        format!(" the bolt ends {shift:+.1}° from its usual place ({usual:.1}°);")
     }
 }
 
@@ -284,58 +245,52 @@ impl Detect for Trouble {
         let Body::Op(op) = &glance.row.body else { return };
         let Some(direction) = direction(op.op) else { return };
         let lane = lane(&mut self.state.lanes, glance.device);
-        let troubled = match op.result {
-            OpResult::Ok => op.duration_ms.is_some_and(|duration| {
-                let mean_ma = op.mean_ma.map(|mean| f64::from(mean.0));
-                lane.directions[direction].add(f64::from(duration), mean_ma, self.params.longer)
-            }),
-            OpResult::Jam | OpResult::Stall | OpResult::Timeout => true,
-            // The motor is not the cause: a refused request, or a supply that failed.
-            OpResult::Rejected | OpResult::Aborted => return,
-        };
-        let now_ms = glance.now_ms;
+        let Some(kinds) = lane.troubles(op, direction, self.params.longer) else { return };
+        let (troubled, now_ms) = (kinds[0], glance.now_ms);
         let again = lane.last_ms.is_some_and(|last_ms| now_ms - last_ms < self.params.debounce_ms);
         if troubled {
             lane.last_ms = Some(now_ms);
         }
-        if glance.lock.maintenance || (troubled && again) {
+        if glance.lock.maintenance {
             return;
         }
+        let Params { limit, prior_share, .. } = self.params;
         let model = self.state.models.entry(glance.lock.labels.model).or_default();
-        let share = model.share(self.params.prior_share);
-        if lane.operations >= LEARNED {
-            let weight = model.own_weight(share);
-            let own = (f64::from(lane.troubled) + weight * share) / (f64::from(lane.operations) + weight);
-            let normal = own.max(share);
-            lane.excess.add(f64::from(u8::from(troubled)), normal, suspected(normal));
+        let place = op.angle_err_deg.filter(|_| op.result == OpResult::Ok);
+        let off =
+            place.is_some_and(|place| lane.place.add(place.degrees(), direction, &mut model.place, limit + PLACE_NAT));
+        if troubled && again {
+            return;
         }
-        if lane.excess.evidence() < self.params.limit {
+        if lane.operations >= LEARNED {
+            for (at, (share, common)) in lane.kinds.iter_mut().zip(&model.kinds).enumerate() {
+                share.judge(kinds[at], lane.operations, common, prior_share * KINDS_SHARE[at]);
+            }
+        }
+        if lane.evidence() < limit {
             // A found trouble is not learned as normal; a suspected one is, because otherwise the normal share would be
             // too low.
             if lane.operations == 0.0 {
                 lane.first_ms = now_ms;
             }
-            lane.troubled += f32::from(u8::from(troubled));
             lane.operations += 1.0;
-            model.troubled += f64::from(u8::from(troubled));
-            model.operations += 1.0;
-            if lane.operations == LEARNED {
-                model.learn(f64::from(lane.troubled));
+            for ((share, common), troubled) in lane.kinds.iter_mut().zip(&mut model.kinds).zip(kinds) {
+                share.learn(troubled, lane.operations, common);
             }
         }
-        if lane.excess.evidence() <= 0.0 {
+        if lane.evidence() <= 0.0 {
             (lane.since_operations, lane.since_troubled, lane.days_troubled, lane.alarm_ms) = (0, 0, 0, None);
             lane.trail.clear();
             return;
         }
         lane.since_operations += 1;
-        if troubled {
+        if troubled || off {
             lane.since_troubled += 1;
             if lane.days_troubled == 0 || (lane.days_troubled == 1 && now_ms - lane.day_ms >= DAY_MS / 2) {
                 (lane.days_troubled, lane.day_ms) = (lane.days_troubled + 1, now_ms);
             }
             lane.trail.add(glance.record, now_ms);
-            if lane.excess.evidence() >= self.params.limit {
+            if lane.evidence() >= limit {
                 self.state.suspects.add(glance.device);
             }
         }
@@ -347,28 +302,29 @@ impl Detect for Trouble {
         for device in self.state.suspects.take() {
             let at = device.0 as usize;
             let (lane, lock) = (&mut self.state.lanes[at], &locks[at]);
-            let evidence = lane.excess.evidence();
+            let evidence = lane.evidence();
             let limit =
                 self.params.limit + LIMIT_BY_USE * libm::log((lane.per_day(now) / self.params.usual_per_day).max(1.0));
             let due = report::is_due(lane.alarm_ms, now, REPEAT_MS);
-            // A single bad day may be a parcel in the door; evidence far beyond the limit is not.
-            let lasts = lane.days_troubled >= 2 || evidence >= 2.0 * limit;
+            // A single bad day may be a parcel in the door; evidence far beyond the limit is not, and no parcel moves the
+            // place where a bolt ends that is thrown.
+            let lasts = lane.days_troubled >= 2 || evidence >= 2.0 * limit || lane.is_beside();
             if evidence < limit || lane.since_troubled < self.params.count_min || !lasts || !due {
                 continue;
             }
             lane.alarm_ms = Some(now.ms());
             let model = self.state.models.get(&lock.labels.model).copied().unwrap_or_default();
-            let share = model.share(self.params.prior_share);
+            let baseline = 100.0 * model.kinds[0].share(self.params.prior_share);
             let operations = f64::from(lane.since_operations.max(1));
             let value = 100.0 * f64::from(lane.since_troubled) / operations;
-            let baseline = 100.0 * share;
             let threshold = (value * limit / evidence).max(baseline);
             let since_ms = lane.trail.since_ms().unwrap_or(now.ms());
             let why = format!(
-                "{} of {} operations jammed, stalled or needed more than one attempt, against {baseline:.2} % on \
-                 locks of its model; evidence e^{evidence:.1}, \
-                 limit e^{limit:.1}",
-                lane.since_troubled, lane.since_operations
+                "{} of {} operations jammed, stalled, ended beside their usual place or needed more than one attempt, \
+                 against {baseline:.2} % on locks of its model;{} evidence e^{evidence:.1}, limit e^{limit:.1}",
+                lane.since_troubled,
+                lane.since_operations,
+                lane.beside(),
             );
             let sure = report::confidence(evidence, limit);
             let seen = Seen { value, baseline, threshold, unit: "percent", since_ms, confidence: sure, why };
@@ -378,7 +334,10 @@ impl Detect for Trouble {
     }
 }
 
-/// The shares of a faulty lock: five times the normal one, or so often that people notice.
-fn suspected(normal: f64) -> [f64; ALTERNATIVES] {
-    [(5.0 * normal).min(0.9), 0.1, 0.3]
+/// Whether somebody at the door, or the lock itself, asked for the operation.
+fn is_local(source: Option<OpSource>) -> bool {
+    match source {
+        Some(OpSource::Keypad | OpSource::Nfc | OpSource::Auto | OpSource::Manual) => true,
+        Some(OpSource::App | OpSource::Remote | OpSource::Schedule) | None => false,
+    }
 }

@@ -1,6 +1,6 @@
 //! Estimators: small, of fixed size, fed one observation at a time. They must not know locks, records or rules. Called
 //! by the detectors and by the lab.
-pub mod cusum;
+pub mod dispersion;
 pub mod eprocess;
 pub mod excess;
 pub mod fall;

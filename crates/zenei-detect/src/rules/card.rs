@@ -299,13 +299,13 @@ mod tests {
     #[test]
     fn a_card_of_other_numbers_is_stale_and_words_for_people_make_none_stale() {
         let measured = card(&rules(MOTOR)).to_toml();
-        let changed = told(&rules(&MOTOR.replace("value = 10.0", "value = 9.0")), &measured);
+        let changed = told(&rules(&MOTOR.replace("value = 18.0", "value = 9.0")), &measured);
         assert!(
-            changed[0].starts_with("cards/motor.toml:4: rule_digest: was measured of motor-effort version 1"),
+            changed[0].starts_with("cards/motor.toml:4: rule_digest: was measured of motor-effort version 2"),
             "{changed:?}"
         );
-        let raised = told(&rules(&MOTOR.replace("version = 1", "version = 2")), &measured);
-        assert!(raised[0].contains("in motor.toml has version 2"), "{raised:?}");
+        let raised = told(&rules(&MOTOR.replace("version = 2", "version = 3")), &measured);
+        assert!(raised[0].contains("in motor.toml has version 3"), "{raised:?}");
         assert_eq!(told(&rules(&MOTOR.replace("Motor effort is", "The effort is")), &measured), [""; 0]);
     }
 

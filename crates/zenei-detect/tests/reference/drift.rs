@@ -10,6 +10,8 @@ use zenei_detect::rules::Rule;
 use zenei_wire::EventKind;
 
 const DAY_MS: i64 = 86_400_000;
+const STEP_MS: i64 = DAY_MS / 2;
+const LOOK_MS: i64 = DAY_MS / 4;
 
 /// Value, covariates and direction of an operation.
 type Reading = (f64, [f64; 2], usize);
@@ -24,8 +26,11 @@ struct Lane {
     started_ms: Option<i64>,
     learned: bool,
     today: Vec<(f64, [f64; 2], RecordRef)>,
-    up: f64,
-    down: f64,
+    /// What each step adds to the evidence of each shift.
+    gains: Vec<[f64; 3]>,
+    better: f64,
+    /// The steps that make blocks, in standard deviations.
+    steps: Vec<f64>,
     level: f64,
     since: Option<(i64, RecordRef)>,
     recent: Vec<RecordRef>,
@@ -39,10 +44,27 @@ struct Model {
     observations: Vec<Observation>,
     squares: Vec<f64>,
     excess: Vec<f64>,
+    /// The squares of the blocks of all its locks.
+    blocks: Vec<f64>,
 }
 
 fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
     values.clone().sum::<f64>() / values.count() as f64
+}
+
+/// Page's sum for each shift, from the steps' gains; of them the largest.
+fn evidence(gains: &[[f64; 3]], most: f64) -> f64 {
+    let sum = |at: usize| gains.iter().fold(0.0_f64, |sum, gain| (sum + gain[at]).clamp(0.0, most));
+    (0..3).map(sum).fold(0.0, f64::max)
+}
+
+/// The squares of the means of each eight steps, over the variance that independent steps would give them.
+fn blocks(steps: &[f64]) -> Vec<f64> {
+    steps.chunks_exact(8).map(|block| (block.iter().sum::<f64>().powi(2) / 8.0).min(9.0)).collect()
+}
+
+fn dispersion(blocks: &[f64], prior: f64) -> f64 {
+    ((blocks.iter().sum::<f64>() + 10.0 * prior) / (blocks.len() as f64 + 10.0)).max(1.0)
 }
 
 impl Lane {
@@ -74,6 +96,18 @@ impl Model {
     fn slopes(&self, prior: [f64; 2]) -> [f64; 2] {
         slopes_by_elimination(&self.observations, prior, [50.0 * 25.0, 50.0 * 0.0025])
     }
+}
+
+/// What operations and slopes explain of the variance of a step's mean, and all of it.
+fn scatter(lane: &Lane, model: &Model, prior: [f64; 2]) -> (f64, f64) {
+    let today = &lane.today;
+    let count = today.len() as f64;
+    let slopes = model.slopes(prior);
+    let stretch = |at: usize| 0.3 * slopes[at] * mean(today.iter().map(|today| today.1[at]));
+    let main = lane.ways[lane.main_way()].len() as f64;
+    let explained =
+        lane.variance(model) * (1.0 / count + 1.0 / main.max(1.0)) + stretch(0).powi(2) + stretch(1).powi(2);
+    (explained, explained + model.day_variance())
 }
 
 /// What the members of each group have in common.
@@ -125,7 +159,7 @@ impl Slow<'_> {
         lane.recent.push(said.record);
     }
 
-    fn close_day(&mut self, stream: &Stream, now_ms: i64, locks: &[Lock]) {
+    fn close(&mut self, stream: &Stream, now_ms: i64, locks: &[Lock]) {
         let mut days = Vec::new();
         for (&device, lane) in &mut self.lanes {
             let lock = &locks[device.0 as usize];
@@ -141,7 +175,8 @@ impl Slow<'_> {
         }
         let sites = common(&days);
         let min_level = (1.0 + self.rule.parameter("min_effect").unwrap()).ln();
-        for (&site, &rise) in sites.iter().filter(|(_, rise)| **rise >= min_level / 2.0) {
+        let ends = now_ms % STEP_MS == 0;
+        for (&site, &rise) in sites.iter().filter(|(_, rise)| ends && **rise >= min_level / 2.0) {
             let scope = stream.fleet.word(site).unwrap_or_default().to_owned();
             let reason = DecisionReason::CohortMoved;
             self.found.push(Found::noted(scope, now_ms, reason, rise.exp(), min_level.exp()));
@@ -161,50 +196,68 @@ impl Slow<'_> {
         let (Some(lane), Some(model)) = (self.lanes.get_mut(&device), self.models.get_mut(&lock.labels.model)) else {
             return;
         };
-        let today = core::mem::take(&mut lane.today);
-        let count = today.len() as f64;
-        let slopes = model.slopes(self.prior);
-        let stretch = |at: usize| 0.3 * slopes[at] * mean(today.iter().map(|today| today.1[at]));
-        let main = lane.ways[lane.main_way()].len() as f64;
-        let explained =
-            lane.variance(model) * (1.0 / count + 1.0 / main.max(1.0)) + stretch(0).powi(2) + stretch(1).powi(2);
-        let variance = explained + model.day_variance();
-        let z = (residual / variance.sqrt()).clamp(-6.0, 6.0);
-        if lane.up.max(lane.down) < limit / 2.0 {
-            model.excess.push((residual * residual).min(16.0 * variance) - explained);
-        }
-        lane.up = (lane.up + z - slack).clamp(0.0, 3.0 * limit);
-        lane.down = (lane.down - z - slack).max(0.0);
-        if lane.up == 0.0 {
-            (lane.since, lane.alarm, lane.level, lane.noted) = (None, None, residual.max(0.0), false);
-            lane.followed += 0.02 * residual;
+        let (explained, variance) = scatter(lane, model, self.prior);
+        let first = lane.today[0].2;
+        let z = (residual / variance.sqrt()).clamp(-5.0, 5.0);
+        let most = 12.0 * limit;
+        let widened = dispersion(&blocks(&lane.steps), dispersion(&model.blocks, 1.0));
+        let gain = [slack, 2.0 * slack, 4.0 * slack].map(|shift| shift * (z - shift / 2.0) / widened);
+        let before = evidence(&lane.gains, most);
+        lane.gains.push(gain);
+        let now = evidence(&lane.gains, most);
+        let level = lane.level + 0.6 * (residual - lane.level);
+        let ends = now_ms % STEP_MS == 0;
+        let needed = |level: f64| limit * (min_level / level).powf(1.5).clamp(1.0, 6.0);
+        let is_due = |lane: &Lane, level: f64| {
+            lane.alarm.is_none_or(|(at_ms, was)| now_ms - at_ms >= 7 * DAY_MS || level >= was + 1.5_f64.ln())
+        };
+        if !ends {
+            lane.gains.pop();
+            if now < limit || level <= 0.0 || now < needed(level) || !is_due(lane, level) {
+                return;
+            }
+            lane.since = lane.since.or(Some((now_ms - LOOK_MS, first)));
         } else {
-            lane.since = lane.since.or(Some((now_ms - DAY_MS, today[0].2)));
-            lane.level += 0.6 * (residual - lane.level);
+            lane.today.clear();
+            if before < limit / 2.0 {
+                model.excess.push((residual * residual).min(16.0 * variance) - explained);
+                lane.steps.push(z);
+                if lane.steps.len().is_multiple_of(8) {
+                    model.blocks.extend(blocks(&lane.steps).last());
+                }
+            }
+            lane.better = (lane.better - z - slack).max(0.0);
+            if now == 0.0 {
+                (lane.since, lane.alarm, lane.level, lane.noted) = (None, None, residual.max(0.0), false);
+                lane.followed += 0.01 * residual;
+            } else {
+                lane.since = lane.since.or(Some((now_ms - STEP_MS, first)));
+                lane.level = level;
+            }
+            if lane.better >= 10.0 {
+                *lane = Lane::default();
+                return;
+            }
         }
-        if lane.down >= limit {
-            *lane = Lane::default();
-            return;
-        }
+        let level = if ends { lane.level } else { level };
         let baseline = lane.mean(lane.main_way()).0.exp();
-        if lane.up >= limit && lane.level < min_level {
+        if now >= limit && (level <= 0.0 || now < needed(level)) {
             let scope = stream.fleet.device_id(device).to_owned();
-            let (value, threshold) = (baseline * lane.level.exp(), baseline * min_level.exp());
+            let (value, threshold) = (baseline * level.exp(), baseline * min_level.exp());
             if !core::mem::replace(&mut lane.noted, true) {
                 self.found.push(Found::noted(scope, now_ms, DecisionReason::BelowEffect, value, threshold));
             }
             return;
         }
-        let grown = |(at_ms, level): (i64, f64)| now_ms - at_ms >= 7 * DAY_MS || lane.level >= level + 1.5_f64.ln();
-        if lane.up < limit || !lane.alarm.is_none_or(grown) {
+        if now < limit || !is_due(lane, level) {
             return;
         }
-        lane.alarm = Some((now_ms, lane.level));
+        lane.alarm = Some((now_ms, level));
         let Some((since_ms, first)) = lane.since else { return };
         let newest = &lane.recent[lane.recent.len().saturating_sub(7)..];
         let records: Vec<RecordRef> =
             std::iter::once(first).chain(newest.iter().copied().filter(|record| *record != first)).collect();
-        let numbers = [baseline * lane.level.exp(), baseline, baseline * min_level.max(slack * variance.sqrt()).exp()];
+        let numbers = [baseline * level.exp(), baseline, baseline * (slack * variance.sqrt()).min(level).exp()];
         self.found.push(Found::of(stream, device, now_ms, since_ms, numbers, &records));
     }
 }
@@ -222,7 +275,7 @@ fn drift(rule: &Rule, stream: &Stream, voids: EventKind, read: fn(&Operation) ->
             Moment::Happened(event, device) if *event == EventKind::Installed || *event == voids => {
                 slow.lanes.remove(device);
             }
-            Moment::Close(now, locks) if now.ms() % DAY_MS == 0 => slow.close_day(stream, now.ms(), locks),
+            Moment::Close(now, locks) if now.ms() % LOOK_MS == 0 => slow.close(stream, now.ms(), locks),
             Moment::Close(..) | Moment::Happened(..) | Moment::LateError(..) | Moment::Refused(..) => {}
         }
     }

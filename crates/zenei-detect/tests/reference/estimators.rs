@@ -1,7 +1,6 @@
 //! The estimators by their definitions: sums over the whole history, sorted lists, an elimination over every
 //! observation. The slow detectors use them, and the tests here compare the fast estimators with them.
 use proptest::prelude::*;
-use zenei_detect::estimate::cusum::Cusum;
 use zenei_detect::estimate::eprocess::{RATIOS, RateRatio};
 use zenei_detect::estimate::excess::{ALTERNATIVES, Excess};
 use zenei_detect::estimate::fall::Fall;
@@ -145,16 +144,6 @@ pub(super) fn close(fast: f64, slow: f64) -> bool {
 }
 
 proptest! {
-    #[test]
-    fn the_sum_of_residuals_is_the_largest_tail(residuals in prop::collection::vec(-4.0..4.0_f64, 0..200), slack in 0.1..2.0_f64) {
-        let mut fast = Cusum::default();
-        residuals.iter().for_each(|&z| fast.add(z, slack));
-        let up: Vec<f64> = residuals.iter().map(|z| z - slack).collect();
-        let down: Vec<f64> = residuals.iter().map(|z| -z - slack).collect();
-        prop_assert!(close(f64::from(fast.up), largest_tail(&up)), "{} {}", fast.up, largest_tail(&up));
-        prop_assert!(close(f64::from(fast.down), largest_tail(&down)), "{} {}", fast.down, largest_tail(&down));
-    }
-
     #[test]
     fn the_median_is_that_of_a_sorted_list(mut values in prop::collection::vec(-1e3..1e3_f64, 0..40), weight in 0.0..9.0_f64) {
         let slow = median_by_sorting(&values);

@@ -12,8 +12,9 @@ use zenei_detect::fleet::{DeviceIx, Fleet, Sym};
 use zenei_detect::lock::{Lock, Operation, RecordRef};
 use zenei_kit::Dice;
 use zenei_wire::{
-    Adv, Body, Bytes, CentiCelsius, DbMilliwatts, DeviceTime, EngineTime, ErrorReport, Event, EventKind, GatewayTime,
-    LockState, Milliamps, Millivolts, Op, OpKind, OpResult, Percent, Profile, ResetReason, State,
+    Adv, Body, Bytes, CentiCelsius, CentiDegrees, DbMilliwatts, DeviceTime, EngineTime, ErrorReport, Event, EventKind,
+    GatewayTime, LockState, Milliamps, Millivolts, Op, OpKind, OpResult, OpSource, Percent, Profile, ResetReason,
+    State,
 };
 
 const HOUR_MS: i64 = 3_600_000;
@@ -291,7 +292,14 @@ impl OneLock {
         let ends = [OpResult::Jam, OpResult::Stall, OpResult::Timeout, OpResult::Ok, OpResult::Ok, OpResult::Aborted];
         let op = [OpKind::Lock, OpKind::Unlock, OpKind::Lock, OpKind::Unlock, OpKind::Calibrate][dice.one_of(5)];
         let result = if bad { ends[dice.one_of(ends.len())] } else { OpResult::Ok };
+        // Dice of its own: who asked, and where the bolt ended, change nothing else in the stream.
+        let mut own = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul((hour as u64) << 8 | self.at as u64 | 1));
+        let sunk = if comes_and_goes(self.of.jams + 0.5, day) { 2.5 + (self.at % 3) as f64 } else { 0.0 };
+        let angle = (self.at % 5) as f64 - 2.0 + sunk + own.gauss() * if self.at.is_multiple_of(4) { 1.5 } else { 0.5 };
+        let source = [None, Some(OpSource::App), Some(OpSource::Keypad), Some(OpSource::Manual)][own.one_of(4)];
         Body::Op(Op {
+            source,
+            angle_err_deg: own.is(0.9).then_some(CentiDegrees((100.0 * angle) as i16)),
             latency_ms: Some(zenei_wire::Millis(1_200)),
             duration_ms: Some((on_ms * (0.01 * dice.gauss()).exp()) as u16),
             peak_ma: Some(Milliamps(peak as u16)),

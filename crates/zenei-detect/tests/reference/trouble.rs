@@ -7,21 +7,25 @@ use std::collections::BTreeMap;
 use zenei_detect::fleet::{DeviceIx, Sym};
 use zenei_detect::lock::{Lock, RecordRef};
 use zenei_detect::rules::Rule;
-use zenei_wire::{Body, EventKind, OpKind, OpResult};
+use zenei_wire::{Body, EventKind, Op, OpKind, OpResult, OpSource};
 
 const DAY_MS: i64 = 86_400_000;
 
 /// Logarithms of the run time and of the mean current, where it was reported.
 type Run = (f64, Option<f64>);
 
+/// Of which kinds an operation is troubled: of any, a stall, a jam.
+type Kinds = [bool; 3];
+
 #[derive(Default)]
 struct OneLock {
     ways: [Vec<Run>; 2],
     troubles_ms: Vec<i64>,
-    /// Whether each of the first operations, which are not judged, was troubled.
-    first: Vec<bool>,
+    /// The operations that are learned as normal.
+    learned: Vec<Kinds>,
     /// When the first operation was.
     first_ms: i64,
+    place: Place,
     weighed: Vec<Weighed>,
     alarms: Vec<i64>,
 }
@@ -29,25 +33,111 @@ struct OneLock {
 struct Weighed {
     at_ms: i64,
     record: RecordRef,
-    troubled: bool,
-    step: Step,
+    shown: bool,
+    /// A step of each kind; `None` while the lock is learned.
+    steps: Option<[Step; 3]>,
     /// The evidence with this operation.
     evidence: f64,
+    /// Whether the end position is the evidence.
+    beside: bool,
 }
 
 struct Slow<'a> {
     rule: &'a Rule,
     locks: BTreeMap<DeviceIx, OneLock>,
-    /// For each operation outside findings: whether it was troubled.
-    models: BTreeMap<Sym, Vec<bool>>,
+    /// The operations outside findings.
+    models: BTreeMap<Sym, Vec<Kinds>>,
     /// How many of each lock's first 20 operations were troubled.
-    firsts: BTreeMap<Sym, Vec<f64>>,
+    firsts: BTreeMap<Sym, Vec<[f64; 3]>>,
+    places: BTreeMap<Sym, Scatter>,
     hour_ms: i64,
     found: Vec<Found>,
 }
 
-/// Whether the last of these runs was longer than the lock needs.
-fn is_longer(rule: &Rule, runs: &[Run]) -> bool {
+/// The squared departures and the squared blocks that were learned.
+#[derive(Default)]
+struct Scatter {
+    squares: Vec<f64>,
+    blocks: Vec<f64>,
+}
+
+/// The end positions of a lock.
+#[derive(Default)]
+struct Place {
+    /// What was learned in each direction: the first eight as they are, later ones cut.
+    ways: [Vec<f64>; 2],
+    scatter: Scatter,
+    steps: Vec<f64>,
+    /// What each operation adds to the evidence of each shift: 1.5 and 3 standard deviations, up and down.
+    gains: Vec<[f64; 4]>,
+}
+
+/// A mean of the latest `most` squares or so, drawn to a prior by so many.
+fn drawn(squares: &[f64], most: f64, prior: f64, weight: f64) -> f64 {
+    let (sum, count) = squares.iter().fold((0.0, 0.0), |(sum, count): (f64, f64), square| {
+        if count >= most { (sum - sum / count + square, count) } else { (sum + square, count + 1.0) }
+    });
+    (sum + weight * prior) / (count + weight)
+}
+
+impl Place {
+    fn evidence(&self) -> f64 {
+        let sum = |at: usize| self.gains.iter().fold(0.0_f64, |sum, gain| (sum + gain[at]).max(0.0));
+        let most = (0..4).map(sum).fold(0.0, f64::max);
+        if most < 4.0 { 0.0 } else { most }
+    }
+
+    /// The mean: of the first eight, then each with the weight of one among those before, at most fifty.
+    fn mean(&self, way: usize) -> f64 {
+        self.ways[way].iter().enumerate().fold(0.0, |mean, (before, value)| {
+            let count = (before as f64 + 1.0).min(50.0);
+            mean + (value - mean) / count
+        })
+    }
+
+    /// Takes an end position; returns whether it supports a suspicion.
+    fn take(&mut self, degrees: f64, way: usize, model: &mut Scatter, limit: f64) -> bool {
+        let (usual, count) = (self.mean(way), self.ways[way].len() as f64);
+        let of_model = drawn(&model.squares, 20_000.0, 4.0, 20.0).max(0.1);
+        let spread = drawn(&self.scatter.squares, 200.0, of_model, 20.0).max(0.1).sqrt();
+        let apart = degrees - usual;
+        let around = apart.clamp(-3.0 * spread, 3.0 * spread);
+        if count < 8.0 {
+            self.ways[way].push(degrees);
+            if count >= 1.0 {
+                self.scatter.squares.push(around * around * count / (count + 1.0));
+                model.squares.push(around * around * count / (count + 1.0));
+            }
+            return false;
+        }
+        let z = around / spread;
+        let own = drawn(&model.blocks, 20_000.0, 1.0, 10.0).max(1.0);
+        let widened = drawn(&self.scatter.blocks, 50.0, own, 10.0).max(1.0);
+        let gain = |shift: f64, z: f64| {
+            shift * (z - shift / 2.0) / (widened + 2.0 * limit / (shift * shift * count.min(50.0)))
+        };
+        self.gains.push([gain(1.5, z), gain(1.5, -z), gain(3.0, z), gain(3.0, -z)]);
+        let evidence = self.evidence();
+        if evidence < limit / 2.0 {
+            self.scatter.squares.push(around * around);
+            model.squares.push(around * around);
+            self.steps.push(z);
+            if self.steps.len().is_multiple_of(8) {
+                let sum: f64 = self.steps[self.steps.len() - 8..].iter().sum();
+                self.scatter.blocks.push((sum * sum / 8.0).min(9.0));
+                model.blocks.push((sum * sum / 8.0).min(9.0));
+            }
+            if evidence == 0.0 {
+                self.ways[way].push(usual + around);
+            }
+        }
+        evidence > 0.0 && z.abs() >= 2.0
+    }
+}
+
+/// Whether the last of these runs was longer than the lock needs; the mean of the run times; and the excess that is
+/// unusual by itself.
+fn weigh_runs(rule: &Rule, runs: &[Run]) -> (bool, f64, f64) {
     let beyond = |name: &'static str| (1.0 + rule.parameter(name).unwrap()).ln();
     let (far, idle, sigmas) = (beyond("longer"), beyond("longer_idle"), rule.parameter("sigmas").unwrap());
     let (mut mean_ms, mut mean_ma, mut noise, mut is_beyond) = (0.0, None, 0.05_f64, false);
@@ -68,7 +158,13 @@ fn is_longer(rule: &Rule, runs: &[Run]) -> bool {
             noise = (noise + 0.03 * (1.25 * bounded.abs() - noise)).max(0.012);
         }
     }
-    is_beyond
+    (is_beyond, mean_ms, idle.max(4.0 * noise))
+}
+
+/// Whether a motor that ran so long ran no longer than usual, or not at all.
+fn is_usual(rule: &Rule, runs: &[Run], duration_ms: Option<u16>) -> bool {
+    let (_, mean_ms, least) = weigh_runs(rule, runs);
+    runs.len() >= 8 && duration_ms.is_none_or(|ms| f64::from(ms).max(1.0).ln() - mean_ms < least)
 }
 
 /// The share of troubled ones, drawn to `prior` by so many imagined operations.
@@ -91,24 +187,42 @@ impl OneLock {
 }
 
 impl Slow<'_> {
-    fn share_of_model(&self, model: Sym) -> f64 {
+    fn share_of_model(&self, model: Sym, kind: usize) -> f64 {
         share(
-            self.models.get(&model).into_iter().flatten().copied(),
-            self.rule.parameter("prior_share").unwrap(),
+            self.models.get(&model).into_iter().flatten().map(|kinds| kinds[kind]),
+            self.rule.parameter("prior_share").unwrap() * if kind == 0 { 1.0 } else { 1.0 / 3.0 },
             2_000.0,
         )
     }
 
     /// How many operations at the model's share a lock's own are worth: of a beta distribution, by the mean and
     /// variance of the locks' first shares and of 50 imagined locks that are worth 200.
-    fn own_weight(&self, model: Sym, of_model: f64) -> f64 {
-        let firsts: Vec<f64> = self.firsts.get(&model).into_iter().flatten().copied().collect();
+    fn own_weight(&self, model: Sym, kind: usize, of_model: f64) -> f64 {
+        let firsts: Vec<f64> = self.firsts.get(&model).into_iter().flatten().map(|counts| counts[kind]).collect();
         let locks = firsts.len() as f64 + 50.0;
         let mean = (firsts.iter().map(|count| count / 20.0).sum::<f64>() + 50.0 * of_model) / locks;
         let square = of_model * of_model + of_model * (1.0 - of_model) / 201.0;
         let squares = firsts.iter().map(|count| count / 20.0 * (count - 1.0) / 19.0).sum::<f64>() + 50.0 * square;
         let variance = squares / locks - mean * mean;
         if variance <= 0.0 { 200.0 } else { (mean * (1.0 - mean) / variance - 1.0).clamp(1.0, 200.0) }
+    }
+
+    /// Of which kinds an operation is troubled; `None` where it says nothing of the drive.
+    fn kinds(&mut self, said: &Said, op: &Op, way: usize) -> Option<Kinds> {
+        let runs = &mut self.locks.entry(said.device).or_default().ways[way];
+        let at_the_door =
+            [OpSource::Keypad, OpSource::Nfc, OpSource::Auto, OpSource::Manual].iter().any(|by| op.source == Some(*by));
+        let any = match op.result {
+            OpResult::Ok => op.duration_ms.is_some_and(|duration| {
+                let log = |value: u16| f64::from(value).max(1.0).ln();
+                runs.push((log(duration), op.mean_ma.map(|mean| log(mean.0))));
+                weigh_runs(self.rule, runs).0
+            }),
+            OpResult::Timeout if !at_the_door && is_usual(self.rule, runs, op.duration_ms) => return None,
+            OpResult::Jam | OpResult::Stall | OpResult::Timeout => true,
+            OpResult::Rejected | OpResult::Aborted => return None,
+        };
+        Some([any, op.result == OpResult::Stall, op.result == OpResult::Jam])
     }
 
     fn operation(&mut self, said: &Said) {
@@ -118,48 +232,55 @@ impl Slow<'_> {
             OpKind::Unlock => 1,
             OpKind::Calibrate => return,
         };
-        let of_model = self.share_of_model(said.lock.labels.model);
+        let Some(kinds) = self.kinds(said, op, way) else { return };
+        let model = said.lock.labels.model;
         let lock = self.locks.entry(said.device).or_default();
-        let troubled = match op.result {
-            OpResult::Ok => op.duration_ms.is_some_and(|duration| {
-                let log = |value: u16| f64::from(value).max(1.0).ln();
-                lock.ways[way].push((log(duration), op.mean_ma.map(|mean| log(mean.0))));
-                is_longer(self.rule, &lock.ways[way])
-            }),
-            OpResult::Jam | OpResult::Stall | OpResult::Timeout => true,
-            OpResult::Rejected | OpResult::Aborted => return,
-        };
         let debounce_ms = (self.rule.parameter("debounce_minutes").unwrap() * 60_000.0) as i64;
         let again = lock.troubles_ms.last().is_some_and(|last_ms| said.now_ms - last_ms < debounce_ms);
-        if troubled {
+        if kinds[0] {
             lock.troubles_ms.push(said.now_ms);
         }
-        if said.lock.maintenance || (troubled && again) {
-            return;
-        }
-        if lock.first.is_empty() {
-            lock.first_ms = said.now_ms;
-        }
-        if lock.first.len() < 20 {
-            lock.first.push(troubled);
-            let count = lock.first.iter().filter(|troubled| **troubled).count() as f64;
-            if lock.first.len() == 20 {
-                self.firsts.entry(said.lock.labels.model).or_default().push(count);
-            }
-            self.models.entry(said.lock.labels.model).or_default().push(troubled);
+        if said.lock.maintenance {
             return;
         }
         let limit = self.rule.parameter("limit").unwrap();
-        let weight = self.own_weight(said.lock.labels.model, of_model);
+        let place = self.places.entry(model).or_default();
+        let degrees = op.angle_err_deg.filter(|_| op.result == OpResult::Ok).map(|angle| f64::from(angle.0) / 100.0);
+        let off = degrees.is_some_and(|degrees| lock.place.take(degrees, way, place, limit + 2.303));
+        if kinds[0] && again {
+            return;
+        }
+        let step = |kind: usize| {
+            let of_model = self.share_of_model(model, kind);
+            let weight = self.own_weight(model, kind, of_model);
+            let learned = self.locks[&said.device].learned.iter().map(|kinds| kinds[kind]);
+            let normal = share(learned, of_model, weight).max(of_model);
+            (f64::from(u8::from(kinds[kind])), normal, [(5.0 * normal).min(0.9), 0.1, 0.3])
+        };
+        let is_judged = self.locks[&said.device].learned.len() >= 20;
+        let steps = is_judged.then(|| [step(0), step(1), step(2)]);
         let lock = self.locks.entry(said.device).or_default();
-        let judged = lock.weighed.iter().filter(|weighed| weighed.evidence < limit).map(|weighed| weighed.troubled);
-        let normal = share(lock.first.iter().copied().chain(judged), of_model, weight).max(of_model);
-        let step = (f64::from(u8::from(troubled)), normal, [(5.0 * normal).min(0.9), 0.1, 0.3]);
-        let steps: Vec<Step> = lock.weighed.iter().map(|weighed| weighed.step).chain([step]).collect();
-        let evidence = excess_by_tails(&steps);
-        lock.weighed.push(Weighed { at_ms: said.now_ms, record: said.record, troubled, step, evidence });
+        if lock.learned.is_empty() {
+            lock.first_ms = said.now_ms;
+        }
+        let of_kind = |kind: usize| {
+            let all: Vec<Step> =
+                lock.weighed.iter().filter_map(|of| of.steps).chain(steps).map(|steps| steps[kind]).collect();
+            excess_by_tails(&all)
+        };
+        let of_kinds =
+            [0.0, 2.303, 2.303].iter().enumerate().map(|(kind, cost)| of_kind(kind) - cost).fold(-9.0, f64::max);
+        let beside = lock.place.evidence() - 2.303 > of_kinds;
+        let evidence = of_kinds.max(lock.place.evidence() - 2.303);
+        let shown = kinds[0] || off;
+        lock.weighed.push(Weighed { at_ms: said.now_ms, record: said.record, shown, steps, evidence, beside });
         if evidence < limit {
-            self.models.entry(said.lock.labels.model).or_default().push(troubled);
+            lock.learned.push(kinds);
+            if lock.learned.len() == 20 {
+                let count = |kind: usize| lock.learned.iter().filter(|kinds| kinds[kind]).count() as f64;
+                self.firsts.entry(model).or_default().push([count(0), count(1), count(2)]);
+            }
+            self.models.entry(model).or_default().push(kinds);
         }
     }
 
@@ -167,17 +288,18 @@ impl Slow<'_> {
         let limit = self.rule.parameter("limit").unwrap();
         for (&device, lock) in &self.locks {
             let of_hour = lock.weighed.iter().filter(|weighed| weighed.at_ms >= self.hour_ms);
-            let is_suspect = of_hour.clone().any(|weighed| weighed.troubled && weighed.evidence >= limit);
+            let is_suspect = of_hour.clone().any(|weighed| weighed.shown && weighed.evidence >= limit);
             if !is_suspect || lock.evidence() < limit {
                 continue;
             }
             let departure = lock.departure();
-            let counted = lock.first.len() + lock.weighed.iter().filter(|weighed| weighed.evidence < limit).count();
-            let per_day = counted as f64 * DAY_MS as f64 / ((now_ms - lock.first_ms) as f64).max(DAY_MS as f64);
+            let per_day =
+                lock.learned.len() as f64 * DAY_MS as f64 / ((now_ms - lock.first_ms) as f64).max(DAY_MS as f64);
             let limit = limit + 2.0 * (per_day / self.rule.parameter("usual_per_day").unwrap()).max(1.0).ln();
-            let troubled: Vec<&Weighed> = departure.iter().filter(|weighed| weighed.troubled).collect();
+            let troubled: Vec<&Weighed> = departure.iter().filter(|weighed| weighed.shown).collect();
             let (Some(first), Some(last)) = (troubled.first(), troubled.last()) else { continue };
-            let lasts = last.at_ms - first.at_ms >= DAY_MS / 2 || lock.evidence() >= 2.0 * limit;
+            let beside = lock.weighed.last().is_some_and(|last| last.beside);
+            let lasts = last.at_ms - first.at_ms >= DAY_MS / 2 || lock.evidence() >= 2.0 * limit || beside;
             let is_due = lock.alarms.iter().all(|&at_ms| at_ms < departure[0].at_ms || now_ms - at_ms >= 7 * DAY_MS);
             if lock.evidence() < limit
                 || (troubled.len() as f64) < self.rule.parameter("count_min").unwrap()
@@ -187,7 +309,7 @@ impl Slow<'_> {
                 continue;
             }
             let value = 100.0 * troubled.len() as f64 / departure.len() as f64;
-            let baseline = 100.0 * self.share_of_model(locks[device.0 as usize].labels.model);
+            let baseline = 100.0 * self.share_of_model(locks[device.0 as usize].labels.model, 0);
             let numbers = [value, baseline, (value * limit / lock.evidence()).max(baseline)];
             let records: Vec<RecordRef> = troubled.iter().map(|weighed| weighed.record).collect();
             self.found.push(Found::of(stream, device, now_ms, first.at_ms, numbers, &shown(&records)));
@@ -201,8 +323,8 @@ impl Slow<'_> {
 }
 
 fn trouble(rule: &Rule, stream: &Stream) -> Vec<Found> {
-    let (locks, models, firsts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let mut slow = Slow { rule, locks, models, firsts, hour_ms: 0, found: Vec::new() };
+    let (locks, models, firsts, places) = Default::default();
+    let mut slow = Slow { rule, locks, models, firsts, places, hour_ms: 0, found: Vec::new() };
     for moment in &stream.moments {
         match moment {
             Moment::Said(said) => slow.operation(said),

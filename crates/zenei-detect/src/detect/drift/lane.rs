@@ -1,7 +1,8 @@
 //! The state that drift keeps of each lock and of each model, and the variances that follow from it. Must not know a
 //! rule. Called by `drift`.
 use crate::anomaly::DecisionReason;
-use crate::estimate::{cusum::Cusum, slopes::Slopes};
+use crate::estimate::dispersion::{Blocks, Pool};
+use crate::estimate::slopes::Slopes;
 use crate::lock::{DIRECTIONS, RecordRef};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -16,6 +17,9 @@ const SPREAD_FIRST: f64 = 0.2;
 /// Least standard deviation of a day's mean, natural logarithm: 1 %, the resolution of a few mV and mA.
 const DAY_SPREAD_MIN: f64 = 0.01;
 
+/// How many shifts are looked for.
+pub(super) const EVIDENCE: usize = 3;
+
 /// One lock.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Lane {
@@ -25,8 +29,14 @@ pub(super) struct Lane {
     pub(super) started_ms: Option<i64>,
     pub(super) learned: bool,
     pub(super) today: Today,
-    pub(super) sum: Cusum,
+    /// Evidence of a rise, nat, for each of the shifts.
+    pub(super) evidence: [f32; EVIDENCE],
+    /// Evidence of a fall, standard deviations.
+    pub(super) better: f32,
+    pub(super) blocks: Blocks,
     pub(super) level: f32,
+    /// The evidence and the level of the newest judgement.
+    pub(super) shown: (f32, f32),
     pub(super) since: Option<(i64, RecordRef)>,
     pub(super) recent: SmallVec<[RecordRef; 7]>,
     pub(super) alarm: Option<(i64, f32)>,
@@ -56,12 +66,20 @@ pub(super) struct Model {
     pub(super) operations: f64,
     pub(super) excess: f64,
     pub(super) days: f64,
+    pub(super) pool: Pool,
 }
 
 impl Model {
     /// A model without data: its slopes are those of the rule.
     pub(super) fn new(prior: [f64; 2]) -> Self {
-        Self { slopes: Slopes::new(prior, PRIOR_WEIGHT), squares: 0.0, operations: 0.0, excess: 0.0, days: 0.0 }
+        Self {
+            slopes: Slopes::new(prior, PRIOR_WEIGHT),
+            squares: 0.0,
+            operations: 0.0,
+            excess: 0.0,
+            days: 0.0,
+            pool: Pool::default(),
+        }
     }
 
     pub(super) fn variance(&self) -> f64 {
@@ -89,6 +107,11 @@ impl Lane {
     pub(super) fn variance(&self, model: &Model) -> f64 {
         let (own, pooled) = (f64::from(self.squares), VARIANCE_WEIGHT * model.variance());
         (own + pooled) / (f64::from(self.operations) + VARIANCE_WEIGHT)
+    }
+
+    /// The evidence of the shift that explains most.
+    pub(super) fn most_evidence(&self) -> f32 {
+        self.evidence.iter().copied().fold(0.0, f32::max)
     }
 
     pub(super) fn main_mean(&self) -> &Mean {
