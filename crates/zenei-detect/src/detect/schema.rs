@@ -1,7 +1,9 @@
 //! Heartbeats, or heartbeat fields, that a lock used to send and that are now missing or impossible.
 //!
 //! A missing heartbeat is a finding only while other records of the lock still arrive, readable or not: such a lock is
-//! not silent and its link is not bad, but its heartbeats can't be read any more, or the lock no longer sends them. Six
+//! not silent and its link is not bad, but its heartbeats can't be read any more, or the lock no longer sends them. What
+//! comes at one moment (a backlog) is one record, and the wait for a heartbeat begins anew when a lock was silent itself
+//! for as long as would be a finding: while it is away it sends none. Six
 //! fields are watched (`WATCHED`); an impossible battery voltage counts as missing. A field is expected once twelve
 //! heartbeats in a row had it, heartbeats once there were twelve (`STEADY`). Must not know incidents or stores. Called
 //! by the engine.
@@ -101,6 +103,10 @@ struct Lane {
     beat_ms: i64,
     /// When the lock last sent any record, readable or not.
     spoke_ms: i64,
+    /// When it was heard again after it had been silent for as long as a heartbeat may be overdue.
+    resumed_ms: i64,
+    /// When the last of `others` came.
+    other_ms: i64,
     usual: High,
     /// Other records since the next heartbeat became overdue.
     others: u32,
@@ -126,6 +132,23 @@ impl Params {
     }
 }
 
+impl Lane {
+    /// Takes the time of any record.
+    fn speaks(&mut self, now_ms: i64, overdue_ms: i64) {
+        if self.spoke_ms > 0 && now_ms - self.spoke_ms >= overdue_ms {
+            self.resumed_ms = now_ms;
+            self.others = 0;
+            self.spoken.clear();
+        }
+        self.spoke_ms = self.spoke_ms.max(now_ms);
+    }
+
+    /// Since when a heartbeat is awaited.
+    fn awaits_ms(&self) -> i64 {
+        self.beat_ms.max(self.resumed_ms)
+    }
+}
+
 impl Detect for Schema {
     /// Removes the state: the id belongs to another lock now.
     fn reset(&mut self, device: DeviceIx) {
@@ -141,10 +164,12 @@ impl Detect for Schema {
         let lane = lane(&mut self.state.lanes, glance.device);
         let now_ms = glance.now_ms;
         lane.last = glance.record;
-        lane.spoke_ms = lane.spoke_ms.max(now_ms);
+        lane.speaks(now_ms, self.params.overdue_ms);
         let Body::State(state) = &glance.row.body else {
             // A record before the next heartbeat was due is no evidence: the lock may have fallen silent after it.
-            if (now_ms - lane.beat_ms) as f64 > lane.usual.get() {
+            let is_overdue = (now_ms - lane.awaits_ms()) as f64 > lane.usual.get();
+            if is_overdue && now_ms - lane.other_ms >= MINUTE_MS {
+                lane.other_ms = now_ms;
                 lane.others = lane.others.saturating_add(1);
                 lane.spoken.add(glance.record, now_ms);
             }
@@ -154,7 +179,7 @@ impl Detect for Schema {
             lane.usual.add((now_ms - lane.beat_ms) as f64);
         }
         (lane.beats, lane.beat_ms) = (lane.beats.saturating_add(1), now_ms);
-        (lane.others, lane.refused) = (0, 0);
+        (lane.others, lane.refused, lane.other_ms) = (0, 0, 0);
         lane.spoken.clear();
         for (at, is_there) in read(state).into_iter().enumerate() {
             if is_there {
@@ -176,7 +201,7 @@ impl Detect for Schema {
     /// Takes an unreadable record.
     fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
-            lane.spoke_ms = lane.spoke_ms.max(now.ms());
+            lane.speaks(now.ms(), self.params.overdue_ms);
             lane.refused = lane.refused.saturating_add(1);
         }
     }
@@ -187,7 +212,7 @@ impl Detect for Schema {
         for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
             let lane = &mut self.state.lanes[at];
             let field = lane.missing.iter().position(|&missing| missing >= self.params.missing_min);
-            let silent_ms = lane.spoke_ms - lane.beat_ms;
+            let silent_ms = lane.spoke_ms - lane.awaits_ms();
             let speaks = lane.others >= self.params.others_min || lane.refused >= self.params.refused_min;
             let limit_ms = || self.params.overdue_ms.max((self.params.multiple * lane.usual.get()) as i64);
             let overdue =
@@ -219,7 +244,7 @@ impl Detect for Schema {
                     baseline: lane.usual.get() / HOUR_MS as f64,
                     threshold: limit_ms() as f64 / HOUR_MS as f64,
                     unit: "h",
-                    since_ms: lane.beat_ms,
+                    since_ms: lane.awaits_ms(),
                     confidence: 0.9,
                     why: format!(
                         "no heartbeat that can be read for {:.1} h, while {} other records and {} that can't be read \
@@ -253,4 +278,42 @@ fn read(state: &Heartbeat) -> [bool; WATCHED.len()] {
         state.lock_state.is_some(),
         state.free_heap_b.is_some(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::detect::world::{self, HOUR_MS, Said};
+    use zenei_wire::{Body, Op, OpKind, OpResult};
+
+    /// Heartbeats each sixth hour and operations each third; `lost` says which heartbeats do not come, `heard` when an
+    /// operation does.
+    fn told(lost: impl Fn(usize, i64) -> bool, heard: impl Fn(usize, i64) -> i64) -> Vec<String> {
+        world::told("schema-drift", 30, |lock, hour, _| {
+            let at_ms = hour * HOUR_MS + lock as i64 * 60_000;
+            let mut said = Vec::new();
+            if hour % 6 == 0 {
+                let heard_ms = if lost(lock, hour) { vec![] } else { vec![at_ms] };
+                said.push(Said { ts_ms: at_ms, heard_ms, body: world::heartbeat() });
+            }
+            if hour % 3 == 1 {
+                let body = Body::Op(Op::of(OpKind::Lock, OpResult::Ok));
+                said.push(Said { ts_ms: at_ms, heard_ms: vec![heard(lock, at_ms)], body });
+            }
+            said
+        })
+    }
+
+    #[test]
+    fn a_backlog_without_heartbeats_after_an_outage_is_no_drift() {
+        // A gateway is away for 30 hours; what people did comes at its return, heartbeats were not kept.
+        let (from, to) = (480 * HOUR_MS, 510 * HOUR_MS);
+        let away = |lock: usize, at_ms: i64| lock % 3 == 1 && (from..to).contains(&at_ms);
+        let heard = |lock, at_ms| if away(lock, at_ms) { to + lock as i64 * 1_000 } else { at_ms };
+        assert_eq!(told(|lock, hour| away(lock, hour * HOUR_MS), heard), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_lock_that_is_used_and_sends_no_heartbeat_drifts() {
+        assert_eq!(told(|lock, hour| lock == 3 && hour >= 480, |_, at_ms| at_ms), ["device d"]);
+    }
 }

@@ -19,6 +19,10 @@ struct OneLock {
     last: RecordRef,
     /// When it last sent any record, readable or not.
     spoke_ms: i64,
+    /// When it was heard again after twelve hours of silence or more.
+    resumed_ms: i64,
+    /// When the last of `others` came.
+    other_ms: i64,
     refused: f64,
     alarm_ms: Option<i64>,
 }
@@ -48,18 +52,32 @@ fn missing(beats: &[Beat], field: usize) -> usize {
 }
 
 impl OneLock {
-    fn said(&mut self, said: &Said) {
+    fn speaks(&mut self, rule: &Rule, now_ms: i64) {
+        let overdue_ms = rule.parameter("overdue_hours").unwrap() * HOUR_MS as f64;
+        if self.spoke_ms > 0 && (now_ms - self.spoke_ms) as f64 >= overdue_ms {
+            self.resumed_ms = now_ms;
+            self.others.clear();
+        }
+        self.spoke_ms = self.spoke_ms.max(now_ms);
+    }
+
+    fn awaits_ms(&self) -> i64 {
+        self.beats.last().map_or(0, |beat| beat.at_ms).max(self.resumed_ms)
+    }
+
+    fn said(&mut self, rule: &Rule, said: &Said) {
         self.last = said.record;
-        self.spoke_ms = self.spoke_ms.max(said.now_ms);
+        self.speaks(rule, said.now_ms);
         match &said.row.body {
             Body::State(state) => {
                 self.beats.push(Beat { at_ms: said.now_ms, has: has(state), record: said.record });
                 self.others.clear();
-                self.refused = 0.0;
+                (self.refused, self.other_ms) = (0.0, 0);
             }
             Body::Op(_) | Body::Error(_) | Body::Event(_) | Body::Gateway(_) | Body::Adv(_) => {
-                let beat_ms = self.beats.last().map_or(0, |beat| beat.at_ms);
-                if (said.now_ms - beat_ms) as f64 > self.usual_ms() {
+                let is_overdue = (said.now_ms - self.awaits_ms()) as f64 > self.usual_ms();
+                if is_overdue && said.now_ms - self.other_ms >= 60_000 {
+                    self.other_ms = said.now_ms;
                     self.others.push(said.record);
                 }
             }
@@ -87,7 +105,7 @@ impl OneLock {
         let usual_ms = self.usual_ms();
         let limit_ms = (rule.parameter("overdue_hours").unwrap() * HOUR_MS as f64)
             .max((rule.parameter("multiple").unwrap() * usual_ms).floor());
-        let beat_ms = self.beats.last().map_or(0, |beat| beat.at_ms);
+        let beat_ms = self.awaits_ms();
         let silent_ms = (self.spoke_ms - beat_ms) as f64;
         let others = self.others.len() as f64;
         let speaks =
@@ -118,11 +136,11 @@ fn schema(rule: &Rule, stream: &Stream) -> Vec<Found> {
     for moment in &stream.moments {
         match moment {
             Moment::Said(said) if matches!(said.row.body, Body::Adv(_)) => {}
-            Moment::Said(said) => all.entry(said.device).or_default().said(said),
+            Moment::Said(said) => all.entry(said.device).or_default().said(rule, said),
             Moment::Refused(device, now) => {
                 let lock = all.entry(*device).or_default();
                 lock.refused += 1.0;
-                lock.spoke_ms = lock.spoke_ms.max(now.ms());
+                lock.speaks(rule, now.ms());
             }
             Moment::Happened(EventKind::Installed, device) => _ = all.remove(device),
             Moment::Close(now, locks) if now.ms() % (2 * HOUR_MS) == 0 => {
