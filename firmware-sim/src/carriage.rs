@@ -90,3 +90,38 @@ impl Mail {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(at_ms: i64) -> Message {
+        Message { at_ms, topic: String::new(), payload: vec![at_ms as u8], retain: false, lock: 0 }
+    }
+
+    #[test]
+    fn a_batch_arrives_at_once_in_order_and_a_slow_way_delays_by_a_constant() {
+        let batch = Carriage { batch_ms: 1000, phase_ms: 300, ..Carriage::default() };
+        assert_eq!([batch.arrival(0), batch.arrival(299), batch.arrival(300)], [300, 300, 1300]);
+        assert_eq!(Carriage { slow_ms: 70, ..Carriage::default() }.arrival(5), 75);
+        let (mut mail, mut sent, mut out) = (Mail::default(), vec![message(1), message(2), message(3)], Vec::new());
+        mail.post(&batch, 1, 0, &mut sent);
+        mail.deliver(299, &mut out);
+        assert!(sent.is_empty() && out.is_empty());
+        mail.deliver(300, &mut out);
+        assert_eq!(
+            out.iter().map(|message| (message.at_ms, message.payload[0])).collect::<Vec<_>>(),
+            [(300, 1), (300, 2), (300, 3)]
+        );
+    }
+
+    #[test]
+    fn a_gateway_that_doubles_sends_equal_messages_and_a_plain_one_leaves_them_where_they_are() {
+        let (mut mail, mut sent, mut out) = (Mail::default(), vec![message(1), message(2)], Vec::new());
+        mail.post(&Carriage::default(), 1, 0, &mut sent);
+        assert_eq!(sent.len(), 2);
+        mail.post(&Carriage { doubled: 1.0, ..Carriage::default() }, 1, 0, &mut sent);
+        mail.deliver(i64::MAX, &mut out);
+        assert_eq!(out.iter().filter(|message| message.payload == [2]).count(), 2);
+    }
+}

@@ -78,3 +78,32 @@ impl Gauge {
         told
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sluggish_gauge_tells_its_last_value_until_it_must_move() {
+        let mut gauge = Gauge::default();
+        let told: Vec<f64> = [20.0, 20.9, 21.1, 20.2].map(|value| gauge.read(value, 1.0)).to_vec();
+        assert_eq!(told, [20.0, 20.0, 21.1, 21.1]);
+        let mut exact = Gauge::default();
+        assert_eq!([exact.read(1.0, 0.0), exact.read(1.5, 0.0)], [1.0, 1.5]);
+    }
+
+    #[test]
+    fn a_model_tells_its_charge_in_steps_and_leaves_out_what_it_hides() {
+        let mut world = Scenario::fleet().unwrap().in_world(1).unwrap();
+        let told = &mut world.field.as_mut().unwrap().told[0];
+        (told.percent_step, told.hidden) = (25.0, vec![Quantity::BatteryMv]);
+        let state = |pct| State {
+            battery_pct: Some(Percent(pct)),
+            battery_mv: Some(zenei_wire::Millivolts(2900)),
+            ..State::default()
+        };
+        let steps = [100, 88, 62, 12].map(|pct| told.state(state(pct)).battery_pct.map(|Percent(pct)| pct));
+        assert_eq!(steps, [Some(100), Some(100), Some(50), Some(0)]);
+        assert_eq!(told.state(state(50)).battery_mv, None);
+    }
+}

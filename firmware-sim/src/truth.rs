@@ -9,7 +9,8 @@ use crate::fault::{Alterer, Bug, Cloud, Effect, Harm, Planned, Ramp};
 use crate::identity::{self, Identity, Kinds};
 use crate::lock::{self, Lock};
 use crate::message::Fate;
-use crate::scenario::Single;
+use crate::scenario::{Quantity, Single};
+use crate::told;
 use crate::traits::Link;
 use crate::world::World;
 use evidence::{Evidence, Statistic, Trace};
@@ -307,7 +308,11 @@ impl Trial<'_> {
             let faulty = self.run(lock, None, until_ms);
             let asked = faulty.operations.iter().filter(|one| one.client == Some(cloud.client) && one.measured);
             let times = asked.map(|one| one.at_ms).filter(|&at_ms| planned.is_on(at_ms));
-            pooled.extend(evidence::requests(cloud.late.share, base, times));
+            // Whose client nobody is told counts for nothing.
+            let told = told::of(&self.world.scenario, &self.kinds[lock]);
+            if !told.is_some_and(|told| told.hides(Quantity::ClientOfOp) && told.hides(Quantity::ClientOfState)) {
+                pooled.extend(evidence::requests(cloud.late.share, base, times));
+            }
             let sound = self.run(lock, Some(at), until_ms);
             found.customer_ms = earlier(found.customer_ms, evidence::customer(&faulty, &sound));
             // Later events change neither of the two known times.

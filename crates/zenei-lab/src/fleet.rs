@@ -64,11 +64,11 @@ pub fn bench(arguments: &Fleet, out: &mut impl Write) -> Result<(), LabError> {
         harmless::write(out, &known)?;
         harmless::write(out, &moved)?;
     }
+    if let Some(folder) = &arguments.cards {
+        cards::write(folder, &cards::cards(&rules, &known, if arguments.worlds.is_some() { &moved } else { &[] }))?;
+    }
     if arguments.worlds.is_some() {
         return of_worlds(arguments, &moved, out);
-    }
-    if let Some(folder) = &arguments.cards {
-        cards::write(folder, &cards::cards(&rules, &known))?;
     }
     let report = Report::of(&known);
     heading(out, &known, "the scenario's own physics")?;
@@ -119,20 +119,12 @@ pub(crate) fn rules(folder: Option<&Path>) -> Result<Rules, LabError> {
 /// instead.
 fn plans(arguments: &Fleet) -> Result<Vec<Plan>, LabError> {
     let scenario = scenario(arguments)?;
-    if let Some(text) = &arguments.worlds {
-        let mut plans = Vec::new();
-        for world in worlds::parse(text).map_err(|allowed| LabError::Usage(format!("--worlds {text}: {allowed}")))? {
-            let drawn = scenario.in_world(world);
-            let drawn = drawn.map_err(|error| LabError::config("the world can't be simulated", error))?;
-            plans.extend(arguments.seeds.iter().map(|&seed| Plan {
-                seed,
-                world: Some(world),
-                scenario: drawn.clone(),
-            }));
-        }
-        return Ok(plans);
-    }
     let own = |&seed: &u64| Plan { seed, world: None, scenario: scenario.clone() };
+    if let Some(text) = arguments.worlds.as_deref() {
+        // A card tells of the scenario's own physics and of the worst world.
+        let home = arguments.seeds.iter().filter(|_| arguments.cards.is_some()).map(own);
+        return Ok(home.chain(in_worlds(arguments, &scenario, text)?).collect());
+    }
     let mut plans: Vec<Plan> = arguments.seeds.iter().map(own).collect();
     if arguments.vary > 0.0 {
         for &world in &arguments.vary_seeds {
@@ -148,6 +140,23 @@ fn plans(arguments: &Fleet) -> Result<Vec<Plan>, LabError> {
     Ok(plans)
 }
 
+/// Each seed's fleet in each of the worlds, those of a world together.
+fn in_worlds(arguments: &Fleet, scenario: &Scenario, text: &str) -> Result<Vec<Plan>, LabError> {
+    let mut scenario = scenario.clone();
+    if !arguments.small {
+        scenario.locks = arguments.locks.unwrap_or(WORLD.0);
+        scenario.days = arguments.days.unwrap_or(WORLD.1);
+    }
+    let mut plans = Vec::new();
+    for world in worlds::parse(text).map_err(|allowed| LabError::Usage(format!("--worlds {text}: {allowed}")))? {
+        let drawn = scenario.in_world(world);
+        let drawn = drawn.map_err(|error| LabError::config("the world can't be simulated", error))?;
+        let of_seed = |&seed: &u64| Plan { seed, world: Some(world), scenario: drawn.clone() };
+        plans.extend(arguments.seeds.iter().map(of_seed));
+    }
+    Ok(plans)
+}
+
 fn scenario(arguments: &Fleet) -> Result<Scenario, LabError> {
     let bad = |error| LabError::config("the scenario can't be simulated", error);
     let mut scenario = match &arguments.scenario {
@@ -157,9 +166,6 @@ fn scenario(arguments: &Fleet) -> Result<Scenario, LabError> {
             Scenario::from_toml(&text).map_err(bad)?
         }
     };
-    if arguments.worlds.is_some() {
-        (scenario.locks, scenario.days) = WORLD;
-    }
     if arguments.small {
         (scenario.locks, scenario.days) = SMALL;
     }

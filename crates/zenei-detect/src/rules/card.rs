@@ -33,12 +33,30 @@ pub struct Card {
     pub false_incidents: u64,
     /// The one-sided 95 % upper bound of their rate per device-year.
     pub per_device_year_bound: f64,
+    /// What the rule said falsely in the world where it was worst; `None` where no worlds were measured.
+    pub worst_world: Option<WorstWorld>,
     /// For each family of labelled faults: how many this rule was the first to find, of how many.
     pub found: BTreeMap<String, Hits>,
     /// From opening to the customer, days: median and 10 % quantile; `None` where no customer noticed any.
     pub lead_days: Option<[f64; 2]>,
     /// From detectable to opening, hours: median and 90 % quantile; `None` where nothing was found.
     pub delay_hours: Option<[f64; 2]>,
+}
+
+/// What a rule said falsely in the world, of several whose structure was drawn at random, where it was worst.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorstWorld {
+    /// Its number.
+    pub world: u64,
+    /// Of how many worlds.
+    pub of: u64,
+    /// Locks times years there.
+    pub device_years: f64,
+    /// False incidents that the rule opened there.
+    pub incidents: u64,
+    /// The one-sided 95 % lower bound of their rate per device-year: 0 where there was none.
+    pub per_device_year_low: f64,
 }
 
 /// Found of all.
@@ -60,6 +78,7 @@ struct CardFile {
     measured_by: String,
     corpus: CorpusFile,
     falsely: FalselyFile,
+    worst_world: Option<Spanned<WorstWorld>>,
     #[serde(default)]
     found: BTreeMap<String, Hits>,
     lead_days: Option<[f64; 2]>,
@@ -87,6 +106,7 @@ struct Read<'a> {
     card: Card,
     digest_span: Range<usize>,
     bound_span: Range<usize>,
+    worst_span: Option<Range<usize>>,
 }
 
 impl Card {
@@ -124,6 +144,13 @@ impl Card {
              [falsely]\nincidents = {}\nper_device_year_bound = {:?}\n",
             self.corpus, self.corpus_digest, self.device_years, self.false_incidents, self.per_device_year_bound
         );
+        if let Some(WorstWorld { world, of, device_years, incidents, per_device_year_low }) = self.worst_world {
+            let _ = write!(
+                text,
+                "\n[worst_world]\nworld = {world}\nof = {of}\ndevice_years = {device_years:?}\nincidents = {incidents}\n\
+                 per_device_year_low = {per_device_year_low:?}\n"
+            );
+        }
         for (family, hits) in &self.found {
             let _ = write!(text, "\n[found.{family}]\nfirst = {}\nof = {}\n", hits.first, hits.of);
         }
@@ -190,6 +217,20 @@ impl Read<'_> {
                 card.per_device_year_bound, card.false_incidents, card.device_years, rule.budget_per_device_year
             );
             self.toml.error(&self.bound_span, "falsely.per_device_year_bound", problem);
+        } else if let Some((span, worst)) = self.worst_span.as_ref().zip(card.worst_world)
+            && worst.per_device_year_low > rule.budget_per_device_year
+        {
+            let problem = format!(
+                "found {} (95 % bound from below, {} false incidents in {:.0} device-years of world {}, the worst of \
+                 {}); the budget of the rule allows {}: a live rule stays within it in every world",
+                worst.per_device_year_low,
+                worst.incidents,
+                worst.device_years,
+                worst.world,
+                worst.of,
+                rule.budget_per_device_year
+            );
+            self.toml.error(span, "worst_world", problem);
         }
     }
 }
@@ -198,8 +239,9 @@ fn read<'a>(file: &'a str, text: &'a str) -> Result<Read<'a>, Vec<TomlError>> {
     let mut toml = Reader::new(file, text);
     let Some(parsed) = toml.parse::<CardFile>("card") else { return Err(toml.errors()) };
     let (digest_span, bound_span) = (parsed.rule_digest.span(), parsed.falsely.per_device_year_bound.span());
+    let worst_span = parsed.worst_world.as_ref().map(Spanned::span);
     match card(&mut toml, parsed) {
-        Some(card) => Ok(Read { toml, card, digest_span, bound_span }),
+        Some(card) => Ok(Read { toml, card, digest_span, bound_span, worst_span }),
         None => Err(toml.errors()),
     }
 }
@@ -230,6 +272,7 @@ fn card(toml: &mut Reader<'_>, parsed: CardFile) -> Option<Card> {
         measured_by: parsed.measured_by,
         corpus: parsed.corpus.name,
         false_incidents: parsed.falsely.incidents,
+        worst_world: parsed.worst_world.map(Spanned::into_inner),
         found: parsed.found,
         lead_days: parsed.lead_days,
         delay_hours: parsed.delay_hours,
@@ -267,6 +310,7 @@ mod tests {
             device_years: 12_320.5,
             false_incidents: 2,
             per_device_year_bound: 0.000_511,
+            worst_world: None,
             found: BTreeMap::from([("H1".into(), Hits { first: 3, of: 4 })]),
             lead_days: Some([20.5, 3.0]),
             delay_hours: None,
@@ -318,6 +362,18 @@ mod tests {
             ["cards/motor.toml:15: falsely.per_device_year_bound: found 0.000511 (95 % bound, 2 false incidents in \
                  12320 device-years); the budget of the rule allows 0.0005: a live rule stays within it"]
         );
+    }
+
+    #[test]
+    fn a_rule_that_is_surely_over_its_budget_in_one_world_is_not_live() {
+        let rules = rules(&format!("{MOTOR}\n[budget]\nper_device_year = 0.01\nsource = \"agreed\"\n"));
+        let worst = WorstWorld { world: 6, of: 9, device_years: 49.3, incidents: 2, per_device_year_low: 0.007_2 };
+        let mut card = Card { worst_world: Some(worst), ..card(&rules) };
+        assert_eq!(Card::parse("a.toml", &card.to_toml()), Ok(card.clone()));
+        assert_eq!(told(&rules, &card.to_toml()), [""; 0]);
+        card.worst_world = Some(WorstWorld { incidents: 9, per_device_year_low: 0.095, ..worst });
+        let errors = told(&rules, &card.to_toml());
+        assert!(errors.len() == 1 && errors[0].contains("worst_world: found 0.095"), "{errors:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::error::LabError;
 use crate::interval::{median, poisson, quantile};
 use std::collections::BTreeMap;
 use std::path::Path;
-use zenei_detect::rules::card::{Card, Hits};
+use zenei_detect::rules::card::{Card, Hits, WorstWorld};
 use zenei_detect::{Rule, Rules};
 use zenei_wire::Id;
 
@@ -17,11 +17,15 @@ const DAY_MS: f64 = 24.0 * HOUR_MS;
 /// One-sided, for the bound of the rate of false incidents.
 const TAIL: f64 = 0.05;
 
-/// The card of each rule, from these runs.
-pub fn cards(rules: &Rules, runs: &[Run<'_>]) -> Vec<Card> {
+/// The card of each rule, from these runs; `worlds` are runs in worlds, those of a world together.
+pub fn cards(rules: &Rules, runs: &[Run<'_>], worlds: &[Run<'_>]) -> Vec<Card> {
     let falsely = Falsely::of(runs);
     let device_years: f64 = runs.iter().map(Run::device_years).sum();
     let corpus = corpus(runs);
+    let of_worlds: Vec<(u64, Falsely)> = worlds
+        .chunk_by(|one, other| one.world == other.world)
+        .filter_map(|runs| Some((runs.first()?.world?, Falsely::of(runs))))
+        .collect();
     let card = |rule: &Rule| {
         let false_incidents = falsely.by_rule.get(&rule.id).map_or(0, |rate| rate.count);
         let of_rule = || cases(runs).filter(|case| is_first(rule, case));
@@ -39,12 +43,31 @@ pub fn cards(rules: &Rules, runs: &[Run<'_>]) -> Vec<Card> {
             device_years: rounded(device_years, 1e1),
             false_incidents: false_incidents as u64,
             per_device_year_bound: (poisson(false_incidents, TAIL).1 / device_years * 1e6).ceil() / 1e6,
+            worst_world: worst(rule, &of_worlds),
             found: found(rule, runs),
             lead_days: pair(&leads, 0.1),
             delay_hours: pair(&delays, 0.9),
         }
     };
     rules.iter().map(card).collect()
+}
+
+/// The world in which a rule said most falsely; of equal ones the first.
+fn worst(rule: &Rule, worlds: &[(u64, Falsely)]) -> Option<WorstWorld> {
+    let rates = worlds.iter().map(|(world, falsely)| {
+        let count = falsely.by_rule.get(&rule.id).map_or(0, |rate| rate.count);
+        (*world, count, falsely.all.device_years)
+    });
+    let rate = |(_, count, years): &(u64, usize, f64)| *count as f64 / years;
+    let (world, count, years) = rates.reduce(|one, other| if rate(&other) > rate(&one) { other } else { one })?;
+    let low = poisson(count, TAIL).0 / years;
+    Some(WorstWorld {
+        world,
+        of: worlds.len() as u64,
+        device_years: rounded(years, 1e1),
+        incidents: count as u64,
+        per_device_year_low: rounded(low, 1e6),
+    })
 }
 
 /// Writes the cards into a folder of rules, each into its rule's folder.
@@ -161,10 +184,15 @@ mod tests {
             ..Played::default()
         };
         let rules = Rules::embedded().unwrap();
-        let cards = cards(&rules, &[Run::of(7, None, &played)]);
+        let in_world = [Run::of(7, Some(3), &played), Run::of(8, Some(3), &played)];
+        let cards = cards(&rules, &[Run::of(7, None, &played)], &in_world);
         assert_eq!(cards.len(), rules.iter().count());
         let motor = cards.iter().find(|card| card.rule == "motor-effort").unwrap();
         assert_eq!(motor.found, BTreeMap::from([("H1".to_owned(), Hits { first: 1, of: 2 })]));
+        let worst = motor.worst_world.unwrap();
+        assert_eq!((worst.world, worst.of, worst.incidents, worst.device_years), (3, 1, 2, 2_000.3));
+        // Garwood: two events, 95 % one-sided from below, 0.3554; over 2,000.3 device-years.
+        assert_eq!(worst.per_device_year_low, 0.000_178);
         assert_eq!((motor.false_incidents, motor.lead_days, motor.delay_hours), (1, Some([25.0; 2]), Some([72.0; 2])));
         // Garwood: one event, 95 % one-sided, 4.744; over 1,000.1 device-years.
         assert_eq!((motor.device_years, motor.per_device_year_bound), (1_000.1, 0.004_744));
