@@ -295,7 +295,7 @@ impl Slow<'_> {
         let tested_days = self.members.iter().filter(|of| of.0 == fw && of.1 > case.started_ms).map(|of| of.2);
         let window_days = (now_ms - case.started_ms) as f64 / DAY_MS as f64;
         let value = sides[0].0 / tested_days.sum::<f64>().max(locks.len() as f64 * window_days);
-        let least = least_ratio(sides, limit, dispersion).max(min_ratio).min(ratio);
+        let least = least_ratio(sides, limit, dispersion).max(min_ratio).min(0.99 * ratio);
         let name = |device: &DeviceIx| self.stream.fleet.device_id(*device).to_owned();
         self.found.push(Found {
             scope,

@@ -16,6 +16,8 @@ use zenei_wire::EngineTime;
 const ROBUST_SHARE: f64 = 0.5;
 /// A code has only changed its name where other codes went by this share of what it brought. A guess.
 const RENAMED_SHARE: f64 = 0.5;
+/// A threshold is below what was found.
+const BELOW: f64 = 0.99;
 /// A code is new where so little of what a version reports of it was to be expected. A guess.
 const NEW_SHARE: f64 = 0.1;
 
@@ -198,7 +200,8 @@ impl FirmwareErrors {
         let seen = Seen {
             value,
             baseline,
-            threshold: baseline * least.max(self.params.min_ratio).min(ratio),
+            // Several contrasts together can reach the limit where this one alone is just below it.
+            threshold: baseline * least.max(self.params.min_ratio).min(BELOW * ratio),
             unit: &format!("{code}/lock-day"),
             since_ms: case.started_ms,
             confidence: report::confidence(standing.evidence, self.params.limit),
