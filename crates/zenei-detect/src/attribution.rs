@@ -7,6 +7,7 @@
 //! affects several locks) waits some hours for further ones. Must not know detectors' insides or incidents. Called by
 //! the engine.
 mod cause;
+mod company;
 mod contrast;
 mod shared;
 
@@ -15,8 +16,9 @@ use crate::detect::running::Window;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::Lock;
 use crate::symptom::Symptom;
-use crate::time::{DAY_MS, HOUR_MS};
+use crate::time::DAY_MS;
 use cause::{Cause, DIMENSIONS, domain, values};
+use company::expects_company;
 use contrast::{Contrast, Judged, Past};
 use serde::{Deserialize, Serialize};
 use shared::Shared;
@@ -25,18 +27,9 @@ use zenei_wire::EngineTime;
 
 /// Findings within so long count together. A guess: rollouts are staged over days.
 const WINDOW_MS: i64 = 7 * DAY_MS;
-/// How long a finding waits for similar findings on other locks. A guess: what a gateway or a client does shows on
-/// several locks within hours.
-const HOLD_MS: i64 = 6 * HOUR_MS;
-/// How long it waits where its lock was updated lately. A guess: of a rollout's locks the third shows within a day of
-/// the first.
-const HOLD_UPDATED_MS: i64 = DAY_MS;
 /// For so long after an update the update is the likeliest common cause. A guess: the time for which a rollout is
 /// watched.
 const UPDATED_MS: i64 = 30 * DAY_MS;
-/// For so long after an update a finding waits for other locks. A guess: what a version does to all its locks shows on
-/// the first of them within days.
-const COMPANY_MS: i64 = 10 * DAY_MS;
 /// The fewest locks that share a cause.
 const LOCKS_MIN: usize = 3;
 /// The probability of so many locks by chance, by their like and earlier weeks, below which a value is the finding. A
@@ -52,9 +45,14 @@ const OWN_MAX: f64 = 0.02;
 const PAST_WEEKS: f64 = 2.0;
 /// How many times as likely a version is beforehand that most of its locks were updated to lately: a rollout is the
 /// likeliest common cause. A guess.
-const UPDATED_FAVOUR: f64 = 10.0;
+const UPDATED_FAVOUR: f64 = 3.0;
 /// How many times as often as their like the locks show it at least: most of what they show has this cause then.
 const TIMES_MIN: f64 = 3.0;
+/// How many times as often they show it while the cause goes on. A guess: half of what they show has another cause then.
+const TIMES_LEFT: f64 = 2.0;
+/// So many unlike symptoms no one thing brings about. A guess: a version that restarts its locks makes errors, failed
+/// operations and silence.
+const UNLIKE_MAX: usize = 3;
 /// The share of its locks that show it at least where all locks have the value.
 const ALONE_SHARE_MIN: f64 = 0.5;
 /// The probability of so many locks by this week's like up to which a cause goes on. A guess.
@@ -221,7 +219,10 @@ impl Attribution {
             let cause = Cause { symptom, kind, value: wanted.0, with: wanted.1 };
             let lately = is_rollout(&cause, window);
             let explains = judged.explains();
-            if is_shared(&judged, &cause, lately) && best.is_none_or(|(before, _)| explains > before + 1e-9) {
+            if cause.can_be()
+                && is_shared(&judged, &cause, lately)
+                && best.is_none_or(|(before, _)| explains > before + 1e-9)
+            {
                 best = Some((explains, cause));
             }
         }
@@ -275,12 +276,12 @@ impl Attribution {
             let past = self.past(cause.symptom, now);
             let has = |device: DeviceIx, lock: &Lock| shared.has(&cause, device, lock);
             let judged = Contrast::of(cause.symptom, &affected, &apart, past, window).judge_those(has);
-            let holds =
-                judged.is_alone || (judged.inside as f64 >= 2.0 * judged.expected_max() && judged.by_like <= HOLDS_MAX);
+            let times = judged.inside as f64 / judged.expected_max();
             let Some(shared) = self.shared.get_mut(&cause) else { continue };
-            if holds && judged.inside > 0 {
+            if judged.is_alone || (times >= TIMES_LEFT && judged.by_like <= HOLDS_MAX) {
                 (shared.last_ms, shared.own_weekly) = (now.ms(), judged.expected);
-            } else if judged.inside >= LOCKS_MIN || judged.expected >= 1.0 {
+            } else if times < TIMES_LEFT && (judged.inside >= LOCKS_MIN || judged.expected >= 1.0) {
+                // Few locks to compare with show nothing either way.
                 dissolved.push(cause);
             }
         }
@@ -353,7 +354,22 @@ impl Attribution {
         }
         kept.anomaly = Some(shared.clone());
         self.shared.insert(cause, kept);
+        let unlike = self.unlike(cause);
+        if unlike > UNLIKE_MAX {
+            let why = format!(
+                "{unlike} unlike symptoms are put down to {} {}, more than one thing brings about: its locks may differ \
+                 in how they report or are used",
+                shared.scope.kind, shared.scope.value
+            );
+            out.decisions.push(shared.decision(DecisionReason::Unconfirmed, why));
+        }
         out.anomalies.push(shared);
+    }
+
+    /// To how many unlike symptoms the cause's value is put down.
+    fn unlike(&self, cause: Cause) -> usize {
+        let same = |other: &&Cause| (other.kind, other.value, other.with) == (cause.kind, cause.value, cause.with);
+        self.shared.keys().filter(same).map(|other| other.symptom.system()).collect::<BTreeSet<_>>().len()
     }
 
     /// Releases findings that waited long enough: alone, or as part of a shared cause that was found meanwhile.
@@ -387,22 +403,6 @@ impl Attribution {
                 why,
                 ..first.clone()
             });
-        }
-    }
-}
-
-/// How long a finding waits for other locks with the same symptom, ms; `None` where none is expected.
-fn expects_company(symptom: Symptom, lock: &Lock, now: EngineTime) -> Option<i64> {
-    let updated = lock.updated_ms.is_some_and(|at_ms| now.ms() - at_ms < COMPANY_MS);
-    match symptom {
-        // A gateway's silence is found before that of its locks, and its losses are separated from a lock's; those of a
-        // version are spread over days.
-        Symptom::Silence | Symptom::Loss => None,
-        Symptom::Memory | Symptom::Errors | Symptom::Part | Symptom::Clock | Symptom::Schema | Symptom::Stream => {
-            Some(if updated { HOLD_UPDATED_MS } else { HOLD_MS })
-        }
-        Symptom::Resistance | Symptom::Drain | Symptom::Effort | Symptom::Shape | Symptom::Trouble => {
-            updated.then_some(HOLD_UPDATED_MS)
         }
     }
 }

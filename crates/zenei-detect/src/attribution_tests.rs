@@ -155,3 +155,32 @@ fn clocks_that_are_all_seen_through_one_gateway_are_its_own() {
     world.go(24..800, |hour| if hour == 780 { (0..24).map(|at| (Symptom::Memory, at)).collect() } else { vec![] });
     assert_eq!(world.wide(), 0, "{}", world.scopes());
 }
+
+#[test]
+fn an_app_is_not_blamed_for_what_a_motor_takes() {
+    let apps = |at: usize, lock: &mut Lock, fleet: &mut Fleet| {
+        lock.client(fleet.intern(if at < 30 { "app-2" } else { "app-1" }));
+    };
+    let of = |symptom| {
+        let mut world = World::of(300, apps);
+        world
+            .go(24..700, |hour| if (620..644).contains(&hour) { vec![(symptom, (hour - 620) as u32)] } else { vec![] });
+        world.wide()
+    };
+    assert_eq!((of(Symptom::Effort), of(Symptom::Resistance)), (0, 0));
+    assert!(of(Symptom::Trouble) > 0, "its requests can fail");
+}
+
+#[test]
+fn a_value_to_which_everything_is_put_down_is_told() {
+    let lots = |at: usize, lock: &mut Lock, fleet: &mut Fleet| {
+        lock.labels.lot = fleet.intern(if at < 12 { "2024W11" } else { "2024W12" });
+    };
+    let mut world = World::of(400, lots);
+    let all = [Symptom::Effort, Symptom::Drain, Symptom::Memory, Symptom::Errors];
+    world.go(24..700, |hour| {
+        let at = u32::try_from(hour - 620).ok().filter(|at| *at < 12);
+        at.map_or(vec![], |at| all.iter().map(|symptom| (*symptom, at)).collect())
+    });
+    assert!(world.found.decisions.iter().any(|decision| decision.why.contains("4 unlike symptoms")));
+}

@@ -146,19 +146,13 @@ impl Lock {
         self.pace.count(&row.body, now_ms);
         self.labels = row.labels;
         self.site = row.site;
-        let client = row.labels.client_version;
-        if client != Sym::NONE && self.clients[0] != client {
-            let known = self.clients.iter().position(|&known| known == client).unwrap_or(CLIENTS - 1);
-            self.clients[..=known].rotate_right(1);
-            self.clients[0] = client;
-        }
+        self.client(row.labels.client_version);
         let (Some(boot), Some(seq)) = (row.boot, row.seq) else { return 0 };
         let before = self.newest.replace((boot, seq)).filter(|&(before, _)| before == boot);
         before.map_or(0, |(_, last)| seq.saturating_sub(last).saturating_sub(1))
     }
 
-    /// Whether its battery is so far used up, by the firmware's own estimate or by its voltage under load, that its
-    /// motor may fail to move the bolt, and the lock may fall silent.
+    /// Whether its battery is so far used up, by gauge or voltage under load, that bolt and radio may stop.
     pub fn is_spent(&self) -> bool {
         self.discharged >= SPENT_USED * SPENT_USED || self.slowness() >= SPENT_SLOWNESS
     }
@@ -180,6 +174,14 @@ impl Lock {
         // battery lowers the peak and makes the share a little too large.
         let own = f64::from(self.winding).clamp(WINDING_SHARE, WINDING_SHARE_MAX);
         speed(f64::from(self.load_v / self.load_ref_v), own).min(1.0).recip()
+    }
+
+    pub(crate) fn client(&mut self, client: Sym) {
+        if client != Sym::NONE && self.clients[0] != client {
+            let known = self.clients.iter().position(|&known| known == client).unwrap_or(CLIENTS - 1);
+            self.clients[..=known].rotate_right(1);
+            self.clients[0] = client;
+        }
     }
 
     /// How many motor operations and heartbeats it reports a week.

@@ -34,6 +34,17 @@ pub enum Symptom {
 }
 
 impl Symptom {
+    /// The first of the symptoms that one fault of a lock shows together.
+    pub const fn system(self) -> Self {
+        match self {
+            Self::Resistance | Self::Drain => Self::Resistance,
+            Self::Effort | Self::Shape | Self::Trouble => Self::Effort,
+            Self::Errors | Self::Part => Self::Errors,
+            Self::Silence | Self::Loss => Self::Silence,
+            Self::Memory | Self::Clock | Self::Schema | Self::Stream => self,
+        }
+    }
+
     /// Whether it is of the battery or the supply.
     pub const fn is_power(self) -> bool {
         matches!(self, Self::Resistance | Self::Drain)

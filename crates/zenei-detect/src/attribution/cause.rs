@@ -48,6 +48,25 @@ pub(super) fn values(kind: ScopeKind, lock: &Lock) -> SmallVec<[(Sym, Sym); 4]> 
 }
 
 impl Cause {
+    /// Whether a thing of this kind can bring about the symptom at all. What a motor takes, which shape its current has
+    /// and a battery's resistance are of the lock and its door: apps, hubs and gateways reach none of them. An app's or
+    /// a hub's version drains no battery more than its requests do, and those are operations.
+    pub(super) fn can_be(&self) -> bool {
+        let is_away = match self.kind {
+            ScopeKind::ClientVersion => true,
+            ScopeKind::Gateway | ScopeKind::Service => self.symptom != Symptom::Drain,
+            ScopeKind::Device
+            | ScopeKind::Site
+            | ScopeKind::Fw
+            | ScopeKind::FwHw
+            | ScopeKind::Lot
+            | ScopeKind::HwRev
+            | ScopeKind::Model => false,
+        };
+        !(is_away
+            && (self.symptom.is_power() || matches!(self.symptom, Symptom::Effort | Symptom::Shape | Symptom::Part)))
+    }
+
     pub(super) fn is_of(&self, lock: &Lock) -> bool {
         values(self.kind, lock).contains(&(self.value, self.with))
     }

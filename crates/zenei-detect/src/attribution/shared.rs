@@ -14,7 +14,10 @@ use std::collections::BTreeMap;
 const NEAR_MS: i64 = 7 * DAY_MS;
 /// The largest part of the findings near one another that may be of the locks' own, for a new one to be part of the
 /// cause. A guess.
-const OWN_SHARE_MAX: f64 = 0.25;
+const OWN_SHARE_MAX: f64 = 1.0 / 3.0;
+/// How many times as high the resistance of a nearly empty cell is as at its usual charge, at most, after the detector
+/// has taken out what charge and cold do to the model. A guess: what is left of that is less than the whole.
+const EMPTY_TIMES: f64 = 1.6;
 /// How many times as fast as the median member a lock departs that has a fault of its own. A guess: batteries and doors
 /// of one kind differ by less.
 const FASTER: f32 = 4.0;
@@ -63,7 +66,7 @@ impl Shared {
     pub(super) fn takes(&self, cause: &Cause, symptom: Symptom, of: (DeviceIx, &Lock), anomaly: &Anomaly) -> bool {
         let (device, lock) = of;
         if cause.symptom != symptom {
-            return self.brings_about(cause, symptom, device, lock);
+            return self.brings_about(cause, symptom, of, anomaly);
         }
         if self.members.contains_key(&device) {
             return true;
@@ -77,16 +80,20 @@ impl Shared {
         }
         let phase_ms = phase_ms(cause, lock, anomaly.at.ms());
         let near = self.members.values().filter(|member| (member.phase_ms - phase_ms).abs() <= NEAR_MS).count() as f64;
-        let weeks = 2.0 * NEAR_MS as f64 / (7 * DAY_MS) as f64;
+        // By the calendar the week after it is still to come.
+        let weeks = if is_version(cause) { 2.0 } else { 1.0 };
         near >= 1.0 && self.own_weekly * weeks <= OWN_SHARE_MAX * near
     }
 
-    fn brings_about(&self, cause: &Cause, symptom: Symptom, device: DeviceIx, lock: &Lock) -> bool {
-        // A cause that empties batteries early raises their resistance early; a battery that is not nearly empty, or
-        // that nothing has emptied, has another cause.
-        let empties = (cause.symptom, symptom) == (Symptom::Drain, Symptom::Resistance);
-        // One drive, one fault: what is seen of it in another way too is the same.
-        let drives = cause.symptom.is_drive() && symptom.is_drive() && self.members.contains_key(&device);
+    fn brings_about(&self, cause: &Cause, symptom: Symptom, of: (DeviceIx, &Lock), anomaly: &Anomaly) -> bool {
+        let (device, lock) = of;
+        // A cause that empties batteries early raises their resistance early, by so much; a battery that is not nearly
+        // empty, or that nothing has emptied, has another cause.
+        let empties = (cause.symptom, symptom) == (Symptom::Drain, Symptom::Resistance)
+            && (anomaly.unit != "mohm" || anomaly.value <= EMPTY_TIMES * anomaly.baseline);
+        // A drive that goes hard fails sooner or later too; one that fails needs not go hard.
+        let hard = matches!(cause.symptom, Symptom::Effort | Symptom::Shape);
+        let drives = hard && symptom.is_drive() && self.members.contains_key(&device);
         (empties && lock.is_emptied() && self.has(cause, device, lock)) || drives
     }
 
@@ -125,8 +132,11 @@ impl Shared {
 
 /// When in the course of the cause something is: of a version since the lock's update to it.
 fn phase_ms(cause: &Cause, lock: &Lock, at_ms: i64) -> i64 {
-    let is_version = matches!(cause.kind, ScopeKind::Fw | ScopeKind::FwHw);
-    at_ms - lock.updated_ms.filter(|_| is_version).unwrap_or(0)
+    at_ms - lock.updated_ms.filter(|_| is_version(cause)).unwrap_or(0)
+}
+
+fn is_version(cause: &Cause) -> bool {
+    matches!(cause.kind, ScopeKind::Fw | ScopeKind::FwHw)
 }
 
 fn rate(anomaly: &Anomaly) -> f32 {
