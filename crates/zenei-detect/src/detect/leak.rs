@@ -239,7 +239,7 @@ impl Detect for Leak {
             let limit_b =
                 (self.params.share_min * f64::from(lane.first_b)).max(self.params.sigmas * lane.heap.noise_of_depth());
             let limit_b = limit_b.max(OVER_SWING * f64::from(lane.swing_b));
-            if depth_b < limit_b || lane.leaked_b() < limit_b {
+            if depth_b <= 0.0 || depth_b < limit_b || lane.leaked_b() < limit_b {
                 continue;
             }
             let (value, since_ms) = (lane.heap.value(), lane.heap.since_ms());

@@ -1,6 +1,6 @@
-//! A slow version of the detector `drain`, over all readings: both falls, the slope over temperature and the medians of
-//! locks are computed again from whole lists.
-use super::estimators::{Fallen, fall_by_list, median_by_sorting};
+//! A slow version of the detector `drain`, over all readings: the half days, their lines and the falls below them are
+//! computed again from whole lists. Versions are judged by tests of their own (`estimate::rate`); here the rule judges
+//! each lock alone.
 use super::locks::Plan;
 use super::stream::{Found, Moment, SINGLE, Said, Stream, agree_on, embedded, shown};
 use std::collections::BTreeMap;
@@ -11,135 +11,295 @@ use zenei_wire::{Body, EventKind};
 
 const DAY_MS: i64 = 86_400_000;
 
+/// A reading of one quantity, corrected and as it was told.
+#[derive(Clone, Copy)]
+struct Reading {
+    minute: u32,
+    value: f64,
+    told: f64,
+}
+
+/// The readings of a time: the first and last minute, how many, their mean.
+#[derive(Clone, Copy)]
+struct Part {
+    from: u32,
+    to: u32,
+    count: f64,
+    mean: f64,
+}
+
+#[derive(Clone, Copy)]
+struct Below {
+    since: u32,
+    lost: f64,
+    noise: f64,
+    expected: f64,
+    lasts: bool,
+}
+
+#[derive(Default)]
+struct Series {
+    readings: Vec<Reading>,
+    parts: Vec<Part>,
+    noise: f64,
+    smooth: f64,
+}
+
 #[derive(Default)]
 struct OneLock {
+    percent: Series,
+    mv: Series,
     temps_c: Vec<f64>,
-    readings: Vec<Reading>,
+    last_ms: Option<i64>,
+    newest: RecordRef,
+    departs: bool,
+    news: bool,
+    low: Vec<RecordRef>,
     alarm_ms: Option<i64>,
 }
 
-struct Reading {
-    at_ms: i64,
-    /// At rest, referred to 20 °C.
-    mv: f64,
-    percent: Option<f64>,
-    record: RecordRef,
-    /// Depth of the voltage and the noise of it, with this reading; whether both falls were far enough.
-    depth: f64,
-    noise_of_depth: f64,
-    passes: bool,
+/// What a model has taught: lost and days, of the percentage and of the voltage; the steps of temperature.
+#[derive(Default)]
+struct Taught {
+    percent: Vec<[f64; 2]>,
+    mv: Vec<[f64; 2]>,
+    steps: Vec<[f64; 2]>,
 }
 
 struct Slow<'a> {
     rule: &'a Rule,
     stream: &'a Stream,
-    /// It also holds every lock with a lower number than the highest one with a reading.
     locks: BTreeMap<DeviceIx, OneLock>,
-    /// For each model: the steps of temperature, squared, and times the step of the voltage.
-    steps: BTreeMap<Sym, Vec<[f64; 2]>>,
-    versions: BTreeMap<Sym, i64>,
-    closed_ms: i64,
+    models: BTreeMap<Sym, Taught>,
     found: Vec<Found>,
 }
 
+impl Part {
+    fn day(&self) -> f64 {
+        (f64::from(self.from) + f64::from(self.to)) / 2_880.0
+    }
+
+    fn weight(&self) -> f64 {
+        self.count.min(4.0 * f64::from(1 + self.to / 720 - self.from / 720))
+    }
+}
+
+impl Series {
+    fn add(&mut self, reading: Reading, least: f64) {
+        let count = self.readings.len() as f64;
+        match self.readings.last() {
+            None => (self.noise, self.smooth) = (least, reading.value),
+            Some(last) => {
+                let step = (reading.value - last.value).abs() * std::f64::consts::PI.sqrt() / 2.0;
+                let bounded = if count < 5.0 { step } else { step.min(4.0 * self.noise) };
+                self.noise = (self.noise + (1.0 / count).max(0.06) * (bounded - self.noise)).max(least);
+                self.smooth += (1.0 / (count + 1.0)).max(0.22) * (reading.value - self.smooth);
+            }
+        }
+        self.readings.push(reading);
+        let Reading { minute, value, .. } = reading;
+        match self.parts.last_mut() {
+            Some(last) if last.to / 720 == minute / 720 => {
+                let sum = last.mean * last.count + value;
+                (last.to, last.count) = (minute, last.count + 1.0);
+                last.mean = sum / last.count;
+            }
+            Some(_) | None => self.parts.push(Part { from: minute, to: minute, count: 1.0, mean: value }),
+        }
+        if self.parts.len() == 19 {
+            let closeness = |at: usize| {
+                f64::from(self.parts[at + 1].from - self.parts[at].from)
+                    / f64::from(minute_of(&self.parts) - self.parts[at].from)
+            };
+            let at = (0..11).fold(0, |best, at| if closeness(at) < closeness(best) { at } else { best });
+            let (a, b) = (self.parts[at], self.parts.remove(at + 1));
+            let count = a.count + b.count;
+            self.parts[at] =
+                Part { from: a.from, to: b.to, count, mean: (a.mean * a.count + b.mean * b.count) / count };
+        }
+    }
+
+    fn step(&self) -> f64 {
+        let moved = self.readings.windows(2).map(|pair| (pair[1].told - pair[0].told).abs());
+        moved.filter(|&moved| moved > 0.0).reduce(f64::min).unwrap_or(0.0)
+    }
+
+    /// What was lost between the two means before the one that the newest reading began, a day's loss at most.
+    fn ended(&self) -> Option<[f64; 2]> {
+        let [.., a, b, newest] = &self.parts[..] else { return None };
+        let lost = (a.mean - b.mean).clamp(-4.0 * self.noise, 4.0 * self.noise);
+        (newest.count == 1.0).then(|| [lost, b.day() - a.day()])
+    }
+
+    fn is_news(&self) -> bool {
+        let ([.., before, newest], Some(last)) = (&self.parts[..], self.readings.last()) else { return false };
+        newest.count == 1.0 || last.value < before.mean - 2.5 * self.noise
+    }
+
+    /// The largest fall below the line before a split, in its noise.
+    fn below(&self, usual: f64) -> Option<Below> {
+        let splits = (6..self.parts.len()).filter_map(|at| self.split(at, usual));
+        let best =
+            splits.reduce(|best, next| if next.lost / next.noise > best.lost / best.noise { next } else { best })?;
+        Some(Below { lasts: self.lasts(best, usual), ..best })
+    }
+
+    fn split(&self, at: usize, usual: f64) -> Option<Below> {
+        let (before, after) = self.parts.split_at(at);
+        let weight = |parts: &[Part]| parts.iter().map(Part::weight).sum::<f64>();
+        let (w, v) = (weight(before), weight(after));
+        if w < 12.0 || v < 2.0 {
+            return None;
+        }
+        let (day, level) = (weighted(before, Part::day), weighted(before, |part| part.mean));
+        let sum = |of: &dyn Fn(&Part) -> f64| before.iter().map(|part| part.weight() * of(part)).sum::<f64>();
+        let spread = sum(&|part| (part.day() - day).powi(2));
+        let product = sum(&|part| (part.day() - day) * (part.mean - level));
+        let prior = self.noise.powi(2) / (0.6 * usual).powi(2);
+        let per_day = (prior * usual - product) / (prior + spread);
+        let rest = sum(&|part| (part.mean - level + per_day * (part.day() - day)).powi(2));
+        let scatter = (rest / (at as f64 - 2.0) / self.noise.powi(2)).max(1.0);
+        let days = weighted(after, Part::day) - day;
+        let start = f64::from(after[0].from) / 1_440.0 - day;
+        let expected = level - per_day.max(usual) * (start + 1.5 * (days - start));
+        let lost = expected - weighted(after, |part| part.mean) - (self.step() - self.noise).max(0.0);
+        let variance = self.noise.powi(2) * scatter * (1.0 / w + 1.0 / v + days * days / (prior + spread));
+        Some(Below { since: after[0].from, lost, noise: variance.sqrt(), expected, lasts: true })
+    }
+
+    fn lasts(&self, below: Below, usual: f64) -> bool {
+        let Some(newest) = self.parts.last() else { return false };
+        let middle = (f64::from(below.since) + f64::from(newest.to)) / 2_880.0;
+        let since = || self.parts.iter().filter(|part| part.from >= below.since).copied();
+        let (late, early): (Vec<Part>, Vec<Part>) = since().partition(|part| part.day() >= middle);
+        let gone = |of: fn(&Part) -> f64| weighted(&late, of) - weighted(&early, of);
+        newest.to - below.since <= 5_760
+            || !early.is_empty() && -gone(|part| part.mean) - usual * gone(Part::day) >= 0.3 * below.lost
+    }
+}
+
+/// The mean of something over the readings.
+fn weighted(parts: &[Part], of: fn(&Part) -> f64) -> f64 {
+    let weight: f64 = parts.iter().map(Part::weight).sum();
+    parts.iter().map(|part| part.weight() * of(part)).sum::<f64>() / weight
+}
+
+fn minute_of(parts: &[Part]) -> u32 {
+    parts.last().map_or(0, |part| part.from)
+}
+
 impl OneLock {
-    fn voltage(&self, rule: &Rule) -> Fallen {
-        let readings: Vec<(f64, i64)> = self.readings.iter().map(|reading| (reading.mv, reading.at_ms)).collect();
-        fall_by_list(&readings, rule.parameter("mv_per_day").unwrap(), 3.5)
-    }
-
-    /// The fall of the percentage, and the number of readings.
-    fn percent(&self, rule: &Rule) -> (Fallen, usize) {
-        let told = self.readings.iter().filter_map(|reading| Some((reading.percent?, reading.at_ms)));
-        let readings: Vec<(f64, i64)> = told.collect();
-        (fall_by_list(&readings, rule.parameter("percent_per_day").unwrap(), 1.0), readings.len())
-    }
-
-    /// Whether it has fallen far enough beyond the common falls.
-    fn passes(&self, rule: &Rule, [percent_common, mv_common]: [f64; 2]) -> bool {
-        let (voltage, sigmas) = (self.voltage(rule), rule.parameter("sigmas").unwrap());
-        let mv = voltage.depth() - mv_common;
-        let Some(percent) = self.known_percent(rule) else {
-            let least = rule.parameter("mv_alone").unwrap().max(sigmas * voltage.noise_of_depth());
-            return self.readings.len() > 10 && mv >= least;
-        };
-        percent.depth() - percent_common
-            >= rule.parameter("percent_min").unwrap().max(sigmas * percent.noise_of_depth())
-            && mv >= rule.parameter("mv_min").unwrap().max(0.5 * sigmas * voltage.noise_of_depth())
-    }
-
-    /// The fall of the percentage, where it is usable.
-    fn known_percent(&self, rule: &Rule) -> Option<Fallen> {
-        let (percent, count) = self.percent(rule);
-        (count > 10 && percent.noise <= 4.0).then_some(percent)
-    }
-
-    /// The clearly low records since the last one that was not low at all.
-    fn low(&self) -> Vec<&Reading> {
-        let top = self.readings.iter().rposition(|reading| reading.depth <= 0.0).map_or(0, |at| at + 1);
-        self.readings[top..].iter().filter(|reading| reading.depth > 2.0 * reading.noise_of_depth).collect()
+    fn below(&self, usual: [f64; 2]) -> [Option<Below>; 2] {
+        let (percents, volts) = (self.percent.readings.len(), self.mv.readings.len());
+        let is_fine = percents > 10 && self.percent.noise.max(self.percent.step()) <= 5.0;
+        [
+            is_fine.then(|| self.percent.below(usual[0])).flatten(),
+            (volts > 10 && 4 * volts >= percents).then(|| self.mv.below(usual[1])).flatten(),
+        ]
     }
 }
 
 impl Slow<'_> {
+    fn parameter(&self, name: &'static str) -> f64 {
+        self.rule.parameter(name).unwrap()
+    }
+
+    fn usual(&self, model: Sym) -> [f64; 2] {
+        let taught = self.models.get(&model);
+        let of = |taught: Option<&Vec<[f64; 2]>>, prior: f64| {
+            let sum = |at: usize| taught.into_iter().flatten().map(|one| one[at]).sum::<f64>();
+            ((sum(0) + 50.0 * prior) / (sum(1) + 50.0)).max(0.1 * prior)
+        };
+        [
+            of(taught.map(|taught| &taught.percent), self.parameter("percent_per_day")),
+            of(taught.map(|taught| &taught.mv), self.parameter("mv_per_day")),
+        ]
+    }
+
     fn reading(&mut self, said: &Said) {
         let (battery_mv, percent, temp_c) = match &said.row.body {
             Body::State(state) => (state.battery_mv, state.battery_pct, state.temp_c),
             Body::Adv(adv) => (adv.battery_mv, adv.battery_pct, adv.temp_c),
             Body::Op(_) | Body::Error(_) | Body::Event(_) | Body::Gateway(_) => return,
         };
-        let Some(voltage) = battery_mv.filter(|voltage| (500..=18_000).contains(&voltage.0)) else { return };
+        let voltage = battery_mv.filter(|voltage| (500..=18_000).contains(&voltage.0));
+        if voltage.is_none() && percent.is_none() {
+            return;
+        }
         for device in (0..=said.device.0).map(DeviceIx) {
             self.locks.entry(device).or_default();
         }
         let Some(lock) = self.locks.get_mut(&said.device) else { return };
-        let pause_ms = lock.readings.last().map_or(i64::MAX, |last| said.now_ms - last.at_ms);
-        if matches!(said.row.body, Body::Adv(_)) && pause_ms < 30 * 60_000 {
+        let is_adv = matches!(said.row.body, Body::Adv(_));
+        if is_adv && lock.last_ms.is_some_and(|at_ms| said.now_ms - at_ms < 30 * 60_000) {
             return;
         }
-        let mut mv = f64::from(voltage.0);
-        if let Some(temp_c) = temp_c.map(|temp| temp.celsius()) {
-            let steps = self.steps.entry(said.lock.labels.model).or_default();
-            let usual_c = mean_temp(&lock.temps_c);
-            lock.temps_c.push(temp_c);
-            let step_c = temp_c - usual_c;
-            if lock.readings.len() > 5 && lock.alarm_ms.is_none() {
-                let explained = slope(steps) * step_c;
-                let around_mv = (mv - explained - lock.voltage(self.rule).value).clamp(-30.0, 30.0);
-                steps.push([step_c * step_c, step_c * (around_mv + explained)]);
+        lock.last_ms = Some(said.now_ms);
+        let minute = (said.now_ms / 60_000) as u32;
+        let taught = self.models.entry(said.lock.labels.model).or_default();
+        let teaches = said.lock.updated_ms.is_none_or(|at_ms| said.now_ms - at_ms > 21 * DAY_MS) && !lock.departs;
+        if let Some(voltage) = voltage {
+            let told = f64::from(voltage.0);
+            let value = at_20_degc(lock, told, temp_c.map(|temp| temp.celsius()), &mut taught.steps);
+            lock.mv.add(Reading { minute, value, told }, 3.5);
+            taught.mv.extend(lock.mv.ended().filter(|_| teaches));
+        }
+        if let Some(percent) = percent.map(|percent| f64::from(percent.0)) {
+            lock.percent.add(Reading { minute, value: percent, told: percent }, 1.0);
+            taught.percent.extend(lock.percent.ended().filter(|_| teaches));
+        }
+        lock.newest = said.record;
+        if lock.departs {
+            lock.low.push(said.record);
+        }
+        lock.news |= lock.departs || lock.mv.is_news() || lock.percent.is_news();
+    }
+
+    fn passes(&self, below: [Option<Below>; 2], common: [f64; 2]) -> bool {
+        let (least, sigmas) = (self.parameter("percent_min"), self.parameter("sigmas"));
+        let z = |below: Below, common: f64| (below.lost - common) / below.noise;
+        match below {
+            [Some(percent), Some(mv)] => {
+                let (a, b) = (z(percent, common[0]), z(mv, common[1]));
+                let far = percent.lost - common[0] >= least && mv.lost - common[1] >= self.parameter("mv_min");
+                far && a.max(b) >= sigmas && a.min(b) >= 2.0 && if a > b { percent.lasts } else { mv.lasts }
             }
-            mv -= slope(steps) * (temp_c - 20.0);
-        }
-        let (at_ms, percent, record) = (said.now_ms, percent.map(|percent| f64::from(percent.0)), said.record);
-        lock.readings.push(Reading { at_ms, mv, percent, record, depth: 0.0, noise_of_depth: 0.0, passes: false });
-        let (fallen, passes) = (lock.voltage(self.rule), lock.passes(self.rule, [0.0; 2]));
-        if let Some(newest) = lock.readings.last_mut() {
-            (newest.depth, newest.noise_of_depth, newest.passes) = (fallen.depth(), fallen.noise_of_depth(), passes);
-        }
-        if fallen.depth() <= 0.0 {
-            lock.alarm_ms = None;
+            [Some(percent), None] => {
+                percent.lasts && percent.lost - common[0] >= 2.0 * least && z(percent, common[0]) >= sigmas
+            }
+            [None, Some(mv)] => {
+                mv.lasts && mv.lost - common[1] >= self.parameter("mv_alone") && z(mv, common[1]) >= sigmas
+            }
+            [None, None] => false,
         }
     }
 
     fn close(&mut self, now_ms: i64, locks: &[Lock]) {
-        let is_suspect = |device: &DeviceIx| {
-            let (lock, now) = (&self.locks[device], &locks[device.0 as usize]);
-            let is_due = lock.alarm_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
-            let deep = lock.readings.iter().rev().take_while(|reading| reading.at_ms >= self.closed_ms);
-            let mut deep = deep.filter(|reading| reading.depth > 2.0 * reading.noise_of_depth);
-            is_due && !now.maintenance && deep.any(|reading| reading.passes) && lock.passes(self.rule, [0.0; 2])
-        };
-        let suspects: Vec<DeviceIx> = self.locks.keys().copied().filter(is_suspect).collect();
-        self.closed_ms = now_ms;
-        for device in suspects {
-            let common = self.peers(device, locks);
-            if !self.locks[&device].passes(self.rule, common) {
-                continue;
+        let judged: Vec<DeviceIx> =
+            self.locks.iter().filter(|(_, lock)| lock.news).map(|(device, _)| *device).collect();
+        let mut deep = Vec::new();
+        for device in judged {
+            let now = &locks[device.0 as usize];
+            let usual = self.usual(now.labels.model);
+            let Some(lock) = self.locks.get_mut(&device) else { continue };
+            let below = lock.below(usual);
+            let most = below.iter().flatten().map(|below| below.lost / below.noise).fold(0.0, f64::max);
+            if most < 3.0 {
+                lock.low.clear();
+                lock.alarm_ms = None;
+            } else if !lock.departs {
+                lock.low.push(lock.newest);
             }
-            let fw = locks[device.0 as usize].labels.fw;
-            match self.drains_since(fw, locks) {
-                Some(since_ms) => self.report_version(fw, since_ms, now_ms, locks),
-                None => self.report(device, now_ms),
+            (lock.departs, lock.news) = (most >= 3.0, false);
+            let is_due = lock.alarm_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
+            if is_due && !now.maintenance && self.passes(below, [0.0; 2]) {
+                deep.push((device, below));
+            }
+        }
+        for (device, below) in deep {
+            let common = if self.locks[&device].temps_c.is_empty() { self.peers(device, locks) } else { [0.0; 2] };
+            if self.passes(below, common) {
+                self.report(device, below, now_ms);
             }
         }
     }
@@ -147,78 +307,44 @@ impl Slow<'_> {
     /// The falls of the others of its model at its site.
     fn peers(&self, of: DeviceIx, locks: &[Lock]) -> [f64; 2] {
         let key = |device: DeviceIx| (locks[device.0 as usize].site, locks[device.0 as usize].labels.model);
-        let is_peer = |device: &DeviceIx| *device != of && key(*device) == key(of);
-        let peers: Vec<&OneLock> = self.locks.iter().filter(|(device, _)| is_peer(device)).map(|of| of.1).collect();
-        if peers.len() < 5 {
-            return [0.0; 2];
-        }
-        let percents: Vec<f64> = peers.iter().map(|lock| lock.percent(self.rule).0.depth()).collect();
-        let mvs: Vec<f64> = peers.iter().map(|lock| lock.voltage(self.rule).depth()).collect();
-        [percents, mvs].map(|depths| median_by_sorting(&depths).unwrap_or(0.0))
+        let usual = self.usual(locks[of.0 as usize].labels.model);
+        let peers = self.locks.iter().filter(|(device, _)| **device != of && key(**device) == key(of));
+        let falls: Vec<[Option<Below>; 2]> = peers.map(|(_, lock)| lock.below(usual)).collect();
+        [0, 1].map(|at| {
+            let lost: Vec<f64> = falls.iter().filter_map(|fall| fall[at]).map(|below| below.lost.max(0.0)).collect();
+            if lost.len() < 5 { 0.0 } else { super::estimators::median_by_sorting(&lost).unwrap_or(0.0) }
+        })
     }
 
-    /// Since when the locks that were updated to this version lose more than they may, while those of others do not.
-    fn drains_since(&self, fw: Sym, locks: &[Lock]) -> Option<i64> {
-        let known = || {
-            let all = self.locks.iter().map(|(device, lock)| (lock, &locks[device.0 as usize]));
-            all.filter(|(lock, _)| lock.readings.len() > 10)
-        };
-        let fall = |lock: &OneLock| {
-            lock.percent(self.rule).0.depth() / self.rule.parameter("percent_min").unwrap()
-                + lock.voltage(self.rule).depth() / self.rule.parameter("mv_alone").unwrap()
-        };
-        let updated = || known().filter(|(_, now)| now.labels.fw == fw && now.updated_ms.is_some());
-        let inside: Vec<f64> = updated().map(|(lock, _)| fall(lock)).collect();
-        let others: Vec<f64> = known().filter(|(_, now)| now.labels.fw != fw).map(|(lock, _)| fall(lock)).collect();
-        let (of_inside, of_others) = (median_by_sorting(&inside)?, median_by_sorting(&others)?);
-        let stands_out = of_inside >= 0.4 && of_inside >= 4.0 * of_others;
-        let is_enough = inside.len() >= 5 && others.len() >= 5;
-        updated().filter_map(|(_, now)| now.updated_ms).min().filter(|_| is_enough && stands_out)
-    }
-
-    fn report_version(&mut self, fw: Sym, since_ms: i64, now_ms: i64, locks: &[Lock]) {
-        if self.versions.get(&fw).is_some_and(|at_ms| now_ms - at_ms < 7 * DAY_MS) {
-            return;
-        }
-        self.versions.insert(fw, now_ms);
-        let percent_min = self.rule.parameter("percent_min").unwrap();
-        let is_affected = |(device, lock): &(&DeviceIx, &OneLock)| {
-            let now = &locks[device.0 as usize];
-            let depth = lock.percent(self.rule).0.depth();
-            now.labels.fw == fw && now.updated_ms.is_some() && depth >= 0.5 * percent_min
-        };
-        let affected: Vec<(&DeviceIx, &OneLock)> = self.locks.iter().filter(is_affected).collect();
-        let depths: Vec<f64> = affected.iter().map(|(_, lock)| lock.percent(self.rule).0.depth()).collect();
-        let name = |device: DeviceIx| self.stream.fleet.device_id(device).to_owned();
-        let first = |(device, lock): &(&DeviceIx, &OneLock)| {
-            lock.low().first().map(|low| (name(**device), low.record.boot, low.record.seq))
-        };
-        let evidence: Vec<(String, u32, u32)> = affected.iter().take(64).filter_map(first).collect();
-        let Some(value) = median_by_sorting(&depths).filter(|_| !evidence.is_empty()) else { return };
-        self.found.push(Found {
-            scope: self.stream.fleet.word(fw).unwrap_or_default().to_owned(),
-            at_ms: now_ms,
-            since_ms: since_ms.min(now_ms - 1),
-            numbers: [value, 0.0, 0.4 * percent_min],
-            evidence,
-            noted: None,
-        });
-    }
-
-    fn report(&mut self, device: DeviceIx, now_ms: i64) {
+    fn report(&mut self, device: DeviceIx, below: [Option<Below>; 2], now_ms: i64) {
+        let (least, sigmas) = ([self.parameter("percent_min"), self.parameter("mv_alone")], self.parameter("sigmas"));
         let Some(lock) = self.locks.get_mut(&device) else { return };
         lock.alarm_ms = Some(now_ms);
-        let low = lock.low();
-        let Some(first) = low.first() else { return };
-        let (fallen, least) = match lock.known_percent(self.rule) {
-            Some(percent) => (percent, self.rule.parameter("percent_min").unwrap()),
-            None => (lock.voltage(self.rule), self.rule.parameter("mv_alone").unwrap()),
+        let (value, below, least) = match below {
+            [Some(percent), _] => (lock.percent.smooth, percent, least[0]),
+            [None, Some(mv)] => (lock.mv.smooth, mv, least[1]),
+            [None, None] => return,
         };
-        let limit = least.max(self.rule.parameter("sigmas").unwrap() * fallen.noise_of_depth());
-        let numbers = [fallen.value, fallen.reference, fallen.reference - limit];
-        let records: Vec<RecordRef> = low.iter().map(|reading| reading.record).collect();
-        self.found.push(Found::of(self.stream, device, now_ms, first.at_ms, numbers, &shown(&records)));
+        let limit = least.max(below.lost.min(sigmas * below.noise));
+        let numbers = [value, below.expected, below.expected - limit];
+        let since_ms = i64::from(below.since) * 60_000;
+        self.found.push(Found::of(self.stream, device, now_ms, since_ms, numbers, &shown(&lock.low)));
     }
+}
+
+/// The voltage at 20 °C; the steps teach how it follows the temperature.
+fn at_20_degc(lock: &mut OneLock, mv: f64, temp_c: Option<f64>, steps: &mut Vec<[f64; 2]>) -> f64 {
+    let usual_c = mean_temp(&lock.temps_c);
+    let Some(temp_c) = temp_c else {
+        return if lock.temps_c.is_empty() { mv } else { mv - slope(steps) * (usual_c - 20.0) };
+    };
+    lock.temps_c.push(temp_c);
+    let step_c = temp_c - usual_c;
+    if lock.mv.readings.len() > 5 && !lock.departs {
+        let around_mv = (mv - slope(steps) * (temp_c - 20.0) - lock.mv.smooth).clamp(-30.0, 30.0);
+        steps.push([step_c * step_c, step_c * (around_mv + slope(steps) * step_c)]);
+    }
+    mv - slope(steps) * (temp_c - 20.0)
 }
 
 /// The mean of a lock's temperatures: of the last fifty or so.
@@ -235,13 +361,14 @@ fn slope(steps: &[[f64; 2]]) -> f64 {
 }
 
 fn drain(rule: &Rule, stream: &Stream) -> Vec<Found> {
-    let (locks, steps, versions) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let mut slow = Slow { rule, stream, locks, steps, versions, closed_ms: 0, found: Vec::new() };
+    let mut slow = Slow { rule, stream, locks: BTreeMap::new(), models: BTreeMap::new(), found: Vec::new() };
     for moment in &stream.moments {
         match moment {
             Moment::Said(said) => slow.reading(said),
             Moment::Happened(EventKind::Installed | EventKind::BatteryReplaced, device) => {
-                slow.locks.get_mut(device).into_iter().for_each(|lock| *lock = OneLock::default());
+                // Its place in the list of what is to be judged stays.
+                let news = slow.locks.get(device).is_some_and(|lock| lock.news);
+                slow.locks.get_mut(device).into_iter().for_each(|lock| *lock = OneLock { news, ..OneLock::default() });
             }
             Moment::Close(now, locks) if now.ms() % 7_200_000 == 0 => slow.close(now.ms(), locks),
             Moment::Close(..) | Moment::Happened(..) | Moment::LateError(..) | Moment::Refused(..) => {}
