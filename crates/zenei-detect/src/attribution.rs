@@ -128,7 +128,7 @@ impl Attribution {
                 out.anomalies.push(anomaly);
             } else if let Some(cause) = self.concentrates(symptom, device, window) {
                 self.found(cause, &anomaly, device, window, out);
-            } else if let Some(hold_ms) = expects_company(symptom, lock, now) {
+            } else if let Some(hold_ms) = expects_company(symptom, lock, &anomaly) {
                 self.held.push(Held { symptom, device, until_ms: now.ms() + hold_ms, anomaly });
             } else {
                 out.anomalies.push(anomaly);
