@@ -300,7 +300,10 @@ impl Engine {
         }
         let now_ms = row.released_at.ms();
         if matches!(row.body, Body::Gateway(_)) {
-            // A gateway is no lock: its own records are stored, and its state is judged by its locks.
+            // A gateway is no lock: its own records say how its calls fare; whether it is there its locks show.
+            if !row.late {
+                self.detectors.iter_mut().for_each(|detector| detector.gateway(row));
+            }
             return;
         }
         self.closed.get_or_insert(EngineTime(now_ms.div_euclid(HOUR_MS) * HOUR_MS));
@@ -390,6 +393,7 @@ fn explained_by_battery(symptom: Symptom, anomaly: &Anomaly, lock: &Lock) -> boo
         | Symptom::Clock
         | Symptom::Loss
         | Symptom::Schema
+        | Symptom::Requests
         | Symptom::Stream => false,
     }
 }

@@ -31,6 +31,8 @@ pub enum Symptom {
     Schema,
     /// A number that is rare in its stream.
     Stream,
+    /// Requests that a client or a service fails.
+    Requests,
 }
 
 impl Symptom {
@@ -41,7 +43,7 @@ impl Symptom {
             Self::Effort | Self::Shape | Self::Trouble => Self::Effort,
             Self::Errors | Self::Part => Self::Errors,
             Self::Silence | Self::Loss => Self::Silence,
-            Self::Memory | Self::Clock | Self::Schema | Self::Stream => self,
+            Self::Memory | Self::Clock | Self::Schema | Self::Stream | Self::Requests => self,
         }
     }
 

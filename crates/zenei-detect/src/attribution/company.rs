@@ -27,9 +27,13 @@ pub(super) fn expects_company(symptom: Symptom, lock: &Lock, anomaly: &Anomaly) 
         // A gateway's silence is found before that of its locks, and its losses are separated from a lock's; those of a
         // version are spread over days.
         Symptom::Silence | Symptom::Loss => None,
-        Symptom::Memory | Symptom::Errors | Symptom::Part | Symptom::Clock | Symptom::Schema | Symptom::Stream => {
-            Some(if updated { HOLD_UPDATED_MS } else { HOLD_MS })
-        }
+        Symptom::Memory
+        | Symptom::Errors
+        | Symptom::Part
+        | Symptom::Clock
+        | Symptom::Schema
+        | Symptom::Stream
+        | Symptom::Requests => Some(if updated { HOLD_UPDATED_MS } else { HOLD_MS }),
         Symptom::Drain => updated.then_some(HOLD_UPDATED_MS),
         Symptom::Resistance | Symptom::Effort | Symptom::Shape | Symptom::Trouble => {
             (updated && began_with_it).then_some(HOLD_UPDATED_MS)

@@ -168,6 +168,7 @@ fn weekly(symptom: Symptom, lock: &Lock) -> u32 {
     match symptom {
         Symptom::Resistance | Symptom::Effort | Symptom::Shape | Symptom::Trouble => operations,
         Symptom::Drain | Symptom::Memory | Symptom::Schema => states,
+        Symptom::Requests => operations,
         Symptom::Errors | Symptom::Part | Symptom::Silence | Symptom::Clock | Symptom::Loss | Symptom::Stream => {
             operations.saturating_add(states)
         }

@@ -14,6 +14,7 @@ pub mod loss;
 pub mod profile;
 pub mod reboots;
 mod report;
+pub mod requests;
 pub mod running;
 pub mod schema;
 pub mod silence;
@@ -40,6 +41,7 @@ pub const ALL: &[&Spec] = &[
     &clock::SPEC,
     &loss::SPEC,
     &schema::SPEC,
+    &requests::SPEC,
     &stream::SPEC,
 ];
 

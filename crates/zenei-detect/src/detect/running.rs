@@ -84,6 +84,9 @@ pub trait Detect {
     /// Takes an unreadable record of this lock: the lock is alive, and nothing was lost.
     fn unreadable(&mut self, _device: DeviceIx, _now: EngineTime) {}
 
+    /// Takes what a gateway reports of itself.
+    fn gateway(&mut self, _row: &Row) {}
+
     /// Takes a record of this lock that arrived once more.
     fn repeated(&mut self, _device: DeviceIx, _record: RecordRef, _now: EngineTime) {}
 

@@ -14,6 +14,7 @@ pub mod season;
 pub mod slopes;
 pub mod spread;
 pub mod stream;
+pub mod surge;
 pub mod symbols;
 pub mod tail;
 pub mod thin;

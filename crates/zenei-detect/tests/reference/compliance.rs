@@ -156,7 +156,8 @@ fn told(findings: &Findings) -> String {
     findings.anomalies.iter_mut().for_each(|anomaly| anomaly.id = zenei_wire::Id(0));
     let mut text = format!("{findings:#?}");
     for at in 0..100 {
-        text = text.replace(&format!("\"M{at:02}\""), &format!("\"L{at:02}\""));
+        // In sentences too.
+        text = text.replace(&format!("M{at:02}"), &format!("L{at:02}"));
     }
     text
 }

@@ -300,7 +300,7 @@ impl OneLock {
         Body::Op(Op {
             source,
             angle_err_deg: own.is(0.9).then_some(CentiDegrees((100.0 * angle) as i16)),
-            latency_ms: Some(zenei_wire::Millis(1_200)),
+            latency_ms: Some(zenei_wire::Millis(if own.is(self.late_share(hour)) { 9_000 } else { 1_200 })),
             duration_ms: Some((on_ms * (0.01 * dice.gauss()).exp()) as u16),
             peak_ma: Some(Milliamps(peak as u16)),
             mean_ma: dice.is(0.95).then_some(Milliamps((300.0 * load) as u16)),
@@ -310,6 +310,22 @@ impl OneLock {
             battery_min_mv: Some(Millivolts((2_950.0 - peak * ohm).max(0.0) as u16)),
             ..Op::of(op, result)
         })
+    }
+
+    /// The share of requests that end late: in each stream one client's, or one service's, for eight days.
+    fn late_share(&self, hour: i64) -> f64 {
+        let is_theirs = if self.common.buggy { self.client(hour) == "ios-5.4" } else { self.service() == "workhub" };
+        if is_theirs && (9 * 24..17 * 24).contains(&hour) { 0.4 } else { 0.01 }
+    }
+
+    /// Who asks in this hour.
+    fn client(&self, hour: i64) -> &'static str {
+        ["android-5.6", "ios-5.3", "ios-5.4"][(self.at + hour as usize) % 3]
+    }
+
+    /// Both services have locks at both gateways.
+    fn service(&self) -> &'static str {
+        ["homehub", "workhub"][self.at / 2 % 2]
     }
 
     fn say(&mut self, hour: i64, minute: i64, body: Body<'static>, dice: &mut Dice, made: &mut Making) {
@@ -334,6 +350,8 @@ impl OneLock {
             hw_rev: made.word(self.hw_rev()),
             fw: made.word(self.of.fw(day)),
             gw: made.word(["gw-1", "gw-2"][self.at % 2]),
+            service: made.word(self.service()),
+            client_version: made.word(self.client(hour)),
             ..Labels::default()
         };
         let row = Row {

@@ -20,6 +20,7 @@ mod loss;
 mod presence;
 mod profile;
 mod reboots;
+mod requests;
 mod schema;
 mod stream;
 mod trouble;

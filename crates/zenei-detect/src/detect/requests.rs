@@ -1,0 +1,238 @@
+//! Which client or service makes requests fail? An operation that somebody asks for by an app or from afar fails where
+//! it ends in a timeout or a refusal, or so late that a person has given up; a gateway tells how many of its calls to
+//! the service fail.
+//!
+//! Operations are judged, not locks: each hour the failed ones of a client are compared with what their locks' own
+//! shares let expect, as other clients fare in the same service at the same time; those of a service likewise, as the
+//! same clients fare in other services. Where nothing else is there to compare with, the own past remains. A lock's
+//! failures count once in six hours; one gateway, or one firmware version whose locks are ill, accuses nobody. What one
+//! value explains is not counted for another. Must not know incidents or stores. Called by the engine.
+mod hubs;
+mod watch;
+
+use super::lanes::{forget, lane};
+use super::running::{Detect, Glance, Running, Spec, Window};
+use crate::anomaly::{Findings, ScopeKind};
+use crate::batch::{Labels, Row};
+use crate::fleet::{DeviceIx, Sym};
+use crate::kind::{DetectorKind, Parameter};
+use crate::lock::RecordRef;
+use crate::rule::{MissingParameter, Rule};
+use crate::symptom::Symptom;
+use crate::time::HOUR_MS;
+use hubs::Hubs;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use watch::Watch;
+use zenei_wire::{Body, EventKind, Op, OpResult, OpSource};
+
+/// Imagined requests at the fleet's share in a lock's own. A guess: some weeks of use.
+const OWN_WEIGHT: f64 = 50.0;
+/// Imagined requests at the prior share in the fleet's.
+const FLEET_WEIGHT: f64 = 2_000.0;
+/// A lock's failure counts again after so many hours: a lock that is ill by itself fails each time. A guess.
+const FAILS_EVERY_H: i32 = 6;
+/// What remains of an hour's counts in the pace of the next: a day and a half counts. A guess.
+const PACE_KEPT: f64 = 0.97;
+/// Imagined failures at the expected rate in the pace of others. A guess.
+const PACE_WEIGHT: f64 = 10.0;
+
+/// The detector's description for rules and the engine.
+pub const SPEC: Spec = Spec {
+    kind: DetectorKind {
+        word: "requests",
+        symptom: Symptom::Requests,
+        looks_at: "requests by app or from afar that fail, by client version and by service, against what the locks' \
+                   own shares let expect as others fare at the same time; and failed calls that gateways report",
+        parameters: &[
+            Parameter {
+                name: "prior_share",
+                unit: "1",
+                range: 1e-6..=0.5,
+                meaning: "the share of failed requests that is normal before the fleet has taught it",
+            },
+            Parameter {
+                name: "late_seconds",
+                unit: "s",
+                range: 0.1..=600.0,
+                meaning: "a request that takes so much longer than the motor runs has failed for who asked",
+            },
+            Parameter {
+                name: "limit",
+                unit: "nat",
+                range: 1.0..=100.0,
+                meaning: "how much evidence (the natural logarithm of a likelihood ratio) is a finding",
+            },
+            Parameter {
+                name: "min_locks",
+                unit: "1",
+                range: 1.0..=1e6,
+                meaning: "how many locks a finding has at least, where no gateways report it",
+            },
+        ],
+        reads_field: false,
+    },
+    reset_by: &[EventKind::Installed],
+    every_ms: HOUR_MS,
+    counts_late_errors: false,
+    counts_unreadable: false,
+    make: |spec, rule| Requests::start(spec, rule, Params::of(rule)),
+};
+
+type Requests = Running<Params, State>;
+
+struct Params {
+    prior_share: f64,
+    late_ms: f64,
+    limit: f64,
+    min_locks: usize,
+}
+
+impl Params {
+    fn of(rule: &Rule) -> Result<Self, MissingParameter> {
+        Ok(Self {
+            prior_share: rule.parameter("prior_share")?,
+            late_ms: 1e3 * rule.parameter("late_seconds")?,
+            limit: rule.parameter("limit")?,
+            min_locks: rule.parameter("min_locks")? as usize,
+        })
+    }
+}
+
+/// A client version or a service.
+type Value = (ScopeKind, Sym);
+
+/// The state that a snapshot stores.
+#[derive(Default, Serialize, Deserialize)]
+struct State {
+    lanes: Vec<Lane>,
+    fleet: Count,
+    /// Of this hour.
+    hour: BTreeMap<Cell, Count>,
+    failures: Vec<Failure>,
+    /// Of late, by service and client.
+    lately: BTreeMap<(Sym, Sym), Count>,
+    hubs: Hubs,
+    watches: BTreeMap<Value, Watch>,
+}
+
+/// What requests have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Cell {
+    service: Sym,
+    client: Sym,
+    fw: Sym,
+    gw: Sym,
+}
+
+/// Requests, failed ones, and how many of them were expected to fail.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Count {
+    requests: f64,
+    failed: f64,
+    expected: f64,
+}
+
+impl Count {
+    fn add(&mut self, more: &Self) {
+        self.requests += more.requests;
+        self.failed += more.failed;
+        self.expected += more.expected;
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Lane {
+    requests: f32,
+    failed: f32,
+    /// The hour of the last failure that counted, since 1970.
+    hour: i32,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Failure {
+    device: DeviceIx,
+    cell: Cell,
+    record: RecordRef,
+}
+
+impl Detect for Requests {
+    fn reset(&mut self, device: DeviceIx) {
+        forget(&mut self.state.lanes, device);
+    }
+
+    /// Takes an operation that somebody asked for through a client.
+    fn row(&mut self, glance: &Glance<'_>) {
+        let Body::Op(op) = &glance.row.body else { return };
+        if !matches!(op.source, Some(OpSource::App | OpSource::Remote)) || glance.lock.maintenance {
+            return;
+        }
+        let Labels { service, client_version: client, fw, gw, .. } = glance.row.labels;
+        let cell = Cell { service, client, fw, gw };
+        let share = self.share();
+        let lane = lane(&mut self.state.lanes, glance.device);
+        let own = (f64::from(lane.failed) + OWN_WEIGHT * share) / (f64::from(lane.requests) + OWN_WEIGHT);
+        let hour = glance.now_ms.div_euclid(HOUR_MS) as i32;
+        let has_failed = has_failed(op, self.params.late_ms) && hour - lane.hour >= FAILS_EVERY_H;
+        let count = Count { requests: 1.0, failed: f64::from(u8::from(has_failed)), expected: own };
+        lane.requests += 1.0;
+        if has_failed {
+            lane.failed += 1.0;
+            lane.hour = hour;
+            self.state.failures.push(Failure { device: glance.device, cell, record: glance.record });
+        }
+        self.state.fleet.add(&count);
+        self.state.hour.entry(cell).or_default().add(&count);
+    }
+
+    fn gateway(&mut self, row: &Row) {
+        if let Body::Gateway(report) = &row.body {
+            self.state.hubs.take(row.device, report, RecordRef::of(row));
+        }
+    }
+
+    /// Judges the hour.
+    fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
+        let hour = core::mem::take(&mut self.state.hour);
+        self.state.lately.values_mut().for_each(|count| {
+            count.requests *= PACE_KEPT;
+            count.failed *= PACE_KEPT;
+            count.expected *= PACE_KEPT;
+        });
+        for (&cell, count) in &hour {
+            self.state.lately.entry((cell.service, cell.client)).or_default().add(count);
+        }
+        self.state.lately.retain(|_, count| count.requests > 1e-3);
+        self.weigh(&hour, window.now);
+        self.judge(window, findings);
+        self.state.failures.clear();
+        self.state.hubs.next_hour();
+    }
+
+    fn close_day(&mut self, window: Window<'_>) {
+        self.state.hubs.place(window);
+    }
+}
+
+impl Requests {
+    /// The share of requests that fail in the fleet.
+    fn share(&self) -> f64 {
+        let Count { requests, failed, .. } = self.state.fleet;
+        (failed + FLEET_WEIGHT * self.params.prior_share) / (requests + FLEET_WEIGHT)
+    }
+}
+
+/// Whether who asked was served: not where the request ran into a limit of time, was refused, or ended so much later
+/// than the motor ran.
+fn has_failed(op: &Op, late_ms: f64) -> bool {
+    let waited = op.latency_ms.map_or(0.0, |ms| f64::from(ms.0)) - f64::from(op.duration_ms.unwrap_or(0));
+    match op.result {
+        OpResult::Timeout | OpResult::Rejected => true,
+        OpResult::Ok => waited > late_ms,
+        // A door or a person stopped it.
+        OpResult::Jam | OpResult::Stall | OpResult::Aborted => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
