@@ -16,6 +16,8 @@ use zenei_wire::EngineTime;
 const ROBUST_SHARE: f64 = 0.5;
 /// A code has only changed its name where other codes went by this share of what it brought. A guess.
 const RENAMED_SHARE: f64 = 0.5;
+/// A code that is not reported at all has gone where so many reports were to be expected: by chance one time in twenty.
+const SILENT_MIN: f64 = 3.0;
 /// A threshold is below what was found.
 const BELOW: f64 = 0.99;
 /// A code is new where so little of what a version reports of it was to be expected. A guess.
@@ -157,8 +159,8 @@ impl FirmwareErrors {
             let (events, expected) = past.change(&clock);
             if other == code {
                 came = if expected <= NEW_SHARE * events { events - expected } else { 0.0 };
-            } else if expected - events > 2.0 * libm::sqrt(expected) {
-                // Two standard deviations of a Poisson count.
+            } else if expected - events > 2.0 * libm::sqrt(expected) || (events == 0.0 && expected >= SILENT_MIN) {
+                // Two standard deviations of a Poisson count, or a code that is never reported any more.
                 gone += expected - events;
             }
         }
