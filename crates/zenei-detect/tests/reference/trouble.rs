@@ -98,8 +98,8 @@ impl Place {
     /// Takes an end position; returns whether it supports a suspicion.
     fn take(&mut self, degrees: f64, way: usize, model: &mut Scatter, limit: f64) -> bool {
         let (usual, count) = (self.mean(way), self.ways[way].len() as f64);
-        let of_model = drawn(&model.squares, 20_000.0, 4.0, 20.0).max(0.1);
-        let spread = drawn(&self.scatter.squares, 200.0, of_model, 20.0).max(0.1).sqrt();
+        let of_model = drawn(&model.squares, 20_000.0, 4.0, 20.0).max(0.36);
+        let spread = drawn(&self.scatter.squares, 200.0, of_model, 20.0).max(0.36).sqrt();
         let apart = degrees - usual;
         let around = apart.clamp(-3.0 * spread, 3.0 * spread);
         if count < 8.0 {

@@ -14,7 +14,7 @@ use zenei_wire::EngineTime;
 /// The share of its evidence that a finding must keep without the site of the largest excess and the locks that report
 /// most. A guess.
 const ROBUST_SHARE: f64 = 0.5;
-/// A code has only changed its name where other codes went by this share of what it brought. A guess.
+/// A code has only changed its name where other codes went by this share of what it brought at least. A guess.
 const RENAMED_SHARE: f64 = 0.5;
 /// A code that is not reported at all has gone where so many reports were to be expected: by chance one time in twenty.
 const SILENT_MIN: f64 = 3.0;
@@ -158,7 +158,9 @@ impl FirmwareErrors {
             let clock = self.state.clocks.get(&other).copied().unwrap_or_default();
             let (events, expected) = past.change(&clock);
             if other == code {
-                came = if expected <= NEW_SHARE * events { events - expected } else { 0.0 };
+                // What it brought at least, by two standard deviations.
+                let sure = events - expected - 2.0 * libm::sqrt(events);
+                came = if expected <= NEW_SHARE * events { sure.max(1.0) } else { 0.0 };
             } else if expected - events > 2.0 * libm::sqrt(expected) || (events == 0.0 && expected >= SILENT_MIN) {
                 // Two standard deviations of a Poisson count, or a code that is never reported any more.
                 gone += expected - events;

@@ -19,8 +19,9 @@ const OWN_WEIGHT: f64 = 20.0;
 const MODEL_WEIGHT: f64 = 20.0;
 /// Variance before any was seen, square degrees: two degrees. A guess that the data replace.
 const VARIANCE_FIRST: f64 = 4.0;
-/// Least variance, square degrees: a sensor of half a degree's resolution scatters by a third of a degree. A guess.
-const VARIANCE_MIN: f64 = 0.1;
+/// Least variance, square degrees: a strike has play, and a hand that presses the door moves the end by half a degree
+/// or so for days. A guess; with a third of a degree, a lasting half degree was a finding in sound locks.
+const VARIANCE_MIN: f64 = 0.36;
 /// The lasting shifts that are looked for, in standard deviations of one operation.
 const SHIFTS: [f64; 2] = [1.5, 3.0];
 /// One operation counts at most so many standard deviations: a single odd one, whatever its size, is no shift.
