@@ -11,6 +11,7 @@ const HOUR_MS: i64 = 3_600_000;
 pub(super) struct Link {
     pub(super) value: Sym,
     pub(super) quiet_ms: Option<i64>,
+    longest_ms: f64,
     /// Records of this hour, and its holes, by lock.
     pub(super) records: usize,
     pub(super) holes: Vec<(DeviceIx, RecordRef)>,
@@ -38,8 +39,12 @@ impl Link {
         self.records += 1;
         if let Some(before) = self.heard_ms {
             let interval = (now_ms - before) as f64;
-            if interval >= 1_800_000.0 && interval >= 8.0 * self.interval_ms {
+            let twice = 2.0 * self.longest_ms;
+            if interval >= 1_800_000.0 && interval >= 8.0 * self.interval_ms && interval >= twice {
                 self.quiet_ms = Some(now_ms);
+            }
+            if interval > self.longest_ms {
+                self.longest_ms = interval.min(if twice < 225_000.0 { 225_000.0 } else { twice });
             }
             self.interval_ms =
                 if self.interval_ms == 0.0 { interval } else { 0.98 * self.interval_ms + 0.02 * interval };

@@ -212,7 +212,7 @@ fn the_examples_of_the_documentation_are_good_and_pass() {
 /// A card of the shipped motor rule with one number changed, as a benchmark would write it.
 fn card(digest: &str, bound: &str) -> String {
     format!(
-        "rule = \"motor-effort\"\nrule_version = 1\nrule_digest = \"{digest}\"\nmeasured_by = \"a test\"\nlead_days = [20.5, 3.0]\n\
+        "rule = \"motor-effort\"\nrule_version = 2\nrule_digest = \"{digest}\"\nmeasured_by = \"a test\"\nlead_days = [20.5, 3.0]\n\
          [corpus]\nname = \"made up\"\ndigest = \"{digest}\"\ndevice_years = 12320.5\n\
          [falsely]\nincidents = 2\nper_device_year_bound = {bound}\n[found.H1]\nfirst = 3\nof = 4\n"
     )
@@ -258,7 +258,7 @@ fn a_live_rule_of_ones_own_needs_a_card_of_this_very_rule_within_its_budget() {
     let (code, stale) = check();
     assert_eq!(code, 78);
     assert!(
-        stale.starts_with("rules/motor-effort/card.toml:3: rule_digest: was measured of motor-effort version 1"),
+        stale.starts_with("rules/motor-effort/card.toml:3: rule_digest: was measured of motor-effort version 2"),
         "{stale}"
     );
     change(&folder, "rules/motor-effort/rule.toml", "state = \"live\"", "state = \"shadow\"");
@@ -281,7 +281,7 @@ fn a_rule_is_explained_with_its_numbers_their_sources_and_its_card() {
     folder.write("rules/motor-effort/card.toml", &card(whole["digest"].as_str().unwrap(), "0.000511"));
     let shown = explain(&[]).stdout;
     for line in [
-        "motor-effort version 1: Motor effort is rising",
+        "motor-effort version 2: Motor effort is rising",
         "  state      live",
         "    alarms   0.000162 a device-year, below 0.000511 with 95 %: 2 false incidents in 12320 device-years; budget 0.001",
         "    lead     20.5 days before the customer in the median, 3 days in the worst tenth",

@@ -19,6 +19,9 @@ use std::collections::BTreeMap;
 /// once in e^8 records.
 const QUIET_MS: i64 = 30 * MINUTE_MS;
 const QUIET_TIMES: f64 = 8.0;
+/// And so many times the longest usual interval: locks that report by one clock leave the same gap each hour. A longer
+/// one doubles what is usual at most, so that gaps that come again are soon usual, and an outage is not. A guess.
+const LONGEST_TIMES: f32 = 2.0;
 /// How fast the mean interval follows.
 const FOLLOW: f32 = 0.02;
 /// How much more than by chance the counts of a link vary from hour to hour. A guess, between one and that of a lock.
@@ -57,6 +60,8 @@ pub(super) struct Link {
     /// When it was last heard again after it had been quiet, ms.
     quiet_ms: Option<i64>,
     interval_ms: f32,
+    /// The longest usual interval, ms.
+    longest_ms: f32,
     /// Records of this hour.
     records: u32,
     loses: Course,
@@ -106,9 +111,13 @@ impl Link {
             self.heard_ms = now_ms;
             return;
         }
-        if interval_ms >= QUIET_MS && interval_ms as f64 >= QUIET_TIMES * f64::from(self.interval_ms) {
+        let usual_ms = LONGEST_TIMES * self.longest_ms;
+        let is_long = interval_ms >= QUIET_MS && interval_ms as f64 >= QUIET_TIMES * f64::from(self.interval_ms);
+        if is_long && interval_ms as f32 >= usual_ms {
             self.quiet_ms = Some(now_ms);
         }
+        let first_ms = QUIET_MS as f32 / 8.0;
+        self.longest_ms = self.longest_ms.max((interval_ms as f32).min(usual_ms.max(first_ms)));
         self.interval_ms +=
             (interval_ms as f32 - self.interval_ms) * if self.interval_ms == 0.0 { 1.0 } else { FOLLOW };
         self.heard_ms = now_ms;
