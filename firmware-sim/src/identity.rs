@@ -109,8 +109,8 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64, lock: usize) -> (Identity, Ki
     (identity, kinds)
 }
 
-/// The same kinds, of which some follow the site or another kind instead of chance: the model a service, board and lot a
-/// model, firmware and clients a site.
+/// The same kinds, of which some follow the site or another kind instead of chance: the model a service, board and lot
+/// a model, firmware and clients a site.
 fn tied(scenario: &Scenario, seed: u64, lock: usize, (site, service): (usize, usize), kinds: [usize; 6]) -> [usize; 6] {
     let Some(field) = &scenario.field else { return kinds };
     let mut draws = Draws::new(seed, lock, Purpose::Tie, 0);

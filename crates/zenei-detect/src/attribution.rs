@@ -48,7 +48,8 @@ const PAST_WEEKS: f64 = 2.0;
 const UPDATED_FAVOUR: f64 = 3.0;
 /// How many times as often as their like the locks show it at least: most of what they show has this cause then.
 const TIMES_MIN: f64 = 3.0;
-/// How many times as often they show it while the cause goes on. A guess: half of what they show has another cause then.
+/// How many times as often they show it while the cause goes on. A guess: half of what they show has another cause
+/// then.
 const TIMES_LEFT: f64 = 2.0;
 /// So many unlike symptoms no one thing brings about. A guess: a version that restarts its locks makes errors, failed
 /// operations and silence.

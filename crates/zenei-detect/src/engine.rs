@@ -27,8 +27,8 @@ const KEEPS_MS: i64 = 45 * DAY_MS;
 /// for it: the correction may miss as much again as it corrects. A guess.
 const BATTERY_EFFORT_SHARE: f64 = 2.0;
 /// How much more unlike its template a current profile may be for a motor of half more travel time. A guess: a slow
-/// motor divides its travel's time differently, and in the fleet benchmark empty batteries made no more than three times
-/// the usual distance.
+/// motor divides its travel's time differently, and in the fleet benchmark empty batteries made no more than three
+/// times the usual distance.
 const BATTERY_SHAPE_SHARE: f64 = 6.0;
 
 /// All locks and all detectors.

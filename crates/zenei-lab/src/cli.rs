@@ -127,8 +127,8 @@ pub struct Fleet {
     /// `101-110`; each seed's fleet is run in each of them, 2,000 locks over 60 days where nothing else is said.
     #[arg(long, value_name = "N|A-B", conflicts_with = "vary")]
     pub worlds: Option<String>,
-    /// Only what is harmless: no faults, and every rollout of the scenario is a sound version. Prints how many rollouts an
-    /// incident names.
+    /// Only what is harmless: no faults, and every rollout of the scenario is a sound version. Prints how many rollouts
+    /// an incident names.
     #[arg(long)]
     pub harmless: bool,
     /// 500 locks over 30 days, where nothing else is said.
@@ -144,8 +144,8 @@ pub struct Fleet {
     /// How many fleets at once, one thread each.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub jobs: usize,
-    /// Tells every false incident and every fault that was missed, with the nearest reason, and what each rule said of a
-    /// fault when it was detectable.
+    /// Tells every false incident and every fault that was missed, with the nearest reason, and what each rule said of
+    /// a fault when it was detectable.
     #[arg(long)]
     pub verbose: bool,
     /// Writes all figures, every fault and every false incident as JSON too.

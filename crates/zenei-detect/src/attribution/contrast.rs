@@ -21,8 +21,8 @@ const PAST_SHARE: f64 = 3.0;
 /// Below this share of locks without the value there is no like to compare with; its own past is then. A guess.
 const LIKE_SHARE: f64 = 0.02;
 
-/// Where the matched locks are worth less than this share of those with the value, they are too few to compare with:
-/// a site may be all that has a service. All others then show what the season does, and the locks' own past what is usual
+/// Where the matched locks are worth less than this share of those with the value, they are too few to compare with: a
+/// site may be all that has a service. All others then show what the season does, and the locks' own past what is usual
 /// for them. A guess.
 const MATCHED_SHARE: f64 = 0.25;
 
@@ -175,8 +175,8 @@ fn weekly(symptom: Symptom, lock: &Lock) -> u32 {
     }
 }
 
-/// Probability of `count` or more among locks of which like ones, `ratio` times fewer, showed `shown` (negative binomial:
-/// a Poisson count whose rate is known from another one only).
+/// Probability of `count` or more among locks of which like ones, `ratio` times fewer, showed `shown` (negative
+/// binomial: a Poisson count whose rate is known from another one only).
 fn tail(count: usize, shown: f64, ratio: f64) -> f64 {
     let share = ratio / (1.0 + ratio);
     let at = count as f64;

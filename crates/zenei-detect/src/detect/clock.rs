@@ -1,13 +1,13 @@
-//! A lock whose clock is wrong by minutes or more: a step, a drift, a clock that stands still, counts seconds, or is slow;
-//! and a gateway whose clock is.
+//! A lock whose clock is wrong by minutes or more: a step, a drift, a clock that stands still, counts seconds, or is
+//! slow; and a gateway whose clock is.
 //!
 //! The difference between a record's own time and the time of its receipt is delay plus clock error. A delay is never
 //! negative and varies; a clock error is the same in each record, or grows with time. Records received at one moment (a
 //! backlog) count as one, by the freshest of them; for a lock that sends often the moments are spaced so that together
 //! they cover the observation time that the rule requires. A way that delivers in batches delays by the same too, but
 //! not each record: a record that is hardly behind shows that the clock is right, and a clock is wrong only once such
-//! records have been missing for far longer than they usually do. Where most locks of a gateway, or of a site, are off by
-//! the same, the time of receipt is wrong. Must not know incidents or stores. Called by the engine.
+//! records have been missing for far longer than they usually do. Where most locks of a gateway, or of a site, are off
+//! by the same, the time of receipt is wrong. Must not know incidents or stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen, Shared};
 use super::running::{Detect, Glance, Running, Spec, Window};

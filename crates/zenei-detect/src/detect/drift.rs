@@ -3,10 +3,10 @@
 //!
 //! Each operation is compared, as a logarithm, with the lock's own mean. Slopes pooled over the model remove the
 //! effects of temperature and of the supply (for the battery its discharge, for the motor the speed that the voltage
-//! gives); medians remove what the locks of a site and of a firmware version have in common. The log likelihood
-//! ratios of the day's mean residual for a few lasting shifts add up, each sum restarting at 0 (Page 1954); where the
-//! days of a lock or of its model are not independent, they count for less. A day is judged while it lasts. What is
-//! small needs more evidence, in proportion, so that it is found later. Must not know simulators, incidents or stores. Called by the engine.
+//! gives); medians remove what the locks of a site and of a firmware version have in common. The log likelihood ratios
+//! of the day's mean residual for a few lasting shifts add up, each sum restarting at 0 (Page 1954); where the days of
+//! a lock or of its model are not independent, they count for less. What is small needs more evidence, in proportion.
+//! Must not know simulators, incidents or stores. Called by the engine.
 mod lane;
 mod measure;
 
@@ -41,9 +41,9 @@ const DAY_CLIP: f64 = 5.0;
 const SHIFTS: [f64; EVIDENCE] = [0.5, 1.0, 2.0];
 /// Days of a block whose mean shows whether the days are independent.
 const BLOCK: f32 = 8.0;
-/// A rise below the rule's usual effect needs more evidence, with the ratio to the power of one and a half, up to so many
-/// times the limit: half a rise brings a quarter of the evidence a day, and lasts a dozen times as long before it is a
-/// finding. What slopes explain badly rises as slowly and as little. A guess.
+/// A rise below the rule's usual effect needs more evidence, with the ratio to the power of one and a half, up to so
+/// many times the limit: half a rise brings a quarter of the evidence a day, and lasts a dozen times as long before it
+/// is a finding. What slopes explain badly rises as slowly and as little. A guess.
 const SMALL_MOST: f64 = 6.0;
 /// A lock that is better than before by so many standard deviations in sum has changed: it learns anew.
 const BETTER: f64 = 10.0;

@@ -8,6 +8,8 @@
 //! code that only changed its name is no finding. Must not know simulators, incidents or stores. Called by the engine.
 mod case;
 mod cells;
+mod contrast;
+mod course;
 mod groups;
 mod past;
 #[cfg(test)]

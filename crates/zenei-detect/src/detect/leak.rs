@@ -2,9 +2,9 @@
 //!
 //! Within one boot the free memory may fall: a firmware fills its caches in the first hours, so these are left out; a
 //! connection or an update check takes memory and gives it back. A leak gives nothing back: the most that is free falls
-//! from one part of the time to the next, for longer than a day, the cycle of what a lock does by the clock, and by more
-//! than came back in this lock before. The finding is not the fall but its consequence: at the present rate the memory
-//! is used up before a fix could be rolled out. Must not know incidents or stores. Called by the engine.
+//! from one part of the time to the next, for longer than a day, the cycle of what a lock does by the clock, and by
+//! more than came back in this lock before. The finding is not the fall but its consequence: at the present rate the
+//! memory is used up before a fix could be rolled out. Must not know incidents or stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};

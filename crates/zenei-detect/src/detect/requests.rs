@@ -7,12 +7,14 @@
 //! same clients fare in other services. Where nothing else is there to compare with, the own past remains. A lock's
 //! failures count once in six hours; one gateway, or one firmware version whose locks are ill, accuses nobody. What one
 //! value explains is not counted for another. Must not know incidents or stores. Called by the engine.
+mod count;
 mod hubs;
+mod judge;
 mod watch;
 
 use super::lanes::{forget, lane};
 use super::running::{Detect, Glance, Running, Spec, Window};
-use crate::anomaly::{Findings, ScopeKind};
+use crate::anomaly::Findings;
 use crate::batch::{Labels, Row};
 use crate::fleet::{DeviceIx, Sym};
 use crate::kind::{DetectorKind, Parameter};
@@ -20,6 +22,7 @@ use crate::lock::RecordRef;
 use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
 use crate::time::HOUR_MS;
+use count::{Cell, Count, Value};
 use hubs::Hubs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -99,9 +102,6 @@ impl Params {
     }
 }
 
-/// A client version or a service.
-type Value = (ScopeKind, Sym);
-
 /// The state that a snapshot stores.
 #[derive(Default, Serialize, Deserialize)]
 struct State {
@@ -114,31 +114,6 @@ struct State {
     lately: BTreeMap<(Sym, Sym), Count>,
     hubs: Hubs,
     watches: BTreeMap<Value, Watch>,
-}
-
-/// What requests have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Cell {
-    service: Sym,
-    client: Sym,
-    fw: Sym,
-    gw: Sym,
-}
-
-/// Requests, failed ones, and how many of them were expected to fail.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Count {
-    requests: f64,
-    failed: f64,
-    expected: f64,
-}
-
-impl Count {
-    fn add(&mut self, more: &Self) {
-        self.requests += more.requests;
-        self.failed += more.failed;
-        self.expected += more.expected;
-    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]

@@ -1,12 +1,11 @@
 //! Heartbeats, or heartbeat fields, that a lock used to send and that are now missing or impossible.
 //!
 //! A missing heartbeat is a finding only while other records of the lock still arrive, readable or not: such a lock is
-//! not silent and its link is not bad, but its heartbeats can't be read any more, or the lock no longer sends them. What
-//! comes at one moment (a backlog) is one record, and the wait for a heartbeat begins anew when a lock was silent itself
-//! for as long as would be a finding: while it is away it sends none. Six
-//! fields are watched (`WATCHED`); an impossible battery voltage counts as missing. A field is expected once twelve
-//! heartbeats in a row had it, heartbeats once there were twelve (`STEADY`). Must not know incidents or stores. Called
-//! by the engine.
+//! not silent and its link is not bad, but its heartbeats can't be read any more, or the lock no longer sends them.
+//! What comes at one moment (a backlog) is one record, and the wait for a heartbeat begins anew when a lock was silent
+//! itself for as long as would be a finding: while it is away it sends none. Six fields are watched (`WATCHED`); an
+//! impossible battery voltage counts as missing. A field is expected once twelve heartbeats in a row had it, heartbeats
+//! once there were twelve (`STEADY`). Must not know incidents or stores. Called by the engine.
 use super::lanes::{forget, lane};
 use super::report::{self, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};

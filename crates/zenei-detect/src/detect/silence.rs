@@ -5,9 +5,9 @@
 //! lock that speaks each hour is missed within hours; until then, after an update, and while many locks of its gateway
 //! are late, which may be a new habit, the rule's longest wait counts. Where most locks behind a gateway are late at
 //! once, the gateway is the finding and its locks are not, until two days after its return; where the locks of most
-//! gateways are late at once while records still arrive, a habit has changed. What it reported has ended when the lock is
-//! heard again, or most locks are through the gateway; nothing else ends it. Must not know incidents or stores. Called
-//! by the engine.
+//! gateways are late at once while records still arrive, a habit has changed. What it reported has ended when the lock
+//! is heard again, or most locks are through the gateway; nothing else ends it. Must not know incidents or stores.
+//! Called by the engine.
 use super::lanes::{forget, lane};
 use super::report::{self, REPEAT_MS, Seen, Shared};
 use super::running::{Detect, Glance, Running, Spec, Window};
@@ -35,6 +35,9 @@ const LIKE_LOG: [f32; LIKE_H.len()] = [15.50173, 16.19488, 16.88802, 17.58117];
 const TAIL_WEIGHT_YEARS: f64 = 20.0;
 /// From so many lock-years on the silences of like locks are known. A guess: ten locks for five weeks.
 const TAIL_YEARS_MIN: f64 = 1.0;
+/// And after so many hours in which there were such locks: a silence of a day ends after a day at the earliest, however
+/// many locks are watched. A guess: a week holds every weekday's habit.
+const WATCHED_H: u32 = 7 * 24;
 /// For so many intervals after an update the usual interval is not known: a new version may report more rarely. A
 /// guess: the estimate follows by half of the way each time.
 const FRESH: u8 = 6;
@@ -117,6 +120,8 @@ struct State {
     /// For locks of like intervals: ended silences, and hours of observation.
     ended: [[f64; TAILS_H.len()]; LIKE_H.len() + 1],
     lock_hours: [f64; LIKE_H.len() + 1],
+    /// Hours in which there was any such lock.
+    watched_h: [u32; LIKE_H.len() + 1],
     gateways: BTreeMap<Sym, Down>,
     /// Locks that are heard again since the last window.
     back: Vec<Back>,
@@ -245,8 +250,13 @@ impl Detect for Silence {
     /// Judges gateways, then locks.
     fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
         let Window { now, locks, fleet } = window;
+        let mut is_watched = [false; LIKE_H.len() + 1];
         for lane in self.state.lanes.iter().filter(|lane| lane.known()) {
             self.state.lock_hours[lane.like()] += 1.0;
+            is_watched[lane.like()] = true;
+        }
+        for (watched_h, is_watched) in self.state.watched_h.iter_mut().zip(is_watched) {
+            *watched_h = watched_h.saturating_add(u32::from(is_watched));
         }
         let many = self.close_gateways(now, locks, fleet, findings);
         self.tell_back(now, locks, fleet, findings);
@@ -311,7 +321,8 @@ impl Silence {
             let years = self.state.lock_hours[like] / 8_766.0;
             let rare = |ended: &f64| *ended / (years + TAIL_WEIGHT_YEARS) <= self.params.ended_per_year;
             let at = self.state.ended[like].iter().position(rare).unwrap_or(TAILS_H.len() - 1);
-            let least_ms = if years < TAIL_YEARS_MIN { self.params.silent_min_ms } else { 0 };
+            let is_known = years >= TAIL_YEARS_MIN && self.state.watched_h[like] >= WATCHED_H;
+            let least_ms = if !is_known { self.params.silent_min_ms } else { 0 };
             least_ms.max(TAILS_H[at] * HOUR_MS)
         })
     }

@@ -6,11 +6,11 @@
 //! costs time alone. Troubled operations within a few minutes count as one: a person tries again. Their share is
 //! compared with the larger of the model's share and the lock's own past share drawn to it, the less the more locks of
 //! the model differ. A lock that is used often has more chances of a false alarm, and needs more evidence. A lock's
-//! first operations are learned, not judged: what it does from the start is normal for it. Stalls and jams are judged by
-//! themselves too: a part that fails in one way stands out among what hardly ever happens. A request over the network
-//! that times out while the motor runs as usual says nothing of the drive. Where the bolt ends is evidence by itself
-//! (`place`): a strike that has moved shows there with each operation, long before the bolt jams. Must not know incidents or
-//! stores. Called by the engine.
+//! first operations are learned, not judged: what it does from the start is normal for it. Stalls and jams are judged
+//! by themselves too: a part that fails in one way stands out among what hardly ever happens. A request over the
+//! network that times out while the motor runs as usual says nothing of the drive. Where the bolt ends is evidence by
+//! itself (`place`): a strike that has moved shows there with each operation, long before the bolt jams. Must not know
+//! incidents or stores. Called by the engine.
 mod drive;
 mod place;
 mod share;
@@ -39,8 +39,8 @@ const KINDS: usize = 3;
 /// What part of the normal troubles is of each kind, before the fleet has taught it. A guess: of stalls, jams and the
 /// rest a third each.
 const KINDS_SHARE: [f64; KINDS] = [1.0, 1.0 / 3.0, 1.0 / 3.0];
-/// What the evidence of one of several kinds is reduced by, nat: each has a chance of a false alarm. Stalls, jams and the
-/// end position have a tenth of what all troubles together have. A guess.
+/// What the evidence of one of several kinds is reduced by, nat: each has a chance of a false alarm. Stalls, jams and
+/// the end position have a tenth of what all troubles together have. A guess.
 const KINDS_NAT: [f64; KINDS] = [0.0, PLACE_NAT, PLACE_NAT];
 const PLACE_NAT: f64 = 2.303;
 /// The additional evidence that a lock needs which is used e times as often, nat. Where troubles are independent, as
@@ -306,8 +306,8 @@ impl Detect for Trouble {
             let limit =
                 self.params.limit + LIMIT_BY_USE * libm::log((lane.per_day(now) / self.params.usual_per_day).max(1.0));
             let due = report::is_due(lane.alarm_ms, now, REPEAT_MS);
-            // A single bad day may be a parcel in the door; evidence far beyond the limit is not, and no parcel moves the
-            // place where a bolt ends that is thrown.
+            // A single bad day may be a parcel in the door; evidence far beyond the limit is not, and no parcel moves
+            // the place where a bolt ends that is thrown.
             let lasts = lane.days_troubled >= 2 || evidence >= 2.0 * limit || lane.is_beside();
             if evidence < limit || lane.since_troubled < self.params.count_min || !lasts || !due {
                 continue;

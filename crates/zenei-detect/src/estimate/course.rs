@@ -1,5 +1,5 @@
-//! Has a quantity that falls slowly begun to fall faster? Its past as means of half days, which grow with their age, and
-//! the split of it after which it lies furthest below its own line.
+//! Has a quantity that falls slowly begun to fall faster? Its past as means of half days, which grow with their age,
+//! and the split of it after which it lies furthest below its own line.
 //!
 //! For each split the readings before it give a line, whose slope is drawn to what is usual for its like; the readings
 //! after it are compared with that line. The largest of these differences in standard deviations is the scan statistic

@@ -2,8 +2,8 @@
 //! are, and the older ones grow with their age, as in the exponential histogram of Datar et al. (2002). Called by
 //! `estimate::course` and by the detector `leak`.
 
-/// The index of the pair `(i, i + 1)` that is merged next: the one that spans the least of its age, `None` of fewer than
-/// two blocks older than the `newest`. `times`: ascending, in any unit.
+/// The index of the pair `(i, i + 1)` that is merged next: the one that spans the least of its age, `None` of fewer
+/// than two blocks older than the `newest`. `times`: ascending, in any unit.
 pub fn pair(times: &[u32], newest: usize) -> Option<usize> {
     let now = *times.last()?;
     let old = times.len().saturating_sub(newest);

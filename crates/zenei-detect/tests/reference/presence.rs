@@ -65,6 +65,7 @@ struct Slow<'a> {
     /// Every silence that ended: class of its lock, ms.
     ended: Vec<(usize, i64)>,
     lock_hours: [f64; 5],
+    hours_watched: [u64; 5],
     /// For each reported gateway: when it was reported, while it is down, and the last hour in which it was down.
     gateways: BTreeMap<Sym, (Option<i64>, i64)>,
     found: Vec<Found>,
@@ -108,7 +109,7 @@ impl Slow<'_> {
         let rate = |length: i64| ended(length) as f64 / (years + 20.0);
         let allowed = self.rule.parameter("ended_per_year").unwrap();
         let usual_ms = lengths.into_iter().find(|&length| rate(length) <= allowed).unwrap_or(lengths[12]);
-        if years < 1.0 { usual_ms.max(self.longest_ms()) } else { usual_ms }
+        if years < 1.0 || self.hours_watched[like] < 168 { usual_ms.max(self.longest_ms()) } else { usual_ms }
     }
 
     fn longest_ms(&self) -> i64 {
@@ -118,6 +119,10 @@ impl Slow<'_> {
     fn close(&mut self, now_ms: i64, locks: &[Lock]) {
         for heard in self.locks.values().filter(|heard| heard.is_known()) {
             self.lock_hours[heard.like()] += 1.0;
+        }
+        for like in 0..5 {
+            let any = self.locks.values().any(|heard| heard.is_known() && heard.like() == like);
+            self.hours_watched[like] += u64::from(any);
         }
         let many = self.close_gateways(now_ms, locks);
         let (usual, longest_ms) = ([0, 1, 2, 3, 4].map(|like| self.usual_of_like_ms(like)), self.longest_ms());
@@ -236,7 +241,16 @@ impl Slow<'_> {
 
 fn silence(rule: &Rule, stream: &Stream) -> Vec<Found> {
     let (locks, gateways) = (BTreeMap::new(), BTreeMap::new());
-    let mut slow = Slow { rule, stream, locks, ended: Vec::new(), lock_hours: [0.0; 5], gateways, found: Vec::new() };
+    let mut slow = Slow {
+        rule,
+        stream,
+        locks,
+        ended: Vec::new(),
+        lock_hours: [0.0; 5],
+        hours_watched: [0; 5],
+        gateways,
+        found: Vec::new(),
+    };
     for moment in &stream.moments {
         match moment {
             Moment::Said(said) => slow.heard(said.device, &said.lock, said.record, said.now_ms),

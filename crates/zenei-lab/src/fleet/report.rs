@@ -294,7 +294,8 @@ pub fn write_details(out: &mut impl Write, run: &Run<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// What stood at `detectable`, and when the fault was found: the decisions nearest to that time, of three rules at most.
+/// What stood at `detectable`, and when the fault was found: the decisions nearest to that time, of three rules at
+/// most.
 fn waits(run: &Run<'_>, case: &JudgedFault<'_>) -> Option<String> {
     let detectable_ms = case.truth.detectable_ms?;
     let hours = |at_ms: i64| (at_ms - detectable_ms) as f64 / DAY_MS * 24.0;

@@ -1,7 +1,7 @@
 //! One firmware version and error code under test: what was observed on the version's locks and on the others, and what
 //! follows from it. Must not know a rule. Called by `firmware_errors`.
 use super::cells::{Split, Sums};
-use super::verdict::Contrast;
+use super::contrast::Contrast;
 use crate::estimate::eprocess::RateRatio;
 use crate::fleet::{DeviceIx, Sym};
 use crate::lock::RecordRef;

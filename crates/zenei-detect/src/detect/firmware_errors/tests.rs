@@ -14,7 +14,8 @@ use zenei_wire::{Body, DeviceTime, ErrorReport, GatewayTime, Name, Record, State
 const NAMES: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN";
 
 /// Forty locks over 30 days, updated one after another within two days from day 12 on; `codes` gives, for a lock that
-/// was updated or was not, the codes with their reports a day. Returns the scopes of the findings and the decisions' reasons.
+/// was updated or was not, the codes with their reports a day. Returns the scopes of the findings and the decisions'
+/// reasons.
 fn rollout(codes: impl Fn(bool, usize) -> Vec<(&'static str, f64)>) -> (Vec<String>, Vec<String>) {
     let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());

@@ -1,11 +1,10 @@
 //! From the evidence about a version and a code to a finding, or to a decision why there is none. Called by
 //! `firmware_errors`.
 use super::FirmwareErrors;
-use super::cells::Sums;
+use super::contrast::Contrast;
 use super::past::Verdict;
 use crate::anomaly::{DecisionReason, EVIDENCE_MAX, Evidence, Findings, Scope, ScopeKind};
 use crate::detect::report::{self, Noted, REPEAT_MS, Seen, Shared};
-use crate::estimate::eprocess::RateRatio;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::RecordRef;
 use crate::time::DAY_MS;
@@ -22,48 +21,6 @@ const SILENT_MIN: f64 = 3.0;
 const BELOW: f64 = 0.99;
 /// A code is new where so little of what a version reports of it was to be expected. A guess.
 const NEW_SHARE: f64 = 0.1;
-
-/// The version against what it is compared with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Contrast {
-    pub(super) tested: Sums,
-    pub(super) others: Sums,
-}
-
-impl Contrast {
-    /// Events expected of the version by the others' rate.
-    pub(super) fn expected(&self) -> f64 {
-        if self.others.weight > 0.0 { self.tested.weight * self.others.events / self.others.weight } else { 0.0 }
-    }
-
-    /// The version's rate over that of the others. Half an event is added to the others, so that zero events there
-    /// cause no division by zero.
-    pub(super) fn ratio(&self) -> f64 {
-        (self.tested.events / self.tested.weight.max(1e-9))
-            / ((self.others.events + 0.5) / self.others.weight.max(1e-9))
-    }
-
-    /// The evidence of these counts alone.
-    pub(super) fn evidence(&self, dispersion: f64) -> f64 {
-        let mut process = RateRatio::default();
-        let Self { tested, others } = self;
-        process.add(tested.events, tested.weight, others.events, others.weight, dispersion);
-        process.log_evidence()
-    }
-
-    /// The least ratio that would reach `limit` over what was seen so far, to 1 %.
-    fn least_ratio(&self, limit: f64, dispersion: f64) -> f64 {
-        let mut ratio = 1.0;
-        let with = |ratio: f64| {
-            let tested = Sums { events: ratio * self.expected(), ..self.tested };
-            Self { tested, ..*self }
-        };
-        while ratio < 100.0 && with(ratio).evidence(dispersion) < limit {
-            ratio *= 1.01;
-        }
-        ratio
-    }
-}
 
 /// What is known of a version and a code when it is judged.
 struct Standing {
