@@ -160,8 +160,8 @@ mod tests {
             "motor.toml:42: parameter.slope_temperature.unit: found the unit \"K\"; allowed is \"1/K\""
         );
         assert_eq!(
-            problem(&MOTOR.replace("value = 18.0", "value = -18.0")),
-            "motor.toml:31: parameter.limit.value: found -18; allowed is 1 to 100"
+            problem(&MOTOR.replace("value = 27.0", "value = -27.0")),
+            "motor.toml:31: parameter.limit.value: found -27; allowed is 1 to 100"
         );
         let unknown = Rules::check([("motor.toml", MOTOR.replace("parameter.slack", "parameter.slak").as_str())]);
         let told: Vec<String> = unknown.unwrap_err().iter().map(ToString::to_string).collect();
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_told_by_file_and_line() {
-        let bad = MOTOR.replace("\"gear\"", "\"gaer\"").replace("value = 18.0", "value = 1000.0");
+        let bad = MOTOR.replace("\"gear\"", "\"gaer\"").replace("value = 27.0", "value = 1000.0");
         let errors = Rules::check([("b.toml", bad.as_str()), ("a.toml", MOTOR), ("0.toml", "id = 5")]).unwrap_err();
         let places: Vec<String> = errors.iter().map(|error| format!("{}:{}", error.file, error.line)).collect();
         assert_eq!(places, ["0.toml:1", "b.toml:7", "b.toml:31"]);
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_digest_follows_the_text() {
-        let changed = MOTOR.replace("value = 18.0", "value = 18.5");
+        let changed = MOTOR.replace("value = 27.0", "value = 27.5");
         let digest = |text: &str| Rules::parse([("motor.toml", text)]).unwrap().digest();
         assert_eq!(digest(MOTOR), digest(MOTOR));
         assert_ne!(digest(MOTOR), digest(&changed));

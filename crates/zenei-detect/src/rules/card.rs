@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn a_card_of_other_numbers_is_stale_and_words_for_people_make_none_stale() {
         let measured = card(&rules(MOTOR)).to_toml();
-        let changed = told(&rules(&MOTOR.replace("value = 18.0", "value = 9.0")), &measured);
+        let changed = told(&rules(&MOTOR.replace("value = 27.0", "value = 9.0")), &measured);
         assert!(
             changed[0].starts_with("cards/motor.toml:4: rule_digest: was measured of motor-effort version 2"),
             "{changed:?}"
