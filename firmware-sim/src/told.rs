@@ -1,5 +1,5 @@
 //! What a model leaves out of its records, and in which steps it tells the rest. Changes nothing in a scenario without
-//! a field. Called by `lock`, `operation` and `truth`.
+//! a field. Must not know a detector. Called by `lock`, `operation` and `truth`.
 use crate::identity::Kinds;
 use crate::scenario::{Quantity, Scenario, Told};
 use zenei_wire::{Op, Percent, State};

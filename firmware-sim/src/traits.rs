@@ -1,5 +1,6 @@
 //! What the field made of one lock: its link, its nuisances, its users, its gauge. Drawn once per lock from a stream of
-//! its own; neutral in a scenario without a field. Called by `individual`, `lock` and `truth`.
+//! its own; neutral in a scenario without a field. Must not know a detector. Called by `individual`, `lock` and
+//! `truth`.
 use crate::calendar::{DAY_MS, HOUR_MS};
 use crate::identity::Kinds;
 use crate::rng::{Draws, Purpose};

@@ -1,6 +1,6 @@
 //! What the field adds to a lock's acts: links that lose by burst and strength, habits of reporting, gauges, memory
 //! that work takes, errors in clumps and under other names. Every answer is neutral in a scenario without a field.
-//! Called by `lock::acts`.
+//! Must not know a detector. Called by `lock::acts`.
 use super::Lock;
 use super::at::At;
 use crate::battery::Pack;

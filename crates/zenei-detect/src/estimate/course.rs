@@ -4,8 +4,8 @@
 //! For each split the readings before it give a line, whose slope is drawn to what is usual for its like; the readings
 //! after it are compared with that line. The largest of these differences in standard deviations is the scan statistic
 //! of a change (Siegmund 1985, chapter 3). The readings are taken as independent within a half day for a few of them,
-//! and where the means before the split scatter more about their line than that says, their scatter is used. Called by
-//! the detector `drain`.
+//! and where the means before the split scatter more about their line than that says, their scatter is used. Must not
+//! know locks. Called by the detector `drain`.
 use super::thin;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! Is a residual's noise independent? Means of blocks of standardized residuals scatter as one residual does over the
 //! root of the block's length, where it is; a residual that wanders, or that remembers the day before, makes them
-//! scatter more. The ratio of the variances is what evidence from many residuals must be divided by. Called by the
-//! detectors that add residuals up (`drift`, `trouble`).
+//! scatter more. The ratio of the variances is what evidence from many residuals must be divided by. Must not know
+//! locks. Called by the detectors that add residuals up (`drift`, `trouble`).
 use serde::{Deserialize, Serialize};
 
 /// Imagined blocks of independent noise in a pool, and of the pool in a lock's own. A guess.

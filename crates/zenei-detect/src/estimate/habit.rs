@@ -7,7 +7,7 @@
 //! normal (a Bayesian predictive of counts, by its marginal likelihoods); [`Departure`] sums the logarithm of the
 //! likelihood ratio of a raised rate against that prediction, restarting at 0 (Page 1954; Shin, Ramdas and Rinaldo
 //! 2022). The prediction keeps learning, so a habit is never evidence, and what is uncertain is little evidence.
-//! Called by the detector `loss`.
+//! Must not know locks. Called by the detector `loss`.
 use serde::{Deserialize, Serialize};
 
 /// Shape of the prior of the first kind: sound ones differ by a factor of some 2 to 3 among themselves. A guess.

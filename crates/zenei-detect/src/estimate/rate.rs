@@ -1,5 +1,5 @@
 //! What many locks lose a day since a time of their own, such as their updates, beyond what each would have lost.
-//! Called by the detector `drain`.
+//! Must not know a rule. Called by the detector `drain`.
 use super::course::Split;
 
 /// A lock counts in the judgement of its version up to so many standard deviations: a cell that collapsed is its own.

@@ -1,7 +1,7 @@
 //! Do events come more often than expected, since a moment that nobody knows? Sums of log likelihood ratios that start
 //! anew at 0, one for each multiple of the expected rate (Page 1954; Lorden 1971), mixed as an e-detector (Shin,
 //! Ramdas, Rinaldo 2022): where events are Poisson of the expected rate, evidence over ln A comes less than once in A
-//! windows. Called by the detector `requests`.
+//! windows. Must not know locks. Called by the detector `requests`.
 use serde::{Deserialize, Serialize};
 
 /// Multiples of the expected rate: from what people notice to an outage.

@@ -1,6 +1,6 @@
 //! Which two neighbours of a list of past blocks are merged, so that a long past fits into few: the newest stay as they
-//! are, and the older ones grow with their age, as in the exponential histogram of Datar et al. (2002). Called by
-//! `estimate::course` and by the detector `leak`.
+//! are, and the older ones grow with their age, as in the exponential histogram of Datar et al. (2002). Must not know
+//! locks. Called by `estimate::course` and by the detector `leak`.
 
 /// The index of the pair `(i, i + 1)` that is merged next: the one that spans the least of its age, `None` of fewer
 /// than two blocks older than the `newest`. `times`: ascending, in any unit.

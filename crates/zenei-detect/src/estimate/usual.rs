@@ -1,5 +1,5 @@
 //! What the locks of a model have in common: what their batteries lose a day, and how their voltage follows the
-//! temperature. Called by the detector `drain`.
+//! temperature. Must not know a rule. Called by the detector `drain`.
 use super::course::Usual;
 use serde::{Deserialize, Serialize};
 

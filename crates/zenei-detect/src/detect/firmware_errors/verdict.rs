@@ -1,5 +1,5 @@
-//! From the evidence about a version and a code to a finding, or to a decision why there is none. Called by
-//! `firmware_errors`.
+//! From the evidence about a version and a code to a finding, or to a decision why there is none. Must not know how
+//! evidence adds up. Called by `firmware_errors`.
 use super::FirmwareErrors;
 use super::contrast::Contrast;
 use super::past::Verdict;

@@ -26,7 +26,8 @@ const LONGEST_TIMES: f32 = 2.0;
 const FOLLOW: f32 = 0.02;
 /// How much more than by chance the counts of a link vary from hour to hour. A guess, between one and that of a lock.
 const TEMPER: f64 = 1.5;
-/// An hour is worth at most so much of the limit: what a gateway does lasts for hours, an accident does not.
+/// An hour is worth at most so much of the limit: what a gateway does lasts for hours, an accident does not. A
+/// guess.
 const HOUR_SHARE: f64 = 0.35;
 /// The fewest locks that show what their gateway does.
 const LOCKS_MIN: usize = 3;

@@ -1,5 +1,5 @@
-//! Gateways that tell of far more failed calls to their service than they usually do, hour by hour. Called by
-//! `requests`.
+//! Gateways that tell of far more failed calls to their service than they usually do, hour by hour. Must not know
+//! locks' requests. Called by `requests`.
 use super::super::running::Window;
 use crate::fleet::{DeviceIx, Sym};
 use crate::lock::RecordRef;

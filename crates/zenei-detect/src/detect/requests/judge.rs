@@ -1,5 +1,5 @@
-//! From what is known of each client and service to a finding, or to a decision why there is none. Called by
-//! `requests`.
+//! From what is known of each client and service to a finding, or to a decision why there is none. Must not know how
+//! evidence adds up. Called by `requests`.
 use super::count::{Cell, Count, Value};
 use super::watch::Watch;
 use super::{PACE_WEIGHT, Requests};
