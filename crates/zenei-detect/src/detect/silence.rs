@@ -33,10 +33,11 @@ const LIKE_H: [f64; 4] = [1.5, 3.0, 6.0, 12.0];
 const LIKE_LOG: [f32; LIKE_H.len()] = [15.50173, 16.19488, 16.88802, 17.58117];
 /// Imagined lock-years without a long silence.
 const TAIL_WEIGHT_YEARS: f64 = 20.0;
-/// From so many lock-years on the silences of like locks are known. A guess: ten locks for five weeks.
-const TAIL_YEARS_MIN: f64 = 1.0;
-/// And after so many hours in which there were such locks: a silence of a day ends after a day at the earliest, however
-/// many locks are watched. A guess: a week holds every weekday's habit.
+/// How fast silences that end by themselves get rarer with their length, at least: those of twice the length are rarer
+/// by two to this power. A guess: a tail as heavy as this has not even a mean.
+const TAIL_EXPONENT: f64 = 0.5;
+/// The silences of like locks are known after so many hours in which there were such locks: a silence of a day ends
+/// after a day at the earliest, however many locks are watched. A guess: a week holds every weekday's habit.
 const WATCHED_H: u32 = 7 * 24;
 /// For so many intervals after an update the usual interval is not known: a new version may report more rarely. A
 /// guess: the estimate follows by half of the way each time.
@@ -315,15 +316,22 @@ impl Detect for Silence {
 
 impl Silence {
     /// For locks of like intervals: the length from which on silences rarely end by themselves, ms: longer ones that
-    /// ended are at most as frequent as the rule allows. Where too little is known it is the rule's longest wait.
+    /// ended are at most as frequent as the rule allows. Where that is not shown it is the rule's longest wait.
     fn usual_of_like_ms(&self) -> [i64; LIKE_H.len() + 1] {
+        let allowed = self.params.ended_per_year;
         core::array::from_fn(|like| {
             let years = self.state.lock_hours[like] / 8_766.0;
-            let rare = |ended: &f64| *ended / (years + TAIL_WEIGHT_YEARS) <= self.params.ended_per_year;
+            let rare = |ended: &f64| *ended / (years + TAIL_WEIGHT_YEARS) <= allowed;
             let at = self.state.ended[like].iter().position(rare).unwrap_or(TAILS_H.len() - 1);
-            let is_known = years >= TAIL_YEARS_MIN && self.state.watched_h[like] >= WATCHED_H;
-            let least_ms = if !is_known { self.params.silent_min_ms } else { 0 };
-            least_ms.max(TAILS_H[at] * HOUR_MS)
+            // That none was seen shows no more than that the next one may be about to end; the tail bounds the rest.
+            let shown = |(hours, ended): (&i64, &f64)| {
+                let times = (ended + 1.0) / years / allowed;
+                *hours as f64 * libm::pow(times.max(1.0), 1.0 / TAIL_EXPONENT)
+            };
+            let shown_h = TAILS_H.iter().zip(&self.state.ended[like]).map(shown).fold(f64::INFINITY, f64::min);
+            let is_watched = self.state.watched_h[like] >= WATCHED_H;
+            let shown_ms = if is_watched { (shown_h * HOUR_MS as f64) as i64 } else { i64::MAX };
+            shown_ms.min(self.params.silent_min_ms).max(TAILS_H[at] * HOUR_MS)
         })
     }
 

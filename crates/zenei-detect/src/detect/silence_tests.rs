@@ -132,7 +132,18 @@ fn a_gateway_that_is_down_again_is_not_back_by_what_was_heard_before() {
 
 /// A heartbeat each so many hours, at a minute of the lock's own; `None` says nothing.
 fn told_of(days: i64, every_h: impl Fn(usize, i64) -> Option<i64>) -> Vec<(String, i64)> {
-    crate::detect::world::found("silence", days, |lock, hour, _| {
+    told_by(Rules::embedded().unwrap(), days, every_h)
+}
+
+/// Rules by which two silences a year may end by themselves: the few locks of a test show as much within weeks.
+fn of_few() -> Rules {
+    let text = include_str!("../../rules/silence/rule.toml");
+    assert!(text.contains("value = 0.02\n"), "the rule allows another rate now");
+    Rules::parse([("rule.toml", text.replace("value = 0.02\n", "value = 2.0\n").as_str())]).unwrap()
+}
+
+fn told_by(rules: Rules, days: i64, every_h: impl Fn(usize, i64) -> Option<i64>) -> Vec<(String, i64)> {
+    crate::detect::world::found_by(rules, "silence", days, |lock, hour, _| {
         let at_ms = hour * HOUR_MS + lock as i64 * 120_000;
         let says = every_h(lock, hour).is_some_and(|every_h| hour % every_h == lock as i64 / 3 % every_h);
         let body = crate::detect::world::heartbeat();
@@ -150,18 +161,28 @@ fn a_lock_that_speaks_each_hour_is_missed_within_hours_though_others_speak_each_
         20 if hour % 240 < 30 => None,
         _ => Some(6),
     };
-    let found = told_of(42, every_h);
+    let found = told_by(of_few(), 42, every_h);
     let of_it: Vec<i64> = found.iter().filter(|(scope, _)| scope == "device d").map(|(_, hour)| *hour).collect();
     assert!(of_it.len() == 1 && of_it[0] - silent_from <= 6, "{found:?}");
     assert!(found.iter().all(|(scope, _)| !scope.starts_with("gateway")), "{found:?}");
 }
 
 #[test]
+fn three_lock_years_do_not_show_that_hardly_a_silence_of_half_a_day_ends_by_itself() {
+    let silent_for = |hours: i64| {
+        let silent = 40 * 24..40 * 24 + hours;
+        move |lock, hour| (lock != 3 || !silent.contains(&hour)).then_some(1)
+    };
+    assert_eq!(told_of(42, silent_for(20)), []);
+    assert_eq!(told_of(42, silent_for(26)).len(), 1, "a day is as long as the rule waits where it knows no better");
+}
+
+#[test]
 fn what_was_told_and_then_ended_by_repair_is_no_usual_silence() {
     let silent = |hour: i64| (30 * 24..38 * 24).contains(&hour) || hour >= 45 * 24;
-    let found = told_of(48, |lock, hour| (lock != 3 && lock != 7 || !silent(hour - lock as i64)).then_some(1));
+    let found = told_by(of_few(), 48, |lock, hour| (lock != 3 && lock != 7 || !silent(hour - lock as i64)).then_some(1));
     assert_eq!(found.iter().map(|(scope, _)| scope.as_str()).collect::<Vec<_>>(), ["device d", "device h"]);
-    let again = told_of(48, |lock, hour| match lock {
+    let again = told_by(of_few(), 48, |lock, hour| match lock {
         3 if (30 * 24..38 * 24).contains(&hour) => None,
         7 if hour >= 45 * 24 => None,
         _ => Some(1),

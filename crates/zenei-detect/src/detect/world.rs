@@ -38,6 +38,16 @@ pub(crate) fn heartbeat() -> Body<'static> {
 pub(crate) fn found(
     rule: &str,
     days: i64,
+    say: impl FnMut(usize, i64, &mut Dice) -> Vec<Said>,
+) -> Vec<(String, i64)> {
+    found_by(Rules::embedded().unwrap(), rule, days, say)
+}
+
+/// The same by these rules.
+pub(crate) fn found_by(
+    rules: Rules,
+    rule: &str,
+    days: i64,
     mut say: impl FnMut(usize, i64, &mut Dice) -> Vec<Said>,
 ) -> Vec<(String, i64)> {
     let (mut dice, mut seqs, mut heard) = (Dice(7), [0_u32; LOCKS.len()], Vec::new());
@@ -54,7 +64,7 @@ pub(crate) fn found(
         }
     }
     heard.sort_by_key(|(heard_ms, _)| *heard_ms);
-    let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap()));
+    let mut pipeline = Pipeline::new(Some(rules));
     let (mut batch, mut findings) = (Batch::default(), Findings::default());
     for (heard_ms, heard) in heard {
         pipeline.take(Portion::new(&[heard], GatewayTime(heard_ms)), &mut batch, &mut findings);

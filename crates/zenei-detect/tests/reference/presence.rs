@@ -109,7 +109,14 @@ impl Slow<'_> {
         let rate = |length: i64| ended(length) as f64 / (years + 20.0);
         let allowed = self.rule.parameter("ended_per_year").unwrap();
         let usual_ms = lengths.into_iter().find(|&length| rate(length) <= allowed).unwrap_or(lengths[12]);
-        if years < 1.0 || self.hours_watched[like] < 168 { usual_ms.max(self.longest_ms()) } else { usual_ms }
+        // Of twice the length there are fewer by the square root of two at least.
+        let bound = |length: i64| {
+            let rate = (ended(length) + 1) as f64 / years;
+            length as f64 * (rate / allowed).max(1.0).powi(2)
+        };
+        let bounds = lengths.into_iter().map(bound);
+        let shown_ms = if self.hours_watched[like] < 168 { f64::INFINITY } else { bounds.fold(f64::INFINITY, f64::min) };
+        usual_ms.max(self.longest_ms().min(shown_ms as i64))
     }
 
     fn longest_ms(&self) -> i64 {
