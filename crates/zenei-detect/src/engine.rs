@@ -30,6 +30,9 @@ const BATTERY_EFFORT_SHARE: f64 = 2.0;
 /// motor divides its travel's time differently, and in the fleet benchmark empty batteries made no more than three
 /// times the usual distance.
 const BATTERY_SHAPE_SHARE: f64 = 6.0;
+/// How much longer a travel takes from which a battery with a finding of its own explains operations that fail: a sixth
+/// of the motor's speed is gone, and of the torque that it can add at a tight spot. A guess.
+const WEAK_SLOWER: f64 = 0.2;
 
 /// All locks and all detectors.
 pub struct Engine {
@@ -258,13 +261,12 @@ impl Engine {
         let battery = self.locks.get(at).and_then(|lock| {
             // What a lock said last still holds while it is silent; nothing renews it.
             let since_ms = if symptom == Symptom::Silence { lock.heard_ms } else { now_ms };
-            let failing = known.power_ms.is_some_and(|at_ms| since_ms - at_ms < EXPLAINS_MS)
-                || self.attribution.weakens(device, lock);
-            failing.then_some(lock)
+            let is_own = known.power_ms.is_some_and(|at_ms| since_ms - at_ms < EXPLAINS_MS);
+            (is_own || self.attribution.weakens(device, lock)).then_some((lock, is_own))
         });
         if symptom.is_power() {
             known.power_ms = Some(now_ms);
-        } else if battery.is_some_and(|lock| explained_by_battery(symptom, &anomaly, lock)) {
+        } else if battery.is_some_and(|(lock, is_own)| explained_by_battery(symptom, &anomaly, lock, is_own)) {
             let why = "the lock's battery is failing, which explains it".to_owned();
             out.decisions.push(Decision { why, ..anomaly.refused(DecisionReason::PartOfWider) });
             return None;
@@ -378,11 +380,13 @@ fn repeated_until<'a>(
 }
 
 /// Whether a failing battery can be the cause, by what its voltage can do: a spent one silences a lock and jams its
-/// bolt; a weak one slows the motor by what it takes of the voltage, and no more.
-fn explained_by_battery(symptom: Symptom, anomaly: &Anomaly, lock: &Lock) -> bool {
+/// bolt; a weak one slows the motor by what it takes of the voltage, and no more. `is_own` says that the lock's own
+/// battery is a finding: it jams the bolt before it is spent.
+fn explained_by_battery(symptom: Symptom, anomaly: &Anomaly, lock: &Lock, is_own: bool) -> bool {
     let slower = lock.slowness() - 1.0;
     match symptom {
-        Symptom::Silence | Symptom::Trouble => lock.is_spent(),
+        Symptom::Silence => lock.is_spent(),
+        Symptom::Trouble => lock.is_spent() || (is_own && slower >= WEAK_SLOWER),
         Symptom::Effort => anomaly.value <= (1.0 + BATTERY_EFFORT_SHARE * slower) * anomaly.baseline,
         Symptom::Shape => anomaly.value <= (1.0 + BATTERY_SHAPE_SHARE * slower) * anomaly.baseline,
         Symptom::Resistance
@@ -401,13 +405,41 @@ fn explained_by_battery(symptom: Symptom, anomaly: &Anomaly, lock: &Lock) -> boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zenei_wire::{Percent, State};
+    use zenei_wire::{Milliamps, Millivolts, Op, OpKind, OpResult, Percent, State};
 
     /// Whether a finding of half more than usual about a lock with so much charge left, by its own gauge, is explained.
     fn is_explained(symptom: Symptom, percent: u8) -> bool {
         let mut lock = Lock::default();
         lock.state(&State { battery_pct: Some(Percent(percent)), ..State::default() }, 0);
-        explained_by_battery(symptom, &Anomaly { value: 1.5, baseline: 1.0, ..Anomaly::of_lock("A", 1) }, &lock)
+        explained_by_battery(symptom, &half_more(), &lock, false)
+    }
+
+    fn half_more() -> Anomaly {
+        Anomaly { value: 1.5, baseline: 1.0, ..Anomaly::of_lock("A", 1) }
+    }
+
+    #[test]
+    fn a_battery_with_a_finding_of_its_own_jams_a_motor_that_it_has_slowed_and_no_other() {
+        let jams = |mv, is_own| {
+            let mut lock = Lock::default();
+            lock.state(&State { battery_mv: Some(Millivolts(2_880)), ..State::default() }, 0);
+            let mut turns = |mv| {
+                let op = Op {
+                    peak_ma: Some(Milliamps(600)),
+                    mean_ma: Some(Milliamps(300)),
+                    battery_min_mv: Some(Millivolts(mv)),
+                    ..Op::of(OpKind::Lock, OpResult::Ok)
+                };
+                lock.operation(&op, 1);
+            };
+            (0..40).for_each(|_| turns(2_400));
+            (0..40).for_each(|_| turns(mv));
+            explained_by_battery(Symptom::Trouble, &half_more(), &lock, is_own)
+        };
+        assert!(jams(1_800, true), "a battery that gives a quarter less at the peak");
+        assert!(!jams(1_800, false), "the same where only its like have a finding");
+        assert!(!jams(2_350, true), "a motor as fast as ever has torque enough");
+        assert!(jams(1_200, false), "a battery that gives half of its voltage is spent");
     }
 
     #[test]

@@ -329,8 +329,8 @@ impl Silence {
                 *hours as f64 * libm::pow(times.max(1.0), 1.0 / TAIL_EXPONENT)
             };
             let shown_h = TAILS_H.iter().zip(&self.state.ended[like]).map(shown).fold(f64::INFINITY, f64::min);
-            let is_watched = self.state.watched_h[like] >= WATCHED_H;
-            let shown_ms = if is_watched { (shown_h * HOUR_MS as f64) as i64 } else { i64::MAX };
+            let is_shown = self.state.watched_h[like] >= WATCHED_H && shown_h < TAILS_H[TAILS_H.len() - 1] as f64;
+            let shown_ms = if is_shown { shown_h.ceil() as i64 * HOUR_MS } else { i64::MAX };
             shown_ms.min(self.params.silent_min_ms).max(TAILS_H[at] * HOUR_MS)
         })
     }

@@ -180,7 +180,8 @@ fn three_lock_years_do_not_show_that_hardly_a_silence_of_half_a_day_ends_by_itse
 #[test]
 fn what_was_told_and_then_ended_by_repair_is_no_usual_silence() {
     let silent = |hour: i64| (30 * 24..38 * 24).contains(&hour) || hour >= 45 * 24;
-    let found = told_by(of_few(), 48, |lock, hour| (lock != 3 && lock != 7 || !silent(hour - lock as i64)).then_some(1));
+    let found =
+        told_by(of_few(), 48, |lock, hour| (lock != 3 && lock != 7 || !silent(hour - lock as i64)).then_some(1));
     assert_eq!(found.iter().map(|(scope, _)| scope.as_str()).collect::<Vec<_>>(), ["device d", "device h"]);
     let again = told_by(of_few(), 48, |lock, hour| match lock {
         3 if (30 * 24..38 * 24).contains(&hour) => None,

@@ -35,11 +35,7 @@ pub(crate) fn heartbeat() -> Body<'static> {
 
 /// Runs a world for so many days; `say` gives what a lock says in an hour, in order of its numbers. Returns the scopes
 /// of this rule's findings with the hour of each, each scope once.
-pub(crate) fn found(
-    rule: &str,
-    days: i64,
-    say: impl FnMut(usize, i64, &mut Dice) -> Vec<Said>,
-) -> Vec<(String, i64)> {
+pub(crate) fn found(rule: &str, days: i64, say: impl FnMut(usize, i64, &mut Dice) -> Vec<Said>) -> Vec<(String, i64)> {
     found_by(Rules::embedded().unwrap(), rule, days, say)
 }
 

@@ -79,18 +79,19 @@ pub(super) fn excess_by_tails(steps: &[Step]) -> f64 {
 }
 
 /// A high value by stochastic approximation of the 99th percentile, from the first value on; 0 of none.
+/// Single precision, as the state of a lock is: hundreds of small steps would drift apart otherwise.
 pub(super) fn high_by_list(values: &[f64]) -> f64 {
-    let mut log = f64::NEG_INFINITY;
+    let mut log = f32::NEG_INFINITY;
     for (before, value) in values.iter().enumerate() {
-        let (count, value) = (before + 1, value.ln());
+        let (count, value) = (before + 1, (*value as f32).ln());
         if count == 1 || (count < 20 && value > log) {
             log = value;
         } else {
-            let step = (1.0 / count as f64).max(0.05);
+            let step = (1.0 / count as f32).max(0.05);
             log += if value > log { 0.99 * step.max(0.5 * (value - log)) } else { -0.01 * step };
         }
     }
-    if values.is_empty() { 0.0 } else { log.exp() }
+    if values.is_empty() { 0.0 } else { f64::from(log).exp() }
 }
 
 /// The fall of a quantity.

@@ -110,13 +110,14 @@ impl Slow<'_> {
         let allowed = self.rule.parameter("ended_per_year").unwrap();
         let usual_ms = lengths.into_iter().find(|&length| rate(length) <= allowed).unwrap_or(lengths[12]);
         // Of twice the length there are fewer by the square root of two at least.
-        let bound = |length: i64| {
+        let hours = |length: i64| {
             let rate = (ended(length) + 1) as f64 / years;
-            length as f64 * (rate / allowed).max(1.0).powi(2)
+            (length / HOUR_MS) as f64 * (rate / allowed).max(1.0).powi(2)
         };
-        let bounds = lengths.into_iter().map(bound);
-        let shown_ms = if self.hours_watched[like] < 168 { f64::INFINITY } else { bounds.fold(f64::INFINITY, f64::min) };
-        usual_ms.max(self.longest_ms().min(shown_ms as i64))
+        let least = lengths.into_iter().map(hours).fold(f64::INFINITY, f64::min);
+        let is_shown = self.hours_watched[like] >= 168 && least < 384.0;
+        let shown_ms = if is_shown { least.ceil() as i64 * HOUR_MS } else { i64::MAX };
+        usual_ms.max(self.longest_ms().min(shown_ms))
     }
 
     fn longest_ms(&self) -> i64 {
