@@ -22,7 +22,7 @@ use crate::lock::RecordRef;
 use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
 use crate::time::HOUR_MS;
-use link::{Links, Shared};
+use link::{LINKS, Links, Shared};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use zenei_wire::{Body, EngineTime, EventKind};
@@ -34,9 +34,6 @@ const SHARE_MIN: f64 = 1e-4;
 /// The share of locks that always lose much before the fleet has taught it, and the number of imagined locks behind it.
 /// A guess: one in fifty.
 const CHRONIC: (f64, f64) = (0.02, 50.0);
-/// How much more than by chance a lock's holes vary from day to day: in three fleets of another simulator the variance
-/// of a day's holes is 1.5 times the mean in half of the locks that lose often, 3 times in a tenth of them.
-const TEMPER: f64 = 1.5;
 /// How long after the last unreadable record its hole may appear: until the lock's next record, at the slowest
 /// heartbeat (6 h, telemetry contract).
 const REFUSED_MS: i64 = 7 * HOUR_MS;
@@ -236,7 +233,7 @@ impl Detect for Loss {
         let (mut locks, mut chronic, mut lost, mut records) = (0.0, 0.0, 0.0, 0.0);
         // What is a finding is no habit.
         for lane in self.state.lanes.iter().filter(|lane| lane.habit.exposure > 0.0 && lane.alarm_ms.is_none()) {
-            let is_chronic = alike.is_chronic(lane.habit);
+            let is_chronic = alike.is_chronic(lane.habit, &LINKS);
             locks += 1.0;
             chronic += is_chronic;
             lost += (1.0 - is_chronic) * f64::from(lane.habit.events);
@@ -267,14 +264,14 @@ impl Loss {
         let bad = holes.len() as f64;
         // First the records that arrived, then the holes, each with the record that showed it.
         let well = (records - bad).max(0.0);
-        lane.departure.add((0.0, well), &mut lane.habit, &alike, TEMPER, f64::INFINITY);
+        lane.departure.add((0.0, well), &mut lane.habit, &alike, &LINKS, f64::INFINITY);
         if lane.departure.evidence() <= 0.0 {
             (lane.since_records, lane.holes, lane.alarm_ms) = (bad as u32, 0, None);
             lane.trail.clear();
         } else {
             lane.since_records += records as u32;
         }
-        lane.departure.add((bad, bad), &mut lane.habit, &alike, TEMPER, f64::INFINITY);
+        lane.departure.add((bad, bad), &mut lane.habit, &alike, &LINKS, f64::INFINITY);
         lane.holes += holes.len() as u32;
         holes.into_iter().for_each(|record| lane.trail.add(record, now.ms()));
     }

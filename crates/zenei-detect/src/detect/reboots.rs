@@ -1,14 +1,15 @@
-//! A lock that restarts repeatedly without a known cause.
+//! A lock that restarts repeatedly without a known cause, more often than it always did.
 //!
 //! A restart that somebody caused (an update, a new battery) or that the supply forced (brown-out: a battery fault)
-//! does not count. The rate is compared with that of the lock's model over all firmware versions. Must not know
+//! does not count. Some locks, and some models, restart often all their life: what a lock's own past and the locks of
+//! its model let expect is normal ([`Habit`]), and a lock is a finding when it departs from that. Must not know
 //! incidents or stores. Called by the engine.
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
 use super::trail::Trail;
 use crate::anomaly::Findings;
-use crate::estimate::excess::Excess;
+use crate::estimate::habit::{Alike, Departure, Habit, Nature};
 use crate::fleet::{DeviceIx, Sym};
 use crate::kind::{DetectorKind, Parameter};
 use crate::rule::{MissingParameter, Rule};
@@ -20,6 +21,17 @@ use zenei_wire::{Body, EventKind, ResetReason};
 
 /// Imagined lock-days at the prior rate.
 const MODEL_WEIGHT_DAYS: f64 = 500.0;
+/// The least rate that is normal, restarts a day: no firmware is better. A guess, once in three years.
+const RATE_MIN: f64 = 1e-3;
+/// The share of locks that always restart often before the model has taught it, and the imagined locks behind it. A
+/// guess: one in fifty.
+const CHRONIC: (f64, f64) = (0.02, 50.0);
+/// How habits of restarting differ, by days. Of those that always restart often the mean is one in three days, four
+/// fifths lie between two a year and one a day; the past is a season; a departure is a restart every other day at
+/// least. Restarts of such a lock come by chance. Guesses.
+const RESTARTS: Nature = Nature { chronic: (0.5, 1.5), past_max: 120.0, raised: [0.5, 1.5, 5.0], temper: 1.0 };
+/// What one record tells is worth at most so much of the limit: restarts in a row may be one trouble. A guess.
+const STEP_SHARE: f64 = 0.5;
 /// Restarts counted of one hole in the boot counter: a counter that jumps must not be evidence alone.
 const JUMP_MAX: u32 = 3;
 
@@ -28,7 +40,7 @@ pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "reboots",
         symptom: Symptom::Errors,
-        looks_at: "how often a lock restarts unasked, against the locks of its model",
+        looks_at: "how often a lock restarts unasked, against its own past and the locks of its model",
         parameters: &[
             Parameter {
                 name: "prior_per_day",
@@ -70,21 +82,17 @@ struct Params {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct State {
     lanes: Vec<Lane>,
-    models: BTreeMap<Sym, Rate>,
+    /// What the day's end taught of each model's locks.
+    models: BTreeMap<Sym, Alike>,
     suspects: Suspects,
-}
-
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Rate {
-    restarts: f64,
-    days: f64,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Lane {
     boot: Option<u32>,
     settled_ms: Option<i64>,
-    excess: Excess,
+    habit: Habit,
+    departure: Departure,
     restarts: u32,
     trail: Trail,
     alarm_ms: Option<i64>,
@@ -109,8 +117,8 @@ impl Detect for Reboots {
     /// Takes a heartbeat: it reports the reason of the last restart.
     fn row(&mut self, glance: &Glance<'_>) {
         let (Body::State(state), Some(boot)) = (&glance.row.body, glance.row.boot) else { return };
-        let lane = lane(&mut self.state.lanes, glance.device);
         let now_ms = glance.now_ms;
+        let lane = lane(&mut self.state.lanes, glance.device);
         let before = lane.boot.replace(boot);
         let settled_ms = *lane.settled_ms.get_or_insert(now_ms);
         let Some(before) = before.filter(|&before| before < boot) else { return };
@@ -123,46 +131,50 @@ impl Detect for Reboots {
         if !counts || asked {
             return;
         }
-        let restarts = (boot - before).min(JUMP_MAX);
-        let model = self.state.models.entry(glance.lock.labels.model).or_default();
-        let per_day = model.per_day(self.params.prior_per_day);
+        let restarts = f64::from((boot - before).min(JUMP_MAX));
         let days = (now_ms - settled_ms).max(0) as f64 / DAY_MS as f64;
+        let alike = self.alike(glance.lock.labels.model);
+        let lane = &mut self.state.lanes[glance.device.0 as usize];
         lane.settled_ms = Some(now_ms);
-        let expected = (per_day * days).max(1e-6);
-        lane.excess.add(f64::from(restarts), expected, suspected(per_day).map(|rate| rate * expected / per_day));
-        if lane.excess.evidence() <= 0.0 {
-            lane.restarts = 0;
-            lane.trail.clear();
-        }
-        if lane.excess.evidence() < self.params.limit {
-            model.restarts += f64::from(restarts);
-            model.days += days;
-        }
-        lane.restarts += restarts;
+        lane.watched(days, &alike);
+        let most = STEP_SHARE * self.params.limit;
+        lane.departure.add((restarts, 0.0), &mut lane.habit, &alike, &RESTARTS, most);
+        lane.restarts += restarts as u32;
         lane.trail.add(glance.record, now_ms);
         self.state.suspects.add(glance.device);
     }
 
-    /// Ends the day: the time since its last restart is evidence for a sound lock.
+    /// Ends the day: the time since its last restart is evidence for a sound lock; and learns what is usual among the
+    /// locks of a model: the share of those that always restart often, and how often the others do.
     fn close_day(&mut self, window: Window<'_>) {
         let locks = window.locks;
-        for (lane, lock) in self.state.lanes.iter_mut().zip(locks) {
+        let mut models: BTreeMap<Sym, [f64; 4]> = BTreeMap::new();
+        for at in 0..self.state.lanes.len().min(locks.len()) {
+            let lock = &locks[at];
+            let alike = self.alike(lock.labels.model);
+            let lane = &mut self.state.lanes[at];
             let Some(settled_ms) = lane.settled_ms else { continue };
-            let model = self.state.models.entry(lock.labels.model).or_default();
-            let per_day = model.per_day(self.params.prior_per_day);
             // Restarts of a lock that sends no records are unknown.
             let days = (lock.heard_ms - settled_ms).max(0) as f64 / DAY_MS as f64;
-            if days < 1.0 {
+            if days >= 1.0 {
+                lane.settled_ms = Some(lock.heard_ms);
+                lane.watched(days, &alike);
+            }
+            // What is a finding is no habit.
+            if lane.habit.exposure <= 0.0 || lane.alarm_ms.is_some() {
                 continue;
             }
-            lane.settled_ms = Some(lock.heard_ms);
-            lane.excess.add(0.0, per_day * days, suspected(per_day).map(|rate| rate * days));
-            model.days += days;
-            if lane.excess.evidence() <= 0.0 {
-                lane.restarts = 0;
-                lane.trail.clear();
-                lane.alarm_ms = None;
-            }
+            let is_chronic = alike.is_chronic(lane.habit, &RESTARTS);
+            let [of_locks, chronic, restarts, of_days] = models.entry(lock.labels.model).or_default();
+            *of_locks += 1.0;
+            *chronic += is_chronic;
+            *restarts += (1.0 - is_chronic) * f64::from(lane.habit.events);
+            *of_days += (1.0 - is_chronic) * f64::from(lane.habit.exposure);
+        }
+        for (model, [of_locks, chronic, restarts, days]) in models {
+            let usual = (restarts + MODEL_WEIGHT_DAYS * self.params.prior_per_day) / (days + MODEL_WEIGHT_DAYS);
+            let chronic = (chronic + CHRONIC.0 * CHRONIC.1) / (of_locks + CHRONIC.1);
+            self.state.models.insert(model, Alike { usual: usual.max(RATE_MIN), chronic });
         }
     }
 
@@ -171,10 +183,9 @@ impl Detect for Reboots {
         let Window { now, locks, fleet } = window;
         for device in self.state.suspects.take() {
             let at = device.0 as usize;
-            let (lane, lock) = (&mut self.state.lanes[at], &locks[at]);
-            let model = self.state.models.get(&lock.labels.model).copied().unwrap_or_default();
-            let per_day = model.per_day(self.params.prior_per_day);
-            let evidence = lane.excess.evidence();
+            let alike = self.alike(locks[at].labels.model);
+            let lane = &mut self.state.lanes[at];
+            let evidence = lane.departure.evidence();
             let due = report::is_due(lane.alarm_ms, now, REPEAT_MS);
             if evidence < self.params.limit || lane.restarts < self.params.count_min || !due {
                 continue;
@@ -183,10 +194,11 @@ impl Detect for Reboots {
             let since_ms = lane.trail.since_ms().unwrap_or(now.ms());
             let days = ((now.ms() - since_ms) as f64 / DAY_MS as f64).max(0.25);
             let value = f64::from(lane.restarts) / days;
+            let per_day = lane.before(alike.usual);
             let threshold = (value * self.params.limit / evidence).max(per_day);
             let why = format!(
-                "{} restarts that nobody asked for in {days:.1} days, against {per_day:.3} a day on locks of its \
-                 model; evidence e^{evidence:.1}, limit e^{:.1}",
+                "{} restarts that nobody asked for in {days:.1} days, against {per_day:.3} a day before and on locks \
+                 of its model; evidence e^{evidence:.1}, limit e^{:.1}",
                 lane.restarts, self.params.limit
             );
             let sure = report::confidence(evidence, self.params.limit);
@@ -198,13 +210,26 @@ impl Detect for Reboots {
     }
 }
 
-impl Rate {
-    fn per_day(&self, prior: f64) -> f64 {
-        (self.restarts + MODEL_WEIGHT_DAYS * prior) / (self.days + MODEL_WEIGHT_DAYS)
+impl Reboots {
+    fn alike(&self, model: Sym) -> Alike {
+        let first = Alike { usual: self.params.prior_per_day.max(RATE_MIN), chronic: CHRONIC.0 };
+        self.state.models.get(&model).copied().unwrap_or(first)
     }
 }
 
-/// The rates of a faulty lock: ten times the normal one, one every other day, three a day.
-fn suspected(per_day: f64) -> [f64; 3] {
-    [10.0 * per_day, 0.5, 3.0]
+impl Lane {
+    /// Adds days without a restart.
+    fn watched(&mut self, days: f64, alike: &Alike) {
+        self.departure.add((0.0, days), &mut self.habit, alike, &RESTARTS, f64::INFINITY);
+        if self.departure.evidence() <= 0.0 {
+            (self.restarts, self.alarm_ms) = (0, None);
+            self.trail.clear();
+        }
+    }
+
+    /// Its restarts a day before the present departure, or those of its like where it had none.
+    fn before(&self, usual: f64) -> f64 {
+        let events = f64::from(self.habit.events) - f64::from(self.restarts);
+        if events > 0.5 { events / f64::from(self.habit.exposure.max(1.0)) } else { usual }
+    }
 }

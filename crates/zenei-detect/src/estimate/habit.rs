@@ -2,24 +2,30 @@
 //! past is short, those like it do.
 //!
 //! Two kinds are told apart. To most it hardly ever happens: a gamma prior of shape 1 about their common rate. To some
-//! it always happened often, from the first day on: a wide gamma prior, of shape 1/2, that reaches from 1 in 1,000 to
-//! 1 in 3. The share of the second kind is learned from the many. What one's own past and this mixture predict is
+//! it always happened often, from the first day on: a wide gamma prior ([`Nature`]). The share of the second kind is learned from the many. What one's own past and this mixture predict is
 //! normal (a Bayesian predictive of counts, by its marginal likelihoods); [`Departure`] sums the logarithm of the
 //! likelihood ratio of a raised rate against that prediction, restarting at 0 (Page 1954; Shin, Ramdas and Rinaldo
 //! 2022). The prediction keeps learning, so a habit is never evidence, and what is uncertain is little evidence.
-//! Must not know locks. Called by the detector `loss`.
+//! Must not know locks. Called by the detectors `loss` and `reboots`.
 use serde::{Deserialize, Serialize};
 
 /// Shape of the prior of the first kind: sound ones differ by a factor of some 2 to 3 among themselves. A guess.
 const SOUND_SHAPE: f64 = 1.0;
-/// Shape and rate of the prior of the second kind: its mean is 1 in 10, four fifths of it lie between 1 in 600 and 1 in
-/// 4. A guess: what links between radio and no radio may be.
-const CHRONIC: (f64, f64) = (0.5, 5.0);
-/// The past counts no more than so much exposure: beyond it half is forgotten, for habits change with seasons and
-/// furniture. A guess: some months of a lock that says 20 records a day.
-const PAST_MAX: f32 = 2_000.0;
-/// The raised rates that a departure is weighed for: from the least that anyone would go and see for, to the grossest.
-pub const RAISED: [f64; 3] = [0.03, 0.1, 0.3];
+
+/// How habits of one kind of event differ, and which departures matter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Nature {
+    /// Shape and rate of the prior of the second kind.
+    pub chronic: (f64, f64),
+    /// The past counts no more than so much exposure: beyond it half is forgotten, for habits change with seasons and
+    /// furniture.
+    pub past_max: f32,
+    /// The raised rates that a departure is weighed for: from the least that anyone would go and see for, to the
+    /// grossest.
+    pub raised: [f64; 3],
+    /// How much more than by chance the counts vary, at least 1.
+    pub temper: f64,
+}
 
 /// What is known of the many.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,29 +45,29 @@ pub struct Habit {
     pub exposure: f32,
 }
 
-/// Sums of evidence for the [`RAISED`] rates.
+/// Sums of evidence for the raised rates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Departure {
-    sums: [f32; RAISED.len()],
+    sums: [f32; 3],
 }
 
 impl Alike {
     /// The probability that one with this past is of the second kind, 0 to 1.
-    pub fn is_chronic(&self, of: Habit) -> f64 {
-        let [sound, chronic] = self.log_kinds(of);
+    pub fn is_chronic(&self, of: Habit, nature: &Nature) -> f64 {
+        let [sound, chronic] = self.log_kinds(of, nature);
         1.0 / (1.0 + libm::exp((sound - chronic).clamp(-700.0, 700.0)))
     }
 
     /// The logarithm of the probability of this past, but for a term that any rate has in common.
-    fn log_marginal(&self, of: Habit) -> f64 {
-        let [sound, chronic] = self.log_kinds(of);
+    fn log_marginal(&self, of: Habit, nature: &Nature) -> f64 {
+        let [sound, chronic] = self.log_kinds(of, nature);
         let top = sound.max(chronic);
         top + libm::log(libm::exp(sound - top) + libm::exp(chronic - top))
     }
 
-    fn log_kinds(&self, of: Habit) -> [f64; 2] {
+    fn log_kinds(&self, of: Habit, nature: &Nature) -> [f64; 2] {
         let sound = (SOUND_SHAPE, SOUND_SHAPE / self.usual);
-        [(sound, 1.0 - self.chronic), (CHRONIC, self.chronic)]
+        [(sound, 1.0 - self.chronic), (nature.chronic, self.chronic)]
             .map(|((shape, rate), share)| libm::log(share) + log_gamma_poisson(shape, rate, of))
     }
 }
@@ -82,8 +88,8 @@ impl Habit {
     }
 
     /// Forgets half of a long past.
-    pub fn forget(&mut self) {
-        if self.exposure > PAST_MAX {
+    pub fn forget(&mut self, past_max: f32) {
+        if self.exposure > past_max {
             self.events *= 0.5;
             self.exposure *= 0.5;
         }
@@ -91,18 +97,24 @@ impl Habit {
 }
 
 impl Departure {
-    /// Adds a step and learns it: `events` in `exposure`. `temper` (≥ 1) is how much more than by chance the counts
-    /// vary; a step is worth at most `most`.
-    pub fn add(&mut self, (events, exposure): (f64, f64), habit: &mut Habit, alike: &Alike, temper: f64, most: f64) {
+    /// Adds a step and learns it: `events` in `exposure`. A step is worth at most `most`.
+    pub fn add(
+        &mut self,
+        (events, exposure): (f64, f64),
+        habit: &mut Habit,
+        alike: &Alike,
+        nature: &Nature,
+        most: f64,
+    ) {
         let next = habit.with(events, exposure);
-        let normal = alike.log_marginal(next) - alike.log_marginal(*habit);
-        for (sum, rate) in self.sums.iter_mut().zip(RAISED) {
+        let normal = alike.log_marginal(next, nature) - alike.log_marginal(*habit, nature);
+        for (sum, rate) in self.sums.iter_mut().zip(nature.raised) {
             let raised = if events == 0.0 { 0.0 } else { events * libm::log(rate) } - rate * exposure;
-            let gain = ((raised - normal) / temper).min(most);
+            let gain = ((raised - normal) / nature.temper).min(most);
             *sum = (*sum + gain as f32).max(0.0);
         }
         *habit = next;
-        habit.forget();
+        habit.forget(nature.past_max);
     }
 
     /// The largest sum: natural logarithm of the evidence against the habit.
@@ -116,6 +128,7 @@ mod tests {
     use super::*;
     use zenei_kit::Dice;
 
+    const RECORDS: Nature = Nature { chronic: (0.5, 5.0), past_max: 2_000.0, raised: [0.03, 0.1, 0.3], temper: 1.5 };
     const SOUND: Alike = Alike { usual: 5e-4, chronic: 0.02 };
 
     /// The largest evidence over so many records, of which the first `sound` are lost at the first share.
@@ -124,7 +137,7 @@ mod tests {
         let mut most: f64 = 0.0;
         for at in 0..records {
             let lost = f64::from(u8::from(dice.is(shares[usize::from(at >= sound)])));
-            departure.add((lost, 1.0), &mut habit, &alike, 1.5, f64::INFINITY);
+            departure.add((lost, 1.0), &mut habit, &alike, &RECORDS, f64::INFINITY);
             most = most.max(departure.evidence());
         }
         most
@@ -147,15 +160,15 @@ mod tests {
     #[test]
     fn the_many_tell_what_a_short_past_can_not() {
         let (past, among) = (Habit { events: 3.0, exposure: 20.0 }, |chronic| Alike { usual: 1e-4, chronic });
-        let [rare, common] = [among(1e-4).is_chronic(past), among(0.1).is_chronic(past)];
+        let [rare, common] = [among(1e-4).is_chronic(past, &RECORDS), among(0.1).is_chronic(past, &RECORDS)];
         assert!(common > rare && rare > 0.9, "{rare} {common}");
-        assert!(among(0.1).is_chronic(Habit { events: 0.0, exposure: 500.0 }) < 0.02);
+        assert!(among(0.1).is_chronic(Habit { events: 0.0, exposure: 500.0 }, &RECORDS) < 0.02);
     }
 
     #[test]
     fn a_long_past_is_forgotten_by_halves() {
         let mut habit = Habit { events: 40.0, exposure: 2_001.0 };
-        habit.forget();
+        habit.forget(2_000.0);
         assert_eq!(habit, Habit { events: 20.0, exposure: 1_000.5 });
     }
 }
