@@ -149,8 +149,7 @@ impl Detect for Reboots {
     fn close_day(&mut self, window: Window<'_>) {
         let locks = window.locks;
         let mut models: BTreeMap<Sym, [f64; 4]> = BTreeMap::new();
-        for at in 0..self.state.lanes.len().min(locks.len()) {
-            let lock = &locks[at];
+        for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
             let alike = self.alike(lock.labels.model);
             let lane = &mut self.state.lanes[at];
             let Some(settled_ms) = lane.settled_ms else { continue };
@@ -231,5 +230,50 @@ impl Lane {
     fn before(&self, usual: f64) -> f64 {
         let events = f64::from(self.habit.events) - f64::from(self.restarts);
         if events > 0.5 { events / f64::from(self.habit.exposure.max(1.0)) } else { usual }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zenei_kit::Dice;
+
+    const ALIKE: Alike = Alike { usual: 0.01, chronic: 0.03 };
+
+    /// The most evidence of a lock that restarts so often a day, from a day on at the second rate, and when the limit
+    /// of 14 was passed.
+    fn most(per_day: [f64; 2], from_day: f64, days: u32, seed: u64) -> (f64, Option<f64>) {
+        let (mut dice, mut lane, mut settled, mut most, mut found) = (Dice(seed), Lane::default(), 0.0, 0.0_f64, None);
+        for step in 0..days * 24 {
+            let day = f64::from(step) / 24.0;
+            let again = dice.is(per_day[usize::from(day >= from_day)] / 24.0);
+            if again || day - settled >= 1.0 {
+                lane.watched(day - settled, &ALIKE);
+                settled = day;
+            }
+            if again {
+                lane.departure.add((1.0, 0.0), &mut lane.habit, &ALIKE, &RESTARTS, STEP_SHARE * 14.0);
+            }
+            most = most.max(lane.departure.evidence());
+            found = found.or((most >= 14.0).then_some(day));
+        }
+        (most, found)
+    }
+
+    #[test]
+    fn a_restart_each_week_or_twice_a_day_is_the_locks_habit() {
+        for per_day in [0.14, 0.5, 2.0] {
+            let over = (1..=200).filter(|seed| most([per_day; 2], 0.0, 60, seed * 7_919).1.is_some()).count();
+            assert!(over <= 1, "{per_day}: {over} of 200");
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_habit_is_found_within_days() {
+        for (before, after, within) in [(0.0, 3.0, 4.0), (0.14, 3.0, 6.0), (0.5, 6.0, 5.0)] {
+            let found = |seed: u64| most([before, after], 30.0, 45, seed * 7_919).1.map_or(99.0, |day| day - 30.0);
+            let late = (1..=50).filter(|&seed| !(0.0..within).contains(&found(seed))).count();
+            assert!(late <= 3, "{before} to {after}: {late} of 50");
+        }
     }
 }
