@@ -150,6 +150,7 @@ fn engine_decisions_are_kept_once_and_by_time_among_those_of_the_casebook() {
         threshold,
         unit: "mA".into(),
         why: "the rise is below what matters".into(),
+        part_of: None,
     };
     let decisions = vec![decision(0, 380.0), decision(3, f64::NAN)];
     let findings =

@@ -7,6 +7,7 @@
 //! records, not from a clock.
 
 mod candidates;
+pub mod causes;
 pub mod chart;
 pub mod driver;
 pub mod http;
@@ -19,6 +20,7 @@ pub mod page;
 pub mod request;
 pub mod route;
 pub mod shared;
+pub mod spending;
 pub mod tail;
 
 pub use driver::{Attempt, DeskDriver, Seen, TakeError, Taken};

@@ -147,7 +147,19 @@ impl Anomaly {
             threshold: self.threshold,
             unit: self.unit.clone(),
             why,
+            part_of: None,
         }
+    }
+
+    /// What another finding is part of where it is part of this one.
+    pub fn whole(&self) -> PartOf {
+        let (domain, component, rule) = (self.domain, self.component, Some(self.rule.clone()));
+        PartOf { scope: self.scope.clone(), domain, component, rule, incident: None }
+    }
+
+    /// The decision not to open for this finding, because it is part of another one; `why` is one sentence for people.
+    pub fn part(self, of: PartOf, why: String) -> Decision {
+        Decision { part_of: Some(of), ..self.decision(DecisionReason::PartOfWider, why) }
     }
 
     /// A finding of no rule about a lock.
@@ -229,6 +241,36 @@ pub struct Decision {
     pub unit: String,
     /// One sentence for people.
     pub why: String,
+    /// For [`DecisionReason::PartOfWider`] of the engine: the finding that it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<PartOf>,
+}
+
+impl Decision {
+    /// The sentence for people, with the incident that it is part of where that is known.
+    pub fn told(&self) -> String {
+        match self.part_of.as_ref().and_then(|part_of| part_of.incident) {
+            Some(incident) => format!("{} (incident {incident})", self.why),
+            None => self.why.clone(),
+        }
+    }
+}
+
+/// The finding that another one is part of: what locks share, or what ails the lock itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartOf {
+    /// The locks that it is about.
+    pub scope: Scope,
+    /// Where it says the cause lies.
+    pub domain: Domain,
+    /// The part that it names.
+    pub component: Component,
+    /// The rule that found it; `None` where it may be one of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The incident that was open for it; the engine knows none, who stores the decision names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<Id>,
 }
 
 /// What a rule reported has ended, and the records show it: a lock or a gateway is heard again. That a rule finds

@@ -10,6 +10,7 @@ mod cause;
 mod company;
 mod contrast;
 mod shared;
+mod told;
 
 use crate::anomaly::{Anomaly, Decision, DecisionReason, EVIDENCE_MAX, Evidence, Findings, Scope, ScopeKind};
 use crate::detect::running::Window;
@@ -23,6 +24,7 @@ use contrast::{Contrast, Judged, Past};
 use serde::{Deserialize, Serialize};
 use shared::Shared;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use told::part;
 use zenei_wire::EngineTime;
 
 /// Findings within so long count together. A guess: rollouts are staged over days.
@@ -158,7 +160,7 @@ impl Attribution {
         let cause = Cause { symptom, kind: scope.kind, value, with: fleet.find_word(with).unwrap_or(Sym::NONE) };
         let fresh = || Shared { reported_ms: now.ms(), ..Shared::default() };
         let shared = self.shared.entry(cause).or_insert_with(fresh);
-        shared.last_ms = now.ms();
+        (shared.last_ms, shared.noted) = (now.ms(), Some((anomaly.domain, anomaly.component)));
     }
 
     /// Whether the lock's battery fails because of something that it shares with others.
@@ -178,8 +180,8 @@ impl Attribution {
             if shared.fresh.len() < EVIDENCE_MAX {
                 shared.fresh.insert(device, anomaly.evidence[0].clone());
             }
+            out.decisions.push(part(anomaly.clone(), shared.whole(&cause, fleet)));
         }
-        out.decisions.push(part(anomaly.clone(), cause, fleet));
     }
 
     /// The locks that are part of other causes of a symptom than this one.
@@ -351,7 +353,7 @@ impl Attribution {
         self.held = held;
         for Held { device, anomaly, .. } in parts {
             kept.add(&cause, (device, &locks[device.0 as usize]), &anomaly, false);
-            out.decisions.push(part(anomaly, cause, fleet));
+            out.decisions.push(part(anomaly, shared.whole()));
         }
         kept.anomaly = Some(shared.clone());
         self.shared.insert(cause, kept);
@@ -406,12 +408,6 @@ impl Attribution {
             });
         }
     }
-}
-
-/// The decision about a finding that is part of a cause; it names the cause's scope.
-fn part(anomaly: Anomaly, cause: Cause, fleet: &Fleet) -> Decision {
-    let why = format!("part of what the locks with {} {} share", cause.kind, cause.text(fleet));
-    Decision { why, ..anomaly.refused(DecisionReason::PartOfWider) }
 }
 
 /// Whether most locks of a version were updated lately.

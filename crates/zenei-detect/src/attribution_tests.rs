@@ -1,6 +1,6 @@
 //! Tests of what attribution takes for shared and what it leaves alone, on fleets of locks made here and findings about
 //! them.
-use crate::anomaly::{Anomaly, DecisionReason, Findings, ScopeKind};
+use crate::anomaly::{Anomaly, DecisionReason, Findings, Scope, ScopeKind};
 use crate::attribution::Attribution;
 use crate::detect::running::Window;
 use crate::fleet::{DeviceIx, Fleet};
@@ -183,4 +183,18 @@ fn a_value_to_which_everything_is_put_down_is_told() {
         at.map_or(vec![], |at| all.iter().map(|symptom| (*symptom, at)).collect())
     });
     assert!(world.found.decisions.iter().any(|decision| decision.why.contains("4 unlike symptoms")));
+}
+
+#[test]
+fn what_is_part_of_a_cause_says_of_which_and_the_watched_days_are_counted() {
+    let world = leaky();
+    let parts: Vec<_> = world.found.decisions.iter().filter_map(|decision| decision.part_of.as_ref()).collect();
+    assert!(!parts.is_empty(), "some waited for the third");
+    for part in parts {
+        let scope = Scope { kind: ScopeKind::Fw, value: "2.0".into() };
+        let wide = world.found.anomalies.iter().find(|anomaly| anomaly.scope == scope).unwrap();
+        assert_eq!(*part, wide.whole());
+    }
+    // 29 days end from hour 24 up to hour 700.
+    assert!((29 * 400 - 400..=29 * 400).contains(&world.attribution.lock_days()), "{}", world.attribution.lock_days());
 }

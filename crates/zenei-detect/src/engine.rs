@@ -4,7 +4,7 @@
 //! explains becomes a decision, and what locks share is reported once. It must not know where rows come from or what an
 //! incident is. Of late rows only error reports reach the detectors, through `late_error`; rows of sources that may not
 //! speak for a lock never reach a detector. Called by `pipeline`.
-use crate::anomaly::{Anomaly, Component, Decision, DecisionReason, Findings};
+use crate::anomaly::{Anomaly, Component, Findings};
 use crate::attribution::Attribution;
 use crate::batch::{Repeated, Row, UnreadableRow};
 use crate::detect::profile::Profiles;
@@ -181,6 +181,11 @@ impl Engine {
         &self.rules
     }
 
+    /// On how many days locks were watched, one for each lock and day.
+    pub(crate) fn lock_days(&self) -> u64 {
+        self.attribution.lock_days()
+    }
+
     pub(crate) fn state(&self) -> Result<EngineState, postcard::Error> {
         let detectors = self.detectors.iter().map(|detector| Ok((detector.rule().digest(), detector.state()?)));
         Ok(EngineState {
@@ -225,7 +230,7 @@ impl Engine {
                 let symptom = detector.symptom_of(anomaly.component).unwrap_or(detector.spec().kind.symptom);
                 let device = anomaly.device_id.as_deref().and_then(|id| fleet.find(id));
                 match device {
-                    Some(device) => found.extend(self.relate(symptom, device, anomaly, &mut stands)),
+                    Some(device) => found.extend(self.relate(symptom, device, anomaly, fleet, &mut stands)),
                     None => {
                         self.attribution.note(symptom, &anomaly, fleet, end);
                         stands.anomalies.push(anomaly);
@@ -250,6 +255,7 @@ impl Engine {
         symptom: Symptom,
         device: DeviceIx,
         mut anomaly: Anomaly,
+        fleet: &Fleet,
         out: &mut Findings,
     ) -> Option<(Symptom, DeviceIx, Anomaly)> {
         let at = device.0 as usize;
@@ -268,7 +274,8 @@ impl Engine {
             known.power_ms = Some(now_ms);
         } else if battery.is_some_and(|(lock, is_own)| explained_by_battery(symptom, &anomaly, lock, is_own)) {
             let why = "the lock's battery is failing, which explains it".to_owned();
-            out.decisions.push(Decision { why, ..anomaly.refused(DecisionReason::PartOfWider) });
+            let whole = self.attribution.weakening(device, &self.locks[at], fleet);
+            out.decisions.push(anomaly.part(whole, why));
             return None;
         } else if symptom.is_drive() {
             // One drive, one incident: the part that was named first is kept.

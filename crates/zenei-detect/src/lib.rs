@@ -40,7 +40,8 @@ mod time;
 pub mod toml_place;
 
 pub use anomaly::{
-    Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Findings, Recovery, Scope, ScopeKind, Urgency,
+    Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Findings, PartOf, Recovery, Scope, ScopeKind,
+    Urgency,
 };
 pub use batch::{Batch, Gap, Heard, Labels, Portion, Registered, Row, Unreadable, UnreadableRow};
 pub use condition::RestVoltage;

@@ -178,6 +178,12 @@ impl Pipeline {
         self.intake.missing()
     }
 
+    /// On how many days locks were watched for faults: one for each lock and day on which it had been heard within a
+    /// week. 0 where there is no engine.
+    pub fn lock_days(&self) -> u64 {
+        self.engine.as_ref().map_or(0, Engine::lock_days)
+    }
+
     /// Removes a lock: its name, its reported labels, what was learned of it, and its records that wait; returns how
     /// many records waited. Its later records count as those of a new lock.
     pub fn forget(&mut self, device_id: &str) -> u64 {

@@ -329,14 +329,14 @@ impl Draft<'_> {
         &self.book.places
     }
 
-    fn open_of(&self, fingerprint: Id) -> Option<Id> {
+    pub(crate) fn open_of(&self, fingerprint: Id) -> Option<Id> {
         let changed = self.changes.open.get(&fingerprint).copied();
         changed.unwrap_or_else(|| self.book.open.get(&fingerprint).copied())
     }
 
     /// The latest incident of a fingerprint if it was merged, and the open one that takes its findings. Only an open
     /// incident takes a merged one, and an open one is merged into none: the way from one to the next has no circle.
-    fn merged(&self, fingerprint: Id) -> Option<(Id, Id)> {
+    pub(crate) fn merged(&self, fingerprint: Id) -> Option<(Id, Id)> {
         let latest = self.latest(fingerprint)?;
         let mut into = self.incident(latest.merged_into?)?;
         while let Some(next) = into.merged_into.and_then(|id| self.incident(id)) {

@@ -3,7 +3,7 @@
 //!
 //! Encoding of both: [`Id::of`], that is the first 16 bytes of SHA-256 over each part's length (4 bytes, big endian)
 //! and bytes.
-use zenei_detect::{Anomaly, Component, Domain, Evidence, Recovery, Scope};
+use zenei_detect::{Anomaly, Component, Domain, Evidence, PartOf, Recovery, Scope};
 use zenei_wire::Id;
 
 /// The version tag, part of every fingerprint. A new way of grouping gets a new tag, so that it never regroups open
@@ -19,6 +19,13 @@ pub fn symptom_class(component: Component, rule: &str) -> &str {
 /// The fingerprint of a finding: [`VERSION`], symptom class, domain, scope kind, scope value.
 pub fn of(anomaly: &Anomaly) -> Id {
     with(symptom_class(anomaly.component, &anomaly.rule), anomaly.domain, &anomaly.scope)
+}
+
+/// The fingerprint of the finding that another one is part of; `None` where it names no part and its rule is not known.
+pub(crate) fn of_whole(part_of: &PartOf) -> Option<Id> {
+    let rule = part_of.rule.as_deref();
+    let rule = if part_of.component == Component::Unknown { rule? } else { rule.unwrap_or_default() };
+    Some(with(symptom_class(part_of.component, rule), part_of.domain, &part_of.scope))
 }
 
 /// The fingerprint of the findings that a recovery ends.

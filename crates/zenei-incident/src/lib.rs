@@ -34,6 +34,7 @@ mod table;
 pub mod take;
 pub mod urgency;
 pub mod views;
+mod whole;
 mod wording;
 
 pub use correlate::{Casebook, Changes, Draft};

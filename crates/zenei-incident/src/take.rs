@@ -2,8 +2,8 @@
 //! and the benchmark. Must not know stores: the caller reports whether an anomaly is new. Called by the desk, which
 //! stores the result, and by the lab, which counts it.
 //!
-//! Findings are taken in the order of their time; at equal times the engine's decisions come first, then recoveries. An
-//! anomaly with a known id is skipped if an incident for it exists. Otherwise it is decided again: an anomaly that
+//! Findings are taken in the order of their time; at equal times the engine's decisions come first, then recoveries, and
+//! last the decisions that name a wider finding: it may be of the same time, and its incident is named. An anomaly with a known id is skipped if an incident for it exists. Otherwise it is decided again: an anomaly that
 //! lasts is found again with more evidence, which may now confirm it. A recovery ends findings of its own rule alone,
 //! and only those before it: one that was told before finds nothing to end.
 use crate::correlate::{Correlated, Draft};
@@ -56,7 +56,7 @@ impl Draft<'_> {
         let mut found = Consequences::default();
         for candidate in in_order(findings) {
             match candidate {
-                Candidate::Decision(decision) => found.decisions.push(Cow::Borrowed(decision)),
+                Candidate::Decision(decision) => found.decisions.push(self.named(decision)),
                 Candidate::Recovery(recovery) => found.events.extend(self.recover(recovery)?),
                 Candidate::Anomaly(anomaly) if is_new(anomaly)? => {
                     found.anomalies += 1;
@@ -85,9 +85,9 @@ fn in_order(findings: &Findings) -> Vec<Candidate<'_>> {
     all.extend(findings.recoveries.iter().map(Candidate::Recovery));
     all.extend(findings.anomalies.iter().map(Candidate::Anomaly));
     all.sort_by_key(|candidate| match candidate {
-        Candidate::Decision(decision) => decision.at,
-        Candidate::Recovery(recovery) => recovery.at,
-        Candidate::Anomaly(anomaly) => anomaly.at,
+        Candidate::Decision(decision) => (decision.at, decision.part_of.is_some()),
+        Candidate::Recovery(recovery) => (recovery.at, false),
+        Candidate::Anomaly(anomaly) => (anomaly.at, false),
     });
     all
 }

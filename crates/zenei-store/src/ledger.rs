@@ -86,6 +86,8 @@ pub struct Ledger {
     pub refused_by_store: u64,
     /// Of the stored ones: those that a remote store still misses. 0 where there is none.
     pub ship_lag_records: u64,
+    /// On how many days locks were watched for faults, one for each lock and day; 0 where detection is elsewhere.
+    pub lock_days: u64,
 }
 
 /// A ledger that does not add up: something was lost or counted twice.

@@ -3,6 +3,7 @@
 //! records continue from the checkpoint after a restart. The names are a contract. Must not know the store. Called by
 //! the router.
 use super::handles::Handles;
+use super::rule_metrics::RuleMetrics;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -19,31 +20,35 @@ use zenei_wire::Reason;
 /// The registry that shows these handles.
 pub(super) fn registry(handles: Handles) -> Registry {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Shown(handles)));
+    registry.register_collector(Box::new(Shown { handles, rules: RuleMetrics::default() }));
     registry
 }
 
 #[derive(Debug)]
-struct Shown(Handles);
+struct Shown {
+    handles: Handles,
+    rules: RuleMetrics,
+}
 
 impl Collector for Shown {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         // A copy, so that the driver never waits for a slow scrape.
-        let mut ledger = self.0.ledger.borrow().clone();
-        let shipped = self.0.shipped.as_ref().map(|shipped| *shipped.borrow()).unwrap_or_default();
-        if self.0.shipped.is_some() {
+        let mut ledger = self.handles.ledger.borrow().clone();
+        let shipped = self.handles.shipped.as_ref().map(|shipped| *shipped.borrow()).unwrap_or_default();
+        if self.handles.shipped.is_some() {
             ledger.count_shipped(shipped.records, shipped.refused);
         }
         self.process(&mut encoder)?;
         by_label(&mut encoder, &ledger)?;
         plain(&mut encoder, &ledger, shipped.damaged_ranges)?;
-        for part in &self.0.own {
+        for part in &self.handles.own {
             part.encode(&mut encoder)?;
         }
-        if let Some(tail) = &self.0.tail {
+        if let Some(tail) = &self.handles.tail {
             tailed(&mut encoder, *tail.borrow())?;
         }
-        self.open_incidents(&mut encoder)
+        self.open_incidents(&mut encoder)?;
+        self.rules.encode(&self.handles, &mut encoder)
     }
 }
 
@@ -132,9 +137,9 @@ impl Shown {
         gauge(1).encode(metric.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?)?;
         let help = "When this process started, seconds since 1970";
         let metric = encoder.encode_descriptor("zenei_start_time_seconds", help, None, MetricType::Gauge)?;
-        ConstGauge::new(self.0.started.ms() / 1_000).encode(metric)?;
-        let parts = self.0.readiness.parts();
-        let is_ready = *self.0.ready.borrow() && parts.iter().all(|part| part.is_ready);
+        ConstGauge::new(self.handles.started.ms() / 1_000).encode(metric)?;
+        let parts = self.handles.readiness.parts();
+        let is_ready = *self.handles.ready.borrow() && parts.iter().all(|part| part.is_ready);
         let help = "Whether a part does what it is for, as /readyz says; all is the whole";
         let mut metric = encoder.encode_descriptor("zenei_ready", help, None, MetricType::Gauge)?;
         for (name, is_ready) in parts.iter().map(|part| (part.name, part.is_ready)).chain([("all", is_ready)]) {
@@ -145,7 +150,7 @@ impl Shown {
 
     fn open_incidents(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
         let mut open: BTreeMap<(Domain, Urgency), u64> = BTreeMap::new();
-        for incident in self.0.incidents.read().incidents().filter(|incident| incident.is_open()) {
+        for incident in self.handles.incidents.read().incidents().filter(|incident| incident.is_open()) {
             *open.entry((incident.domain, incident.urgency)).or_default() += 1;
         }
         let help = "Incidents that take new evidence";

@@ -11,6 +11,7 @@ mod own_metrics;
 mod patient;
 pub(crate) mod problem;
 pub mod readiness;
+mod rule_metrics;
 mod server;
 mod traffic;
 mod triage;

@@ -5,6 +5,7 @@ use super::look::Look;
 use super::render::shape;
 use super::row::IncidentRow;
 use super::{Fault, Shown};
+use crate::causes;
 use axum::extract::State;
 use axum::response::Response;
 use minijinja::{Value, context};
@@ -78,12 +79,14 @@ fn make(shown: &Shown, look: &Look) -> Result<Response, Fault> {
     budgets.retain(|one| one.opened > 0 || one.is_overspent());
     let desk = handles.desk.as_ref();
     let broken = |error: zenei_store::control::ControlError| Fault::broken(&error);
-    let candidates = match desk {
+    let (candidates, doubts) = match desk {
         Some(desk) => {
-            let decisions = desk.lock().control().latest_decisions(DECISIONS_READ);
-            grouped(&decisions.map_err(broken)?, lang)
+            let desk = desk.lock();
+            let decisions = desk.control().latest_decisions(DECISIONS_READ).map_err(broken)?;
+            let doubts = causes::doubted(desk.control(), &handles.rules, now).map_err(broken)?;
+            (grouped(&decisions, lang), doubts.into_iter().map(|doubt| doubt.why).collect())
         }
-        None => Vec::new(),
+        None => (Vec::new(), Vec::<String>::new()),
     };
     let customers = desk.map(|desk| shown.customers.figures(desk, now)).transpose().map_err(broken)?;
     let waiting = desk.map_or_else(|| Ok(Vec::new()), |desk| desk.lock().control().waiting()).map_err(broken)?;
@@ -99,6 +102,7 @@ fn make(shown: &Shown, look: &Look) -> Result<Response, Fault> {
         open => shape(&open),
         open_more => open.total.saturating_sub(open.rows.len()),
         candidates => shape(&candidates),
+        doubts,
         customers => customers.as_deref().map(shape),
         budgets => shape(&budgets),
         locks,
@@ -151,7 +155,7 @@ fn grouped(decisions: &[Decision], lang: Lang) -> Vec<Candidates> {
             reason,
             count: 0,
             latest_ms: decision.at.ms(),
-            why: decision.why.clone(),
+            why: decision.told(),
             place: zenei_incident::message::place_word(&decision.scope, lang),
         });
         group.count += 1;

@@ -44,6 +44,7 @@ pub(super) fn shown() -> (Shown, Id) {
         threshold: 2.0,
         unit: HOSTILE.into(),
         why: HOSTILE.into(),
+        part_of: None,
     };
     let findings = Findings { anomalies: vec![finding], decisions: vec![decision], ..Findings::default() };
     let id = desk.take(EngineTime(1_000), &findings).unwrap().opened[0];

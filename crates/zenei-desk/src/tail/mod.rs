@@ -311,6 +311,7 @@ impl<F: Feed> Worker<F> {
         let name = format!("{:020}", self.at.next_step);
         snapshot::write(&*self.disk, &self.snapshots, &name, &self.pipeline.snapshot()?)?;
         self.at.snapshot = Some(name.clone());
+        self.at.lock_days = self.at.lock_days.max(self.pipeline.lock_days());
         let txn = self.control.begin()?;
         txn.checkpoint_tail(&self.at)?;
         txn.commit()?;
@@ -319,8 +320,9 @@ impl<F: Feed> Worker<F> {
     }
 
     fn show(&self) {
-        let TailCheckpoint { tailed, records, duplicates, .. } = &self.at;
-        let progress = TailProgress { up_to: tailed.up_to, records: *records, duplicates: *duplicates };
+        let TailCheckpoint { tailed, records, duplicates, lock_days, .. } = &self.at;
+        let lock_days = self.pipeline.lock_days().max(*lock_days);
+        let progress = TailProgress { up_to: tailed.up_to, records: *records, duplicates: *duplicates, lock_days };
         self.shown.send_replace(progress);
     }
 }

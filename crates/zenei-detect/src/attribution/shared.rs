@@ -1,7 +1,7 @@
 //! A shared cause that lasts, and which findings about its locks are part of it. Must not know how it was found. Called
 //! by `attribution`.
 use super::cause::Cause;
-use crate::anomaly::{Anomaly, Evidence, ScopeKind};
+use crate::anomaly::{Anomaly, Component, Domain, Evidence, ScopeKind};
 use crate::fleet::DeviceIx;
 use crate::lock::Lock;
 use crate::symptom::Symptom;
@@ -51,6 +51,8 @@ pub(super) struct Shared {
     pub(super) members: BTreeMap<DeviceIx, Member>,
     /// The anomaly that it was opened with; `None` where a detector found the shared cause itself.
     pub(super) anomaly: Option<Anomaly>,
+    /// Domain and part that the detector named then.
+    pub(super) noted: Option<(Domain, Component)>,
     /// How many of its locks would show the symptom in a week by the rate of their like.
     pub(super) own_weekly: f64,
 }

@@ -130,6 +130,7 @@ pub fn decision(rule: &Rule, scope: Scope, noted: Noted<'_>, now: EngineTime) ->
         threshold: finite(noted.threshold),
         unit: noted.unit.to_owned(),
         why: noted.why,
+        part_of: None,
     }
 }
 

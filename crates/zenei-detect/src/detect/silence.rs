@@ -11,7 +11,7 @@
 use super::lanes::{forget, lane};
 use super::report::{self, REPEAT_MS, Seen, Shared};
 use super::running::{Detect, Glance, Running, Spec, Window};
-use crate::anomaly::{Component, Decision, DecisionReason, Domain, EVIDENCE_MAX, Findings, Recovery, Scope, ScopeKind};
+use crate::anomaly::{Component, Domain, EVIDENCE_MAX, Findings, PartOf, Recovery, Scope, ScopeKind};
 use crate::estimate::high::High;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::kind::{DetectorKind, Parameter};
@@ -301,7 +301,7 @@ impl Detect for Silence {
             if self.state.gateways.get(&lock.behind()).is_some_and(|down| down.explains(lane.heard_ms)) {
                 if !core::mem::replace(&mut lane.noted, true) {
                     let why = "the gateway that it was heard by hears hardly any lock".to_owned();
-                    findings.decisions.push(Decision { why, ..anomaly.refused(DecisionReason::PartOfWider) });
+                    findings.decisions.push(anomaly.part(of_gateway(&self.rule, lock.behind(), fleet), why));
                 }
                 continue;
             }
@@ -464,6 +464,13 @@ impl Silence {
         };
         findings.anomalies.extend(report::shared(&self.rule, of, seen, evidence, now));
     }
+}
+
+/// The finding about a gateway, which explains that a lock behind it is silent.
+fn of_gateway(rule: &Rule, gw: Sym, fleet: &Fleet) -> PartOf {
+    let scope = Scope { kind: ScopeKind::Gateway, value: fleet.word(gw).unwrap_or("unknown").to_owned() };
+    let (domain, component, rule) = (Domain::Software, Component::Gateway, Some(rule.id.clone()));
+    PartOf { scope, domain, component, rule, incident: None }
 }
 
 #[cfg(test)]

@@ -225,6 +225,8 @@ impl Driver {
         self.ledger.spool_bytes = view.spool_bytes;
         self.ledger.pending = self.open.batch.rows.len() as u64 + self.pipeline.held();
         self.ledger.gaps = self.pipeline.missing();
+        // Never less: an engine whose state is of another format begins anew.
+        self.ledger.lock_days = self.ledger.lock_days.max(self.pipeline.lock_days());
         if let Err(imbalance) = self.ledger.balance() {
             tracing::error!(%imbalance, "the ledger does not add up: this is a fault in the program");
         }

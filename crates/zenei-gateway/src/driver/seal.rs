@@ -56,6 +56,7 @@ impl Driver {
         ledger.stored += batch.rows.len() as u64;
         ledger.pending = self.pipeline.held();
         ledger.gaps = self.pipeline.missing();
+        ledger.lock_days = ledger.lock_days.max(self.pipeline.lock_days());
         let txn = self.control.begin()?;
         txn.checkpoint(&Checkpoint { sealed: plan.to, snapshot: Some(name), ledger: ledger.clone() })?;
         txn.commit()?;

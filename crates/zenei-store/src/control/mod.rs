@@ -15,6 +15,7 @@ mod schema;
 mod shown;
 mod silence;
 mod tail;
+mod tally;
 mod txn;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use rows::{
 pub use schema::VERSION;
 pub use shown::{Delivery, Sent, Waiting};
 pub use tail::{Moved, TailCheckpoint, TailProgress, TailStep, Tailed};
+pub use tally::{Taken, Tally};
 pub use txn::Txn;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};

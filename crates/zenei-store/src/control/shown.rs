@@ -286,6 +286,7 @@ mod tests {
             threshold: 2.0,
             unit: "C".into(),
             why: "one record".into(),
+            part_of: None,
         }
     }
 

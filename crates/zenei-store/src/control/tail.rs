@@ -61,6 +61,9 @@ pub struct TailCheckpoint {
     pub records: u64,
     /// Of them: those that this or another gateway had received before.
     pub duplicates: u64,
+    /// On how many days locks were watched for faults, one for each lock and day.
+    #[serde(default)]
+    pub lock_days: u64,
 }
 
 /// How far a tail has come.
@@ -72,6 +75,8 @@ pub struct TailProgress {
     pub records: u64,
     /// Of them: those that this or another gateway had received before.
     pub duplicates: u64,
+    /// On how many days locks were watched for faults, one for each lock and day.
+    pub lock_days: u64,
 }
 
 impl Control {

@@ -21,6 +21,7 @@ fn decision(value: f64) -> Decision {
         threshold: 1.0,
         unit: "mA".into(),
         why: "too small".into(),
+        part_of: None,
     }
 }
 

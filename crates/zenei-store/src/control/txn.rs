@@ -6,7 +6,7 @@ use super::rows::{Checkpoint, Imported, InquiryRow, SealPlan};
 use crate::registry::Registration;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use std::collections::BTreeSet;
-use zenei_detect::{Anomaly, Decision};
+use zenei_detect::{Anomaly, Decision, PartOf};
 use zenei_wire::Id;
 
 /// A transaction: all of it is durable after [`Txn::commit`], or nothing.
@@ -63,13 +63,21 @@ impl<'a> Txn<'a> {
         Ok(self.inner.prepare_cached(sql)?.execute(params![anomaly.id.to_string(), anomaly.at.ms(), body])? == 1)
     }
 
-    /// Stores a decision; false if an equal one is already stored.
+    /// Stores a decision; false if an equal one is already stored. The incident that it names makes no difference: in a
+    /// replay another one may be open.
     ///
     /// # Errors
     /// [`ControlError::Sqlite`].
     pub fn insert_decision(&self, decision: &Decision) -> Result<bool, ControlError> {
         let body = json("decision", decision)?;
-        let id = Id::of(&[body.as_bytes()]).to_string();
+        let id = match &decision.part_of {
+            Some(part_of) => {
+                let part_of = Some(PartOf { incident: None, ..part_of.clone() });
+                Id::of(&[json("decision", &Decision { part_of, ..decision.clone() })?.as_bytes()])
+            }
+            None => Id::of(&[body.as_bytes()]),
+        };
+        let id = id.to_string();
         let sql = "INSERT OR IGNORE INTO decision (id, at_ms, body) VALUES (?1, ?2, ?3)";
         Ok(self.inner.prepare_cached(sql)?.execute(params![id, decision.at.ms(), body])? == 1)
     }

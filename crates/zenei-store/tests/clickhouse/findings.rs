@@ -32,6 +32,7 @@ fn decision(device: &str) -> Decision {
         threshold: 1.0,
         unit: "mC".into(),
         why: "too small".into(),
+        part_of: None,
     }
 }
 

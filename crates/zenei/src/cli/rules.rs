@@ -20,7 +20,9 @@ close). Exit 1 where a case fails or is missing.
   zenei rules test --rules rules/ my-rule   one rule of a folder")]
     Test(RulesTest),
     /// One rule: what it looks at, its numbers with their sources, and what it was measured to do
-    #[command(after_help = "  zenei rules explain motor-effort")]
+    #[command(after_help = "\
+  zenei rules explain motor-effort
+  zenei rules explain motor-effort --state-dir zenei-state   with what it found there, and what its budget has left")]
     Explain(RulesExplain),
 }
 
@@ -30,6 +32,9 @@ pub(crate) struct RulesExplain {
     /// Its id.
     #[arg(value_name = "RULE")]
     pub(crate) rule: String,
+    /// State directory of a zenei: what the rule found there is told against its budget.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) place: RulesIn,
 }

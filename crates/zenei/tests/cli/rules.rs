@@ -1,8 +1,13 @@
 //! `zenei rules` and `zenei doctor`.
 use crate::support::{Folder, zenei};
 use expect_test::expect;
+use zenei_desk::DeskDriver;
+use zenei_detect::Findings;
 use zenei_detect::rules::shipped;
-use zenei_store::{Checkpoint, Control, Ledger};
+use zenei_incident::Verdict;
+use zenei_incident::event::Judged;
+use zenei_store::{Checkpoint, Control, Layout, Ledger};
+use zenei_wire::EngineTime;
 
 #[test]
 fn the_rules_in_the_program_are_good_and_listed() {
@@ -293,6 +298,41 @@ fn a_rule_is_explained_with_its_numbers_their_sources_and_its_card() {
     assert!(explain(&[]).stdout.contains("of another rule than this one"));
     let ended = zenei(&["rules", "explain", "motor"]).run();
     assert_eq!((ended.code, ended.stderr.contains("there is no rule \"motor\"; there are ")), (2, true));
+}
+
+#[test]
+fn a_rule_is_explained_with_what_it_spent_of_its_budget() {
+    let folder = Folder::new();
+    let state = folder.path().join("state");
+    std::fs::create_dir_all(&state).unwrap();
+    let control = Control::open(&Layout::new(&state).control()).unwrap();
+    let mut desk = DeskDriver::open(control, Vec::new()).unwrap();
+    let anomalies = vec![zenei_kit::anomaly("motor-effort", "A", 1), zenei_kit::anomaly("motor-effort", "B", 2)];
+    let opened = desk.take(EngineTime(9_000), &Findings { anomalies, ..Findings::default() }).unwrap().opened;
+    let judged = Judged { verdict: Verdict::FalsePositive, by: "sato".into() };
+    desk.add(opened[0], EngineTime(9_000), judged).unwrap();
+    let mut control = Control::open(&Layout::new(&state).control()).unwrap();
+    let txn = control.begin().unwrap();
+    let ledger = Ledger { lock_days: 365_000, ..Ledger::default() };
+    txn.checkpoint(&Checkpoint { ledger, ..Checkpoint::default() }).unwrap();
+    txn.commit().unwrap();
+    let explain = |dir: &str, more: &[&str]| {
+        let arguments = [&["rules", "explain", "motor-effort", "--state-dir", dir], more].concat();
+        zenei(&arguments).in_folder(&folder).run()
+    };
+    let shown = explain("state", &[]).stdout;
+    for line in [
+        "  watched    1000.00 device-years in state",
+        "    found    2 findings",
+        "    opened   2 incidents: 1 judged a false positive, 1 not judged",
+        "    budget   0.001 a device-year allows 1.000 false incidents, 3 at most by chance; left 0.000",
+    ] {
+        assert!(shown.lines().any(|found| found == line), "{line}\n{shown}");
+    }
+    let whole: serde_json::Value = serde_json::from_str(&explain("state", &["--json"]).stdout).unwrap();
+    assert_eq!((&whole["spent"]["budget"]["opened"], &whole["spent"]["findings"]), (&2.into(), &2.into()));
+    let ended = explain("elsewhere", &[]);
+    assert_eq!((ended.code, ended.stderr.contains("elsewhere is no state directory")), (2, true), "{}", ended.stderr);
 }
 
 #[test]

@@ -14,6 +14,11 @@ pub(super) const WORDS: &[Word] = &[
     ("board_list", "Open incidents", "進行中のインシデント"),
     ("board_ingest", "Records", "受信状況"),
     ("board_candidates", "Seen, but not opened", "起票しなかった検知"),
+    (
+        "causes_doubted",
+        "A shared cause takes more than one thing brings about",
+        "共通の原因にまとめられた検知が多すぎます",
+    ),
     ("board_customers", "Customers at risk of leaving", "解約リスクのあるお客様"),
     ("board_budget", "False alarms: spent and left", "誤検知の予算(使用と残り)"),
     ("board_outbox", "Messages to targets", "通知の送信状況"),

@@ -209,7 +209,7 @@ fn decision((id, decision): &(String, Decision)) -> Value {
         "value": decision.value,
         "threshold": decision.threshold,
         "unit": decision.unit,
-        "why": decision.why,
+        "why": decision.told(),
     })
 }
 

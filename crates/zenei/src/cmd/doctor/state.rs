@@ -6,6 +6,8 @@ use crate::config::Config;
 use crate::output::time;
 use std::path::Path;
 use std::sync::Arc;
+use zenei_desk::causes;
+use zenei_detect::Rules;
 use zenei_store::disk::RealDisk;
 use zenei_store::history::History;
 use zenei_store::{Control, Layout, SpoolOptions, SpoolReader};
@@ -27,7 +29,7 @@ pub(super) fn looks(config: &Config) -> Vec<Look> {
         return looks;
     }
     match Control::open_read_only(&path) {
-        Ok(control) => looks.extend([log(&control, &path), ledger(&control)]),
+        Ok(control) => looks.extend([log(&control, &path), ledger(&control), causes(&control)]),
         Err(error) => {
             let remedy = format!("keep a copy of {}, and put back the last backup", path.display());
             looks.push(Look::fail("log", format!("can't be read: {}", zenei_store::with_causes(&error)), remedy));
@@ -60,6 +62,25 @@ fn ledger(control: &Control) -> Look {
     match ledger.balance() {
         Ok(()) => Look::ok(what, format!("{} records received, each accounted for", ledger.received_total())),
         Err(imbalance) => Look::fail(what, imbalance.to_string(), "report this: it is a fault of zenei"),
+    }
+}
+
+/// Whether a shared cause takes more than one thing brings about, by the week before the last decision.
+fn causes(control: &Control) -> Look {
+    let what = "causes";
+    let read = || {
+        let latest = control.latest_decisions(1)?.first().map_or(EngineTime(0), |decision| decision.at);
+        Rules::embedded().map_or_else(|_| Ok(Vec::new()), |rules| causes::doubted(control, &rules, latest))
+    };
+    match read() {
+        Ok(doubts) if doubts.is_empty() => Look::ok(what, "no shared cause takes more than one thing brings about"),
+        Ok(doubts) => {
+            let whys: Vec<String> = doubts.into_iter().map(|doubt| doubt.why).collect();
+            Look::warn(what, whys.join("; "), "look at the incidents of these causes, and judge those that are none")
+        }
+        Err(error) => {
+            Look::warn(what, zenei_store::with_causes(&error), "look at the log: the decisions can't be read")
+        }
     }
 }
 

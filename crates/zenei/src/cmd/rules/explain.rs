@@ -1,5 +1,7 @@
 //! `zenei rules explain`: one rule for people and for programs: the field it reads, its parameters with unit and
-//! source, its state, and the measurements of its promotion card. Called by `rules`.
+//! source, its state, the measurements of its promotion card, and what it spent of its budget. Called by `rules`.
+mod spent;
+
 use crate::cli::RulesExplain;
 use crate::daemon::contents;
 use crate::exit::Failure;
@@ -24,10 +26,16 @@ pub(crate) fn run(arguments: &RulesExplain, out: &mut Output<'_>) -> Result<(), 
     let own = contents::cards(folder).map_err(Failure::Rules)?;
     let own = own.iter().map(|card| (card.file.as_str(), card.text.as_str()));
     let card = find(rule, own)?.or(find_embedded(rule)?);
+    let spent = arguments.state_dir.as_deref().map(|dir| spent::read(dir, &rules, rule)).transpose()?;
     if arguments.place.json {
-        return out.json(&json(rule, card.as_ref()));
+        let mut whole = json(rule, card.as_ref());
+        if let (Value::Object(whole), Some(spent)) = (&mut whole, &spent) {
+            whole.insert("spent".to_owned(), spent.to_json());
+        }
+        return out.json(&whole);
     }
-    tell(rule, card.as_ref(), out)
+    tell(rule, card.as_ref(), out)?;
+    spent.map_or(Ok(()), |spent| spent.tell(out))
 }
 
 fn find<'a>(rule: &Rule, cards: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Option<Card>, Failure> {
