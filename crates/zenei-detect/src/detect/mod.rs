@@ -22,6 +22,8 @@ pub mod stream;
 mod trail;
 pub mod trouble;
 #[cfg(test)]
+mod drive_tests;
+#[cfg(test)]
 mod world;
 
 use running::Spec;
