@@ -274,7 +274,8 @@ impl Engine {
             known.power_ms = Some(now_ms);
         } else if battery.is_some_and(|(lock, is_own)| explained_by_battery(symptom, &anomaly, lock, is_own)) {
             let why = "the lock's battery is failing, which explains it".to_owned();
-            let whole = self.attribution.weakening(device, &self.locks[at], fleet);
+            let is_own = battery.is_some_and(|(_, is_own)| is_own);
+            let whole = self.attribution.weakening(device, &self.locks[at], is_own, fleet);
             out.decisions.push(anomaly.part(whole, why));
             return None;
         } else if symptom.is_drive() {

@@ -8,10 +8,10 @@ use crate::fleet::{DeviceIx, Fleet};
 use crate::lock::Lock;
 
 impl Attribution {
-    /// What explains that a lock's battery fails: what it shares with others, or the battery itself.
-    pub(crate) fn weakening(&self, device: DeviceIx, lock: &Lock, fleet: &Fleet) -> PartOf {
+    /// What explains that a lock's battery fails: the battery itself (`is_own`), or what it shares with others.
+    pub(crate) fn weakening(&self, device: DeviceIx, lock: &Lock, is_own: bool, fleet: &Fleet) -> PartOf {
         let weakens = |(cause, shared): &(&Cause, &Shared)| cause.symptom.is_power() && shared.has(cause, device, lock);
-        if let Some((cause, shared)) = self.shared.iter().find(weakens) {
+        if let Some((cause, shared)) = self.shared.iter().find(weakens).filter(|_| !is_own) {
             return shared.whole(cause, fleet);
         }
         let scope = Scope { kind: ScopeKind::Device, value: fleet.device_id(device).to_owned() };

@@ -6,6 +6,8 @@
 pub mod clock;
 pub mod drain;
 pub mod drift;
+#[cfg(test)]
+mod drive_tests;
 pub mod firmware_errors;
 mod lanes;
 pub mod leak;
@@ -21,8 +23,6 @@ pub mod silence;
 pub mod stream;
 mod trail;
 pub mod trouble;
-#[cfg(test)]
-mod drive_tests;
 #[cfg(test)]
 mod world;
 
