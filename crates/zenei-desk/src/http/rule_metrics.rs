@@ -139,11 +139,10 @@ mod tests {
         let scope = Scope { kind: ScopeKind::ClientVersion, value: "5.2".into() };
         let component = zenei_detect::Component::App;
         let whole = PartOf { scope, domain: Domain::Software, component, rule: None, incident: None };
-        let part =
-            |at: usize| anomaly("motor-effort", &format!("B{at}"), at_s).part(whole.clone(), "part of it".into());
+        let part = |rule: &str| anomaly(rule, "B", at_s).part(whole.clone(), "part of it".into());
         let findings = Findings {
             anomalies: vec![anomaly("motor-effort", "A", at_s)],
-            decisions: (0..20).map(part).collect(),
+            decisions: ["motor-effort", "battery-drain", "silence", "clock-error"].map(part).to_vec(),
             ..Findings::default()
         };
         desk.lock().take(EngineTime(now.ms()), &findings).unwrap();
@@ -155,7 +154,7 @@ mod tests {
             "zenei_watched_lock_days_total 365000",
             r#"zenei_rule_findings_total{rule="motor-effort"} 1"#,
             r#"zenei_rule_findings_total{rule="silence"} 0"#,
-            r#"zenei_rule_decisions_total{rule="motor-effort",reason="part_of_wider"} 20"#,
+            r#"zenei_rule_decisions_total{rule="motor-effort",reason="part_of_wider"} 1"#,
             r#"zenei_rule_incidents{rule="motor-effort",verdict="none"} 1"#,
             r#"zenei_rule_incidents{rule="motor-effort",verdict="false_positive"} 0"#,
             "zenei_causes_doubted 1",

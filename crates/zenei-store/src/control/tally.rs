@@ -77,17 +77,6 @@ impl Control {
         };
         self.all(sql, params![latest, from_ms], row)
     }
-
-    /// About how many locks each rule's own findings were from `from_ms` on (ms since 1970), of the latest `latest`.
-    ///
-    /// # Errors
-    /// [`ControlError::Sqlite`].
-    pub fn found_alone(&self, latest: u32, from_ms: i64) -> Result<BTreeMap<String, u64>, ControlError> {
-        let sql = "SELECT body ->> '$.rule', count(DISTINCT body ->> '$.device_id')
-            FROM (SELECT at_ms, body FROM anomaly ORDER BY number DESC LIMIT ?1) WHERE at_ms >= ?2 GROUP BY 1";
-        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
-        Ok(self.all(sql, params![latest, from_ms], row)?.into_iter().collect())
-    }
 }
 
 fn reason(word: &str) -> Result<DecisionReason, ControlError> {
@@ -146,7 +135,6 @@ mod tests {
         };
         assert_eq!(taken(0), [("2.0 drain".to_owned(), 2), ("2.0 jams".to_owned(), 1)]);
         assert!(taken(8_000).is_empty());
-        assert_eq!(control.found_alone(100, 0).unwrap(), [("drain".to_owned(), 1)].into());
     }
 
     #[test]
