@@ -262,13 +262,13 @@ impl Attribution {
         past.into_iter().for_each(|symptom| *self.before.entry(symptom).or_insert(0) += 1);
     }
 
-    /// Judges each cause by the last week: it goes on where it explains more than chance does, and where its locks show
-    /// the symptom as often as their like it is dissolved, and what it had absorbed stands again.
+    /// Judges each cause by the last week: it goes on where it explains more than chance does. One that was found here
+    /// is dissolved where its locks show the symptom as often as their like, and what it had absorbed stands again; one
+    /// that a detector found ends some weeks after that.
     fn judge_anew(&mut self, window: Window<'_>, out: &mut Findings) {
         let Window { now, fleet, .. } = window;
         let mut dissolved = Vec::new();
-        let causes: Vec<Cause> =
-            self.shared.iter().filter(|(_, shared)| shared.anomaly.is_some()).map(|(cause, _)| *cause).collect();
+        let causes: Vec<Cause> = self.shared.keys().copied().collect();
         for cause in causes {
             let is_recent = |at_ms: i64| now.ms() - at_ms < REPEATED_MS;
             let apart = self.apart(cause.symptom, Some(cause));
@@ -281,9 +281,10 @@ impl Attribution {
             let judged = Contrast::of(cause.symptom, &affected, &apart, past, window).judge_those(has);
             let times = judged.inside as f64 / judged.expected_max();
             let Some(shared) = self.shared.get_mut(&cause) else { continue };
-            if judged.is_alone || (times >= TIMES_LEFT && judged.by_like <= HOLDS_MAX) {
+            let is_ours = shared.anomaly.is_some();
+            if (judged.is_alone && is_ours) || (times >= TIMES_LEFT && judged.by_like <= HOLDS_MAX) {
                 (shared.last_ms, shared.own_weekly) = (now.ms(), judged.expected);
-            } else if times < TIMES_LEFT && (judged.inside >= LOCKS_MIN || judged.expected >= 1.0) {
+            } else if is_ours && times < TIMES_LEFT && (judged.inside >= LOCKS_MIN || judged.expected >= 1.0) {
                 // Few locks to compare with show nothing either way.
                 dissolved.push(cause);
             }
@@ -467,7 +468,7 @@ mod tests {
             lock
         };
         let (drains, other) = (lock(fleet.intern("2.0"), 20), lock(fleet.intern("1.9"), 20));
-        let half_full = lock(drains.labels.fw, 50);
+        let half_full = lock(drains.labels.fw, 45);
         let mut attribution = Attribution::default();
         let note = |attribution: &mut Attribution, symptom| {
             let cause = Cause { symptom, kind: ScopeKind::Fw, value: drains.labels.fw, with: Sym::NONE };
@@ -480,6 +481,12 @@ mod tests {
         assert!(of(&attribution, Symptom::Resistance, &drains) && of(&attribution, Symptom::Drain, &drains));
         assert!(!of(&attribution, Symptom::Resistance, &other) && !of(&attribution, Symptom::Trouble, &drains));
         assert!(!of(&attribution, Symptom::Resistance, &half_full) && of(&attribution, Symptom::Drain, &half_full));
+        // Half empty, its resistance may be higher by so much as the model's slope misses, and no more.
+        let ohms = |lock: &Lock, value| {
+            let anomaly = Anomaly { unit: "mohm".to_owned(), baseline: 400.0, value, ..Anomaly::of_lock("A", 1) };
+            attribution.part_of(Symptom::Resistance, DeviceIx(0), lock, &anomaly).is_some()
+        };
+        assert!(ohms(&half_full, 460.0) && !ohms(&half_full, 600.0) && ohms(&drains, 600.0) && !ohms(&other, 460.0));
         // Not the other way round: an aged battery delivers less voltage, but loses no charge.
         let mut aged = Attribution::default();
         note(&mut aged, Symptom::Resistance);

@@ -198,3 +198,30 @@ fn what_is_part_of_a_cause_says_of_which_and_the_watched_days_are_counted() {
     // 29 days end from hour 24 up to hour 700.
     assert!((29 * 400 - 400..=29 * 400).contains(&world.attribution.lock_days()), "{}", world.attribution.lock_days());
 }
+
+/// Sixty locks, of which the first twenty run a version that a detector found to drain them on the first day.
+fn drained() -> World {
+    let mut world = World::of(60, |at, lock, fleet| {
+        lock.labels.model = fleet.intern("mini");
+        lock.labels.fw = fleet.intern(if at < 20 { "2.0" } else { "1.9" });
+    });
+    let scope = Scope { kind: ScopeKind::Fw, value: "2.0".to_owned() };
+    let anomaly = Anomaly { scope, ..Anomaly::of_lock("L000", 0) };
+    world.attribution.note(Symptom::Drain, &anomaly, &world.fleet, EngineTime(DAY_MS));
+    world
+}
+
+#[test]
+fn a_cause_that_a_detector_found_goes_on_while_its_locks_show_it_and_ends_weeks_after() {
+    // Eight of its locks show it each week, and on day 45 a ninth.
+    let weekly = |hour: i64| (0..8).filter(move |at| hour % (7 * 24) == 24 * i64::from(*at) % (7 * 24));
+    let ninth = |hour: i64| (hour == 45 * 24).then_some(12);
+    let mut lasting = drained();
+    lasting.go(24..46 * 24, |hour| weekly(hour).chain(ninth(hour)).map(|at| (Symptom::Drain, at)).collect());
+    assert_eq!(lasting.scopes(), "", "each of them is part of it");
+    let mut over = drained();
+    over.go(24..46 * 24, |hour| {
+        weekly(hour).filter(|_| hour < 8 * 24).chain(ninth(hour)).map(|at| (Symptom::Drain, at)).collect()
+    });
+    assert_eq!(over.scopes(), "device:L012 ");
+}

@@ -78,7 +78,7 @@ pub struct Lock {
     clients: [Sym; CLIENTS],
     pace: Pace,
     rest: RestVoltage,
-    discharged: f64,
+    pub(crate) discharged: f64,
     /// The used share at the last mark and at the one before, and the time of the last one, ms of the device.
     marks: [f32; 2],
     marked_ms: Option<i64>,

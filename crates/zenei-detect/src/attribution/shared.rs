@@ -18,6 +18,9 @@ const OWN_SHARE_MAX: f64 = 1.0 / 3.0;
 /// How many times as high the resistance of a nearly empty cell is as at its usual charge, at most, after the detector
 /// has taken out what charge and cold do to the model. A guess: what is left of that is less than the whole.
 const EMPTY_TIMES: f64 = 1.6;
+/// The used share from which a cell is nearly empty; of one that is less used it rises less in proportion. A guess:
+/// datasheets of alkaline and of lithium cells show the resistance nearly level up to there.
+const NEARLY_EMPTY: f64 = 0.75;
 /// How many times as fast as the median member a lock departs that has a fault of its own. A guess: batteries and doors
 /// of one kind differ by less.
 const FASTER: f32 = 4.0;
@@ -91,12 +94,17 @@ impl Shared {
         let (device, lock) = of;
         // A cause that empties batteries early raises their resistance early, by so much; a battery that is not nearly
         // empty, or that nothing has emptied, has another cause.
+        let is_told = anomaly.unit == "mohm";
+        let rises = |times: f64| !is_told || anomaly.value <= times * anomaly.baseline;
+        // A version ages no cell: on its locks even a small rise is that of the charge that it took.
+        let used = (lock.discharged.sqrt() / NEARLY_EMPTY).min(1.0);
+        let is_small = is_told && is_version(cause) && rises(1.0 + (EMPTY_TIMES - 1.0) * used);
         let empties = (cause.symptom, symptom) == (Symptom::Drain, Symptom::Resistance)
-            && (anomaly.unit != "mohm" || anomaly.value <= EMPTY_TIMES * anomaly.baseline);
+            && (is_small || (lock.is_emptied() && rises(EMPTY_TIMES)));
         // A drive that goes hard fails sooner or later too; one that fails needs not go hard.
         let hard = matches!(cause.symptom, Symptom::Effort | Symptom::Shape);
         let drives = hard && symptom.is_drive() && self.members.contains_key(&device);
-        (empties && lock.is_emptied() && self.has(cause, device, lock)) || drives
+        (empties && self.has(cause, device, lock)) || drives
     }
 
     /// Whether a lock departs much faster than those that are part of the cause.
@@ -141,8 +149,10 @@ fn is_version(cause: &Cause) -> bool {
     matches!(cause.kind, ScopeKind::Fw | ScopeKind::FwHw)
 }
 
+/// How fast a lock departs, in the finding's unit a day. What is told for each day is so already.
 fn rate(anomaly: &Anomaly) -> f32 {
-    let days = (anomaly.window_ms as f64 / DAY_MS as f64).max(0.5);
+    let is_rate = anomaly.unit.ends_with("/d") || anomaly.unit.ends_with("/day");
+    let days = if is_rate { 1.0 } else { (anomaly.window_ms as f64 / DAY_MS as f64).max(0.5) };
     ((anomaly.value - anomaly.baseline).abs() / days) as f32
 }
 
@@ -150,4 +160,30 @@ fn rate(anomaly: &Anomaly) -> f32 {
 fn unit(anomaly: &Anomaly) -> u32 {
     let bytes = anomaly.rule.bytes().chain(anomaly.unit.bytes());
     bytes.fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::Sym;
+
+    #[test]
+    fn what_is_told_a_day_is_no_faster_where_it_was_watched_for_less_time() {
+        let cause = Cause { symptom: Symptom::Drain, kind: ScopeKind::Fw, value: Sym(1), with: Sym::NONE };
+        let mut lock = Lock::default();
+        lock.labels.fw = Sym(1);
+        let finding = |value: f64, days: f64, unit: &str| Anomaly {
+            value,
+            baseline: 0.02,
+            window_ms: (days * DAY_MS as f64) as i64,
+            unit: unit.to_owned(),
+            ..Anomaly::of_lock("A", 30 * DAY_MS)
+        };
+        for (unit, is_part) in [("reports/day", true), ("percent", false)] {
+            let mut shared = Shared::default();
+            (0..6).for_each(|at| shared.add(&cause, (DeviceIx(at), &lock), &finding(4.0, 4.0, unit), false));
+            let late = finding(6.0, 0.8, unit);
+            assert_eq!(shared.takes(&cause, Symptom::Drain, (DeviceIx(9), &lock), &late), is_part, "{unit}");
+        }
+    }
 }
