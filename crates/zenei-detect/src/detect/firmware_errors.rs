@@ -13,6 +13,8 @@ mod course;
 mod groups;
 mod past;
 #[cfg(test)]
+mod rollout_tests;
+#[cfg(test)]
 mod tests;
 mod verdict;
 

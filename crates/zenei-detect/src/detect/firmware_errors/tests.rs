@@ -34,7 +34,8 @@ fn rollout(codes: impl Fn(bool, usize) -> Vec<(&'static str, f64)>) -> (Vec<Stri
             }
             for body in said {
                 let heard_at = GatewayTime(hour * HOUR_MS + at as i64 * 60_000);
-                let heard = record(at, *seq, is_new, heard_at, body);
+                let fw = if is_new { "2.0" } else { "1.9" };
+                let heard = record((&NAMES[at..=at], at), *seq, fw, heard_at, body);
                 *seq += 1;
                 pipeline.take(Portion::new(&[heard], heard_at), &mut batch, &mut findings);
                 batch.clear();
@@ -50,7 +51,14 @@ fn rollout(codes: impl Fn(bool, usize) -> Vec<(&'static str, f64)>) -> (Vec<Stri
     )
 }
 
-fn record(at: usize, seq: u32, is_new: bool, heard_at: GatewayTime, body: Body<'static>) -> Heard<'static> {
+/// What lock number `at` of this name says.
+pub(super) fn record<'a>(
+    (name, at): (&'a str, usize),
+    seq: u32,
+    fw: &'a str,
+    heard_at: GatewayTime,
+    body: Body<'a>,
+) -> Heard<'a> {
     let record = Record {
         ts: DeviceTime(heard_at.ms()),
         boot: Some(1),
@@ -58,7 +66,7 @@ fn record(at: usize, seq: u32, is_new: bool, heard_at: GatewayTime, body: Body<'
         model: Some("mini".into()),
         hw_rev: Some(if at.is_multiple_of(4) { "C1" } else { "C2" }.into()),
         lot: None,
-        fw: Some(if is_new { "2.0" } else { "1.9" }.into()),
+        fw: Some(fw.into()),
         service: None,
         gw: None,
         client_version: None,
@@ -68,7 +76,7 @@ fn record(at: usize, seq: u32, is_new: bool, heard_at: GatewayTime, body: Body<'
     };
     Heard {
         site: Name::new(if at % 8 < 4 { "north" } else { "south" }).unwrap(),
-        device: Name::new(&NAMES[at..=at]).unwrap(),
+        device: Name::new(name).unwrap(),
         record,
         identity: 0,
         heard_at,
