@@ -61,6 +61,13 @@ pub const SPEC: Spec = Spec {
                 meaning: "a request that takes so much longer than the motor runs has failed for who asked",
             },
             Parameter {
+                name: "least_excess",
+                unit: "1",
+                range: 0.0..=1.0,
+                meaning: "so many more of the requests than expected may fail: nobody notices, and clients and services \
+                          differ",
+            },
+            Parameter {
                 name: "limit",
                 unit: "nat",
                 range: 1.0..=100.0,
@@ -87,6 +94,7 @@ type Requests = Running<Params, State>;
 struct Params {
     prior_share: f64,
     late_ms: f64,
+    least_excess: f64,
     limit: f64,
     min_locks: usize,
 }
@@ -96,6 +104,7 @@ impl Params {
         Ok(Self {
             prior_share: rule.parameter("prior_share")?,
             late_ms: 1e3 * rule.parameter("late_seconds")?,
+            least_excess: rule.parameter("least_excess")?,
             limit: rule.parameter("limit")?,
             min_locks: rule.parameter("min_locks")? as usize,
         })

@@ -46,6 +46,8 @@ impl Request {
 
 /// What was judged of a value since it began to fail: by hour, the requests with what was expected of each.
 struct Departure {
+    /// The share of requests beyond what is expected that speaks for nothing.
+    least: f64,
     since_ms: i64,
     hours: Vec<Vec<(Request, f64)>>,
     shown: BTreeMap<DeviceIx, RecordRef>,
@@ -62,13 +64,20 @@ fn sums<'r>(requests: impl Iterator<Item = &'r (Request, f64)>) -> [f64; 2] {
 impl Departure {
     /// The log likelihood ratio of each multiple of what was expected.
     fn logs(&self, limit: f64) -> Vec<f64> {
-        let hours: Vec<[f64; 2]> = self.hours.iter().map(|hour| sums(hour.iter())).collect();
+        let hours: Vec<[f64; 2]> = self.hours.iter().map(|hour| self.allowed(hour.iter())).collect();
         let of = |times: f64| {
-            hours.iter().fold(0.0_f64, |log, [failed, expected]| {
-                (log.max(0.0) + failed * times.ln() - expected * (times - 1.0)).min(1.3 * limit)
+            hours.iter().fold(0.0_f64, |log, [failed, allowed]| {
+                (log.max(0.0) + failed * times.ln() - allowed * (times - 1.0)).min(1.3 * limit)
             })
         };
         [2.0, 3.0, 5.0, 10.0, 30.0, 100.0].map(of).to_vec()
+    }
+
+    /// The failed requests, and how many may fail.
+    fn allowed<'r>(&self, requests: impl Iterator<Item = &'r (Request, f64)>) -> [f64; 2] {
+        let mut count = 0.0;
+        let [failed, expected] = sums(requests.inspect(|_| count += 1.0));
+        [failed, expected + self.least * count]
     }
 
     fn evidence(&self, limit: f64) -> f64 {
@@ -79,7 +88,7 @@ impl Departure {
     /// Whether what remains without the worst of these is still evidence.
     fn is_left(&self, of: impl Fn(&Request) -> Sym, limit: f64) -> bool {
         let all: BTreeSet<Sym> = self.requests().map(|(request, _)| of(request)).collect();
-        let without = |one: Sym| sums(self.requests().filter(|(request, _)| of(request) != one));
+        let without = |one: Sym| self.allowed(self.requests().filter(|(request, _)| of(request) != one));
         let left = all.into_iter().map(without).min_by(|a, b| (a[0] - a[1]).total_cmp(&(b[0] - b[1])));
         let [failed, expected] = left.unwrap_or([0.0; 2]);
         let evidence = if failed > expected { failed * (failed / expected).ln() - failed + expected } else { 0.0 };
@@ -177,6 +186,7 @@ impl Slow<'_> {
             let judged = judged.map(|request| (request.clone(), request.expected * self.pace(request, value, &active)));
             let judged: Vec<(Request, f64)> = judged.collect();
             let new = Departure {
+                least: self.rule.parameter("least_excess").unwrap(),
                 since_ms: now_ms - HOUR_MS,
                 hours: Vec::new(),
                 shown: BTreeMap::new(),

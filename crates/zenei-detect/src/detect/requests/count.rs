@@ -24,6 +24,11 @@ pub(super) struct Count {
 }
 
 impl Count {
+    /// How many may fail where so large a share more than expected is none of interest.
+    pub(super) fn allowed(&self, least_excess: f64) -> f64 {
+        self.expected + least_excess * self.requests
+    }
+
     pub(super) fn add(&mut self, more: &Self) {
         self.requests += more.requests;
         self.failed += more.failed;

@@ -28,7 +28,7 @@ impl Requests {
         let least = EXPLAINS * self.params.limit;
         let explains = |(_, watch): &(&Value, &Watch)| watch.alarm_ms.is_some() && watch.evidence() >= least;
         let active: BTreeSet<Value> = self.state.watches.iter().filter(explains).map(|(&value, _)| value).collect();
-        let most = MOST * self.params.limit;
+        let bounds = (self.params.least_excess, MOST * self.params.limit);
         for value in values.into_iter().filter(|(_, word)| *word != Sym::NONE) {
             let mut parts: Vec<(Cell, Count)> = Vec::new();
             for (&cell, count) in hour {
@@ -43,7 +43,7 @@ impl Requests {
             if watch.is_over() {
                 *watch = Watch { since_ms: now.ms() - HOUR_MS, ..Watch::default() };
             }
-            watch.add(&parts, hubs, most);
+            watch.add(&parts, hubs, bounds);
             for failure in &self.state.failures {
                 if has((failure.cell.service, failure.cell.client), value) && watch.locks.len() < EVIDENCE_MAX {
                     watch.locks.insert(failure.device, failure.record);
@@ -96,7 +96,7 @@ impl Requests {
         let watch = self.state.watches.get(&value)?;
         if watch.locks.len() < self.params.min_locks && watch.hubs.len() < 2 {
             Some((DecisionReason::TooFewMatched, "too few locks have failed requests"))
-        } else if !watch.is_wide(self.params.limit) {
+        } else if !watch.is_wide(self.params.least_excess, self.params.limit) {
             Some((DecisionReason::Unconfirmed, "one gateway or one firmware version has most of the failures"))
         } else {
             None

@@ -31,7 +31,14 @@ impl Watch {
         self.requests.evidence() + self.calls.evidence()
     }
 
-    pub(super) fn add(&mut self, parts: &[(Cell, Count)], (bad, usual): (Vec<(DeviceIx, RecordRef)>, f64), most: f64) {
+    /// Adds an hour's requests and bad gateways; a share `least` beyond what is expected speaks for nothing, and no sum
+    /// grows beyond `most`.
+    pub(super) fn add(
+        &mut self,
+        parts: &[(Cell, Count)],
+        (bad, usual): (Vec<(DeviceIx, RecordRef)>, f64),
+        (least, most): (f64, f64),
+    ) {
         let mut hour = Count::default();
         for (cell, count) in parts {
             hour.add(count);
@@ -39,7 +46,7 @@ impl Watch {
             self.versions.entry(cell.fw).or_default().add(count);
         }
         self.count.add(&hour);
-        self.requests.add(hour.failed, hour.expected, most);
+        self.requests.add(hour.failed, hour.allowed(least), most);
         self.calls.add(bad.len() as f64, usual, most);
         self.hubs.extend(bad);
     }
@@ -50,11 +57,12 @@ impl Watch {
 
     /// Whether it shows without the gateway of the largest excess, and without the firmware version, where there are
     /// several.
-    pub(super) fn is_wide(&self, limit: f64) -> bool {
+    pub(super) fn is_wide(&self, least: f64, limit: f64) -> bool {
         let rest = |parts: &BTreeMap<Sym, Count>| {
-            let excess = |count: &Count| count.failed - count.expected;
+            let excess = |count: &Count| count.failed - count.allowed(least);
             let most = parts.values().copied().max_by(|a, b| excess(a).total_cmp(&excess(b))).unwrap_or_default();
-            evidence(self.count.failed - most.failed, self.count.expected - most.expected) >= ROBUST_SHARE * limit
+            let allowed = self.count.allowed(least) - most.allowed(least);
+            evidence(self.count.failed - most.failed, allowed) >= ROBUST_SHARE * limit
         };
         self.hubs.len() >= 2 || (rest(&self.gateways) && (self.versions.len() < 2 || rest(&self.versions)))
     }
