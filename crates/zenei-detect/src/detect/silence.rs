@@ -4,33 +4,33 @@
 //! last that end by themselves: what happens to every lock now and then is no fault of one lock. Where that is known, a
 //! lock that speaks each hour is missed within hours; until then, after an update, and while many locks of its gateway
 //! are late, which may be a new habit, the rule's longest wait counts. Where most locks behind a gateway are late at
-//! once, the gateway is the finding and its locks are not, until two days after its return; where the locks of most
-//! gateways are late at once while records still arrive, a habit has changed. What it reported has ended when the lock
+//! once, the gateway is the finding and its locks are not, until two days after its return; so is one of which nothing
+//! is heard for longer than it is ever quiet (`quiet`). Where the locks of most gateways are late, or were heard late a
+//! few hours ago, while records still arrive, a habit has changed. What it reported has ended when the lock
 //! is heard again, or most locks are through the gateway; nothing else ends it. Must not know incidents or stores.
 //! Called by the engine.
-use super::lanes::{forget, lane};
+mod lane;
+mod quiet;
+
+use super::lanes::{forget, lane as of};
 use super::report::{self, REPEAT_MS, Seen, Shared};
 use super::running::{Detect, Glance, Running, Spec, Window};
 use crate::anomaly::{Component, Domain, EVIDENCE_MAX, Findings, PartOf, Recovery, Scope, ScopeKind};
-use crate::estimate::high::High;
+use crate::batch::Row;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::kind::{DetectorKind, Parameter};
-use crate::lock::{Lock, RecordRef};
+use crate::lock::Lock;
 use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
-use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
+use crate::time::{DAY_MS, HOUR_MS};
+use lane::{LIKE_H, Lane};
+use quiet::{Behind, Quiet, Silent};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use zenei_wire::{EngineTime, EventKind};
+use zenei_wire::{Body, EngineTime, EventKind};
 
-/// The number of intervals after which a lock's usual interval is known.
-const KNOWN: u32 = 20;
 /// Ended silences longer than each of these lengths (hours) are counted.
 const TAILS_H: [i64; 13] = [2, 3, 4, 6, 8, 12, 18, 24, 36, 48, 96, 192, 384];
-/// Locks of like intervals: those whose longest usual interval is below so many hours, each twice the one before.
-const LIKE_H: [f64; 4] = [1.5, 3.0, 6.0, 12.0];
-/// The natural logarithms of these, ms.
-const LIKE_LOG: [f32; LIKE_H.len()] = [15.50173, 16.19488, 16.88802, 17.58117];
 /// Imagined lock-years without a long silence.
 const TAIL_WEIGHT_YEARS: f64 = 20.0;
 /// How fast silences that end by themselves get rarer with their length, at least: those of twice the length are rarer
@@ -39,18 +39,8 @@ const TAIL_EXPONENT: f64 = 0.5;
 /// The silences of like locks are known after so many hours in which there were such locks: a silence of a day ends
 /// after a day at the earliest, however many locks are watched. A guess: a week holds every weekday's habit.
 const WATCHED_H: u32 = 7 * 24;
-/// For so many intervals after an update the usual interval is not known: a new version may report more rarely. A
-/// guess: the estimate follows by half of the way each time.
-const FRESH: u8 = 6;
-/// The slowest heartbeat, ms (6 h, telemetry contract).
-const SLOWEST_MS: f64 = 6.0 * HOUR_MS as f64;
 /// From this share of a gateway's locks on, and so many, that are late at once, their habit may be changing. A guess.
 const MANY: (f64, u32) = (0.3, 3);
-/// A lock is late after so many times its longest usual interval (the 99th percentile). That most locks of a gateway
-/// are late at one time by chance is a hundredth to the power of their number.
-const LATE: f64 = 1.25;
-/// A lock is never late before so long: a restart of a hub or a router takes minutes, an update an hour or so. A guess.
-const LATE_MIN_MS: i64 = 2 * HOUR_MS;
 /// Locks come back within so long after their gateway, or are silent for a reason of their own. A guess: radios search
 /// for a hub again within hours.
 const RETURN_MS: i64 = 2 * DAY_MS;
@@ -124,6 +114,7 @@ struct State {
     /// Hours in which there was any such lock.
     watched_h: [u32; LIKE_H.len() + 1],
     gateways: BTreeMap<Sym, Down>,
+    quiet: Quiet,
     /// Locks that are heard again since the last window.
     back: Vec<Back>,
     /// Gateways that were reported and did not come back yet, each with the time of the latest report.
@@ -147,43 +138,10 @@ struct Down {
     last_ms: i64,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Lane {
-    heard_ms: i64,
-    /// When its last readable record arrived: what can't be read shows that something sends, not that it works.
-    read_ms: i64,
-    usual: High,
-    last: RecordRef,
-    alarm_ms: Option<i64>,
-    noted: bool,
-    /// After how many hours of silence it was first reported.
-    told_h: u16,
-    /// How many intervals since an update are still to come before its habit is known again.
-    fresh: u8,
-}
-
 impl Down {
     /// Whether the gateway explains the silence of a lock behind it whose last record arrived at this time.
     fn explains(&self, heard_ms: i64) -> bool {
         heard_ms <= self.last_ms
-    }
-}
-
-impl Lane {
-    fn known(&self) -> bool {
-        self.usual.count() >= KNOWN
-    }
-
-    /// Which locks have like intervals.
-    fn like(&self) -> usize {
-        LIKE_LOG.iter().position(|&below| self.usual.log() < below).unwrap_or(LIKE_H.len())
-    }
-
-    fn late(&self, now_ms: i64) -> bool {
-        let silent_ms = now_ms - self.heard_ms;
-        // Most locks sent a record just now: their usual interval is not even computed.
-        let slowest_ms = if self.fresh > 0 { SLOWEST_MS } else { 0.0 };
-        silent_ms >= LATE_MIN_MS && silent_ms >= (LATE * self.usual.get().max(slowest_ms)) as i64
     }
 }
 
@@ -208,7 +166,7 @@ impl Detect for Silence {
 
     /// Takes a record of any kind.
     fn row(&mut self, glance: &Glance<'_>) {
-        let lane = lane(&mut self.state.lanes, glance.device);
+        let lane = of(&mut self.state.lanes, glance.device);
         let now_ms = glance.now_ms;
         // An interval that its gateway caused is no silence of the lock.
         let of_gateway =
@@ -222,14 +180,12 @@ impl Detect for Silence {
                 let longer = TAILS_H.iter().zip(ended).filter(|(hours, _)| interval_ms > **hours * HOUR_MS);
                 longer.for_each(|(_, ended)| *ended += 1.0);
             }
-            // Records of one window (an operation and its error) are no interval.
-            if interval_ms > MINUTE_MS && lane.alarm_ms.is_none() {
-                lane.usual.add(interval_ms as f64);
-                lane.fresh = lane.fresh.saturating_sub(1);
+            if lane.alarm_ms.is_none() {
+                lane.learn(interval_ms, now_ms);
             }
         }
         if glance.lock.updated_ms == Some(now_ms) {
-            lane.fresh = FRESH;
+            lane.updated();
         }
         if lane.alarm_ms.is_some() {
             self.state.back.push(Back { device: glance.device, heard_ms: lane.heard_ms, at_ms: now_ms });
@@ -248,6 +204,13 @@ impl Detect for Silence {
         }
     }
 
+    /// Takes what a gateway reports of itself: that it is there.
+    fn gateway(&mut self, row: &Row) {
+        if let Body::Gateway(report) = &row.body {
+            self.state.quiet.report(row.device, row.released_at.ms(), report.locks_heard);
+        }
+    }
+
     /// Judges gateways, then locks.
     fn close(&mut self, window: Window<'_>, findings: &mut Findings) {
         let Window { now, locks, fleet } = window;
@@ -259,7 +222,7 @@ impl Detect for Silence {
         for (watched_h, is_watched) in self.state.watched_h.iter_mut().zip(is_watched) {
             *watched_h = watched_h.saturating_add(u32::from(is_watched));
         }
-        let many = self.close_gateways(now, locks, fleet, findings);
+        let many = self.close_gateways(window, findings);
         self.tell_back(now, locks, fleet, findings);
         let usual_ms = self.usual_of_like_ms();
         let shortest_ms = usual_ms.iter().copied().min().unwrap_or(0);
@@ -336,13 +299,8 @@ impl Silence {
     }
 
     /// Judges gateways; returns those of whose locks many are late.
-    fn close_gateways(
-        &mut self,
-        now: EngineTime,
-        locks: &[Lock],
-        fleet: &Fleet,
-        findings: &mut Findings,
-    ) -> BTreeSet<Sym> {
+    fn close_gateways(&mut self, window: Window<'_>, findings: &mut Findings) -> BTreeSet<Sym> {
+        let Window { now, locks, fleet } = window;
         // A lock that has been silent for long does not count for its gateway.
         let counts = |(lane, lock): &(&Lane, &Lock)| {
             lane.known() && now.ms() - lane.heard_ms < 14 * DAY_MS && !lock.maintenance && lock.labels.gw != Sym::NONE
@@ -360,9 +318,11 @@ impl Silence {
                 }
             }
         }
+        let hubs = behind_gateways(known());
+        let quiet = self.state.quiet.close(&hubs, self.params.gateway_locks, fleet);
         let share = |gw: &Sym| behind.get(gw).map_or(0.0, |&(all, late)| f64::from(late) / f64::from(all.max(1)));
         self.state.gateways.retain(|gw, down| {
-            if share(gw) >= 0.5 * self.params.gateway_share {
+            if share(gw) >= 0.5 * self.params.gateway_share || quiet.contains_key(gw) {
                 down.last_ms = now.ms();
             } else {
                 down.told_ms = None;
@@ -370,34 +330,45 @@ impl Silence {
             now.ms() - down.last_ms < RETURN_MS
         });
         let is_down = |gw: &Sym, late: u32| late >= self.params.gateway_locks && share(gw) >= self.params.gateway_share;
-        let changes = self.habits_change(now, locks, &behind);
-        for (&gw, &(all, late)) in &behind {
-            if !is_down(&gw, late) || changes {
-                continue;
-            }
-            let told_ms = self.state.gateways.get(&gw).and_then(|down| down.told_ms);
-            if report::is_due(told_ms, now, REPEAT_MS) {
-                self.state.gateways.insert(gw, Down { told_ms: Some(now.ms()), last_ms: now.ms() });
-                self.state.awaited.insert(gw, now.ms());
-                self.report_gateway(gw, (all, late), now, locks, fleet, findings);
-            }
+        let due = |gateways: &BTreeMap<Sym, Down>, gw: &Sym| {
+            report::is_due(gateways.get(gw).and_then(|down| down.told_ms), now, REPEAT_MS)
+        };
+        let late = behind.iter().filter(|(gw, (_, late))| is_down(gw, *late)).map(|(&gw, _)| gw);
+        let mut down: BTreeSet<Sym> = late.chain(quiet.keys().copied()).collect();
+        if !down.is_empty() && self.habits_change(now, locks) {
+            down.clear();
+        }
+        for gw in down.into_iter().filter(|gw| due(&self.state.gateways, gw)).collect::<Vec<_>>() {
+            self.state.gateways.insert(gw, Down { told_ms: Some(now.ms()), last_ms: now.ms() });
+            self.state.awaited.insert(gw, now.ms());
+            let counts = behind.get(&gw).copied().unwrap_or_default();
+            self.report_gateway(gw, counts, quiet.get(&gw), window, findings);
         }
         let many = behind.iter().filter(|(gw, (_, late))| *late >= MANY.1 && share(gw) >= MANY.0);
         many.map(|(&gw, _)| gw).collect()
     }
 
-    /// Whether many locks of most gateways are late at once while some of them are still heard: they report more rarely
-    /// than before, and no gateway is silent.
-    fn habits_change(&self, now: EngineTime, locks: &[Lock], behind: &BTreeMap<Sym, (u32, u32)>) -> bool {
-        let down = |&(all, late): &(u32, u32)| late >= MANY.1 && f64::from(late) >= MANY.0 * f64::from(all);
-        let many: BTreeSet<Sym> = behind.iter().filter(|(_, counts)| down(counts)).map(|(&gw, _)| gw).collect();
-        if many.len() < 2 {
-            return false;
+    /// Whether many locks of most gateways speak more rarely than before, late now or heard lately after a long
+    /// interval, while some of them are still heard: a habit changes, as by an update of all, and no gateway is silent.
+    /// That the locks of one gateway are late alone at this hour may be its turn.
+    fn habits_change(&self, now: EngineTime, locks: &[Lock]) -> bool {
+        let known = || {
+            let all = self.state.lanes.iter().zip(locks);
+            all.filter(|(lane, lock)| lane.known() && lock.labels.gw != Sym::NONE)
+        };
+        let mut all: BTreeMap<Sym, (u32, u32, u32)> = BTreeMap::new();
+        for (lane, lock) in known() {
+            let (count, rarer, heard) = all.entry(lock.labels.gw).or_default();
+            let late = lane.late(now.ms());
+            *count += 1;
+            *rarer += u32::from(late || lane.stretched(now.ms()));
+            *heard += u32::from(!late);
         }
-        let known = || self.state.lanes.iter().zip(locks).filter(|(lane, _)| lane.known());
-        let all: BTreeSet<Sym> = known().map(|(_, lock)| lock.labels.gw).filter(|&gw| gw != Sym::NONE).collect();
-        let heard = known().filter(|(lane, lock)| many.contains(&lock.labels.gw) && !lane.late(now.ms())).count();
-        2 * many.len() > all.len() && heard >= many.len()
+        let many = all
+            .values()
+            .filter(|(count, rarer, _)| *rarer >= MANY.1 && f64::from(*rarer) >= MANY.0 * f64::from(*count));
+        let (gateways, heard) = many.fold((0, 0), |(gateways, sum), (_, _, heard)| (gateways + 1, sum + heard));
+        gateways >= 2 && 2 * gateways > all.len() && heard as usize >= gateways
     }
 
     /// Tells which locks and gateways are heard again. A gateway is, once so many of the locks last heard through it
@@ -434,13 +405,16 @@ impl Silence {
         &self,
         gw: Sym,
         (all, late): (u32, u32),
-        now: EngineTime,
-        locks: &[Lock],
-        fleet: &Fleet,
+        quiet: Option<&Silent>,
+        window: Window<'_>,
         findings: &mut Findings,
     ) {
+        let Window { now, locks, fleet } = window;
         let silent = self.state.lanes.iter().zip(locks).enumerate().filter(|(_, (lane, lock))| {
-            lock.labels.gw == gw && lane.known() && lane.late(now.ms()) && now.ms() - lane.heard_ms < 14 * DAY_MS
+            lock.labels.gw == gw
+                && lane.known()
+                && (quiet.is_some() || lane.late(now.ms()))
+                && now.ms() - lane.heard_ms < 14 * DAY_MS
         });
         let last = silent.clone().map(|(_, (lane, _))| lane.heard_ms).max().unwrap_or(now.ms());
         let evidence: Vec<_> = silent
@@ -451,16 +425,19 @@ impl Silence {
         let scope = Scope { kind: ScopeKind::Gateway, value: name.to_owned() };
         let of = Shared { scope, domain: Domain::Software, component: Component::Gateway };
         let share = 100.0 * f64::from(late) / f64::from(all);
-        let seen = Seen {
-            value: share,
-            baseline: 0.0,
-            threshold: 100.0 * self.params.gateway_share,
-            unit: "percent",
-            since_ms: last,
-            confidence: share / 100.0,
-            why: format!(
-                "{late} of the {all} locks behind gateway {name} are silent for longer than they usually ever are"
-            ),
+        let seen = match quiet {
+            Some(quiet) => quiet.seen(name),
+            None => Seen {
+                value: share,
+                baseline: 0.0,
+                threshold: 100.0 * self.params.gateway_share,
+                unit: "percent",
+                since_ms: last,
+                confidence: share / 100.0,
+                why: format!(
+                    "{late} of the {all} locks behind gateway {name} are silent for longer than they usually ever are"
+                ),
+            },
         };
         findings.anomalies.extend(report::shared(&self.rule, of, seen, evidence, now));
     }
@@ -471,6 +448,23 @@ fn of_gateway(rule: &Rule, gw: Sym, fleet: &Fleet) -> PartOf {
     let scope = Scope { kind: ScopeKind::Gateway, value: fleet.word(gw).unwrap_or("unknown").to_owned() };
     let (domain, component, rule) = (Domain::Software, Component::Gateway, Some(rule.id.clone()));
     PartOf { scope, domain, component, rule, incident: None }
+}
+
+/// The locks behind each gateway.
+fn behind_gateways<'a>(known: impl Iterator<Item = (&'a Lane, &'a Lock)>) -> BTreeMap<Sym, Behind> {
+    let mut all: Vec<Behind> = Vec::new();
+    for (lane, lock) in known {
+        let at = lock.labels.gw.0 as usize;
+        if all.len() <= at {
+            all.resize(at + 1, Behind::default());
+        }
+        let of = &mut all[at];
+        of.locks += 1;
+        of.fresh += u32::from(lane.fresh > 0);
+        of.heard_ms = of.heard_ms.max(lane.heard_ms);
+    }
+    let some = all.into_iter().enumerate().filter(|(_, of)| of.locks > 0);
+    some.map(|(at, of)| (Sym(at as u32), of)).collect()
 }
 
 #[cfg(test)]

@@ -198,3 +198,45 @@ fn an_interval_that_grows_for_all_locks_at_once_is_no_silence() {
         assert_eq!(found, [], "every {every_h} h");
     }
 }
+
+#[test]
+fn locks_that_speak_more_rarely_gateway_by_gateway_accuse_none() {
+    // Before, each lock speaks each hour; then the locks of one gateway speak at the same hour of two or three, those
+    // of another at another hour: each gateway is quiet in turn.
+    for every in [2, 3] {
+        let found = crate::detect::world::found("silence", 50, |lock, hour, _| {
+            let at_ms = hour * HOUR_MS + lock as i64 * 2_000;
+            let says = hour < 40 * 24 || hour % every == lock as i64 % 3 * every / 3;
+            let body = crate::detect::world::heartbeat();
+            let said = crate::detect::world::Said { ts_ms: at_ms, heard_ms: vec![at_ms], body };
+            says.then_some(said).into_iter().collect()
+        });
+        assert_eq!(found, [], "every {every} h");
+    }
+}
+
+/// A world of locks that speak each hour, each at a minute of its own; `away` says of which lock nothing is heard.
+fn of_minutes(days: i64, away: impl Fn(usize, i64) -> bool) -> Vec<(String, i64)> {
+    crate::detect::world::found("silence", days, |lock, hour, _| {
+        let at_ms = hour * HOUR_MS + lock as i64 * 140_000;
+        let body = crate::detect::world::heartbeat();
+        let said = crate::detect::world::Said { ts_ms: at_ms, heard_ms: vec![at_ms], body };
+        (!away(lock, at_ms)).then_some(said).into_iter().collect()
+    })
+}
+
+#[test]
+fn a_gateway_of_which_nothing_is_heard_is_found_within_two_hours_and_a_half() {
+    let from_ms = 480 * HOUR_MS + HOUR_MS / 3;
+    let found = of_minutes(22, |lock, at_ms| lock % 3 == 1 && at_ms >= from_ms && at_ms < from_ms + 5 * HOUR_MS);
+    assert!(matches!(&found[..], [(scope, 482 | 483)] if scope == "gateway gw-1"), "{found:?}");
+}
+
+#[test]
+fn a_restart_of_an_hour_and_what_no_gateway_passes_on_accuse_no_gateway() {
+    let from_ms = 480 * HOUR_MS + HOUR_MS / 3;
+    let of = |lock: usize, at_ms: i64, hours: i64| at_ms >= from_ms && at_ms < from_ms + hours * HOUR_MS && lock != 5;
+    assert_eq!(of_minutes(22, |lock, at_ms| lock % 3 == 1 && of(lock, at_ms, 1)), []);
+    // One lock finds a way of its own.
+    assert_eq!(of_minutes(22, |lock, at_ms| of(lock, at_ms, 2)), []);
+}

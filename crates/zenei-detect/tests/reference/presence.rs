@@ -26,6 +26,8 @@ struct Heard {
     noted: bool,
     /// How many intervals count since the last update.
     since_update: Option<usize>,
+    /// The hours in which intervals ended that were a quarter longer than usual until then.
+    stretched_h: Vec<i64>,
 }
 
 impl Heard {
@@ -51,6 +53,18 @@ impl Heard {
         self.intervals.len() >= 20
     }
 
+    fn add(&mut self, interval_ms: i64, now_ms: i64) {
+        if self.is_known() && interval_ms as f64 > 1.25 * self.usual_ms() {
+            self.stretched_h.push(now_ms.div_euclid(HOUR_MS));
+        }
+        self.intervals.push(interval_ms as f64);
+        self.since_update = self.since_update.map(|count| count + 1);
+    }
+
+    fn is_stretched(&self, now_ms: i64) -> bool {
+        self.stretched_h.iter().any(|hour| now_ms.div_euclid(HOUR_MS) - hour <= 6)
+    }
+
     fn is_late(&self, now_ms: i64) -> bool {
         let slowest_ms = if self.is_new() { 6.0 * HOUR_MS as f64 } else { 0.0 };
         let late_ms = (1.25 * self.usual_ms().max(slowest_ms)) as i64;
@@ -68,7 +82,15 @@ struct Slow<'a> {
     hours_watched: [u64; 5],
     /// For each reported gateway: when it was reported, while it is down, and the last hour in which it was down.
     gateways: BTreeMap<Sym, (Option<i64>, i64)>,
+    /// For each gateway: at the ends of hours, for how long none of its locks was heard while others were.
+    quiet_ms: BTreeMap<Sym, Vec<f64>>,
     found: Vec<Found>,
+}
+
+/// A gateway of whose locks none is heard: for how long, for how long it usually is at most, and the limit, in hours.
+struct Quiet {
+    since_ms: i64,
+    numbers: [f64; 3],
 }
 
 impl Slow<'_> {
@@ -83,8 +105,7 @@ impl Slow<'_> {
                 self.ended.push((heard.like(), interval_ms));
             }
             if interval_ms > 60_000 && heard.alarm_ms.is_none() {
-                heard.intervals.push(interval_ms as f64);
-                heard.since_update = heard.since_update.map(|count| count + 1);
+                heard.add(interval_ms, now_ms);
             }
         }
         if lock.updated_ms == Some(now_ms) {
@@ -164,33 +185,60 @@ impl Slow<'_> {
         }
     }
 
-    /// The known locks of a gateway that were heard lately enough, and how many of them are late.
-    fn of_gateway(&self, gw: Sym, now_ms: i64, locks: &[Lock]) -> (usize, usize) {
-        let of_it = self.locks.iter().filter(|(device, heard)| {
-            let lock = &locks[device.0 as usize];
-            lock.labels.gw == gw && heard.is_known() && !lock.maintenance && now_ms - heard.latest_ms() < 14 * DAY_MS
-        });
-        let late: Vec<bool> = of_it.map(|(_, heard)| heard.is_late(now_ms)).collect();
-        (late.len(), late.iter().filter(|&&late| late).count())
-    }
-
-    /// Whether many locks of most gateways are late while as many of their locks are still heard.
+    /// Whether many locks of most gateways are late, or were heard after a longer interval than usual within six hours,
+    /// while as many of their locks are still heard.
     fn habits_change(&self, now_ms: i64, locks: &[Lock]) -> bool {
         let known = || self.locks.iter().filter(|(_, heard)| heard.is_known());
         let gw = |device: &DeviceIx| locks[device.0 as usize].labels.gw;
         let all: BTreeSet<Sym> = known().map(|(device, _)| gw(device)).filter(|&gw| gw != Sym::NONE).collect();
-        let down = |gw: &Sym| {
-            let (all, late) = self.of_gateway(*gw, now_ms, locks);
-            late >= 3 && late as f64 >= 0.3 * all as f64
+        let changes = |of: &Sym| {
+            let mine: Vec<&Heard> = known().filter(|(device, _)| gw(device) == *of).map(|(_, heard)| heard).collect();
+            let rarer = mine.iter().filter(|heard| heard.is_late(now_ms) || heard.is_stretched(now_ms)).count();
+            rarer >= 3 && rarer as f64 >= 0.3 * mine.len() as f64
         };
-        let many: BTreeSet<Sym> = all.iter().copied().filter(down).collect();
+        let many: BTreeSet<Sym> = all.iter().copied().filter(changes).collect();
         let heard = known().filter(|(device, heard)| many.contains(&gw(device)) && !heard.is_late(now_ms)).count();
         many.len() >= 2 && 2 * many.len() > all.len() && heard >= many.len()
+    }
+
+    /// The gateways of whose locks none is heard. Learns the others' hours.
+    fn quiet(&mut self, now_ms: i64, locks: &[Lock]) -> BTreeMap<Sym, Quiet> {
+        let mut behind: BTreeMap<Sym, Vec<&Heard>> = BTreeMap::new();
+        for (device, heard) in &self.locks {
+            let lock = &locks[device.0 as usize];
+            let is_lately = now_ms - heard.latest_ms() < 14 * DAY_MS;
+            if heard.is_known() && is_lately && !lock.maintenance && lock.labels.gw != Sym::NONE {
+                behind.entry(lock.labels.gw).or_default().push(heard);
+            }
+        }
+        self.quiet_ms.retain(|gw, _| behind.contains_key(gw));
+        let latest = |heard: &[&Heard]| heard.iter().map(|heard| heard.latest_ms()).max().unwrap_or(0);
+        let latest_of_all = behind.values().map(|heard| latest(heard)).max().unwrap_or(0);
+        let (mut found, mut longer) = (BTreeMap::new(), 0);
+        for (gw, heard) in &behind {
+            let past = self.quiet_ms.entry(*gw).or_default();
+            let quiet_ms = (latest_of_all - latest(heard)) as f64;
+            let usual_ms = high_by_list(past);
+            longer += usize::from(quiet_ms > 1.25 * usual_ms);
+            let fresh = heard.iter().filter(|heard| heard.is_new()).count() as f64;
+            let rarer = heard.len() as f64 / (heard.len() as f64 - fresh);
+            let least_ms = (1.5 * HOUR_MS as f64).max(2.5 * usual_ms * rarer);
+            let limit_ms = least_ms.min((7.5 * HOUR_MS as f64).max(2.5 * usual_ms));
+            let is_judged = past.len() >= 168 && heard.len() as f64 >= self.rule.parameter("gateway_locks").unwrap();
+            if is_judged && quiet_ms >= limit_ms {
+                let numbers = [quiet_ms, usual_ms, limit_ms].map(|ms| ms / HOUR_MS as f64);
+                found.insert(*gw, Quiet { since_ms: latest(heard), numbers });
+            } else {
+                past.push(quiet_ms.max(60_000.0));
+            }
+        }
+        if 2 * longer > behind.len() { BTreeMap::new() } else { found }
     }
 
     /// Judges gateways; returns those of whose locks many are late.
     fn close_gateways(&mut self, now_ms: i64, locks: &[Lock]) -> BTreeSet<Sym> {
         let (changes, mut many) = (self.habits_change(now_ms, locks), BTreeSet::new());
+        let quiet = self.quiet(now_ms, locks);
         let all: BTreeSet<Sym> = locks.iter().map(|lock| lock.labels.gw).chain(self.gateways.keys().copied()).collect();
         let share_min = self.rule.parameter("gateway_share").unwrap();
         for gw in all {
@@ -208,7 +256,7 @@ impl Slow<'_> {
                 many.insert(gw);
             }
             if let Some((told_ms, last_ms)) = self.gateways.get_mut(&gw) {
-                if of_it.is_empty() || share < 0.5 * share_min {
+                if (of_it.is_empty() || share < 0.5 * share_min) && !quiet.contains_key(&gw) {
                     *told_ms = None;
                 } else {
                     *last_ms = now_ms;
@@ -218,8 +266,9 @@ impl Slow<'_> {
             self.gateways.retain(|&other, (_, last_ms)| other != gw || now_ms - *last_ms < 2 * DAY_MS);
             let told_ms = self.gateways.get(&gw).and_then(|&(told_ms, _)| told_ms);
             let is_due = told_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
-            if (late as f64) < self.rule.parameter("gateway_locks").unwrap() || share < share_min || !is_due || changes
-            {
+            let is_few = (late as f64) < self.rule.parameter("gateway_locks").unwrap() || share < share_min;
+            let none = quiet.get(&gw);
+            if (is_few && none.is_none()) || !is_due || changes {
                 continue;
             }
             self.gateways.insert(gw, (Some(now_ms), now_ms));
@@ -228,17 +277,19 @@ impl Slow<'_> {
                 .locks
                 .iter()
                 .filter(|(device, heard)| {
-                    locks[device.0 as usize].labels.gw == gw && heard.is_known() && heard.is_late(now_ms)
+                    let is_silent = none.is_some() || heard.is_late(now_ms);
+                    locks[device.0 as usize].labels.gw == gw && heard.is_known() && is_silent
                 })
                 .filter(|(_, heard)| now_ms - heard.latest_ms() < 14 * DAY_MS)
                 .collect();
             let since_ms = silent.iter().map(|(_, heard)| heard.latest_ms()).max().unwrap_or(now_ms);
+            let since_ms = none.map_or(since_ms, |quiet| quiet.since_ms);
             let name = |device: &DeviceIx| self.stream.fleet.device_id(*device).to_owned();
             self.found.push(Found {
                 scope: self.stream.fleet.word(gw).unwrap_or_default().to_owned(),
                 at_ms: now_ms,
                 since_ms: since_ms.min(now_ms - 1),
-                numbers: [100.0 * share, 0.0, 100.0 * share_min],
+                numbers: none.map_or([100.0 * share, 0.0, 100.0 * share_min], |quiet| quiet.numbers),
                 evidence: silent.iter().map(|(of, heard)| (name(of), heard.last.boot, heard.last.seq)).collect(),
                 noted: None,
             });
@@ -257,6 +308,7 @@ fn silence(rule: &Rule, stream: &Stream) -> Vec<Found> {
         lock_hours: [0.0; 5],
         hours_watched: [0; 5],
         gateways,
+        quiet_ms: BTreeMap::new(),
         found: Vec::new(),
     };
     for moment in &stream.moments {
@@ -281,6 +333,7 @@ fn silence_is_judged_as_by_every_interval() {
 fn silence_is_judged_as_by_every_interval_where_it_often_ends() {
     let mut rule = embedded("silence");
     rule.parameters.insert("ended_per_year".to_owned(), 100.0);
-    let [_, noted] = agree_on(&rule, Plan::FEW, SINGLE, silence);
+    // The usual interval is a sum of many steps in single precision.
+    let [_, noted] = agree_on(&rule, Plan::FEW, 3.0 * SINGLE, silence);
     assert!(noted > 0, "no lock was silent with its gateway");
 }
