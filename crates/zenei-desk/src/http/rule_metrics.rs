@@ -14,6 +14,9 @@ use zenei_store::control::Tally;
 /// The causes are judged anew after so long, ms: a quarter of an hour. A guess: they change from day to day.
 const JUDGED_MS: i64 = 900_000;
 
+/// Name, help, and value of a figure of each rule.
+type Figure = (&'static str, &'static str, fn(&spending::Spending) -> f64);
+
 /// What was counted up to the last scrape, so that each reads new rows only.
 #[derive(Debug, Default)]
 pub(super) struct RuleMetrics(Mutex<Counted>);
@@ -91,7 +94,7 @@ fn budgets(handles: &Handles, lock_days: u64, encoder: &mut DescriptorEncoder<'_
             gauge(count).encode(metric.encode_family(&labels)?)?;
         }
     }
-    let figures: [(&str, &str, fn(&spending::Spending) -> f64); 4] = [
+    let figures: [Figure; 4] = [
         ("zenei_rule_budget", "False incidents that a rule may open, a year of one lock", |one| one.budget),
         ("zenei_rule_budget_allowed", "False incidents that its budget allows for the days watched", |one| one.allowed),
         (
