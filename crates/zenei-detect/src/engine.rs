@@ -460,4 +460,18 @@ mod tests {
             assert!(!is_explained(symptom, 5), "{symptom:?}: its voltage under load is as ever");
         }
     }
+
+    #[test]
+    fn what_a_spent_battery_explains_is_part_of_the_finding_about_the_battery() {
+        let (mut engine, mut fleet) = (Engine::new(Rules::embedded().unwrap()), Fleet::new());
+        let (device, mut lock) = (fleet.number("A"), Lock::default());
+        lock.state(&State { battery_pct: Some(Percent(5)), ..State::default() }, 0);
+        engine.locks = vec![lock];
+        engine.findings = vec![Known { power_ms: Some(0), ..Known::default() }];
+        let mut out = Findings::default();
+        let trouble = Anomaly::of_lock("A", 1);
+        assert!(engine.relate(Symptom::Trouble, device, trouble.clone(), &fleet, &mut out).is_none());
+        let part_of = out.decisions[0].part_of.clone().unwrap();
+        assert_eq!((part_of.scope, part_of.component), (trouble.scope, Component::Battery));
+    }
 }
