@@ -22,9 +22,8 @@ use cause::{Cause, DIMENSIONS, domain, values};
 use company::expects_company;
 use contrast::{Contrast, Judged, Past};
 use serde::{Deserialize, Serialize};
-use shared::Shared;
+use shared::{Shared, part};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use told::part;
 use zenei_wire::EngineTime;
 
 /// Findings within so long count together. A guess: rollouts are staged over days.

@@ -1,8 +1,8 @@
 //! A shared cause that lasts, and which findings about its locks are part of it. Must not know how it was found. Called
 //! by `attribution`.
 use super::cause::Cause;
-use crate::anomaly::{Anomaly, Component, Domain, Evidence, ScopeKind};
-use crate::fleet::DeviceIx;
+use crate::anomaly::{Anomaly, Component, Decision, Domain, Evidence, PartOf, Scope, ScopeKind};
+use crate::fleet::{DeviceIx, Fleet};
 use crate::lock::Lock;
 use crate::symptom::Symptom;
 use crate::time::DAY_MS;
@@ -138,6 +138,24 @@ impl Shared {
             member.absorbed = absorbed;
         }
     }
+}
+
+impl Shared {
+    /// The finding about the cause.
+    pub(super) fn whole(&self, cause: &Cause, fleet: &Fleet) -> PartOf {
+        if let Some(anomaly) = &self.anomaly {
+            return anomaly.whole();
+        }
+        let (domain, component) = self.noted.unwrap_or((Domain::Firmware, Component::FwImage));
+        let scope = Scope { kind: cause.kind, value: cause.text(fleet) };
+        PartOf { scope, domain, component, rule: None, incident: None }
+    }
+}
+
+/// The decision about a finding that is part of a cause.
+pub(super) fn part(anomaly: Anomaly, whole: PartOf) -> Decision {
+    let why = format!("part of what the locks with {} {} share", whole.scope.kind, whole.scope.value);
+    anomaly.part(whole, why)
 }
 
 /// When in the course of the cause something is: of a version since the lock's update to it.

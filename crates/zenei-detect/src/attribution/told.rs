@@ -1,9 +1,9 @@
-//! What a finding is part of, in words and as the scope whose incident takes it; and how long locks were watched. Must
-//! not know how a cause is found, and no incident. Called by `attribution` and the engine.
+//! What explains that a lock's battery fails, and how long locks were watched. Must not know how a cause is found, and no
+//! incident. Called by the engine.
 use super::Attribution;
 use super::cause::Cause;
 use super::shared::Shared;
-use crate::anomaly::{Anomaly, Component, Decision, Domain, PartOf, Scope, ScopeKind};
+use crate::anomaly::{Component, Domain, PartOf, Scope, ScopeKind};
 use crate::fleet::{DeviceIx, Fleet};
 use crate::lock::Lock;
 
@@ -22,22 +22,4 @@ impl Attribution {
     pub(crate) fn lock_days(&self) -> u64 {
         self.lock_days + self.awake.iter().sum::<u64>()
     }
-}
-
-impl Shared {
-    /// The finding about the cause.
-    pub(super) fn whole(&self, cause: &Cause, fleet: &Fleet) -> PartOf {
-        if let Some(anomaly) = &self.anomaly {
-            return anomaly.whole();
-        }
-        let (domain, component) = self.noted.unwrap_or((Domain::Firmware, Component::FwImage));
-        let scope = Scope { kind: cause.kind, value: cause.text(fleet) };
-        PartOf { scope, domain, component, rule: None, incident: None }
-    }
-}
-
-/// The decision about a finding that is part of a cause.
-pub(super) fn part(anomaly: Anomaly, whole: PartOf) -> Decision {
-    let why = format!("part of what the locks with {} {} share", whole.scope.kind, whole.scope.value);
-    anomaly.part(whole, why)
 }
