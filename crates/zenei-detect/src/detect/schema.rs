@@ -3,8 +3,9 @@
 //! A missing heartbeat is a finding only while other records of the lock still arrive, readable or not: such a lock is
 //! not silent and its link is not bad, but its heartbeats can't be read any more, or the lock no longer sends them.
 //! What comes at one moment (a backlog) is one record, and the wait for a heartbeat begins anew when a lock was silent
-//! itself for as long as would be a finding: while it is away it sends none. Six fields are watched (`WATCHED`); an
-//! impossible battery voltage counts as missing. A field is expected once twelve heartbeats in a row had it, heartbeats
+//! itself for as long as would be a finding: while it is away it sends none. Six fields are watched (`WATCHED`); a value
+//! that no battery has, or that means something else than before, counts as missing: a voltage by more than a factor of
+//! two from the one before (another unit), a percentage that becomes its complement while the voltage stays. A field is expected once twelve heartbeats in a row had it, heartbeats
 //! once there were twelve (`STEADY`). Must not know incidents or stores. Called by the engine.
 use super::lanes::{forget, lane};
 use super::report::{self, Seen};
@@ -26,6 +27,13 @@ use zenei_wire::{Body, EngineTime, EventKind, State as Heartbeat};
 const STEADY: u8 = 12;
 /// The fields of a heartbeat that are watched.
 const WATCHED: [&str; 6] = ["battery_mv", "battery_pct", "temp_c", "rssi_dbm", "lock_state", "free_heap_b"];
+/// From one heartbeat to the next no battery's voltage at rest changes by such a factor, also where it is replaced: from
+/// empty to full it is 1.6 for alkaline cells, less for lithium. A guess between this and the nearest unit, ten.
+const FACTOR: f32 = 2.0;
+/// A percentage has become its complement where it lies within so many percent of it, and farther than twice as many
+/// from what it was, while the voltage stays within so large a share. Guesses: a coarse gauge's step, a day's
+/// temperature.
+const COMPLEMENT: (u8, f32) = (6, 0.03);
 /// An alarm is repeated daily while it lasts: after half a day few other records may have come, too few to open an
 /// incident; a day later there are more.
 const REPEAT_MS: i64 = DAY_MS;
@@ -98,6 +106,9 @@ struct State {
 struct Lane {
     present: [u8; WATCHED.len()],
     missing: [u8; WATCHED.len()],
+    /// The last voltage (mV) and percentage of the meaning that is usual; 0 before the first.
+    battery_mv: u16,
+    battery_pct: u8,
     beats: u8,
     beat_ms: i64,
     /// When the lock last sent any record, readable or not.
@@ -142,6 +153,33 @@ impl Lane {
         self.spoke_ms = self.spoke_ms.max(now_ms);
     }
 
+    /// Which of the [`WATCHED`] fields a heartbeat has with a possible value of the usual meaning.
+    fn read(&mut self, state: &Heartbeat) -> [bool; WATCHED.len()] {
+        let (mv, pct) = (possible(state.battery_mv).map(|mv| mv.0), state.battery_pct.map(|pct| pct.0));
+        let (usual_mv, usual_pct) = (f32::from(self.battery_mv), self.battery_pct);
+        let far = |mv: &u16| f32::from(*mv) > FACTOR * usual_mv || FACTOR * f32::from(*mv) < usual_mv;
+        let mv = mv.filter(|mv| self.battery_mv == 0 || !far(mv));
+        let stays = |mv: u16| (f32::from(mv) - usual_mv).abs() <= COMPLEMENT.1 * usual_mv;
+        let is_complement = |pct: &u8| {
+            let (turned, moved) = (pct.abs_diff(100_u8.saturating_sub(usual_pct)), pct.abs_diff(usual_pct));
+            usual_pct > 0 && turned <= COMPLEMENT.0 && moved > 2 * COMPLEMENT.0 && mv.is_some_and(stays)
+        };
+        let pct = pct.filter(|pct| !is_complement(pct));
+        self.battery_pct = pct.unwrap_or(usual_pct);
+        // While the percentage means something else, the voltage before is what it is compared with.
+        if pct.is_some() || state.battery_pct.is_none() {
+            self.battery_mv = mv.unwrap_or(self.battery_mv);
+        }
+        [
+            mv.is_some(),
+            pct.is_some(),
+            state.temp_c.is_some(),
+            state.rssi_dbm.is_some(),
+            state.lock_state.is_some(),
+            state.free_heap_b.is_some(),
+        ]
+    }
+
     /// Since when a heartbeat is awaited.
     fn awaits_ms(&self) -> i64 {
         self.beat_ms.max(self.resumed_ms)
@@ -180,7 +218,7 @@ impl Detect for Schema {
         (lane.beats, lane.beat_ms) = (lane.beats.saturating_add(1), now_ms);
         (lane.others, lane.refused, lane.other_ms) = (0, 0, 0);
         lane.spoken.clear();
-        for (at, is_there) in read(state).into_iter().enumerate() {
+        for (at, is_there) in lane.read(state).into_iter().enumerate() {
             if is_there {
                 lane.present[at] = lane.present[at].saturating_add(1);
                 lane.missing[at] = 0;
@@ -267,22 +305,10 @@ impl Detect for Schema {
     }
 }
 
-/// Which of the [`WATCHED`] fields a heartbeat has with a possible value.
-fn read(state: &Heartbeat) -> [bool; WATCHED.len()] {
-    [
-        possible(state.battery_mv).is_some(),
-        state.battery_pct.is_some(),
-        state.temp_c.is_some(),
-        state.rssi_dbm.is_some(),
-        state.lock_state.is_some(),
-        state.free_heap_b.is_some(),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use crate::detect::world::{self, HOUR_MS, Said};
-    use zenei_wire::{Body, Op, OpKind, OpResult};
+    use zenei_wire::{Body, Millivolts, Op, OpKind, OpResult, Percent, State};
 
     /// Heartbeats each sixth hour and operations each third; `lost` says which heartbeats do not come, `heard` when an
     /// operation does.
@@ -309,6 +335,37 @@ mod tests {
         let away = |lock: usize, at_ms: i64| lock % 3 == 1 && (from..to).contains(&at_ms);
         let heard = |lock, at_ms| if away(lock, at_ms) { to + lock as i64 * 1_000 } else { at_ms };
         assert_eq!(told(|lock, hour| away(lock, hour * HOUR_MS), heard), Vec::<String>::new());
+    }
+
+    /// Hourly heartbeats of a battery that falls slowly; from hour 480 on `turned` changes those behind gw-1. The scopes
+    /// of all findings of the rule.
+    fn turned(turned: impl Fn(State) -> State) -> Vec<String> {
+        world::told("schema-drift", 24, |lock, hour, dice| {
+            let at_ms = hour * HOUR_MS + lock as i64 * 60_000;
+            let noise = dice.one_of(7) as u16;
+            let pct = 90 - lock as u8 - (hour / 100) as u8;
+            let (battery_mv, battery_pct) = (Some(Millivolts(5_900 - hour as u16 / 4 + noise)), Some(Percent(pct)));
+            let Body::State(beat) = world::heartbeat() else { return Vec::new() };
+            let beat = State { battery_mv, battery_pct, ..beat };
+            let beat = if lock % 3 == 1 && hour >= 480 { turned(beat) } else { beat };
+            vec![Said { ts_ms: at_ms, heard_ms: vec![at_ms], body: Body::State(beat) }]
+        })
+    }
+
+    #[test]
+    fn values_that_mean_something_else_behind_one_gateway_are_one_finding_of_it() {
+        let centivolts = turned(|beat| State { battery_mv: beat.battery_mv.map(|mv| Millivolts(mv.0 / 10)), ..beat });
+        assert_eq!(centivolts, ["gateway gw-1"]);
+        let used = turned(|beat| State { battery_pct: beat.battery_pct.map(|pct| Percent(100 - pct.0)), ..beat });
+        assert_eq!(used, ["gateway gw-1"]);
+    }
+
+    #[test]
+    fn a_new_battery_and_a_percentage_that_falls_with_its_voltage_mean_what_they_did() {
+        let new = turned(|beat| State { battery_mv: Some(Millivolts(6_400)), battery_pct: Some(Percent(100)), ..beat });
+        assert_eq!(new, Vec::<String>::new());
+        let bad = turned(|beat| State { battery_mv: Some(Millivolts(4_900)), battery_pct: Some(Percent(15)), ..beat });
+        assert_eq!(bad, Vec::<String>::new());
     }
 
     #[test]

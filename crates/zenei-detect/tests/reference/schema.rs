@@ -30,13 +30,25 @@ struct OneLock {
 struct Beat {
     at_ms: i64,
     has: [bool; 6],
+    /// The voltage and the percentage that later ones are compared with.
+    stood_mv: Option<u16>,
+    pct: Option<u8>,
     record: RecordRef,
 }
 
-fn has(state: &State) -> [bool; 6] {
+/// Which fields are there and mean what they meant in the heartbeats before.
+fn has(before: &[Beat], state: &State) -> [bool; 6] {
+    let last_mv = before.iter().rev().find_map(|beat| beat.stood_mv).map(f64::from);
+    let last_pct = before.iter().rev().find_map(|beat| beat.pct).map_or(0.0, f64::from);
+    let mv = state.battery_mv.map(|battery| f64::from(battery.0)).filter(|mv| (500.0..=18_000.0).contains(mv));
+    let mv = mv.filter(|mv| last_mv.is_none_or(|last| mv / last <= 2.0 && last / mv <= 2.0));
+    let is_complement = |pct: f64| {
+        let stays = mv.zip(last_mv).is_some_and(|(mv, last)| (mv / last - 1.0).abs() <= 0.03);
+        last_pct > 0.0 && stays && (pct + last_pct - 100.0).abs() <= 6.0 && (pct - last_pct).abs() > 12.0
+    };
     [
-        state.battery_mv.is_some_and(|battery| (500..=18_000).contains(&battery.0)),
-        state.battery_pct.is_some(),
+        mv.is_some(),
+        state.battery_pct.is_some_and(|pct| !is_complement(f64::from(pct.0))),
         state.temp_c.is_some(),
         state.rssi_dbm.is_some(),
         state.lock_state.is_some(),
@@ -70,7 +82,11 @@ impl OneLock {
         self.speaks(rule, said.now_ms);
         match &said.row.body {
             Body::State(state) => {
-                self.beats.push(Beat { at_ms: said.now_ms, has: has(state), record: said.record });
+                let has = has(&self.beats, state);
+                let is_turned = state.battery_pct.is_some() && !has[1];
+                let stood_mv = state.battery_mv.map(|mv| mv.0).filter(|_| has[0] && !is_turned);
+                let pct = state.battery_pct.map(|pct| pct.0).filter(|_| has[1]);
+                self.beats.push(Beat { at_ms: said.now_ms, has, stood_mv, pct, record: said.record });
                 self.others.clear();
                 (self.refused, self.other_ms) = (0.0, 0);
             }
