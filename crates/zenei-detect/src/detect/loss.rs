@@ -3,7 +3,8 @@
 //!
 //! A hole in the lock's sequence is one loss however wide it is, and an hour counts at most one. Links differ by far
 //! more than chance: some lose a tenth of what they carry all their life. What a lock's own past and its like let
-//! expect is therefore normal ([`Habit`]), and a lock is a finding when it departs from that. A hole that began before
+//! expect is therefore normal ([`Habit`]), and a lock is a finding when it departs from that. Links lose in bursts: a
+//! hole within hours of another is worth no more than how seldom such holes follow in the fleet. A hole that began before
 //! its gateway was last quiet is the gateway's, and so is an hour in which several of its locks have holes; what a
 //! gateway does is judged in `link`. A record that arrived and can't be read leaves a hole that is no loss. A hole
 //! counts only after a later heartbeat: where heartbeats stop and other records go on, the lock no longer sends them,
@@ -34,6 +35,14 @@ const SHARE_MIN: f64 = 1e-4;
 /// The share of locks that always lose much before the fleet has taught it, and the number of imagined locks behind it.
 /// A guess: one in fifty.
 const CHRONIC: (f64, f64) = (0.02, 50.0);
+/// Links lose in bursts, of an hour or of half a day (a parked van, a radio that is jammed, a busy channel): the first
+/// hole begins one, and further holes within so many hours are judged by how often they follow in the fleet. A guess.
+const BURST_H: u32 = 12;
+/// How often a record within a burst is missing before the fleet has taught it, and the imagined records behind that. A
+/// guess: a small fleet has none to learn from, so the first burst must be no finding.
+const AFTER: (f64, f64) = (0.2, 10.0);
+/// Who more likely than not always loses much, or has a fault, teaches nothing about bursts.
+const TEACHES: f64 = 0.5;
 /// How long after the last unreadable record its hole may appear: until the lock's next record, at the slowest
 /// heartbeat (6 h, telemetry contract).
 const REFUSED_MS: i64 = 7 * HOUR_MS;
@@ -93,6 +102,8 @@ struct State {
     alike: Option<Alike>,
     suspects: Suspects,
     links: Links,
+    /// Holes in bursts beyond the first, and the records of those times.
+    after: [f64; 2],
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -113,8 +124,13 @@ struct Lane {
     link: Option<(Sym, u32)>,
     habit: Habit,
     departure: Departure,
+    /// When its last burst began, and when it was last weighed, hours since 1970.
+    burst_h: u32,
+    weighed_h: u32,
     since_records: u32,
     holes: u32,
+    /// Those of the holes that began a burst.
+    firsts: u32,
     trail: Trail,
     alarm_ms: Option<i64>,
 }
@@ -126,6 +142,20 @@ impl Lane {
         let explained = missing.min(self.refused);
         self.refused -= explained;
         missing - explained
+    }
+
+    /// How many of the holes that are weighed in this hour begin a burst, 0 or 1, and which share of the records since
+    /// the last weighing lies within the burst before.
+    fn burst(&mut self, hour: u32) -> (f64, f64) {
+        let ends = self.burst_h + BURST_H;
+        let before = core::mem::replace(&mut self.weighed_h, hour);
+        if self.burst_h > 0 && hour < ends {
+            return (0.0, 1.0);
+        }
+        let within = f64::from(ends.saturating_sub(before)) / f64::from((hour - before.min(hour)).max(1));
+        let knows = self.burst_h > 0;
+        self.burst_h = hour;
+        (1.0, if knows { within.min(1.0) } else { 0.0 })
     }
 
     /// Drops the unreadable records where none arrived for `REFUSED_MS`: they explain no later hole.
@@ -256,24 +286,46 @@ impl Loss {
         self.state.alike.unwrap_or(Alike { usual: self.params.prior_share.max(SHARE_MIN), chronic: CHRONIC.0 })
     }
 
+    /// How often a record within a burst is missing.
+    fn after(&self) -> f64 {
+        let [holes, records] = self.state.after;
+        (holes + AFTER.0 * AFTER.1) / (records + AFTER.1)
+    }
+
     fn weigh(&mut self, at: usize, now: EngineTime) {
-        let alike = self.alike();
+        let (alike, after) = (self.alike(), self.after());
         let lane = &mut self.state.lanes[at];
+        let teaches = lane.alarm_ms.is_none() && alike.is_chronic(lane.habit, &LINKS) < TEACHES;
         let holes = core::mem::take(&mut lane.waits);
         let records = f64::from(core::mem::take(&mut lane.records).max(1));
         let bad = holes.len() as f64;
         // First the records that arrived, then the holes, each with the record that showed it.
         let well = (records - bad).max(0.0);
-        lane.departure.add((0.0, well), &mut lane.habit, &alike, &LINKS, f64::INFINITY);
+        let (first, within) = lane.burst((now.ms() / HOUR_MS).max(0) as u32);
+        let (in_burst, more) = (within * well, bad - first);
+        if in_burst > 0.0 {
+            lane.departure.add_after((0.0, in_burst), &mut lane.habit, &alike, &LINKS, (after, f64::INFINITY));
+        }
+        lane.departure.add((0.0, well - in_burst), &mut lane.habit, &alike, &LINKS, f64::INFINITY);
         if lane.departure.evidence() <= 0.0 {
-            (lane.since_records, lane.holes, lane.alarm_ms) = (bad as u32, 0, None);
+            (lane.since_records, lane.holes, lane.firsts, lane.alarm_ms) = (bad as u32, 0, 0, None);
             lane.trail.clear();
         } else {
             lane.since_records += records as u32;
         }
-        lane.departure.add((bad, bad), &mut lane.habit, &alike, &LINKS, f64::INFINITY);
+        if first > 0.0 {
+            lane.departure.add((first, first), &mut lane.habit, &alike, &LINKS, f64::INFINITY);
+        }
+        if more > 0.0 {
+            lane.departure.add_after((more, more), &mut lane.habit, &alike, &LINKS, (after, f64::INFINITY));
+        }
         lane.holes += holes.len() as u32;
+        lane.firsts += first as u32;
         holes.into_iter().for_each(|record| lane.trail.add(record, now.ms()));
+        if teaches {
+            self.state.after[0] += more;
+            self.state.after[1] += more + in_burst;
+        }
     }
 
     fn judge(&mut self, at: usize, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
@@ -286,7 +338,7 @@ impl Loss {
         }
         lane.alarm_ms = Some(now.ms());
         let value = 100.0 * f64::from(lane.holes) / f64::from(lane.since_records.max(1));
-        let (before, all) = (lane.habit.events - lane.holes as f32, lane.habit.exposure - lane.since_records as f32);
+        let (before, all) = (lane.habit.events - lane.firsts as f32, lane.habit.exposure - lane.since_records as f32);
         let own = f64::from(before.max(0.0)) / f64::from(all.max(1.0));
         let baseline = 100.0 * if before > 0.0 { own } else { usual };
         let threshold = (value * self.params.limit / evidence).max(baseline);

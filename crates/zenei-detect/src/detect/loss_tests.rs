@@ -76,3 +76,15 @@ fn what_is_lost_while_a_gateway_is_away_is_one_event_and_no_loss() {
     };
     assert_eq!(told(26, of), Vec::<String>::new());
 }
+
+#[test]
+fn a_burst_of_losses_is_no_finding_about_its_lock_however_many_hours_it_lasts() {
+    // Each fortnight or so of a lock, every other record of half a day is lost.
+    let of = |at: usize, hour: i64, dice: &mut Dice| {
+        let burst = (hour + 53 * at as i64).rem_euclid(331);
+        if burst < 12 && burst % 2 == 0 { Fate::Lost } else { chance(dice, 0.002, Fate::Lost) }
+    };
+    let mut found = told(40, of);
+    found.retain(|scope| scope.starts_with("device"));
+    assert_eq!(found, Vec::<String>::new());
+}

@@ -106,15 +106,35 @@ impl Departure {
         nature: &Nature,
         most: f64,
     ) {
+        self.add_after((events, exposure), habit, alike, nature, (0.0, most));
+    }
+
+    /// The same of a step close behind an event: `after` is the rate at which others then see further ones, and no rate
+    /// below it is a departure. The habit is how often such times begin, so it learns nothing from them.
+    pub fn add_after(
+        &mut self,
+        (events, exposure): (f64, f64),
+        habit: &mut Habit,
+        alike: &Alike,
+        nature: &Nature,
+        (after, most): (f64, f64),
+    ) {
         let next = habit.with(events, exposure);
-        let normal = alike.log_marginal(next, nature) - alike.log_marginal(*habit, nature);
+        let poisson = |rate: f64| if events == 0.0 { 0.0 } else { events * libm::log(rate) } - rate * exposure;
+        let own = alike.log_marginal(next, nature) - alike.log_marginal(*habit, nature);
+        let normal = match (after > 0.0, events > 0.0) {
+            (false, _) => own,
+            (true, true) => own.max(poisson(after)),
+            (true, false) => own.min(poisson(after)),
+        };
         for (sum, rate) in self.sums.iter_mut().zip(nature.raised) {
-            let raised = if events == 0.0 { 0.0 } else { events * libm::log(rate) } - rate * exposure;
-            let gain = ((raised - normal) / nature.temper).min(most);
+            let gain = ((poisson(rate.max(after)) - normal) / nature.temper).min(most);
             *sum = (*sum + gain as f32).max(0.0);
         }
-        *habit = next;
-        habit.forget(nature.past_max);
+        if after <= 0.0 {
+            *habit = next;
+            habit.forget(nature.past_max);
+        }
     }
 
     /// The largest sum: natural logarithm of the evidence against the habit.

@@ -26,6 +26,8 @@ struct OneLock {
     past: Past,
     heard_ms: i64,
     behind: Sym,
+    /// When each burst began.
+    bursts_ms: Vec<i64>,
 }
 
 /// A record that has a sequence number.
@@ -49,9 +51,12 @@ struct Weighed {
     rows: usize,
     records: f64,
     holes: Vec<RecordRef>,
-    /// What the step of the records that arrived gains for each rate, and the step of the holes.
-    gains: [[f64; 3]; 2],
-    /// The evidence with the first step, and with both.
+    /// What the records gain for each rate that arrived in a burst, and outside; a hole that begins a burst; further
+    /// holes.
+    gains: [[f64; 3]; 4],
+    /// Whether a hole of it began a burst.
+    begins: bool,
+    /// The evidence with the first step, and with all.
     evidence: [f64; 2],
 }
 
@@ -60,6 +65,8 @@ struct Slow<'a> {
     locks: BTreeMap<DeviceIx, OneLock>,
     like: Like,
     links: BTreeMap<Sym, Link>,
+    /// Holes in bursts beyond the first one, and records within bursts, of each weighing that teaches.
+    bursts: Vec<(f64, f64)>,
     /// Records and holes of all links, up to the last hour.
     all: [f64; 2],
     /// For each lock: the number of its rows when the hour began.
@@ -94,6 +101,25 @@ impl Like {
         let normal = of(next) - of(*past);
         *past = if next.1 > 2_000.0 { Past(0.5 * next.0, 0.5 * next.1) } else { next };
         [0.03_f64, 0.1, 0.3].map(|rate| ((events * rate.ln() - rate * exposure - normal) / 1.5).min(most))
+    }
+
+    /// The same for a lock: in a burst, where others then lose at the rate `after`, or outside of one, where it is 0.
+    fn of_lock(self, past: &mut Past, events: f64, exposure: f64, after: f64) -> [f64; 3] {
+        let least = events * 0.03_f64.ln() - 0.03 * exposure;
+        let before = *past;
+        let own = least - 1.5 * self.gains(past, events, exposure, f64::INFINITY)[0];
+        if after > 0.0 {
+            *past = before;
+        }
+        let poisson = |rate: f64| (if events > 0.0 { events * rate.ln() } else { 0.0 }) - rate * exposure;
+        let normal = if after <= 0.0 {
+            own
+        } else if events > 0.0 {
+            own.max(poisson(after))
+        } else {
+            own.min(poisson(after))
+        };
+        [0.03_f64, 0.1, 0.3].map(|rate| (poisson(rate.max(after)) - normal) / 1.5)
     }
 }
 
@@ -182,7 +208,8 @@ impl Slow<'_> {
             let Some(first) = lock.waits.first() else { continue };
             let beaten = lock.rows[first.row..].iter().any(|row| row.is_heartbeat);
             if beaten || lock.unread.iter().any(|&rows| rows > first.row) {
-                weigh(lock, like, now_ms);
+                let taught = weigh(lock, like, &self.bursts, now_ms);
+                self.bursts.extend(taught);
                 self.judge(stream, device, now_ms);
             }
         }
@@ -242,7 +269,8 @@ impl Slow<'_> {
             return;
         }
         let value = 100.0 * holes.len() as f64 / records;
-        let before = [lock.past.0 - holes.len() as f64, lock.past.1 - records];
+        let firsts = departure.iter().filter(|weighed| weighed.begins).count();
+        let before = [lock.past.0 - firsts as f64, lock.past.1 - records];
         let baseline = 100.0 * if before[0] > 0.0 { before[0] / before[1].max(1.0) } else { self.like.0 };
         let numbers = [value, baseline, (value * limit / lock.evidence()).max(baseline)];
         lock.alarms.push(now_ms);
@@ -250,24 +278,48 @@ impl Slow<'_> {
     }
 }
 
-/// Weighs the rows since the last weighing.
-fn weigh(lock: &mut OneLock, like: Like, now_ms: i64) {
+/// Weighs the rows since the last weighing. Returns what it teaches about bursts.
+fn weigh(lock: &mut OneLock, like: Like, bursts: &[(f64, f64)], now_ms: i64) -> Option<(f64, f64)> {
+    let more: f64 = bursts.iter().map(|burst| burst.0).sum();
+    let after = (2.0 + more) / (10.0 + bursts.iter().map(|burst| burst.1).sum::<f64>());
+    let [sound, chronic] = like.kinds(lock.past);
+    let teaches = sound > chronic && (lock.weighed.is_empty() || !lock.told());
     let holes: Vec<RecordRef> = lock.waits.drain(..).map(|hole| hole.record).collect();
     let records = (lock.rows.len() - lock.weighed.last().map_or(0, |last| last.rows)) as f64;
-    let bad = holes.len() as f64;
-    let well = like.gains(&mut lock.past, 0.0, (records - bad).max(0.0), f64::INFINITY);
-    let mut gains: Vec<[f64; 3]> = lock.weighed.iter().flat_map(|weighed| weighed.gains).chain([well]).collect();
-    let before = evidence(&gains);
-    let ill = like.gains(&mut lock.past, bad, bad, f64::INFINITY);
-    gains.push(ill);
-    let evidence = [before, evidence(&gains)];
-    lock.weighed.push(Weighed { at_ms: now_ms, rows: lock.rows.len(), records, holes, gains: [well, ill], evidence });
+    let (bad, well) = (holes.len() as f64, (records - holes.len() as f64).max(0.0));
+    let all: Vec<[f64; 3]> = lock.weighed.iter().flat_map(|weighed| weighed.gains).collect();
+    let ends_ms = lock.bursts_ms.last().map(|began_ms| began_ms + 12 * HOUR_MS);
+    let begins = ends_ms.is_none_or(|ends_ms| now_ms >= ends_ms);
+    let within = match (begins, ends_ms, lock.weighed.last()) {
+        (false, ..) => 1.0,
+        (true, Some(ends_ms), Some(last)) => {
+            ((ends_ms - last.at_ms).max(0) as f64 / (now_ms - last.at_ms) as f64).min(1.0)
+        }
+        (true, ..) => 0.0,
+    };
+    if begins {
+        lock.bursts_ms.push(now_ms);
+    }
+    let first = f64::from(u8::from(begins));
+    let mut step = |events: f64, exposure: f64, after: f64| {
+        if exposure > 0.0 { like.of_lock(&mut lock.past, events, exposure, after) } else { [0.0; 3] }
+    };
+    let gains = [
+        step(0.0, within * well, after),
+        step(0.0, well - within * well, 0.0),
+        step(first, first, 0.0),
+        step(bad - first, bad - first, after),
+    ];
+    let evidence = [evidence(&[&all[..], &gains[..2]].concat()), evidence(&[&all[..], &gains].concat())];
+    lock.weighed.push(Weighed { at_ms: now_ms, rows: lock.rows.len(), records, holes, gains, begins, evidence });
+    teaches.then_some((bad - first, bad - first + within * well))
 }
 
 fn loss(rule: &Rule, stream: &Stream) -> Vec<Found> {
     let (locks, links, hour) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let like = Like(rule.parameter("prior_share").unwrap(), 0.02);
-    let mut slow = Slow { rule, locks, like, links, all: [0.0; 2], hour, found: Vec::new() };
+    let (bursts, found) = (Vec::new(), Vec::new());
+    let mut slow = Slow { rule, locks, like, links, bursts, all: [0.0; 2], hour, found };
     for moment in &stream.moments {
         match moment {
             Moment::Said(said) => slow.record(said),
