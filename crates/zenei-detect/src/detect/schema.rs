@@ -3,10 +3,11 @@
 //! A missing heartbeat is a finding only while other records of the lock still arrive, readable or not: such a lock is
 //! not silent and its link is not bad, but its heartbeats can't be read any more, or the lock no longer sends them.
 //! What comes at one moment (a backlog) is one record, and the wait for a heartbeat begins anew when a lock was silent
-//! itself for as long as would be a finding: while it is away it sends none. Six fields are watched (`WATCHED`); a value
-//! that no battery has, or that means something else than before, counts as missing: a voltage by more than a factor of
-//! two from the one before (another unit), a percentage that becomes its complement while the voltage stays. A field is expected once twelve heartbeats in a row had it, heartbeats
-//! once there were twelve (`STEADY`). Must not know incidents or stores. Called by the engine.
+//! itself for as long as would be a finding: while it is away it sends none. Six fields are watched (`WATCHED`); a
+//! value that no battery has, or that means something else than before, counts as missing: a voltage by more than a
+//! factor of two from the one before (another unit), a percentage that becomes its complement while the voltage stays.
+//! A field is expected once twelve heartbeats in a row had it, heartbeats once there were twelve (`STEADY`). Must not
+//! know incidents or stores. Called by the engine.
 use super::lanes::{forget, lane};
 use super::report::{self, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
@@ -27,8 +28,8 @@ use zenei_wire::{Body, EngineTime, EventKind, State as Heartbeat};
 const STEADY: u8 = 12;
 /// The fields of a heartbeat that are watched.
 const WATCHED: [&str; 6] = ["battery_mv", "battery_pct", "temp_c", "rssi_dbm", "lock_state", "free_heap_b"];
-/// From one heartbeat to the next no battery's voltage at rest changes by such a factor, also where it is replaced: from
-/// empty to full it is 1.6 for alkaline cells, less for lithium. A guess between this and the nearest unit, ten.
+/// From one heartbeat to the next no battery's voltage at rest changes by such a factor, also where it is replaced:
+/// from empty to full it is 1.6 for alkaline cells, less for lithium. A guess between this and the nearest unit, ten.
 const FACTOR: f32 = 2.0;
 /// A percentage has become its complement where it lies within so many percent of it, and farther than twice as many
 /// from what it was, while the voltage stays within so large a share. Guesses: a coarse gauge's step, a day's
@@ -337,8 +338,8 @@ mod tests {
         assert_eq!(told(|lock, hour| away(lock, hour * HOUR_MS), heard), Vec::<String>::new());
     }
 
-    /// Hourly heartbeats of a battery that falls slowly; from hour 480 on `turned` changes those behind gw-1. The scopes
-    /// of all findings of the rule.
+    /// Hourly heartbeats of a battery that falls slowly; from hour 480 on `turned` changes those behind gw-1. The
+    /// scopes of all findings of the rule.
     fn turned(turned: impl Fn(State) -> State) -> Vec<String> {
         world::told("schema-drift", 24, |lock, hour, dice| {
             let at_ms = hour * HOUR_MS + lock as i64 * 60_000;
