@@ -7,6 +7,7 @@
 //! of the day's mean residual for a few lasting shifts add up, each sum restarting at 0 (Page 1954); where the days of
 //! a lock or of its model are not independent, they count for less. What is small needs more evidence, in proportion.
 //! Must not know simulators, incidents or stores. Called by the engine.
+mod evidence;
 mod lane;
 mod measure;
 
@@ -21,7 +22,8 @@ use crate::lock::Lock;
 use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
 use crate::time::{DAY_MS, HOUR_MS};
-use lane::{EVIDENCE, Lane, Model, Today};
+use evidence::{DAY_CLIP, EVIDENCE};
+use lane::{Lane, Model, Today};
 use measure::Measure;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,11 +36,6 @@ const SLOPE_SPREAD: f64 = 0.3;
 const COMMON_WEIGHT: f64 = 4.0;
 /// One operation counts at most this many standard deviations around the lock's level.
 const CLIP: f64 = 4.0;
-/// One day counts at most this many standard deviations: less than the limits with each of the shifts, so that a single
-/// odd day can't open an incident.
-const DAY_CLIP: f64 = 5.0;
-/// The shifts that are looked for, as multiples of the rule's.
-const SHIFTS: [f64; EVIDENCE] = [0.5, 1.0, 2.0];
 /// Days of a block whose mean shows whether the days are independent.
 const BLOCK: f32 = 8.0;
 /// A rise below the rule's usual effect needs more evidence, with the ratio to the power of one and a half, up to so
@@ -333,14 +330,13 @@ impl Drift {
     /// The evidence of each shift, and the level, with this day.
     fn with_day(&self, at: usize, residual: f64, spread: Spread, lock: &Lock) -> ([f32; EVIDENCE], f32) {
         let lane = &self.state.lanes[at];
-        let z = (residual / libm::sqrt(spread.variance)).clamp(-DAY_CLIP, DAY_CLIP);
+        let z = residual / libm::sqrt(spread.variance);
         let widened =
             self.state.models.get(&lock.labels.model).map_or(1.0, |model| lane.blocks.dispersion(&model.pool));
         let most = 2.0 * SMALL_MOST * self.params.limit;
         let mut evidence = lane.evidence;
-        for (sum, share) in evidence.iter_mut().zip(SHIFTS) {
-            let shift = 2.0 * self.params.slack * share;
-            *sum = (f64::from(*sum) + shift * (z - shift / 2.0) / widened).clamp(0.0, most) as f32;
+        for (sum, gain) in evidence.iter_mut().zip(evidence::gains(z, widened, self.params.slack)) {
+            *sum = (f64::from(*sum) + gain).clamp(0.0, most) as f32;
         }
         let level = lane.level + LEVEL_SHARE * (residual as f32 - lane.level);
         (evidence, level)

@@ -27,7 +27,7 @@ struct Lane {
     learned: bool,
     today: Vec<(f64, [f64; 2], RecordRef)>,
     /// What each step adds to the evidence of each shift.
-    gains: Vec<[f64; 3]>,
+    gains: Vec<[f64; 4]>,
     better: f64,
     /// The steps that make blocks, in standard deviations.
     steps: Vec<f64>,
@@ -53,9 +53,9 @@ fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
 }
 
 /// Page's sum for each shift, from the steps' gains; of them the largest.
-fn evidence(gains: &[[f64; 3]], most: f64) -> f64 {
+fn evidence(gains: &[[f64; 4]], most: f64) -> f64 {
     let sum = |at: usize| gains.iter().fold(0.0_f64, |sum, gain| (sum + gain[at]).clamp(0.0, most));
-    (0..3).map(sum).fold(0.0, f64::max)
+    (0..4).map(sum).fold(0.0, f64::max)
 }
 
 /// The squares of the means of each eight steps, over the variance that independent steps would give them.
@@ -201,7 +201,10 @@ impl Slow<'_> {
         let z = (residual / variance.sqrt()).clamp(-5.0, 5.0);
         let most = 12.0 * limit;
         let widened = dispersion(&blocks(&lane.steps), dispersion(&model.blocks, 1.0));
-        let gain = [slack, 2.0 * slack, 4.0 * slack].map(|shift| shift * (z - shift / 2.0) / widened);
+        // The large shift is looked for in the wider noise, and cut there.
+        let of_days = (residual / (variance * widened).sqrt()).clamp(-5.0, 5.0);
+        let small = [slack, 2.0 * slack, 4.0 * slack].map(|shift| shift * (z - shift / 2.0) / widened);
+        let gain = [small[0], small[1], small[2], 4.0 * slack * (of_days - 2.0 * slack)];
         let before = evidence(&lane.gains, most);
         lane.gains.push(gain);
         let now = evidence(&lane.gains, most);

@@ -1,5 +1,6 @@
 //! The state that drift keeps of each lock and of each model, and the variances that follow from it. Must not know a
 //! rule. Called by `drift`.
+use super::evidence::EVIDENCE;
 use crate::anomaly::DecisionReason;
 use crate::estimate::dispersion::{Blocks, Pool};
 use crate::estimate::slopes::Slopes;
@@ -16,9 +17,6 @@ const VARIANCE_WEIGHT: f64 = 20.0;
 const SPREAD_FIRST: f64 = 0.2;
 /// Least standard deviation of a day's mean, natural logarithm: 1 %, the resolution of a few mV and mA.
 const DAY_SPREAD_MIN: f64 = 0.01;
-
-/// How many shifts are looked for.
-pub(super) const EVIDENCE: usize = 3;
 
 /// One lock.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
