@@ -18,11 +18,11 @@ use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::Lock;
 use crate::symptom::Symptom;
 use crate::time::DAY_MS;
-use cause::{Cause, DIMENSIONS, domain, values};
+use cause::{Cause, DIMENSIONS, best, domain, values};
 use company::expects_company;
 use contrast::{Contrast, Judged, Past};
 use serde::{Deserialize, Serialize};
-use shared::{Shared, part};
+use shared::{Shared, is_alike, part};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use zenei_wire::EngineTime;
 
@@ -128,7 +128,7 @@ impl Attribution {
             if !is_news {
                 // It was reported alone when it was first found.
                 out.anomalies.push(anomaly);
-            } else if let Some(cause) = self.concentrates(symptom, device, window) {
+            } else if let Some(cause) = self.concentrates(symptom, device, &anomaly, window) {
                 self.found(cause, &anomaly, device, window, out);
             } else if let Some(hold_ms) = expects_company(symptom, lock, &anomaly) {
                 self.held.push(Held { symptom, device, until_ms: now.ms() + hold_ms, anomaly });
@@ -160,6 +160,7 @@ impl Attribution {
         let fresh = || Shared { reported_ms: now.ms(), ..Shared::default() };
         let shared = self.shared.entry(cause).or_insert_with(fresh);
         (shared.last_ms, shared.noted) = (now.ms(), Some((anomaly.domain, anomaly.component)));
+        shared.takes_a_day(anomaly);
     }
 
     /// Whether the lock's battery fails because of something that it shares with others.
@@ -201,16 +202,18 @@ impl Attribution {
     }
 
     /// The value whose locks show the symptom by more than chance, if any; of several the one that explains it best.
-    fn concentrates(&self, symptom: Symptom, device: DeviceIx, window: Window<'_>) -> Option<Cause> {
+    fn concentrates(&self, symptom: Symptom, device: DeviceIx, anomaly: &Anomaly, window: Window<'_>) -> Option<Cause> {
         let Window { now, locks, .. } = window;
         let apart = self.apart(symptom, None);
-        let affected = self.affected(symptom, &apart, |alone| now.ms() - alone.at_ms < WINDOW_MS);
+        let alike = |alone: &Alone| symptom != Symptom::Drain || is_alike(&alone.anomaly, anomaly);
+        let counts = |alone: &Alone| now.ms() - alone.at_ms < WINDOW_MS && alike(alone);
+        let affected = self.affected(symptom, &apart, counts);
         if affected.len() < LOCKS_MIN {
             return None;
         }
         let lock = &locks[device.0 as usize];
         let contrast = Contrast::of(symptom, &affected, &apart, self.past(symptom, now), window);
-        let mut best: Option<(f64, Cause)> = None;
+        let mut judged_values = Vec::new();
         let wanted = DIMENSIONS.iter().flat_map(|&kind| values(kind, lock).into_iter().map(move |value| (kind, value)));
         for (kind, wanted) in wanted {
             let has = |lock: &Lock| values(kind, lock).contains(&wanted);
@@ -219,16 +222,10 @@ impl Attribution {
             }
             let judged = contrast.judge(kind, wanted);
             let cause = Cause { symptom, kind, value: wanted.0, with: wanted.1 };
-            let lately = is_rollout(&cause, window);
-            let explains = judged.explains();
-            if cause.can_be()
-                && is_shared(&judged, &cause, lately)
-                && best.is_none_or(|(before, _)| explains > before + 1e-9)
-            {
-                best = Some((explains, cause));
-            }
+            let is_shown = cause.can_be() && is_shared(&judged, &cause, is_rollout(&cause, window));
+            judged_values.push((judged.explains(), is_shown, cause));
         }
-        best.map(|(_, cause)| cause).map(|cause| widen(cause, &affected, lock, window))
+        best(&judged_values).map(|cause| widen(cause, &affected, lock, window))
     }
 
     /// What the weeks before the last one showed of a symptom.
@@ -313,8 +310,9 @@ impl Attribution {
     fn found(&mut self, cause: Cause, anomaly: &Anomaly, device: DeviceIx, window: Window<'_>, out: &mut Findings) {
         let Window { now, locks, fleet } = window;
         let has = |device: DeviceIx| cause.is_of(&locks[device.0 as usize]);
-        let mut members: Vec<&Alone> =
-            self.recent.iter().filter(|past| past.symptom == cause.symptom && has(past.device)).collect();
+        let alike = |other: &Anomaly| cause.symptom != Symptom::Drain || is_alike(other, anomaly);
+        let is_member = |past: &&Alone| past.symptom == cause.symptom && has(past.device) && alike(&past.anomaly);
+        let mut members: Vec<&Alone> = self.recent.iter().filter(is_member).collect();
         members.sort_by_key(|past| past.device);
         let evidence: Vec<Evidence> =
             members.iter().take(EVIDENCE_MAX).map(|past| past.anomaly.evidence[0].clone()).collect();
@@ -347,9 +345,8 @@ impl Attribution {
             let of = (member.device, &locks[member.device.0 as usize]);
             kept.add(&cause, of, &Anomaly { at: EngineTime(member.at_ms), ..member.anomaly.clone() }, true);
         }
-        let (parts, held) = core::mem::take(&mut self.held)
-            .into_iter()
-            .partition::<Vec<Held>, _>(|held| held.symptom == cause.symptom && has(held.device));
+        let is_part = |held: &Held| held.symptom == cause.symptom && has(held.device) && alike(&held.anomaly);
+        let (parts, held) = core::mem::take(&mut self.held).into_iter().partition::<Vec<Held>, _>(is_part);
         self.held = held;
         for Held { device, anomaly, .. } in parts {
             kept.add(&cause, (device, &locks[device.0 as usize]), &anomaly, false);

@@ -45,6 +45,17 @@ impl World {
         }
     }
 
+    /// One hour with a battery that has lost so many percent in so many days; seven are a finding.
+    fn falls(&mut self, hour: i64, at: u32, lost: f64, days: f64) {
+        let now = EngineTime(hour * HOUR_MS);
+        self.locks.iter_mut().for_each(|lock| lock.heard_ms = now.ms());
+        let id = self.fleet.device_id(DeviceIx(at)).to_owned();
+        let (value, threshold, window_ms) = (80.0 - lost, 73.0, (days * DAY_MS as f64) as i64);
+        let fall = Anomaly { value, threshold, baseline: 80.0, window_ms, ..Anomaly::of_lock(&id, now.ms()) };
+        let window = Window { now, locks: &self.locks, fleet: &self.fleet };
+        self.attribution.take(vec![(Symptom::Drain, DeviceIx(at), fall)], window, &mut self.found);
+    }
+
     /// The scopes of the anomalies, in order of hearing, each once.
     fn scopes(&self) -> String {
         let mut told = String::new();
@@ -224,4 +235,27 @@ fn a_cause_that_a_detector_found_goes_on_while_its_locks_show_it_and_ends_weeks_
         weekly(hour).filter(|_| hour < 8 * 24).chain(ninth(hour)).map(|at| (Symptom::Drain, at)).collect()
     });
     assert_eq!(over.scopes(), "device:L012 ");
+}
+
+#[test]
+fn a_cell_that_collapses_is_no_part_of_what_drains_its_lot_slowly() {
+    let lots = |at: usize, lock: &mut Lock, fleet: &mut Fleet| {
+        lock.labels.lot = fleet.intern(if at < 20 { "2024W11" } else { "2024W12" });
+    };
+    let mut world = World::of(400, lots);
+    world.go(24..600, |_| vec![]);
+    world.falls(600, 0, 9.0, 5.0);
+    world.falls(601, 1, 8.0, 4.0);
+    world.falls(602, 2, 15.0, 0.3);
+    assert_eq!(world.wide(), 0, "it is no third: {}", world.scopes());
+    for at in 3..8 {
+        world.falls(600 + i64::from(at), at, 8.0, 4.0);
+    }
+    assert!(world.scopes().contains("lot:2024W11"), "{}", world.scopes());
+    world.falls(620, 8, 9.0, 5.0);
+    world.falls(621, 9, 15.0, 0.3);
+    world.falls(622, 3, 30.0, 0.3);
+    let alone = world.scopes();
+    assert!(!alone.contains("L008 ") && alone.contains("L009 "), "{alone}");
+    assert!(alone.contains("L003 "), "also in a lock that is part of it: {alone}");
 }

@@ -18,6 +18,10 @@ pub(super) struct Cause {
     pub(super) with: Sym,
 }
 
+/// By so many nats a lot may explain what ages better than the value that is blamed: as much as the favour of a version
+/// is worth. Where it does so by more, the next locks will show it. A guess.
+const CLOSE: f64 = 1.1;
+
 /// The dimensions, most specific first where they tie.
 pub(super) const DIMENSIONS: [ScopeKind; 7] = [
     ScopeKind::FwHw,
@@ -67,6 +71,11 @@ impl Cause {
             && (self.symptom.is_power() || matches!(self.symptom, Symptom::Effort | Symptom::Shape | Symptom::Part)))
     }
 
+    /// Whether it is a lot whose drives or cells age: no version does that to them, and a lot is on locks of several.
+    fn ages(&self) -> bool {
+        self.kind == ScopeKind::Lot && matches!(self.symptom, Symptom::Resistance | Symptom::Effort | Symptom::Shape)
+    }
+
     pub(super) fn is_of(&self, lock: &Lock) -> bool {
         values(self.kind, lock).contains(&(self.value, self.with))
     }
@@ -100,5 +109,37 @@ pub(super) fn domain(cause: Cause, anomaly: &Anomaly) -> (Domain, Component) {
         ScopeKind::Service => (Domain::Software, Component::Cloud),
         ScopeKind::Lot | ScopeKind::HwRev | ScopeKind::Model => (Domain::Hardware, anomaly.component),
         ScopeKind::Site | ScopeKind::Device => (anomaly.domain, anomaly.component),
+    }
+}
+
+/// Which of some values to blame, if any: by how much each explains the symptom, and whether that is more than chance.
+/// The one that explains most; none yet where a lot whose drives or cells age explains it clearly better.
+pub(super) fn best(judged: &[(f64, bool, Cause)]) -> Option<Cause> {
+    let mut best: Option<(f64, Cause)> = None;
+    for &(explains, is_shown, cause) in judged {
+        if is_shown && best.is_none_or(|(before, _)| explains > before + 1e-9) {
+            best = Some((explains, cause));
+        }
+    }
+    let lots = judged.iter().filter(|(_, _, cause)| cause.ages()).map(|(explains, ..)| *explains);
+    let most = lots.fold(0.0, f64::max);
+    best.filter(|(explains, _)| explains + CLOSE >= most).map(|(_, cause)| cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_not_blamed_for_cells_that_a_lot_explains_better() {
+        let of = |symptom, kind| Cause { symptom, kind, value: Sym(1), with: Sym::NONE };
+        let blamed = |symptom, lot: f64, is_shown| {
+            let lot = (lot, is_shown, of(symptom, ScopeKind::Lot));
+            best(&[(10.0, true, of(symptom, ScopeKind::Fw)), lot]).map(|cause| cause.kind)
+        };
+        assert_eq!(blamed(Symptom::Resistance, 14.0, false), None, "the next locks will show whether it is the lot");
+        assert_eq!(blamed(Symptom::Resistance, 14.0, true), Some(ScopeKind::Lot));
+        assert_eq!(blamed(Symptom::Resistance, 10.5, false), Some(ScopeKind::Fw));
+        assert_eq!(blamed(Symptom::Part, 14.0, false), Some(ScopeKind::Fw), "a lot restarts no lock");
     }
 }

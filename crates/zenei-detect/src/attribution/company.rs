@@ -34,7 +34,7 @@ pub(super) fn expects_company(symptom: Symptom, lock: &Lock, anomaly: &Anomaly) 
         | Symptom::Schema
         | Symptom::Stream
         | Symptom::Requests => Some(if updated { HOLD_UPDATED_MS } else { HOLD_MS }),
-        Symptom::Drain => updated.then_some(HOLD_UPDATED_MS),
+        Symptom::Drain => (updated && (began_with_it || anomaly.window_ms > DAY_MS)).then_some(HOLD_UPDATED_MS),
         Symptom::Resistance | Symptom::Effort | Symptom::Shape | Symptom::Trouble => {
             (updated && began_with_it).then_some(HOLD_UPDATED_MS)
         }
@@ -55,6 +55,7 @@ mod tests {
         };
         assert_eq!(waits(Symptom::Trouble, 14 * DAY_MS), None);
         assert_eq!(waits(Symptom::Trouble, 11 * DAY_MS), Some(HOLD_UPDATED_MS), "it began with the update");
-        assert_eq!(waits(Symptom::Drain, 14 * DAY_MS), Some(HOLD_UPDATED_MS), "a version drains slowly");
+        assert_eq!(waits(Symptom::Drain, 13 * DAY_MS), Some(HOLD_UPDATED_MS), "a version drains slowly");
+        assert_eq!(waits(Symptom::Drain, 14 * DAY_MS + 1), None, "a cell collapses within a day");
     }
 }

@@ -26,6 +26,9 @@ const NEARLY_EMPTY: f64 = 0.75;
 const FASTER: f32 = 4.0;
 /// How many times as fast as any member. A guess.
 const FASTEST: f32 = 1.5;
+/// What a collapsed battery has lost beyond what the cause takes, as a share of what is a finding: half of six standard
+/// deviations. A guess.
+const COLLAPSED: f64 = 0.5;
 /// The fewest members that such a comparison needs.
 const COMPARED_MIN: usize = 5;
 
@@ -58,6 +61,8 @@ pub(super) struct Shared {
     pub(super) noted: Option<(Domain, Component)>,
     /// How many of its locks would show the symptom in a week by the rate of their like.
     pub(super) own_weekly: f64,
+    /// What it takes from a lock a day, and of which unit, as the detector that found it says.
+    pub(super) rate: Option<(f32, u32)>,
 }
 
 impl Shared {
@@ -72,6 +77,9 @@ impl Shared {
         let (device, lock) = of;
         if cause.symptom != symptom {
             return self.brings_about(cause, symptom, of, anomaly);
+        }
+        if self.collapses(cause, anomaly) {
+            return false;
         }
         if self.members.contains_key(&device) {
             return true;
@@ -118,6 +126,26 @@ impl Shared {
         rates.sort_by(f32::total_cmp);
         let rate = rate(anomaly);
         rate > FASTER * rates[rates.len() / 2] && rates.last().is_some_and(|most| rate > FASTEST * most)
+    }
+
+    /// Whether a battery has lost so much in so short a time that it would be a finding also if the cause took several
+    /// times as much from it as from the others: a collapsed cell in a lock whose version drains slowly.
+    fn collapses(&self, cause: &Cause, anomaly: &Anomaly) -> bool {
+        let unit = unit(anomaly);
+        let mut rates: Vec<f32> =
+            self.members.values().filter(|member| member.unit == unit).map(|member| member.rate).collect();
+        rates.sort_by(f32::total_cmp);
+        let own = self.rate.filter(|&(_, of)| of == unit).map(|(rate, _)| rate);
+        let usual = if rates.len() < COMPARED_MIN { own } else { Some(rates[rates.len() / 2]) };
+        let Some(usual) = usual.filter(|_| cause.symptom == Symptom::Drain) else { return false };
+        let explained = f64::from(FASTER * usual) * anomaly.window_ms as f64 / DAY_MS as f64;
+        (anomaly.baseline - anomaly.value).abs() - explained >= COLLAPSED * (anomaly.baseline - anomaly.threshold).abs()
+    }
+
+    /// Notes what the cause takes from a lock a day, where the detector that found it says so.
+    pub(super) fn takes_a_day(&mut self, anomaly: &Anomaly) {
+        let of = anomaly.unit.strip_suffix("/d");
+        self.rate = of.map(|of| (anomaly.value as f32, number(&anomaly.rule, of)));
     }
 
     /// Adds a lock, or sees it again.
@@ -167,6 +195,13 @@ fn is_version(cause: &Cause) -> bool {
     matches!(cause.kind, ScopeKind::Fw | ScopeKind::FwHw)
 }
 
+/// Whether two findings of a symptom may have one cause by how fast the locks depart: what takes a battery's charge
+/// takes about as much from each.
+pub(super) fn is_alike(a: &Anomaly, b: &Anomaly) -> bool {
+    let (fast, slow) = (rate(a).max(rate(b)), rate(a).min(rate(b)));
+    unit(a) != unit(b) || fast <= FASTER * slow
+}
+
 /// How fast a lock departs, in the finding's unit a day. What is told for each day is so already.
 fn rate(anomaly: &Anomaly) -> f32 {
     let is_rate = anomaly.unit.ends_with("/d") || anomaly.unit.ends_with("/day");
@@ -176,8 +211,11 @@ fn rate(anomaly: &Anomaly) -> f32 {
 
 /// A number for rule and unit: only equal ones can be compared.
 fn unit(anomaly: &Anomaly) -> u32 {
-    let bytes = anomaly.rule.bytes().chain(anomaly.unit.bytes());
-    bytes.fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)))
+    number(&anomaly.rule, &anomaly.unit)
+}
+
+fn number(rule: &str, unit: &str) -> u32 {
+    rule.bytes().chain(unit.bytes()).fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)))
 }
 
 #[cfg(test)]

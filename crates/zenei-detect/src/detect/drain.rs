@@ -438,6 +438,8 @@ impl Drain {
             (None, Some(mv)) => (mv, lane.voltage.value(), "mV", self.params.mv_alone),
             (None, None) => return,
         };
+        // After a collapse the smoothed value is still on its way down.
+        let value = value.min(split.expected - split.lost);
         let days = ((now.ms() - split.since_ms) as f64 / DAY_MS as f64).max(0.25);
         let limit = least.max(self.params.sigmas.min(split.sigmas()) * split.noise);
         let threshold = split.expected - limit;

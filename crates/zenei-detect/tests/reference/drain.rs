@@ -326,7 +326,7 @@ impl Slow<'_> {
             [None, None] => return,
         };
         let limit = least.max(below.lost.min(sigmas * below.noise));
-        let numbers = [value, below.expected, below.expected - limit];
+        let numbers = [value.min(below.expected - below.lost), below.expected, below.expected - limit];
         let since_ms = i64::from(below.since) * 60_000;
         self.found.push(Found::of(self.stream, device, now_ms, since_ms, numbers, &shown(&lock.low)));
     }
