@@ -2,10 +2,11 @@
 //! past is short, those like it do.
 //!
 //! Two kinds are told apart. To most it hardly ever happens: a gamma prior of shape 1 about their common rate. To some
-//! it always happened often, from the first day on: a wide gamma prior ([`Nature`]). The share of the second kind is learned from the many. What one's own past and this mixture predict is
-//! normal (a Bayesian predictive of counts, by its marginal likelihoods); [`Departure`] sums the logarithm of the
-//! likelihood ratio of a raised rate against that prediction, restarting at 0 (Page 1954; Shin, Ramdas and Rinaldo
-//! 2022). The prediction keeps learning, so a habit is never evidence, and what is uncertain is little evidence.
+//! it always happened often, from the first day on: a wide gamma prior ([`Nature`]). The share of the second kind is
+//! learned from the many. What one's own past and this mixture predict is normal (a Bayesian predictive of counts, by
+//! its marginal likelihoods); [`Departure`] sums the logarithm of the likelihood ratio of a raised rate against that
+//! prediction, restarting at 0 (Page 1954; Shin, Ramdas and Rinaldo 2022). The prediction keeps learning, so a habit is
+//! never evidence, and what is uncertain is little evidence.
 //! Must not know locks. Called by the detectors `loss` and `reboots`.
 use serde::{Deserialize, Serialize};
 
