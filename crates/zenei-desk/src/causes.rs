@@ -1,5 +1,6 @@
-//! Do wider findings take more than one cause can bring about? Looks at what a week's findings were put down to. That a
-//! cause takes most of what a rule finds says nothing: a true one does. Must not know how a cause is found. Called by the board, `/metrics` and `zenei doctor`.
+//! Do wider findings take more than one cause can bring about? Looks at what a week's findings were put down to. That
+//! a cause takes most of what a rule finds says nothing: a true one does. Must not know how a cause is found. Called
+//! by the board, `/metrics` and `zenei doctor`.
 use std::collections::{BTreeMap, BTreeSet};
 use zenei_detect::{Rules, Scope};
 use zenei_store::Control;

@@ -1,11 +1,12 @@
-//! Decides which findings of one call are correlated, in which order, and what follows from them: one rule for the desk
-//! and the benchmark. Must not know stores: the caller reports whether an anomaly is new. Called by the desk, which
-//! stores the result, and by the lab, which counts it.
+//! Decides which findings of one call are correlated, in which order, and what follows from them: one rule for the
+//! desk and the benchmark. Must not know stores: the caller reports whether an anomaly is new. Called by the desk,
+//! which stores the result, and by the lab, which counts it.
 //!
-//! Findings are taken in the order of their time; at equal times the engine's decisions come first, then recoveries, and
-//! last the decisions that name a wider finding: it may be of the same time, and its incident is named. An anomaly with a known id is skipped if an incident for it exists. Otherwise it is decided again: an anomaly that
-//! lasts is found again with more evidence, which may now confirm it. A recovery ends findings of its own rule alone,
-//! and only those before it: one that was told before finds nothing to end.
+//! Findings are taken in the order of their time; at equal times the engine's decisions come first, then recoveries,
+//! and last the decisions that name a wider finding: it may be of the same time, and its incident is named. An anomaly
+//! with a known id is skipped if an incident for it exists. Otherwise it is decided again: an anomaly that lasts is
+//! found again with more evidence, which may now confirm it. A recovery ends findings of its own rule alone, and only
+//! those before it: one that was told before finds nothing to end.
 use crate::correlate::{Correlated, Draft};
 use crate::event::{Event, What};
 use crate::incident::ApplyError;

@@ -1,5 +1,5 @@
-//! Which incident takes the finding that another one is part of. Must not know why it is part of it: the engine says so.
-//! Called by `take`.
+//! Which incident takes the finding that another one is part of. Must not know why it is part of it: the engine says
+//! so. Called by `take`.
 use crate::correlate::Draft;
 use crate::fingerprint;
 use std::borrow::Cow;

@@ -1,5 +1,5 @@
-//! What explains that a lock's battery fails, and how long locks were watched. Must not know how a cause is found, and no
-//! incident. Called by the engine.
+//! What explains that a lock's battery fails, and how long locks were watched. Must not know how a cause is found, and
+//! no incident. Called by the engine.
 use super::Attribution;
 use super::cause::Cause;
 use super::shared::Shared;
