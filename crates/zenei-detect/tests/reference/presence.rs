@@ -333,7 +333,6 @@ fn silence_is_judged_as_by_every_interval() {
 fn silence_is_judged_as_by_every_interval_where_it_often_ends() {
     let mut rule = embedded("silence");
     rule.parameters.insert("ended_per_year".to_owned(), 100.0);
-    // The usual interval is a sum of many steps in single precision.
-    let [_, noted] = agree_on(&rule, Plan::FEW, 3.0 * SINGLE, silence);
+    let [_, noted] = agree_on(&rule, Plan::FEW, SINGLE, silence);
     assert!(noted > 0, "no lock was silent with its gateway");
 }
