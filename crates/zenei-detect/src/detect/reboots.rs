@@ -241,7 +241,7 @@ mod tests {
     const ALIKE: Alike = Alike { usual: 0.01, chronic: 0.03 };
 
     /// The most evidence of a lock that restarts so often a day, from a day on at the second rate, and when the limit
-    /// of 14 was passed.
+    /// of 13 was passed.
     fn most(per_day: [f64; 2], from_day: f64, days: u32, seed: u64) -> (f64, Option<f64>) {
         let (mut dice, mut lane, mut settled, mut most, mut found) = (Dice(seed), Lane::default(), 0.0, 0.0_f64, None);
         for step in 0..days * 24 {
@@ -252,10 +252,10 @@ mod tests {
                 settled = day;
             }
             if again {
-                lane.departure.add((1.0, 0.0), &mut lane.habit, &ALIKE, &RESTARTS, STEP_SHARE * 14.0);
+                lane.departure.add((1.0, 0.0), &mut lane.habit, &ALIKE, &RESTARTS, STEP_SHARE * 13.0);
             }
             most = most.max(lane.departure.evidence());
-            found = found.or((most >= 14.0).then_some(day));
+            found = found.or((most >= 13.0).then_some(day));
         }
         (most, found)
     }
@@ -264,7 +264,8 @@ mod tests {
     fn a_restart_each_week_or_twice_a_day_is_the_locks_habit() {
         for per_day in [0.14, 0.5, 2.0] {
             let over = (1..=200).filter(|seed| most([per_day; 2], 0.0, 60, seed * 7_919).1.is_some()).count();
-            assert!(over <= 1, "{per_day}: {over} of 200");
+            // One in a hundred within 120 days, as the rule says; one of 200 within 60 is expected.
+            assert!(over <= 3, "{per_day}: {over} of 200");
         }
     }
 
