@@ -21,6 +21,8 @@ const EMPTY_TIMES: f64 = 1.6;
 /// The used share from which a cell is nearly empty; of one that is less used it rises less in proportion. A guess:
 /// datasheets of alkaline and of lithium cells show the resistance nearly level up to there.
 const NEARLY_EMPTY: f64 = 0.75;
+/// The same of a cell of which nothing is left. A guess: datasheets show two to six times.
+const USED_UP_TIMES: f64 = 3.0;
 /// How many times as fast as the median member a lock departs that has a fault of its own. A guess: batteries and doors
 /// of one kind differ by less.
 const FASTER: f32 = 4.0;
@@ -78,13 +80,15 @@ impl Shared {
         if cause.symptom != symptom {
             return self.brings_about(cause, symptom, of, anomaly);
         }
-        if self.collapses(cause, anomaly) {
+        // An empty battery says so as often as its lock is used, whatever emptied it.
+        let says_empty = cause.symptom == Symptom::Drain && anomaly.unit == "reports/day" && lock.is_spent();
+        if !says_empty && self.collapses(cause, anomaly) {
             return false;
         }
         if self.members.contains_key(&device) {
             return true;
         }
-        if !cause.is_of(lock) || self.is_faster(anomaly) {
+        if !cause.is_of(lock) || (!says_empty && self.is_faster(anomaly)) {
             return false;
         }
         if self.anomaly.is_none() {
@@ -105,8 +109,7 @@ impl Shared {
         let is_told = anomaly.unit == "mohm";
         let rises = |times: f64| !is_told || anomaly.value <= times * anomaly.baseline;
         // A version ages no cell: on its locks even a small rise is that of the charge that it took.
-        let used = (lock.discharged.sqrt() / NEARLY_EMPTY).min(1.0);
-        let is_small = is_told && is_version(cause) && rises(1.0 + (EMPTY_TIMES - 1.0) * used);
+        let is_small = is_told && is_version(cause) && rises(resistance_of(lock.discharged.sqrt()));
         let empties = (cause.symptom, symptom) == (Symptom::Drain, Symptom::Resistance)
             && (is_small || (lock.is_emptied() && rises(EMPTY_TIMES)));
         // A drive that goes hard fails sooner or later too; one that fails needs not go hard.
@@ -137,7 +140,9 @@ impl Shared {
         rates.sort_by(f32::total_cmp);
         let own = self.rate.filter(|&(_, of)| of == unit).map(|(rate, _)| rate);
         let usual = if rates.len() < COMPARED_MIN { own } else { Some(rates[rates.len() / 2]) };
-        let Some(usual) = usual.filter(|_| cause.symptom == Symptom::Drain) else { return false };
+        // What is told for each day is no loss.
+        let is_loss = cause.symptom == Symptom::Drain && !is_rate(anomaly);
+        let Some(usual) = usual.filter(|_| is_loss) else { return false };
         let explained = f64::from(FASTER * usual) * anomaly.window_ms as f64 / DAY_MS as f64;
         (anomaly.baseline - anomaly.value).abs() - explained >= COLLAPSED * (anomaly.baseline - anomaly.threshold).abs()
     }
@@ -186,6 +191,12 @@ pub(super) fn part(anomaly: Anomaly, whole: PartOf) -> Decision {
     anomaly.part(whole, why)
 }
 
+/// How many times as high the resistance of a cell is, at most, of which this share is used.
+fn resistance_of(used: f64) -> f64 {
+    let empty = ((used - NEARLY_EMPTY) / (1.0 - NEARLY_EMPTY)).clamp(0.0, 1.0);
+    1.0 + (EMPTY_TIMES - 1.0) * (used / NEARLY_EMPTY).min(1.0) + (USED_UP_TIMES - EMPTY_TIMES) * empty
+}
+
 /// When in the course of the cause something is: of a version since the lock's update to it.
 fn phase_ms(cause: &Cause, lock: &Lock, at_ms: i64) -> i64 {
     at_ms - lock.updated_ms.filter(|_| is_version(cause)).unwrap_or(0)
@@ -202,10 +213,13 @@ pub(super) fn is_alike(a: &Anomaly, b: &Anomaly) -> bool {
     unit(a) != unit(b) || fast <= FASTER * slow
 }
 
+fn is_rate(anomaly: &Anomaly) -> bool {
+    anomaly.unit.ends_with("/d") || anomaly.unit.ends_with("/day")
+}
+
 /// How fast a lock departs, in the finding's unit a day. What is told for each day is so already.
 fn rate(anomaly: &Anomaly) -> f32 {
-    let is_rate = anomaly.unit.ends_with("/d") || anomaly.unit.ends_with("/day");
-    let days = if is_rate { 1.0 } else { (anomaly.window_ms as f64 / DAY_MS as f64).max(0.5) };
+    let days = if is_rate(anomaly) { 1.0 } else { (anomaly.window_ms as f64 / DAY_MS as f64).max(0.5) };
     ((anomaly.value - anomaly.baseline).abs() / days) as f32
 }
 
@@ -222,6 +236,7 @@ fn number(rule: &str, unit: &str) -> u32 {
 mod tests {
     use super::*;
     use crate::fleet::Sym;
+    use zenei_wire::{Percent, State};
 
     #[test]
     fn what_is_told_a_day_is_no_faster_where_it_was_watched_for_less_time() {
@@ -240,6 +255,36 @@ mod tests {
             (0..6).for_each(|at| shared.add(&cause, (DeviceIx(at), &lock), &finding(4.0, 4.0, unit), false));
             let late = finding(6.0, 0.8, unit);
             assert_eq!(shared.takes(&cause, Symptom::Drain, (DeviceIx(9), &lock), &late), is_part, "{unit}");
+        }
+    }
+
+    #[test]
+    fn an_empty_battery_says_so_as_often_as_its_lock_is_used() {
+        let cause = Cause { symptom: Symptom::Drain, kind: ScopeKind::Fw, value: Sym(1), with: Sym::NONE };
+        let finding = |value: f64| Anomaly {
+            value,
+            baseline: 0.02,
+            threshold: 0.1,
+            window_ms: DAY_MS / 2,
+            unit: "reports/day".to_owned(),
+            ..Anomaly::of_lock("A", 30 * DAY_MS)
+        };
+        for (percent, is_part) in [(2, true), (50, false)] {
+            let mut lock = Lock::default();
+            lock.labels.fw = Sym(1);
+            lock.state(&State { battery_pct: Some(Percent(percent)), ..State::default() }, 0);
+            let mut shared = Shared::default();
+            (0..6).for_each(|at| shared.add(&cause, (DeviceIx(at), &lock), &finding(1.0), false));
+            let often = finding(10.0);
+            assert_eq!(shared.takes(&cause, Symptom::Drain, (DeviceIx(9), &lock), &often), is_part, "{percent} %");
+        }
+    }
+
+    #[test]
+    fn the_less_is_left_in_a_cell_the_higher_its_resistance_may_be() {
+        let times = [0.0, 0.375, 0.75, 0.875, 1.0].map(resistance_of);
+        for (times, expected) in times.into_iter().zip([1.0, 1.3, 1.6, 2.3, 3.0]) {
+            assert!((times - expected).abs() < 1e-9, "{times} {expected}");
         }
     }
 }
