@@ -247,6 +247,9 @@ impl OneLock {
         let drained = self.drained(day);
         let temp = 18.0 + 5.0 * (hour as f64 / 24.0 * std::f64::consts::TAU).sin();
         let leaked = if day >= self.of.leaks { 60.0 * (hour - self.boot_hour) as f64 } else { 0.0 };
+        // In some streams memory fills for two days and a half and is given back.
+        let cycles = hour as f64 / 60.0 + self.at as f64 / 7.0;
+        let filled = if self.common.hungry { 4_000.0 * cycles.fract() } else { 0.0 };
         let rest_mv = self.rest_mv(day, temp, dice);
         let has_field = day < self.of.lacks_field;
         // Some firmwares estimate no percentage.
@@ -259,7 +262,7 @@ impl OneLock {
             temp_c: (has_field || self.at % 4 == 1).then_some(CentiCelsius((temp * 100.0) as i16)),
             rssi_dbm: comes_and_goes(-5.0 * self.at as f64, day).then_some(DbMilliwatts(self.strength_dbm(day))),
             lock_state: dice.is(0.8).then_some(LockState::Locked),
-            free_heap_b: Some(Bytes((40_000.0 - leaked + 150.0 * dice.gauss()).max(100.0) as u32)),
+            free_heap_b: Some(Bytes((40_000.0 - leaked - filled + 150.0 * dice.gauss()).max(100.0) as u32)),
             reset_reason: Some(self.reset),
         })
     }
