@@ -199,7 +199,7 @@ fn close(
         let mut heard: Vec<i64> = filled.iter().filter(|of| of.0 == model(device)).map(|of| of.2).collect();
         heard.sort_unstable();
         // The half that was heard first.
-        if heard.get(heard.len().div_ceil(2).max(1) - 1).is_some_and(|&heard_ms| span.1 - heard_ms < 3 * DAY_MS) {
+        if heard.get(heard.len().div_ceil(2).max(1) - 1).is_some_and(|&heard_ms| span.1 - heard_ms < 4 * DAY_MS) {
             continue;
         }
         let falls = filled.iter().map(|of| of.1).filter(|&fall| reached(device, fall));
