@@ -33,9 +33,9 @@ impl RuleMetrics {
     pub(super) fn encode(&self, handles: &Handles, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let tail = handles.tail.as_ref().map_or(0, |tail| tail.borrow().lock_days);
         let lock_days = handles.ledger.borrow().lock_days.max(tail);
-        let help = "Days on which locks were watched for faults, one for each lock and day";
-        let metric = encoder.encode_descriptor("zenei_watched_lock_days", help, None, MetricType::Counter)?;
-        ConstCounter::new(lock_days).encode(metric)?;
+        let help = "For how long locks were watched for faults, a day for each lock and day on which it was heard";
+        let metric = encoder.encode_descriptor("zenei_watched_lock_seconds", help, None, MetricType::Counter)?;
+        ConstCounter::new(lock_days * 86_400).encode(metric)?;
         budgets(handles, lock_days, encoder)?;
         let Some((tally, doubted)) = self.count(handles) else { return Ok(()) };
         let help = "What a rule found; a finding that lasts is found again with its new records";
@@ -154,7 +154,7 @@ mod tests {
         let of = Handles::of(desk.incidents(), DeskClock::new(Clock::System), Arc::clone(&rules));
         let text = scrape(Handles { desk: Some(desk), ledger, ..of });
         let samples = [
-            "zenei_watched_lock_days_total 365000",
+            "zenei_watched_lock_seconds_total 31536000000",
             r#"zenei_rule_findings_total{rule="motor-effort"} 1"#,
             r#"zenei_rule_findings_total{rule="silence"} 0"#,
             r#"zenei_rule_decisions_total{rule="motor-effort",reason="part_of_wider"} 1"#,
