@@ -5,8 +5,8 @@
 //! more than chance: some lose a tenth of what they carry all their life. What a lock's own past and its like let
 //! expect is therefore normal ([`Habit`]), and a lock is a finding when it departs from that. Links lose in bursts: a
 //! hole within hours of another is worth no more than how seldom such holes follow in the fleet. A hole that began
-//! before its gateway was last quiet is the gateway's, and so is an hour in which several of its locks have holes;
-//! what a gateway does is judged in `link`. A record that arrived and can't be read leaves a hole that is no loss. A hole
+//! before its gateway was last quiet is the gateway's, and so is an hour in which several of its locks have holes; what
+//! a gateway does is judged in `link`. A record that arrived and can't be read leaves a hole that is no loss. A hole
 //! counts only after a later heartbeat: where heartbeats stop and other records go on, the lock no longer sends them,
 //! or sends them elsewhere. Must not know incidents or stores. Called by the engine.
 mod link;
