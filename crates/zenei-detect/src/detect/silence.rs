@@ -6,9 +6,9 @@
 //! are late, which may be a new habit, the rule's longest wait counts. Where most locks behind a gateway are late at
 //! once, the gateway is the finding and its locks are not, until two days after its return; so is one of which nothing
 //! is heard for longer than it is ever quiet (`quiet`). Where the locks of most gateways are late, or were heard late a
-//! few hours ago, while records still arrive, a habit has changed. What it reported has ended when the lock
-//! is heard again, or most locks are through the gateway; nothing else ends it. Must not know incidents or stores.
-//! Called by the engine.
+//! few hours ago, while records still arrive, a habit has changed. What it reported has ended when the lock is heard
+//! again, or most locks are through the gateway; nothing else ends it. Must not know incidents or stores. Called by the
+//! engine.
 mod lane;
 mod quiet;
 

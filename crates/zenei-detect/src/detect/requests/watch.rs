@@ -72,3 +72,25 @@ impl Watch {
 fn evidence(events: f64, expected: f64) -> f64 {
     if events <= expected { 0.0 } else { events * libm::log(events / expected.max(1e-9)) - (events - expected) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The evidence of so many hours of 200 requests, of which one in a thousand was expected to fail and this share
+    /// does.
+    fn evidence_of(share: f64, hours: u32, least: f64) -> f64 {
+        let cell = Cell { service: Sym(1), client: Sym(2), fw: Sym(3), gw: Sym(4) };
+        let count = Count { requests: 200.0, failed: 200.0 * share, expected: 0.2 };
+        let mut watch = Watch::default();
+        (0..hours).for_each(|_| watch.add(&[(cell, count)], (Vec::new(), 1.0), (least, 100.0)));
+        watch.evidence()
+    }
+
+    #[test]
+    fn a_share_of_failures_that_nobody_notices_is_no_evidence_however_long_it_lasts() {
+        assert!(evidence_of(0.004, 2_000, 0.005) < 1.0);
+        assert!(evidence_of(0.004, 2_000, 0.0) > 14.0, "without the least excess it would be a finding");
+        assert!(evidence_of(0.05, 24, 0.005) > 14.0, "five more of a hundred are found within a day");
+    }
+}
