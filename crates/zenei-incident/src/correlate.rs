@@ -16,7 +16,7 @@ use crate::urgency::Facts;
 use crate::wording::{count, place, title, why};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use zenei_detect::{Anomaly, Component, Decision, DecisionReason, Recovery, ScopeKind};
+use zenei_detect::{Anomaly, Decision, DecisionReason, Recovery};
 use zenei_wire::{EngineTime, Id};
 
 /// Every incident in the state that its events give. The casebook holds all of them in memory: their number is bounded
@@ -354,21 +354,6 @@ impl Draft<'_> {
     fn latest(&self, fingerprint: Id) -> Option<&Incident> {
         let id = self.changes.latest.get(&fingerprint).or_else(|| self.book.latest.get(&fingerprint))?;
         self.incident(*id)
-    }
-
-    /// The open wider incident that a finding about one lock is part of. The lock must have evidence there, and both
-    /// must be about the same fault: found by the same rule, or of the same domain and part of the lock (not of a
-    /// client, which has many faults). The detector itself decides which findings a gateway explains, and for how long.
-    /// If several incidents fit, the one that was opened first.
-    fn wider(&self, anomaly: &Anomaly) -> Option<&Incident> {
-        let lock = anomaly.device_id.as_ref().filter(|_| anomaly.scope.kind == ScopeKind::Device)?;
-        let fits = |incident: &&Incident| {
-            let is_of_the_lock = !matches!(anomaly.component, Component::App | Component::Cloud | Component::Gateway);
-            let is_about_the_same = (incident.rule == anomaly.rule && incident.scope.kind != ScopeKind::Gateway)
-                || (is_of_the_lock && incident.domain == anomaly.domain && incident.component == anomaly.component);
-            is_about_the_same && incident.devices.contains(lock)
-        };
-        self.open_wide().filter(fits).min_by_key(|incident| (incident.opened, incident.id))
     }
 
     fn join(

@@ -4,7 +4,7 @@ use crate::event::{Completed, Judged, StatusChanged, TelemetryRecovered};
 use crate::{Status, Verdict};
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
-use zenei_detect::{Component, Domain, Evidence, Scope, Urgency};
+use zenei_detect::{Component, Domain, Evidence, Scope, ScopeKind, Urgency};
 use zenei_kit::anomaly;
 
 /// A finding from one line: `at_s rule scope=value domain/component urgency locks`, for example `60 motor device=A

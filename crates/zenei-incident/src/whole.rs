@@ -1,12 +1,35 @@
-//! Which incident takes the finding that another one is part of. Must not know why it is part of it: the engine says
-//! so. Called by `take`.
+//! Which incident takes the finding that another one is part of, and which wider one takes a lock's finding. Must not
+//! know why one is part of another: the engine says so. Called by `take` and by `correlate`.
 use crate::correlate::Draft;
 use crate::fingerprint;
+use crate::incident::Incident;
 use std::borrow::Cow;
-use zenei_detect::{Decision, PartOf, ScopeKind};
+use zenei_detect::{Anomaly, Component, Decision, PartOf, ScopeKind};
 use zenei_wire::Id;
 
+/// A shared fault whose last finding is older than this takes no more findings of single locks, ms: what lasts is found
+/// again each week, and a day may be missed.
+const GOES_ON_MS: i64 = 8 * 86_400_000;
+
 impl Draft<'_> {
+    /// The open wider incident that a finding about one lock is part of. The lock must have evidence there, and both
+    /// must be about the same fault: found by the same rule, or of the same domain and part of the lock (not of a
+    /// client, which has many faults). The detector itself decides which findings a gateway explains, and for how long.
+    /// What began long after the incident's last finding is another fault: what lasts is found again each week. If
+    /// several incidents fit, the one that was opened first.
+    pub(crate) fn wider(&self, anomaly: &Anomaly) -> Option<&Incident> {
+        let lock = anomaly.device_id.as_ref().filter(|_| anomaly.scope.kind == ScopeKind::Device)?;
+        let fits = |incident: &&Incident| {
+            let is_of_the_lock = !matches!(anomaly.component, Component::App | Component::Cloud | Component::Gateway);
+            let is_about_the_same = (incident.rule == anomaly.rule && incident.scope.kind != ScopeKind::Gateway)
+                || (is_of_the_lock && incident.domain == anomaly.domain && incident.component == anomaly.component);
+            let began_ms = anomaly.at.ms().saturating_sub(anomaly.window_ms);
+            let goes_on = began_ms.saturating_sub(incident.evidence_at.ms()) <= GOES_ON_MS;
+            is_about_the_same && goes_on && incident.devices.contains(lock)
+        };
+        self.open_wide().filter(fits).min_by_key(|incident| (incident.opened, incident.id))
+    }
+
     /// A decision of the engine, with the open incident that its finding is part of.
     pub(crate) fn named<'f>(&self, decision: &'f Decision) -> Cow<'f, Decision> {
         let Some(part_of) = &decision.part_of else { return Cow::Borrowed(decision) };
@@ -38,7 +61,7 @@ mod tests {
     use super::*;
     use crate::correlate::Casebook;
     use crate::incident::ApplyError;
-    use zenei_detect::{Anomaly, Component, Domain, Findings, Scope};
+    use zenei_detect::{Domain, Findings, Scope};
     use zenei_kit::anomaly;
 
     /// The incident that the only decision about a finding names, beside these findings of the same call.
@@ -79,5 +102,25 @@ mod tests {
         let other = Anomaly { component: Component::Motor, ..anomaly("motor-effort", "B", 5) };
         let (incident, opened) = named(vec![other, battery.clone()], PartOf { rule: None, ..battery.whole() });
         assert_eq!((incident, opened.len()), (Some(opened[1]), 2));
+    }
+
+    #[test]
+    fn a_wider_incident_takes_no_finding_that_began_weeks_after_its_last() {
+        const DAY_S: i64 = 86_400;
+        let wide = {
+            let found = anomaly("battery-drain", "A", 0);
+            let scope = Scope { kind: ScopeKind::Fw, value: "2.0".into() };
+            Anomaly { device_id: None, domain: Domain::Firmware, component: Component::FwImage, scope, ..found }
+        };
+        let joins = |days: i64, since_days: i64| {
+            let book = Casebook::default();
+            let mut draft = book.draft();
+            draft.decide(&wide).unwrap();
+            let window_ms = (days - since_days) * DAY_S * 1_000;
+            draft.wider(&Anomaly { window_ms, ..anomaly("battery-drain", "A", days * DAY_S) }).is_some()
+        };
+        assert!(joins(7, 7), "it is repeated weekly");
+        assert!(joins(12, 3), "it began in time");
+        assert!(!joins(17, 17), "the version was replaced meanwhile: a cell that collapses now has another cause");
     }
 }
