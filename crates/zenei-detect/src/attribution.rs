@@ -169,14 +169,17 @@ impl Attribution {
     }
 
     fn part_of(&self, symptom: Symptom, device: DeviceIx, lock: &Lock, anomaly: &Anomaly) -> Option<Cause> {
-        let takes = |(cause, shared): &(&Cause, &Shared)| shared.takes(cause, symptom, (device, lock), anomaly);
+        let first_ms = self.first_ms(symptom, device, anomaly.at.ms());
+        let takes =
+            |(cause, shared): &(&Cause, &Shared)| shared.takes(cause, symptom, (device, lock), anomaly, first_ms);
         self.shared.iter().find(takes).map(|(cause, _)| *cause)
     }
 
     fn join(&mut self, cause: Cause, device: DeviceIx, anomaly: &Anomaly, window: Window<'_>, out: &mut Findings) {
         let Window { locks, fleet, .. } = window;
+        let first_ms = self.first_ms(cause.symptom, device, anomaly.at.ms());
         if let Some(shared) = self.shared.get_mut(&cause) {
-            shared.add(&cause, (device, &locks[device.0 as usize]), anomaly, false);
+            shared.add(&cause, (device, &locks[device.0 as usize]), anomaly, first_ms, false);
             if shared.fresh.len() < EVIDENCE_MAX {
                 shared.fresh.insert(device, anomaly.evidence[0].clone());
             }
@@ -343,13 +346,16 @@ impl Attribution {
         let mut kept = Shared { last_ms: now.ms(), reported_ms: now.ms(), ..Shared::default() };
         for member in &members {
             let of = (member.device, &locks[member.device.0 as usize]);
-            kept.add(&cause, of, &Anomaly { at: EngineTime(member.at_ms), ..member.anomaly.clone() }, true);
+            let first_ms = self.first_ms(cause.symptom, member.device, member.at_ms);
+            let anomaly = Anomaly { at: EngineTime(member.at_ms), ..member.anomaly.clone() };
+            kept.add(&cause, of, &anomaly, first_ms, true);
         }
         let is_part = |held: &Held| held.symptom == cause.symptom && has(held.device) && alike(&held.anomaly);
         let (parts, held) = core::mem::take(&mut self.held).into_iter().partition::<Vec<Held>, _>(is_part);
         self.held = held;
         for Held { device, anomaly, .. } in parts {
-            kept.add(&cause, (device, &locks[device.0 as usize]), &anomaly, false);
+            let first_ms = self.first_ms(cause.symptom, device, anomaly.at.ms());
+            kept.add(&cause, (device, &locks[device.0 as usize]), &anomaly, first_ms, false);
             out.decisions.push(part(anomaly, shared.whole()));
         }
         kept.anomaly = Some(shared.clone());
@@ -364,12 +370,6 @@ impl Attribution {
             out.decisions.push(shared.decision(DecisionReason::Unconfirmed, why));
         }
         out.anomalies.push(shared);
-    }
-
-    /// To how many unlike symptoms the cause's value is put down.
-    fn unlike(&self, cause: Cause) -> usize {
-        let same = |other: &&Cause| (other.kind, other.value, other.with) == (cause.kind, cause.value, cause.with);
-        self.shared.keys().filter(same).map(|other| other.symptom.system()).collect::<BTreeSet<_>>().len()
     }
 
     /// Releases findings that waited long enough: alone, or as part of a shared cause that was found meanwhile.

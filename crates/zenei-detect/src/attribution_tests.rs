@@ -139,6 +139,25 @@ fn a_finding_long_after_those_of_the_cause_is_the_locks_own() {
 }
 
 #[test]
+fn a_lock_whose_first_symptom_comes_long_after_those_of_its_lot_has_a_fault_of_its_own() {
+    let lots = |at: usize, lock: &mut Lock, fleet: &mut Fleet| {
+        lock.labels.lot = fleet.intern(if at < 12 { "2024W11" } else { "2024W12" });
+    };
+    let mut world = World::of(400, lots);
+    // Cells collapse within two days, and show it by their resistance in the two weeks after that.
+    world.go(24..1_100, |hour| {
+        let drains = ((600..648).contains(&hour) && hour % 5 == 0).then_some((Symptom::Drain, (hour - 600) / 5));
+        let resists =
+            ((660..960).contains(&hour) && hour % 30 == 0).then_some((Symptom::Resistance, (hour - 660) / 30));
+        let ages = (hour == 970).then_some((Symptom::Resistance, 11));
+        drains.into_iter().chain(resists).chain(ages).map(|(symptom, at)| (symptom, at as u32)).collect()
+    });
+    assert!(world.scopes().contains("lot:2024W11"), "{}", world.scopes());
+    assert!(world.scopes().contains("device:L011"), "{}", world.scopes());
+    assert!(!world.scopes().contains("device:L008"), "it collapsed with the others: {}", world.scopes());
+}
+
+#[test]
 fn a_cause_that_explains_no_more_is_dissolved_and_what_it_took_stands_again() {
     let mut world = leaky();
     let before = world.found.anomalies.len();

@@ -37,7 +37,7 @@ const COMPARED_MIN: usize = 5;
 /// A lock that showed the symptom as part of the cause.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Member {
-    /// When it first did: by the engine, or since its update.
+    /// When it first showed a symptom of this system: by the engine, or since its update.
     phase_ms: i64,
     pub(super) first_ms: i64,
     pub(super) last_ms: i64,
@@ -75,7 +75,15 @@ impl Shared {
 
     /// Whether a finding about the lock is part of it: the symptom is its own or one that it brings about, in a lock
     /// that showed it already or at a time at which others do, and no faster than they.
-    pub(super) fn takes(&self, cause: &Cause, symptom: Symptom, of: (DeviceIx, &Lock), anomaly: &Anomaly) -> bool {
+    /// `first_ms`: when the lock first showed any symptom of this system.
+    pub(super) fn takes(
+        &self,
+        cause: &Cause,
+        symptom: Symptom,
+        of: (DeviceIx, &Lock),
+        anomaly: &Anomaly,
+        first_ms: i64,
+    ) -> bool {
         let (device, lock) = of;
         if cause.symptom != symptom {
             return self.brings_about(cause, symptom, of, anomaly);
@@ -95,7 +103,7 @@ impl Shared {
             // The detector judged all locks with the value together.
             return true;
         }
-        let phase_ms = phase_ms(cause, lock, anomaly.at.ms());
+        let phase_ms = phase_ms(cause, lock, first_ms);
         let near = self.members.values().filter(|member| (member.phase_ms - phase_ms).abs() <= NEAR_MS).count() as f64;
         // By the calendar the week after it is still to come.
         let weeks = if is_version(cause) { 2.0 } else { 1.0 };
@@ -153,13 +161,20 @@ impl Shared {
         self.rate = of.map(|of| (anomaly.value as f32, number(&anomaly.rule, of)));
     }
 
-    /// Adds a lock, or sees it again.
-    pub(super) fn add(&mut self, cause: &Cause, of: (DeviceIx, &Lock), anomaly: &Anomaly, is_told: bool) {
+    /// Adds a lock, or sees it again. `first_ms` as for `takes`.
+    pub(super) fn add(
+        &mut self,
+        cause: &Cause,
+        of: (DeviceIx, &Lock),
+        anomaly: &Anomaly,
+        first_ms: i64,
+        is_told: bool,
+    ) {
         let (device, lock) = of;
         let at_ms = anomaly.at.ms();
         let absorbed = (!is_told).then(|| Box::new(anomaly.clone()));
         let member = self.members.entry(device).or_insert_with(|| Member {
-            phase_ms: phase_ms(cause, lock, at_ms),
+            phase_ms: phase_ms(cause, lock, first_ms),
             first_ms: at_ms,
             last_ms: at_ms,
             rate: rate(anomaly),
@@ -199,7 +214,7 @@ fn resistance_of(used: f64) -> f64 {
 
 /// When in the course of the cause something is: of a version since the lock's update to it.
 fn phase_ms(cause: &Cause, lock: &Lock, at_ms: i64) -> i64 {
-    at_ms - lock.updated_ms.filter(|_| is_version(cause)).unwrap_or(0)
+    lock.updated_ms.filter(|_| is_version(cause)).map_or(at_ms, |updated_ms| (at_ms - updated_ms).max(0))
 }
 
 fn is_version(cause: &Cause) -> bool {
@@ -252,9 +267,14 @@ mod tests {
         };
         for (unit, is_part) in [("reports/day", true), ("percent", false)] {
             let mut shared = Shared::default();
-            (0..6).for_each(|at| shared.add(&cause, (DeviceIx(at), &lock), &finding(4.0, 4.0, unit), false));
+            (0..6)
+                .for_each(|at| shared.add(&cause, (DeviceIx(at), &lock), &finding(4.0, 4.0, unit), 30 * DAY_MS, false));
             let late = finding(6.0, 0.8, unit);
-            assert_eq!(shared.takes(&cause, Symptom::Drain, (DeviceIx(9), &lock), &late), is_part, "{unit}");
+            assert_eq!(
+                shared.takes(&cause, Symptom::Drain, (DeviceIx(9), &lock), &late, 30 * DAY_MS),
+                is_part,
+                "{unit}"
+            );
         }
     }
 
@@ -274,9 +294,13 @@ mod tests {
             lock.labels.fw = Sym(1);
             lock.state(&State { battery_pct: Some(Percent(percent)), ..State::default() }, 0);
             let mut shared = Shared::default();
-            (0..6).for_each(|at| shared.add(&cause, (DeviceIx(at), &lock), &finding(1.0), false));
+            (0..6).for_each(|at| shared.add(&cause, (DeviceIx(at), &lock), &finding(1.0), 30 * DAY_MS, false));
             let often = finding(10.0);
-            assert_eq!(shared.takes(&cause, Symptom::Drain, (DeviceIx(9), &lock), &often), is_part, "{percent} %");
+            assert_eq!(
+                shared.takes(&cause, Symptom::Drain, (DeviceIx(9), &lock), &often, 30 * DAY_MS),
+                is_part,
+                "{percent} %"
+            );
         }
     }
 

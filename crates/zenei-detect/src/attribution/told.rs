@@ -1,11 +1,14 @@
-//! What explains that a lock's battery fails, and how long locks were watched. Must not know how a cause is found, and
-//! no incident. Called by the engine.
-use super::Attribution;
+//! What is known of locks and of the causes that last: what explains that a lock's battery fails, when a lock first
+//! showed something, to how many symptoms a value is put down, how long locks were watched. Must not know how a cause is
+//! found, and no incident. Called by the engine and by `attribution`.
 use super::cause::Cause;
 use super::shared::Shared;
+use super::{Alone, Attribution};
 use crate::anomaly::{Component, Domain, PartOf, Scope, ScopeKind};
 use crate::fleet::{DeviceIx, Fleet};
 use crate::lock::Lock;
+use crate::symptom::Symptom;
+use std::collections::BTreeSet;
 
 impl Attribution {
     /// What explains that a lock's battery fails: the battery itself (`is_own`), or what it shares with others.
@@ -21,5 +24,22 @@ impl Attribution {
     /// On how many days locks were watched: one for each lock and day on which it had been heard within a week.
     pub(crate) fn lock_days(&self) -> u64 {
         self.lock_days + self.awake.iter().sum::<u64>()
+    }
+
+    /// When a lock first showed any symptom of this one's system: a cell that collapses shows it by its charge first and
+    /// by its resistance weeks later.
+    pub(super) fn first_ms(&self, symptom: Symptom, device: DeviceIx, at_ms: i64) -> i64 {
+        let system = symptom.system();
+        let is_of = |alone: &&Alone| alone.device == device && alone.symptom.system() == system;
+        let alone = self.recent.iter().filter(is_of).map(|alone| alone.at_ms);
+        let shared = self.shared.iter().filter(|(cause, _)| cause.symptom.system() == system);
+        let part = shared.filter_map(|(_, shared)| shared.members.get(&device)).map(|member| member.first_ms);
+        alone.chain(part).fold(at_ms, i64::min)
+    }
+
+    /// To how many unlike symptoms the cause's value is put down.
+    pub(super) fn unlike(&self, cause: Cause) -> usize {
+        let same = |other: &&Cause| (other.kind, other.value, other.with) == (cause.kind, cause.value, cause.with);
+        self.shared.keys().filter(same).map(|other| other.symptom.system()).collect::<BTreeSet<_>>().len()
     }
 }
