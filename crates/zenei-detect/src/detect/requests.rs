@@ -1,6 +1,6 @@
 //! Which client or service makes requests fail? An operation that somebody asks for by an app or from afar fails where
-//! it ends in a timeout or a refusal, or so late that a person has given up; a gateway tells how many of its calls to
-//! the service fail.
+//! it ends in a timeout or a refusal, or so late that a person has given up, or where the lock tells with it of an error
+//! that neither its drive nor its firmware makes; a gateway tells how many of its calls to the service fail.
 //!
 //! Operations are judged, not locks: each hour the failed ones of a client are compared with what their locks' own
 //! shares let expect, as other clients fare in the same service at the same time; those of a service likewise, as the
@@ -15,7 +15,7 @@ mod watch;
 use super::lanes::{forget, lane};
 use super::running::{Detect, Glance, Running, Spec, Window};
 use crate::anomaly::Findings;
-use crate::batch::{Labels, Row};
+use crate::batch::Row;
 use crate::fleet::{DeviceIx, Sym};
 use crate::kind::{DetectorKind, Parameter};
 use crate::lock::RecordRef;
@@ -35,6 +35,9 @@ const OWN_WEIGHT: f64 = 50.0;
 const FLEET_WEIGHT: f64 = 2_000.0;
 /// A lock's failure counts again after so many hours: a lock that is ill by itself fails each time. A guess.
 const FAILS_EVERY_H: i32 = 6;
+/// An error that is told within so long after a request, by the lock's clock, ms, is what the request met. A guess: a
+/// lock tells both at once.
+const TOLD_WITH_MS: i64 = 60_000;
 /// What remains of an hour's counts in the pace of the next: a day and a half counts. A guess.
 const PACE_KEPT: f64 = 0.97;
 /// Imagined failures at the expected rate in the pace of others. A guess.
@@ -45,8 +48,9 @@ pub const SPEC: Spec = Spec {
     kind: DetectorKind {
         word: "requests",
         symptom: Symptom::Requests,
-        looks_at: "requests by app or from afar that fail, by client version and by service, against what the locks' \
-                   own shares let expect as others fare at the same time; and failed calls that gateways report",
+        looks_at: "requests by app or from afar that fail, or with which the lock tells of an error outside of it, by \
+                   client version and by service, against what the locks' own shares let expect as others fare at the \
+                   same time; and failed calls that gateways report",
         parameters: &[
             Parameter {
                 name: "prior_share",
@@ -131,6 +135,8 @@ struct Lane {
     failed: f32,
     /// The hour of the last failure that counted, since 1970.
     hour: i32,
+    /// The second of its last request by its own clock, since 1970.
+    asked_s: u32,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -145,28 +151,16 @@ impl Detect for Requests {
         forget(&mut self.state.lanes, device);
     }
 
-    /// Takes an operation that somebody asked for through a client.
+    /// Takes an operation that somebody asked for through a client, or what it met.
     fn row(&mut self, glance: &Glance<'_>) {
-        let Body::Op(op) = &glance.row.body else { return };
-        if !matches!(op.source, Some(OpSource::App | OpSource::Remote)) || glance.lock.maintenance {
+        if glance.lock.maintenance {
             return;
         }
-        let Labels { service, client_version: client, fw, gw, .. } = glance.row.labels;
-        let cell = Cell { service, client, fw, gw };
-        let share = self.share();
-        let lane = lane(&mut self.state.lanes, glance.device);
-        let own = (f64::from(lane.failed) + OWN_WEIGHT * share) / (f64::from(lane.requests) + OWN_WEIGHT);
-        let hour = glance.now_ms.div_euclid(HOUR_MS) as i32;
-        let has_failed = has_failed(op, self.params.late_ms) && hour - lane.hour >= FAILS_EVERY_H;
-        let count = Count { requests: 1.0, failed: f64::from(u8::from(has_failed)), expected: own };
-        lane.requests += 1.0;
-        if has_failed {
-            lane.failed += 1.0;
-            lane.hour = hour;
-            self.state.failures.push(Failure { device: glance.device, cell, record: glance.record });
+        match &glance.row.body {
+            Body::Op(op) if is_request(op) => self.asked(glance, has_failed(op, self.params.late_ms)),
+            Body::Error(error) if is_of_request(&error.code) => self.met(glance),
+            Body::Op(_) | Body::Error(_) | Body::State(_) | Body::Event(_) | Body::Gateway(_) | Body::Adv(_) => {}
         }
-        self.state.fleet.add(&count);
-        self.state.hour.entry(cell).or_default().add(&count);
     }
 
     fn gateway(&mut self, row: &Row) {
@@ -199,11 +193,86 @@ impl Detect for Requests {
 }
 
 impl Requests {
+    /// Takes a request, and whether it has failed.
+    fn asked(&mut self, glance: &Glance<'_>, has_failed: bool) {
+        let share = self.share();
+        let lane = lane(&mut self.state.lanes, glance.device);
+        let own = (f64::from(lane.failed) + OWN_WEIGHT * share) / (f64::from(lane.requests) + OWN_WEIGHT);
+        lane.requests += 1.0;
+        lane.asked_s = second(glance);
+        self.count(glance, &Count { requests: 1.0, failed: 0.0, expected: own });
+        if has_failed {
+            self.failed(glance);
+        }
+    }
+
+    /// Takes an error: where the lock was asked for something just before, that has failed.
+    fn met(&mut self, glance: &Glance<'_>) {
+        let asked_s = lane(&mut self.state.lanes, glance.device).asked_s;
+        if second(glance).checked_sub(asked_s).is_some_and(|late_s| i64::from(late_s) * 1_000 <= TOLD_WITH_MS) {
+            self.failed(glance);
+        }
+    }
+
+    /// Counts a failure, if the lock had none of late.
+    fn failed(&mut self, glance: &Glance<'_>) {
+        let hour = glance.now_ms.div_euclid(HOUR_MS) as i32;
+        let lane = lane(&mut self.state.lanes, glance.device);
+        if hour - lane.hour < FAILS_EVERY_H {
+            return;
+        }
+        lane.failed += 1.0;
+        lane.hour = hour;
+        let cell = Cell::of(&glance.row.labels);
+        self.state.failures.push(Failure { device: glance.device, cell, record: glance.record });
+        self.count(glance, &Count { requests: 0.0, failed: 1.0, expected: 0.0 });
+    }
+
+    fn count(&mut self, glance: &Glance<'_>, count: &Count) {
+        self.state.fleet.add(count);
+        self.state.hour.entry(Cell::of(&glance.row.labels)).or_default().add(count);
+    }
+
     /// The share of requests that fail in the fleet.
     fn share(&self) -> f64 {
         let Count { requests, failed, .. } = self.state.fleet;
         (failed + FLEET_WEIGHT * self.params.prior_share) / (requests + FLEET_WEIGHT)
     }
+}
+
+fn second(glance: &Glance<'_>) -> u32 {
+    u32::try_from(glance.row.ts.ms().div_euclid(1_000)).unwrap_or(0)
+}
+
+/// Whether somebody asked for it through a client.
+fn is_request(op: &Op) -> bool {
+    matches!(op.source, Some(OpSource::App | OpSource::Remote))
+}
+
+/// Whether a request may have met this error outside of its lock: not where the telemetry contract puts the code down
+/// to a lock's drive, sensors, battery, clock, radio or firmware.
+fn is_of_request(code: &str) -> bool {
+    !matches!(
+        code,
+        "motor_stall"
+            | "motor_overcurrent"
+            | "jam"
+            | "sensor_fault"
+            | "low_battery"
+            | "battery_cutoff"
+            | "rtc_fault"
+            | "thumbturn_slip"
+            | "watchdog_reset"
+            | "hard_fault"
+            | "assert_failed"
+            | "flash_crc"
+            | "stack_overflow"
+            | "ota_failed"
+            | "ble_stack_reset"
+            | "config_lost"
+            | "clock_unsynced"
+            | "ble_disconnect"
+    )
 }
 
 /// Whether who asked was served: not where the request ran into a limit of time, was refused, or ended so much later

@@ -26,6 +26,10 @@ struct Request {
     gw: Sym,
     failed: bool,
     expected: f64,
+    /// Whether it is a request; what one met is told after it.
+    is_asked: bool,
+    /// Its second by the lock's clock.
+    ts_s: i64,
     /// Whether the lock is still the one that it was.
     is_own: bool,
 }
@@ -42,6 +46,11 @@ impl Request {
     fn is_of(&self, some: &BTreeSet<Value>) -> bool {
         self.values().iter().any(|value| some.contains(value))
     }
+}
+
+/// How many were asked for.
+fn asked<'r>(requests: impl Iterator<Item = &'r Request>) -> f64 {
+    requests.filter(|request| request.is_asked).count() as f64
 }
 
 /// What was judged of a value since it began to fail: by hour, the requests with what was expected of each.
@@ -76,7 +85,8 @@ impl Departure {
     /// The failed requests, and how many may fail.
     fn allowed<'r>(&self, requests: impl Iterator<Item = &'r (Request, f64)>) -> [f64; 2] {
         let mut count = 0.0;
-        let [failed, expected] = sums(requests.inspect(|_| count += 1.0));
+        let [failed, expected] =
+            sums(requests.inspect(|(request, _)| count += if request.is_asked { 1.0 } else { 0.0 }));
         [failed, expected + self.least * count]
     }
 
@@ -125,23 +135,37 @@ impl Slow<'_> {
     }
 
     fn said(&mut self, said: &Said) {
-        let Body::Op(op) = &said.row.body else { return };
-        if !matches!(op.source, Some(OpSource::App | OpSource::Remote)) || said.lock.maintenance {
+        let own = || self.requests.iter().filter(|request| request.is_own && request.device == said.device);
+        let ts_s = said.row.ts.ms().div_euclid(1_000);
+        let (is_asked, is_failed) = match &said.row.body {
+            Body::Op(op) if matches!(op.source, Some(OpSource::App | OpSource::Remote)) => {
+                let late_ms = 1e3 * self.rule.parameter("late_seconds").unwrap();
+                let waited_ms =
+                    op.latency_ms.map_or(0.0, |ms| f64::from(ms.0)) - f64::from(op.duration_ms.unwrap_or(0));
+                let is_late = op.result == OpResult::Ok && waited_ms > late_ms;
+                (true, is_late || matches!(op.result, OpResult::Timeout | OpResult::Rejected))
+            }
+            Body::Error(error) if !is_of_lock(&error.code) => {
+                let last = own().rfind(|request| request.is_asked);
+                (false, last.is_some_and(|last| (0..=60).contains(&(ts_s - last.ts_s))))
+            }
+            Body::State(_) | Body::Op(_) | Body::Error(_) | Body::Event(_) | Body::Gateway(_) | Body::Adv(_) => return,
+        };
+        if said.lock.maintenance {
             return;
         }
-        let late_ms = 1e3 * self.rule.parameter("late_seconds").unwrap();
-        let waited_ms = op.latency_ms.map_or(0.0, |ms| f64::from(ms.0)) - f64::from(op.duration_ms.unwrap_or(0));
-        let is_late = op.result == OpResult::Ok && waited_ms > late_ms;
         let hour_ms = said.now_ms - said.now_ms.rem_euclid(HOUR_MS);
-        let failed = |requests: &[&Request]| requests.iter().filter(|request| request.failed).count() as f64;
+        let is_again = own().any(|before| before.failed && hour_ms - before.hour_ms < 6 * HOUR_MS);
+        let failed = is_failed && !is_again;
+        if !is_asked && !failed {
+            return;
+        }
+        let count = |requests: &[&Request]| requests.iter().filter(|request| request.failed).count() as f64;
         let all: Vec<&Request> = self.requests.iter().collect();
-        let own: Vec<&Request> =
-            all.iter().copied().filter(|request| request.is_own && request.device == said.device).collect();
+        let own: Vec<&Request> = own().collect();
         let prior = self.rule.parameter("prior_share").unwrap();
-        let share = (failed(&all) + 2_000.0 * prior) / (all.len() as f64 + 2_000.0);
-        let expected = (failed(&own) + 50.0 * share) / (own.len() as f64 + 50.0);
-        let is_again = own.iter().any(|before| before.failed && hour_ms - before.hour_ms < 6 * HOUR_MS);
-        let failed = (is_late || matches!(op.result, OpResult::Timeout | OpResult::Rejected)) && !is_again;
+        let share = (count(&all) + 2_000.0 * prior) / (asked(all.iter().copied()) + 2_000.0);
+        let expected = (count(&own) + 50.0 * share) / (asked(own.iter().copied()) + 50.0);
         let labels = said.row.labels;
         self.requests.push(Request {
             hour: self.hour,
@@ -153,7 +177,9 @@ impl Slow<'_> {
             fw: labels.fw,
             gw: labels.gw,
             failed,
-            expected,
+            expected: if is_asked { expected } else { 0.0 },
+            is_asked,
+            ts_s,
             is_own: true,
         });
     }
@@ -220,7 +246,7 @@ impl Slow<'_> {
         for (evidence, value) in over {
             let departure = self.departures.get_mut(&value).unwrap();
             let [failed, expected] = sums(departure.requests());
-            let percent = 100.0 / (departure.requests().count() as f64).max(1.0);
+            let percent = 100.0 / asked(departure.requests().map(|(request, _)| request)).max(1.0);
             let (share, usual) = (percent * failed, percent * expected);
             let scope = stream.fleet.word(value.1).unwrap().to_owned();
             if let Some(reason) = departure.refused(limit, min_locks) {
@@ -241,6 +267,14 @@ impl Slow<'_> {
             return;
         }
     }
+}
+
+/// Whether the contract puts a code down to the lock itself.
+fn is_of_lock(code: &str) -> bool {
+    let hardware = "motor_stall motor_overcurrent jam sensor_fault low_battery battery_cutoff rtc_fault thumbturn_slip";
+    let firmware = "watchdog_reset hard_fault assert_failed flash_crc stack_overflow ota_failed ble_stack_reset";
+    let other = "config_lost clock_unsynced ble_disconnect";
+    [hardware, firmware, other].iter().any(|codes| codes.split(' ').any(|known| known == code))
 }
 
 fn requests(rule: &Rule, stream: &Stream) -> Vec<Found> {

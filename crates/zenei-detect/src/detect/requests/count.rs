@@ -1,5 +1,6 @@
 //! Requests counted by what they have in common. Must not know a detector. Called by `requests`, `watch` and `judge`.
 use crate::anomaly::ScopeKind;
+use crate::batch::Labels;
 use crate::fleet::Sym;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,13 @@ pub(super) struct Cell {
     pub(super) client: Sym,
     pub(super) fw: Sym,
     pub(super) gw: Sym,
+}
+
+impl Cell {
+    pub(super) fn of(labels: &Labels) -> Self {
+        let &Labels { service, client_version: client, fw, gw, .. } = labels;
+        Self { service, client, fw, gw }
+    }
 }
 
 /// Requests, failed ones, and how many of them were expected to fail.

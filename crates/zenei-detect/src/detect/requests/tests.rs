@@ -5,7 +5,9 @@ use crate::pipeline::Pipeline;
 use crate::rules::Rules;
 use crate::time::HOUR_MS;
 use zenei_kit::Dice;
-use zenei_wire::{Body, DeviceTime, GatewayReport, GatewayTime, Name, Op, OpKind, OpResult, OpSource, Record};
+use zenei_wire::{
+    Body, DeviceTime, ErrorReport, GatewayReport, GatewayTime, Name, Op, OpKind, OpResult, OpSource, Record,
+};
 
 const NAMES: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN";
 const HUBS: [&str; 4] = ["gw-0", "gw-1", "gw-2", "gw-3"];
@@ -23,6 +25,15 @@ struct Asked {
 /// share that fails, `api_errors` what a gateway reports of an hour. Returns the findings with the hour of each.
 fn found(
     share: impl Fn(&Asked) -> f64,
+    api_errors: impl Fn(usize, i64, &mut Dice) -> u32,
+) -> (Vec<(String, i64)>, Vec<String>) {
+    found_where(share, None, api_errors)
+}
+
+/// The same where a request ends well, and what it met is told after it by this code.
+fn found_where(
+    share: impl Fn(&Asked) -> f64,
+    code: Option<&'static str>,
     api_errors: impl Fn(usize, i64, &mut Dice) -> u32,
 ) -> (Vec<(String, i64)>, Vec<String>) {
     let mut pipeline = Pipeline::new(Some(Rules::embedded().unwrap().promoted()));
@@ -55,7 +66,7 @@ fn found(
             let (hub, client) = (at % 4, ["ios-1", "ios-2", "android-1"][dice.one_of(3)]);
             let service = if hub < 2 { "homehub" } else { "workhub" };
             let fails = dice.is(share(&Asked { at, hub, service, client, hour }));
-            let result = if fails { OpResult::Timeout } else { OpResult::Ok };
+            let result = if fails && code.is_none() { OpResult::Timeout } else { OpResult::Ok };
             let op = Op {
                 op: OpKind::Unlock,
                 source: Some(OpSource::App),
@@ -70,6 +81,10 @@ fn found(
                 angle_err_deg: None,
             };
             say(&NAMES[at..=at], seq, 1 + at as i64, HUBS[hub], service, client, Body::Op(op));
+            if let Some(code) = code.filter(|_| fails) {
+                let error = ErrorReport { code: code.into(), count: 1, detail: None };
+                say(&NAMES[at..=at], seq, 1 + at as i64, HUBS[hub], service, client, Body::Error(error));
+            }
         }
     }
     let mut scopes: Vec<(String, i64)> = Vec::new();
@@ -134,6 +149,19 @@ fn quiet(_: usize, _: i64, dice: &mut Dice) -> u32 {
 fn a_client_whose_requests_fail_is_found_by_its_requests() {
     let (scopes, _) = found(|of| if of.client == "android-1" && of.hour >= 240 { 0.2 } else { 0.01 }, quiet);
     assert!(matches!(&scopes[..], [(scope, hour)] if scope == "client_version android-1" && *hour < 276), "{scopes:?}");
+}
+
+#[test]
+fn a_client_whose_requests_end_well_but_meet_errors_is_found_and_one_whose_locks_jam_is_not() {
+    let share = |of: &Asked| if of.client == "android-1" && of.hour >= 240 { 0.15 } else { 0.005 };
+    for code in ["cloud_timeout", "http_502"] {
+        let (scopes, _) = found_where(share, Some(code), quiet);
+        assert!(
+            matches!(&scopes[..], [(scope, hour)] if scope == "client_version android-1" && *hour < 288),
+            "{scopes:?}"
+        );
+    }
+    assert!(found_where(share, Some("motor_stall"), quiet).0.is_empty());
 }
 
 #[test]
