@@ -5,10 +5,11 @@
 //! lock that speaks each hour is missed within hours; until then, after an update, and while many locks of its gateway
 //! are late, which may be a new habit, the rule's longest wait counts. Where most locks behind a gateway are late at
 //! once, the gateway is the finding and its locks are not, until two days after its return; so is one of which nothing
-//! is heard for longer than it is ever quiet (`quiet`). Where the locks of most gateways are late, or were heard late a
+//! is heard for longer than it is ever quiet (`quiet`), and one that holds back what it hears (`held`). Where the locks of most gateways are late, or were heard late a
 //! few hours ago, while records still arrive, a habit has changed. What it reported has ended when the lock is heard
 //! again, or most locks are through the gateway; nothing else ends it. Must not know incidents or stores. Called by the
 //! engine.
+mod held;
 mod lane;
 mod quiet;
 
@@ -19,10 +20,11 @@ use crate::anomaly::{Component, Domain, EVIDENCE_MAX, Findings, PartOf, Recovery
 use crate::batch::Row;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::kind::{DetectorKind, Parameter};
-use crate::lock::Lock;
+use crate::lock::{Lock, RecordRef};
 use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
 use crate::time::{DAY_MS, HOUR_MS};
+use held::Held;
 use lane::{LIKE_H, Lane};
 use quiet::{Behind, Quiet, Silent};
 use serde::{Deserialize, Serialize};
@@ -115,6 +117,7 @@ struct State {
     watched_h: [u32; LIKE_H.len() + 1],
     gateways: BTreeMap<Sym, Down>,
     quiet: Quiet,
+    held: Held,
     /// Locks that are heard again since the last window.
     back: Vec<Back>,
     /// Gateways that were reported and did not come back yet, each with the time of the latest report.
@@ -204,10 +207,14 @@ impl Detect for Silence {
         }
     }
 
-    /// Takes what a gateway reports of itself: that it is there.
+    /// Takes what a gateway reports of itself: that it is there, and how much waits in it.
     fn gateway(&mut self, row: &Row) {
         if let Body::Gateway(report) = &row.body {
-            self.state.quiet.report(row.device, row.released_at.ms(), report.locks_heard);
+            let now_ms = row.released_at.ms();
+            self.state.quiet.report(row.device, now_ms, report.locks_heard);
+            if let Some(depth) = report.queue_depth {
+                self.state.held.report(row.device, RecordRef::of(row), now_ms, depth);
+            }
         }
     }
 
@@ -223,6 +230,7 @@ impl Detect for Silence {
             *watched_h = watched_h.saturating_add(u32::from(is_watched));
         }
         let many = self.close_gateways(window, findings);
+        self.close_held(window, findings);
         self.tell_back(now, locks, fleet, findings);
         let usual_ms = self.usual_of_like_ms();
         let shortest_ms = usual_ms.iter().copied().min().unwrap_or(0);
@@ -346,6 +354,17 @@ impl Silence {
         }
         let many = behind.iter().filter(|(gw, (_, late))| *late >= MANY.1 && share(gw) >= MANY.0);
         many.map(|(&gw, _)| gw).collect()
+    }
+
+    /// Tells of gateways that hold records back.
+    fn close_held(&mut self, Window { now, fleet, .. }: Window<'_>, findings: &mut Findings) {
+        for holding in self.state.held.close(now, fleet) {
+            let Some(name) = fleet.word(holding.gateway) else { continue };
+            let scope = Scope { kind: ScopeKind::Gateway, value: name.to_owned() };
+            let of = Shared { scope, domain: Domain::Software, component: Component::Gateway };
+            let evidence = report::evidence(holding.device, fleet, [holding.record]);
+            findings.anomalies.extend(report::shared(&self.rule, of, holding.seen(name), evidence, now));
+        }
     }
 
     /// Whether many locks of most gateways speak more rarely than before, late now or heard lately after a long

@@ -134,11 +134,16 @@ impl Quiet {
 }
 
 impl Reports {
-    /// Whether the gateway has stopped to report, or says against its habit that it hears no lock.
-    fn is_mute(&self, now_ms: i64) -> bool {
+    /// Whether the gateway has stopped to report.
+    fn is_over(&self, now_ms: i64) -> bool {
         let is_over = (now_ms - self.last_ms) as f64 >= (LEAST_MS as f64).max(TIMES * self.usual.get());
+        self.usual.count() >= KNOWN_REPORTS && is_over
+    }
+
+    /// Whether it says against its habit that it hears no lock.
+    fn is_deaf(&self) -> bool {
         let is_rare = DEAF_RARE * self.deaf < self.usual.count();
-        self.usual.count() >= KNOWN_REPORTS && (is_over || (self.is_deaf && is_rare))
+        self.usual.count() >= KNOWN_REPORTS && self.is_deaf && is_rare
     }
 }
 
@@ -158,8 +163,12 @@ impl Hub {
         // Those that were updated lately may speak more rarely from now on; the others speak as ever.
         let rarer = f64::from(of.locks) / f64::from(of.locks - of.fresh);
         let by_locks = (of.locks >= locks).then(|| (LEAST_MS as f64).max(TIMES * usual_ms * rarer));
-        let mute = report.is_some_and(|reports| reports.is_mute(latest_ms));
-        let by_itself = mute.then(|| (LEAST_MS as f64).max(usual_ms * rarer));
+        // Where its own reports have stopped and nothing came through it since, its locks need not be late as well.
+        let is_over = report.is_some_and(|reports| reports.is_over(latest_ms));
+        let is_gone =
+            is_over && report.is_some_and(|reports| of.heard_ms <= reports.last_ms + reports.usual.get() as i64);
+        let is_mute = is_over || report.is_some_and(Reports::is_deaf);
+        let by_itself = is_mute.then(|| (LEAST_MS as f64).max(if is_gone { 0.0 } else { usual_ms * rarer }));
         let limit_ms = by_locks.into_iter().chain(by_itself).reduce(f64::min)?.min(FRESH_MS.max(TIMES * usual_ms));
         (quiet_ms as f64 >= limit_ms).then_some(Silent {
             locks: of.locks,

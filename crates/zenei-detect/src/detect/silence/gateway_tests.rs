@@ -1,0 +1,122 @@
+//! Gateways that report of themselves each quarter of an hour, three locks behind each that speak each few hours: one
+//! stops, one holds back what it hears.
+use crate::anomaly::Findings;
+use crate::batch::{Labels, Row};
+use crate::engine::Engine;
+use crate::fleet::Fleet;
+use crate::rules::Rules;
+use crate::time::{HOUR_MS, MINUTE_MS};
+use zenei_kit::Dice;
+use zenei_wire::{Body, DeviceTime, EngineTime, GatewayReport, GatewayTime, State};
+
+const NAMES: [&str; 4] = ["gw-0", "gw-1", "gw-2", "gw-3"];
+/// When it begins, in hours.
+const FROM_H: i64 = 20 * 24;
+
+/// What a gateway does at a time: what it reports that waits, if it reports, and whether its locks are heard.
+type Does = (Option<u32>, bool);
+
+/// The gateways that are told, with the hours from [`FROM_H`] on, in 25 days.
+fn told(does: impl Fn(usize, i64) -> Does) -> Vec<(String, i64)> {
+    let (mut fleet, mut findings, mut dice) = (Fleet::new(), Findings::default(), Dice(3));
+    let mut engine = Engine::new(Rules::embedded().unwrap());
+    let (mut seqs, mut next) = ([0; 16], [0_i64; 12]);
+    for minute in (0..25 * 24 * 60).step_by(5) {
+        let at_ms = minute * MINUTE_MS;
+        for (at, seq) in seqs.iter_mut().enumerate() {
+            let gateway = at % 4;
+            let (depth, heard) = does(gateway, minute);
+            let body = match (at < 12, depth) {
+                (true, _) if heard && next[at] <= minute => {
+                    // Each lock speaks after one to five hours.
+                    next[at] = minute + 60 + (dice.uniform() * 240.0) as i64;
+                    Body::State(State::default())
+                }
+                (false, Some(depth)) if minute % 15 == 0 => Body::Gateway(report(gateway, depth)),
+                (true | false, _) => continue,
+            };
+            *seq += 1;
+            let name = if at < 12 { format!("L{at:02}") } else { NAMES[gateway].to_owned() };
+            let row = Row {
+                device: fleet.number(&name),
+                site: fleet.intern("north"),
+                boot: Some(1),
+                seq: Some(*seq),
+                identity: 0,
+                ts: DeviceTime(at_ms),
+                heard_at: GatewayTime(at_ms),
+                released_at: EngineTime(at_ms),
+                offset: 0,
+                index: 0,
+                late: false,
+                authenticated: true,
+                labels: Labels { gw: fleet.intern(NAMES[gateway]), ..Labels::default() },
+                uptime_s: None,
+                body,
+            };
+            engine.ingest(&[row], &[], EngineTime(at_ms), &mut fleet, &mut findings);
+        }
+    }
+    engine.advance(EngineTime(25 * 24 * HOUR_MS), &fleet, &mut findings);
+    let mut all: Vec<(String, i64)> = Vec::new();
+    for anomaly in findings.anomalies.iter().filter(|anomaly| anomaly.rule == "silence") {
+        if all.iter().all(|(scope, _)| *scope != anomaly.scope.value) {
+            all.push((anomaly.scope.value.clone(), anomaly.at.ms() / HOUR_MS - FROM_H));
+        }
+    }
+    all
+}
+
+fn report(gateway: usize, depth: u32) -> GatewayReport<'static> {
+    GatewayReport {
+        gateway_id: Some(NAMES[gateway].into()),
+        version: None,
+        queue_depth: Some(depth),
+        publish_errors: None,
+        api_errors: None,
+        api_latency_ms: None,
+        locks_heard: None,
+    }
+}
+
+/// For so many minutes from the beginning on.
+fn during(minute: i64, lasts: i64) -> bool {
+    (FROM_H * 60..FROM_H * 60 + lasts).contains(&minute)
+}
+
+#[test]
+fn a_gateway_whose_reports_stop_is_found_within_hours_though_its_three_locks_seldom_speak() {
+    let found =
+        told(|gateway, minute| if gateway == 1 && during(minute, 20 * 60) { (None, false) } else { (Some(0), true) });
+    assert!(matches!(&found[..], [(name, hours)] if name == "gw-1" && *hours <= 3), "{found:?}");
+}
+
+#[test]
+fn a_gateway_that_leaves_out_its_reports_or_is_away_for_an_hour_is_not_silent() {
+    let mute = told(|gateway, minute| (Some(0).filter(|_| gateway != 1 || !during(minute, 20 * 60)), true));
+    assert_eq!(mute, []);
+    let away = told(|gateway, minute| if gateway == 1 && during(minute, 60) { (None, false) } else { (Some(0), true) });
+    assert_eq!(away, []);
+}
+
+#[test]
+fn a_gateway_that_holds_back_more_and_more_is_found_within_two_hours() {
+    let found = told(|gateway, minute| {
+        let waits = if gateway == 2 && during(minute, 20 * 60) { 2 + (minute - FROM_H * 60) / 4 } else { minute % 3 };
+        (Some(waits as u32), true)
+    });
+    assert!(matches!(&found[..], [(name, hours)] if name == "gw-2" && *hours <= 2), "{found:?}");
+}
+
+#[test]
+fn a_queue_of_half_an_hour_one_of_each_evening_and_queues_of_all_accuse_no_gateway() {
+    let short = told(|gateway, minute| (Some(if gateway == 2 && during(minute, 35) { 40 } else { 0 }), true));
+    assert_eq!(short, []);
+    let evenings = told(|gateway, minute| {
+        let is_evening = (18..21).contains(&(minute / 60 % 24));
+        (Some(if gateway == 2 && is_evening { 40 } else { 0 }), true)
+    });
+    assert_eq!(evenings, []);
+    let all = told(|_, minute| (Some(if during(minute, 10 * 60) { 40 } else { 0 }), true));
+    assert_eq!(all, []);
+}
