@@ -10,6 +10,7 @@
 //! counts only after a later heartbeat: where heartbeats stop and other records go on, the lock no longer sends them,
 //! or sends them elsewhere. Must not know incidents or stores. Called by the engine.
 mod link;
+mod noise;
 
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
@@ -22,8 +23,9 @@ use crate::kind::{DetectorKind, Parameter};
 use crate::lock::RecordRef;
 use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
-use crate::time::HOUR_MS;
+use crate::time::{DAY_MS, HOUR_MS};
 use link::{LINKS, Links, Shared};
+use noise::{BLOCK_DAYS, Block, Noise};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use zenei_wire::{Body, EngineTime, EventKind};
@@ -104,6 +106,8 @@ struct State {
     links: Links,
     /// Holes in bursts beyond the first, and the records of those times.
     after: [f64; 2],
+    /// How bursts vary.
+    noise: Noise,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -124,6 +128,7 @@ struct Lane {
     link: Option<(Sym, u32)>,
     habit: Habit,
     departure: Departure,
+    block: Block,
     /// When its last burst began, and when it was last weighed, hours since 1970.
     burst_h: u32,
     weighed_h: u32,
@@ -258,8 +263,11 @@ impl Detect for Loss {
     }
 
     /// Learns what is usual among the locks: the share of those that always lose much, and what the others lose.
-    fn close_day(&mut self, _window: Window<'_>) {
+    fn close_day(&mut self, window: Window<'_>) {
         let alike = self.alike();
+        if (window.now.ms() / DAY_MS) % BLOCK_DAYS == 0 {
+            self.close_blocks(alike);
+        }
         let (mut locks, mut chronic, mut lost, mut records) = (0.0, 0.0, 0.0, 0.0);
         // What is a finding is no habit.
         for lane in self.state.lanes.iter().filter(|lane| lane.habit.exposure > 0.0 && lane.alarm_ms.is_none()) {
@@ -286,6 +294,22 @@ impl Loss {
         self.state.alike.unwrap_or(Alike { usual: self.params.prior_share.max(SHARE_MIN), chronic: CHRONIC.0 })
     }
 
+    /// Ends the blocks that show how much holes vary. A lock that departs is no noise.
+    fn close_blocks(&mut self, alike: Alike) {
+        for lane in &mut self.state.lanes {
+            let block = core::mem::replace(&mut lane.block, Block { of: Habit::default(), before: lane.records });
+            let exposure = (block.of.exposure + lane.records as f32 - block.before as f32).max(0.0);
+            let past = Habit {
+                events: (lane.habit.events - block.of.events).max(0.0),
+                exposure: (lane.habit.exposure - block.of.exposure).max(0.0) + block.before as f32,
+            };
+            if lane.departure.evidence() < 0.5 * self.params.limit {
+                self.state.noise.add(Habit { exposure, ..block.of }, past, &alike);
+            }
+        }
+        self.state.noise.forget();
+    }
+
     /// How often a record within a burst is missing.
     fn after(&self) -> f64 {
         let [holes, records] = self.state.after;
@@ -293,7 +317,7 @@ impl Loss {
     }
 
     fn weigh(&mut self, at: usize, now: EngineTime) {
-        let (alike, after) = (self.alike(), self.after());
+        let (alike, after, nature) = (self.alike(), self.after(), self.state.noise.nature());
         let lane = &mut self.state.lanes[at];
         let teaches = lane.alarm_ms.is_none() && alike.is_chronic(lane.habit, &LINKS) < TEACHES;
         let holes = core::mem::take(&mut lane.waits);
@@ -303,10 +327,11 @@ impl Loss {
         let well = (records - bad).max(0.0);
         let (first, within) = lane.burst((now.ms() / HOUR_MS).max(0) as u32);
         let (in_burst, more) = (within * well, bad - first);
+        lane.block.of = lane.block.of.with(first, well - in_burst + first);
         if in_burst > 0.0 {
             lane.departure.add_after((0.0, in_burst), &mut lane.habit, &alike, &LINKS, (after, f64::INFINITY));
         }
-        lane.departure.add((0.0, well - in_burst), &mut lane.habit, &alike, &LINKS, f64::INFINITY);
+        lane.departure.add((0.0, well - in_burst), &mut lane.habit, &alike, &nature, f64::INFINITY);
         if lane.departure.evidence() <= 0.0 {
             (lane.since_records, lane.holes, lane.firsts, lane.alarm_ms) = (bad as u32, 0, 0, None);
             lane.trail.clear();
@@ -314,7 +339,7 @@ impl Loss {
             lane.since_records += records as u32;
         }
         if first > 0.0 {
-            lane.departure.add((first, first), &mut lane.habit, &alike, &LINKS, f64::INFINITY);
+            lane.departure.add((first, first), &mut lane.habit, &alike, &nature, f64::INFINITY);
         }
         if more > 0.0 {
             lane.departure.add_after((more, more), &mut lane.habit, &alike, &LINKS, (after, f64::INFINITY));

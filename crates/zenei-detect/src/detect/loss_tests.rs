@@ -88,3 +88,33 @@ fn a_burst_of_losses_is_no_finding_about_its_lock_however_many_hours_it_lasts() 
     found.retain(|scope| scope.starts_with("device"));
     assert_eq!(found, Vec::<String>::new());
 }
+
+#[test]
+fn a_lock_that_loses_much_is_no_finding_about_its_gateway() {
+    // Two others of its gateway lose a record now and then.
+    let of = |at: usize, hour: i64, dice: &mut Dice| {
+        let after = hour >= 20 * 24;
+        let share = if after && at == 1 { 0.3 } else { [0.0, 0.002, 0.0][at % 3] };
+        if after && [4, 7].contains(&at) && hour % 90 == at as i64 {
+            Fate::Lost
+        } else {
+            chance(dice, share, Fate::Lost)
+        }
+    };
+    assert_eq!(told(30, of), ["device b"]);
+}
+
+#[test]
+fn where_bursts_vary_by_chance_alone_a_link_that_loses_a_tenth_is_found_sooner() {
+    let found = |days: i64, seed: i64| {
+        told(days, |at, hour, dice| {
+            // The world's dice are the same each time.
+            (0..seed).for_each(|_| _ = dice.is(0.5));
+            let share = if at == 2 && hour >= 40 * 24 { 0.1 } else { [0.04, 0.002][usize::from(at % 8 != 0)] };
+            chance(dice, share, Fate::Lost)
+        })
+    };
+    // With the dispersion of other fleets' links it is found in three of the sixteen.
+    let soon = (0..16).filter(|&seed| found(43, seed) == ["device c"]).count();
+    assert!(soon >= 5, "{soon}");
+}

@@ -83,7 +83,7 @@ impl Link {
         departure.iter().flat_map(|hour| &hour.holes).for_each(|(device, record)| {
             shown.entry(*device).or_insert(*record);
         });
-        let evidence = evidence(&gains);
+        let evidence = evidence(&gains).min(self.of_others(departure, behind, like.0));
         self.together |= evidence >= 0.5 * limit && shown.len() >= 3;
         let is_due = self.alarms.iter().all(|&at_ms| at_ms < departure[0].at_ms || now_ms - at_ms >= 7 * 24 * HOUR_MS);
         let enough = shown.len() >= 3 && shown.len() as f64 >= 0.2 * behind as f64;
@@ -103,5 +103,18 @@ impl Link {
         let name = |device: &DeviceIx| stream.fleet.device_id(*device).to_owned();
         found.evidence = shown.iter().map(|(device, record)| (name(device), record.boot, record.seq)).collect();
         Some(found)
+    }
+
+    /// The evidence of these hours without the lock that has a hole in most of them.
+    fn of_others(&self, hours: &[Hour], behind: usize, usual: f64) -> f64 {
+        let holes: Vec<DeviceIx> = hours.iter().flat_map(|hour| &hour.holes).map(|hole| hole.0).collect();
+        let worst = holes.iter().map(|device| holes.iter().filter(|other| *other == device).count()).max().unwrap_or(0);
+        let (all, of) = (holes.len() as f64, hours.iter().map(|hour| hour.records).sum::<usize>() as f64);
+        let own = ((self.past.0 - all).max(0.0) + 1.0) / ((self.past.1 - of).max(0.0) + 1.0 / usual);
+        let (left, records) = (all - worst as f64, of - of / behind.max(2) as f64);
+        [0.03_f64, 0.1, 0.3]
+            .into_iter()
+            .map(|rate| (left * (rate / own).ln() - (rate - own) * records) / 1.5)
+            .fold(0.0, f64::max)
     }
 }

@@ -28,6 +28,8 @@ struct OneLock {
     behind: Sym,
     /// When each burst began.
     bursts_ms: Vec<i64>,
+    /// When the present block began, and the number of rows then.
+    block: (i64, usize),
 }
 
 /// A record that has a sequence number.
@@ -56,6 +58,8 @@ struct Weighed {
     gains: [[f64; 3]; 4],
     /// Whether a hole of it began a burst.
     begins: bool,
+    /// Records outside of a burst, with the hole that begins one.
+    outside: f64,
     /// The evidence with the first step, and with all.
     evidence: [f64; 2],
 }
@@ -67,6 +71,8 @@ struct Slow<'a> {
     links: BTreeMap<Sym, Link>,
     /// Holes in bursts beyond the first one, and records within bursts, of each weighing that teaches.
     bursts: Vec<(f64, f64)>,
+    /// How far blocks departed from what was expected, squared, and what was expected.
+    blocks: Vec<(f64, f64)>,
     /// Records and holes of all links, up to the last hour.
     all: [f64; 2],
     /// For each lock: the number of its rows when the hour began.
@@ -104,7 +110,7 @@ impl Like {
     }
 
     /// The same for a lock: in a burst, where others then lose at the rate `after`, or outside of one, where it is 0.
-    fn of_lock(self, past: &mut Past, events: f64, exposure: f64, after: f64) -> [f64; 3] {
+    fn of_lock(self, past: &mut Past, events: f64, exposure: f64, (after, temper): (f64, f64)) -> [f64; 3] {
         let least = events * 0.03_f64.ln() - 0.03 * exposure;
         let before = *past;
         let own = least - 1.5 * self.gains(past, events, exposure, f64::INFINITY)[0];
@@ -119,7 +125,25 @@ impl Like {
         } else {
             own.min(poisson(after))
         };
-        [0.03_f64, 0.1, 0.3].map(|rate| (poisson(rate.max(after)) - normal) / 1.5)
+        [0.03_f64, 0.1, 0.3].map(|rate| (poisson(rate.max(after)) - normal) / temper)
+    }
+
+    /// By how much a block departs from what such a past lets expect, squared, less what is uncertain; and what it lets
+    /// expect.
+    fn block(self, past: Past, events: f64, exposure: f64) -> Option<(f64, f64)> {
+        if exposure <= 0.0 || past.1 < exposure {
+            return None;
+        }
+        let [sound, other] = self.kinds(past);
+        let chronic = 1.0 / (1.0 + (sound - other).exp());
+        let of = |shape: f64, scale: f64| {
+            let (mean, over) = ((shape + past.0) / (scale + past.1), scale + past.1);
+            (mean, mean * mean + mean / over)
+        };
+        let (a, b) = (of(1.0, 1.0 / self.0), of(0.5, 5.0));
+        let mean = (1.0 - chronic) * a.0 + chronic * b.0;
+        let variance = (1.0 - chronic) * a.1 + chronic * b.1 - mean * mean;
+        Some(((events - mean * exposure).powi(2) - exposure * exposure * variance, mean * exposure))
     }
 }
 
@@ -208,15 +232,39 @@ impl Slow<'_> {
             let Some(first) = lock.waits.first() else { continue };
             let beaten = lock.rows[first.row..].iter().any(|row| row.is_heartbeat);
             if beaten || lock.unread.iter().any(|&rows| rows > first.row) {
-                let taught = weigh(lock, like, &self.bursts, now_ms);
+                let taught = weigh(lock, like, (&self.bursts, dispersion(&self.blocks)), now_ms);
                 self.bursts.extend(taught);
                 self.judge(stream, device, now_ms);
             }
+        }
+        if now_ms % (8 * DAY_MS) == 0 {
+            self.close_blocks(now_ms);
         }
         if now_ms % DAY_MS == 0 {
             self.learn();
         }
         self.hour = self.locks.iter().map(|(device, lock)| (*device, lock.rows.len())).collect();
+    }
+
+    /// What the locks' blocks of eight days teach of how bursts vary.
+    fn close_blocks(&mut self, now_ms: i64) {
+        let half = 0.5 * self.rule.parameter("limit").unwrap();
+        for lock in self.locks.values_mut() {
+            let (began_ms, rows) = core::mem::replace(&mut lock.block, (now_ms, lock.rows.len()));
+            let (before, inside): (Vec<&Weighed>, Vec<&Weighed>) =
+                lock.weighed.iter().partition(|weighed| weighed.at_ms <= began_ms);
+            let waited = (rows - before.last().map_or(0, |last| last.rows)) as f64;
+            let waits = (lock.rows.len() - lock.weighed.last().map_or(0, |last| last.rows)) as f64;
+            let weighed = inside.iter().map(|weighed| weighed.outside).sum::<f64>();
+            let events = inside.iter().filter(|weighed| weighed.begins).count() as f64;
+            let past = Past((lock.past.0 - events).max(0.0), (lock.past.1 - weighed).max(0.0) + waited);
+            if lock.evidence() < half {
+                self.blocks.extend(self.like.block(past, events, (weighed + waits - waited).max(0.0)));
+            }
+        }
+        if self.blocks.iter().map(|block| block.1).sum::<f64>() > 2_000.0 {
+            self.blocks.iter_mut().for_each(|block| *block = (0.5 * block.0, 0.5 * block.1));
+        }
     }
 
     /// What the locks teach of each other at the end of a day.
@@ -278,8 +326,19 @@ impl Slow<'_> {
     }
 }
 
+/// How many times as much bursts vary as by chance.
+fn dispersion(blocks: &[(f64, f64)]) -> f64 {
+    let sum = |of: fn(&(f64, f64)) -> f64| blocks.iter().map(of).sum::<f64>();
+    ((sum(|block| block.0) + 45.0) / (sum(|block| block.1) + 30.0)).max(1.0)
+}
+
 /// Weighs the rows since the last weighing. Returns what it teaches about bursts.
-fn weigh(lock: &mut OneLock, like: Like, bursts: &[(f64, f64)], now_ms: i64) -> Option<(f64, f64)> {
+fn weigh(
+    lock: &mut OneLock,
+    like: Like,
+    (bursts, dispersion): (&[(f64, f64)], f64),
+    now_ms: i64,
+) -> Option<(f64, f64)> {
     let more: f64 = bursts.iter().map(|burst| burst.0).sum();
     let after = (2.0 + more) / (10.0 + bursts.iter().map(|burst| burst.1).sum::<f64>());
     let [sound, chronic] = like.kinds(lock.past);
@@ -302,7 +361,8 @@ fn weigh(lock: &mut OneLock, like: Like, bursts: &[(f64, f64)], now_ms: i64) -> 
     }
     let first = f64::from(u8::from(begins));
     let mut step = |events: f64, exposure: f64, after: f64| {
-        if exposure > 0.0 { like.of_lock(&mut lock.past, events, exposure, after) } else { [0.0; 3] }
+        let temper = if after > 0.0 { 1.5 } else { dispersion };
+        if exposure > 0.0 { like.of_lock(&mut lock.past, events, exposure, (after, temper)) } else { [0.0; 3] }
     };
     let gains = [
         step(0.0, within * well, after),
@@ -311,15 +371,16 @@ fn weigh(lock: &mut OneLock, like: Like, bursts: &[(f64, f64)], now_ms: i64) -> 
         step(bad - first, bad - first, after),
     ];
     let evidence = [evidence(&[&all[..], &gains[..2]].concat()), evidence(&[&all[..], &gains].concat())];
-    lock.weighed.push(Weighed { at_ms: now_ms, rows: lock.rows.len(), records, holes, gains, begins, evidence });
+    let (rows, outside) = (lock.rows.len(), well - within * well + first);
+    lock.weighed.push(Weighed { at_ms: now_ms, rows, records, holes, gains, begins, outside, evidence });
     teaches.then_some((bad - first, bad - first + within * well))
 }
 
 fn loss(rule: &Rule, stream: &Stream) -> Vec<Found> {
     let (locks, links, hour) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let like = Like(rule.parameter("prior_share").unwrap(), 0.02);
-    let (bursts, found) = (Vec::new(), Vec::new());
-    let mut slow = Slow { rule, locks, like, links, bursts, all: [0.0; 2], hour, found };
+    let (bursts, blocks, found) = (Vec::new(), Vec::new(), Vec::new());
+    let mut slow = Slow { rule, locks, like, links, bursts, blocks, all: [0.0; 2], hour, found };
     for moment in &stream.moments {
         match moment {
             Moment::Said(said) => slow.record(said),

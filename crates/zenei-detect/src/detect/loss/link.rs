@@ -27,7 +27,8 @@ const FOLLOW: f32 = 0.02;
 /// How links differ. Of those that always lose much the mean is 1 in 10, four fifths lie between 1 in 600 and 1 in 4: a
 /// guess, what links between radio and no radio may be. The past is some months of a lock that says 20 records a day: a
 /// guess. In three fleets of another simulator the variance of a day's holes is 1.5 times the mean in half of the locks
-/// that lose often, 3 times in a tenth of them.
+/// that lose often, 3 times in a tenth of them: so much holes of one burst, and of one gateway, vary. How bursts vary is
+/// learned (`noise`).
 pub(super) const LINKS: Nature =
     Nature { chronic: (0.5, 5.0), past_max: 2_000.0, raised: [0.03, 0.1, 0.3], temper: 1.5 };
 /// An hour is worth at most so much of the limit: what a gateway does lasts for hours, an accident does not. A
@@ -84,8 +85,8 @@ struct Course {
     since_ms: i64,
     events: u32,
     records: u32,
-    /// Locks that showed it since then, each with its first record.
-    shown: BTreeMap<DeviceIx, RecordRef>,
+    /// Locks that showed it since then, each with its first record and the hours in which it did.
+    shown: BTreeMap<DeviceIx, (RecordRef, u32)>,
     alarm_ms: Option<i64>,
 }
 
@@ -140,6 +141,29 @@ impl Link {
         let course = if act == Act::Loses { &self.loses } else { &self.repeats };
         let own = (f64::from(course.habit.events) + 1.0) / (f64::from(course.habit.exposure) + 1.0 / usual);
         course.hour.len() as f64 / (own * f64::from(self.records)).max(1e-9)
+    }
+}
+
+impl Course {
+    /// Notes which locks showed it in this hour.
+    fn show(&mut self) {
+        for (device, record) in &self.hour {
+            if self.shown.len() < EVIDENCE_MAX || self.shown.contains_key(device) {
+                self.shown.entry(*device).or_insert((*record, 0)).1 += 1;
+            }
+        }
+    }
+
+    /// The evidence that is left without the lock that shows most: what a link does, it does to all its locks, and one
+    /// lock that loses much is no gateway's fault.
+    fn of_others(&self, behind: usize, usual: f64) -> f64 {
+        let worst = self.shown.values().map(|&(_, hours)| hours).max().unwrap_or(0);
+        let events = f64::from(self.events - worst);
+        let records = f64::from(self.records) * (1.0 - 1.0 / behind.max(2) as f64);
+        let (before, since) = (self.habit.events - self.events as f32, self.habit.exposure - self.records as f32);
+        let own = (f64::from(before.max(0.0)) + 1.0) / (f64::from(since.max(0.0)) + 1.0 / usual);
+        let of = |rate: f64| events * libm::log(rate / own) - (rate - own) * records;
+        LINKS.raised.map(of).into_iter().fold(0.0, f64::max) / LINKS.temper
     }
 }
 
@@ -249,23 +273,20 @@ impl Links {
         }
         course.events += events;
         course.records += records;
-        for (device, record) in &course.hour {
-            if course.shown.len() < EVIDENCE_MAX {
-                course.shown.entry(*device).or_insert(*record);
-            }
-        }
+        course.show();
         let shown = course.shown.len();
-        if act == Act::Loses && evidence >= 0.5 * shared.limit && shown >= LOCKS_MIN {
-            link.together = true;
-        }
-        let course = link.course(act);
-        if evidence < shared.limit || shown < LOCKS_MIN || !report::is_due(course.alarm_ms, now, REPEAT_MS) {
+        if evidence < 0.5 * shared.limit || shown < LOCKS_MIN {
             return;
         }
         let behind = locks.iter().filter(|lock| lock.behind() == value).count();
-        if (shown as f64) < (LOCKS_SHARE * behind as f64).min(EVIDENCE_MAX as f64) {
+        let evidence = evidence.min(course.of_others(behind, alike.usual));
+        let is_due = report::is_due(course.alarm_ms, now, REPEAT_MS);
+        link.together |= act == Act::Loses && evidence >= 0.5 * shared.limit;
+        if evidence < shared.limit || !is_due || (shown as f64) < (LOCKS_SHARE * behind as f64).min(EVIDENCE_MAX as f64)
+        {
             return;
         }
+        let course = link.course(act);
         course.alarm_ms = Some(now.ms());
         let of = (link.value, link.is_site);
         tell(link.course(act), (act, of, behind, evidence), shared, window, findings);
@@ -320,6 +341,6 @@ fn tell(
         ),
     };
     let shown = course.shown.iter();
-    let evidence = shown.flat_map(|(device, record)| report::evidence(*device, fleet, [*record])).collect();
+    let evidence = shown.flat_map(|(device, (record, _))| report::evidence(*device, fleet, [*record])).collect();
     findings.anomalies.extend(report::shared(shared.rule, of, seen, evidence, now));
 }
