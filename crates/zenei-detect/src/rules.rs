@@ -170,7 +170,7 @@ mod tests {
             told[1].starts_with("motor.toml:25: parameter.slak: the detector motor_effort has no such"),
             "{told:?}"
         );
-        assert!(problem(&MOTOR.replace("version = 2", "version = 0")).ends_with("versions start at 1"));
+        assert!(problem(&MOTOR.replace("version = 3", "version = 0")).ends_with("versions start at 1"));
         assert!(problem(&MOTOR.replace("owner =", "ownr =")).starts_with("motor.toml:10: ownr"));
     }
 

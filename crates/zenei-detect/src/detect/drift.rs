@@ -24,7 +24,7 @@ use crate::symptom::Symptom;
 use crate::time::{DAY_MS, HOUR_MS};
 use evidence::{DAY_CLIP, EVIDENCE};
 use lane::{Lane, Model, Today};
-use measure::Measure;
+use measure::{Measure, Reading};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use zenei_wire::{EngineTime, EventKind};
@@ -124,7 +124,8 @@ pub const EFFORT: Spec = Spec {
     kind: DetectorKind {
         word: "motor_effort",
         symptom: Symptom::Effort,
-        looks_at: "the charge that each operation takes, as a logarithm, against the lock's own past; temperature \
+        looks_at: "the charge that each operation takes (or what the current or the time alone tell of it), as a \
+                   logarithm, against the lock's own past; temperature \
                    and the voltage under load are taken out by slopes of the model, what the site and the version \
                    have in common by medians; the evidence of the day's residual adds up",
         parameters: PARAMETERS,
@@ -213,12 +214,14 @@ struct Spread {
 impl Detect for Drift {
     /// Takes an operation.
     fn row(&mut self, glance: &Glance<'_>) {
-        let Some((value, covariates, direction)) = glance.operation.and_then(|op| self.params.measure.read(op)) else {
-            return;
-        };
+        let Some(reading) = glance.operation.and_then(|op| self.params.measure.read(op)) else { return };
+        let Reading { value, covariates, direction, by } = reading;
         let prior = self.params.prior;
         let model = self.state.models.entry(glance.lock.labels.model).or_insert_with(|| Model::new(prior));
         let lane = lanes::lane(&mut self.state.lanes, glance.device);
+        if !lane.reads(by) {
+            return;
+        }
         lane.started_ms.get_or_insert(glance.now_ms);
         let mean = lane.means[direction];
         if mean.count < 3.0 {
@@ -319,7 +322,8 @@ impl Drift {
         let model = self.state.models.get(&lock.labels.model)?;
         let count = f64::from(lane.today.count);
         let slopes = model.slopes.get();
-        let stretch = |at: usize| SLOPE_SPREAD * slopes[at] * lane.today.shift[at] / count;
+        let reach = [1.0, lane.by.reach()];
+        let stretch = |at: usize| SLOPE_SPREAD * reach[at] * slopes[at] * lane.today.shift[at] / count;
         let per_operation = lane.variance(model);
         let explained = per_operation * (1.0 / count + 1.0 / f64::from(lane.main_mean().count.max(1.0)))
             + stretch(0) * stretch(0)
@@ -423,10 +427,9 @@ impl Drift {
         let records = [first].into_iter().chain(recent);
         let Params { slack, limit, .. } = self.params;
         let level = f64::from(level);
-        let baseline = libm::exp(lane.main_mean().value);
+        let (baseline, unit, name) = lane.usual(self.params.measure);
         let value = baseline * libm::exp(level);
         let threshold = baseline * libm::exp((slack * libm::sqrt(spread.variance)).min(level));
-        let (unit, name) = (self.params.measure.unit(), self.params.measure.name());
         let why = format!(
             "{name} {value:.0} {unit} against this lock's own {baseline:.0} {unit} ({:+.0} %), after temperature, \
              voltage and what its site \
@@ -453,10 +456,10 @@ impl Drift {
         if lane.noted.replace(reason) == Some(reason) {
             return;
         }
-        let (level, baseline) = (f64::from(lane.level), libm::exp(lane.main_mean().value));
+        let (level, (baseline, unit, _)) = (f64::from(lane.level), lane.usual(self.params.measure));
         let why = format!("{why} ({:+.0} %)", 100.0 * (libm::exp(level) - 1.0));
         let (value, threshold) = (baseline * libm::exp(level), baseline * libm::exp(self.params.min_level));
-        let noted = Noted { reason, value, threshold, unit: self.params.measure.unit(), why };
+        let noted = Noted { reason, value, threshold, unit, why };
         let scope = report::device_scope(DeviceIx(at as u32), fleet);
         findings.decisions.push(report::decision(&self.rule, scope, noted, now));
     }

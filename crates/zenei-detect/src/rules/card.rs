@@ -348,7 +348,7 @@ mod tests {
             changed[0].starts_with("cards/motor.toml:4: rule_digest: was measured of motor-effort version 2"),
             "{changed:?}"
         );
-        let raised = told(&rules(&MOTOR.replace("version = 2", "version = 3")), &measured);
+        let raised = told(&rules(&MOTOR.replace("version = 3", "version = 4")), &measured);
         assert!(raised[0].contains("in motor.toml has version 3"), "{raised:?}");
         assert_eq!(told(&rules(&MOTOR.replace("Motor effort is", "The effort is")), &measured), [""; 0]);
     }

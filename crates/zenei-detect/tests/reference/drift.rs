@@ -13,11 +13,13 @@ const DAY_MS: i64 = 86_400_000;
 const STEP_MS: i64 = DAY_MS / 2;
 const LOOK_MS: i64 = DAY_MS / 4;
 
-/// Value, covariates and direction of an operation.
-type Reading = (f64, [f64; 2], usize);
+/// Value, covariates and direction of an operation, and what it was read from: 0 all of it.
+type Reading = (f64, [f64; 2], usize, u8);
 
 #[derive(Default)]
 struct Lane {
+    /// What each operation since the start was read from; what the first was is watched.
+    told: Vec<u8>,
     /// For each direction the values (and covariates) that make its mean; and by how much the mean has moved since.
     ways: [Vec<(f64, [f64; 2])>; 2],
     followed: f64,
@@ -68,6 +70,23 @@ fn dispersion(blocks: &[f64], prior: f64) -> f64 {
 }
 
 impl Lane {
+    /// Whether an operation that is read from this belongs to what is watched; begins anew with it once twenty more
+    /// than not were read from something else.
+    fn takes(&mut self, from: u8) -> bool {
+        self.told.push(from);
+        let first = self.told[0];
+        let of_others = |lead: i32, &one: &u8| if one == first { (lead - 1).max(-20) } else { lead + 1 };
+        if self.told[1..].iter().fold(0, of_others) >= 20 {
+            *self = Self { told: vec![from], ..Self::default() };
+        }
+        self.told[0] == from
+    }
+
+    /// What people are told is usual.
+    fn usual(&self) -> f64 {
+        if self.told.first() == Some(&0) { self.mean(self.main_way()).0.exp() } else { 100.0 }
+    }
+
     fn mean(&self, way: usize) -> (f64, [f64; 2]) {
         let all = || self.ways[way].iter();
         let value = mean(all().map(|of| of.0));
@@ -103,7 +122,9 @@ fn scatter(lane: &Lane, model: &Model, prior: [f64; 2]) -> (f64, f64) {
     let today = &lane.today;
     let count = today.len() as f64;
     let slopes = model.slopes(prior);
-    let stretch = |at: usize| 0.3 * slopes[at] * mean(today.iter().map(|today| today.1[at]));
+    // A run time alone (2) changes with the speed by the inverse of what a winding loses.
+    let times = [1.0, if lane.told.first() == Some(&2) { 1.0 / 0.3 } else { 1.0 }];
+    let stretch = |at: usize| 0.3 * times[at] * slopes[at] * mean(today.iter().map(|today| today.1[at]));
     let main = lane.ways[lane.main_way()].len() as f64;
     let explained =
         lane.variance(model) * (1.0 / count + 1.0 / main.max(1.0)) + stretch(0).powi(2) + stretch(1).powi(2);
@@ -130,8 +151,11 @@ struct Slow<'a> {
 }
 
 impl Slow<'_> {
-    fn operation(&mut self, said: &Said, (value, covariates, way): Reading) {
+    fn operation(&mut self, said: &Said, (value, covariates, way, from): Reading) {
         let lane = self.lanes.entry(said.device).or_default();
+        if !lane.takes(from) {
+            return;
+        }
         let model = self.models.entry(said.lock.labels.model).or_default();
         lane.started_ms.get_or_insert(said.now_ms);
         let count = lane.ways[way].len() as f64;
@@ -243,7 +267,7 @@ impl Slow<'_> {
             }
         }
         let level = if ends { lane.level } else { level };
-        let baseline = lane.mean(lane.main_way()).0.exp();
+        let baseline = lane.usual();
         if now >= limit && (level <= 0.0 || now < needed(level)) {
             let scope = stream.fleet.device_id(device).to_owned();
             let (value, threshold) = (baseline * level.exp(), baseline * min_level.exp());
@@ -289,7 +313,7 @@ fn drift(rule: &Rule, stream: &Stream, voids: EventKind, read: fn(&Operation) ->
 fn resistance_is_judged_as_by_lists() {
     agree("battery-resistance", |rule, stream| {
         drift(rule, stream, EventKind::BatteryReplaced, |of| {
-            Some(((of.resistance_ohm? * 1_000.0).ln(), [of.temp_c, of.discharged], 0))
+            Some(((of.resistance_ohm? * 1_000.0).ln(), [of.temp_c, of.discharged], 0, 0))
         })
     });
 }
@@ -297,7 +321,14 @@ fn resistance_is_judged_as_by_lists() {
 #[test]
 fn effort_is_judged_as_by_lists() {
     agree("motor-effort", |rule, stream| {
-        drift(rule, stream, EventKind::Moved, |of| Some((of.charge_mc?.ln(), [of.temp_c, of.log_speed], of.direction)))
+        drift(rule, stream, EventKind::Moved, |of| {
+            let (value, from) = match (of.charge_mc, of.mean_ma, of.run_ms) {
+                (Some(charge), _, _) => (charge.ln(), 0),
+                (None, Some(mean), _) => (mean.ln() / 0.7 - of.log_speed, 1),
+                (None, None, run) => ((run?.ln() + 0.7 * of.log_speed) / 0.3, 2),
+            };
+            Some((value, [of.temp_c, of.log_speed], of.direction, from))
+        })
     });
 }
 
@@ -305,7 +336,7 @@ fn effort_is_judged_as_by_lists() {
 fn shape_is_judged_as_by_lists() {
     agree("profile-shape", |rule, stream| {
         drift(rule, stream, EventKind::Moved, |of| {
-            Some((of.shape? + 100_f64.ln(), [of.temp_c, of.log_speed], of.direction))
+            Some((of.shape? + 100_f64.ln(), [of.temp_c, of.log_speed], of.direction, 0))
         })
     });
 }

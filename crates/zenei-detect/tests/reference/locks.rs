@@ -300,14 +300,17 @@ impl OneLock {
         let sunk = if comes_and_goes(self.of.jams + 0.5, day) { 2.5 + (self.at % 3) as f64 } else { 0.0 };
         let angle = (self.at % 5) as f64 - 2.0 + sunk + own.gauss() * if self.at.is_multiple_of(4) { 1.5 } else { 0.5 };
         let source = [None, Some(OpSource::App), Some(OpSource::Keypad), Some(OpSource::Manual)][own.one_of(4)];
+        // Some locks tell no current, some no run time, or only by the profiles of a few operations.
+        let (current, run) = (self.at % 6 != 5, self.at % 6 != 4);
+        let profile = current && (run || own.is(0.15));
         Body::Op(Op {
             source,
             angle_err_deg: own.is(0.9).then_some(CentiDegrees((100.0 * angle) as i16)),
             latency_ms: Some(zenei_wire::Millis(if own.is(self.late_share(hour)) { 9_000 } else { 1_200 })),
-            duration_ms: Some((on_ms * (0.01 * dice.gauss()).exp()) as u16),
+            duration_ms: Some((on_ms * (0.01 * dice.gauss()).exp()) as u16).filter(|_| run),
             peak_ma: Some(Milliamps(peak as u16)),
-            mean_ma: dice.is(0.95).then_some(Milliamps((300.0 * load) as u16)),
-            current_ma: Profile::new(&samples),
+            mean_ma: dice.is(0.95).then_some(Milliamps((300.0 * load) as u16)).filter(|_| current),
+            current_ma: Profile::new(&samples).filter(|_| profile),
             // Each version has its own sampling step.
             sample_ms: Some(self.of.sample_ms(day)),
             battery_min_mv: Some(Millivolts((2_950.0 - peak * ohm).max(0.0) as u16)),

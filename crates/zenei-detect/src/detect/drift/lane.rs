@@ -1,6 +1,7 @@
 //! The state that drift keeps of each lock and of each model, and the variances that follow from it. Must not know a
 //! rule. Called by `drift`.
 use super::evidence::EVIDENCE;
+use super::measure::{By, Measure};
 use crate::anomaly::DecisionReason;
 use crate::estimate::dispersion::{Blocks, Pool};
 use crate::estimate::slopes::Slopes;
@@ -18,6 +19,10 @@ const SPREAD_FIRST: f64 = 0.2;
 /// Least standard deviation of a day's mean, natural logarithm: 1 %, the resolution of a few mV and mA.
 const DAY_SPREAD_MIN: f64 = 0.01;
 
+/// After so many more operations than not that tell another part of a quantity, that part is watched. A guess: some
+/// days of use.
+const OTHERWISE: i8 = 20;
+
 /// One lock.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Lane {
@@ -26,6 +31,9 @@ pub(super) struct Lane {
     pub(super) operations: f32,
     pub(super) started_ms: Option<i64>,
     pub(super) learned: bool,
+    /// By what its quantity is told, and how many more of its operations than not tell it otherwise.
+    pub(super) by: By,
+    pub(super) other: i8,
     pub(super) today: Today,
     /// Evidence of a rise, nat, for each of the shifts.
     pub(super) evidence: [f32; EVIDENCE],
@@ -110,6 +118,30 @@ impl Lane {
     /// The evidence of the shift that explains most.
     pub(super) fn most_evidence(&self) -> f32 {
         self.evidence.iter().copied().fold(0.0, f32::max)
+    }
+
+    /// Whether it takes what is told so. A lock may tell the whole with a few of its operations and a part with each:
+    /// what is learned is of one of them, and another one's once most are so.
+    pub(super) fn reads(&mut self, by: By) -> bool {
+        if self.started_ms.is_none() {
+            (self.by, self.other) = (by, 0);
+        } else if self.by == by {
+            self.other = (self.other - 1).max(-OTHERWISE);
+        } else {
+            self.other += 1;
+            if self.other >= OTHERWISE {
+                *self = Self { by, ..Self::default() };
+            }
+        }
+        self.by == by
+    }
+
+    /// What is usual for it, the unit, and what people call it.
+    pub(super) fn usual(&self, measure: Measure) -> (f64, &'static str, &'static str) {
+        match self.by.name() {
+            None => (libm::exp(self.main_mean().value), measure.unit(), measure.name()),
+            Some(name) => (100.0, "percent", name),
+        }
     }
 
     pub(super) fn main_mean(&self) -> &Mean {
