@@ -37,6 +37,8 @@ const PERCENT_STEP: f64 = 1.0;
 /// An estimate in wider steps, or with more noise, can't measure a loss of a few percent: the voltage is used alone
 /// then. A guess.
 const PERCENT_STEP_MAX: f64 = 5.0;
+/// Where no voltage is told, the estimate is all that there is: a step of a tenth dates a loss of a tenth. A guess.
+const PERCENT_STEP_ALONE: f64 = 10.0;
 /// Standard deviations that the other measure must show of the same fall. A guess: it tells the same battery.
 const AGREED: f64 = 2.0;
 /// Standard deviations from which a lock departs from its line: its records are evidence from then on, and it is judged
@@ -198,7 +200,8 @@ impl Lane {
     }
 
     fn tells_percent(&self) -> bool {
-        self.percent.count() > 10 && self.percent.noise().max(self.percent.step()) <= PERCENT_STEP_MAX
+        let most = if self.voltage.count() == 0 { PERCENT_STEP_ALONE } else { PERCENT_STEP_MAX };
+        self.percent.count() > 10 && self.percent.noise().max(self.percent.step()) <= most
     }
 
     /// A voltage that is told a few times among many estimates confirms nothing.
@@ -475,3 +478,7 @@ fn remaining(percent: f64, split: Split, days: f64) -> String {
         format!("; at this rate it is empty in {soon:.0} days at the earliest")
     }
 }
+
+#[cfg(test)]
+#[path = "drain_tests.rs"]
+mod tests;

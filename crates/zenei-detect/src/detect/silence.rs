@@ -43,6 +43,9 @@ const TAIL_EXPONENT: f64 = 0.5;
 const WATCHED_H: u32 = 7 * 24;
 /// From this share of a gateway's locks on, and so many, that are late at once, their habit may be changing. A guess.
 const MANY: (f64, u32) = (0.3, 3);
+/// A lock that speaks by use alone is silent while its people are away, until its own intervals show how long that is.
+/// A guess: a week.
+const AWAY_MS: i64 = 7 * DAY_MS;
 /// Locks come back within so long after their gateway, or are silent for a reason of their own. A guess: radios search
 /// for a hub again within hours.
 const RETURN_MS: i64 = 2 * DAY_MS;
@@ -243,6 +246,9 @@ impl Detect for Silence {
             let mut least_ms = usual_ms[lane.like()];
             if lane.fresh > 0 || many.contains(&lock.behind()) {
                 least_ms = least_ms.max(self.params.silent_min_ms);
+            }
+            if lane.speaks_by_use() {
+                least_ms = least_ms.max(AWAY_MS);
             }
             let limit_ms = least_ms.max((self.params.multiple * lane.usual.get()) as i64);
             let due = report::is_due(lane.alarm_ms, now, REPEAT_MS);

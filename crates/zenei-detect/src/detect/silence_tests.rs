@@ -240,3 +240,23 @@ fn a_restart_of_an_hour_and_what_no_gateway_passes_on_accuse_no_gateway() {
     // One lock finds a way of its own.
     assert_eq!(of_minutes(22, |lock, at_ms| of(lock, at_ms, 2)), []);
 }
+
+/// A world of locks that speak when they are used, some three times a day, and not while their people are away.
+fn of_use(days: i64, away: impl Fn(usize, i64) -> bool) -> Vec<(String, i64)> {
+    crate::detect::world::found("silence", days, |lock, hour, dice| {
+        let at_ms = hour * HOUR_MS + lock as i64 * 140_000;
+        let body = crate::detect::world::heartbeat();
+        let said = crate::detect::world::Said { ts_ms: at_ms, heard_ms: vec![at_ms], body };
+        let is_used = dice.is(0.13) && !away(lock, hour);
+        is_used.then_some(said).into_iter().collect()
+    })
+}
+
+#[test]
+fn a_lock_that_speaks_by_use_is_not_silent_while_its_people_are_away_and_is_after_a_week() {
+    let from = 11 * 24;
+    assert_eq!(of_use(20, |lock, hour| lock < 3 && (from..from + 5 * 24).contains(&hour)), []);
+    let found = of_use(24, |lock, hour| lock == 3 && hour >= from);
+    let in_a_week = |hour: i64| (from + 6 * 24..from + 10 * 24).contains(&hour);
+    assert!(matches!(&found[..], [(scope, hour)] if scope == "device d" && in_a_week(*hour)), "{found:?}");
+}

@@ -345,11 +345,11 @@ mod tests {
         let measured = card(&rules(MOTOR)).to_toml();
         let changed = told(&rules(&MOTOR.replace("value = 27.0", "value = 9.0")), &measured);
         assert!(
-            changed[0].starts_with("cards/motor.toml:4: rule_digest: was measured of motor-effort version 2"),
+            changed[0].starts_with("cards/motor.toml:4: rule_digest: was measured of motor-effort version 3"),
             "{changed:?}"
         );
         let raised = told(&rules(&MOTOR.replace("version = 3", "version = 4")), &measured);
-        assert!(raised[0].contains("in motor.toml has version 3"), "{raised:?}");
+        assert!(raised[0].contains("in motor.toml has version 4"), "{raised:?}");
         assert_eq!(told(&rules(&MOTOR.replace("Motor effort is", "The effort is")), &measured), [""; 0]);
     }
 

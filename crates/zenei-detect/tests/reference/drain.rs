@@ -191,7 +191,8 @@ fn minute_of(parts: &[Part]) -> u32 {
 impl OneLock {
     fn below(&self, usual: [f64; 2]) -> [Option<Below>; 2] {
         let (percents, volts) = (self.percent.readings.len(), self.mv.readings.len());
-        let is_fine = percents > 10 && self.percent.noise.max(self.percent.step()) <= 5.0;
+        let is_fine =
+            percents > 10 && self.percent.noise.max(self.percent.step()) <= if volts == 0 { 10.0 } else { 5.0 };
         [
             is_fine.then(|| self.percent.below(usual[0])).flatten(),
             (volts > 10 && 4 * volts >= percents).then(|| self.mv.below(usual[1])).flatten(),

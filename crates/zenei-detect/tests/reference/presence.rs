@@ -159,7 +159,10 @@ impl Slow<'_> {
             let lock = &locks[device.0 as usize];
             let usual_ms = heard.usual_ms();
             let is_new = heard.is_new() || many.contains(&lock.behind());
-            let least_ms = usual[heard.like()].max(if is_new { longest_ms } else { 0 });
+            // Without a heartbeat, and before a hundred intervals, its people may be away for a week.
+            let by_use = heard.intervals.len() < 100 && usual_ms > 1.25 * 6.0 * HOUR_MS as f64;
+            let away_ms = if by_use { 7 * DAY_MS } else { 0 };
+            let least_ms = usual[heard.like()].max(if is_new { longest_ms } else { 0 }).max(away_ms);
             let limit_ms = least_ms.max((self.rule.parameter("multiple").unwrap() * usual_ms) as i64);
             let is_due = heard.alarm_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
             let is_silent = heard.is_known() && now_ms - heard.latest_ms() >= limit_ms && !lock.maintenance;
