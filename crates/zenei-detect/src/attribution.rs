@@ -277,12 +277,12 @@ impl Attribution {
             affected.extend(still.map(|(device, _)| *device));
             let past = self.past(cause.symptom, now);
             let has = |device: DeviceIx, lock: &Lock| shared.has(&cause, device, lock);
-            let judged = Contrast::of(cause.symptom, &affected, &apart, past, window).judge_those(has);
+            let judged = Contrast::of(cause.symptom, &affected, &apart, past, window).judge_those(cause.kind, has);
             let times = judged.inside as f64 / judged.expected_max();
             let Some(shared) = self.shared.get_mut(&cause) else { continue };
             let is_ours = shared.anomaly.is_some();
             if (judged.is_alone && is_ours) || (times >= TIMES_LEFT && judged.by_like <= HOLDS_MAX) {
-                (shared.last_ms, shared.own_weekly) = (now.ms(), judged.expected);
+                (shared.last_ms, shared.own_weekly) = (now.ms(), judged.weekly);
             } else if is_ours && times < TIMES_LEFT && (judged.inside >= LOCKS_MIN || judged.expected >= 1.0) {
                 // Few locks to compare with show nothing either way.
                 dissolved.push(cause);

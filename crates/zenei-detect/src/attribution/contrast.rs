@@ -26,6 +26,12 @@ const LIKE_SHARE: f64 = 0.02;
 /// for them. A guess.
 const MATCHED_SHARE: f64 = 0.25;
 
+/// Findings within so long count together, as in `attribution`.
+const WEEK_MS: i64 = 7 * DAY_MS;
+/// A lock that got its version just now was watched for so large a part of the week at least: a finding is told with the
+/// hour.
+const EXPOSED_MIN: f64 = 1.0 / 168.0;
+
 /// What earlier weeks showed of a symptom.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Past {
@@ -42,6 +48,9 @@ pub(super) struct Past {
 pub(super) struct Contrast<'a> {
     locks: &'a [Lock],
     affected: &'a BTreeSet<DeviceIx>,
+    now_ms: i64,
+    /// Whether the symptom shows within hours of what causes it, as restarts and error codes do.
+    at_once: bool,
     /// The stratum of each lock; `None` where it can't show the symptom.
     strata: Vec<Option<usize>>,
     count: usize,
@@ -55,8 +64,10 @@ pub(super) struct Judged {
     pub(super) inside: usize,
     /// How many could.
     pub(super) members: f64,
-    /// How many would by the rate of their like.
+    /// How many would by the rate of their like, in the part of the week for which they had the value.
     pub(super) expected: f64,
+    /// How many would in a whole week.
+    pub(super) weekly: f64,
     /// The probability of so many, by their like this week; 1 where there is no like.
     pub(super) by_like: f64,
     /// The same, by their like and earlier weeks.
@@ -75,7 +86,7 @@ impl Judged {
 
     /// The log likelihood ratio of a rate of its own.
     pub(super) fn explains(&self) -> f64 {
-        let (inside, expected) = (self.inside as f64, self.expected.max(1e-9));
+        let (inside, expected) = (self.inside as f64, self.weekly.max(1e-9));
         inside * libm::log(inside / expected) - (inside - expected)
     }
 }
@@ -104,16 +115,26 @@ impl<'a> Contrast<'a> {
         };
         let strata = (0..).zip(locks).map(stratum).collect();
         let count = numbers.len();
-        Self { locks, affected, strata, count, past }
+        let at_once = matches!(symptom, Symptom::Errors | Symptom::Part);
+        Self { locks, affected, now_ms: now.ms(), at_once, strata, count, past }
     }
 
     pub(super) fn judge(&self, kind: ScopeKind, value: (Sym, Sym)) -> Judged {
-        self.judge_those(|_, lock| values(kind, lock).contains(&value))
+        self.judge_those(kind, |_, lock| values(kind, lock).contains(&value))
     }
 
-    pub(super) fn judge_those(&self, has: impl Fn(DeviceIx, &Lock) -> bool) -> Judged {
+    /// The part of the week for which a lock had its value of a dimension, as far as that is known: of a version since
+    /// the update. What shows within hours, a version did not bring about before it ran; a battery, a motor, a memory
+    /// or a heartbeat that is missing shows it days later.
+    fn exposed(&self, kind: ScopeKind, lock: &Lock) -> f64 {
+        let is_dated = self.at_once && matches!(kind, ScopeKind::Fw | ScopeKind::FwHw);
+        let since_ms = lock.updated_ms.filter(|_| is_dated);
+        since_ms.map_or(1.0, |at_ms| ((self.now_ms - at_ms) as f64 / WEEK_MS as f64).clamp(EXPOSED_MIN, 1.0))
+    }
+
+    pub(super) fn judge_those(&self, kind: ScopeKind, has: impl Fn(DeviceIx, &Lock) -> bool) -> Judged {
         let mut cells = vec![[[0.0; 2]; 2]; self.count];
-        let mut began = 0.0;
+        let (mut began, mut exposed) = (0.0, 0.0);
         for (at, (lock, stratum)) in (0..).zip(self.locks.iter().zip(&self.strata)) {
             let (Some(stratum), device) = (stratum, DeviceIx(at)) else { continue };
             let has = has(device, lock);
@@ -121,11 +142,12 @@ impl<'a> Contrast<'a> {
             cell[0] += 1.0;
             cell[1] += f64::from(u8::from(self.affected.contains(&device)));
             began += f64::from(u8::from(has && self.past.began.contains(&device)));
+            exposed += if has { self.exposed(kind, lock) } else { 0.0 };
         }
-        self.weigh(&cells, began)
+        self.weigh(&cells, began, exposed)
     }
 
-    fn weigh(&self, cells: &[[[f64; 2]; 2]], began: f64) -> Judged {
+    fn weigh(&self, cells: &[[[f64; 2]; 2]], began: f64, exposed: f64) -> Judged {
         let sum = |has: usize, what: usize| cells.iter().map(|cell| cell[has][what]).sum::<f64>();
         let (members, others) = (sum(1, 0), sum(0, 0));
         let pooled = (sum(0, 1) + BEFORE) / (others + 1.0);
@@ -140,22 +162,24 @@ impl<'a> Contrast<'a> {
         let mut like = unsure.max(1e-9).recip();
         let inside = sum(1, 1) as usize;
         let has_past = self.past.weeks >= 1.0;
-        let by_own = if has_past { tail(inside, BEFORE + began, self.past.weeks.recip()) } else { 1.0 };
+        let part = exposed / members.max(1.0);
+        let by_own = if has_past { tail(inside, BEFORE + began, part / self.past.weeks) } else { 1.0 };
         let is_thin = like < MATCHED_SHARE * members;
         if is_thin && has_past {
             like = others.max(BEFORE);
             expected = (members * pooled).max(began / self.past.weeks);
         }
         let shown = BEFORE + expected / members.max(1.0) * like;
-        let by_like = tail(inside, shown, members / like);
+        let by_like = tail(inside, shown, exposed / like);
         let weeks = self.past.lock_weeks.min(PAST_SHARE * others.max(members));
         let earlier = self.past.found * weeks / self.past.lock_weeks.max(1.0);
         Judged {
             inside,
             members,
-            expected,
+            expected: expected * part,
+            weekly: expected,
             by_like: if is_thin { by_like.max(by_own) } else { by_like },
-            by_all: tail(inside, shown + earlier, members / (like + weeks)),
+            by_all: tail(inside, shown + earlier, exposed / (like + weeks)),
             by_own,
             is_alone: others <= LIKE_SHARE * members,
         }
@@ -279,5 +303,27 @@ mod tests {
         let window = Window { now: EngineTime(DAY_MS), locks: &locks, fleet: &fleet };
         let judged = Contrast::of(Symptom::Memory, &affected, &BTreeSet::new(), Past::default(), window);
         assert!(judged.judge(ScopeKind::Fw, (Sym(1), Sym::NONE)).by_like > 0.1);
+    }
+
+    #[test]
+    fn a_version_answers_only_for_the_time_for_which_its_locks_ran_it() {
+        let fleet = Fleet::new();
+        let mut locks = vec![test_lock(DAY_MS, 100); 100];
+        let judge = |locks: &mut [Lock], symptom, hours: i64| {
+            for (at, lock) in locks.iter_mut().enumerate() {
+                let is_new = at < 20;
+                lock.labels.fw = Sym(if is_new { 1 } else { 2 });
+                lock.updated_ms = is_new.then_some(DAY_MS - hours * 3_600_000);
+            }
+            let affected: BTreeSet<DeviceIx> = (0..3).map(DeviceIx).collect();
+            let window = Window { now: EngineTime(DAY_MS), locks, fleet: &fleet };
+            Contrast::of(symptom, &affected, &BTreeSet::new(), Past::default(), window)
+                .judge(ScopeKind::Fw, (Sym(1), Sym::NONE))
+        };
+        let (fresh, old) = (judge(&mut locks, Symptom::Errors, 12), judge(&mut locks, Symptom::Errors, 400));
+        assert!(fresh.by_like < 1e-4 && old.by_like > 1e-3, "three restart within half a day: {fresh:?} {old:?}");
+        assert!((fresh.explains() - old.explains()).abs() < 1e-9, "it explains no more than another value would");
+        let aged = judge(&mut locks, Symptom::Resistance, 12);
+        assert!((aged.by_like - old.by_like).abs() < 1e-9, "a cell aged before it: {aged:?}");
     }
 }
