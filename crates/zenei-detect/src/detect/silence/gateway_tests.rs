@@ -92,6 +92,15 @@ fn a_gateway_whose_reports_stop_is_found_within_hours_though_its_three_locks_sel
 }
 
 #[test]
+fn a_gateway_whose_reports_stop_in_its_first_week_is_found_for_what_its_reports_are_is_known_sooner() {
+    let found = told(|gateway, minute| {
+        let is_away = gateway == 1 && (4 * 24 * 60..5 * 24 * 60).contains(&minute);
+        if is_away { (None, false) } else { (Some(0), true) }
+    });
+    assert!(matches!(&found[..], [(name, hours)] if name == "gw-1" && *hours <= 4 * 24 + 3 - FROM_H), "{found:?}");
+}
+
+#[test]
 fn a_gateway_that_leaves_out_its_reports_or_is_away_for_an_hour_is_not_silent() {
     let mute = told(|gateway, minute| (Some(0).filter(|_| gateway != 1 || !during(minute, 20 * 60)), true));
     assert_eq!(mute, []);

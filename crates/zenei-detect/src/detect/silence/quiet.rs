@@ -156,19 +156,18 @@ impl Hub {
         report: Option<&Reports>,
         latest_ms: i64,
     ) -> Option<Silent> {
-        if self.usual.count() < KNOWN_H {
-            return None;
-        }
+        let is_known = self.usual.count() >= KNOWN_H;
         let usual_ms = self.usual.get();
         // Those that were updated lately may speak more rarely from now on; the others speak as ever.
         let rarer = f64::from(of.locks) / f64::from(of.locks - of.fresh);
-        let by_locks = (of.locks >= locks).then(|| (LEAST_MS as f64).max(TIMES * usual_ms * rarer));
+        let by_locks = (is_known && of.locks >= locks).then(|| (LEAST_MS as f64).max(TIMES * usual_ms * rarer));
         // Where its own reports have stopped and nothing came through it since, its locks need not be late as well.
         let is_over = report.is_some_and(|reports| reports.is_over(latest_ms));
         let is_gone =
             is_over && report.is_some_and(|reports| of.heard_ms <= reports.last_ms + reports.usual.get() as i64);
         let is_mute = is_over || report.is_some_and(Reports::is_deaf);
-        let by_itself = is_mute.then(|| (LEAST_MS as f64).max(if is_gone { 0.0 } else { usual_ms * rarer }));
+        let by_itself = (is_gone || is_known && is_mute)
+            .then(|| (LEAST_MS as f64).max(if is_gone { 0.0 } else { usual_ms * rarer }));
         let limit_ms = by_locks.into_iter().chain(by_itself).reduce(f64::min)?.min(FRESH_MS.max(TIMES * usual_ms));
         (quiet_ms as f64 >= limit_ms).then_some(Silent {
             locks: of.locks,
