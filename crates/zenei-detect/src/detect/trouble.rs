@@ -12,6 +12,7 @@
 //! itself (`place`): a strike that has moved shows there with each operation, long before the bolt jams. Must not know
 //! incidents or stores. Called by the engine.
 mod drive;
+mod mix;
 mod place;
 mod share;
 
@@ -27,6 +28,7 @@ use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use drive::{Drive, Longer};
+use mix::Mix;
 use place::{Alike, Place};
 use serde::{Deserialize, Serialize};
 use share::{Common, LEARNED, Share};
@@ -41,7 +43,7 @@ const KINDS: usize = 3;
 const KINDS_SHARE: [f64; KINDS] = [1.0, 1.0 / 3.0, 1.0 / 3.0];
 /// What the evidence of one of several kinds is reduced by, nat: each has a chance of a false alarm. Stalls, jams and
 /// the end position have a tenth of what all troubles together have. A guess.
-const KINDS_NAT: [f64; KINDS] = [0.0, PLACE_NAT, PLACE_NAT];
+const KINDS_NAT: f64 = 2.303;
 const PLACE_NAT: f64 = 2.303;
 /// The additional evidence that a lock needs which is used e times as often, nat. Where troubles are independent, as
 /// many more are found by chance: 1. Where they come together, on a bad day of door or weather, three of one day come
@@ -147,6 +149,8 @@ struct Lane {
     directions: [Drive; DIRECTIONS],
     place: Place,
     kinds: [Share; KINDS],
+    /// Of the present departure.
+    mix: Mix,
     operations: f32,
     /// When the first operation was.
     first_ms: i64,
@@ -174,7 +178,8 @@ impl Lane {
 
     /// The evidence of the kind of trouble that stands out most, nat; negative where there is none.
     fn of_kinds(&self) -> f64 {
-        let each = self.kinds.iter().zip(KINDS_NAT).map(|(share, cost)| share.evidence() - cost);
+        let costs = [self.mix.against(), KINDS_NAT, KINDS_NAT];
+        let each = self.kinds.iter().zip(costs).map(|(share, cost)| share.evidence() - cost);
         each.fold(f64::NEG_INFINITY, f64::max)
     }
 }
@@ -266,6 +271,10 @@ impl Detect for Trouble {
             for (at, (share, common)) in lane.kinds.iter_mut().zip(&model.kinds).enumerate() {
                 share.judge(kinds[at], lane.operations, common, prior_share * KINDS_SHARE[at]);
             }
+            if troubled {
+                let share = |at: usize| model.kinds[at].share(prior_share * KINDS_SHARE[at]);
+                lane.mix.add(kinds, [share(0), share(1), share(2)]);
+            }
         }
         if lane.evidence() < limit {
             // A found trouble is not learned as normal; a suspected one is, because otherwise the normal share would be
@@ -280,6 +289,7 @@ impl Detect for Trouble {
         }
         if lane.evidence() <= 0.0 {
             (lane.since_operations, lane.since_troubled, lane.days_troubled, lane.alarm_ms) = (0, 0, 0, None);
+            lane.mix = Mix::default();
             lane.trail.clear();
             return;
         }

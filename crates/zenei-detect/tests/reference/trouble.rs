@@ -34,6 +34,7 @@ struct Weighed {
     at_ms: i64,
     record: RecordRef,
     shown: bool,
+    kinds: Kinds,
     /// A step of each kind; `None` while the lock is learned.
     steps: Option<[Step; 3]>,
     /// The evidence with this operation.
@@ -186,6 +187,28 @@ impl OneLock {
     }
 }
 
+/// How much likelier chance makes the kinds of the troubles of this departure, with the newest, than a fault does, to
+/// which each mix is as likely: of n troubles in three kinds there are (n + 1)(n + 2)/2 mixes. Troubles are taken in
+/// their order, each with the kinds before it; 0 where a fault is likelier.
+fn of_mix(departure: &[Weighed], newest: Kinds, shares: [f64; 3]) -> f64 {
+    let all = departure.iter().map(|weighed| weighed.kinds).chain([newest]).filter(|kinds| kinds[0]);
+    let (mut before, mut sum, mut count) = ([0.0; 3], 0.0, 0.0);
+    for kinds in all {
+        let kind = if kinds[1] {
+            1
+        } else if kinds[2] {
+            2
+        } else {
+            0
+        };
+        let chance = [shares[0] - shares[1] - shares[2], shares[1], shares[2]][kind] / shares[0];
+        sum += chance.ln() - f64::ln((before[kind] + 1.0) / (count + 3.0));
+        before[kind] += 1.0;
+        count += 1.0;
+    }
+    sum.max(0.0)
+}
+
 impl Slow<'_> {
     fn share_of_model(&self, model: Sym, kind: usize) -> f64 {
         share(
@@ -257,6 +280,7 @@ impl Slow<'_> {
             let normal = share(learned, of_model, weight).max(of_model);
             (f64::from(u8::from(kinds[kind])), normal, [(5.0 * normal).min(0.9), 0.1, 0.3])
         };
+        let shares = [0, 1, 2].map(|kind| self.share_of_model(model, kind));
         let is_judged = self.locks[&said.device].learned.len() >= 20;
         let steps = is_judged.then(|| [step(0), step(1), step(2)]);
         let lock = self.locks.entry(said.device).or_default();
@@ -268,12 +292,14 @@ impl Slow<'_> {
                 lock.weighed.iter().filter_map(|of| of.steps).chain(steps).map(|steps| steps[kind]).collect();
             excess_by_tails(&all)
         };
+        let mix = of_mix(lock.departure(), kinds, shares);
         let of_kinds =
-            [0.0, 2.303, 2.303].iter().enumerate().map(|(kind, cost)| of_kind(kind) - cost).fold(-9.0, f64::max);
+            [mix, 2.303, 2.303].iter().enumerate().map(|(kind, cost)| of_kind(kind) - cost).fold(-9.0, f64::max);
         let beside = lock.place.evidence() - 2.303 > of_kinds;
         let evidence = of_kinds.max(lock.place.evidence() - 2.303);
         let shown = kinds[0] || off;
-        lock.weighed.push(Weighed { at_ms: said.now_ms, record: said.record, shown, steps, evidence, beside });
+        let (at_ms, record) = (said.now_ms, said.record);
+        lock.weighed.push(Weighed { at_ms, record, shown, kinds, steps, evidence, beside });
         if evidence < limit {
             lock.learned.push(kinds);
             if lock.learned.len() == 20 {
