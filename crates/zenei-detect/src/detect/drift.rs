@@ -5,7 +5,8 @@
 //! effects of temperature and of the supply (for the battery its discharge, for the motor the speed that the voltage
 //! gives); medians remove what the locks of a site and of a firmware version have in common. The log likelihood ratios
 //! of the day's mean residual for a few lasting shifts add up, each sum restarting at 0 (Page 1954); where the days of
-//! a lock or of its model are not independent, they count for less. What is small needs more evidence, in proportion.
+//! a lock or of its model are not independent, they count for less. What is small needs more evidence, in proportion;
+//! where the lock's own past follows the seasons, evidence fades as fast.
 //! Must not know simulators, incidents or stores. Called by the engine.
 mod evidence;
 mod lane;
@@ -337,10 +338,10 @@ impl Drift {
         let z = residual / libm::sqrt(spread.variance);
         let widened =
             self.state.models.get(&lock.labels.model).map_or(1.0, |model| lane.blocks.dispersion(&model.pool));
-        let most = 2.0 * SMALL_MOST * self.params.limit;
+        let (most, kept) = (2.0 * SMALL_MOST * self.params.limit, self.params.measure.kept());
         let mut evidence = lane.evidence;
         for (sum, gain) in evidence.iter_mut().zip(evidence::gains(z, widened, self.params.slack)) {
-            *sum = (f64::from(*sum) + gain).clamp(0.0, most) as f32;
+            *sum = (kept * f64::from(*sum) + gain).clamp(0.0, most) as f32;
         }
         let level = lane.level + LEVEL_SHARE * (residual as f32 - lane.level);
         (evidence, level)

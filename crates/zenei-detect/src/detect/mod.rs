@@ -19,6 +19,8 @@ mod report;
 pub mod requests;
 pub mod running;
 pub mod schema;
+#[cfg(test)]
+mod shape_tests;
 pub mod silence;
 pub mod stream;
 mod trail;

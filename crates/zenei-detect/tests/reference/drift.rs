@@ -54,9 +54,9 @@ fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
     values.clone().sum::<f64>() / values.count() as f64
 }
 
-/// Page's sum for each shift, from the steps' gains; of them the largest.
-fn evidence(gains: &[[f64; 4]], most: f64) -> f64 {
-    let sum = |at: usize| gains.iter().fold(0.0_f64, |sum, gain| (sum + gain[at]).clamp(0.0, most));
+/// Page's sum for each shift, from the steps' gains, which are forgotten within so many steps; of them the largest.
+fn evidence(gains: &[[f64; 4]], most: f64, steps: f64) -> f64 {
+    let sum = |at: usize| gains.iter().fold(0.0_f64, |sum, gain| (sum - sum / steps + gain[at]).clamp(0.0, most));
     (0..4).map(sum).fold(0.0, f64::max)
 }
 
@@ -224,14 +224,15 @@ impl Slow<'_> {
         let first = lane.today[0].2;
         let z = (residual / variance.sqrt()).clamp(-5.0, 5.0);
         let most = 12.0 * limit;
+        let memory = if self.rule.id == "profile-shape" { 60.0 } else { f64::INFINITY };
         let widened = dispersion(&blocks(&lane.steps), dispersion(&model.blocks, 1.0));
         // The large shift is looked for in the wider noise, and cut there.
         let of_days = (residual / (variance * widened).sqrt()).clamp(-5.0, 5.0);
         let small = [slack, 2.0 * slack, 4.0 * slack].map(|shift| shift * (z - shift / 2.0) / widened);
         let gain = [small[0], small[1], small[2], 4.0 * slack * (of_days - 2.0 * slack)];
-        let before = evidence(&lane.gains, most);
+        let before = evidence(&lane.gains, most, memory);
         lane.gains.push(gain);
-        let now = evidence(&lane.gains, most);
+        let now = evidence(&lane.gains, most, memory);
         let level = lane.level + 0.6 * (residual - lane.level);
         let ends = now_ms % STEP_MS == 0;
         let needed = |level: f64| limit * (min_level / level).powf(1.5).clamp(1.0, 6.0);
