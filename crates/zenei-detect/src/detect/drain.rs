@@ -26,6 +26,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use zenei_wire::{Body, EngineTime, EventKind};
 
+/// A loss of hours shows in the voltage as far beyond its least as in percent, up to so many times: a cell that
+/// collapses takes voltage with it, and a few readings that are low by chance need not agree. A deeper one is clear.
+const ALIKE_MOST: f64 = 2.0;
+/// Days from the fall to the middle of what is known since: a loss of hours is younger. A guess: half a day of readings.
+const SUDDEN_DAYS: f64 = 0.25;
 /// Resolution of the voltage, mV: 10 bits over 3.6 V, which small microcontrollers have.
 const VOLTAGE_STEP_MV: f64 = 3.5;
 /// A lock advertises many times an hour, also while its battery recovers from an operation. Its advertisements are used
@@ -178,7 +183,9 @@ impl Params {
             (Some(percent), Some(mv)) => {
                 let (a, b) = (percent.sigmas(), mv.sigmas());
                 let lasts = if a > b { percent.lasts } else { mv.lasts };
-                let far = percent.lost >= self.percent_min && mv.lost >= self.mv_min;
+                let most = if percent.days < SUDDEN_DAYS { ALIKE_MOST } else { 1.0 };
+                let times = (percent.lost / self.percent_min).clamp(1.0, most);
+                let far = percent.lost >= self.percent_min && mv.lost >= times * self.mv_min;
                 lasts && far && a.max(b) >= self.sigmas && a.min(b) >= AGREED
             }
             (Some(percent), None) => {

@@ -42,6 +42,8 @@ fn show(detector: &mut dyn Detector, row: &Row, shape: f64) {
         discharged: 0.0,
         log_speed: 0.0,
         charge_mc: None,
+        mean_ma: None,
+        run_ms: None,
         resistance_ohm: None,
         shape: Some(shape),
         direction: 0,

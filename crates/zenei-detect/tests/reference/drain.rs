@@ -31,6 +31,8 @@ struct Part {
 #[derive(Clone, Copy)]
 struct Below {
     since: u32,
+    /// From then to the middle of what came after.
+    days: f64,
     lost: f64,
     noise: f64,
     expected: f64,
@@ -164,7 +166,7 @@ impl Series {
         let expected = level - per_day.max(usual) * (start + 1.5 * (days - start));
         let lost = expected - weighted(after, |part| part.mean) - (self.step() - self.noise).max(0.0);
         let variance = self.noise.powi(2) * scatter * (1.0 / w + 1.0 / v + days * days / (prior + spread));
-        Some(Below { since: after[0].from, lost, noise: variance.sqrt(), expected, lasts: true })
+        Some(Below { since: after[0].from, days: days - start, lost, noise: variance.sqrt(), expected, lasts: true })
     }
 
     fn lasts(&self, below: Below, usual: f64) -> bool {
@@ -262,7 +264,10 @@ impl Slow<'_> {
         match below {
             [Some(percent), Some(mv)] => {
                 let (a, b) = (z(percent, common[0]), z(mv, common[1]));
-                let far = percent.lost - common[0] >= least && mv.lost - common[1] >= self.parameter("mv_min");
+                // Within hours as many times its least, up to twice, as the estimate falls.
+                let times = if percent.days < 0.25 { (percent.lost - common[0]) / least } else { 1.0 };
+                let least_mv = self.parameter("mv_min") * times.clamp(1.0, 2.0);
+                let far = percent.lost - common[0] >= least && mv.lost - common[1] >= least_mv;
                 far && a.max(b) >= sigmas && a.min(b) >= 2.0 && if a > b { percent.lasts } else { mv.lasts }
             }
             [Some(percent), None] => {

@@ -60,6 +60,11 @@ fn evidence(gains: &[[f64; 4]], most: f64, steps: f64) -> f64 {
     (0..4).map(sum).fold(0.0, f64::max)
 }
 
+/// How many steps evidence lasts.
+fn memory(rule: &Rule) -> f64 {
+    if rule.id == "profile-shape" { 60.0 } else { f64::INFINITY }
+}
+
 /// The squares of the means of each eight steps, over the variance that independent steps would give them.
 fn blocks(steps: &[f64]) -> Vec<f64> {
     steps.chunks_exact(8).map(|block| (block.iter().sum::<f64>().powi(2) / 8.0).min(9.0)).collect()
@@ -223,8 +228,7 @@ impl Slow<'_> {
         let (explained, variance) = scatter(lane, model, self.prior);
         let first = lane.today[0].2;
         let z = (residual / variance.sqrt()).clamp(-5.0, 5.0);
-        let most = 12.0 * limit;
-        let memory = if self.rule.id == "profile-shape" { 60.0 } else { f64::INFINITY };
+        let (most, memory) = (12.0 * limit, memory(self.rule));
         let widened = dispersion(&blocks(&lane.steps), dispersion(&model.blocks, 1.0));
         // The large shift is looked for in the wider noise, and cut there.
         let of_days = (residual / (variance * widened).sqrt()).clamp(-5.0, 5.0);
