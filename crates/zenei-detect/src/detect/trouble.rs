@@ -272,8 +272,8 @@ impl Detect for Trouble {
                 share.judge(kinds[at], lane.operations, common, prior_share * KINDS_SHARE[at]);
             }
             if troubled {
-                let share = |at: usize| model.kinds[at].share(prior_share * KINDS_SHARE[at]);
-                lane.mix.add(kinds, [share(0), share(1), share(2)]);
+                let share = |at: usize, own| model.kinds[at].share_without(own, prior_share * KINDS_SHARE[at]);
+                lane.mix.add(kinds, share);
             }
         }
         if lane.evidence() < limit {

@@ -35,6 +35,8 @@ struct Weighed {
     record: RecordRef,
     shown: bool,
     kinds: Kinds,
+    /// How much likelier chance made the mix of the troubles up to the last one.
+    mix: f64,
     /// A step of each kind; `None` while the lock is learned.
     steps: Option<[Step; 3]>,
     /// The evidence with this operation.
@@ -218,6 +220,15 @@ impl Slow<'_> {
         )
     }
 
+    /// The same without the troubles of a lock's present departure.
+    fn share_of_others(&self, device: DeviceIx, model: Sym, kind: usize) -> f64 {
+        let all = self.models.get(&model).map_or(&[][..], Vec::as_slice);
+        let own = self.locks[&device].departure().iter().filter(|weighed| weighed.kinds[kind]).count() as f64;
+        let troubled = all.iter().filter(|kinds| kinds[kind]).count() as f64;
+        let prior = self.rule.parameter("prior_share").unwrap() * if kind == 0 { 1.0 } else { 1.0 / 3.0 };
+        ((troubled - own).max(0.0) + 2_000.0 * prior) / (all.len() as f64 + 2_000.0)
+    }
+
     /// How many operations at the model's share a lock's own are worth: of a beta distribution, by the mean and
     /// variance of the locks' first shares and of 50 imagined locks that are worth 200.
     fn own_weight(&self, model: Sym, kind: usize, of_model: f64) -> f64 {
@@ -280,7 +291,7 @@ impl Slow<'_> {
             let normal = share(learned, of_model, weight).max(of_model);
             (f64::from(u8::from(kinds[kind])), normal, [(5.0 * normal).min(0.9), 0.1, 0.3])
         };
-        let shares = [0, 1, 2].map(|kind| self.share_of_model(model, kind));
+        let shares = [0, 1, 2].map(|kind| self.share_of_others(said.device, model, kind));
         let is_judged = self.locks[&said.device].learned.len() >= 20;
         let steps = is_judged.then(|| [step(0), step(1), step(2)]);
         let lock = self.locks.entry(said.device).or_default();
@@ -292,14 +303,16 @@ impl Slow<'_> {
                 lock.weighed.iter().filter_map(|of| of.steps).chain(steps).map(|steps| steps[kind]).collect();
             excess_by_tails(&all)
         };
-        let mix = of_mix(lock.departure(), kinds, shares);
+        let before = lock.departure();
+        let mix =
+            if kinds[0] { of_mix(before, kinds, shares) } else { before.last().map_or(0.0, |weighed| weighed.mix) };
         let of_kinds =
             [mix, 2.303, 2.303].iter().enumerate().map(|(kind, cost)| of_kind(kind) - cost).fold(-9.0, f64::max);
         let beside = lock.place.evidence() - 2.303 > of_kinds;
         let evidence = of_kinds.max(lock.place.evidence() - 2.303);
         let shown = kinds[0] || off;
         let (at_ms, record) = (said.now_ms, said.record);
-        lock.weighed.push(Weighed { at_ms, record, shown, kinds, steps, evidence, beside });
+        lock.weighed.push(Weighed { at_ms, record, shown, kinds, mix, steps, evidence, beside });
         if evidence < limit {
             lock.learned.push(kinds);
             if lock.learned.len() == 20 {

@@ -12,12 +12,14 @@ pub(super) struct Mix {
 }
 
 impl Mix {
-    /// Takes a trouble: whether it is of any kind, a stall, a jam; `shares` of those in the model's operations.
-    pub(super) fn add(&mut self, kinds: [bool; KINDS], shares: [f64; KINDS]) {
+    /// Takes a trouble: whether it is of any kind, a stall, a jam; `share` of those in the operations of the model's
+    /// locks, without so many of this one.
+    pub(super) fn add(&mut self, kinds: [bool; KINDS], share: impl Fn(usize, f64) -> f64) {
+        let [others, stalls, jams] = self.counts.map(f64::from);
+        let (all, stalls, jams) = (share(0, others + stalls + jams), share(1, stalls), share(2, jams));
+        let each = [all - stalls - jams, stalls, jams].map(|share| share.max(f64::MIN_POSITIVE));
         let kind = (1..KINDS).find(|&kind| kinds[kind]).unwrap_or(0);
         self.counts[kind] = self.counts[kind].saturating_add(1);
-        let others = shares[0] - shares[1..].iter().sum::<f64>();
-        let each = [others, shares[1], shares[2]].map(|share| share.max(f64::MIN_POSITIVE));
         let total = each.iter().sum::<f64>();
         // Any mix is as likely of a fault as any other: a Dirichlet distribution of parameters 1.
         let (mut gain, mut all) = (libm::lgamma(KINDS as f64), KINDS as f64);
@@ -44,7 +46,7 @@ mod tests {
     fn against(troubles: &[usize]) -> f64 {
         let mut mix = Mix::default();
         for &kind in troubles {
-            mix.add([true, kind == 1, kind == 2], SHARES);
+            mix.add([true, kind == 1, kind == 2], |kind, _| SHARES[kind]);
         }
         mix.against()
     }

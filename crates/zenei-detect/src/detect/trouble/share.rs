@@ -37,6 +37,11 @@ impl Common {
         (self.troubled + MODEL_WEIGHT * prior) / (self.operations + MODEL_WEIGHT)
     }
 
+    /// The same without so many troubles of one lock.
+    pub(super) fn share_without(&self, own: f64, prior: f64) -> f64 {
+        ((self.troubled - own).max(0.0) + MODEL_WEIGHT * prior) / (self.operations + MODEL_WEIGHT)
+    }
+
     /// Takes a lock's first operations. Of a binomial count k of n, k (k - 1) / (n (n - 1)) is the square of the share
     /// without bias.
     fn learn(&mut self, troubled: f64) {
