@@ -28,16 +28,13 @@ use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use drive::{Drive, Longer};
-use mix::Mix;
+use mix::{KINDS, Mix};
 use place::{Alike, Place};
 use serde::{Deserialize, Serialize};
 use share::{Common, LEARNED, Share};
 use std::collections::BTreeMap;
 use zenei_wire::{Body, EngineTime, EventKind, Op, OpResult, OpSource};
 
-/// The kinds of trouble whose shares are judged: each of them, a stall, a jam. A part that fails in one way stands out
-/// in a share that is nearly nothing, where all kinds together hide it.
-const KINDS: usize = 3;
 /// What part of the normal troubles is of each kind, before the fleet has taught it. A guess: of stalls, jams and the
 /// rest a third each.
 const KINDS_SHARE: [f64; KINDS] = [1.0, 1.0 / 3.0, 1.0 / 3.0];

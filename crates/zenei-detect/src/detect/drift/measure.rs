@@ -31,10 +31,10 @@ impl Measure {
         }
     }
 
-    /// The share of the evidence that is left after half a day. A profile's template follows within some fifty profiles,
-    /// a month at two a day: what is unlike it for longer, and no finding yet, is the season that it follows too slowly,
-    /// and fades as fast. Measured: in 12,300 device-years of the fleet benchmark three sound locks rose for 35 to 73
-    /// days before they were a finding; of 25 worn gears 23 took less than 21, all less than 31.
+    /// The share of the evidence that is left after half a day. A profile's template follows within some fifty
+    /// profiles, a month at two a day: what is unlike it for longer, and no finding yet, is the season that it follows
+    /// too slowly, and fades as fast. Measured: in 12,300 device-years of the fleet benchmark three sound locks rose
+    /// for 35 to 73 days before they were a finding; of 25 worn gears 23 took less than 21, all less than 31.
     pub(super) fn kept(self) -> f64 {
         match self {
             Self::Resistance | Self::Effort => 1.0,

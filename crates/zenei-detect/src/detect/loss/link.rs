@@ -24,11 +24,11 @@ const QUIET_TIMES: f64 = 8.0;
 const LONGEST_TIMES: f32 = 2.0;
 /// How fast the mean interval follows.
 const FOLLOW: f32 = 0.02;
-/// How links differ. Of those that always lose much the mean is 1 in 10, four fifths lie between 1 in 600 and 1 in 4: a
-/// guess, what links between radio and no radio may be. The past is some months of a lock that says 20 records a day: a
-/// guess. In three fleets of another simulator the variance of a day's holes is 1.5 times the mean in half of the locks
-/// that lose often, 3 times in a tenth of them: so much holes of one burst, and of one gateway, vary. How bursts vary is
-/// learned (`noise`).
+/// How links differ. Of those that always lose much the mean is 1 in 10, four fifths lie between 1 in 600 and 1 in 4:
+/// a guess, what links between radio and no radio may be. The past is some months of a lock that says 20 records a
+/// day: a guess. In three fleets of another simulator the variance of a day's holes is 1.5 times the mean in half of
+/// the locks that lose often, 3 times in a tenth of them: so much holes of one burst, and of one gateway, vary. How
+/// bursts vary is learned (`noise`).
 pub(super) const LINKS: Nature =
     Nature { chronic: (0.5, 5.0), past_max: 2_000.0, raised: [0.03, 0.1, 0.3], temper: 1.5 };
 /// An hour is worth at most so much of the limit: what a gateway does lasts for hours, an accident does not. A

@@ -1,6 +1,6 @@
-//! How much more than by chance the bursts of losses of a fleet's locks vary: a link that loses by the weather, or while
-//! its neighbours are busy, departs from its past without a fault. Each lock's blocks of days are compared with what its
-//! past before them let expect. Must not know incidents or stores. Called by `loss`.
+//! How much more than by chance the bursts of losses of a fleet's locks vary: a link that loses by the weather, or
+//! while its neighbours are busy, departs from its past without a fault. Each lock's blocks of days are compared with
+//! what its past before them let expect. Must not know incidents or stores. Called by `loss`.
 use super::link::LINKS;
 use crate::estimate::habit::{Alike, Habit, Nature};
 use serde::{Deserialize, Serialize};
@@ -36,8 +36,8 @@ impl Noise {
         Nature { temper: dispersion.max(1.0), ..LINKS }
     }
 
-    /// Takes a block after such a past: the square of its departure, less what is uncertain after that past. A past that
-    /// is shorter than the block teaches nothing.
+    /// Takes a block after such a past: the square of its departure, less what is uncertain after that past. A past
+    /// that is shorter than the block teaches nothing.
     pub(super) fn add(&mut self, block: Habit, past: Habit, alike: &Alike) {
         let (events, exposure) = (f64::from(block.events), f64::from(block.exposure));
         let (had, over) = (f64::from(past.events), f64::from(past.exposure));

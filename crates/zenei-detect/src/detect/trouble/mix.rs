@@ -1,8 +1,11 @@
 //! Of which kinds a lock's troubles are, against those of its model: a part that fails does so in one way or another,
 //! and three troubles of the usual mix are more likely chance than three of a kind that is rare. Must not know a rule.
 //! Called by `trouble`.
-use super::KINDS;
 use serde::{Deserialize, Serialize};
+
+/// The kinds of trouble whose shares are judged: each of them, a stall, a jam. A part that fails in one way stands out
+/// in a share that is nearly nothing, where all kinds together hide it.
+pub(super) const KINDS: usize = 3;
 
 /// Troubles by kind: of all others, stalls, jams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
