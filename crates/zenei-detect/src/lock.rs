@@ -319,8 +319,8 @@ impl Lock {
         rest_mv.or_else(from_low).map(|rest| rest - current * resistance)
     }
 
-    /// The logarithm of the motor's speed that the firmware's estimate of the charge lets expect, of a lock that tells no
-    /// voltage; how far it is so the model's locks teach.
+    /// The logarithm of the motor's speed that the firmware's estimate of the charge lets expect, of a lock that tells
+    /// no voltage; how far it is so the model's locks teach.
     fn speed_by_charge(&self) -> f64 {
         libm::log(speed(1.0 - EMPTY_FALL * self.discharged.sqrt(), WINDING_SHARE))
     }

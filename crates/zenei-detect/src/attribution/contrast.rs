@@ -28,8 +28,8 @@ const MATCHED_SHARE: f64 = 0.25;
 
 /// Findings within so long count together, as in `attribution`.
 const WEEK_MS: i64 = 7 * DAY_MS;
-/// A lock that got its version just now was watched for so large a part of the week at least: a finding is told with the
-/// hour.
+/// A lock that got its version just now was watched for so large a part of the week at least: a finding is told with
+/// the hour.
 const EXPOSED_MIN: f64 = 1.0 / 168.0;
 
 /// What earlier weeks showed of a symptom.

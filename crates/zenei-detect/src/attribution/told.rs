@@ -1,6 +1,6 @@
 //! What is known of locks and of the causes that last: what explains that a lock's battery fails, when a lock first
-//! showed something, to how many symptoms a value is put down, how long locks were watched. Must not know how a cause is
-//! found, and no incident. Called by the engine and by `attribution`.
+//! showed something, to how many symptoms a value is put down, how long locks were watched. Must not know how a cause
+//! is found, and no incident. Called by the engine and by `attribution`.
 use super::cause::Cause;
 use super::shared::Shared;
 use super::{Alone, Attribution};
@@ -26,8 +26,8 @@ impl Attribution {
         self.lock_days + self.awake.iter().sum::<u64>()
     }
 
-    /// When a lock first showed any symptom of this one's system: a cell that collapses shows it by its charge first and
-    /// by its resistance weeks later.
+    /// When a lock first showed any symptom of this one's system: a cell that collapses shows it by its charge first
+    /// and by its resistance weeks later.
     pub(super) fn first_ms(&self, symptom: Symptom, device: DeviceIx, at_ms: i64) -> i64 {
         let system = symptom.system();
         let is_of = |alone: &&Alone| alone.device == device && alone.symptom.system() == system;

@@ -1,6 +1,6 @@
 //! Which client or service makes requests fail? An operation that somebody asks for by an app or from afar fails where
-//! it ends in a timeout or a refusal, or so late that a person has given up, or where the lock tells with it of an error
-//! that neither its drive nor its firmware makes; a gateway tells how many of its calls to the service fail.
+//! it ends in a timeout or a refusal, or so late that a person has given up, or where the lock tells with it of an
+//! error that neither its drive nor its firmware makes; a gateway tells how many of its calls to the service fail.
 //!
 //! Operations are judged, not locks: each hour the failed ones of a client are compared with what their locks' own
 //! shares let expect, as other clients fare in the same service at the same time; those of a service likewise, as the

@@ -1,14 +1,14 @@
 //! A lock that is no longer received, and a gateway behind which most locks are late at once.
 //!
 //! Each lock is compared with its own longest usual interval, and with how long silences of locks with like intervals
-//! last that end by themselves: what happens to every lock now and then is no fault of one lock. Where that is known, a
-//! lock that speaks each hour is missed within hours; until then, after an update, and while many locks of its gateway
-//! are late, which may be a new habit, the rule's longest wait counts. Where most locks behind a gateway are late at
-//! once, the gateway is the finding and its locks are not, until two days after its return; so is one of which nothing
-//! is heard for longer than it is ever quiet (`quiet`), and one that holds back what it hears (`held`). Where the locks of most gateways are late, or were heard late a
-//! few hours ago, while records still arrive, a habit has changed. What it reported has ended when the lock is heard
-//! again, or most locks are through the gateway; nothing else ends it. Must not know incidents or stores. Called by the
-//! engine.
+//! last that end by themselves: what happens to every lock now and then is no fault of one lock. Where that is known,
+//! a lock that speaks each hour is missed within hours; until then, after an update, and while many locks of its
+//! gateway are late, which may be a new habit, the rule's longest wait counts. Where most locks behind a gateway are
+//! late at once, the gateway is the finding and its locks are not, until two days after its return; so is one of which
+//! nothing is heard for longer than it is ever quiet (`quiet`), and one that holds back what it hears (`held`). Where
+//! the locks of most gateways are late, or were heard late a few hours ago, while records still arrive, a habit has
+//! changed. What it reported has ended when the lock is heard again, or most locks are through the gateway; nothing
+//! else ends it. Must not know incidents or stores. Called by the engine.
 mod held;
 mod lane;
 mod quiet;
