@@ -349,7 +349,8 @@ impl Drift {
 
     /// What this evidence of a rise to this level means.
     fn judgement(&self, at: usize, evidence: f64, level: f64, now: EngineTime) -> DayJudgement {
-        let (lane, limit) = (&self.state.lanes[at], self.params.limit);
+        let lane = &self.state.lanes[at];
+        let limit = self.params.limit * lane.by.evidence();
         let share = self.params.min_level / level.max(f64::MIN_POSITIVE);
         let needed = limit * (share * libm::sqrt(share)).clamp(1.0, SMALL_MOST);
         if evidence < limit {
@@ -421,13 +422,12 @@ impl Drift {
 
     fn report(&mut self, at: usize, spread: Spread, now: EngineTime, fleet: &Fleet, findings: &mut Findings) {
         let lane = &mut self.state.lanes[at];
-        let (evidence, level) = lane.shown;
-        lane.alarm = Some((now.ms(), level));
+        let (evidence, level) = (lane.shown.0, f64::from(lane.shown.1));
+        lane.alarm = Some((now.ms(), lane.shown.1));
         let (since_ms, first) = lane.since.unwrap_or_default();
         let recent = lane.recent.iter().copied().filter(|&record| record != first);
         let records = [first].into_iter().chain(recent);
-        let Params { slack, limit, .. } = self.params;
-        let level = f64::from(level);
+        let (slack, limit) = (self.params.slack, self.params.limit * lane.by.evidence());
         let (baseline, unit, name) = lane.usual(self.params.measure);
         let value = baseline * libm::exp(level);
         let threshold = baseline * libm::exp((slack * libm::sqrt(spread.variance)).min(level));

@@ -87,6 +87,11 @@ impl Lane {
         self.told[0] == from
     }
 
+    /// What is told in part is confirmed by nothing, and needs more.
+    fn full(&self, limit: f64) -> f64 {
+        if self.told.first() == Some(&0) { limit } else { 1.25 * limit }
+    }
+
     /// What people are told is usual.
     fn usual(&self) -> f64 {
         if self.told.first() == Some(&0) { self.mean(self.main_way()).0.exp() } else { 100.0 }
@@ -228,7 +233,7 @@ impl Slow<'_> {
         let (explained, variance) = scatter(lane, model, self.prior);
         let first = lane.today[0].2;
         let z = (residual / variance.sqrt()).clamp(-5.0, 5.0);
-        let (most, memory) = (12.0 * limit, memory(self.rule));
+        let (full, most, memory) = (lane.full(limit), 12.0 * limit, memory(self.rule));
         let widened = dispersion(&blocks(&lane.steps), dispersion(&model.blocks, 1.0));
         // The large shift is looked for in the wider noise, and cut there.
         let of_days = (residual / (variance * widened).sqrt()).clamp(-5.0, 5.0);
@@ -239,13 +244,13 @@ impl Slow<'_> {
         let now = evidence(&lane.gains, most, memory);
         let level = lane.level + 0.6 * (residual - lane.level);
         let ends = now_ms % STEP_MS == 0;
-        let needed = |level: f64| limit * (min_level / level).powf(1.5).clamp(1.0, 6.0);
+        let needed = |level: f64| full * (min_level / level).powf(1.5).clamp(1.0, 6.0);
         let is_due = |lane: &Lane, level: f64| {
             lane.alarm.is_none_or(|(at_ms, was)| now_ms - at_ms >= 7 * DAY_MS || level >= was + 1.5_f64.ln())
         };
         if !ends {
             lane.gains.pop();
-            if now < limit || level <= 0.0 || now < needed(level) || !is_due(lane, level) {
+            if now < full || level <= 0.0 || now < needed(level) || !is_due(lane, level) {
                 return;
             }
             lane.since = lane.since.or(Some((now_ms - LOOK_MS, first)));
@@ -273,7 +278,7 @@ impl Slow<'_> {
         }
         let level = if ends { lane.level } else { level };
         let baseline = lane.usual();
-        if now >= limit && (level <= 0.0 || now < needed(level)) {
+        if now >= full && (level <= 0.0 || now < needed(level)) {
             let scope = stream.fleet.device_id(device).to_owned();
             let (value, threshold) = (baseline * level.exp(), baseline * min_level.exp());
             if !core::mem::replace(&mut lane.noted, true) {
@@ -281,7 +286,7 @@ impl Slow<'_> {
             }
             return;
         }
-        if now < limit || !is_due(lane, level) {
+        if now < full || !is_due(lane, level) {
             return;
         }
         lane.alarm = Some((now_ms, level));

@@ -97,6 +97,11 @@ impl By {
 }
 
 impl By {
+    /// How many times the evidence is needed: what is told in part is confirmed by nothing. A guess.
+    pub(super) fn evidence(self) -> f64 {
+        if self == Self::All { 1.0 } else { 1.25 }
+    }
+
     /// How many times as much of a change of the speed is taken out as its slope says: what is added back of it for a
     /// run time is as uncertain as the rest.
     pub(super) fn reach(self) -> f64 {
