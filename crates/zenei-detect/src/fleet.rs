@@ -107,6 +107,11 @@ impl Fleet {
         sym
     }
 
+    /// As [`Fleet::intern`], for a word that is most likely the `likely` one: one comparison instead of a search.
+    pub(crate) fn intern_again(&mut self, word: &str, likely: Sym) -> Sym {
+        if self.word(likely) == Some(word) { likely } else { self.intern(word) }
+    }
+
     /// The word's number, where it has one.
     pub fn find_word(&self, word: &str) -> Option<Sym> {
         self.word_numbers.get(word).copied()

@@ -36,7 +36,8 @@ impl Intake {
     pub fn take(&mut self, heard: &Heard<'_>, now: EngineTime, fleet: &mut Fleet, batch: &mut Batch) {
         let device = fleet.number(heard.device.as_str());
         batch.unknown_fields += u64::from(heard.record.unknown_fields);
-        self.take_row(row_of(heard, device, fleet), now, batch);
+        let said = self.lanes.get(device.0 as usize).map_or(Labels::default(), |lane| lane.said);
+        self.take_row(row_of(heard, device, said, fleet), now, batch);
     }
 
     /// Takes a row that was made elsewhere, as [`Intake::take`] takes a record.
@@ -302,17 +303,18 @@ fn identity(row: &Row) -> u64 {
     }
 }
 
-fn row_of(heard: &Heard<'_>, device: DeviceIx, fleet: &mut Fleet) -> Row {
+/// A lock mostly says again what it `said` last.
+fn row_of(heard: &Heard<'_>, device: DeviceIx, said: Labels, fleet: &mut Fleet) -> Row {
     let record: &Record<'_> = &heard.record;
-    let mut sym = |text: &Option<Text<'_>>| fleet.intern(text.as_deref().unwrap_or(""));
+    let mut sym = |text: &Option<Text<'_>>, likely| fleet.intern_again(text.as_deref().unwrap_or(""), likely);
     let labels = Labels {
-        model: sym(&record.model),
-        hw_rev: sym(&record.hw_rev),
-        lot: sym(&record.lot),
-        fw: sym(&record.fw),
-        service: sym(&record.service),
-        gw: sym(&record.gw),
-        client_version: sym(&record.client_version),
+        model: sym(&record.model, said.model),
+        hw_rev: sym(&record.hw_rev, said.hw_rev),
+        lot: sym(&record.lot, said.lot),
+        fw: sym(&record.fw, said.fw),
+        service: sym(&record.service, said.service),
+        gw: sym(&record.gw, said.gw),
+        client_version: sym(&record.client_version, said.client_version),
     };
     Row {
         device,

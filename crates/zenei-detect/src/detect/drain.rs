@@ -380,11 +380,15 @@ impl Drain {
             .filter(|&at| locks[at].labels.fw != fw && locks[at].updated_ms.is_none_or(|at_ms| at_ms < first_ms))
             .map(|at| (at, middle_ms))
             .collect();
-        let (percent, mv) =
-            (self.together(&inside, &outside, locks, true), self.together(&inside, &outside, locks, false));
         let far = |rate: Rate| rate.extra >= VERSION_SHARE * rate.usual;
         let clear = |rate: Rate| far(rate) && rate.sigmas() >= self.params.sigmas;
         let agrees = |rate: Rate| far(rate) && rate.sigmas() >= AGREED;
+        let percent = self.together(&inside, &outside, locks, true);
+        // The voltage can't pass alone where charge is told: it need not be looked at.
+        if percent.is_some_and(|rate| !clear(rate) && !agrees(rate)) {
+            return;
+        }
+        let mv = self.together(&inside, &outside, locks, false);
         let passes = match (percent, mv) {
             (Some(percent), Some(mv)) => clear(percent) && agrees(mv) || clear(mv) && agrees(percent),
             (Some(rate), None) | (None, Some(rate)) => clear(rate),

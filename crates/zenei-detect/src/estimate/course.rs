@@ -9,6 +9,7 @@
 use super::thin;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// The time of one mean.
 const BLOCK_MS: i64 = 12 * HOUR_MS;
@@ -158,8 +159,7 @@ impl Course {
         }
         self.blocks.push(Block { from: minute, to: minute, count: 1, mean: value });
         if self.blocks.len() > BLOCKS {
-            let times: Vec<u32> = self.blocks.iter().map(|block| block.from).collect();
-            if let Some(at) = thin::pair(&times, NEWEST) {
+            if let Some(at) = thin::pair(&self.blocks, |block| block.from, NEWEST) {
                 let next = self.blocks.remove(at + 1);
                 let block = &mut self.blocks[at];
                 block.to = next.to;
@@ -171,25 +171,34 @@ impl Course {
 
     /// The split after which it lies furthest below its line, in standard deviations; `None` without enough readings.
     pub fn fall(&self, usual: Usual) -> Option<Split> {
-        let (mut best, mut before): (Option<Split>, Sums) = (None, Sums::default());
-        let all = self.sums(0..self.blocks.len());
+        let mut all = Sums::default();
+        // What lies before each block.
+        let mut before: SmallVec<[Sums; BLOCKS]> = SmallVec::new();
         for at in 0..self.blocks.len() {
-            if at >= BEFORE_MIN
-                && let Some(split) = self.split(at, before, all, usual, ALLOWED)
+            before.push(all);
+            self.into(&mut all, at);
+        }
+        let mut best: Option<Split> = None;
+        for (at, &before) in before.iter().enumerate().skip(BEFORE_MIN) {
+            if let Some(split) = self.split(at, before, all, usual, ALLOWED)
                 && best.is_none_or(|best| split.sigmas() > best.sigmas())
             {
                 best = Some(split);
             }
-            self.into(&mut before, at);
         }
         best.map(|best| Split { lasts: self.lasts(best, usual), ..best })
     }
 
     /// The split at a time, without any allowance; `None` without enough readings on both sides.
     pub fn fall_since(&self, at_ms: i64, usual: Usual) -> Option<Split> {
-        let at = self.blocks.iter().position(|block| i64::from(block.from) * MINUTE_MS >= at_ms)?;
-        let all = self.sums(0..self.blocks.len());
-        (at >= BEFORE_MIN).then(|| self.split(at, self.sums(0..at), all, usual, 1.0)).flatten()
+        let at = self.blocks.partition_point(|block| i64::from(block.from) * MINUTE_MS < at_ms);
+        if at < BEFORE_MIN || at == self.blocks.len() {
+            return None;
+        }
+        let before = self.sums(0..at);
+        let mut all = before;
+        (at..self.blocks.len()).for_each(|at| self.into(&mut all, at));
+        self.split(at, before, all, usual, 1.0)
     }
 
     fn split(&self, at: usize, before: Sums, all: Sums, usual: Usual, allowed: f64) -> Option<Split> {
@@ -203,8 +212,6 @@ impl Course {
         let variance = f64::from(self.noise) * f64::from(self.noise);
         let prior = variance / (usual.spread * usual.spread).max(1e-12);
         let per_day = (prior * usual.per_day - product) / (spread + prior);
-        let rest = before.values - before.value * value + 2.0 * per_day * product + per_day * per_day * spread;
-        let scatter = (rest / (at - 2) as f64 / variance).max(1.0);
         let days = (all.time - before.time) / after - time;
         // The allowance is for the time since the split: what was before it is known.
         let since = self.days(f64::from(self.blocks[at].from)) - time;
@@ -213,9 +220,16 @@ impl Course {
         // Two readings of a gauge in steps differ by a step more than the quantity does, unless noise moves them.
         let gauge = f64::from(self.step - self.noise).max(0.0);
         let lost = expected - (all.value - before.value) / after - gauge;
+        let since_ms = i64::from(self.blocks[at].from) * MINUTE_MS;
+        if allowed > 1.0 && lost <= 0.0 {
+            // Most splits show no fall, and how sure that is nobody asks.
+            let noise = f64::INFINITY;
+            return Some(Split { since_ms, lost, noise, expected, days: days - since, lasts: true });
+        }
+        let rest = before.values - before.value * value + 2.0 * per_day * product + per_day * per_day * spread;
+        let scatter = (rest / (at - 2) as f64 / variance).max(1.0);
         let of_means = 1.0 / before.weight + 1.0 / after;
         let noise = libm::sqrt(variance * scatter * (of_means + days * days / (spread + prior)));
-        let since_ms = i64::from(self.blocks[at].from) * MINUTE_MS;
         Some(Split { since_ms, lost, noise, expected, days: days - since, lasts: true })
     }
 

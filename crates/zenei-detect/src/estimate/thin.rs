@@ -3,14 +3,20 @@
 //! locks. Called by `estimate::course` and by the detector `leak`.
 
 /// The index of the pair `(i, i + 1)` that is merged next: the one that spans the least of its age, `None` of fewer
-/// than two blocks older than the `newest`. `times`: ascending, in any unit.
-pub fn pair(times: &[u32], newest: usize) -> Option<usize> {
-    let now = *times.last()?;
-    let old = times.len().saturating_sub(newest);
-    (0..old.saturating_sub(1)).min_by(|&a, &b| {
-        let share = |at: usize| f64::from(times[at + 1] - times[at]) / f64::from(now - times[at]).max(1.0);
-        share(a).total_cmp(&share(b))
-    })
+/// than two blocks older than the `newest`. `time`: when a block began, ascending, in any unit.
+pub fn pair<B>(blocks: &[B], time: impl Fn(&B) -> u32, newest: usize) -> Option<usize> {
+    let now = time(blocks.last()?);
+    let old = &blocks[..blocks.len().saturating_sub(newest)];
+    // Two shares are compared by their cross products, which are exact, and cheaper than quotients.
+    let mut least: Option<(usize, u64, u64)> = None;
+    for (at, pair) in old.windows(2).enumerate() {
+        let (from, to) = (time(&pair[0]), time(&pair[1]));
+        let (span, age) = (u64::from(to - from), u64::from((now - from).max(1)));
+        if least.is_none_or(|(_, least_span, of)| span * of < least_span * age) {
+            least = Some((at, span, age));
+        }
+    }
+    least.map(|(at, _, _)| at)
 }
 
 #[cfg(test)]
@@ -23,13 +29,13 @@ mod tests {
         for hour in 0..2_400 {
             times.push(hour * 12);
             if times.len() > 20 {
-                let at = pair(&times, 6).unwrap();
+                let at = pair(&times, |&at| at, 6).unwrap();
                 times.remove(at + 1);
             }
         }
         let ages: Vec<u32> = times.iter().map(|at| (2_399 * 12 - at) / 12).collect();
         assert_eq!(ages[14..], [5, 4, 3, 2, 1, 0]);
         assert!(ages[0] > 2_000 && ages.windows(2).all(|pair| pair[0] < 3 * pair[1] + 3), "{ages:?}");
-        assert_eq!((pair(&[], 2), pair(&[1, 2, 3], 2)), (None, None));
+        assert_eq!((pair(&[], |&at: &u32| at, 2), pair(&[1, 2, 3], |&at| at, 2)), (None, None));
     }
 }
