@@ -149,11 +149,11 @@ impl Lane {
         }
         self.came_back();
         self.tops.push(Top { hour: (now_ms / HOUR_MS).max(0) as u32, bytes });
-        if self.tops.len() > BLOCKS {
-            if let Some(at) = thin::pair(&self.tops, |top| top.hour, NEWEST) {
-                self.tops[at].bytes = self.tops[at].bytes.max(self.tops[at + 1].bytes);
-                self.tops.remove(at + 1);
-            }
+        if self.tops.len() > BLOCKS
+            && let Some(at) = thin::pair(&self.tops, |top| top.hour, NEWEST)
+        {
+            self.tops[at].bytes = self.tops[at].bytes.max(self.tops[at + 1].bytes);
+            self.tops.remove(at + 1);
         }
     }
 

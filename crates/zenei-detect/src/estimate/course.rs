@@ -158,14 +158,14 @@ impl Course {
             return;
         }
         self.blocks.push(Block { from: minute, to: minute, count: 1, mean: value });
-        if self.blocks.len() > BLOCKS {
-            if let Some(at) = thin::pair(&self.blocks, |block| block.from, NEWEST) {
-                let next = self.blocks.remove(at + 1);
-                let block = &mut self.blocks[at];
-                block.to = next.to;
-                block.count += next.count;
-                block.mean += (next.mean - block.mean) * next.count as f32 / block.count as f32;
-            }
+        if self.blocks.len() > BLOCKS
+            && let Some(at) = thin::pair(&self.blocks, |block| block.from, NEWEST)
+        {
+            let next = self.blocks.remove(at + 1);
+            let block = &mut self.blocks[at];
+            block.to = next.to;
+            block.count += next.count;
+            block.mean += (next.mean - block.mean) * next.count as f32 / block.count as f32;
         }
     }
 
