@@ -15,8 +15,9 @@ impl Draft<'_> {
     /// The open wider incident that a finding about one lock is part of. The lock must have evidence there, and both
     /// must be about the same fault: found by the same rule, or of the same domain and part of the lock (not of a
     /// client, which has many faults). The detector itself decides which findings a gateway explains, and for how long.
-    /// What began long after the incident's last finding is another fault: what lasts is found again each week. If
-    /// several incidents fit, the one that was opened first.
+    /// What began long after the incident's last finding is another fault: what lasts is found again each week. Of its
+    /// own rule, what began after it at all: the engine takes later ones into it itself. If several incidents fit, the
+    /// one that was opened first.
     pub(crate) fn wider(&self, anomaly: &Anomaly) -> Option<&Incident> {
         let lock = anomaly.device_id.as_ref().filter(|_| anomaly.scope.kind == ScopeKind::Device)?;
         let fits = |incident: &&Incident| {
@@ -24,7 +25,9 @@ impl Draft<'_> {
             let is_about_the_same = (incident.rule == anomaly.rule && incident.scope.kind != ScopeKind::Gateway)
                 || (is_of_the_lock && incident.domain == anomaly.domain && incident.component == anomaly.component);
             let began_ms = anomaly.at.ms().saturating_sub(anomaly.window_ms);
-            let goes_on = began_ms.saturating_sub(incident.evidence_at.ms()) <= GOES_ON_MS;
+            // What it knows of by this rule, the engine has judged as no part of it.
+            let goes_on_ms = if incident.rules.contains(&anomaly.rule) { 0 } else { GOES_ON_MS };
+            let goes_on = began_ms.saturating_sub(incident.evidence_at.ms()) <= goes_on_ms;
             is_about_the_same && goes_on && incident.devices.contains(lock)
         };
         self.open_wide().filter(fits).min_by_key(|incident| (incident.opened, incident.id))
@@ -112,15 +115,18 @@ mod tests {
             let scope = Scope { kind: ScopeKind::Fw, value: "2.0".into() };
             Anomaly { device_id: None, domain: Domain::Firmware, component: Component::FwImage, scope, ..found }
         };
-        let joins = |days: i64, since_days: i64| {
+        let joins = |rule: &str, days: i64, since_days: i64| {
             let book = Casebook::default();
             let mut draft = book.draft();
             draft.decide(&wide).unwrap();
             let window_ms = (days - since_days) * DAY_S * 1_000;
-            draft.wider(&Anomaly { window_ms, ..anomaly("battery-drain", "A", days * DAY_S) }).is_some()
+            let found = anomaly(rule, "A", days * DAY_S);
+            draft.wider(&Anomaly { window_ms, domain: wide.domain, component: wide.component, ..found }).is_some()
         };
-        assert!(joins(7, 7), "it is repeated weekly");
-        assert!(joins(12, 3), "it began in time");
-        assert!(!joins(17, 17), "the version was replaced meanwhile: a cell that collapses now has another cause");
+        assert!(joins("reboot-loop", 7, 7), "it is repeated weekly");
+        assert!(joins("reboot-loop", 12, 3), "it began in time");
+        assert!(!joins("reboot-loop", 17, 17), "the version was replaced meanwhile: another cause");
+        assert!(joins("battery-drain", 5, 0), "it began with the others");
+        assert!(!joins("battery-drain", 5, 4), "the engine judged that this cell collapsed by itself");
     }
 }

@@ -295,7 +295,8 @@ impl Detect for Drain {
             let common =
                 if self.state.lanes[at].temps > 0 { [0.0; 2] } else { self.peers(at, &alike[&like(lock)], locks) };
             if self.params.passes(depth, common) {
-                self.report(device, depth, now, fleet, findings);
+                let newest = self.newest(depth, at, lock, common);
+                self.report(device, newest, now, fleet, findings);
             }
         }
     }
@@ -339,6 +340,19 @@ impl Drain {
     fn usual(&self, lock: &Lock) -> (Usual, Usual) {
         let model = self.state.models.get(&lock.labels.model).copied().unwrap_or_default();
         (model.percent.usual(self.params.percent_per_day), model.mv.usual(self.params.mv_per_day))
+    }
+
+    /// The falls from where both get faster, if that alone is a finding: a cell may collapse in a battery that something
+    /// else drains.
+    fn newest(&self, depth: Depth, at: usize, lock: &Lock, common: [f64; 2]) -> Depth {
+        let ((percent, mv), lane) = (self.usual(lock), &self.state.lanes[at]);
+        let bend = Depth {
+            percent: depth.percent.and_then(|fall| lane.percent.bend(fall, percent)),
+            mv: depth.mv.and_then(|fall| lane.voltage.bend(fall, mv)),
+        };
+        let is_told = |of: fn(&Depth) -> Option<Split>| of(&depth).is_some() == of(&bend).is_some();
+        let both = is_told(|depth| depth.percent) && is_told(|depth| depth.mv);
+        if both && self.params.passes(bend, common) { bend } else { depth }
     }
 
     /// The median falls of the other like locks: a fall that weather causes on all is no fault of one lock.

@@ -22,6 +22,8 @@ const INDEPENDENT: f64 = 4.0;
 const BEFORE_MIN: usize = 6;
 const READINGS_BEFORE: f64 = 12.0;
 const READINGS_AFTER: f64 = 2.0;
+/// The fewest means between the beginning of a fall and a second one: two days show how fast it falls. A guess.
+const BEND_MIN: usize = 4;
 /// How many times its usual loss a healthy one may lose for a time: a busier week, the cold. A guess.
 const ALLOWED: f64 = 1.5;
 /// A fall older than this must go on: that of its later half is at least this share of it. Both are guesses.
@@ -106,6 +108,7 @@ impl Split {
 /// Weighted sums of times (days) and values.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
+    count: usize,
     weight: f64,
     time: f64,
     value: f64,
@@ -116,6 +119,7 @@ struct Sums {
 
 impl Sums {
     fn add(&mut self, weight: f64, time: f64, value: f64) {
+        self.count += 1;
         self.weight += weight;
         self.time += weight * time;
         self.value += weight * value;
@@ -201,6 +205,21 @@ impl Course {
         self.split(at, before, all, usual, 1.0)
     }
 
+    /// Where a fall gets faster: of the time since it began, the split after which it lies furthest below the line that
+    /// it has followed since. `None` in its first two days.
+    pub fn bend(&self, fall: Split, usual: Usual) -> Option<Split> {
+        let from = (fall.since_ms / MINUTE_MS) as u32;
+        let start = self.blocks.iter().position(|block| block.from >= from)?;
+        // As fast as it has fallen since, and as much more or less.
+        let per_day = usual.per_day + (fall.lost / fall.days.max(0.25)).max(0.0);
+        let line = Usual { per_day, spread: per_day };
+        let all = self.sums(start..self.blocks.len());
+        let ends = start + BEND_MIN..self.blocks.len();
+        let splits = ends.filter_map(|at| self.split(at, self.sums(start..at), all, line, 1.0));
+        let best = splits.reduce(|best, next| if next.sigmas() > best.sigmas() { next } else { best })?;
+        Some(Split { lasts: self.lasts(best, usual), ..best })
+    }
+
     fn split(&self, at: usize, before: Sums, all: Sums, usual: Usual, allowed: f64) -> Option<Split> {
         let after = all.weight - before.weight;
         if before.weight < READINGS_BEFORE || after < READINGS_AFTER {
@@ -227,7 +246,7 @@ impl Course {
             return Some(Split { since_ms, lost, noise, expected, days: days - since, lasts: true });
         }
         let rest = before.values - before.value * value + 2.0 * per_day * product + per_day * per_day * spread;
-        let scatter = (rest / (at - 2) as f64 / variance).max(1.0);
+        let scatter = (rest / (before.count - 2) as f64 / variance).max(1.0);
         let of_means = 1.0 / before.weight + 1.0 / after;
         let noise = libm::sqrt(variance * scatter * (of_means + days * days / (spread + prior)));
         Some(Split { since_ms, lost, noise, expected, days: days - since, lasts: true })
@@ -367,5 +386,28 @@ mod tests {
             course.add(value, value, step * 6 * HOUR_MS, 1.0);
         }
         assert!(course.fall(USUAL).is_some_and(|split| !split.lasts), "{:?}", course.fall(USUAL));
+    }
+
+    #[test]
+    fn a_collapse_in_a_battery_that_is_drained_begins_where_it_collapses() {
+        let bend = |days: i64, collapse: f64| {
+            let mut course = Course::default();
+            for step in 0..days * 4 {
+                let day = step as f64 / 4.0;
+                let lost = 0.2 * day + 1.5 * (day - 20.0).max(0.0) + if day >= 26.0 { collapse } else { 0.0 };
+                let told = libm::round(80.0 - lost + [-1.2, 1.0, 0.0, 0.7][(step % 4) as usize]);
+                course.add(told, told, step * 6 * HOUR_MS, 1.0);
+            }
+            let fall = course.fall(USUAL).unwrap();
+            (fall, course.bend(fall, USUAL))
+        };
+        let day = |split: Split| split.since_ms as f64 / DAY_MS as f64;
+        let (fall, Some(sudden)) = bend(27, 12.0) else { panic!("it falls for seven days") };
+        assert!(day(fall) < 23.0 && (25.5..=26.0).contains(&day(sudden)), "{fall:?} {sudden:?}");
+        assert!(sudden.sigmas() > 6.0 && (9.0..14.0).contains(&sudden.lost), "{sudden:?}");
+        for days in 23..32 {
+            let (fall, steady) = bend(days, 0.0);
+            assert!(steady.is_none_or(|split| split.sigmas() < 4.0), "day {days}: {fall:?} {steady:?}");
+        }
     }
 }

@@ -140,14 +140,24 @@ impl Series {
 
     /// The largest fall below the line before a split, in its noise.
     fn below(&self, usual: f64) -> Option<Below> {
-        let splits = (6..self.parts.len()).filter_map(|at| self.split(at, usual));
+        let splits = (6..self.parts.len()).filter_map(|at| self.split(0, at, [usual, 0.6 * usual], 1.5));
         let best =
             splits.reduce(|best, next| if next.lost / next.noise > best.lost / best.noise { next } else { best })?;
         Some(Below { lasts: self.lasts(best, usual), ..best })
     }
 
-    fn split(&self, at: usize, usual: f64) -> Option<Below> {
-        let (before, after) = self.parts.split_at(at);
+    /// The largest fall below the line since another one began.
+    fn bend(&self, fall: Below, usual: f64) -> Option<Below> {
+        let start = self.parts.iter().position(|part| part.from >= fall.since)?;
+        let rate = usual + (fall.lost / fall.days.max(0.25)).max(0.0);
+        let splits = (start + 4..self.parts.len()).filter_map(|at| self.split(start, at, [rate, rate], 1.0));
+        let best =
+            splits.reduce(|best, next| if next.lost / next.noise > best.lost / best.noise { next } else { best })?;
+        Some(Below { lasts: self.lasts(best, usual), ..best })
+    }
+
+    fn split(&self, start: usize, at: usize, [usual, differ]: [f64; 2], allowed: f64) -> Option<Below> {
+        let (before, after) = (&self.parts[start..at], &self.parts[at..]);
         let weight = |parts: &[Part]| parts.iter().map(Part::weight).sum::<f64>();
         let (w, v) = (weight(before), weight(after));
         if w < 12.0 || v < 2.0 {
@@ -157,13 +167,14 @@ impl Series {
         let sum = |of: &dyn Fn(&Part) -> f64| before.iter().map(|part| part.weight() * of(part)).sum::<f64>();
         let spread = sum(&|part| (part.day() - day).powi(2));
         let product = sum(&|part| (part.day() - day) * (part.mean - level));
-        let prior = self.noise.powi(2) / (0.6 * usual).powi(2);
+        let prior = self.noise.powi(2) / differ.powi(2);
         let per_day = (prior * usual - product) / (prior + spread);
         let rest = sum(&|part| (part.mean - level + per_day * (part.day() - day)).powi(2));
-        let scatter = (rest / (at as f64 - 2.0) / self.noise.powi(2)).max(1.0);
+        let scatter = (rest / (before.len() as f64 - 2.0) / self.noise.powi(2)).max(1.0);
         let days = weighted(after, Part::day) - day;
         let start = f64::from(after[0].from) / 1_440.0 - day;
-        let expected = level - per_day.max(usual) * (start + 1.5 * (days - start));
+        let least = if allowed > 1.0 { usual } else { 0.0 };
+        let expected = level - per_day.max(least) * (start + allowed * (days - start));
         let lost = expected - weighted(after, |part| part.mean) - (self.step() - self.noise).max(0.0);
         let variance = self.noise.powi(2) * scatter * (1.0 / w + 1.0 / v + days * days / (prior + spread));
         Some(Below { since: after[0].from, days: days - start, lost, noise: variance.sqrt(), expected, lasts: true })
@@ -305,7 +316,15 @@ impl Slow<'_> {
         for (device, below) in deep {
             let common = if self.locks[&device].temps_c.is_empty() { self.peers(device, locks) } else { [0.0; 2] };
             if self.passes(below, common) {
-                self.report(device, below, now_ms);
+                let usual = self.usual(locks[device.0 as usize].labels.model);
+                let lock = &self.locks[&device];
+                let faster = [
+                    below[0].and_then(|fall| lock.percent.bend(fall, usual[0])),
+                    below[1].and_then(|fall| lock.mv.bend(fall, usual[1])),
+                ];
+                let are_told = (0..2).all(|at| faster[at].is_some() == below[at].is_some());
+                let newest = if are_told && self.passes(faster, common) { faster } else { below };
+                self.report(device, newest, now_ms);
             }
         }
     }
