@@ -10,14 +10,16 @@ use zenei_wire::Id;
 /// A shared fault whose last finding is older than this takes no more findings of single locks, ms: what lasts is found
 /// again each week, and a day may be missed.
 const GOES_ON_MS: i64 = 8 * 86_400_000;
+/// The same for findings of its own rule: the engine tells a fault that takes more locks each day, and has judged those
+/// that begin later to be no part of it.
+const TOLD_MS: i64 = 86_400_000;
 
 impl Draft<'_> {
     /// The open wider incident that a finding about one lock is part of. The lock must have evidence there, and both
     /// must be about the same fault: found by the same rule, or of the same domain and part of the lock (not of a
     /// client, which has many faults). The detector itself decides which findings a gateway explains, and for how long.
-    /// What began long after the incident's last finding is another fault: what lasts is found again each week. Of its
-    /// own rule, what began after it at all: the engine takes later ones into it itself. If several incidents fit, the
-    /// one that was opened first.
+    /// What began long after the incident's last finding is another fault: what lasts is found again each week. If
+    /// several incidents fit, the one that was opened first.
     pub(crate) fn wider(&self, anomaly: &Anomaly) -> Option<&Incident> {
         let lock = anomaly.device_id.as_ref().filter(|_| anomaly.scope.kind == ScopeKind::Device)?;
         let fits = |incident: &&Incident| {
@@ -25,8 +27,7 @@ impl Draft<'_> {
             let is_about_the_same = (incident.rule == anomaly.rule && incident.scope.kind != ScopeKind::Gateway)
                 || (is_of_the_lock && incident.domain == anomaly.domain && incident.component == anomaly.component);
             let began_ms = anomaly.at.ms().saturating_sub(anomaly.window_ms);
-            // What it knows of by this rule, the engine has judged as no part of it.
-            let goes_on_ms = if incident.rules.contains(&anomaly.rule) { 0 } else { GOES_ON_MS };
+            let goes_on_ms = if incident.rules.contains(&anomaly.rule) { TOLD_MS } else { GOES_ON_MS };
             let goes_on = began_ms.saturating_sub(incident.evidence_at.ms()) <= goes_on_ms;
             is_about_the_same && goes_on && incident.devices.contains(lock)
         };

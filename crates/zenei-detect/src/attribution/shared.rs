@@ -31,6 +31,9 @@ const FASTEST: f32 = 1.5;
 /// What a collapsed battery has lost beyond what the cause takes, as a share of what is a finding: half of six standard
 /// deviations. A guess.
 const COLLAPSED: f64 = 0.5;
+/// A fall that began within so long after the update to a version that drains may have begun with it: the line before it
+/// weighs more than the few days since. As long as a fall is fresh in `course`. A guess.
+const WITH_UPDATE_MS: i64 = 4 * DAY_MS;
 /// The fewest members that such a comparison needs.
 const COMPARED_MIN: usize = 5;
 
@@ -90,13 +93,13 @@ impl Shared {
         }
         // An empty battery says so as often as its lock is used, whatever emptied it.
         let says_empty = cause.symptom == Symptom::Drain && anomaly.unit == "reports/day" && lock.is_spent();
-        if !says_empty && self.collapses(cause, anomaly) {
+        if !says_empty && self.collapses(cause, lock, anomaly) {
             return false;
         }
         if self.members.contains_key(&device) {
             return true;
         }
-        if !cause.is_of(lock) || (!says_empty && self.is_faster(anomaly)) {
+        if !cause.is_of(lock) || (!says_empty && self.is_faster(cause, lock, anomaly)) {
             return false;
         }
         if self.anomaly.is_none() {
@@ -127,7 +130,7 @@ impl Shared {
     }
 
     /// Whether a lock departs much faster than those that are part of the cause.
-    fn is_faster(&self, anomaly: &Anomaly) -> bool {
+    fn is_faster(&self, cause: &Cause, lock: &Lock, anomaly: &Anomaly) -> bool {
         let unit = unit(anomaly);
         let mut rates: Vec<f32> =
             self.members.values().filter(|member| member.unit == unit).map(|member| member.rate).collect();
@@ -135,13 +138,13 @@ impl Shared {
             return false;
         }
         rates.sort_by(f32::total_cmp);
-        let rate = rate(anomaly);
+        let rate = rate(anomaly, time_ms(cause, lock, anomaly));
         rate > FASTER * rates[rates.len() / 2] && rates.last().is_some_and(|most| rate > FASTEST * most)
     }
 
     /// Whether a battery has lost so much in so short a time that it would be a finding also if the cause took several
     /// times as much from it as from the others: a collapsed cell in a lock whose version drains slowly.
-    fn collapses(&self, cause: &Cause, anomaly: &Anomaly) -> bool {
+    fn collapses(&self, cause: &Cause, lock: &Lock, anomaly: &Anomaly) -> bool {
         let unit = unit(anomaly);
         let mut rates: Vec<f32> =
             self.members.values().filter(|member| member.unit == unit).map(|member| member.rate).collect();
@@ -151,7 +154,8 @@ impl Shared {
         // What is told for each day is no loss.
         let is_loss = cause.symptom == Symptom::Drain && !is_rate(anomaly);
         let Some(usual) = usual.filter(|_| is_loss) else { return false };
-        let explained = f64::from(FASTER * usual) * anomaly.window_ms as f64 / DAY_MS as f64;
+        let time_ms = time_ms(cause, lock, anomaly);
+        let explained = f64::from(FASTER * usual) * time_ms as f64 / DAY_MS as f64;
         (anomaly.baseline - anomaly.value).abs() - explained >= COLLAPSED * (anomaly.baseline - anomaly.threshold).abs()
     }
 
@@ -177,7 +181,7 @@ impl Shared {
             phase_ms: phase_ms(cause, lock, first_ms),
             first_ms: at_ms,
             last_ms: at_ms,
-            rate: rate(anomaly),
+            rate: rate(anomaly, time_ms(cause, lock, anomaly)),
             unit: unit(anomaly),
             absorbed: None,
         });
@@ -224,7 +228,8 @@ fn is_version(cause: &Cause) -> bool {
 /// Whether two findings of a symptom may have one cause by how fast the locks depart: what takes a battery's charge
 /// takes about as much from each.
 pub(super) fn is_alike(a: &Anomaly, b: &Anomaly) -> bool {
-    let (fast, slow) = (rate(a).max(rate(b)), rate(a).min(rate(b)));
+    let of = |anomaly: &Anomaly| rate(anomaly, anomaly.window_ms);
+    let (fast, slow) = (of(a).max(of(b)), of(a).min(of(b)));
     unit(a) != unit(b) || fast <= FASTER * slow
 }
 
@@ -232,9 +237,17 @@ fn is_rate(anomaly: &Anomaly) -> bool {
     anomaly.unit.ends_with("/d") || anomaly.unit.ends_with("/day")
 }
 
+/// For how long the cause may have acted on a lock when a finding was made, ms: since the beginning that the finding
+/// tells, or since the update that it may have begun with.
+fn time_ms(cause: &Cause, lock: &Lock, anomaly: &Anomaly) -> i64 {
+    let updated = lock.updated_ms.filter(|_| is_version(cause)).map(|updated_ms| anomaly.at.ms() - updated_ms);
+    let with_update = updated.filter(|since_ms| since_ms - anomaly.window_ms < WITH_UPDATE_MS);
+    with_update.unwrap_or(0).max(anomaly.window_ms)
+}
+
 /// How fast a lock departs, in the finding's unit a day. What is told for each day is so already.
-fn rate(anomaly: &Anomaly) -> f32 {
-    let days = if is_rate(anomaly) { 1.0 } else { (anomaly.window_ms as f64 / DAY_MS as f64).max(0.5) };
+fn rate(anomaly: &Anomaly, time_ms: i64) -> f32 {
+    let days = if is_rate(anomaly) { 1.0 } else { (time_ms as f64 / DAY_MS as f64).max(0.5) };
     ((anomaly.value - anomaly.baseline).abs() / days) as f32
 }
 
@@ -310,5 +323,23 @@ mod tests {
         for (times, expected) in times.into_iter().zip([1.0, 1.3, 1.6, 1.8, 2.0]) {
             assert!((times - expected).abs() < 1e-9, "{times} {expected}");
         }
+    }
+
+    #[test]
+    fn what_began_in_the_days_after_an_update_is_measured_from_the_update_on() {
+        let cause = Cause { symptom: Symptom::Drain, kind: ScopeKind::Fw, value: Sym(1), with: Sym::NONE };
+        let takes = |updated_day: i64| {
+            let mut lock = Lock::default();
+            (lock.labels.fw, lock.updated_ms) = (Sym(1), Some(updated_day * DAY_MS));
+            let mut shared = Shared { rate: None, ..Shared::default() };
+            let told = Anomaly { value: 0.8, unit: "percent/d".to_owned(), ..Anomaly::of_lock("A", 28 * DAY_MS) };
+            shared.takes_a_day(&told);
+            let window_ms = DAY_MS / 4;
+            let unit = "percent".to_owned();
+            let fall = Anomaly { value: 85.2, baseline: 91.0, threshold: 85.5, window_ms, unit, ..told };
+            shared.takes(&cause, Symptom::Drain, (DeviceIx(9), &lock), &fall, 28 * DAY_MS)
+        };
+        assert!(takes(25), "six percent in three days are four times what it takes, though the fall seems sudden");
+        assert!(!takes(10), "weeks after its update a battery that falls within hours has collapsed");
     }
 }
