@@ -295,8 +295,7 @@ impl Detect for Drain {
             let common =
                 if self.state.lanes[at].temps > 0 { [0.0; 2] } else { self.peers(at, &alike[&like(lock)], locks) };
             if self.params.passes(depth, common) {
-                let newest = self.newest(depth, at, lock, common);
-                self.report(device, newest, now, fleet, findings);
+                self.report(device, self.newest(depth, at, lock, common), now, fleet, findings);
             }
         }
     }
@@ -342,17 +341,13 @@ impl Drain {
         (model.percent.usual(self.params.percent_per_day), model.mv.usual(self.params.mv_per_day))
     }
 
-    /// The falls from where both get faster, if that alone is a finding: a cell may collapse in a battery that something
-    /// else drains.
+    /// The falls from where both get faster, if that alone is a finding: a cell collapses in a battery that is drained.
     fn newest(&self, depth: Depth, at: usize, lock: &Lock, common: [f64; 2]) -> Depth {
         let ((percent, mv), lane) = (self.usual(lock), &self.state.lanes[at]);
-        let bend = Depth {
-            percent: depth.percent.and_then(|fall| lane.percent.bend(fall, percent)),
-            mv: depth.mv.and_then(|fall| lane.voltage.bend(fall, mv)),
-        };
-        let is_told = |of: fn(&Depth) -> Option<Split>| of(&depth).is_some() == of(&bend).is_some();
-        let both = is_told(|depth| depth.percent) && is_told(|depth| depth.mv);
-        if both && self.params.passes(bend, common) { bend } else { depth }
+        let percent = depth.percent.and_then(|fall| lane.percent.bend(fall, percent));
+        let bend = Depth { percent, mv: depth.mv.and_then(|fall| lane.voltage.bend(fall, mv)) };
+        let of = |depth: &Depth| (depth.percent.is_some(), depth.mv.is_some());
+        if of(&bend) == of(&depth) && self.params.passes(bend, common) { bend } else { depth }
     }
 
     /// The median falls of the other like locks: a fall that weather causes on all is no fault of one lock.
@@ -472,7 +467,7 @@ impl Drain {
         let days = ((now.ms() - split.since_ms) as f64 / DAY_MS as f64).max(0.25);
         let limit = least.max(self.params.sigmas.min(split.sigmas()) * split.noise);
         let threshold = split.expected - limit;
-        let life = if unit == "percent" { remaining(value, split, days) } else { String::new() };
+        let life = if unit == "percent" { split.remaining(value, days) } else { String::new() };
         let mv = depth.mv.map_or(0.0, |mv| mv.lost);
         let why = format!(
             "the battery lies {:.1} {unit} below the line of its own past and of its like since {days:.1} days, \
@@ -492,17 +487,6 @@ impl Drain {
 /// The group of locks that weather and use affect alike: site and model.
 fn like(lock: &Lock) -> (Sym, Sym) {
     (lock.site, lock.labels.model)
-}
-
-/// How long the remaining charge lasts at the loss since the split, as an interval of two standard deviations.
-fn remaining(percent: f64, split: Split, days: f64) -> String {
-    let at = |lost: f64| if lost > 0.0 { percent.max(0.0) / (lost / days) } else { f64::INFINITY };
-    let (soon, late) = (at(split.lost + 2.0 * split.noise), at(split.lost - 2.0 * split.noise));
-    if late.is_finite() && late < 1_000.0 {
-        format!("; at this rate it is empty in {soon:.0} to {late:.0} days")
-    } else {
-        format!("; at this rate it is empty in {soon:.0} days at the earliest")
-    }
 }
 
 #[cfg(test)]

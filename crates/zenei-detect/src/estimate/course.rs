@@ -103,6 +103,17 @@ impl Split {
     pub fn sigmas(&self) -> f64 {
         self.lost / self.noise
     }
+
+    /// How long what is left lasts at the loss of so many days, as an interval of two standard deviations, in words.
+    pub fn remaining(&self, left: f64, days: f64) -> String {
+        let at = |lost: f64| if lost > 0.0 { left.max(0.0) / (lost / days) } else { f64::INFINITY };
+        let (soon, late) = (at(self.lost + 2.0 * self.noise), at(self.lost - 2.0 * self.noise));
+        if late.is_finite() && late < 1_000.0 {
+            format!("; at this rate it is empty in {soon:.0} to {late:.0} days")
+        } else {
+            format!("; at this rate it is empty in {soon:.0} days at the earliest")
+        }
+    }
 }
 
 /// Weighted sums of times (days) and values.
