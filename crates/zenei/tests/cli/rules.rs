@@ -263,7 +263,7 @@ fn a_live_rule_of_ones_own_needs_a_card_of_this_very_rule_within_its_budget() {
     let (code, stale) = check();
     assert_eq!(code, 78);
     assert!(
-        stale.starts_with("rules/motor-effort/card.toml:3: rule_digest: was measured of motor-effort version 2"),
+        stale.starts_with("rules/motor-effort/card.toml:3: rule_digest: was measured of motor-effort version 3"),
         "{stale}"
     );
     change(&folder, "rules/motor-effort/rule.toml", "state = \"live\"", "state = \"shadow\"");
@@ -286,7 +286,7 @@ fn a_rule_is_explained_with_its_numbers_their_sources_and_its_card() {
     folder.write("rules/motor-effort/card.toml", &card(whole["digest"].as_str().unwrap(), "0.000511"));
     let shown = explain(&[]).stdout;
     for line in [
-        "motor-effort version 2: Motor effort is rising",
+        "motor-effort version 3: Motor effort is rising",
         "  state      live",
         "    alarms   0.000162 a device-year, below 0.000511 with 95 %: 2 false incidents in 12320 device-years; budget 0.001",
         "    lead     20.5 days before the customer in the median, 3 days in the worst tenth",
