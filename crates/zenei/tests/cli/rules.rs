@@ -217,7 +217,7 @@ fn the_examples_of_the_documentation_are_good_and_pass() {
 /// A card of the shipped motor rule with one number changed, as a benchmark would write it.
 fn card(digest: &str, bound: &str) -> String {
     format!(
-        "rule = \"motor-effort\"\nrule_version = 2\nrule_digest = \"{digest}\"\nmeasured_by = \"a test\"\nlead_days = [20.5, 3.0]\n\
+        "rule = \"motor-effort\"\nrule_version = 3\nrule_digest = \"{digest}\"\nmeasured_by = \"a test\"\nlead_days = [20.5, 3.0]\n\
          [corpus]\nname = \"made up\"\ndigest = \"{digest}\"\ndevice_years = 12320.5\n\
          [falsely]\nincidents = 2\nper_device_year_bound = {bound}\n[found.H1]\nfirst = 3\nof = 4\n"
     )
