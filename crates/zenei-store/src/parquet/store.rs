@@ -139,7 +139,7 @@ impl ParquetStore {
     }
 
     /// As [`ParquetStore::batches`], with only the columns that detectors read: place in the spool, time of release and
-    /// lateness have no value (0, no), and a gateway's report has no fields.
+    /// lateness have no value (0, no), and a gateway's report has its queue, its errors and the locks that it heard.
     ///
     /// # Errors
     /// As [`ParquetStore::batches`].
