@@ -78,6 +78,28 @@ pub struct Row {
     pub body: Body<'static>,
 }
 
+/// A record of boot 1 that was received and released when it was made, of a lock without labels.
+#[cfg(test)]
+pub(crate) fn test_row(device: DeviceIx, seq: u32, at_ms: i64, body: Body<'static>) -> Row {
+    Row {
+        device,
+        site: Sym::NONE,
+        boot: Some(1),
+        seq: Some(seq),
+        identity: 0,
+        ts: DeviceTime(at_ms),
+        heard_at: GatewayTime(at_ms),
+        released_at: EngineTime(at_ms),
+        offset: 0,
+        index: 0,
+        late: false,
+        authenticated: true,
+        labels: Labels::default(),
+        uptime_s: None,
+        body,
+    }
+}
+
 /// A hole in `seq`: records of one boot that never arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {

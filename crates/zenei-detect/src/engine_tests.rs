@@ -2,7 +2,7 @@
 //! sags by current times resistance, a charge with a slope over temperature, errors drawn at random.
 use crate::anomaly::DecisionReason;
 use crate::anomaly::Findings;
-use crate::batch::{Labels, Row};
+use crate::batch::{Labels, Row, test_row};
 use crate::engine::Engine;
 use crate::fleet::Fleet;
 use crate::rules::Rules;
@@ -10,8 +10,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use zenei_kit::Dice;
 use zenei_wire::{
-    Body, CentiCelsius, DeviceTime, EngineTime, ErrorReport, Event, EventKind, GatewayTime, Milliamps, Millivolts, Op,
-    OpKind, OpResult, State,
+    Body, CentiCelsius, EngineTime, ErrorReport, Event, EventKind, Milliamps, Millivolts, Op, OpKind, OpResult, State,
 };
 
 const HOUR_MS: i64 = 3_600_000;
@@ -45,21 +44,10 @@ fn row(fleet: &mut Fleet, lock: usize, seq: &mut [u32], at_ms: i64, world: &Worl
         Labels { model: fleet.intern("mini"), hw_rev: fleet.intern("C2"), fw: fleet.intern(fw), ..Labels::default() };
     seq[lock] += 1;
     Row {
-        device: fleet.number(&format!("L{lock:02}")),
         site: fleet.intern(site),
-        boot: Some(1),
-        seq: Some(seq[lock]),
-        identity: 0,
-        ts: DeviceTime(at_ms),
-        heard_at: GatewayTime(at_ms),
-        released_at: EngineTime(at_ms),
-        offset: 0,
-        index: 0,
-        late: false,
         authenticated: world.authenticated,
         labels,
-        uptime_s: None,
-        body,
+        ..test_row(fleet.number(&format!("L{lock:02}")), seq[lock], at_ms, body)
     }
 }
 

@@ -39,8 +39,8 @@ const CLIENTS: usize = 4;
 const VISIT_MS: i64 = 2 * HOUR_MS;
 /// Operations whose mean load voltage becomes the lock's fixed reference.
 const REFERENCE_COUNT: f32 = 30.0;
-/// The share of its voltage that a battery has lost when it is empty: 1.1 of 1.5 V for an alkaline cell, 2.5 of 3.2 V
-/// and less for lithium.
+/// The share of its voltage that a battery has lost when it is empty. A guess: an alkaline cell falls from 1.5 V to 1.1
+/// V, one of lithium from 3.2 V to 2.5 V.
 const EMPTY_FALL: f64 = 0.25;
 /// The share of its voltage that a loaded motor loses in its own winding: small brushed gear motors are run at a
 /// quarter to a third of their stall current, and lose that share.

@@ -31,8 +31,8 @@ const FASTEST: f32 = 1.5;
 /// What a collapsed battery has lost beyond what the cause takes, as a share of what is a finding: half of six standard
 /// deviations. A guess.
 const COLLAPSED: f64 = 0.5;
-/// A fall that began within so long after the update to a version that drains may have begun with it: the line before it
-/// weighs more than the few days since. As long as a fall is fresh in `course`. A guess.
+/// A fall that began within so long after the update to a version that drains may have begun with it: the line before
+/// it weighs more than the few days since. As long as a fall is fresh in `course`. A guess.
 const WITH_UPDATE_MS: i64 = 4 * DAY_MS;
 /// The fewest members that such a comparison needs.
 const COMPARED_MIN: usize = 5;

@@ -28,6 +28,7 @@ use zenei_wire::{Body, EngineTime, EventKind};
 
 /// A loss of hours shows in the voltage as far beyond its least as in percent, up to so many times: a cell that
 /// collapses takes voltage with it, and a few readings that are low by chance need not agree. A deeper one is clear.
+/// A guess.
 const ALIKE_MOST: f64 = 2.0;
 /// Days from the fall to the middle of what is known since: a loss of hours is younger. A guess: half a day of
 /// readings.

@@ -18,6 +18,7 @@ mod rollout_tests;
 mod tests;
 mod verdict;
 
+use super::codes;
 use super::lanes::{forget, lane};
 use super::running::{Detect, Glance, Running, Spec, Window};
 use crate::anomaly::Findings;
@@ -150,7 +151,7 @@ impl Detect for FirmwareErrors {
     fn row(&mut self, glance: &Glance<'_>) {
         self.heard(glance.device, glance.lock, glance.now_ms);
         if let Body::Error(error) = &glance.row.body {
-            if wears(&error.code) {
+            if codes::wears(&error.code) {
                 self.state.wears.insert(glance.code);
             }
             self.error(glance.device, glance.code, glance.record, glance.now_ms);
@@ -431,19 +432,4 @@ impl FirmwareErrors {
         let kinds = all.into_iter().zip(version.likes.iter().map(|&(_, hw_rev)| hw_rev));
         case.add(kinds, within.into_values(), dispersion);
     }
-}
-
-/// Whether the code names a part that wears or a battery that empties, by the telemetry contract's catalogue.
-fn wears(code: &str) -> bool {
-    matches!(
-        code,
-        "motor_stall"
-            | "motor_overcurrent"
-            | "jam"
-            | "sensor_fault"
-            | "low_battery"
-            | "battery_cutoff"
-            | "rtc_fault"
-            | "thumbturn_slip"
-    )
 }

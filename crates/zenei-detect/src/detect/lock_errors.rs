@@ -5,12 +5,12 @@
 //! finding, a common one needs many. An hour in which many locks of a model report a code is a common cause and counts
 //! for no single lock. The finding's domain is the catalogue's first guess for the code. Must not know incidents or
 //! stores. Called by the engine.
+use super::codes;
 use super::lanes::{Suspects, forget, lane};
 use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
 use super::trail::Trail;
-use crate::anomaly::Findings;
-use crate::anomaly::{Component, Domain};
+use crate::anomaly::{Component, Findings};
 use crate::estimate::excess::Excess;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::kind::{DetectorKind, Parameter};
@@ -298,7 +298,7 @@ impl LockErrors {
         let seen = Seen { value, baseline: normal, threshold, unit: "reports/day", since_ms, confidence: sure, why };
         let (device, records) = (DeviceIx(at as u32), count.trail.records());
         if let Some(mut anomaly) = report::anomaly(&self.rule, device, seen, records, now, fleet) {
-            (anomaly.domain, anomaly.component) = cause(&code);
+            (anomaly.domain, anomaly.component) = codes::cause(&code);
             findings.anomalies.push(anomaly);
         }
     }
@@ -344,20 +344,5 @@ fn of_part(component: Component) -> Option<Symptom> {
         | Component::App
         | Component::Cloud
         | Component::Unknown => None,
-    }
-}
-
-/// The first guess of the telemetry contract's catalogue; an unknown code is the firmware's.
-fn cause(code: &str) -> (Domain, Component) {
-    match code {
-        "motor_stall" | "motor_overcurrent" | "jam" => (Domain::Hardware, Component::Motor),
-        "battery_cutoff" => (Domain::Hardware, Component::Battery),
-        "thumbturn_slip" => (Domain::Hardware, Component::Thumbturn),
-        "sensor_fault" => (Domain::Hardware, Component::Sensor),
-        "rtc_fault" => (Domain::Hardware, Component::CommBoard),
-        "cloud_timeout" | "api_error" | "sync_failed" => (Domain::Software, Component::Cloud),
-        "auth_rejected" | "token_expired" | "command_rejected" => (Domain::Software, Component::App),
-        "clock_unsynced" => (Domain::Software, Component::Cloud),
-        _ => (Domain::Firmware, Component::FwImage),
     }
 }

@@ -1,9 +1,10 @@
 //! The detectors, one file each (two with a folder): parameters, what resets the detector, how often it judges, its
 //! state. `ALL` is the one list of them. The other files serve them: `running` holds what all detectors have in common,
-//! `lanes`, `trail` and `report` are their helpers, and `profile` computes the number that the detector `profile_shape`
-//! of `drift` watches. None of them may know the engine, incidents or stores. Called by `rules`, which finds a
-//! detector by its word, and by the compliance test.
+//! `lanes`, `trail`, `codes` and `report` are their helpers, and `profile` computes the number that the detector
+//! `profile_shape` of `drift` watches. None of them may know the engine, incidents or stores. Called by `rules`, which
+//! finds a detector by its word, and by the compliance test.
 pub mod clock;
+mod codes;
 pub mod drain;
 pub mod drift;
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod hubs;
 mod judge;
 mod watch;
 
+use super::codes;
 use super::lanes::{forget, lane};
 use super::running::{Detect, Glance, Running, Spec, Window};
 use crate::anomaly::Findings;
@@ -158,7 +159,7 @@ impl Detect for Requests {
         }
         match &glance.row.body {
             Body::Op(op) if is_request(op) => self.asked(glance, has_failed(op, self.params.late_ms)),
-            Body::Error(error) if is_of_request(&error.code) => self.met(glance),
+            Body::Error(error) if !codes::is_of_lock(&error.code) => self.met(glance),
             Body::Op(_) | Body::Error(_) | Body::State(_) | Body::Event(_) | Body::Gateway(_) | Body::Adv(_) => {}
         }
     }
@@ -247,32 +248,6 @@ fn second(glance: &Glance<'_>) -> u32 {
 /// Whether somebody asked for it through a client.
 fn is_request(op: &Op) -> bool {
     matches!(op.source, Some(OpSource::App | OpSource::Remote))
-}
-
-/// Whether a request may have met this error outside of its lock: not where the telemetry contract puts the code down
-/// to a lock's drive, sensors, battery, clock, radio or firmware.
-fn is_of_request(code: &str) -> bool {
-    !matches!(
-        code,
-        "motor_stall"
-            | "motor_overcurrent"
-            | "jam"
-            | "sensor_fault"
-            | "low_battery"
-            | "battery_cutoff"
-            | "rtc_fault"
-            | "thumbturn_slip"
-            | "watchdog_reset"
-            | "hard_fault"
-            | "assert_failed"
-            | "flash_crc"
-            | "stack_overflow"
-            | "ota_failed"
-            | "ble_stack_reset"
-            | "config_lost"
-            | "clock_unsynced"
-            | "ble_disconnect"
-    )
 }
 
 /// Whether who asked was served: not where the request ran into a limit of time, was refused, or ended so much later

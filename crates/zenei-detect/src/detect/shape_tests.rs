@@ -2,13 +2,13 @@
 //! `cargo test`.
 use super::running::{Detector, Glance, Window};
 use crate::anomaly::Findings;
-use crate::batch::{Labels, Row};
+use crate::batch::{Row, test_row};
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::{Lock, Operation, RecordRef};
 use crate::rules::Rules;
 use crate::time::{DAY_MS, HOUR_MS};
 use zenei_kit::Dice;
-use zenei_wire::{Body, DeviceTime, EngineTime, GatewayTime, Op, OpKind, OpResult};
+use zenei_wire::{Body, EngineTime, Op, OpKind, OpResult};
 
 const RULE: &str = include_str!("../../rules/profile-shape/rule.toml");
 const LOCKS: usize = 12;
@@ -16,23 +16,7 @@ const LOCKS: usize = 12;
 const EVERY_H: i64 = 14;
 
 fn row(device: usize, seq: u32, now_ms: i64) -> Row {
-    Row {
-        device: DeviceIx(device as u32),
-        site: Sym::NONE,
-        boot: Some(1),
-        seq: Some(seq),
-        identity: 0,
-        ts: DeviceTime(now_ms),
-        heard_at: GatewayTime(now_ms),
-        released_at: EngineTime(now_ms),
-        offset: 0,
-        index: 0,
-        late: false,
-        authenticated: true,
-        labels: Labels::default(),
-        uptime_s: None,
-        body: Body::Op(Op::of(OpKind::Lock, OpResult::Ok)),
-    }
+    test_row(DeviceIx(device as u32), seq, now_ms, Body::Op(Op::of(OpKind::Lock, OpResult::Ok)))
 }
 
 /// Shows one operation whose profile is so unlike its template (natural logarithm).

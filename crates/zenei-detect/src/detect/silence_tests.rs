@@ -1,11 +1,11 @@
 //! Tests of when a silence has ended, on a fleet of two gateways whose locks are heard every hour.
 use crate::anomaly::Findings;
-use crate::batch::{Labels, Row, UnreadableRow};
+use crate::batch::{Labels, Row, UnreadableRow, test_row};
 use crate::engine::Engine;
 use crate::fleet::Fleet;
 use crate::rules::Rules;
 use crate::time::{DAY_MS, HOUR_MS};
-use zenei_wire::{Body, DeviceTime, EngineTime, GatewayTime, State};
+use zenei_wire::{Body, EngineTime, State};
 
 const LOCKS: usize = 20;
 
@@ -31,21 +31,9 @@ fn run_with(
             seq[lock] += 1;
             let gw = fleet.intern(if lock < LOCKS / 2 && !moved(lock, hour) { "gw-1" } else { "gw-2" });
             let row = Row {
-                device: fleet.number(&format!("L{lock:02}")),
                 site: fleet.intern("north"),
-                boot: Some(1),
-                seq: Some(seq[lock]),
-                identity: 0,
-                ts: DeviceTime(at_ms),
-                heard_at: GatewayTime(at_ms),
-                released_at: EngineTime(at_ms),
-                offset: 0,
-                index: 0,
-                late: false,
-                authenticated: true,
                 labels: Labels { gw, ..Labels::default() },
-                uptime_s: None,
-                body: Body::State(State::default()),
+                ..test_row(fleet.number(&format!("L{lock:02}")), seq[lock], at_ms, Body::State(State::default()))
             };
             engine.ingest(&[row], &[], EngineTime(at_ms), &mut fleet, &mut findings);
         }

@@ -170,12 +170,12 @@ impl Detect for Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{Labels, Row};
+    use crate::batch::{Row, test_row};
     use crate::detect::running::Detector;
     use crate::fleet::{Fleet, Sym};
     use crate::lock::Lock;
     use crate::rules::Rules;
-    use zenei_wire::{Body, DeviceTime, EngineTime, GatewayTime, Millivolts, State as Heartbeat};
+    use zenei_wire::{Body, EngineTime, Millivolts, State as Heartbeat};
 
     const RULE: &str = include_str!("../../tests/reference/rules/stream.toml");
     const EVERY_MS: i64 = 300_000;
@@ -188,23 +188,12 @@ mod tests {
 
     fn row(at: u32) -> Row {
         let at_ms = i64::from(at) * EVERY_MS;
-        Row {
-            device: DeviceIx(0),
-            site: Sym::NONE,
-            boot: Some(1),
-            seq: Some(at),
-            identity: 0,
-            ts: DeviceTime(at_ms),
-            heard_at: GatewayTime(at_ms),
-            released_at: EngineTime(at_ms),
-            offset: 0,
-            index: 0,
-            late: false,
-            authenticated: true,
-            labels: Labels::default(),
-            uptime_s: None,
-            body: Body::State(Heartbeat { battery_mv: Some(Millivolts(value(at))), ..Heartbeat::default() }),
-        }
+        test_row(
+            DeviceIx(0),
+            at,
+            at_ms,
+            Body::State(Heartbeat { battery_mv: Some(Millivolts(value(at))), ..Heartbeat::default() }),
+        )
     }
 
     fn show(detector: &mut dyn Detector, at: u32, lock: &Lock) {

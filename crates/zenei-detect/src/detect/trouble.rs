@@ -38,10 +38,9 @@ use zenei_wire::{Body, EngineTime, EventKind, Op, OpResult, OpSource};
 /// What part of the normal troubles is of each kind, before the fleet has taught it. A guess: of stalls, jams and the
 /// rest a third each.
 const KINDS_SHARE: [f64; KINDS] = [1.0, 1.0 / 3.0, 1.0 / 3.0];
-/// What the evidence of one of several kinds is reduced by, nat: each has a chance of a false alarm. Stalls, jams and
-/// the end position have a tenth of what all troubles together have. A guess.
-const KINDS_NAT: f64 = 2.303;
-const PLACE_NAT: f64 = 2.303;
+/// What the evidence of stalls alone, of jams alone and of the end position is reduced by, nat: each may be wrong a
+/// tenth as often as all troubles together. A guess.
+const ALONE_NAT: f64 = 2.303;
 /// The additional evidence that a lock needs which is used e times as often, nat. Where troubles are independent, as
 /// many more are found by chance: 1. Where they come together, on a bad day of door or weather, three of one day come
 /// by chance as many times more often cubed: 3. A guess between; measured: in one fleet of three times the usual use,
@@ -170,12 +169,12 @@ impl Lane {
 
     /// The evidence of trouble, nat.
     fn evidence(&self) -> f64 {
-        self.of_kinds().max(self.place.evidence() - PLACE_NAT)
+        self.of_kinds().max(self.place.evidence() - ALONE_NAT)
     }
 
     /// The evidence of the kind of trouble that stands out most, nat; negative where there is none.
     fn of_kinds(&self) -> f64 {
-        let costs = [self.mix.against(), KINDS_NAT, KINDS_NAT];
+        let costs = [self.mix.against(), ALONE_NAT, ALONE_NAT];
         let each = self.kinds.iter().zip(costs).map(|(share, cost)| share.evidence() - cost);
         each.fold(f64::NEG_INFINITY, f64::max)
     }
@@ -206,7 +205,7 @@ impl Lane {
 
     /// Whether the place where the bolt ends is the evidence.
     fn is_beside(&self) -> bool {
-        self.place.evidence() - PLACE_NAT > self.of_kinds()
+        self.place.evidence() - ALONE_NAT > self.of_kinds()
     }
 
     /// For people: how far from its usual place the bolt ends, where that is the evidence.
@@ -260,7 +259,7 @@ impl Detect for Trouble {
         let model = self.state.models.entry(glance.lock.labels.model).or_default();
         let place = op.angle_err_deg.filter(|_| op.result == OpResult::Ok);
         let off =
-            place.is_some_and(|place| lane.place.add(place.degrees(), direction, &mut model.place, limit + PLACE_NAT));
+            place.is_some_and(|place| lane.place.add(place.degrees(), direction, &mut model.place, limit + ALONE_NAT));
         if troubled && again {
             return;
         }

@@ -1,13 +1,13 @@
 //! Gateways that report of themselves each quarter of an hour, three locks behind each that speak each few hours: one
 //! stops, one holds back what it hears.
 use crate::anomaly::Findings;
-use crate::batch::{Labels, Row};
+use crate::batch::{Labels, Row, test_row};
 use crate::engine::Engine;
 use crate::fleet::Fleet;
 use crate::rules::Rules;
 use crate::time::{HOUR_MS, MINUTE_MS};
 use zenei_kit::Dice;
-use zenei_wire::{Body, DeviceTime, EngineTime, GatewayReport, GatewayTime, State};
+use zenei_wire::{Body, EngineTime, GatewayReport, State};
 
 const NAMES: [&str; 4] = ["gw-0", "gw-1", "gw-2", "gw-3"];
 /// When it begins, in hours.
@@ -38,21 +38,9 @@ fn told(does: impl Fn(usize, i64) -> Does) -> Vec<(String, i64)> {
             *seq += 1;
             let name = if at < 12 { format!("L{at:02}") } else { NAMES[gateway].to_owned() };
             let row = Row {
-                device: fleet.number(&name),
                 site: fleet.intern("north"),
-                boot: Some(1),
-                seq: Some(*seq),
-                identity: 0,
-                ts: DeviceTime(at_ms),
-                heard_at: GatewayTime(at_ms),
-                released_at: EngineTime(at_ms),
-                offset: 0,
-                index: 0,
-                late: false,
-                authenticated: true,
                 labels: Labels { gw: fleet.intern(NAMES[gateway]), ..Labels::default() },
-                uptime_s: None,
-                body,
+                ..test_row(fleet.number(&name), *seq, at_ms, body)
             };
             engine.ingest(&[row], &[], EngineTime(at_ms), &mut fleet, &mut findings);
         }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 /// The number of intervals after which a lock's usual interval is known.
 const KNOWN: u32 = 20;
+/// The number of intervals after which the habit of a lock that speaks by use alone is known: of a hundred, one shows
+/// the 99th percentile. A guess.
+const KNOWN_BY_USE: u32 = 100;
 /// Locks of like intervals: those whose longest usual interval is below so many hours, each twice the one before.
 pub(super) const LIKE_H: [f64; 4] = [1.5, 3.0, 6.0, 12.0];
 /// The natural logarithms of these, ms.
@@ -48,9 +51,9 @@ impl Lane {
     }
 
     /// Whether it has no heartbeat, for it is usually silent for longer than the contract's slowest one, and its people
-    /// were not watched for long: of a hundred intervals one shows the 99th percentile.
+    /// were not watched for long.
     pub(super) fn speaks_by_use(&self) -> bool {
-        self.usual.count() < 100 && self.usual.get() > LATE * SLOWEST_MS
+        self.usual.count() < KNOWN_BY_USE && self.usual.get() > LATE * SLOWEST_MS
     }
 
     /// Which locks have like intervals.
