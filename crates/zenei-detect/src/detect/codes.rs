@@ -33,8 +33,8 @@ pub(super) fn wears(code: &str) -> bool {
     )
 }
 
-/// Whether the code names the lock's drive, sensors, battery, clock, radio or firmware: no request met it outside of its
-/// lock. An unknown code may be anybody's.
+/// Whether the code names the lock's drive, sensors, battery, clock, radio or firmware: no request met it outside of
+/// its lock. An unknown code may be anybody's.
 pub(super) fn is_of_lock(code: &str) -> bool {
     wears(code)
         || matches!(
