@@ -11,6 +11,7 @@ mod company;
 mod contrast;
 mod shared;
 mod told;
+mod version;
 
 use crate::anomaly::{Anomaly, Decision, DecisionReason, EVIDENCE_MAX, Evidence, Findings, Scope, ScopeKind};
 use crate::detect::running::Window;
@@ -18,19 +19,17 @@ use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::Lock;
 use crate::symptom::Symptom;
 use crate::time::DAY_MS;
-use cause::{Cause, DIMENSIONS, best, domain, values};
+use cause::{Cause, DIMENSIONS, best, domain, is_since, values};
 use company::expects_company;
-use contrast::{Contrast, Judged, Past};
+use contrast::{AWAKE_MS, Affected, Contrast, Judged, Past};
 use serde::{Deserialize, Serialize};
 use shared::{Shared, is_alike, part};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use version::{is_rollout, widen};
 use zenei_wire::EngineTime;
 
 /// Findings within so long count together. A guess: rollouts are staged over days.
 const WINDOW_MS: i64 = 7 * DAY_MS;
-/// For so long after an update the update is the likeliest common cause. A guess: the time for which a rollout is
-/// watched.
-const UPDATED_MS: i64 = 30 * DAY_MS;
 /// The fewest locks that share a cause.
 const LOCKS_MIN: usize = 3;
 /// The probability of so many locks by chance, by their like and earlier weeks, below which a value is the finding. A
@@ -59,17 +58,12 @@ const UNLIKE_MAX: usize = 3;
 const ALONE_SHARE_MIN: f64 = 0.5;
 /// The probability of so many locks by this week's like up to which a cause goes on. A guess.
 const HOLDS_MAX: f64 = 0.05;
-/// Probability that all locks of a version that show it have one board by chance, below which the board is part of the
-/// cause. A guess.
-const BOARD_CHANCE_MAX: f64 = 1e-3;
 /// A shared cause is kept for so long after it last explained more than chance does.
 const LASTS_MS: i64 = 21 * DAY_MS;
 /// The interval after which it is reported again with its new locks.
 const REPEAT_MS: i64 = DAY_MS;
 /// A lasting finding is repeated weekly; one that was not repeated for so long is over.
 const REPEATED_MS: i64 = 8 * DAY_MS;
-/// A lock without records for so long does not count among those that earlier weeks tell of.
-const AWAKE_MS: i64 = 7 * DAY_MS;
 
 /// Findings that wait or count, and shared causes that last.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -92,7 +86,15 @@ struct Alone {
     /// When it was first found; a lasting finding is repeated, and a repetition is not new.
     at_ms: i64,
     last_ms: i64,
+    /// Whether the lock had another battery then, or was another one.
+    is_of_former: bool,
     anomaly: Anomaly,
+}
+
+impl Alone {
+    fn new(symptom: Symptom, device: DeviceIx, at_ms: i64, last_ms: i64, anomaly: Anomaly) -> Self {
+        Self { symptom, device, at_ms, last_ms, is_of_former: false, anomaly }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -116,13 +118,13 @@ impl Attribution {
                 self.join(cause, device, &anomaly, window, out);
                 continue;
             }
-            let known = self.recent.iter_mut().find(|past| past.symptom == symptom && past.device == device);
+            let is_known = |past: &&mut Alone| past.symptom == symptom && past.device == device && !past.is_of_former;
+            let known = self.recent.iter_mut().find(is_known);
             let is_news = known.is_none();
             match known {
                 Some(past) => past.last_ms = now.ms(),
                 None => {
-                    let anomaly = anomaly.clone();
-                    self.recent.push(Alone { symptom, device, at_ms: now.ms(), last_ms: now.ms(), anomaly });
+                    self.recent.push(Alone::new(symptom, device, now.ms(), now.ms(), anomaly.clone()));
                 }
             }
             if !is_news {
@@ -194,14 +196,9 @@ impl Attribution {
     }
 
     /// The locks of no such cause that show a symptom alone.
-    fn affected(
-        &self,
-        symptom: Symptom,
-        apart: &BTreeSet<DeviceIx>,
-        counts: impl Fn(&Alone) -> bool,
-    ) -> BTreeSet<DeviceIx> {
+    fn affected(&self, symptom: Symptom, apart: &BTreeSet<DeviceIx>, counts: impl Fn(&Alone) -> bool) -> Affected {
         let counts = |alone: &&Alone| alone.symptom == symptom && counts(alone) && !apart.contains(&alone.device);
-        self.recent.iter().filter(counts).map(|alone| alone.device).collect()
+        self.recent.iter().filter(counts).map(|alone| (alone.device, alone.at_ms)).collect()
     }
 
     /// The value whose locks show the symptom by more than chance, if any; of several the one that explains it best.
@@ -220,7 +217,7 @@ impl Attribution {
         let wanted = DIMENSIONS.iter().flat_map(|&kind| values(kind, lock).into_iter().map(move |value| (kind, value)));
         for (kind, wanted) in wanted {
             let has = |lock: &Lock| values(kind, lock).contains(&wanted);
-            if affected.iter().filter(|device| has(&locks[device.0 as usize])).count() < LOCKS_MIN {
+            if affected.keys().filter(|device| has(&locks[device.0 as usize])).count() < LOCKS_MIN {
                 continue;
             }
             let judged = contrast.judge(kind, wanted);
@@ -274,10 +271,11 @@ impl Attribution {
             let mut affected = self.affected(cause.symptom, &apart, |alone| is_recent(alone.last_ms));
             let Some(shared) = self.shared.get(&cause) else { continue };
             let still = shared.members.iter().filter(|(_, member)| is_recent(member.last_ms));
-            affected.extend(still.map(|(device, _)| *device));
+            affected.extend(still.map(|(device, member)| (*device, member.last_ms)));
             let past = self.past(cause.symptom, now);
-            let has = |device: DeviceIx, lock: &Lock| shared.has(&cause, device, lock);
-            let judged = Contrast::of(cause.symptom, &affected, &apart, past, window).judge_those(cause.kind, has);
+            let had = |device: DeviceIx| shared.members.contains_key(&device);
+            let contrast = Contrast::of(cause.symptom, &affected, &apart, past, window);
+            let judged = contrast.judge_those(cause.kind, |lock| cause.is_of(lock), had);
             let times = judged.inside as f64 / judged.expected_max();
             let Some(shared) = self.shared.get_mut(&cause) else { continue };
             let is_ours = shared.anomaly.is_some();
@@ -304,8 +302,7 @@ impl Attribution {
                 };
                 let anomaly = Anomaly { at: now, ..*absorbed };
                 out.anomalies.push(anomaly.clone());
-                let (at_ms, last_ms) = (member.first_ms, member.last_ms);
-                self.recent.push(Alone { symptom: cause.symptom, device, at_ms, last_ms, anomaly });
+                self.recent.push(Alone::new(cause.symptom, device, member.first_ms, member.last_ms, anomaly));
             }
         }
     }
@@ -314,7 +311,10 @@ impl Attribution {
         let Window { now, locks, fleet } = window;
         let has = |device: DeviceIx| cause.is_of(&locks[device.0 as usize]);
         let alike = |other: &Anomaly| cause.symptom != Symptom::Drain || is_alike(other, anomaly);
-        let is_member = |past: &&Alone| past.symptom == cause.symptom && has(past.device) && alike(&past.anomaly);
+        let is_member = |past: &&Alone| {
+            let since = is_since(cause.symptom, cause.kind, &locks[past.device.0 as usize], past.at_ms);
+            past.symptom == cause.symptom && has(past.device) && since && alike(&past.anomaly)
+        };
         let mut members: Vec<&Alone> = self.recent.iter().filter(is_member).collect();
         members.sort_by_key(|past| past.device);
         let evidence: Vec<Evidence> =
@@ -407,18 +407,13 @@ impl Attribution {
     }
 }
 
-/// Whether most locks of a version were updated lately.
-fn is_rollout(cause: &Cause, window: Window<'_>) -> bool {
-    let Window { now, locks, .. } = window;
-    let members = || locks.iter().filter(|lock| now.ms() - lock.heard_ms < AWAKE_MS && cause.is_of(lock));
-    let updated = |lock: &&Lock| lock.updated_ms.is_some_and(|at_ms| now.ms() - at_ms < UPDATED_MS);
-    matches!(cause.kind, ScopeKind::Fw | ScopeKind::FwHw) && 2 * members().filter(updated).count() > members().count()
-}
-
 /// Whether the value is the finding. Where all locks have it, their own past is the contrast, and only what can bring
 /// about such a symptom is blamed: a gateway stamps the times and carries the records of all its locks, and a version
 /// that all run since lately does the rest.
 fn is_shared(judged: &Judged, cause: &Cause, lately: bool) -> bool {
+    if judged.inside < LOCKS_MIN {
+        return false;
+    }
     let favour = if lately { UPDATED_FAVOUR } else { 1.0 };
     if judged.is_alone {
         let carries = matches!(cause.symptom, Symptom::Clock | Symptom::Loss | Symptom::Schema);
@@ -429,20 +424,6 @@ fn is_shared(judged: &Judged, cause: &Cause, lately: bool) -> bool {
         && judged.by_like <= LIKE_MAX * favour
         && (judged.by_own <= OWN_MAX || judged.by_own >= 1.0)
         && judged.inside as f64 >= TIMES_MIN * judged.expected_max()
-}
-
-/// A version on one board revision alone is the cause only where the version's other boards had enough exposure to show
-/// it; otherwise the version is.
-fn widen(cause: Cause, affected: &BTreeSet<DeviceIx>, lock: &Lock, window: Window<'_>) -> Cause {
-    if cause.kind != ScopeKind::FwHw {
-        return cause;
-    }
-    let runs = |other: &&Lock| other.labels.fw == lock.labels.fw;
-    let on_board = |other: &&Lock| runs(other) && other.labels.hw_rev == lock.labels.hw_rev;
-    let (all, same) = (window.locks.iter().filter(runs).count(), window.locks.iter().filter(on_board).count());
-    let found = affected.iter().map(|device| &window.locks[device.0 as usize]).filter(runs).count();
-    let by_chance = libm::pow(same as f64 / all.max(1) as f64, found as f64);
-    if by_chance < BOARD_CHANCE_MAX { cause } else { Cause { kind: ScopeKind::Fw, with: Sym::NONE, ..cause } }
 }
 
 #[cfg(test)]

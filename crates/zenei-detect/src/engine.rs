@@ -356,12 +356,14 @@ impl Engine {
             EventKind::Installed => {
                 lock.installed();
                 self.profiles.reset(device);
+                self.attribution.anew(device, false);
                 if let Some(known) = self.findings.get_mut(device.0 as usize) {
                     *known = Known::default();
                 }
             }
             EventKind::BatteryReplaced => {
                 lock.battery_replaced();
+                self.attribution.anew(device, true);
                 if let Some(known) = self.findings.get_mut(device.0 as usize) {
                     known.power_ms = None;
                 }

@@ -41,7 +41,7 @@ pub enum RestoreError {
 }
 
 /// The format of a snapshot; raised with every change of its content.
-const SNAPSHOT_FORMAT: u32 = 16;
+const SNAPSHOT_FORMAT: u32 = 17;
 
 /// Intake and engine in a row.
 pub struct Pipeline {

@@ -126,6 +126,19 @@ pub(super) fn best(judged: &[(f64, bool, Cause)]) -> Option<Cause> {
     best.filter(|(explains, _)| explains + CLOSE >= most).map(|(_, cause)| cause)
 }
 
+/// Since when a lock has its value of a dimension, ms, as far as that is known and matters: a version since the update.
+/// What shows within hours, as restarts and error codes do, a version did not bring about before it ran; a battery, a
+/// motor, a memory or a heartbeat that is missing shows it days later.
+pub(super) fn since_ms(symptom: Symptom, kind: ScopeKind, lock: &Lock) -> Option<i64> {
+    let is_at_once = matches!(symptom, Symptom::Errors | Symptom::Part);
+    lock.updated_ms.filter(|_| is_at_once && matches!(kind, ScopeKind::Fw | ScopeKind::FwHw))
+}
+
+/// Whether what a lock began to show at a time may be of its value of a dimension.
+pub(super) fn is_since(symptom: Symptom, kind: ScopeKind, lock: &Lock, shown_ms: i64) -> bool {
+    since_ms(symptom, kind, lock).is_none_or(|since_ms| shown_ms >= since_ms)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! How far locks with one value of a dimension show a symptom more than their like: locks of the same model and service
 //! that report as many of the records in which the symptom can show. Must not know causes that last. Called by
 //! `attribution`.
-use super::cause::values;
+use super::cause::{is_since, since_ms, values};
 use crate::anomaly::ScopeKind;
 use crate::detect::running::Window;
 use crate::fleet::{DeviceIx, Sym};
@@ -11,7 +11,7 @@ use crate::time::DAY_MS;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A lock without records for so long does not count.
-const AWAKE_MS: i64 = 7 * DAY_MS;
+pub(super) const AWAKE_MS: i64 = 7 * DAY_MS;
 /// The locks whose weight the rate of all others has in the rate of a stratum: small strata say little. A guess.
 const POOLED_LOCKS: f64 = 10.0;
 /// What is known of a rate before anything is seen: half a finding (Jeffreys' prior of a Poisson rate).
@@ -44,13 +44,15 @@ pub(super) struct Past {
     pub(super) weeks: f64,
 }
 
+/// The locks that show a symptom, and when each began to, by the engine, ms.
+pub(super) type Affected = BTreeMap<DeviceIx, i64>;
+
 /// The locks of the fleet beside their like.
 pub(super) struct Contrast<'a> {
     locks: &'a [Lock],
-    affected: &'a BTreeSet<DeviceIx>,
+    affected: &'a Affected,
     now_ms: i64,
-    /// Whether the symptom shows within hours of what causes it, as restarts and error codes do.
-    at_once: bool,
+    symptom: Symptom,
     /// The stratum of each lock; `None` where it can't show the symptom.
     strata: Vec<Option<usize>>,
     count: usize,
@@ -95,7 +97,7 @@ impl<'a> Contrast<'a> {
     /// `apart` are locks that another cause explains: they are no like.
     pub(super) fn of(
         symptom: Symptom,
-        affected: &'a BTreeSet<DeviceIx>,
+        affected: &'a Affected,
         apart: &BTreeSet<DeviceIx>,
         past: Past,
         window: Window<'a>,
@@ -103,7 +105,7 @@ impl<'a> Contrast<'a> {
         let Window { now, locks, .. } = window;
         let mut numbers = BTreeMap::new();
         let stratum = |(at, lock): (u32, &Lock)| {
-            let shows = affected.contains(&DeviceIx(at));
+            let shows = affected.contains_key(&DeviceIx(at));
             let weekly = weekly(symptom, lock);
             if !shows && (apart.contains(&DeviceIx(at)) || weekly == 0 || now.ms() - lock.heard_ms >= AWAKE_MS) {
                 return None;
@@ -115,36 +117,42 @@ impl<'a> Contrast<'a> {
         };
         let strata = (0..).zip(locks).map(stratum).collect();
         let count = numbers.len();
-        let at_once = matches!(symptom, Symptom::Errors | Symptom::Part);
-        Self { locks, affected, now_ms: now.ms(), at_once, strata, count, past }
+        Self { locks, affected, now_ms: now.ms(), symptom, strata, count, past }
     }
 
     pub(super) fn judge(&self, kind: ScopeKind, value: (Sym, Sym)) -> Judged {
-        self.judge_those(kind, |_, lock| values(kind, lock).contains(&value))
+        self.judge_those(kind, |lock| values(kind, lock).contains(&value), |_| false)
     }
 
-    /// The part of the week for which a lock had its value of a dimension, as far as that is known: of a version since
-    /// the update. What shows within hours, a version did not bring about before it ran; a battery, a motor, a memory
-    /// or a heartbeat that is missing shows it days later.
-    fn exposed(&self, kind: ScopeKind, lock: &Lock) -> f64 {
-        let is_dated = self.at_once && matches!(kind, ScopeKind::Fw | ScopeKind::FwHw);
-        let since_ms = lock.updated_ms.filter(|_| is_dated);
-        since_ms.map_or(1.0, |at_ms| ((self.now_ms - at_ms) as f64 / WEEK_MS as f64).clamp(EXPOSED_MIN, 1.0))
-    }
-
-    pub(super) fn judge_those(&self, kind: ScopeKind, has: impl Fn(DeviceIx, &Lock) -> bool) -> Judged {
+    /// Judges the locks that have a value of a dimension, and such as had it: how they fare counts for it still.
+    pub(super) fn judge_those(
+        &self,
+        kind: ScopeKind,
+        has: impl Fn(&Lock) -> bool,
+        had: impl Fn(DeviceIx) -> bool,
+    ) -> Judged {
         let mut cells = vec![[[0.0; 2]; 2]; self.count];
         let (mut began, mut exposed) = (0.0, 0.0);
         for (at, (lock, stratum)) in (0..).zip(self.locks.iter().zip(&self.strata)) {
             let (Some(stratum), device) = (stratum, DeviceIx(at)) else { continue };
-            let has = has(device, lock);
-            let cell = &mut cells[*stratum][usize::from(has)];
+            let (has, symptom) = (has(lock), self.symptom);
+            let of_it = has || had(device);
+            // What a lock showed before it got the value, and shows since, is not of the value.
+            let is_of = |&shown_ms: &i64| !has || is_since(symptom, kind, lock, shown_ms);
+            let shows = self.affected.get(&device).is_some_and(is_of);
+            let cell = &mut cells[*stratum][usize::from(of_it)];
             cell[0] += 1.0;
-            cell[1] += f64::from(u8::from(self.affected.contains(&device)));
-            began += f64::from(u8::from(has && self.past.began.contains(&device)));
-            exposed += if has { self.exposed(kind, lock) } else { 0.0 };
+            cell[1] += f64::from(u8::from(shows));
+            began += f64::from(u8::from(of_it && self.past.began.contains(&device)));
+            let since_ms = if has { since_ms(symptom, kind, lock) } else { None };
+            exposed += if of_it { self.exposed(since_ms) } else { 0.0 };
         }
         self.weigh(&cells, began, exposed)
+    }
+
+    /// The part of the week for which a lock had a value that it has since then.
+    fn exposed(&self, since_ms: Option<i64>) -> f64 {
+        since_ms.map_or(1.0, |at_ms| ((self.now_ms - at_ms) as f64 / WEEK_MS as f64).clamp(EXPOSED_MIN, 1.0))
     }
 
     fn weigh(&self, cells: &[[[f64; 2]; 2]], began: f64, exposed: f64) -> Judged {
@@ -227,6 +235,11 @@ mod tests {
     use crate::lock::test_lock;
     use zenei_wire::EngineTime;
 
+    /// Locks that were found to show a symptom just now.
+    fn shown(locks: impl Iterator<Item = usize>) -> Affected {
+        locks.map(|at| (DeviceIx(at as u32), DAY_MS)).collect()
+    }
+
     /// Locks of one model: of each hundred so many have the value and so many of either kind show a symptom.
     fn judge(with: usize, show_with: usize, show_without: usize, past: Past) -> Judged {
         let mut fleet = Fleet::new();
@@ -237,8 +250,7 @@ mod tests {
             lock
         };
         let locks: Vec<Lock> = (0..100).map(lock).collect();
-        let affected =
-            (0..show_with).chain(with..with + show_without).map(|at| DeviceIx(at as u32)).collect::<BTreeSet<_>>();
+        let affected = shown((0..show_with).chain(with..with + show_without));
         let window = Window { now: EngineTime(DAY_MS), locks: &locks, fleet: &fleet };
         Contrast::of(Symptom::Memory, &affected, &BTreeSet::new(), past, window)
             .judge(ScopeKind::Fw, (value, Sym::NONE))
@@ -278,7 +290,7 @@ mod tests {
         for (at, lock) in locks.iter_mut().enumerate() {
             (lock.labels.service, lock.site) = if at < 40 { (Sym(1), Sym(3)) } else { (Sym(2), Sym(4)) };
         }
-        let affected: BTreeSet<DeviceIx> = (0..12).map(DeviceIx).collect();
+        let affected = shown(0..12);
         let window = Window { now: EngineTime(DAY_MS), locks: &locks, fleet: &fleet };
         let judge = |began: BTreeSet<DeviceIx>| {
             let past = Past { weeks: 2.0, lock_weeks: 200.0, found: began.len() as f64, began };
@@ -299,31 +311,57 @@ mod tests {
         for (at, lock) in locks.iter_mut().enumerate() {
             lock.labels.fw = Sym(if at < 10 { 1 } else { 2 });
         }
-        let affected: BTreeSet<DeviceIx> = (0..6).map(DeviceIx).collect();
+        let affected = shown(0..6);
         let window = Window { now: EngineTime(DAY_MS), locks: &locks, fleet: &fleet };
         let judged = Contrast::of(Symptom::Memory, &affected, &BTreeSet::new(), Past::default(), window);
         assert!(judged.judge(ScopeKind::Fw, (Sym(1), Sym::NONE)).by_like > 0.1);
     }
 
     #[test]
+    fn locks_that_left_a_version_count_for_it_as_long_as_those_that_never_changed() {
+        let fleet = Fleet::new();
+        let mut locks = vec![test_lock(DAY_MS, 100); 100];
+        for (at, lock) in locks.iter_mut().enumerate() {
+            // Ten left the version an hour ago.
+            let left = at < 10;
+            lock.labels.fw = Sym(if left || at >= 20 { 2 } else { 1 });
+            lock.updated_ms = left.then_some(DAY_MS - 3_600_000);
+        }
+        let affected = shown(0..5);
+        let window = Window { now: EngineTime(DAY_MS), locks: &locks, fleet: &fleet };
+        let judged = Contrast::of(Symptom::Errors, &affected, &BTreeSet::new(), Past::default(), window).judge_those(
+            ScopeKind::Fw,
+            |lock| lock.labels.fw == Sym(1),
+            |device| device.0 < 10,
+        );
+        assert!(judged.inside == 5 && judged.members == 20.0, "{judged:?}");
+        assert!((judged.expected - judged.weekly).abs() < 1e-9, "exposed for the whole week: {judged:?}");
+    }
+
+    #[test]
     fn a_version_answers_only_for_the_time_for_which_its_locks_ran_it() {
         let fleet = Fleet::new();
         let mut locks = vec![test_lock(DAY_MS, 100); 100];
-        let judge = |locks: &mut [Lock], symptom, hours: i64| {
+        let judge_at = |locks: &mut [Lock], symptom, hours: i64, shown_ms| {
             for (at, lock) in locks.iter_mut().enumerate() {
                 let is_new = at < 20;
                 lock.labels.fw = Sym(if is_new { 1 } else { 2 });
                 lock.updated_ms = is_new.then_some(DAY_MS - hours * 3_600_000);
             }
-            let affected: BTreeSet<DeviceIx> = (0..3).map(DeviceIx).collect();
+            let affected = (0..3).map(|at| (DeviceIx(at), shown_ms)).collect();
             let window = Window { now: EngineTime(DAY_MS), locks, fleet: &fleet };
             Contrast::of(symptom, &affected, &BTreeSet::new(), Past::default(), window)
                 .judge(ScopeKind::Fw, (Sym(1), Sym::NONE))
         };
+        let judge = |locks: &mut [Lock], symptom, hours| judge_at(locks, symptom, hours, DAY_MS);
         let (fresh, old) = (judge(&mut locks, Symptom::Errors, 12), judge(&mut locks, Symptom::Errors, 400));
         assert!(fresh.by_like < 1e-4 && old.by_like > 1e-3, "three restart within half a day: {fresh:?} {old:?}");
         assert!((fresh.explains() - old.explains()).abs() < 1e-9, "it explains no more than another value would");
         let aged = judge(&mut locks, Symptom::Resistance, 12);
         assert!((aged.by_like - old.by_like).abs() < 1e-9, "a cell aged before it: {aged:?}");
+        let before = judge_at(&mut locks, Symptom::Errors, 12, DAY_MS / 4);
+        assert!(before.inside == 0 && before.by_like == 1.0, "three restarted before their update: {before:?}");
+        let aged = judge_at(&mut locks, Symptom::Resistance, 12, DAY_MS / 4);
+        assert!(aged.inside == 3, "{aged:?}");
     }
 }

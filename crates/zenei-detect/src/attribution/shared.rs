@@ -44,6 +44,8 @@ pub(super) struct Member {
     phase_ms: i64,
     pub(super) first_ms: i64,
     pub(super) last_ms: i64,
+    /// Whether it had another battery then, or was another lock.
+    pub(super) is_of_former: bool,
     /// How fast it departed, in its unit a day, and the unit.
     rate: f32,
     unit: u32,
@@ -181,6 +183,7 @@ impl Shared {
             phase_ms: phase_ms(cause, lock, first_ms),
             first_ms: at_ms,
             last_ms: at_ms,
+            is_of_former: false,
             rate: rate(anomaly, time_ms(cause, lock, anomaly)),
             unit: unit(anomaly),
             absorbed: None,

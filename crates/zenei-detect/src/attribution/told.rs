@@ -21,6 +21,17 @@ impl Attribution {
         PartOf { scope, domain: Domain::Hardware, component: Component::Battery, rule: None, incident: None }
     }
 
+    /// Another battery, or another lock, has this id from now on: what was found of the one before says nothing of when
+    /// this one began to show something. It still counts for what they share.
+    pub(crate) fn anew(&mut self, device: DeviceIx, is_battery: bool) {
+        let of = |symptom: Symptom| !is_battery || symptom.is_power();
+        let before = self.recent.iter_mut().filter(|alone| alone.device == device && of(alone.symptom));
+        before.for_each(|alone| alone.is_of_former = true);
+        for (_, shared) in self.shared.iter_mut().filter(|(cause, _)| of(cause.symptom)) {
+            shared.members.entry(device).and_modify(|member| member.is_of_former = true);
+        }
+    }
+
     /// On how many days locks were watched: one for each lock and day on which it had been heard within a week.
     pub(crate) fn lock_days(&self) -> u64 {
         self.lock_days + self.awake.iter().sum::<u64>()
@@ -30,10 +41,11 @@ impl Attribution {
     /// and by its resistance weeks later.
     pub(super) fn first_ms(&self, symptom: Symptom, device: DeviceIx, at_ms: i64) -> i64 {
         let system = symptom.system();
-        let is_of = |alone: &&Alone| alone.device == device && alone.symptom.system() == system;
+        let is_of = |alone: &&Alone| alone.device == device && alone.symptom.system() == system && !alone.is_of_former;
         let alone = self.recent.iter().filter(is_of).map(|alone| alone.at_ms);
         let shared = self.shared.iter().filter(|(cause, _)| cause.symptom.system() == system);
-        let part = shared.filter_map(|(_, shared)| shared.members.get(&device)).map(|member| member.first_ms);
+        let part = shared.filter_map(|(_, shared)| shared.members.get(&device));
+        let part = part.filter(|member| !member.is_of_former).map(|member| member.first_ms);
         alone.chain(part).fold(at_ms, i64::min)
     }
 
