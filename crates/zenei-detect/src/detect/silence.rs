@@ -9,26 +9,27 @@
 //! the locks of most gateways are late, or were heard late a few hours ago, while records still arrive, a habit has
 //! changed. What it reported has ended when the lock is heard again, or most locks are through the gateway; nothing
 //! else ends it. Must not know incidents or stores. Called by the engine.
+mod gateway;
 mod held;
 mod lane;
 mod quiet;
 
 use super::lanes::{forget, lane as of};
-use super::report::{self, REPEAT_MS, Seen, Shared};
+use super::report::{self, REPEAT_MS, Seen};
 use super::running::{Detect, Glance, Running, Spec, Window};
-use crate::anomaly::{Component, Domain, EVIDENCE_MAX, Findings, PartOf, Recovery, Scope, ScopeKind};
+use crate::anomaly::{Component, Domain, Findings, PartOf, Recovery, Scope, ScopeKind};
 use crate::batch::Row;
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::kind::{DetectorKind, Parameter};
-use crate::lock::{Lock, RecordRef};
+use crate::lock::RecordRef;
 use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
 use crate::time::{DAY_MS, HOUR_MS};
 use held::Held;
 use lane::{LIKE_H, Lane};
-use quiet::{Behind, Quiet, Silent};
+use quiet::Quiet;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use zenei_wire::{Body, EngineTime, EventKind};
 
 /// Ended silences longer than each of these lengths (hours) are counted.
@@ -41,8 +42,6 @@ const TAIL_EXPONENT: f64 = 0.5;
 /// The silences of like locks are known after so many hours in which there were such locks: a silence of a day ends
 /// after a day at the earliest, however many locks are watched. A guess: a week holds every weekday's habit.
 const WATCHED_H: u32 = 7 * 24;
-/// From this share of a gateway's locks on, and so many, that are late at once, their habit may be changing. A guess.
-const MANY: (f64, u32) = (0.3, 3);
 /// A lock that speaks by use alone is silent while its people are away, until its own intervals show how long that is.
 /// A guess: a week.
 const AWAY_MS: i64 = 7 * DAY_MS;
@@ -125,6 +124,8 @@ struct State {
     back: Vec<Back>,
     /// Gateways that were reported and did not come back yet, each with the time of the latest report.
     awaited: BTreeMap<Sym, i64>,
+    /// Gateways that would have been reported, and why they were not was noted then.
+    spared: BTreeMap<Sym, i64>,
 }
 
 /// A lock that was reported as silent, and is heard again.
@@ -234,7 +235,8 @@ impl Detect for Silence {
         }
         let many = self.close_gateways(window, findings);
         self.close_held(window, findings);
-        self.tell_back(now, locks, fleet, findings);
+        self.tell_back(fleet, findings);
+        self.tell_gateways_back(window, findings);
         let usual_ms = self.usual_of_like_ms();
         let shortest_ms = usual_ms.iter().copied().min().unwrap_or(0);
         for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
@@ -312,94 +314,8 @@ impl Silence {
         })
     }
 
-    /// Judges gateways; returns those of whose locks many are late.
-    fn close_gateways(&mut self, window: Window<'_>, findings: &mut Findings) -> BTreeSet<Sym> {
-        let Window { now, locks, fleet } = window;
-        // A lock that has been silent for long does not count for its gateway.
-        let counts = |(lane, lock): &(&Lane, &Lock)| {
-            lane.known() && now.ms() - lane.heard_ms < 14 * DAY_MS && !lock.maintenance && lock.labels.gw != Sym::NONE
-        };
-        let known = || self.state.lanes.iter().zip(locks).filter(counts);
-        let mut behind: BTreeMap<Sym, (u32, u32)> = BTreeMap::new();
-        for (_, lock) in known().filter(|(lane, _)| lane.late(now.ms())) {
-            behind.entry(lock.labels.gw).or_default().1 += 1;
-        }
-        // Where no lock is late, the total is not needed.
-        if !behind.is_empty() {
-            for (_, lock) in known() {
-                if let Some((all, _)) = behind.get_mut(&lock.labels.gw) {
-                    *all += 1;
-                }
-            }
-        }
-        let hubs = behind_gateways(known());
-        let quiet = self.state.quiet.close(&hubs, self.params.gateway_locks, fleet);
-        let share = |gw: &Sym| behind.get(gw).map_or(0.0, |&(all, late)| f64::from(late) / f64::from(all.max(1)));
-        self.state.gateways.retain(|gw, down| {
-            if share(gw) >= 0.5 * self.params.gateway_share || quiet.contains_key(gw) {
-                down.last_ms = now.ms();
-            } else {
-                down.told_ms = None;
-            }
-            now.ms() - down.last_ms < RETURN_MS
-        });
-        let is_down = |gw: &Sym, late: u32| late >= self.params.gateway_locks && share(gw) >= self.params.gateway_share;
-        let due = |gateways: &BTreeMap<Sym, Down>, gw: &Sym| {
-            report::is_due(gateways.get(gw).and_then(|down| down.told_ms), now, REPEAT_MS)
-        };
-        let late = behind.iter().filter(|(gw, (_, late))| is_down(gw, *late)).map(|(&gw, _)| gw);
-        let mut down: BTreeSet<Sym> = late.chain(quiet.keys().copied()).collect();
-        if !down.is_empty() && self.habits_change(now, locks) {
-            down.clear();
-        }
-        for gw in down.into_iter().filter(|gw| due(&self.state.gateways, gw)).collect::<Vec<_>>() {
-            self.state.gateways.insert(gw, Down { told_ms: Some(now.ms()), last_ms: now.ms() });
-            self.state.awaited.insert(gw, now.ms());
-            let counts = behind.get(&gw).copied().unwrap_or_default();
-            self.report_gateway(gw, counts, quiet.get(&gw), window, findings);
-        }
-        let many = behind.iter().filter(|(gw, (_, late))| *late >= MANY.1 && share(gw) >= MANY.0);
-        many.map(|(&gw, _)| gw).collect()
-    }
-
-    /// Tells of gateways that hold records back.
-    fn close_held(&mut self, Window { now, fleet, .. }: Window<'_>, findings: &mut Findings) {
-        for holding in self.state.held.close(now, fleet) {
-            let Some(name) = fleet.word(holding.gateway) else { continue };
-            let scope = Scope { kind: ScopeKind::Gateway, value: name.to_owned() };
-            let of = Shared { scope, domain: Domain::Software, component: Component::Gateway };
-            let evidence = report::evidence(holding.device, fleet, [holding.record]);
-            findings.anomalies.extend(report::shared(&self.rule, of, holding.seen(name), evidence, now));
-        }
-    }
-
-    /// Whether many locks of most gateways speak more rarely than before, late now or heard lately after a long
-    /// interval, while some of them are still heard: a habit changes, as by an update of all, and no gateway is silent.
-    /// That the locks of one gateway are late alone at this hour may be its turn.
-    fn habits_change(&self, now: EngineTime, locks: &[Lock]) -> bool {
-        let known = || {
-            let all = self.state.lanes.iter().zip(locks);
-            all.filter(|(lane, lock)| lane.known() && lock.labels.gw != Sym::NONE)
-        };
-        let mut all: BTreeMap<Sym, (u32, u32, u32)> = BTreeMap::new();
-        for (lane, lock) in known() {
-            let (count, rarer, heard) = all.entry(lock.labels.gw).or_default();
-            let late = lane.late(now.ms());
-            *count += 1;
-            *rarer += u32::from(late || lane.stretched(now.ms()));
-            *heard += u32::from(!late);
-        }
-        let many = all
-            .values()
-            .filter(|(count, rarer, _)| *rarer >= MANY.1 && f64::from(*rarer) >= MANY.0 * f64::from(*count));
-        let (gateways, heard) = many.fold((0, 0), |(gateways, sum), (_, _, heard)| (gateways + 1, sum + heard));
-        gateways >= 2 && 2 * gateways > all.len() && heard as usize >= gateways
-    }
-
-    /// Tells which locks and gateways are heard again. A gateway is, once so many of the locks last heard through it
-    /// sent a readable record since its latest report that not even half of the share is left that reports one. Locks
-    /// that have been silent for long count too: that they stay away does not bring a gateway back.
-    fn tell_back(&mut self, now: EngineTime, locks: &[Lock], fleet: &Fleet, findings: &mut Findings) {
+    /// Tells which locks are heard again.
+    fn tell_back(&mut self, fleet: &Fleet, findings: &mut Findings) {
         for back in std::mem::take(&mut self.state.back) {
             let scope = Scope { kind: ScopeKind::Device, value: fleet.device_id(back.device).to_owned() };
             let hours = (back.at_ms - back.heard_ms) as f64 / HOUR_MS as f64;
@@ -408,63 +324,6 @@ impl Silence {
             let rule = self.rule.id.clone();
             findings.recoveries.push(Recovery { at: EngineTime(back.at_ms), rule, domain, component, scope, why });
         }
-        let (lanes, share) = (&self.state.lanes, self.params.gateway_share);
-        self.state.awaited.retain(|&gw, told_ms| {
-            let behind = lanes.iter().zip(locks).filter(|(lane, lock)| lane.known() && lock.labels.gw == gw);
-            let (mut all, mut heard) = (0_u32, 0_u32);
-            for (lane, _) in behind {
-                (all, heard) = (all + 1, heard + u32::from(lane.read_ms > *told_ms));
-            }
-            let is_back = heard > 0 && f64::from(heard) >= (1.0 - 0.5 * share) * f64::from(all);
-            if let Some(name) = fleet.word(gw).filter(|_| is_back) {
-                let scope = Scope { kind: ScopeKind::Gateway, value: name.to_owned() };
-                let why = format!("{heard} of the {all} locks behind gateway {name} are heard again");
-                let (domain, component, rule) = (Domain::Software, Component::Gateway, self.rule.id.clone());
-                findings.recoveries.push(Recovery { at: now, rule, domain, component, scope, why });
-            }
-            !is_back
-        });
-    }
-
-    fn report_gateway(
-        &self,
-        gw: Sym,
-        (all, late): (u32, u32),
-        quiet: Option<&Silent>,
-        window: Window<'_>,
-        findings: &mut Findings,
-    ) {
-        let Window { now, locks, fleet } = window;
-        let silent = self.state.lanes.iter().zip(locks).enumerate().filter(|(_, (lane, lock))| {
-            lock.labels.gw == gw
-                && lane.known()
-                && (quiet.is_some() || lane.late(now.ms()))
-                && now.ms() - lane.heard_ms < 14 * DAY_MS
-        });
-        let last = silent.clone().map(|(_, (lane, _))| lane.heard_ms).max().unwrap_or(now.ms());
-        let evidence: Vec<_> = silent
-            .take(EVIDENCE_MAX)
-            .flat_map(|(at, (lane, _))| report::evidence(DeviceIx(at as u32), fleet, [lane.last]))
-            .collect();
-        let Some(name) = fleet.word(gw) else { return };
-        let scope = Scope { kind: ScopeKind::Gateway, value: name.to_owned() };
-        let of = Shared { scope, domain: Domain::Software, component: Component::Gateway };
-        let share = 100.0 * f64::from(late) / f64::from(all);
-        let seen = match quiet {
-            Some(quiet) => quiet.seen(name),
-            None => Seen {
-                value: share,
-                baseline: 0.0,
-                threshold: 100.0 * self.params.gateway_share,
-                unit: "percent",
-                since_ms: last,
-                confidence: share / 100.0,
-                why: format!(
-                    "{late} of the {all} locks behind gateway {name} are silent for longer than they usually ever are"
-                ),
-            },
-        };
-        findings.anomalies.extend(report::shared(&self.rule, of, seen, evidence, now));
     }
 }
 
@@ -473,23 +332,6 @@ fn of_gateway(rule: &Rule, gw: Sym, fleet: &Fleet) -> PartOf {
     let scope = Scope { kind: ScopeKind::Gateway, value: fleet.word(gw).unwrap_or("unknown").to_owned() };
     let (domain, component, rule) = (Domain::Software, Component::Gateway, Some(rule.id.clone()));
     PartOf { scope, domain, component, rule, incident: None }
-}
-
-/// The locks behind each gateway.
-fn behind_gateways<'a>(known: impl Iterator<Item = (&'a Lane, &'a Lock)>) -> BTreeMap<Sym, Behind> {
-    let mut all: Vec<Behind> = Vec::new();
-    for (lane, lock) in known {
-        let at = lock.labels.gw.0 as usize;
-        if all.len() <= at {
-            all.resize(at + 1, Behind::default());
-        }
-        let of = &mut all[at];
-        of.locks += 1;
-        of.fresh += u32::from(lane.fresh > 0);
-        of.heard_ms = of.heard_ms.max(lane.heard_ms);
-    }
-    let some = all.into_iter().enumerate().filter(|(_, of)| of.locks > 0);
-    some.map(|(at, of)| (Sym(at as u32), of)).collect()
 }
 
 #[cfg(test)]

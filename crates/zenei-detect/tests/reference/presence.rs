@@ -84,6 +84,8 @@ struct Slow<'a> {
     gateways: BTreeMap<Sym, (Option<i64>, i64)>,
     /// For each gateway: at the ends of hours, for how long none of its locks was heard while others were.
     quiet_ms: BTreeMap<Sym, Vec<f64>>,
+    /// When it was noted last that a gateway is not told, for most are as silent or a habit changes.
+    spared: BTreeMap<Sym, i64>,
     found: Vec<Found>,
 }
 
@@ -204,8 +206,8 @@ impl Slow<'_> {
         many.len() >= 2 && 2 * many.len() > all.len() && heard >= many.len()
     }
 
-    /// The gateways of whose locks none is heard. Learns the others' hours.
-    fn quiet(&mut self, now_ms: i64, locks: &[Lock]) -> BTreeMap<Sym, Quiet> {
+    /// The gateways of whose locks none is heard, and whether most are quieter than usual. Learns the others' hours.
+    fn quiet(&mut self, now_ms: i64, locks: &[Lock]) -> (BTreeMap<Sym, Quiet>, bool) {
         let mut behind: BTreeMap<Sym, Vec<&Heard>> = BTreeMap::new();
         for (device, heard) in &self.locks {
             let lock = &locks[device.0 as usize];
@@ -235,13 +237,13 @@ impl Slow<'_> {
                 past.push(quiet_ms.max(60_000.0));
             }
         }
-        if 2 * longer > behind.len() { BTreeMap::new() } else { found }
+        (found, 2 * longer > behind.len())
     }
 
     /// Judges gateways; returns those of whose locks many are late.
     fn close_gateways(&mut self, now_ms: i64, locks: &[Lock]) -> BTreeSet<Sym> {
         let (changes, mut many) = (self.habits_change(now_ms, locks), BTreeSet::new());
-        let quiet = self.quiet(now_ms, locks);
+        let (quiet, at_once) = self.quiet(now_ms, locks);
         let all: BTreeSet<Sym> = locks.iter().map(|lock| lock.labels.gw).chain(self.gateways.keys().copied()).collect();
         let share_min = self.rule.parameter("gateway_share").unwrap();
         for gw in all {
@@ -259,7 +261,7 @@ impl Slow<'_> {
                 many.insert(gw);
             }
             if let Some((told_ms, last_ms)) = self.gateways.get_mut(&gw) {
-                if (of_it.is_empty() || share < 0.5 * share_min) && !quiet.contains_key(&gw) {
+                if (of_it.is_empty() || share < 0.5 * share_min) && (at_once || !quiet.contains_key(&gw)) {
                     *told_ms = None;
                 } else {
                     *last_ms = now_ms;
@@ -270,8 +272,17 @@ impl Slow<'_> {
             let told_ms = self.gateways.get(&gw).and_then(|&(told_ms, _)| told_ms);
             let is_due = told_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS);
             let is_few = (late as f64) < self.rule.parameter("gateway_locks").unwrap() || share < share_min;
-            let none = quiet.get(&gw);
-            if (is_few && none.is_none()) || !is_due || changes {
+            let none = quiet.get(&gw).filter(|_| is_few || !at_once);
+            if (is_few && none.is_none()) || !is_due {
+                continue;
+            }
+            if changes || (is_few && at_once) {
+                if self.spared.get(&gw).is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS) {
+                    self.spared.insert(gw, now_ms);
+                    let scope = self.stream.fleet.word(gw).unwrap_or_default().to_owned();
+                    let [value, _, limit] = none.map_or([100.0 * share, 0.0, 100.0 * share_min], |quiet| quiet.numbers);
+                    self.found.push(Found::noted(scope, now_ms, DecisionReason::CohortMoved, value, limit));
+                }
                 continue;
             }
             self.gateways.insert(gw, (Some(now_ms), now_ms));
@@ -312,6 +323,7 @@ fn silence(rule: &Rule, stream: &Stream) -> Vec<Found> {
         hours_watched: [0; 5],
         gateways,
         quiet_ms: BTreeMap::new(),
+        spared: BTreeMap::new(),
         found: Vec::new(),
     };
     for moment in &stream.moments {

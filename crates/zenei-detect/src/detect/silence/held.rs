@@ -31,7 +31,9 @@ pub(super) struct Held {
 /// What one gateway told of its queue.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Queue {
+    /// When the first report came, and the last one.
     since_ms: i64,
+    reported_ms: i64,
     usual: High,
     /// The reports in a row that tell of a long queue: when the first and the last came, how many, the longest queue,
     /// the last one.
@@ -41,6 +43,22 @@ struct Queue {
     most: u32,
     record: RecordRef,
     told_ms: Option<i64>,
+    /// Whether what was told goes on, and how many reports in a row since tell of no long queue.
+    is_open: bool,
+    short: u32,
+    /// When it was last noted that it is not told.
+    noted_ms: Option<i64>,
+}
+
+/// What an hour showed of the queues.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The gateways that are to be told.
+    pub(super) holding: Vec<Holding>,
+    /// Those that would be, were it not that most hold records back.
+    pub(super) common: Vec<Holding>,
+    /// Those that were told and hold nothing back any more.
+    pub(super) ended: Vec<Sym>,
 }
 
 /// A gateway that holds records back.
@@ -62,33 +80,54 @@ impl Held {
         queue.take(record, at_ms, depth);
     }
 
-    /// Ends an hour: the gateways that are to be told.
-    pub(super) fn close(&mut self, now: EngineTime, fleet: &Fleet) -> Vec<Holding> {
-        let known = self.queues.values().filter(|queue| queue.is_known(now.ms())).count();
-        let long: Vec<DeviceIx> =
-            self.queues.iter().filter(|(_, queue)| queue.is_long(now.ms())).map(|(&device, _)| device).collect();
-        if known >= 3 && 2 * long.len() > known {
-            return Vec::new();
-        }
-        let mut holding = Vec::new();
-        for device in long {
+    /// Whether a gateway was told and holds records back still.
+    pub(super) fn is_open(&self, gateway: Sym, fleet: &Fleet) -> bool {
+        let device = fleet.word(gateway).and_then(|name| fleet.find(name));
+        device.and_then(|device| self.queues.get(&device)).is_some_and(|queue| queue.is_open)
+    }
+
+    /// Ends an hour.
+    pub(super) fn close(&mut self, now: EngineTime, fleet: &Fleet) -> Found {
+        // A gateway that has stopped to report says nothing of what others do now.
+        let reports = |queue: &&Queue| queue.is_known(now.ms()) && now.ms() - queue.reported_ms <= DAY_MS;
+        let known = self.queues.values().filter(reports).count();
+        let long = self.queues.values().filter(|queue| queue.is_long(now.ms())).count();
+        let is_common = known >= 3 && 2 * long > known;
+        let mut found = Found::default();
+        for (&device, queue) in &mut self.queues {
             let Some(gateway) = fleet.find_word(fleet.device_id(device)) else { continue };
-            let Some(queue) = self.queues.get_mut(&device) else { continue };
-            if report::is_due(queue.told_ms, now, REPEAT_MS) {
-                queue.told_ms = Some(now.ms());
-                holding.push(queue.holding(gateway, device));
+            if queue.is_open && queue.short >= REPORTS {
+                (queue.is_open, queue.told_ms) = (false, None);
+                found.ended.push(gateway);
+            }
+            if !queue.is_long(now.ms()) {
+                continue;
+            }
+            let (last_ms, out) = if is_common {
+                (&mut queue.noted_ms, &mut found.common)
+            } else {
+                (&mut queue.told_ms, &mut found.holding)
+            };
+            if report::is_due(*last_ms, now, REPEAT_MS) {
+                *last_ms = Some(now.ms());
+                queue.is_open |= !is_common;
+                out.push(queue.holding(gateway, device));
             }
         }
-        holding
+        found
     }
 }
 
 impl Queue {
     fn take(&mut self, record: RecordRef, at_ms: i64, depth: u32) {
+        // What it told before it was away for a day says nothing of the time between.
+        let is_anew = at_ms - self.reported_ms > DAY_MS;
+        self.reported_ms = at_ms;
         if self.is_known(at_ms) && f64::from(depth) >= self.limit() {
-            if self.long == 0 {
-                (self.first_ms, self.most) = (at_ms, 0);
+            if self.long == 0 || is_anew {
+                (self.first_ms, self.most, self.long) = (at_ms, 0, 0);
             }
+            self.short = 0;
             (self.last_ms, self.long, self.record) = (at_ms, self.long.saturating_add(1), record);
             self.most = self.most.max(depth);
             return;
@@ -98,6 +137,7 @@ impl Queue {
             self.usual.add(f64::from(self.most));
         }
         self.long = 0;
+        self.short = self.short.saturating_add(1);
         // An empty queue counts as half a message, for the estimate is of a logarithm.
         self.usual.add(f64::from(depth).max(0.5));
     }
@@ -140,7 +180,3 @@ impl Holding {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "gateway_tests.rs"]
-mod tests;

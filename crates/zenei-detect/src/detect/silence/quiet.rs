@@ -26,6 +26,9 @@ const LEAST_MS: i64 = 90 * MINUTE_MS;
 /// Where its locks were updated lately their habit may be another; after so long, ms, it is silent nevertheless: a
 /// quarter beyond the contract's slowest heartbeat (6 h).
 const FRESH_MS: f64 = (450 * MINUTE_MS) as f64;
+/// Where most of the gateways that reported within so long report no more, it is not they that are gone. A guess: a
+/// week holds a release of all, and a gateway that was taken away is forgotten after it.
+const REPORTED_MS: i64 = 7 * 24 * HOUR_MS;
 /// One report in so many may say that the gateway hears no lock without that being its habit. A guess.
 const DEAF_RARE: u32 = 20;
 
@@ -74,6 +77,10 @@ pub(super) struct Silent {
     usual_ms: f64,
     /// The shortest silence that is a finding, ms.
     limit_ms: f64,
+    /// When it last reported of itself, ms, where it has stopped to.
+    reported_ms: Option<i64>,
+    /// Why it is not told, where most gateways do the same.
+    pub(super) common: Option<&'static str>,
 }
 
 impl Silent {
@@ -89,11 +96,22 @@ impl Silent {
             since_ms: self.since_ms,
             confidence: report::confidence(quiet_h, hours(self.limit_ms)),
             why: format!(
-                "none of the {} locks behind gateway {name} was heard for {quiet_h:.1} h, while others were; it is \
-                 hardly ever quiet for {:.1} h",
+                "none of the {} locks behind gateway {name} was heard for {quiet_h:.1} h, while others were; {}",
                 self.locks,
-                hours(self.usual_ms),
+                self.against(),
             ),
+        }
+    }
+
+    /// What shows that it is silent.
+    fn against(&self) -> String {
+        let hours = |ms: f64| ms / HOUR_MS as f64;
+        match self.reported_ms {
+            Some(at_ms) => {
+                let since_ms = self.since_ms + self.quiet_ms - at_ms;
+                format!("its own reports stopped {:.1} h ago", hours(since_ms as f64))
+            }
+            None => format!("it is hardly ever quiet for {:.1} h", hours(self.usual_ms)),
         }
     }
 }
@@ -110,10 +128,12 @@ impl Quiet {
         reports.is_deaf = locks_heard == Some(0);
     }
 
-    /// Ends an hour: the gateways that are silent, of those with at least so many locks or with reports of their own;
-    /// none where most are quiet for longer than usual, for what most do at once no gateway does.
+    /// Ends an hour: the gateways that are silent, of those with at least so many locks or with reports of their own.
+    /// What most do at once no gateway does: where most are quiet for longer than usual none is told, and where the
+    /// reports of most have stopped none is for that.
     pub(super) fn close(&mut self, behind: &BTreeMap<Sym, Behind>, locks: u32, fleet: &Fleet) -> BTreeMap<Sym, Silent> {
         let latest_ms = behind.values().map(|of| of.heard_ms).max().unwrap_or(0);
+        let tell = self.reports_tell(latest_ms);
         let named = |(&device, &report)| Some((fleet.find_word(fleet.device_id(device))?, report));
         let reports: BTreeMap<Sym, Reports> = self.reports.iter().filter_map(named).collect();
         self.hubs.retain(|gw, _| behind.contains_key(gw));
@@ -122,52 +142,71 @@ impl Quiet {
             let hub = self.hubs.entry(gw).or_default();
             let quiet_ms = latest_ms - of.heard_ms;
             longer += usize::from(quiet_ms as f64 > LONGER * hub.usual.get());
-            let found = hub.silent(of, quiet_ms, locks, reports.get(&gw), latest_ms);
+            let report = reports.get(&gw);
+            let gone = report.filter(|report| report.is_gone(of.heard_ms, latest_ms));
+            let is_deaf = report.is_some_and(Reports::is_deaf);
+            let found = hub.silent(of, quiet_ms, locks, gone.filter(|_| tell), is_deaf);
+            let by_report = gone.filter(|_| !tell && found.is_none());
             // What is no habit teaches none.
             if found.is_none() {
                 hub.usual.add(quiet_ms.max(MINUTE_MS) as f64);
             }
+            let common = Some("most gateways have stopped to report");
+            let spared = by_report.and_then(|gone| hub.silent(of, quiet_ms, locks, Some(gone), is_deaf));
+            let found = found.or(spared.map(|spared| Silent { common, ..spared }));
             silent.extend(found.map(|found| (gw, found)));
         }
-        if 2 * longer > behind.len() { BTreeMap::new() } else { silent }
+        if 2 * longer > behind.len() {
+            let common = "most gateways are quiet for longer than usual at the same time";
+            silent.values_mut().for_each(|found: &mut Silent| found.common = Some(common));
+        }
+        silent
+    }
+
+    /// Whether reports tell gateways that are gone from others: not where most have stopped.
+    fn reports_tell(&self, now_ms: i64) -> bool {
+        let lately = self.reports.values().filter(|of| of.is_known() && now_ms - of.last_ms < REPORTED_MS);
+        let (all, over) = lately.fold((0, 0), |(all, over), of| (all + 1, over + usize::from(of.is_over(now_ms))));
+        2 * over <= all
     }
 }
 
 impl Reports {
+    fn is_known(&self) -> bool {
+        self.usual.count() >= KNOWN_REPORTS
+    }
+
     /// Whether the gateway has stopped to report.
     fn is_over(&self, now_ms: i64) -> bool {
         let is_over = (now_ms - self.last_ms) as f64 >= (LEAST_MS as f64).max(TIMES * self.usual.get());
-        self.usual.count() >= KNOWN_REPORTS && is_over
+        self.is_known() && is_over
+    }
+
+    /// Whether it has stopped to report, and no lock was heard through it since.
+    fn is_gone(&self, heard_ms: i64, now_ms: i64) -> bool {
+        self.is_over(now_ms) && heard_ms <= self.last_ms + self.usual.get() as i64
     }
 
     /// Whether it says against its habit that it hears no lock.
     fn is_deaf(&self) -> bool {
         let is_rare = DEAF_RARE * self.deaf < self.usual.count();
-        self.usual.count() >= KNOWN_REPORTS && self.is_deaf && is_rare
+        self.is_known() && self.is_deaf && is_rare
     }
 }
 
 impl Hub {
-    fn silent(
-        &self,
-        of: &Behind,
-        quiet_ms: i64,
-        locks: u32,
-        report: Option<&Reports>,
-        latest_ms: i64,
-    ) -> Option<Silent> {
+    /// Whether it is silent; `gone` is its last report, where it is known to have stopped to report.
+    fn silent(&self, of: &Behind, quiet_ms: i64, locks: u32, gone: Option<&Reports>, is_deaf: bool) -> Option<Silent> {
         let is_known = self.usual.count() >= KNOWN_H;
         let usual_ms = self.usual.get();
         // Those that were updated lately may speak more rarely from now on; the others speak as ever.
         let rarer = f64::from(of.locks) / f64::from(of.locks - of.fresh);
         let by_locks = (is_known && of.locks >= locks).then(|| (LEAST_MS as f64).max(TIMES * usual_ms * rarer));
         // Where its own reports have stopped and nothing came through it since, its locks need not be late as well.
-        let is_over = report.is_some_and(|reports| reports.is_over(latest_ms));
-        let is_gone =
-            is_over && report.is_some_and(|reports| of.heard_ms <= reports.last_ms + reports.usual.get() as i64);
-        let is_mute = is_over || report.is_some_and(Reports::is_deaf);
-        let by_itself = (is_gone || is_known && is_mute)
-            .then(|| (LEAST_MS as f64).max(if is_gone { 0.0 } else { usual_ms * rarer }));
+        let by_itself = match gone {
+            Some(_) => Some(LEAST_MS as f64),
+            None => (is_known && is_deaf).then(|| (LEAST_MS as f64).max(usual_ms * rarer)),
+        };
         let limit_ms = by_locks.into_iter().chain(by_itself).reduce(f64::min)?.min(FRESH_MS.max(TIMES * usual_ms));
         (quiet_ms as f64 >= limit_ms).then_some(Silent {
             locks: of.locks,
@@ -175,6 +214,8 @@ impl Hub {
             quiet_ms,
             usual_ms,
             limit_ms,
+            reported_ms: gone.map(|reports| reports.last_ms),
+            common: None,
         })
     }
 }
