@@ -3,7 +3,7 @@
 //! `firmware_errors` and `requests`.
 use crate::anomaly::{Component, Domain};
 
-/// The first guess of the telemetry contract's catalogue; an unknown code is the firmware's.
+/// The first guess of the telemetry contract's catalogue; of an unknown code the firmware, which made the word up.
 pub(super) fn cause(code: &str) -> (Domain, Component) {
     match code {
         "motor_stall" | "motor_overcurrent" | "jam" => (Domain::Hardware, Component::Motor),
@@ -34,7 +34,7 @@ pub(super) fn wears(code: &str) -> bool {
 }
 
 /// Whether the code names the lock's drive, sensors, battery, clock, radio or firmware: no request met it outside of
-/// its lock. An unknown code may be anybody's.
+/// its lock. An unknown code may be anybody's: those who ask decide, where it comes with their requests.
 pub(super) fn is_of_lock(code: &str) -> bool {
     wears(code)
         || matches!(

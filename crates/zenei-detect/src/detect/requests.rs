@@ -27,6 +27,7 @@ use count::{Cell, Count, Value};
 use hubs::Hubs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use watch::Watch;
 use zenei_wire::{Body, EventKind, Op, OpResult, OpSource};
 
@@ -136,8 +137,8 @@ struct Lane {
     failed: f32,
     /// The hour of the last failure that counted, since 1970.
     hour: i32,
-    /// The second of its last request by its own clock, since 1970.
-    asked_s: u32,
+    /// The second of its last request by its own clock, since 1970; `None` before the first.
+    asked_s: Option<NonZeroU32>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -207,10 +208,12 @@ impl Requests {
         }
     }
 
-    /// Takes an error: where the lock was asked for something just before, that has failed.
+    /// Takes an error: where the lock was asked for something just before, that has failed. An error that is told
+    /// before its request is not seen to belong to it.
     fn met(&mut self, glance: &Glance<'_>) {
         let asked_s = lane(&mut self.state.lanes, glance.device).asked_s;
-        if second(glance).checked_sub(asked_s).is_some_and(|late_s| i64::from(late_s) * 1_000 <= TOLD_WITH_MS) {
+        let late_s = asked_s.zip(second(glance)).and_then(|(asked, told)| told.get().checked_sub(asked.get()));
+        if late_s.is_some_and(|late_s| i64::from(late_s) * 1_000 <= TOLD_WITH_MS) {
             self.failed(glance);
         }
     }
@@ -241,8 +244,9 @@ impl Requests {
     }
 }
 
-fn second(glance: &Glance<'_>) -> u32 {
-    u32::try_from(glance.row.ts.ms().div_euclid(1_000)).unwrap_or(0)
+/// The second of a record by the lock's clock, since 1970; `None` where the clock was not set.
+fn second(glance: &Glance<'_>) -> Option<NonZeroU32> {
+    u32::try_from(glance.row.ts.ms().div_euclid(1_000)).ok().and_then(NonZeroU32::new)
 }
 
 /// Whether somebody asked for it through a client.

@@ -174,7 +174,16 @@ impl Lane {
 
     /// The evidence of the kind of trouble that stands out most, nat; negative where there is none.
     fn of_kinds(&self) -> f64 {
-        let costs = [self.mix.against(), ALONE_NAT, ALONE_NAT];
+        self.strongest([self.mix.against(), ALONE_NAT, ALONE_NAT])
+    }
+
+    /// Whether no departure is suspected. That the present one has the usual mix of kinds speaks against a fault, but
+    /// does not end it: what is known of it would be lost.
+    fn is_usual(&self) -> bool {
+        self.strongest([0.0, ALONE_NAT, ALONE_NAT]) <= 0.0 && self.place.evidence() - ALONE_NAT <= 0.0
+    }
+
+    fn strongest(&self, costs: [f64; KINDS]) -> f64 {
         let each = self.kinds.iter().zip(costs).map(|(share, cost)| share.evidence() - cost);
         each.fold(f64::NEG_INFINITY, f64::max)
     }
@@ -283,7 +292,7 @@ impl Detect for Trouble {
                 share.learn(troubled, lane.operations, common);
             }
         }
-        if lane.evidence() <= 0.0 {
+        if lane.is_usual() {
             (lane.since_operations, lane.since_troubled, lane.days_troubled, lane.alarm_ms) = (0, 0, 0, None);
             lane.mix = Mix::default();
             lane.trail.clear();

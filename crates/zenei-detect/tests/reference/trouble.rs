@@ -43,6 +43,8 @@ struct Weighed {
     evidence: f64,
     /// Whether the end position is the evidence.
     beside: bool,
+    /// Whether there is no evidence also where the mix of kinds does not count.
+    usual: bool,
 }
 
 struct Slow<'a> {
@@ -182,9 +184,9 @@ impl OneLock {
         self.weighed.last().map_or(0.0, |last| last.evidence)
     }
 
-    /// The operations since there was no evidence.
+    /// The operations since there was no evidence, whatever the mix of kinds says.
     fn departure(&self) -> &[Weighed] {
-        let before = self.weighed.iter().rposition(|weighed| weighed.evidence <= 0.0);
+        let before = self.weighed.iter().rposition(|weighed| weighed.usual);
         &self.weighed[before.map_or(0, |before| before + 1)..]
     }
 }
@@ -306,13 +308,15 @@ impl Slow<'_> {
         let before = lock.departure();
         let mix =
             if kinds[0] { of_mix(before, kinds, shares) } else { before.last().map_or(0.0, |weighed| weighed.mix) };
-        let of_kinds =
-            [mix, 2.303, 2.303].iter().enumerate().map(|(kind, cost)| of_kind(kind) - cost).fold(-9.0, f64::max);
+        let strongest =
+            |costs: [f64; 3]| costs.iter().enumerate().map(|(kind, cost)| of_kind(kind) - cost).fold(-9.0, f64::max);
+        let of_kinds = strongest([mix, 2.303, 2.303]);
+        let usual = strongest([0.0, 2.303, 2.303]).max(lock.place.evidence() - 2.303) <= 0.0;
         let beside = lock.place.evidence() - 2.303 > of_kinds;
         let evidence = of_kinds.max(lock.place.evidence() - 2.303);
         let shown = kinds[0] || off;
         let (at_ms, record) = (said.now_ms, said.record);
-        lock.weighed.push(Weighed { at_ms, record, shown, kinds, mix, steps, evidence, beside });
+        lock.weighed.push(Weighed { at_ms, record, shown, kinds, mix, steps, evidence, beside, usual });
         if evidence < limit {
             lock.learned.push(kinds);
             if lock.learned.len() == 20 {

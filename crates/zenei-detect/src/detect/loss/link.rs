@@ -216,6 +216,8 @@ impl Links {
 
     /// Ends the hour.
     pub(super) fn close(&mut self, shared: &Shared<'_>, window: Window<'_>, findings: &mut Findings) {
+        // How many locks are behind each gateway, counted where that is asked for.
+        let mut behind = None;
         for (act, at) in [(Act::Loses, 1), (Act::Repeats, 2)] {
             let usual = (self.all[at] + WEIGHT * shared.prior.usual) / (self.all[0] + WEIGHT);
             let (mut spoke, mut many) = (0_usize, 0_usize);
@@ -228,7 +230,7 @@ impl Links {
             for number in 0..self.links.len() {
                 if self.links[number].records > 0 {
                     let alike = Alike { usual, chronic: shared.prior.chronic };
-                    self.judge(number, act, (alike, everywhere), shared, window, findings);
+                    self.judge((number, act), (alike, everywhere), &mut behind, shared, window, findings);
                 }
             }
         }
@@ -241,9 +243,9 @@ impl Links {
 
     fn judge(
         &mut self,
-        number: usize,
-        act: Act,
+        (number, act): (usize, Act),
         (alike, everywhere): (Alike, bool),
+        behind: &mut Option<BTreeMap<Sym, usize>>,
         shared: &Shared<'_>,
         window: Window<'_>,
         findings: &mut Findings,
@@ -278,7 +280,7 @@ impl Links {
         if evidence < 0.5 * shared.limit || shown < LOCKS_MIN {
             return;
         }
-        let behind = locks.iter().filter(|lock| lock.behind() == value).count();
+        let behind = behind.get_or_insert_with(|| count_behind(locks)).get(&value).copied().unwrap_or(0);
         let evidence = evidence.min(course.of_others(behind, alike.usual));
         let is_due = report::is_due(course.alarm_ms, now, REPEAT_MS);
         link.together |= act == Act::Loses && evidence >= 0.5 * shared.limit;
@@ -299,6 +301,14 @@ impl Links {
             self.all = self.all.map(|sum| 0.5 * sum);
         }
     }
+}
+
+fn count_behind(locks: &[Lock]) -> BTreeMap<Sym, usize> {
+    let mut behind = BTreeMap::new();
+    for lock in locks {
+        *behind.entry(lock.behind()).or_insert(0) += 1;
+    }
+    behind
 }
 
 fn tell(
