@@ -22,20 +22,25 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// A broker with these lines in its configuration too.
+    pub(crate) fn start_with(more: &str) -> Self {
         // Another process may take the free port before the broker does: a broker that ends at once is started on
         // another port.
-        let started = (0..5).find_map(|_| Self::try_start());
+        let started = (0..5).find_map(|_| Self::try_start(more));
         started.expect("mosquitto does not start, five times: apt-get install mosquitto")
     }
 
-    fn try_start() -> Option<Self> {
+    fn try_start(more: &str) -> Option<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|taken| taken.local_addr());
         let address = address.expect("a port is free");
         let folder = tempfile::tempdir().expect("a folder can be made");
         let config = folder.path().join("mosquitto.conf");
         let text = format!(
             "listener {} 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\npersistence_location {}/\n\
-             max_queued_messages 0\nmax_queued_bytes 0\nmax_inflight_messages 1000\nlog_dest stderr\nlog_type error\n",
+             max_queued_messages 0\nmax_queued_bytes 0\nmax_inflight_messages 1000\nlog_dest stderr\nlog_type error\n{more}",
             address.port(),
             folder.path().display()
         );

@@ -3,6 +3,7 @@ mod alertmanager;
 mod battery_due;
 mod between;
 mod ble;
+mod bridge;
 mod broker;
 mod circles;
 mod clickhouse;

@@ -133,7 +133,7 @@ fn all_topics() -> Vec<String> {
     vec!["bitlock/v1/#".to_owned()]
 }
 
-/// Records from hubs that publish to zenei itself, over MQTT 3.1.1.
+/// Records from hubs that publish to zenei itself, over MQTT 3.1.1 or 5, at QoS 0 or 1.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ingress {

@@ -163,6 +163,25 @@ pub fn connect(client_id: &str, flags: u8, keep_alive_s: u16) -> Vec<u8> {
     packet(0x10, &body)
 }
 
+/// The same of version 5, with these properties.
+pub fn connect5(client_id: &str, flags: u8, keep_alive_s: u16, properties: &[u8]) -> Vec<u8> {
+    let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 5, flags];
+    body.extend(keep_alive_s.to_be_bytes());
+    body.extend(behind_length(properties));
+    put_text(&mut body, client_id);
+    packet(0x10, &body)
+}
+
+/// The bytes of a PUBLISH of version 5, with these properties.
+pub fn publish5(topic: &str, id: Option<u16>, properties: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(topic.len() + properties.len() + payload.len() + 8);
+    put_text(&mut body, topic);
+    body.extend(id.into_iter().flat_map(u16::to_be_bytes));
+    body.extend(behind_length(properties));
+    body.extend_from_slice(payload);
+    packet(if id.is_some() { 0x32 } else { 0x30 }, &body)
+}
+
 /// The bytes of a PUBLISH: at QoS 1 with a packet id, at QoS 0 without.
 pub fn publish(topic: &str, id: Option<u16>, payload: &[u8]) -> Vec<u8> {
     let mut body = Vec::with_capacity(topic.len() + payload.len() + 4);
@@ -174,7 +193,12 @@ pub fn publish(topic: &str, id: Option<u16>, payload: &[u8]) -> Vec<u8> {
 
 /// A packet with this first byte.
 pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
+    [&[first][..], &behind_length(body)].concat()
+}
+
+/// Bytes behind their length, seven bits in each byte of it.
+fn behind_length(body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(body.len() + 4);
     let mut rest = body.len();
     while rest >= 0x80 {
         bytes.push(0x80 | (rest & 0x7f) as u8);

@@ -16,6 +16,8 @@ pub struct Counters {
     pub ingress_connections: AtomicU64,
     pub ingress_refused: AtomicU64,
     pub ingress_protocol_errors: AtomicU64,
+    /// Clients of version 5 that said no name, and got one.
+    pub ingress_nameless: AtomicU64,
     /// Whether the broker is connected now.
     pub mqtt_connected: AtomicBool,
     /// Whether the broker holds the subscription for this connection.

@@ -1,6 +1,11 @@
-//! Which messages do hubs and bridges publish to this gateway directly? An MQTT v3.1.1 server that accepts
+//! Which messages do hubs and bridges publish to this gateway directly? A server of MQTT v3.1.1 and 5 that accepts
 //! publications only. It sends a PUBACK after the message is durable, in order of receipt, on the connection on which
 //! the message came. Must not know what a payload means. Called by the gateway's start, which passes the listener.
+pub mod answer;
+mod connection;
+mod fields;
+mod heed;
+mod malformed;
 pub mod packet;
 pub mod sessions;
 mod takeover;
@@ -8,33 +13,25 @@ mod takeover;
 mod tests;
 
 use crate::source::{Counters, Stop, count};
-use crate::spool::{Inlet, Message, Receipt};
+use crate::spool::Inlet;
+use answer::ConnectReply;
 use bytes::BytesMut;
-use packet::{Connect, ConnectReply, Malformed, Packet};
+use connection::{Connection, End, Limits, Reading};
+use heed::Heed;
+use packet::{Connect, Packet, Version};
 use sessions::Sessions;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use takeover::{ClientTakeover, Holder, Leave};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use zenei_store::Source;
-
-/// How long the last answers may take after a connection has ended. A guess.
-const FAREWELL_WITHIN: Duration = Duration::from_secs(10);
-/// Read ahead at once, in bytes: some 200 messages, so that one system call and one parcel carry many.
-const READ_BYTES: usize = 32 * 1024;
-/// With less room than this the next read gets new memory. A guess: some twenty messages.
-const LEAST_READ_BYTES: usize = 4 * 1024;
-/// Payload bytes of one parcel before it is passed on.
-const PARCEL_BYTES: usize = 256 * 1024;
-/// Answers that may wait for durability on one connection, in parcels; then its reading waits.
-const QUEUE_PARCELS: usize = 64;
+use zenei_wire::Id;
 
 /// The limits of the clients of this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,42 +63,24 @@ pub(crate) struct Ingress {
     pub(crate) limits: IngressLimits,
 }
 
-/// An answer that waits for its turn.
-enum Answer {
-    Acks(Vec<u16>, Receipt),
-    Bytes(BytesMut),
+/// What all connections of one listener share.
+struct House {
+    ingress: Ingress,
+    takeover: ClientTakeover,
+    heed: Heed,
 }
 
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-enum End {
-    #[error("the client said goodbye")]
-    Goodbye,
-    #[error("the client closed the connection")]
-    Closed,
-    #[error("the client was silent for longer than it promised")]
-    Silent,
-    #[error("another connection took over the client id")]
-    TakenOver,
-    #[error("the gateway stops")]
-    Stopping,
-    #[error("a second CONNECT; one is allowed")]
-    SecondConnect,
-    #[error("the first packet is no CONNECT")]
-    NoConnect,
-    #[error("the client did not read its answers")]
-    Deaf,
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    #[error("the connection failed")]
-    Io(#[from] io::Error),
+/// How a connection ended, and of which client; `None` where it said no name.
+struct Ended {
+    end: End,
+    client_id: Option<Box<str>>,
 }
 
 impl Ingress {
     /// Listens until the gateway stops; returns when every connection has ended.
     pub(crate) async fn listen(self, listener: TcpListener, mut stop: Stop) {
-        let takeover = Arc::new(ClientTakeover::default());
-        let room = Arc::new(Semaphore::new(self.limits.connections));
+        let house = Arc::new(House { ingress: self, takeover: ClientTakeover::default(), heed: Heed::default() });
+        let room = Arc::new(Semaphore::new(house.ingress.limits.connections));
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -119,106 +98,139 @@ impl Ingress {
                 }
             };
             let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-                if count(&self.counters.ingress_refused).is_power_of_two() {
-                    let (refused, allowed) = (&self.counters.ingress_refused, self.limits.connections);
-                    tracing::warn!(%peer, ?refused, allowed, "connections are refused: no room");
-                }
+                house.no_room(peer);
                 continue;
             };
-            let (shared, takeover, stop) = (self.clone(), Arc::clone(&takeover), stop.clone());
+            let (house, stop) = (Arc::clone(&house), stop.clone());
             connections.spawn(async move {
-                let end = shared.serve(socket, peer, &takeover, stop).await;
-                shared.count_end(peer, &end);
+                let ended = house.serve(socket, peer, stop).await;
+                house.count_end(peer, &ended);
                 drop(place);
             });
         }
         drop(listener);
         while connections.join_next().await.is_some() {}
     }
+}
 
-    fn count_end(&self, peer: SocketAddr, end: &End) {
-        match end {
-            End::Malformed(_) | End::SecondConnect | End::NoConnect => {
-                let times = count(&self.counters.ingress_protocol_errors);
-                // Fewer and fewer lines, so that an attacker cannot fill the log.
-                if times.is_power_of_two() {
-                    tracing::warn!(%peer, reason = %end, times, "a connection broke the protocol and was closed");
-                } else {
-                    tracing::debug!(%peer, reason = %end, "a connection broke the protocol and was closed");
-                }
-            }
-            End::Goodbye | End::Closed | End::Silent | End::TakenOver | End::Stopping | End::Deaf | End::Io(_) => {
-                tracing::debug!(%peer, reason = %end, "a connection ended")
-            }
+impl House {
+    fn no_room(&self, peer: SocketAddr) {
+        count(&self.ingress.counters.ingress_refused);
+        if let Some(times) = self.heed.note(peer.ip(), "no room") {
+            let allowed = self.ingress.limits.connections;
+            tracing::warn!(%peer, times, allowed, "a connection is refused: as many as allowed are open");
         }
     }
 
-    async fn serve(&self, socket: TcpStream, peer: SocketAddr, takeover: &ClientTakeover, mut stop: Stop) -> End {
+    /// Counts what breaks the protocol, and logs what an operator must see: which client at which address, and why.
+    fn count_end(&self, peer: SocketAddr, Ended { end, client_id }: &Ended) {
+        let client_id = client_id.as_deref().unwrap_or("unknown");
+        let kind = match end {
+            End::Malformed(_) | End::SecondConnect | End::NoConnect => {
+                count(&self.ingress.counters.ingress_protocol_errors);
+                "protocol"
+            }
+            End::Deaf => "deaf",
+            End::TakenOver => "taken over",
+            End::Goodbye | End::Closed | End::Silent | End::Stopping | End::Io(_) => {
+                tracing::debug!(%peer, client_id, reason = %end, "a connection ended");
+                return;
+            }
+        };
+        match self.heed.note(peer.ip(), kind) {
+            Some(times) => tracing::warn!(%peer, client_id, reason = %end, times, "a connection was closed"),
+            None => tracing::debug!(%peer, client_id, reason = %end, "a connection was closed"),
+        }
+    }
+
+    async fn serve(&self, socket: TcpStream, peer: SocketAddr, mut stop: Stop) -> Ended {
+        let nameless = |end| Ended { end, client_id: None };
         // The server batches its answers itself; waiting for more helps no client.
         if let Err(error) = socket.set_nodelay(true) {
-            return End::Io(error);
+            return nameless(End::Io(error));
         }
         let (read, mut write) = socket.into_split();
-        let mut reading = Reading { read, buffer: BytesMut::with_capacity(READ_BYTES) };
+        let mut reading = Reading::new(read);
+        let limits = self.ingress.limits;
         let greeted = tokio::select! {
-            () = stop.wait() => return End::Stopping,
-            greeted = timeout(self.limits.connect_within, self.greet(&mut reading, &mut write, takeover)) => greeted,
+            () = stop.wait() => return nameless(End::Stopping),
+            greeted = timeout(limits.connect_within, self.greet(&mut reading, &mut write, peer)) => greeted,
         };
-        let (connect, holder, leave) = match greeted {
-            Ok(Ok(connect)) => connect,
-            Ok(Err(end)) => return end,
-            Err(_) => return End::Silent,
+        let Greeted { connect, holder, leave } = match greeted {
+            Ok(Ok(greeted)) => greeted,
+            Ok(Err(end)) => return nameless(end),
+            Err(_) => return nameless(End::Silent),
         };
-        count(&self.counters.ingress_connections);
+        count(&self.ingress.counters.ingress_connections);
         let connection = Connection {
-            inlet: self.inlet.clone(),
+            inlet: self.ingress.inlet.clone(),
+            sessions: Arc::clone(&self.ingress.sessions),
             authenticated: may_speak(peer),
-            keep_alive: keep_alive(connect.keep_alive_s),
-            packet_within: self.limits.packet_within,
+            limits: Limits { keep_alive: keep_alive(connect.keep_alive_s), packet_within: limits.packet_within },
+            version: connect.version,
+            client_id: connect.client_id.clone(),
+            lasts: connect.lasts,
         };
         let end = connection.run(reading, write, leave, stop).await;
         drop(holder);
-        end
+        Ended { end, client_id: Some(connect.client_id) }
     }
 
     /// Reads CONNECT, takes the client id over, and answers. In this order: a client that has its answer owns its id,
     /// so that of two connections the one answered later stays.
-    async fn greet(
-        &self,
-        reading: &mut Reading,
-        write: &mut OwnedWriteHalf,
-        takeover: &ClientTakeover,
-    ) -> Result<(Connect, Option<Holder>, Leave), End> {
-        let (reply, result) = match reading.next().await {
-            Ok(Packet::Connect(connect)) => {
-                let session_present = self.note_session(&connect).await?;
-                let (holder, leave) = takeover.take(&connect.client_id);
-                (ConnectReply::Accepted { session_present }, Ok((connect, holder, leave)))
+    async fn greet(&self, reading: &mut Reading, write: &mut OwnedWriteHalf, peer: SocketAddr) -> Result<Greeted, End> {
+        let (version, reply, result) = match reading.next(Version::V3).await {
+            Ok(Packet::Connect(mut connect)) => {
+                let assigned =
+                    (connect.client_id.is_empty() && connect.version == Version::V5).then(|| self.assigned(peer));
+                connect.client_id = assigned.clone().unwrap_or(connect.client_id);
+                let session_present = self.ingress.note_session(&connect).await?;
+                let (holder, leave) = self.takeover.take(&connect.client_id);
+                let reply = ConnectReply::Accepted { session_present, lasts: connect.lasts, assigned };
+                (connect.version, reply, Ok(Greeted { connect, holder, leave }))
             }
-            Err(End::Malformed(error @ Malformed::Protocol { .. })) => (ConnectReply::BadProtocol, Err(error.into())),
-            Err(End::Malformed(error @ Malformed::ClientId { .. })) => (ConnectReply::BadClientId, Err(error.into())),
+            Err(End::Malformed(error)) => match error.answered_in() {
+                Some(version) => (version, ConnectReply::Refused(error.clone()), Err(error.into())),
+                None => return Err(error.into()),
+            },
             Ok(
                 Packet::Publish(_)
                 | Packet::Subscribe { .. }
                 | Packet::Unsubscribe { .. }
                 | Packet::PingReq
-                | Packet::Disconnect,
+                | Packet::Disconnect { .. },
             ) => return Err(End::NoConnect),
             Err(end) => return Err(end),
         };
-        let mut out = BytesMut::with_capacity(4);
-        packet::put_connack(&mut out, reply);
+        let mut out = BytesMut::new();
+        answer::put_connack(&mut out, version, &reply);
         write.write_all(&out).await?;
         result
     }
 
+    /// A name for a client of version 5 that says none: no other connection of this process has it.
+    fn assigned(&self, peer: SocketAddr) -> Box<str> {
+        let number = count(&self.ingress.counters.ingress_nameless).to_string();
+        let id = Id::of(&[peer.to_string().as_bytes(), number.as_bytes(), std::process::id().to_string().as_bytes()]);
+        format!("zenei-{id}").into()
+    }
+}
+
+/// A client that has its answer.
+struct Greeted {
+    connect: Connect,
+    holder: Option<Holder>,
+    leave: Leave,
+}
+
+impl Ingress {
     async fn note_session(&self, connect: &Connect) -> Result<bool, End> {
         if connect.client_id.is_empty() {
             return Ok(false);
         }
-        let (sessions, client_id, clean) =
-            (Arc::clone(&self.sessions), connect.client_id.clone(), connect.clean_session);
-        let noted = tokio::task::spawn_blocking(move || sessions.connect(&client_id, clean)).await;
+        let (sessions, client_id) = (Arc::clone(&self.sessions), connect.client_id.clone());
+        let (clean_start, lasts) = (connect.clean_start, connect.lasts);
+        let noted = tokio::task::spawn_blocking(move || sessions.connect(&client_id, clean_start, lasts)).await;
         Ok(noted.map_err(io::Error::other)??)
     }
 }
@@ -232,186 +244,4 @@ fn may_speak(peer: SocketAddr) -> bool {
 /// One and a half times the client's keep alive, as the standard demands; `None` where the client set none.
 fn keep_alive(seconds: u16) -> Option<Duration> {
     (seconds > 0).then(|| Duration::from_millis(u64::from(seconds) * 1_500))
-}
-
-struct Reading {
-    read: OwnedReadHalf,
-    buffer: BytesMut,
-}
-
-impl Reading {
-    /// The next packet, read from the socket where none is buffered yet. Safe to cancel: the bytes read stay in the
-    /// buffer.
-    async fn next(&mut self) -> Result<Packet, End> {
-        loop {
-            if let Some(packet) = packet::take(&mut self.buffer)? {
-                return Ok(packet);
-            }
-            self.read().await?;
-        }
-    }
-
-    async fn read(&mut self) -> Result<(), End> {
-        // Messages that wait for durability are slices of this memory: small reads share it, so that waiting messages
-        // cost little more than their own bytes.
-        if self.buffer.capacity() - self.buffer.len() < LEAST_READ_BYTES {
-            self.buffer.reserve(READ_BYTES);
-        }
-        let read = self.read.read_buf(&mut self.buffer).await?;
-        if read == 0 { Err(End::Closed) } else { Ok(()) }
-    }
-
-    /// The next packet within the client's keep alive. A packet must be whole by then: bytes that trickle in do not
-    /// extend the time.
-    async fn next_within(&mut self, keep_alive: Option<Duration>, packet: Duration) -> Result<Packet, End> {
-        if keep_alive.is_none() && self.buffer.is_empty() {
-            self.read().await?;
-        }
-        timeout(keep_alive.unwrap_or(packet), self.next()).await.map_err(|_| End::Silent)?
-    }
-}
-
-struct Connection {
-    inlet: Inlet,
-    authenticated: bool,
-    keep_alive: Option<Duration>,
-    packet_within: Duration,
-}
-
-impl Connection {
-    async fn run(self, mut reading: Reading, write: OwnedWriteHalf, leave: Leave, mut stop: Stop) -> End {
-        let (answers, queue) = mpsc::channel(QUEUE_PARCELS);
-        let mut writer = std::pin::pin!(write_answers(write, queue, self.packet_within));
-        let end = {
-            let hear = self.hear(&mut reading, answers);
-            tokio::select! {
-                end = hear => end,
-                end = &mut writer => return end,
-                () = leave.wait() => End::TakenOver,
-                () = stop.wait() => End::Stopping,
-            }
-        };
-        // Messages received whole are still acknowledged, as long as the client reads.
-        if timeout(FAREWELL_WITHIN, writer).await.is_err() {
-            tracing::debug!("a client did not take its last answers");
-        }
-        end
-    }
-
-    /// Reads packets until the connection ends. Dropping this future drops `answers`, which lets the writer finish.
-    async fn hear(&self, reading: &mut Reading, answers: mpsc::Sender<Answer>) -> End {
-        let mut gathered = Gathered::default();
-        loop {
-            let mut next = reading.next_within(self.keep_alive, self.packet_within).await.map(Some);
-            // Everything read at once becomes one parcel.
-            loop {
-                let step = match next {
-                    Ok(Some(packet)) => self.take(packet, &mut gathered, &answers).await,
-                    Ok(None) => break,
-                    Err(end) => Err(end),
-                };
-                if let Err(end) = step {
-                    return self.hand_on(&mut gathered, &answers).await.err().unwrap_or(end);
-                }
-                next = packet::take(&mut reading.buffer).map_err(End::from);
-            }
-            if let Err(end) = self.hand_on(&mut gathered, &answers).await {
-                return end;
-            }
-        }
-    }
-
-    async fn take(&self, packet: Packet, gathered: &mut Gathered, answers: &mpsc::Sender<Answer>) -> Result<(), End> {
-        let mut out = BytesMut::new();
-        match packet {
-            Packet::Publish(publish) => {
-                gathered.payload_bytes += publish.payload.len();
-                gathered.ids.extend(publish.id);
-                gathered.messages.push(Message::new(publish.topic, publish.payload));
-                return if gathered.payload_bytes >= PARCEL_BYTES {
-                    self.hand_on(gathered, answers).await
-                } else {
-                    Ok(())
-                };
-            }
-            Packet::Subscribe { id, filters } => packet::put_suback_refused(&mut out, id, filters),
-            Packet::Unsubscribe { id } => packet::put_unsuback(&mut out, id),
-            Packet::PingReq => packet::put_pingresp(&mut out),
-            Packet::Connect(_) => return Err(End::SecondConnect),
-            Packet::Disconnect => return Err(End::Goodbye),
-        }
-        self.hand_on(gathered, answers).await?;
-        answers.send(Answer::Bytes(out)).await.map_err(|_| End::Deaf)
-    }
-
-    /// Passes the gathered messages to the appender, waiting while there is no room, and their acknowledgements to the
-    /// writer.
-    async fn hand_on(&self, gathered: &mut Gathered, answers: &mpsc::Sender<Answer>) -> Result<(), End> {
-        if gathered.messages.is_empty() {
-            return Ok(());
-        }
-        let Gathered { messages, ids, payload_bytes: _ } = std::mem::take(gathered);
-        let put = self.inlet.put(Source::Ingress, self.authenticated, messages).await;
-        let receipt = put.map_err(|_| End::Stopping)?;
-        if ids.is_empty() {
-            return Ok(());
-        }
-        answers.send(Answer::Acks(ids, receipt)).await.map_err(|_| End::Deaf)
-    }
-}
-
-/// The packets read at once.
-#[derive(Default)]
-struct Gathered {
-    messages: Vec<Message>,
-    ids: Vec<u16>,
-    payload_bytes: usize,
-}
-
-/// Writes answers in order, each after its messages are durable; those that are ready go out together.
-async fn write_answers(mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<Answer>, within: Duration) -> End {
-    let mut out = BytesMut::new();
-    let mut waiting = None;
-    loop {
-        let Some(answer) = (match waiting.take() {
-            Some(answer) => Some(answer),
-            None => queue.recv().await,
-        }) else {
-            return End::Closed;
-        };
-        match answer {
-            Answer::Bytes(bytes) => out.extend_from_slice(&bytes),
-            Answer::Acks(ids, receipt) => {
-                if receipt.durable().await.is_err() {
-                    return End::Stopping;
-                }
-                put_acks(&mut out, &ids);
-            }
-        }
-        while waiting.is_none() {
-            match queue.try_recv() {
-                Ok(Answer::Bytes(bytes)) => out.extend_from_slice(&bytes),
-                Ok(Answer::Acks(ids, mut receipt)) => {
-                    if receipt.is_durable() {
-                        put_acks(&mut out, &ids);
-                    } else {
-                        waiting = Some(Answer::Acks(ids, receipt));
-                    }
-                }
-                Err(_) => break,
-            }
-        }
-        match timeout(within, write.write_all(&out)).await {
-            Ok(Ok(())) => out.clear(),
-            Ok(Err(error)) => return End::Io(error),
-            Err(_) => return End::Deaf,
-        }
-    }
-}
-
-fn put_acks(out: &mut BytesMut, ids: &[u16]) {
-    out.reserve(4 * ids.len());
-    for &id in ids {
-        packet::put_puback(out, id);
-    }
 }

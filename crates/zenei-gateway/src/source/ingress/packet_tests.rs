@@ -2,10 +2,14 @@
 use super::*;
 use zenei_kit::Dice;
 
-/// The result of `take` for these bytes, as one line.
+/// The result of `take` for these bytes in version 3.1.1, as one line.
 fn check(bytes: &[u8], expected: &str) {
+    check_in(Version::V3, bytes, expected);
+}
+
+fn check_in(version: Version, bytes: &[u8], expected: &str) {
     let mut read = BytesMut::from(bytes);
-    let found = match take(&mut read) {
+    let found = match take(&mut read, version) {
         Ok(None) => "more".to_owned(),
         Ok(Some(packet)) => format!("{packet:?}"),
         Err(error) => error.to_string(),
@@ -26,13 +30,13 @@ fn connect_bytes(level: u8, flags: u8, rest: &[u8]) -> Vec<u8> {
 fn connect_is_read_and_what_it_may_not_say_is_refused() {
     check(
         &connect_bytes(4, 2, &[0, 1, b'a']),
-        "Connect(Connect { client_id: \"a\", clean_session: true, keep_alive_s: 60 })",
+        "Connect { version: V3, client_id: \"a\", clean_start: true, lasts: false, keep_alive_s: 60 }",
     );
     check(&connect_bytes(4, 2, &[0, 0]), "client_id: \"\"");
     check(&connect_bytes(4, 0, &[0, 0]), "the client id has 0 bytes");
-    check(&connect_bytes(5, 2, &[0, 1, b'a']), "protocol level 5");
-    check(&connect_bytes(3, 2, &[0, 1, b'a']), "protocol level 3");
-    check(&[0x10, 14, 0, 6, b'M', b'Q', b'I', b's', b'd', b'p', 3, 2, 0, 60, 0, 0], "protocol level 0");
+    check(&connect_bytes(6, 2, &[0, 1, b'a']), "protocol \"MQTT\" of level 6");
+    check(&connect_bytes(3, 2, &[0, 1, b'a']), "protocol \"MQTT\" of level 3");
+    check(&[0x10, 14, 0, 6, b'M', b'Q', b'I', b's', b'd', b'p', 3, 2, 0, 60, 0, 0], "protocol \"MQIsdp\" of level 3");
     check(&connect_bytes(4, 3, &[0, 1, b'a']), "CONNECT has the flags 0b00000011");
     check(&connect_bytes(4, 0x42, &[0, 1, b'a', 0, 0]), "CONNECT has the flags");
     check(&connect_bytes(4, 0x1e, &[0, 1, b'a']), "CONNECT has the flags");
@@ -71,7 +75,7 @@ fn subscriptions_are_read_so_that_they_can_be_refused() {
     check(&[0x82, 6, 0, 7, 0, 1, b'#', 3], "quality of service 3");
     check(&[0x82, 2, 0, 7], "names no filter");
     check(&[0x80, 6, 0, 7, 0, 1, b'#', 1], "packet type 8 has the flags");
-    check(&[0xa2, 5, 0, 7, 0, 1, b'#'], "Unsubscribe { id: 7 }");
+    check(&[0xa2, 5, 0, 7, 0, 1, b'#'], "Unsubscribe { id: 7, filters: 1 }");
 }
 
 #[test]
@@ -104,8 +108,9 @@ fn any_bytes_are_read_without_a_panic_and_each_packet_takes_something() {
         let kinds = [0x10, 0x30, 0x32, 0x82, 0xa2];
         bytes[0] = kinds[round % kinds.len()];
         bytes[1] %= 64;
+        let version = if round % 2 == 0 { Version::V3 } else { Version::V5 };
         let mut read = BytesMut::from(&bytes[..]);
-        while let Ok(Some(_)) = take(&mut read) {
+        while let Ok(Some(_)) = take(&mut read, version) {
             assert!(read.len() < bytes.len());
             bytes.truncate(read.len());
         }
@@ -117,27 +122,74 @@ fn a_packet_split_anywhere_is_the_same_packet() {
     let whole = [0x32, 8, 0, 2, b't', b'/', 0, 9, b'h', b'i'];
     for cut in 0..whole.len() {
         let mut read = BytesMut::from(&whole[..cut]);
-        assert_eq!(take(&mut read), Ok(None), "cut at {cut}");
+        assert_eq!(take(&mut read, Version::V3), Ok(None), "cut at {cut}");
         read.extend_from_slice(&whole[cut..]);
-        let Ok(Some(Packet::Publish(publish))) = take(&mut read) else { panic!("cut at {cut}") };
+        let Ok(Some(Packet::Publish(publish))) = take(&mut read, Version::V3) else { panic!("cut at {cut}") };
         assert_eq!((publish.topic.as_str(), &publish.payload[..], publish.id), ("t/", &b"hi"[..], Some(9)));
     }
 }
 
+/// CONNECT of version 5 with these flags and properties, and the client id `a`.
+fn connect5(flags: u8, properties: &[u8]) -> Vec<u8> {
+    zenei_kit::mqtt::connect5("a", flags, 60, properties)
+}
+
 #[test]
-fn replies_have_the_bytes_of_the_standard() {
-    let mut out = BytesMut::new();
-    put_connack(&mut out, ConnectReply::Accepted { session_present: true });
-    put_connack(&mut out, ConnectReply::BadProtocol);
-    put_puback(&mut out, 258);
-    put_suback_refused(&mut out, 7, 2);
-    put_unsuback(&mut out, 8);
-    put_pingresp(&mut out);
-    let expected =
-        [&[0x20, 2, 1, 0, 0x20, 2, 0, 1, 0x40, 2, 1, 2][..], &[0x90, 4, 0, 7, 0x80, 0x80, 0xb0, 2, 0, 8, 0xd0, 0]];
-    assert_eq!(&out[..], expected.concat());
-    out.clear();
-    put_suback_refused(&mut out, 7, 200);
-    assert_eq!(&out[..3], &[0x90, 0xca, 0x01]);
-    assert_eq!(out.len(), 205);
+fn version_5_connects_with_its_properties_and_what_it_may_not_say_is_refused() {
+    let is = |lasts: bool| format!("version: V5, client_id: \"a\", clean_start: true, lasts: {lasts}");
+    check(&connect5(2, &[]), &is(false));
+    check(&connect5(2, &[0x11, 0, 0, 0, 0]), &is(false));
+    check(&connect5(2, &[0x11, 0, 0, 0, 9]), &is(true));
+    check(&connect5(0, &[]), "clean_start: false, lasts: false");
+    check(&connect5(2, &[0x21, 0, 9, 0x27, 0, 0, 1, 0, 0x22, 0, 9, 0x19, 1, 0x17, 0]), &is(false));
+    check(&connect5(2, &[0x26, 0, 1, b'k', 0, 1, b'v', 0x26, 0, 1, b'k', 0, 1, b'w']), &is(false));
+    check(&zenei_kit::mqtt::connect5("", 0, 60, &[]), "client_id: \"\"");
+    check(&connect5(0x42, &[]), "CONNECT: the packet ends within its password");
+    check(&connect5(3, &[]), "CONNECT: CONNECT has the flags 0b00000011");
+    check(&connect5(2, &[0x21, 0, 0]), "property 0x21 has a value");
+    check(&connect5(2, &[0x27, 0, 0, 0, 0]), "property 0x27 has a value");
+    check(&connect5(2, &[0x27, 0, 0, 0, 99]), "takes packets of at most 99 bytes; 256 are needed");
+    check(&connect5(2, &[0x17, 2]), "property 0x17 has a value");
+    check(&connect5(2, &[0x11, 0, 0, 0, 1, 0x11, 0, 0, 0, 1]), "property 0x11 comes twice");
+    check(&connect5(2, &[0x23, 0, 1]), "property 0x23 is not allowed");
+    check(&connect5(2, &[0x7f]), "property 0x7f is not allowed");
+    check(&connect5(2, &[0xff]), "property 0xff is not allowed");
+    check(&connect5(2, &[0x11, 0]), "ends within its property");
+    check(&connect5(2, &[0x15, 0, 1, b'x']), "names a method to authenticate");
+    check(&connect5(2, &[0x16, 0, 1, b'x']), "property 0x16 has a value");
+    let will = [&[0x06, 0, 60, 0, 0, 1, b'a', 5, 0x18, 0, 0, 0, 1][..], &[0, 1, b't', 0, 1, b'm']].concat();
+    let body = [&[0, 4, b'M', b'Q', b'T', b'T', 5][..], &will].concat();
+    check(&zenei_kit::mqtt::packet(0x10, &body), &is(false));
+}
+
+#[test]
+fn version_5_publishes_with_properties_and_no_alias() {
+    let check = |bytes: &[u8], expected: &str| check_in(Version::V5, bytes, expected);
+    check(&[0x30, 5, 0, 1, b't', 0, b'x'], "payload: b\"x\", id: None");
+    check(&[0x32, 9, 0, 1, b't', 1, 2, 2, 0x01, 1, b'x'], "payload: b\"x\", id: Some(258)");
+    check(&[0x30, 7, 0, 0, 3, 0x23, 0, 1, b'x'], "topic alias 1; none is allowed");
+    check(&[0x30, 8, 0, 1, b't', 3, 0x23, 0, 1, b'x'], "topic alias 1; none is allowed");
+    check(&[0x30, 8, 0, 1, b't', 3, 0x23, 0, 0, b'x'], "property 0x23 has a value");
+    check(&[0x30, 6, 0, 1, b't', 2, 0x0b, 1], "property 0x0b is not allowed");
+    check(&[0x30, 8, 0, 1, b't', 4, 0x08, 0, 1, b'+'], "property 0x08 has a value");
+    check(&[0x30, 5, 0, 1, b't', 9, b'x'], "ends within its properties");
+    check(&[0x30, 3, 0, 1, b't'], "ends within its properties");
+    check(&[0x34, 6, 0, 1, b't', 0, 1, 0], "quality of service 2");
+}
+
+#[test]
+fn version_5_subscribes_and_leaves_with_its_options() {
+    let check = |bytes: &[u8], expected: &str| check_in(Version::V5, bytes, expected);
+    check(&[0x82, 7, 0, 7, 0, 0, 1, b'#', 0x2d], "Subscribe { id: 7, filters: 1 }");
+    check(&[0x82, 9, 0, 7, 2, 0x0b, 5, 0, 1, b'#', 0], "Subscribe { id: 7, filters: 1 }");
+    check(&[0x82, 9, 0, 7, 2, 0x0b, 0, 0, 1, b'#', 0], "property 0x0b has a value");
+    check(&[0x82, 7, 0, 7, 0, 0, 1, b'#', 0x40], "a subscription has the options 0b01000000");
+    check(&[0x82, 7, 0, 7, 0, 0, 1, b'#', 0x30], "a subscription has the options 0b00110000");
+    check(&[0x82, 7, 0, 7, 0, 0, 1, b'#', 0x03], "quality of service 3");
+    check(&[0xa2, 6, 0, 7, 0, 0, 1, b'#'], "Unsubscribe { id: 7, filters: 1 }");
+    check(&[0xe0, 0], "Disconnect { expiry_s: None }");
+    check(&[0xe0, 1, 4], "Disconnect { expiry_s: None }");
+    check(&[0xe0, 7, 0, 5, 0x11, 0, 0, 0, 0], "Disconnect { expiry_s: Some(0) }");
+    check(&[0xe0, 7, 0, 5, 0x27, 0, 0, 0, 1], "property 0x27 is not allowed");
+    check(&[0xe0, 3, 0, 0, 9], "1 bytes follow");
 }

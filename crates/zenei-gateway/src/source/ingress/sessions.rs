@@ -60,23 +60,38 @@ impl Sessions {
         Ok(Self { inner: Mutex::new(Inner { known, file }) })
     }
 
-    /// Records a connection and returns whether the client had a session. The record is durable on return.
+    /// Records a connection and returns whether the client had a session, which a clean start discards. Where it
+    /// `lasts`, the client has one from now on. The record is durable on return.
     ///
     /// # Errors
     /// Where the file can't be written; the client must then not be answered.
-    pub fn connect(&self, client_id: &str, clean_session: bool) -> io::Result<bool> {
+    pub fn connect(&self, client_id: &str, clean_start: bool, lasts: bool) -> io::Result<bool> {
+        let had_one = self.change(client_id, lasts)?;
+        Ok(had_one && !clean_start)
+    }
+
+    /// Ends the session of a client that says so as it leaves.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn end(&self, client_id: &str) -> io::Result<()> {
+        self.change(client_id, false).map(drop)
+    }
+
+    /// Records whether a client has a session; returns whether it had one.
+    fn change(&self, client_id: &str, lasts: bool) -> io::Result<bool> {
         let id = Id::of(&[client_id.as_bytes()]);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let had_one = inner.known.contains(&id.0);
-        if clean_session && had_one {
+        if !lasts && had_one {
             inner.append('-', id)?;
             inner.known.remove(&id.0);
         }
-        if !clean_session && !had_one && inner.known.len() < MAX_SESSIONS {
+        if lasts && !had_one && inner.known.len() < MAX_SESSIONS {
             inner.append('+', id)?;
             inner.known.insert(id.0);
         }
-        Ok(had_one && !clean_session)
+        Ok(had_one)
     }
 }
 
@@ -113,28 +128,28 @@ mod tests {
         let path = folder.path().join("sessions");
         let open = || Sessions::open(&path).unwrap();
         let sessions = open();
-        assert!(!sessions.connect("hub\n1", false).unwrap());
-        assert!(sessions.connect("hub\n1", false).unwrap());
-        assert!(!sessions.connect("hub 2", false).unwrap());
+        assert!(!sessions.connect("hub\n1", false, true).unwrap());
+        assert!(sessions.connect("hub\n1", false, true).unwrap());
+        assert!(!sessions.connect("hub 2", false, true).unwrap());
         drop(sessions);
         let sessions = open();
-        assert!(sessions.connect("hub\n1", false).unwrap(), "over a restart");
-        assert!(!sessions.connect("hub\n1", true).unwrap(), "a clean session has no earlier one");
+        assert!(sessions.connect("hub\n1", false, true).unwrap(), "over a restart");
+        assert!(!sessions.connect("hub\n1", true, false).unwrap(), "a clean session has no earlier one");
         drop(sessions);
         let sessions = open();
-        assert!(!sessions.connect("hub\n1", false).unwrap(), "and ends it for good");
-        assert!(sessions.connect("hub 2", false).unwrap());
+        assert!(!sessions.connect("hub\n1", false, true).unwrap(), "and ends it for good");
+        assert!(sessions.connect("hub 2", false, true).unwrap());
     }
 
     #[test]
     fn a_line_cut_off_by_a_crash_is_forgotten_and_the_next_one_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sessions");
-        Sessions::open(&path).unwrap().connect("a", false).unwrap();
+        Sessions::open(&path).unwrap().connect("a", false, true).unwrap();
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"+0123").unwrap();
-        Sessions::open(&path).unwrap().connect("b", false).unwrap();
+        Sessions::open(&path).unwrap().connect("b", false, true).unwrap();
         let sessions = Sessions::open(&path).unwrap();
-        assert!(sessions.connect("a", false).unwrap() && sessions.connect("b", false).unwrap());
+        assert!(sessions.connect("a", false, true).unwrap() && sessions.connect("b", false, true).unwrap());
     }
 
     #[test]
@@ -143,8 +158,8 @@ mod tests {
         let path = folder.path().join("sessions");
         let sessions = Sessions::open(&path).unwrap();
         for _ in 0..10 {
-            sessions.connect("a", false).unwrap();
-            sessions.connect("a", true).unwrap();
+            sessions.connect("a", false, true).unwrap();
+            sessions.connect("a", true, false).unwrap();
         }
         drop(sessions);
         drop(Sessions::open(&path).unwrap());

@@ -4,7 +4,7 @@ use crate::spool::AckPolicy;
 use crate::testing::{BOUND, Bench, Setup};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use zenei_kit::mqtt::{Raw, connect, publish};
+use zenei_kit::mqtt::{CLEAN_SESSION, Raw, connect, connect5, packet, publish, publish5};
 
 const TOPIC: &str = "bitlock/v1/tokyo-01/BL1/state";
 /// No byte before the end of the connection.
@@ -51,7 +51,7 @@ fn hostile_packets_close_their_connection_and_no_other() {
     let before_connect: &[(&str, Vec<u8>, &[u8])] = &[
         ("PUBLISH before CONNECT", publish(TOPIC, Some(1), b"{}"), &[]),
         ("PINGREQ before CONNECT", vec![0xc0, 0], &[]),
-        ("MQTT 5", vec![0x10, 14, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 1, b'a'], &[0x20, 2, 0, 1]),
+        ("MQTT 6", vec![0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 6, 2, 0, 60, 0, 1, b'a'], &[0x20, 2, 0, 1]),
         ("an empty client id that wants a session", connect("", 0, 60), &[0x20, 2, 0, 2]),
         ("reserved connect flag", connect("a", 3, 60), &[]),
         ("another protocol", b"GET / HTTP/1.1\r\n\r\n".to_vec(), &[]),
@@ -296,4 +296,113 @@ fn what_was_heard_before_a_stop_is_still_acknowledged() {
     let kept = bench.finish();
     assert_eq!(kept.len(), 1);
     assert_eq!(client.read_to_end(), NOTHING);
+}
+
+/// A connection of version 5 that has its answer; returns the answer too.
+fn greet5(bench: &Bench, client_id: &str, flags: u8, properties: &[u8]) -> (Raw, Vec<u8>) {
+    let mut client = bench.client();
+    client.send(&connect5(client_id, flags, 60, properties));
+    let head = client.read(2);
+    let body = client.read(usize::from(head[1]));
+    assert_eq!((head[0], body[1]), (0x20, 0), "{client_id} is accepted: {body:?}");
+    (client, body)
+}
+
+#[test]
+fn version_5_publishes_with_properties_and_is_acknowledged_in_order() {
+    let bench = bench();
+    let (mut client, answer) = greet5(&bench, "hub", CLEAN_SESSION, &[]);
+    assert_eq!(answer, [0, 0, 13, 0x24, 1, 0x27, 0, 2, 0, 4, 0x28, 0, 0x29, 0, 0x2a, 0], "QoS 1, and no subscription");
+    let properties = [0x01, 1, 0x02, 0, 0, 0, 9, 0x26, 0, 1, b'k', 0, 1, b'v'];
+    client.send(&publish5(TOPIC, Some(2), &properties, b"{}"));
+    client.send(&publish5(TOPIC, Some(1), &[], b"[]"));
+    client.send(&packet(0x82, &[0, 7, 0, 0, 1, b'#', 1]));
+    client.send(&packet(0xa2, &[0, 8, 0, 0, 1, b'#']));
+    client.send(&[0xc0, 0]);
+    assert_eq!(client.read(8), [0x40, 2, 0, 2, 0x40, 2, 0, 1]);
+    assert_eq!(client.read(6), [0x90, 4, 0, 7, 0, 0x87]);
+    assert_eq!(client.read(6), [0xb0, 4, 0, 8, 0, 0x11]);
+    assert_eq!(client.read(2), [0xd0, 0]);
+    client.send(&[0xe0, 0]);
+    assert_eq!(client.read_to_end(), NOTHING, "a goodbye is not answered");
+    let kept = bench.finish();
+    assert_eq!(kept.iter().map(|message| &message.payload[..]).collect::<Vec<_>>(), [b"{}", b"[]"]);
+}
+
+#[test]
+fn a_connection_of_version_5_that_ends_is_told_why() {
+    let bench = bench();
+    for (what, bytes, code) in [
+        ("a topic alias", publish5(TOPIC, Some(1), &[0x23, 0, 1], b"{}"), 0x94),
+        ("QoS 2", vec![0x34, 5, 0, 1, b't', 0, 1], 0x9b),
+        ("a second CONNECT", connect5("hub", CLEAN_SESSION, 60, &[]), 0x82),
+        ("a wildcard in a topic", publish5("a/#", Some(1), &[], b"{}"), 0x90),
+        ("a topic that is no UTF-8", vec![0x30, 5, 0, 2, 0xc3, 0x28, 0], 0x81),
+        ("a packet larger than the cap", vec![0x30, 0x81, 0x80, 0x08], 0x95),
+        ("AUTH", vec![0xf0, 0], 0x81),
+        ("a session that CONNECT did not ask for", packet(0xe0, &[0, 5, 0x11, 0, 0, 0, 9]), 0x82),
+    ] {
+        let (mut client, _) = greet5(&bench, "hub", CLEAN_SESSION, &[]);
+        client.send(&publish5(TOPIC, Some(9), &[], b"{}"));
+        client.send(&bytes);
+        let answer = client.read_to_end();
+        assert_eq!(answer[..4], [0x40, 2, 0, 9], "{what}: what came before is acknowledged first");
+        assert_eq!((answer[4], answer[6]), (0xe0, code), "{what}: {answer:x?}");
+    }
+    let (mut older, _) = greet5(&bench, "hub", CLEAN_SESSION, &[]);
+    let (mut newer, _) = greet5(&bench, "hub", CLEAN_SESSION, &[]);
+    assert_eq!(older.read_to_end(), [0xe0, 2, 0x8e, 0], "taken over");
+    assert_eq!(bench.finish().len(), 8);
+    assert_eq!(newer.read_to_end(), [0xe0, 2, 0x8b, 0], "the gateway stops");
+}
+
+#[test]
+fn a_connect_of_version_5_that_cannot_be_taken_is_answered_with_its_reason() {
+    let bench = bench();
+    for (bytes, code) in [
+        (connect5("hub", CLEAN_SESSION, 60, &[0x15, 0, 1, b'x']), 0x8c),
+        (connect5("hub", 3, 60, &[]), 0x81),
+        (connect5(&"x".repeat(257), CLEAN_SESSION, 60, &[]), 0x85),
+        (connect5("hub", CLEAN_SESSION, 60, &[0x21, 0, 0]), 0x82),
+    ] {
+        let answer = until_closed(&bench, false, &bytes);
+        assert_eq!((answer[0], answer[3]), (0x20, code), "{answer:x?}");
+    }
+    bench.finish();
+}
+
+#[test]
+fn a_session_of_version_5_lasts_where_it_is_asked_for_and_until_the_client_ends_it() {
+    let bench = bench();
+    let expiry = [0x11, 0, 0, 0, 60];
+    let (_, first) = greet5(&bench, "hub", 0, &expiry);
+    assert_eq!((first[0], &first[3..8]), (0, &[0x11, 255, 255, 255, 255][..]), "it lasts for ever, and says so");
+    let (mut second, answer) = greet5(&bench, "hub", 0, &expiry);
+    assert_eq!(answer[0], 1, "present");
+    second.send(&packet(0xe0, &[0, 5, 0x11, 0, 0, 0, 0]));
+    assert_eq!(second.read_to_end(), NOTHING);
+    let (_, third) = greet5(&bench, "hub", 0, &expiry);
+    assert_eq!(third[0], 0, "its client ended it");
+    let (_, fourth) = greet5(&bench, "hub", 0, &[]);
+    assert_eq!(fourth[0], 1, "present for this connection, and not after it");
+    let (_, fifth) = greet5(&bench, "hub", 0, &[]);
+    assert_eq!(fifth[0], 0);
+    bench.finish();
+}
+
+#[test]
+fn clients_of_version_5_without_a_name_get_one_each() {
+    let bench = bench();
+    let name = |answer: &[u8]| {
+        let at = 3;
+        assert_eq!(answer[at], 0x12);
+        String::from_utf8(answer[at + 3..at + 3 + usize::from(answer[at + 2])].to_vec()).unwrap()
+    };
+    let ((mut one, first), (mut two, second)) = (greet5(&bench, "", 0, &[]), greet5(&bench, "", 0, &[]));
+    assert_ne!(name(&first), name(&second));
+    for client in [&mut one, &mut two] {
+        client.send(&publish5(TOPIC, Some(1), &[], b"{}"));
+        assert_eq!(client.read(4), [0x40, 2, 0, 1]);
+    }
+    bench.finish();
 }
