@@ -1,5 +1,5 @@
-//! Tests that Debian's mosquitto bridges to the ingress in both versions of MQTT, and that nothing is lost where zenei is
-//! killed while the bridge sends: what is not acknowledged is sent again.
+//! Tests that Debian's mosquitto bridges to the ingress in both versions of MQTT, and that nothing is lost where zenei
+//! is killed while the bridge sends: what is not acknowledged is sent again.
 use crate::broker::Broker;
 use crate::daemon::Site;
 use crate::fleet::listed;

@@ -149,7 +149,8 @@ fn where_the_reports_of_all_stop_no_gateway_is_accused_whose_locks_say_little() 
 
 #[test]
 fn a_gateway_whose_reports_stop_while_its_locks_are_heard_is_judged_by_its_locks_from_then_on() {
-    // Its reports stop on the fifteenth day; five days later no lock is heard through it for a little longer than usual.
+    // Its reports stop on the fifteenth day; five days later no lock is heard through it for a little longer than
+    // usual.
     let found = told(|gateway, minute| {
         let is_mute = gateway == 1 && minute >= 15 * 24 * 60;
         (Some(0).filter(|_| !is_mute), !(gateway == 1 && during(minute, 3 * 60)))
