@@ -28,6 +28,7 @@ mod program;
 mod replay;
 mod repository;
 mod rust_text;
+mod service;
 mod ship_forget;
 mod ship_kills;
 mod ship_list;

@@ -14,6 +14,7 @@ pub(crate) mod own_http;
 pub(crate) mod policy;
 pub(crate) mod radio;
 pub(crate) mod readiness;
+pub(crate) mod service;
 pub(crate) mod shipping;
 pub(crate) mod signals;
 pub(crate) mod start;

@@ -7,7 +7,7 @@ use crate::daemon::contents::{self, Contents};
 use crate::daemon::history::{self, Following};
 use crate::daemon::shipping::Shipping;
 use crate::daemon::start::{in_effect, runtime, start};
-use crate::daemon::{figures, notify, readiness, signals, tailing};
+use crate::daemon::{figures, notify, readiness, service, signals, tailing};
 use crate::exit::Failure;
 use crate::output::Output;
 use std::net::SocketAddr;
@@ -75,11 +75,8 @@ async fn serve(
     let judged = (policy, rules);
     let handles = handles(config, &gateway, (shipping.as_ref(), tail.as_ref()), desk.as_ref(), is_ready, judged)?;
     let http = show(config, handles, inward.unwrap_or_default(), &asked).await?;
-    match out.line(listening(config, &gateway, http)).and_then(|()| out.flush()) {
-        // A daemon continues whether or not its output is read.
-        Ok(()) | Err(Failure::OutputClosed) => {}
-        Err(failure) => tracing::warn!(error = failure.text(), "where zenei listens can't be told"),
-    }
+    tell(listening(config, &gateway, http), out);
+    tokio::spawn(service::live(gateway.ledger()));
     let mut radio = gateway.radio();
     let mut is_deaf = false;
     let failed: Option<Cause> = tokio::select! {
@@ -91,6 +88,7 @@ async fn serve(
             None
         }
     };
+    service::stopping();
     ready.send_replace(false);
     over.send_replace(true);
     let stopped = gateway.stop().await;
@@ -227,6 +225,15 @@ async fn deaf(radio: &mut Option<BleHandle>) {
     match radio {
         Some(radio) => radio.given_up().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Tells people and the service manager that zenei listens. A daemon continues whether or not its output is read.
+fn tell(listening: String, out: &mut Output<'_>) {
+    service::ready(&listening);
+    match out.line(listening).and_then(|()| out.flush()) {
+        Ok(()) | Err(Failure::OutputClosed) => {}
+        Err(failure) => tracing::warn!(error = failure.text(), "where zenei listens can't be told"),
     }
 }
 
