@@ -20,7 +20,7 @@ use zenei_gateway::source::ble::BleHandle;
 use zenei_gateway::{AckPolicy, Running};
 use zenei_incident::Policy;
 use zenei_store::control::Imported;
-use zenei_store::{Clock, Control, ControlError, Layout};
+use zenei_store::{Clock, Control, ControlError, Layout, Ledger};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -107,12 +107,7 @@ async fn serve(
         return Err(Failure::broken("zenei can't go on; what was acknowledged is kept for the next start", error));
     }
     let ledger = stopped.map_err(|error| Failure::broken("zenei did not stop cleanly", error))?;
-    tracing::info!(
-        received = ledger.received_total(),
-        stored = ledger.stored,
-        pending = ledger.pending,
-        "stopped cleanly"
-    );
+    report(&ledger);
     if is_deaf {
         let what = "registered locks that were heard over Bluetooth LE stay silent, whatever was done to the adapter; zenei ends so that its service manager starts \
                     it anew ([ble] exit = false keeps it)";
@@ -225,6 +220,17 @@ async fn deaf(radio: &mut Option<BleHandle>) {
     match radio {
         Some(radio) => radio.given_up().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Says in the log how a clean stop leaves the records.
+fn report(ledger: &Ledger) {
+    let (received, stored, pending) = (ledger.received_total(), ledger.stored, ledger.pending);
+    tracing::info!(received, stored, pending, "stopped cleanly");
+    if pending > 0 {
+        let why = "records wait for others that their locks numbered before them, or for the other half of an \
+                   advertisement; they are kept, and the next start goes on with them";
+        tracing::info!(records = pending, "{why}");
     }
 }
 
