@@ -3,7 +3,7 @@
 use crate::driver::SealLimits;
 use crate::source::ble::BleConfig;
 use crate::source::ingress::IngressLimits;
-use crate::source::mqtt::MqttConfig;
+use crate::source::mqtt::config::MqttConfig;
 use crate::spool::AckPolicy;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -20,7 +20,7 @@ pub use driver::{DriverError, Progress, RecoverError, SealError, SealLimits};
 pub use running::{GatewayError, Running};
 pub use source::Counters;
 pub use source::ingress::IngressLimits;
-pub use source::mqtt::{MqttConfig, MqttConfigError};
+pub use source::mqtt::config::{MqttConfig, MqttConfigError};
 pub use spool::{AckPolicy, Closed};
 pub use start::start;
 pub use start_error::StartError;

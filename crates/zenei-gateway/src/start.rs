@@ -6,7 +6,7 @@ use crate::running::Running;
 use crate::source::ble::{Feed, RadioCounters};
 use crate::source::ingress::Ingress;
 use crate::source::ingress::sessions::Sessions;
-use crate::source::mqtt::Subscriber;
+use crate::source::mqtt::{MqttLimits, Subscriber};
 use crate::source::{Counters, Stop};
 use crate::start_error::StartError;
 use std::net::SocketAddr;
@@ -59,7 +59,8 @@ pub(crate) fn start_on(
         ingress_addr = Some(address);
     }
     if let Some(config) = mqtt {
-        let subscriber = Subscriber { config, inlet: processing.inlet.clone(), counters: Arc::clone(&counters) };
+        let (inlet, counters) = (processing.inlet.clone(), Arc::clone(&counters));
+        let subscriber = Subscriber { config, inlet, counters, limits: MqttLimits::default() };
         sources.spawn(subscriber.run(stopped.clone()));
     }
     let radio = radio.map(|config| {

@@ -1,7 +1,7 @@
 //! Why does a gateway not start? One variant for each step that can fail. Returned by the start; the binary turns it
 //! into a message and an exit code.
 use crate::driver::RecoverError;
-use crate::source::mqtt::MqttConfigError;
+use crate::source::mqtt::config::MqttConfigError;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! A whole gateway in this process: messages that go in at the socket come out of the store, over restarts.
 use super::{start as start_gateway, start_on};
-use crate::source::mqtt::MqttConfig;
+use crate::source::mqtt::config::MqttConfig;
 use crate::testing::{BOUND, HeldDisk};
 use crate::{GatewayConfig, GatewayError, Running, StartError};
 use std::future::Future;
@@ -12,7 +12,7 @@ use zenei_detect::{Desk, DeskError, Findings, Pipeline};
 use zenei_kit::QuietDesk;
 use zenei_kit::mqtt::{Raw, publish};
 use zenei_store::clock::Clock;
-use zenei_store::disk::RealDisk;
+use zenei_store::disk::{Disk, RealDisk};
 use zenei_store::layout::LockError;
 use zenei_store::{Layout, Ledger, ParquetStore};
 use zenei_wire::{EngineTime, GatewayTime};
@@ -196,18 +196,39 @@ fn record(id: u16) -> Vec<u8> {
     publish("bitlock/v1/tokyo-01/BL1/state", Some(id), body.as_bytes())
 }
 
+/// A gateway that hears this broker and nothing else.
+fn start_with(runtime: &Runtime, broker: &Broker, state_dir: &Path, disk: Arc<dyn Disk>) -> Running {
+    let port = broker.0.local_addr().unwrap().port();
+    let (host, client_id, topics) = ("127.0.0.1".to_owned(), "gw".to_owned(), vec!["bitlock/v1/#".to_owned()]);
+    let mqtt = Some(MqttConfig { host, port, client_id, topics, login: None });
+    let _within = runtime.enter();
+    let config = GatewayConfig { mqtt, ingress: None, ..config(state_dir) };
+    start_on(config, QuietDesk, disk).unwrap()
+}
+
+#[test]
+fn a_topic_that_is_no_text_is_a_dead_letter_and_stops_nothing_behind_it() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir().unwrap());
+    let broker = Broker(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let running = start_with(&runtime, &broker, folder.path(), Arc::new(RealDisk));
+    let mut gateway = broker.accept(false, true);
+    let mut poison = publish("bitlock/v1/tokyo-01/BLx/state", Some(2), b"{\"ts\":1}");
+    let at = poison.iter().position(|&byte| byte == b'x').unwrap();
+    poison[at] = 0xd5;
+    let wild = publish("bitlock/v1/tokyo-01/+/state", Some(3), b"{\"ts\":1}");
+    gateway.send(&[record(1), poison, wild, record(4)].concat());
+    assert_eq!(gateway.read(16), [0x40, 2, 0, 1, 0x40, 2, 0, 2, 0x40, 2, 0, 3, 0x40, 2, 0, 4]);
+    let ledger = within(&runtime, running.stop()).unwrap();
+    ledger.balance().unwrap();
+    assert_eq!((ledger.received_total(), ledger.stored, ledger.pending), (4, 1, 1), "it waits at the hole of 1 and 2");
+    assert_eq!(ledger.dead_letter.get(&zenei_wire::Reason::BadTopic), Some(&2));
+}
+
 #[test]
 fn the_broker_hears_acknowledgements_in_order_after_durability_and_never_on_another_connection() {
     let (runtime, folder, disk) = (runtime(), tempfile::tempdir().unwrap(), HeldDisk::new());
     let broker = Broker(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    let port = broker.0.local_addr().unwrap().port();
-    let (host, client_id, topics) = ("127.0.0.1".to_owned(), "gw".to_owned(), vec!["bitlock/v1/#".to_owned()]);
-    let mqtt = Some(MqttConfig { host, port, client_id, topics, login: None });
-    let running = {
-        let _within = runtime.enter();
-        let config = GatewayConfig { mqtt, ingress: None, ..config(folder.path()) };
-        start_on(config, QuietDesk, Arc::new(disk.clone())).unwrap()
-    };
+    let running = start_with(&runtime, &broker, folder.path(), Arc::new(disk.clone()));
     let mut first = broker.accept(false, true);
     first.send(&[record(1), record(2)].concat());
     assert_eq!(first.read(8), [0x40, 2, 0, 1, 0x40, 2, 0, 2]);

@@ -3,6 +3,7 @@
 //! Called by `cmd`; `cases` and `replay` take the registry's type from it.
 pub(crate) mod access;
 pub(crate) mod ask;
+pub(crate) mod broker;
 pub(crate) mod clickhouse;
 pub(crate) mod contents;
 pub(crate) mod control;

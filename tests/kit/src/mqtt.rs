@@ -1,8 +1,10 @@
 //! A minimal publisher of MQTT 3.1.1 that shows a test every packet: it resends nothing and acknowledges nothing by
-//! itself. Must not know the content of a payload. Called by the tests of the gateway, by the fuzz target `packet` and
-//! by the end-to-end tests.
+//! itself; and a broker that a test plays. Must not know the content of a payload. Called by the tests of the gateway
+//! and of the binary, by the fuzz target `packet` and by the end-to-end tests.
+mod broker;
 mod raw;
 
+pub use broker::{Broker, answer_subscribe};
 pub use raw::Raw;
 
 use std::io::{self, Error, ErrorKind, Read as _, Write as _};

@@ -6,7 +6,8 @@ pub mod ingress;
 pub mod mqtt;
 pub mod topic;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use mqtt::status::BrokerStatus;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 
 /// The counters of the sources, outside the ledger of records; since the start of the process.
@@ -18,14 +19,19 @@ pub struct Counters {
     pub ingress_protocol_errors: AtomicU64,
     /// Clients of version 5 that said no name, and got one.
     pub ingress_nameless: AtomicU64,
-    /// Whether the broker is connected now.
-    pub mqtt_connected: AtomicBool,
-    /// Whether the broker holds the subscription for this connection.
-    pub mqtt_subscribed: AtomicBool,
+    /// How it stands with the broker.
+    pub broker: BrokerStatus,
+    /// Connections on which the broker accepted the login.
     pub mqtt_connections: AtomicU64,
     /// Connections on which the broker had lost the session: the messages that it held for this gateway are lost.
     pub mqtt_sessions_lost: AtomicU64,
+    /// Connections that ended, or that could not be made; refused logins among them.
     pub mqtt_errors: AtomicU64,
+    pub mqtt_logins_refused: AtomicU64,
+    /// Answers to SUBSCRIBE that did not grant each filter.
+    pub mqtt_subscriptions_refused: AtomicU64,
+    /// Packets that MQTT does not allow and that were got past; a message among them was kept.
+    pub mqtt_unreadable: AtomicU64,
 }
 
 /// Adds one and returns the new count.

@@ -77,8 +77,17 @@ pub(crate) struct Receipt(pub(super) oneshot::Receiver<()>, bool);
 
 impl Receipt {
     /// Returns once everything in the parcel is durable.
-    pub(crate) async fn durable(self) -> Result<(), Closed> {
-        if self.1 { Ok(()) } else { self.0.await.map_err(|_| Closed) }
+    pub(crate) async fn durable(mut self) -> Result<(), Closed> {
+        self.wait().await
+    }
+
+    /// As [`Receipt::durable`], and safe to cancel.
+    pub(crate) async fn wait(&mut self) -> Result<(), Closed> {
+        if !self.1 {
+            (&mut self.0).await.map_err(|_| Closed)?;
+            self.1 = true;
+        }
+        Ok(())
     }
 
     /// Whether everything in the parcel is durable now.

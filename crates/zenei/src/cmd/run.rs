@@ -131,7 +131,7 @@ fn handles(
     Ok(Handles {
         ledger: gateway.ledger(),
         shipped: shipping.filter(|_| !is_local).map(Shipping::shipped),
-        own: figures::of(config, gateway.radio(), is_local),
+        own: figures::of(config, gateway, is_local),
         tail: tail.map(Tail::progress),
         policy,
         readiness: readiness::of(config, gateway, shipping, desk, is_ready.clone()),

@@ -1,20 +1,21 @@
-//! What the daemon shows in `/metrics` of its own files: room on the disk, messages to people, how far the history is.
-//! Each is read at the scrape. Must not know how metrics are written. Called by `run`.
-use super::radio;
+//! What the daemon shows in `/metrics` of its own parts: the radio, the broker, room on the disk, messages to people,
+//! how far the history is. Each is read at the scrape. Must not know how metrics are written. Called by `run`.
+use super::{broker, radio};
 use crate::config::Config;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use zenei_desk::{Metric, MetricValue, OwnMetrics};
-use zenei_gateway::source::ble::BleHandle;
+use zenei_gateway::Running;
 use zenei_store::control::Sent;
 use zenei_store::history::History;
 use zenei_store::{Control, ControlError, Layout};
 
 /// The metrics of a daemon's parts. `is_followed`: it keeps a history of its own.
-pub(crate) fn of(config: &Config, radio: Option<BleHandle>, is_followed: bool) -> Vec<OwnMetrics> {
+pub(crate) fn of(config: &Config, gateway: &Running, is_followed: bool) -> Vec<OwnMetrics> {
     let layout = Layout::new(&config.state_dir);
-    let mut own: Vec<OwnMetrics> = radio.map(radio::figures).into_iter().collect();
+    let mut own: Vec<OwnMetrics> = gateway.radio().map(radio::figures).into_iter().collect();
+    own.extend(config.mqtt.as_ref().map(|_| broker::figures(gateway.counters())));
     own.push(disk(&config.state_dir));
     if config.desk.enabled {
         own.push(outbox(layout.control(), config.notify.keys().cloned().collect()));

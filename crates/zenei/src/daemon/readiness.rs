@@ -1,5 +1,6 @@
 //! The parts of a daemon for `/readyz`: what each knows of itself, in a sentence. Must not change anything. Called by
 //! `run`; read whenever somebody asks.
+use super::broker;
 use super::shipping::Shipping;
 use crate::config::{self, Config};
 use rustix::fs::statvfs;
@@ -29,7 +30,8 @@ pub(crate) fn of(
     let mut parts: Vec<Ask> = vec![intake(gateway, is_open), disk(config.state_dir.clone())];
     if let Some(mqtt) = &config.mqtt {
         let (host, port) = config::host_and_port(&mqtt.url, 1883);
-        parts.push(broker(gateway, format!("{host}:{port}")));
+        let (counters, address) = (gateway.counters(), format!("{host}:{port}"));
+        parts.push(Box::new(move || broker::part(&counters, &address)));
     }
     parts.extend(gateway.radio().map(radio));
     if let Some(answer) = shipping.map(Shipping::answer) {
@@ -63,21 +65,6 @@ fn disk(state_dir: PathBuf) -> Ask {
             Part { name: "disk", is_ready: free >= FREE_BYTES_MIN, why }
         }
         Err(error) => Part { name: "disk", is_ready: false, why: format!("state_dir can't be looked at: {error}") },
-    })
-}
-
-fn broker(gateway: &Running, address: String) -> Ask {
-    let counters = gateway.counters();
-    Box::new(move || {
-        let is_connected = counters.mqtt_connected.load(Ordering::Relaxed);
-        let is_ready = counters.mqtt_subscribed.load(Ordering::Relaxed);
-        let errors = counters.mqtt_errors.load(Ordering::Relaxed);
-        let why = match (is_ready, is_connected) {
-            (true, _) => format!("{address} is connected and has granted the subscription"),
-            (false, true) => format!("{address} is connected and has not granted the subscription yet"),
-            (false, false) => format!("{address} is not connected; {errors} attempts failed, and the log says why"),
-        };
-        Part { name: "broker", is_ready, why }
     })
 }
 

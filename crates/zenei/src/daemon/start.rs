@@ -1,6 +1,7 @@
 //! How does a configuration become a running gateway, with the desk where it detects on this gateway's spool? Also
 //! makes the async runtime of all commands that need one. Must not know what happens to the gateway afterwards. Called
-//! by `run` and `forget`; `demo`, `doctor` and `scan` take the runtime only.
+//! by `run` and `forget`; `demo`, `doctor` and `scan` take the runtime only, `doctor` the
+//! broker, too.
 use super::contents::Contents;
 use super::desk::{DeskHere, pipeline_maker};
 use super::tailing;
@@ -80,7 +81,11 @@ fn radio(ble: &Ble) -> BleConfig {
     BleConfig { adapter: ble.adapter.clone(), power_cycle: ble.power_cycle, exit: ble.exit }
 }
 
-fn broker(mqtt: &Mqtt, gateway_id: &str) -> Result<MqttConfig, Failure> {
+/// The broker as the gateway and `doctor` use it, with its password.
+///
+/// # Errors
+/// Where the password's file can't be read.
+pub(crate) fn broker(mqtt: &Mqtt, gateway_id: &str) -> Result<MqttConfig, Failure> {
     let (host, port) = config::host_and_port(&mqtt.url, 1883);
     let login = match (&mqtt.username, &mqtt.password_file) {
         (Some(username), Some(file)) => Some((username.clone(), config::secret(file).map_err(Failure::Failed)?)),
