@@ -6,11 +6,10 @@ use crate::program::{end_of, lines, run, simulator, succeed, zenei};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 use zenei_kit::bound::within;
-use zenei_kit::mqtt::Client;
+use zenei_kit::mqtt::{Broker, Client, answer_subscribe};
 
 /// How long a single short step may take on a busy machine. A guess.
 const STEP_WITHIN: Duration = Duration::from_secs(30);
@@ -58,11 +57,17 @@ fn a_mistake_in_a_configuration_is_told_with_file_line_and_key() {
 
 #[test]
 fn an_unreachable_broker_is_found_by_doctor_and_by_no_check_of_the_configuration() {
-    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = taken.local_addr().unwrap();
+    let broker = Broker::new();
+    let address = broker.address();
     let site = Site::new(&format!("[mqtt]\nurl = 'mqtt://{address}'"));
-    assert_eq!(run(&mut site.zenei(&["doctor"])).code, 0, "somebody listens there");
-    drop(taken);
+    let played = std::thread::spawn(move || {
+        answer_subscribe(&mut broker.accept(false, 0), &[1]);
+        broker
+    });
+    assert_eq!(run(&mut site.zenei(&["doctor"])).code, 0, "a broker is there");
+    let broker = played.join().unwrap();
+    assert_eq!(run(&mut site.zenei(&["doctor"])).code, 69, "somebody listens there, and says nothing");
+    drop(broker);
     let ended = run(&mut site.zenei(&["doctor"]));
     assert_eq!(ended.code, 69, "{}", ended.stderr);
     assert!(ended.stdout.contains(&address.to_string()), "{}", ended.stdout);

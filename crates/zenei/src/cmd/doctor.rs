@@ -1,9 +1,11 @@
-//! `zenei doctor`: what would prevent zenei from running here, and what to do about it. It connects to the broker, to
-//! ClickHouse and to zenei's own HTTP server, binds the listening ports for a moment, asks BlueZ over D-Bus, asks each
-//! target of messages for what opens nothing there, and writes a temporary file into the state directory (or the folder
-//! in which that would be made) and removes it; nothing else changes. The addresses are those of the configuration;
-//! without a `zenei.toml` they are the usual local ones, and these are contacted just the same. Called by `cmd`.
+//! `zenei doctor`: what would prevent zenei from running here, and what to do about it. It logs in at the broker,
+//! connects to ClickHouse and to zenei's own HTTP server, binds the listening ports for a moment, asks BlueZ over
+//! D-Bus, asks each target of messages for what opens nothing there, and writes a temporary file into the state
+//! directory (or the folder in which that would be made) and removes it; nothing else changes. The addresses are those
+//! of the configuration; without a `zenei.toml` they are the usual local ones, and these are contacted just the same.
+//! Called by `cmd`.
 mod bluetooth;
+mod broker;
 mod look;
 mod notify;
 mod state;
@@ -92,8 +94,9 @@ fn configuration(path: &Path) -> Result<(Loaded, Look), Problems> {
 fn looks(config: &Config, is_configured: bool) -> impl Iterator<Item = Look> {
     let mut looks = state::looks(config);
     if let Some(mqtt) = &config.mqtt {
-        let default_port = if mqtt.url.starts_with("mqtts:") { 8883 } else { 1883 };
-        looks.push(broker(&mqtt.url, default_port));
+        // A login without TLS would show the password to whoever listens on the way.
+        let is_tls = mqtt.url.starts_with("mqtts:");
+        looks.push(if is_tls { tls_broker(&mqtt.url) } else { broker::look(mqtt, &config.gateway.id) });
     }
     if let Some(ingress) = &config.ingress {
         looks.push(port("ingress", ingress.listen));
@@ -129,11 +132,10 @@ fn port(what: &'static str, listen: SocketAddr) -> Look {
     }
 }
 
-fn broker(url: &str, default_port: u16) -> Look {
-    let remedy = "start the broker, or mend `mqtt.url`";
-    match connect(url, default_port) {
-        Ok(_) => Look::ok("broker", format!("{url} answers")),
-        Err(what) => Look::fail("broker", format!("{url}: {what}"), remedy),
+fn tls_broker(url: &str) -> Look {
+    match connect(url, 8883) {
+        Ok(_) => Look::warn("broker", format!("{url} listens; it was asked for nothing"), "TLS is not available"),
+        Err(what) => Look::fail("broker", format!("{url}: {what}"), "start the broker, or mend `mqtt.url`"),
     }
 }
 

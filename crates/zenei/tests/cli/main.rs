@@ -4,6 +4,7 @@
 mod advertised;
 mod backup;
 mod broken;
+mod broker;
 mod canary;
 mod config;
 mod daemon;
