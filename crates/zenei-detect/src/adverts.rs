@@ -3,7 +3,7 @@
 //! one lock; this file applies it to all locks, each at the time when it is due. Each advertisement is counted once: as
 //! a row, as waiting, as a duplicate (repeated, unchanged, or in the same row as its other half), as a replay, or as
 //! one of too many strangers. Must not know detectors or stores. Called by `pipeline`.
-use crate::batch::{Batch, Heard, Labels, Row};
+use crate::batch::{Batch, Heard, Labels, Row, Succession};
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,6 +167,8 @@ fn row(merged: &Merged, (device, authenticated): Speaker, site: Sym, place: (u64
         boot: None,
         seq: None,
         identity: merged.identity(fleet.device_id(device)),
+        life: 0,
+        succession: Succession::Usual,
         ts: merged.at.as_device(),
         heard_at: GatewayTime(merged.at.ms()),
         released_at: EngineTime::default(),

@@ -41,6 +41,22 @@ pub struct Labels {
     pub client_version: Sym,
 }
 
+/// How a record's numbers relate to those that its lock used before (telemetry contract).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Succession {
+    /// As expected: next, after a hole, or late.
+    #[default]
+    Usual,
+    /// They were heard before, with another kind or device time.
+    Reused,
+    /// They are behind the newest ones, although the record is later than all others by both clocks.
+    Backward,
+    /// They are far beyond the newest ones.
+    Ahead,
+    /// It begins a new life that the lock did not announce.
+    Restarted,
+}
+
 /// One record as intake releases it: once, in order within its lock (but for late ones), stamped with what describes
 /// the lock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +71,10 @@ pub struct Row {
     pub seq: Option<u32>,
     /// Identity of a record without `(boot, seq)`; 0 for all others.
     pub identity: u128,
+    /// In which life of the lock it was made: how many ended before. Set by intake.
+    pub life: u32,
+    /// How its numbers relate to those before. Set by intake.
+    pub succession: Succession,
     /// The device's clock.
     pub ts: DeviceTime,
     /// When the gateway received it.
@@ -65,8 +85,8 @@ pub struct Row {
     pub offset: u64,
     /// Position within its message.
     pub index: u16,
-    /// A higher `(boot, seq)` of this lock was released before: the row is for stores and aggregates, and for detectors
-    /// that count late error reports.
+    /// A higher `(boot, seq)` of this lock was released before, or its numbers are far beyond the newest: it is for
+    /// stores and aggregates, and for detectors that count what comes late.
     pub late: bool,
     /// Whether its source may speak for this device.
     pub authenticated: bool,
@@ -87,6 +107,8 @@ pub(crate) fn test_row(device: DeviceIx, seq: u32, at_ms: i64, body: Body<'stati
         boot: Some(1),
         seq: Some(seq),
         identity: 0,
+        life: 0,
+        succession: Succession::Usual,
         ts: DeviceTime(at_ms),
         heard_at: GatewayTime(at_ms),
         released_at: EngineTime(at_ms),
@@ -134,7 +156,7 @@ pub struct UnreadableRow {
     pub at: EngineTime,
 }
 
-/// A record that arrived once more: the same content under the same numbers.
+/// A record that arrived once more, the same content under the same numbers; or an advertisement that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repeated {
     /// The lock.
@@ -145,6 +167,8 @@ pub struct Repeated {
     pub ts: DeviceTime,
     /// When it arrived again.
     pub at: EngineTime,
+    /// Whether it is an old advertisement, which somebody may have recorded: it was heard, and nothing of it is known.
+    pub is_refused: bool,
 }
 
 /// The asset registry's entry for a lock; an empty text is unknown.
@@ -188,11 +212,15 @@ pub struct Batch {
     pub duplicates: u64,
     /// Records that can't be read, of known locks and sources that may speak for them; in order of time.
     pub unreadable: Vec<UnreadableRow>,
-    /// Records of locks that were dropped as duplicates, in order of time; advertisements and what is not trusted are
-    /// left out.
+    /// Records of locks that were dropped as duplicates, and trusted advertisements that were refused, in order of
+    /// time; advertisements that were heard twice, and what is not trusted, are left out.
     pub repeated: Vec<Repeated>,
     /// How many of `rows` are late.
     pub late: u64,
+    /// How many of the late ones have numbers that were heard before, with other content.
+    pub reused: u64,
+    /// How many new lives of locks began.
+    pub lives: u64,
     /// How many fields are not in the contract.
     pub unknown_fields: u64,
     /// How many advertisements were refused as replays.
@@ -210,6 +238,8 @@ impl Batch {
         self.unreadable.clear();
         self.repeated.clear();
         self.late = 0;
+        self.reused = 0;
+        self.lives = 0;
         self.unknown_fields = 0;
         self.replayed = 0;
         self.strangers = 0;

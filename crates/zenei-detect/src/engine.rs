@@ -2,13 +2,13 @@
 //!
 //! It decides when each detector receives which row, and what becomes of its findings: a finding that another one
 //! explains becomes a decision, and what locks share is reported once. It must not know where rows come from or what an
-//! incident is. Of late rows only error reports reach the detectors, through `late_error`; rows of sources that may not
-//! speak for a lock never reach a detector. Called by `pipeline`.
+//! incident is. Late rows reach the detectors through `late` alone, and change nothing that is known of the lock; rows
+//! of sources that may not speak for a lock never reach a detector. Called by `pipeline`.
 use crate::anomaly::{Anomaly, Component, Findings};
 use crate::attribution::Attribution;
 use crate::batch::{Repeated, Row, UnreadableRow};
 use crate::detect::profile::Profiles;
-use crate::detect::running::{Detector, Glance, Window};
+use crate::detect::running::{Detector, Glance, Late, Window};
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::lock::{Lock, Operation, RecordRef};
 use crate::rules::Rules;
@@ -142,6 +142,9 @@ impl Engine {
 
     fn repeated(&mut self, again: &Repeated, fleet: &Fleet, findings: &mut Findings) {
         self.advance(again.at, fleet, findings);
+        if again.is_refused {
+            return self.detectors.iter_mut().for_each(|detector| detector.refused(again.device, again.at));
+        }
         let record = RecordRef { boot: again.place.0, seq: again.place.1, ts: again.ts.ms() };
         self.detectors.iter_mut().for_each(|detector| detector.repeated(again.device, record, again.at));
     }
@@ -324,9 +327,8 @@ impl Engine {
             Body::State(_) | Body::Op(_) | Body::Event(_) | Body::Adv(_) | Body::Gateway(_) => Sym::NONE,
         };
         if row.late {
-            if code != Sym::NONE {
-                self.detectors.iter_mut().for_each(|detector| detector.late_error(device, code, record, now_ms));
-            }
+            let late = Late { device, code, record, succession: row.succession, now_ms };
+            self.detectors.iter_mut().for_each(|detector| detector.late(&late));
             return;
         }
         if let Body::Event(event) = &row.body {

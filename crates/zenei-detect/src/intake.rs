@@ -1,14 +1,21 @@
 //! Intake: each record once, in order within its lock, stamped with what describes the lock.
 //!
-//! Answers: is this record a duplicate, does it continue its lock's sequence, how long does a hole wait, which records
-//! are finally missing. It sets the engine time at which a row is released; `pipeline` and `adverts` convert gateway
-//! times to engine times. Must not know detectors or stores. Called by `pipeline`.
+//! Answers: is this record a duplicate, does it continue its lock's sequence, in which of the lock's lives was it made,
+//! how long does a hole wait, which records are finally missing. It sets the engine time at which a row is released;
+//! `pipeline` and `adverts` convert gateway times to engine times. Must not know detectors or stores. Called by
+//! `pipeline`.
+mod behind;
+mod lane;
+mod past;
+mod place;
 mod sequence;
 
-use crate::batch::{Batch, Gap, Heard, Labels, Registered, Repeated, Row};
+use crate::batch::{Batch, Gap, Heard, Labels, Registered, Repeated, Row, Succession};
 use crate::fleet::{DeviceIx, Fleet};
-use sequence::{Lane, Place};
-pub use sequence::{MAX_BOOTS, MAX_MISSING, MAX_RECENT};
+use lane::Lane;
+pub use lane::MAX_RECENT;
+use place::{Place, Seen, is_installed};
+pub use sequence::{MAX_BOOTS, MAX_MISSING};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use zenei_wire::{Body, EngineTime, Record, Text};
@@ -56,19 +63,19 @@ impl Intake {
             self.lanes.resize_with(at + 1, Lane::default);
         }
         let lane = &mut self.lanes[at];
-        if row.authenticated && lane.is_continued_by(row) {
-            lane.newest = row.boot.zip(row.seq).map(|(boot, seq)| Place { boot, seq });
+        (row.life, row.succession) = (lane.life, Succession::Usual);
+        let seen = Place::of(row).map(|place| Seen::of(place, row));
+        if let Some(seen) = seen.filter(|seen| row.authenticated && lane.is_continued_by(seen.place)) {
+            lane.order.enter(&seen);
             row.released_at = self.now;
             lane.stamp(row);
             return;
         }
         let Some(row) = batch.rows.pop() else { return };
-        if !row.authenticated {
-            return self.take_untrusted(row, batch);
-        }
-        match (row.boot, row.seq) {
-            (Some(boot), Some(seq)) => self.take_in_sequence(Place { boot, seq }, row, batch),
-            (None, _) | (_, None) => self.take_loose(row, batch),
+        match seen {
+            seen if !row.authenticated => self.take_untrusted(seen, row, batch),
+            Some(seen) => self.take_in_sequence(seen, row, batch),
+            None => self.take_loose(row, batch),
         }
         while self.held > MAX_HELD {
             let Some(&(deadline, device)) = self.deadlines.first() else { break };
@@ -138,9 +145,9 @@ impl Intake {
 
     /// A record of a source that may not speak for the lock is released, but neither its place nor its labels affect
     /// other records.
-    fn take_untrusted(&mut self, mut row: Row, batch: &mut Batch) {
+    fn take_untrusted(&mut self, seen: Option<Seen>, mut row: Row, batch: &mut Batch) {
         let lane = &mut self.lanes[row.device.0 as usize];
-        if !lane.untrusted.remember(identity(&row)) {
+        if !lane.untrusted.remember(seen.map_or(row.identity as u64, |seen| seen.content)) {
             batch.duplicates += 1;
             return;
         }
@@ -153,7 +160,7 @@ impl Intake {
 
     fn take_loose(&mut self, mut row: Row, batch: &mut Batch) {
         let lane = &mut self.lanes[row.device.0 as usize];
-        if !lane.recent.remember(identity(&row)) {
+        if !lane.recent.remember(row.identity as u64) {
             return self.drop_repeated(&row, batch);
         }
         row.released_at = self.now;
@@ -165,51 +172,50 @@ impl Intake {
         batch.duplicates += 1;
         if !matches!(row.body, Body::Adv(_)) {
             let place = (row.boot.unwrap_or(0), row.seq.unwrap_or(0));
-            batch.repeated.push(Repeated { device: row.device, place, ts: row.ts, at: self.now });
+            batch.repeated.push(Repeated { device: row.device, place, ts: row.ts, at: self.now, is_refused: false });
         }
     }
 
-    fn take_in_sequence(&mut self, place: Place, row: Row, batch: &mut Batch) {
-        let device = row.device;
+    fn take_in_sequence(&mut self, seen: Seen, row: Row, batch: &mut Batch) {
+        let (device, place) = (row.device, seen.place);
         let lane = &mut self.lanes[device.0 as usize];
-        match lane.newest {
-            Some(newest) if place <= newest => self.take_behind(place, row, batch),
-            Some(newest) if place.boot == newest.boot && place.seq - newest.seq == 1 => {
-                self.release(place, row, batch);
+        if lane.recent.has(seen.content) {
+            return self.drop_repeated(&row, batch);
+        }
+        if lane.ended(&seen, is_installed(&row)).is_some() {
+            return self.take_ended(seen, row, batch);
+        }
+        if let Some(ahead) = lane.ahead_of(place) {
+            self.leap(&ahead, &row, batch);
+        }
+        let lane = &mut self.lanes[device.0 as usize];
+        match lane.order.newest {
+            Some(newest) if place <= newest => self.take_behind(seen, row, batch),
+            Some(newest) if newest.is_followed_by(place) => {
+                lane.trust();
+                self.release(seen, row, batch);
                 self.follow(device, batch);
             }
             None if place.seq == 0 && lane.held.first().is_none_or(|&(first, _)| place < first) => {
-                self.release(place, row, batch);
+                self.release(seen, row, batch);
                 self.follow(device, batch);
             }
-            Some(_) | None => self.hold(place, row, batch),
+            Some(newest) if place.is_far_beyond(newest) => self.take_ahead(seen, row, batch),
+            Some(_) | None => self.hold(seen, row, batch),
         }
     }
 
-    /// A record behind the newest one released: it fills a hole that was given up, it lies where nothing was received
-    /// so far, or it is a duplicate.
-    fn take_behind(&mut self, place: Place, mut row: Row, batch: &mut Batch) {
-        let lane = &mut self.lanes[row.device.0 as usize];
-        let missing_before = lane.missing();
-        if !lane.take_behind(place) {
-            return self.drop_repeated(&row, batch);
-        }
-        self.missing = (self.missing + lane.missing()).saturating_sub(missing_before);
-        row.late = true;
-        row.released_at = self.now;
-        let said = lane.said;
-        lane.stamp(&mut row);
-        lane.said = said;
-        batch.late += 1;
-        batch.rows.push(row);
-    }
-
-    fn hold(&mut self, place: Place, row: Row, batch: &mut Batch) {
-        let device = row.device;
+    fn hold(&mut self, seen: Seen, row: Row, batch: &mut Batch) {
+        let (device, place) = (row.device, seen.place);
         let lane = &mut self.lanes[device.0 as usize];
-        let Err(at) = lane.held.binary_search_by_key(&place, |&(place, _)| place) else {
-            return self.drop_repeated(&row, batch);
+        let at = match lane.held.binary_search_by_key(&place, |&(place, _)| place) {
+            Err(at) => at,
+            Ok(at) if Seen::of(place, &lane.held[at].1).content == seen.content => {
+                return self.drop_repeated(&row, batch);
+            }
+            Ok(_) => return self.take_reused(seen, row, batch),
         };
+        lane.trust();
         if lane.held.is_empty() {
             lane.waits_since = self.now;
             self.deadlines.insert((self.now.plus_ms(HOLE_WAIT_MS), device));
@@ -245,8 +251,8 @@ impl Intake {
         let deadline = lane.waits_since.plus_ms(HOLE_WAIT_MS);
         loop {
             let lane = &self.lanes[device.0 as usize];
-            let (Some(newest), Some(&(next, _))) = (lane.newest, lane.held.first()) else { break };
-            if next.boot != newest.boot || next.seq - newest.seq != 1 {
+            let (Some(newest), Some(&(next, _))) = (lane.order.newest, lane.held.first()) else { break };
+            if !newest.is_followed_by(next) {
                 break;
             }
             self.release_first(device, batch);
@@ -264,6 +270,18 @@ impl Intake {
         }
     }
 
+    /// Releases all records of a lock that wait.
+    fn release_all(&mut self, device: DeviceIx, batch: &mut Batch) {
+        let lane = &self.lanes[device.0 as usize];
+        if lane.held.is_empty() {
+            return;
+        }
+        self.deadlines.remove(&(lane.waits_since.plus_ms(HOLE_WAIT_MS), device));
+        while !self.lanes[device.0 as usize].held.is_empty() {
+            self.release_first(device, batch);
+        }
+    }
+
     fn release_first(&mut self, device: DeviceIx, batch: &mut Batch) {
         let lane = &mut self.lanes[device.0 as usize];
         if lane.held.is_empty() {
@@ -271,35 +289,19 @@ impl Intake {
         }
         let (place, row) = lane.held.remove(0);
         self.held -= 1;
-        self.release(place, row, batch);
+        self.release(Seen::of(place, &row), row, batch);
     }
 
-    fn release(&mut self, place: Place, mut row: Row, batch: &mut Batch) {
+    /// Releases a record beyond all others of its lock.
+    fn release(&mut self, seen: Seen, mut row: Row, batch: &mut Batch) {
         let lane = &mut self.lanes[row.device.0 as usize];
-        let before = lane.newest.replace(place);
-        let from = before.filter(|before| before.boot == place.boot).map(|before| before.seq + 1);
-        if let Some(from_seq) = from.filter(|&from| from < place.seq) {
-            self.missing += u64::from(place.seq - from_seq);
-            let (device, to_seq) = (row.device, place.seq - 1);
-            batch.gaps.push(Gap { device, boot: place.boot, from_seq, to_seq, at: self.now });
-        }
-        // A place that continues by one is in `newest` already, as for nearly all records; the state of a boot lies
-        // elsewhere in memory.
-        if from != Some(place.seq) {
-            lane.catch_up(before);
-            lane.reach(place);
+        if let Some((from_seq, to_seq)) = lane.order.enter(&seen) {
+            self.missing += u64::from(to_seq - from_seq) + 1;
+            batch.gaps.push(Gap { device: row.device, boot: seen.place.boot, from_seq, to_seq, at: self.now });
         }
         row.released_at = self.now;
         lane.stamp(&mut row);
         batch.rows.push(row);
-    }
-}
-
-/// The key of a record within its lock where no sequence identifies it: 64 bits of its identity, or its place.
-fn identity(row: &Row) -> u64 {
-    match (row.boot, row.seq) {
-        (Some(boot), Some(seq)) => u64::from(boot) << 32 | u64::from(seq),
-        (None, _) | (_, None) => row.identity as u64,
     }
 }
 
@@ -322,6 +324,8 @@ fn row_of(heard: &Heard<'_>, device: DeviceIx, said: Labels, fleet: &mut Fleet) 
         boot: record.boot,
         seq: record.seq,
         identity: heard.identity,
+        life: 0,
+        succession: Succession::Usual,
         ts: record.ts,
         heard_at: heard.heard_at,
         released_at: EngineTime::default(),

@@ -27,6 +27,10 @@ pub mod intake;
 #[cfg(test)]
 mod intake_tests;
 pub mod kind;
+#[cfg(test)]
+mod lives_properties;
+#[cfg(test)]
+mod lives_tests;
 pub mod lock;
 pub mod nearest;
 mod pace;
@@ -43,7 +47,7 @@ pub use anomaly::{
     Anomaly, Component, Decision, DecisionReason, Domain, Evidence, Findings, PartOf, Recovery, Scope, ScopeKind,
     Urgency,
 };
-pub use batch::{Batch, Gap, Heard, Labels, Portion, Registered, Row, Unreadable, UnreadableRow};
+pub use batch::{Batch, Gap, Heard, Labels, Portion, Registered, Row, Succession, Unreadable, UnreadableRow};
 pub use condition::RestVoltage;
 pub use desk::{Desk, DeskError};
 pub use field::NumericField;

@@ -76,7 +76,8 @@ pub struct Lock {
     /// When its last event (update, new battery, maintenance, …) arrived, ms of the engine; an event may explain a
     /// restart.
     visited_ms: Option<i64>,
-    newest: Option<(u32, u32)>,
+    /// Life, boot and number of its newest record.
+    newest: Option<(u32, u32, u32)>,
     /// The client versions of its last connections, newest first: apps and hubs take turns.
     clients: [Sym; CLIENTS],
     pace: Pace,
@@ -155,8 +156,8 @@ impl Lock {
         self.site = row.site;
         self.client(row.labels.client_version);
         let (Some(boot), Some(seq)) = (row.boot, row.seq) else { return 0 };
-        let before = self.newest.replace((boot, seq)).filter(|&(before, _)| before == boot);
-        before.map_or(0, |(_, last)| seq.saturating_sub(last).saturating_sub(1))
+        let before = self.newest.replace((row.life, boot, seq)).filter(|&(life, at, _)| (life, at) == (row.life, boot));
+        before.map_or(0, |(_, _, last)| seq.saturating_sub(last).saturating_sub(1))
     }
 
     /// Whether its battery is so far used up, by gauge or voltage under load, that bolt and radio may stop.

@@ -4,14 +4,14 @@
 //! topics, bytes or where rows go.
 use crate::adverts::Adverts;
 use crate::anomaly::Findings;
-use crate::batch::{Batch, Portion, Registered, Row, Unreadable, UnreadableRow};
+use crate::batch::{Batch, Heard, Portion, Registered, Repeated, Row, Unreadable, UnreadableRow};
 use crate::engine::{Engine, EngineState, Unsaid};
 use crate::fleet::Fleet;
 use crate::intake::{HOLE_WAIT_MS, Intake};
 use crate::rules::Rules;
 use serde::{Deserialize, Serialize};
 use zenei_wire::bthome::Keyring;
-use zenei_wire::{Body, EngineTime};
+use zenei_wire::{Adv, Body, EngineTime};
 
 /// Why the pipeline must be called again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ pub enum RestoreError {
 }
 
 /// The format of a snapshot; raised with every change of its content.
-const SNAPSHOT_FORMAT: u32 = 17;
+const SNAPSHOT_FORMAT: u32 = 18;
 
 /// Intake and engine in a row.
 pub struct Pipeline {
@@ -104,11 +104,7 @@ impl Pipeline {
             self.release(at, batch);
             match heard.record.body {
                 // An advertisement from a store is merged already, and has its identity.
-                Body::Adv(adv) if heard.identity == 0 => {
-                    let mut rows = Vec::new();
-                    self.adverts.take(heard, adv, &mut self.fleet, batch, &mut rows);
-                    rows.into_iter().for_each(|row| self.intake.take_row(row, at, batch));
-                }
+                Body::Adv(adv) if heard.identity == 0 => self.take_adv(heard, adv, at, batch),
                 Body::Adv(_) | Body::State(_) | Body::Op(_) | Body::Error(_) | Body::Event(_) | Body::Gateway(_) => {
                     self.intake.take(heard, at, &mut self.fleet, batch);
                 }
@@ -242,6 +238,17 @@ impl Pipeline {
         }
         let (fleet, intake, adverts) = (saved.fleet, saved.intake, saved.adverts);
         Ok(Self { fleet, intake, adverts, engine })
+    }
+
+    /// Takes an advertisement, half of a record.
+    fn take_adv(&mut self, heard: &Heard<'_>, adv: Adv, at: EngineTime, batch: &mut Batch) {
+        let (mut rows, refused) = (Vec::new(), batch.replayed);
+        self.adverts.take(heard, adv, &mut self.fleet, batch, &mut rows);
+        rows.into_iter().for_each(|row| self.intake.take_row(row, at, batch));
+        let is_refused = heard.authenticated && batch.replayed > refused;
+        if let Some(device) = self.fleet.find(heard.device.as_str()).filter(|_| is_refused) {
+            batch.repeated.push(Repeated { device, place: (0, 0), ts: heard.record.ts, at, is_refused });
+        }
     }
 
     /// Numbers the unreadable records of known locks; those of a lock without any other record are left out.

@@ -136,7 +136,7 @@ fn other_rules_keep_what_intake_knows() {
 #[test]
 fn a_snapshot_of_another_format_is_refused() {
     let error = Pipeline::restore(&[99, 0, 0], None).err().unwrap();
-    assert_eq!(error.to_string(), "the snapshot has format 99; this program reads 17");
+    assert_eq!(error.to_string(), "the snapshot has format 99; this program reads 18");
 }
 
 #[test]

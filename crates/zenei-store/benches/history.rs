@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
-use zenei_detect::{DeviceIx, Fleet, Labels, Row, Sym};
+use zenei_detect::{DeviceIx, Fleet, Labels, Row, Succession, Sym};
 use zenei_kit::Dice;
 use zenei_store::control::Sealed;
 use zenei_store::disk::RealDisk;
@@ -84,6 +84,8 @@ fn row(lock: u32, seq: u32, quarter: u32, body: Body<'static>, words: &[Sym]) ->
         boot: Some(1),
         seq: Some(seq),
         identity: 0,
+        life: 0,
+        succession: Succession::Usual,
         ts: DeviceTime(at),
         heard_at: GatewayTime(at),
         released_at: EngineTime(at),

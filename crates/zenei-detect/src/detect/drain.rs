@@ -118,7 +118,7 @@ pub const SPEC: Spec = Spec {
     },
     reset_by: &[EventKind::Installed, EventKind::BatteryReplaced],
     every_ms: 2 * HOUR_MS,
-    counts_late_errors: false,
+    counts_late: false,
     counts_unreadable: false,
     make: |spec, rule| Drain::start(spec, rule, Params::of(rule)),
 };

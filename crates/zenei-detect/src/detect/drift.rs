@@ -115,7 +115,7 @@ pub const RESISTANCE: Spec = Spec {
     },
     reset_by: &[EventKind::Installed, EventKind::BatteryReplaced],
     every_ms: LOOK_MS,
-    counts_late_errors: false,
+    counts_late: false,
     counts_unreadable: false,
     make: |spec, rule| Drift::start(spec, rule, Params::of(rule, Measure::Resistance)),
 };
@@ -134,7 +134,7 @@ pub const EFFORT: Spec = Spec {
     },
     reset_by: &[EventKind::Installed, EventKind::Moved],
     every_ms: LOOK_MS,
-    counts_late_errors: false,
+    counts_late: false,
     counts_unreadable: false,
     make: |spec, rule| Drift::start(spec, rule, Params::of(rule, Measure::Effort)),
 };
@@ -151,7 +151,7 @@ pub const SHAPE: Spec = Spec {
     },
     reset_by: &[EventKind::Installed, EventKind::Moved],
     every_ms: LOOK_MS,
-    counts_late_errors: false,
+    counts_late: false,
     counts_unreadable: false,
     make: |spec, rule| Drift::start(spec, rule, Params::of(rule, Measure::Shape)),
 };

@@ -20,7 +20,7 @@ mod verdict;
 
 use super::codes;
 use super::lanes::{forget, lane};
-use super::running::{Detect, Glance, Running, Spec, Window};
+use super::running::{Detect, Glance, Late, Running, Spec, Window};
 use crate::anomaly::Findings;
 use crate::fleet::{DeviceIx, Sym};
 use crate::kind::{DetectorKind, Parameter};
@@ -92,7 +92,7 @@ pub const SPEC: Spec = Spec {
     },
     reset_by: &[EventKind::Installed],
     every_ms: HOUR_MS,
-    counts_late_errors: true,
+    counts_late: true,
     counts_unreadable: false,
     make: |spec, rule| FirmwareErrors::start(spec, rule, Params::of(rule)),
 };
@@ -158,8 +158,11 @@ impl Detect for FirmwareErrors {
         }
     }
 
-    fn late_error(&mut self, device: DeviceIx, code: Sym, record: RecordRef, now_ms: i64) {
-        self.error(device, code, record, now_ms);
+    /// Takes a late record: the order of error reports does not matter.
+    fn late(&mut self, late: &Late) {
+        if late.code != Sym::NONE {
+            self.error(late.device, late.code, late.record, late.now_ms);
+        }
     }
 
     /// Removes the state: the id belongs to another lock now, whose error habits are unknown, and whose version is no

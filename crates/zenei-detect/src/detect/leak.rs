@@ -90,7 +90,7 @@ pub const SPEC: Spec = Spec {
     },
     reset_by: &[EventKind::Installed],
     every_ms: 2 * HOUR_MS,
-    counts_late_errors: false,
+    counts_late: false,
     counts_unreadable: false,
     make: |spec, rule| Leak::start(spec, rule, Params::of(rule)),
 };
@@ -117,7 +117,8 @@ struct Lane {
     started: bool,
     /// Of the first heartbeat of all, hours since 1970.
     heard_hour: u32,
-    boot: Option<u32>,
+    /// Life and boot.
+    boot: (u32, Option<u32>),
     booted_ms: i64,
     first_b: f32,
     heap: Fall,
@@ -245,11 +246,12 @@ impl Detect for Leak {
         let Some(heap) = state.free_heap_b else { return };
         let lane = lane(&mut self.state.lanes, glance.device);
         let now_ms = glance.now_ms;
-        if !lane.started || lane.boot != glance.row.boot {
+        let boot = (glance.row.life, glance.row.boot);
+        if !lane.started || lane.boot != boot {
             let up_ms = glance.row.uptime_s.map_or(0, |seconds| i64::from(seconds) * 1_000);
             let Lane { alarm_ms, swing_b, filled_b, .. } = *lane;
             let heard_hour = if lane.started { lane.heard_hour } else { (now_ms / HOUR_MS).max(0) as u32 };
-            let (boot, booted_ms) = (glance.row.boot, now_ms - up_ms);
+            let booted_ms = now_ms - up_ms;
             let kept = Lane { started: true, heard_hour, swing_b, filled_b, alarm_ms, ..Lane::default() };
             *lane = Lane { boot, booted_ms, ..kept };
         }

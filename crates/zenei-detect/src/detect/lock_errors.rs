@@ -72,7 +72,7 @@ pub const SPEC: Spec = Spec {
     },
     reset_by: &[EventKind::Installed],
     every_ms: HOUR_MS,
-    counts_late_errors: false,
+    counts_late: false,
     counts_unreadable: false,
     make: |spec, rule| LockErrors::start(spec, rule, Params::of(rule)),
 };

@@ -83,7 +83,7 @@ pub const SPEC: Spec = Spec {
     },
     reset_by: &[EventKind::Installed],
     every_ms: HOUR_MS,
-    counts_late_errors: false,
+    counts_late: false,
     counts_unreadable: true,
     make: |spec, rule| Loss::start(spec, rule, Params::of(rule)),
 };

@@ -65,7 +65,7 @@ pub const SPEC: Spec = Spec {
     },
     reset_by: &[EventKind::Installed],
     every_ms: HOUR_MS,
-    counts_late_errors: false,
+    counts_late: false,
     counts_unreadable: false,
     make: |spec, rule| Reboots::start(spec, rule, Params::of(rule)),
 };
@@ -89,7 +89,8 @@ struct State {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Lane {
-    boot: Option<u32>,
+    /// Life and boot.
+    boot: Option<(u32, u32)>,
     settled_ms: Option<i64>,
     habit: Habit,
     departure: Departure,
@@ -119,9 +120,10 @@ impl Detect for Reboots {
         let (Body::State(state), Some(boot)) = (&glance.row.body, glance.row.boot) else { return };
         let now_ms = glance.now_ms;
         let lane = lane(&mut self.state.lanes, glance.device);
-        let before = lane.boot.replace(boot);
+        let before = lane.boot.replace((glance.row.life, boot));
         let settled_ms = *lane.settled_ms.get_or_insert(now_ms);
-        let Some(before) = before.filter(|&before| before < boot) else { return };
+        let before = before.filter(|&(life, before)| life == glance.row.life && before < boot);
+        let Some((_, before)) = before else { return };
         let asked = glance.lock.excused(now_ms) || glance.lock.maintenance;
         let counts = match state.reset_reason {
             Some(ResetReason::Watchdog | ResetReason::HardFault | ResetReason::Software) => true,

@@ -2,7 +2,7 @@
 //! what all detectors have in common ([`Running`]: rule, parameters, state). Must not know a particular detector. Each
 //! detector implements it; the engine drives them through [`Detector`].
 use crate::anomaly::{Component, Findings};
-use crate::batch::Row;
+use crate::batch::{Row, Succession};
 use crate::fleet::{DeviceIx, Fleet, Sym};
 use crate::kind::DetectorKind;
 use crate::lock::{Lock, Operation, RecordRef};
@@ -21,8 +21,8 @@ pub struct Spec {
     pub reset_by: &'static [EventKind],
     /// How often it judges, ms: a number of whole hours by which a day can be divided.
     pub every_ms: i64,
-    /// Whether error reports that come late count.
-    pub counts_late_errors: bool,
+    /// Whether records that come late count.
+    pub counts_late: bool,
     /// Whether records that can't be read count.
     pub counts_unreadable: bool,
     /// Starts it; see [`Spec::start`].
@@ -62,6 +62,21 @@ pub struct Glance<'a> {
     pub now_ms: i64,
 }
 
+/// A record that is not in its lock's order, as the detectors receive it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Late {
+    /// The lock.
+    pub device: DeviceIx,
+    /// The error code, where the record reports one.
+    pub code: Sym,
+    /// Its reference.
+    pub record: RecordRef,
+    /// How its numbers relate to those before.
+    pub succession: Succession,
+    /// The engine's time, ms.
+    pub now_ms: i64,
+}
+
 /// The fleet at the end of a window.
 #[derive(Clone, Copy)]
 pub struct Window<'a> {
@@ -78,8 +93,8 @@ pub trait Detect {
     /// Takes a record that is not late.
     fn row(&mut self, glance: &Glance<'_>);
 
-    /// Takes an error report that came late; a detector counts it where order does not matter.
-    fn late_error(&mut self, _device: DeviceIx, _code: Sym, _record: RecordRef, _now_ms: i64) {}
+    /// Takes a record that came late; a detector counts it where order does not matter.
+    fn late(&mut self, _late: &Late) {}
 
     /// Takes an unreadable record of this lock: the lock is alive, and nothing was lost.
     fn unreadable(&mut self, _device: DeviceIx, _now: EngineTime) {}
@@ -89,6 +104,9 @@ pub trait Detect {
 
     /// Takes a record of this lock that arrived once more.
     fn repeated(&mut self, _device: DeviceIx, _record: RecordRef, _now: EngineTime) {}
+
+    /// Takes the time of an advertisement of this lock that was refused: it was heard, and nothing of it is known.
+    fn refused(&mut self, _device: DeviceIx, _now: EngineTime) {}
 
     /// Removes what it learned of a lock.
     fn reset(&mut self, device: DeviceIx);

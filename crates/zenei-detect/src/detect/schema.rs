@@ -6,13 +6,17 @@
 //! itself for as long as would be a finding: while it is away it sends none. Six fields are watched (`WATCHED`); a
 //! value that no battery has, or that means something else than before, counts as missing: a voltage by more than a
 //! factor of two from the one before (another unit), a percentage that becomes its complement while the voltage stays.
-//! A field is expected once twelve heartbeats in a row had it, heartbeats once there were twelve (`STEADY`). Must not
-//! know incidents or stores. Called by the engine.
+//! A field is expected once twelve heartbeats in a row had it, heartbeats once there were twelve (`STEADY`). Records
+//! whose numbers are used again and again break the contract too (`numbers`). Must not know incidents or stores.
+//! Called by the engine.
+mod numbers;
+
 use super::lanes::{forget, lane};
 use super::report::{self, Seen};
-use super::running::{Detect, Glance, Running, Spec, Window};
+use super::running::{Detect, Glance, Late, Running, Spec, Window};
 use super::trail::Trail;
 use crate::anomaly::Findings;
+use crate::batch::Succession;
 use crate::condition::possible;
 use crate::estimate::high::High;
 use crate::fleet::DeviceIx;
@@ -21,6 +25,7 @@ use crate::lock::RecordRef;
 use crate::rule::{MissingParameter, Rule};
 use crate::symptom::Symptom;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS};
+use numbers::Again;
 use serde::{Deserialize, Serialize};
 use zenei_wire::{Body, EngineTime, EventKind, State as Heartbeat};
 
@@ -45,7 +50,7 @@ pub const SPEC: Spec = Spec {
         word: "schema_drift",
         symptom: Symptom::Schema,
         looks_at: "heartbeats, or fields of them, that always came and come no more or can't be right, while the \
-                   lock says other things",
+                   lock says other things; numbers of records that are used again and again",
         parameters: &[
             Parameter {
                 name: "missing_min",
@@ -82,7 +87,7 @@ pub const SPEC: Spec = Spec {
     },
     reset_by: &[EventKind::Installed],
     every_ms: 2 * HOUR_MS,
-    counts_late_errors: false,
+    counts_late: true,
     counts_unreadable: true,
     make: |spec, rule| Schema::start(spec, rule, Params::of(rule)),
 };
@@ -129,6 +134,8 @@ struct Lane {
     spoken: Trail,
     last: RecordRef,
     alarm_ms: Option<i64>,
+    /// Records whose numbers are not as expected.
+    again: Option<Box<Again>>,
 }
 
 impl Params {
@@ -202,6 +209,9 @@ impl Detect for Schema {
         let lane = lane(&mut self.state.lanes, glance.device);
         let now_ms = glance.now_ms;
         lane.last = glance.record;
+        if glance.row.succession != Succession::Usual {
+            lane.again.get_or_insert_default().add(glance.record, now_ms);
+        }
         lane.speaks(now_ms, self.params.overdue_ms);
         let Body::State(state) = &glance.row.body else {
             // A record before the next heartbeat was due is no evidence: the lock may have fallen silent after it.
@@ -236,6 +246,14 @@ impl Detect for Schema {
         }
     }
 
+    /// Takes a late record: its numbers may not be as expected.
+    fn late(&mut self, late: &Late) {
+        if late.succession != Succession::Usual {
+            let lane = lane(&mut self.state.lanes, late.device);
+            lane.again.get_or_insert_default().add(late.record, late.now_ms);
+        }
+    }
+
     /// Takes an unreadable record.
     fn unreadable(&mut self, device: DeviceIx, now: EngineTime) {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize) {
@@ -249,6 +267,12 @@ impl Detect for Schema {
         let Window { now, locks, fleet } = window;
         for (at, lock) in locks.iter().enumerate().take(self.state.lanes.len()) {
             let lane = &mut self.state.lanes[at];
+            if let Some(again) = lane.again.as_mut().filter(|_| !lock.maintenance) {
+                let told = again.judge(now, lock.heard_ms);
+                findings.anomalies.extend(told.and_then(|(seen, records)| {
+                    report::anomaly(&self.rule, DeviceIx(at as u32), seen, records, now, fleet)
+                }));
+            }
             let field = lane.missing.iter().position(|&missing| missing >= self.params.missing_min);
             let silent_ms = lane.spoke_ms - lane.awaits_ms();
             let speaks = lane.others >= self.params.others_min || lane.refused >= self.params.refused_min;

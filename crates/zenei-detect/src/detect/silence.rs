@@ -16,7 +16,7 @@ mod quiet;
 
 use super::lanes::{forget, lane as of};
 use super::report::{self, REPEAT_MS, Seen};
-use super::running::{Detect, Glance, Running, Spec, Window};
+use super::running::{Detect, Glance, Late, Running, Spec, Window};
 use crate::anomaly::{Component, Domain, Findings, PartOf, Recovery, Scope, ScopeKind};
 use crate::batch::Row;
 use crate::fleet::{DeviceIx, Fleet, Sym};
@@ -93,7 +93,7 @@ pub const SPEC: Spec = Spec {
     },
     reset_by: &[EventKind::Installed],
     every_ms: HOUR_MS,
-    counts_late_errors: false,
+    counts_late: true,
     counts_unreadable: true,
     make: |spec, rule| Silence::start(spec, rule, Params::of(rule)),
 };
@@ -209,6 +209,16 @@ impl Detect for Silence {
         if let Some(lane) = self.state.lanes.get_mut(device.0 as usize).filter(|lane| lane.heard_ms > 0) {
             lane.heard_ms = lane.heard_ms.max(now.ms());
         }
+    }
+
+    /// Takes a late record: the lock is not silent.
+    fn late(&mut self, late: &Late) {
+        self.unreadable(late.device, EngineTime(late.now_ms));
+    }
+
+    /// Takes a refused advertisement: the lock, or whoever repeats what it said, is not silent.
+    fn refused(&mut self, device: DeviceIx, now: EngineTime) {
+        self.unreadable(device, now);
     }
 
     /// Takes what a gateway reports of itself: that it is there, and how much waits in it.

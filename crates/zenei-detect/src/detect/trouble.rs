@@ -109,7 +109,7 @@ pub const SPEC: Spec = Spec {
     },
     reset_by: &[EventKind::Installed, EventKind::Moved],
     every_ms: HOUR_MS,
-    counts_late_errors: false,
+    counts_late: false,
     counts_unreadable: false,
     make: |spec, rule| Trouble::start(spec, rule, Params::of(rule)),
 };

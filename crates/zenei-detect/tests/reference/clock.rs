@@ -176,7 +176,7 @@ fn clock(rule: &Rule, stream: &Stream) -> Vec<Found> {
                     }
                 }
             }
-            Moment::Happened(..) | Moment::LateError(..) | Moment::Refused(..) => {}
+            Moment::Happened(..) | Moment::Late(..) | Moment::Refused(..) => {}
         }
     }
     found

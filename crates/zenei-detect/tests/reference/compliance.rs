@@ -88,21 +88,21 @@ fn records_that_are_late_or_cannot_be_read_count_only_where_the_detector_says_so
             let (mut detector, mut findings) = (start(rule), Findings::default());
             for moment in &stream.moments {
                 let before = match moment {
-                    Moment::LateError(..) | Moment::Refused(..) => Some(detector.state().unwrap()),
+                    Moment::Late(..) | Moment::Refused(..) => Some(detector.state().unwrap()),
                     Moment::Said(_) | Moment::Happened(..) | Moment::Close(..) => None,
                 };
                 show(&mut *detector, moment, &stream.fleet, &mut findings);
                 let Some(before) = before else { continue };
                 let is_touched = detector.state().unwrap() != before;
                 match moment {
-                    Moment::LateError(..) => late |= is_touched,
+                    Moment::Late(..) => late |= is_touched,
                     Moment::Refused(..) => unreadable |= is_touched,
                     Moment::Said(_) | Moment::Happened(..) | Moment::Close(..) => {}
                 }
             }
         }
-        let says = (spec.counts_late_errors, spec.counts_unreadable);
-        assert_eq!((late, unreadable), says, "{}: late errors, records that can't be read", spec.kind.word);
+        let says = (spec.counts_late, spec.counts_unreadable);
+        assert_eq!((late, unreadable), says, "{}: late records, records that can't be read", spec.kind.word);
     });
 }
 
@@ -221,6 +221,6 @@ fn heard(moment: &Moment) -> Option<(EngineTime, Result<&Row, UnreadableRow>)> {
     match moment {
         Moment::Said(said) => Some((said.row.released_at, Ok(&said.row))),
         Moment::Refused(device, at) => Some((*at, Err(UnreadableRow { device: *device, at: *at }))),
-        Moment::Happened(..) | Moment::LateError(..) | Moment::Close(..) => None,
+        Moment::Happened(..) | Moment::Late(..) | Moment::Close(..) => None,
     }
 }

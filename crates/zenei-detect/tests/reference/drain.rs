@@ -396,7 +396,7 @@ fn drain(rule: &Rule, stream: &Stream) -> Vec<Found> {
                 slow.locks.get_mut(device).into_iter().for_each(|lock| *lock = OneLock { news, ..OneLock::default() });
             }
             Moment::Close(now, locks) if now.ms() % 7_200_000 == 0 => slow.close(now.ms(), locks),
-            Moment::Close(..) | Moment::Happened(..) | Moment::LateError(..) | Moment::Refused(..) => {}
+            Moment::Close(..) | Moment::Happened(..) | Moment::Late(..) | Moment::Refused(..) => {}
         }
     }
     slow.found

@@ -313,7 +313,7 @@ fn drift(rule: &Rule, stream: &Stream, voids: EventKind, read: fn(&Operation) ->
                 slow.lanes.remove(device);
             }
             Moment::Close(now, locks) if now.ms() % LOOK_MS == 0 => slow.close(stream, now.ms(), locks),
-            Moment::Close(..) | Moment::Happened(..) | Moment::LateError(..) | Moment::Refused(..) => {}
+            Moment::Close(..) | Moment::Happened(..) | Moment::Late(..) | Moment::Refused(..) => {}
         }
     }
     slow.found

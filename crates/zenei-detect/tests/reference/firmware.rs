@@ -414,7 +414,7 @@ fn firmware(rule: &Rule, stream: &Stream) -> Vec<Found> {
                     slow.error(said.device, said.code, said.record, said.now_ms);
                 }
             }
-            Moment::LateError(device, code, record, now_ms) => slow.error(*device, *code, *record, *now_ms),
+            Moment::Late(late) => slow.error(late.device, late.code, late.record, late.now_ms),
             Moment::Happened(EventKind::Installed, device) => {
                 slow.locks.entry(*device).and_modify(|lock| *lock = OneLock::default());
             }

@@ -221,7 +221,7 @@ fn leak(rule: &Rule, stream: &Stream) -> Vec<Found> {
                 found.extend(close(rule, stream, &mut all, locks, (closed_ms, now.ms())));
                 closed_ms = now.ms();
             }
-            Moment::Close(..) | Moment::Happened(..) | Moment::LateError(..) | Moment::Refused(..) => {}
+            Moment::Close(..) | Moment::Happened(..) | Moment::Late(..) | Moment::Refused(..) => {}
         }
     }
     found

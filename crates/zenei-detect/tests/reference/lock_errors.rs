@@ -207,7 +207,7 @@ fn lock_errors(rule: &Rule, stream: &Stream) -> Vec<Found> {
                     slow.close_day(now.ms(), locks);
                 }
             }
-            Moment::Happened(..) | Moment::LateError(..) | Moment::Refused(..) => {}
+            Moment::Happened(..) | Moment::Late(..) | Moment::Refused(..) => {}
         }
     }
     slow.found

@@ -6,8 +6,9 @@ mod character;
 use super::stream::{Moment, Said, Stream};
 use character::{Character, Common, comes_and_goes};
 use std::borrow::Cow;
-use zenei_detect::batch::{Labels, Row};
+use zenei_detect::batch::{Labels, Row, Succession};
 use zenei_detect::detect::profile::Profiles;
+use zenei_detect::detect::running::Late;
 use zenei_detect::fleet::{DeviceIx, Fleet, Sym};
 use zenei_detect::lock::{Lock, Operation, RecordRef};
 use zenei_kit::Dice;
@@ -200,7 +201,10 @@ impl OneLock {
         if let Some((_, code, seq)) = self.late.take_if(|late| hour >= late.0) {
             let (device, code) = (made.fleet.number(&self.name()), made.fleet.intern(code));
             let record = RecordRef { boot: self.boot, seq, ts: self.heard_ms(hour, 35) - 2 * HOUR_MS };
-            made.moments.push(Moment::LateError(device, code, record, self.heard_ms(hour, 35)));
+            // Some locks use a number a second time now and then.
+            let is_reused = self.at.is_multiple_of(5) && seq.is_multiple_of(2);
+            let succession = if is_reused { Succession::Reused } else { Succession::Usual };
+            made.moments.push(Moment::Late(Late { device, code, record, succession, now_ms: self.heard_ms(hour, 35) }));
             made.moved = true;
         }
         let is_buggy =
@@ -366,6 +370,8 @@ impl OneLock {
             boot: numbered.then_some(self.boot),
             seq: numbered.then_some(self.seq),
             identity: 0,
+            life: 0,
+            succession: Succession::Usual,
             ts: DeviceTime(ts_ms),
             heard_at: GatewayTime(heard_ms),
             released_at: EngineTime(now_ms),

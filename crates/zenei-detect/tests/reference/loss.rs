@@ -396,7 +396,7 @@ fn loss(rule: &Rule, stream: &Stream) -> Vec<Found> {
                 }
             }
             Moment::Close(now, locks) => slow.close(stream, now.ms(), locks),
-            Moment::Happened(..) | Moment::LateError(..) => {}
+            Moment::Happened(..) | Moment::Late(..) => {}
         }
     }
     slow.found

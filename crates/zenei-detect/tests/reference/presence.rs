@@ -332,7 +332,8 @@ fn silence(rule: &Rule, stream: &Stream) -> Vec<Found> {
             Moment::Happened(EventKind::Installed, device) => _ = slow.locks.insert(*device, Heard::default()),
             Moment::Refused(device, now) => slow.refused(*device, now.ms()),
             Moment::Close(now, locks) => slow.close(now.ms(), locks),
-            Moment::Happened(..) | Moment::LateError(..) => {}
+            Moment::Late(late) => slow.refused(late.device, late.now_ms),
+            Moment::Happened(..) => {}
         }
     }
     slow.found

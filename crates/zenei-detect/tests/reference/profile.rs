@@ -102,7 +102,7 @@ fn compare(stream: &Stream) -> usize {
                 compared += usize::from(near);
             }
             Moment::Happened(EventKind::Installed | EventKind::Moved, device) => all.retain(|(of, _), _| of != device),
-            Moment::Happened(..) | Moment::LateError(..) | Moment::Refused(..) | Moment::Close(..) => {}
+            Moment::Happened(..) | Moment::Late(..) | Moment::Refused(..) | Moment::Close(..) => {}
         }
     }
     compared

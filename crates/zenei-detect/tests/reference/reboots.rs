@@ -222,7 +222,7 @@ fn reboots(rule: &Rule, stream: &Stream) -> Vec<Found> {
                     slow.close_day(now.ms(), locks);
                 }
             }
-            Moment::Happened(..) | Moment::LateError(..) | Moment::Refused(..) => {}
+            Moment::Happened(..) | Moment::Late(..) | Moment::Refused(..) => {}
         }
     }
     slow.found

@@ -287,7 +287,7 @@ fn requests(rule: &Rule, stream: &Stream) -> Vec<Found> {
                 slow.requests.iter_mut().filter(|old| old.device == *device).for_each(|old| old.is_own = false);
             }
             Moment::Close(now, _) => slow.close(stream, now.ms()),
-            Moment::Happened(..) | Moment::LateError(..) | Moment::Refused(..) => {}
+            Moment::Happened(..) | Moment::Late(..) | Moment::Refused(..) => {}
         }
     }
     slow.found

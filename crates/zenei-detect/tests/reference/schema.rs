@@ -2,7 +2,8 @@
 //! arrived since the last one.
 use super::estimators::high_by_list;
 use super::stream::{Found, Moment, Said, Stream, agree, shown};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use zenei_detect::batch::Succession;
 use zenei_detect::fleet::DeviceIx;
 use zenei_detect::lock::{Lock, RecordRef};
 use zenei_detect::rules::Rule;
@@ -25,6 +26,9 @@ struct OneLock {
     other_ms: i64,
     refused: f64,
     alarm_ms: Option<i64>,
+    /// Every record whose numbers are not as expected.
+    again: Vec<(i64, RecordRef)>,
+    again_told_ms: Option<i64>,
 }
 
 struct Beat {
@@ -114,6 +118,26 @@ impl OneLock {
         high_by_list(&counted)
     }
 
+    /// The start, the days and the records of a finding about numbers: since the last thirty days without one, they
+    /// were used again on three days within thirty.
+    fn judge_again(&mut self, lock: &Lock, now_ms: i64) -> Option<(i64, f64, Vec<RecordRef>)> {
+        let day = |at: &(i64, RecordRef)| at.0 / DAY_MS;
+        let breaks = self.again.windows(2).rposition(|pair| day(&pair[1]) - day(&pair[0]) > 30);
+        if breaks.is_some_and(|at| self.again_told_ms.is_some_and(|told_ms| told_ms < self.again[at + 1].0)) {
+            self.again_told_ms = None;
+        }
+        let episode = &self.again[breaks.map_or(0, |at| at + 1)..];
+        let days: Vec<i64> = episode.iter().map(day).collect::<BTreeSet<_>>().into_iter().collect();
+        let again = days.len() >= 3 && days[days.len() - 1] - days[days.len() - 3] <= 30;
+        let is_new = |told_ms: i64| episode.iter().any(|at| at.0 > told_ms);
+        let is_due = self.again_told_ms.is_none_or(|at_ms| now_ms - at_ms >= 7 * DAY_MS && is_new(at_ms));
+        if !again || !is_due || lock.maintenance {
+            return None;
+        }
+        self.again_told_ms = Some(now_ms);
+        Some((episode[0].0, days.len() as f64, episode.iter().map(|&(_, record)| record).collect()))
+    }
+
     /// The start, the numbers and the records of a finding.
     fn judge(&mut self, rule: &Rule, lock: &Lock, now_ms: i64) -> Option<(i64, [f64; 3], Vec<RecordRef>)> {
         let missing_min = rule.parameter("missing_min").unwrap().floor();
@@ -161,13 +185,20 @@ fn schema(rule: &Rule, stream: &Stream) -> Vec<Found> {
             Moment::Happened(EventKind::Installed, device) => _ = all.remove(device),
             Moment::Close(now, locks) if now.ms() % (2 * HOUR_MS) == 0 => {
                 for (&device, lock) in &mut all {
+                    let again = lock.judge_again(&locks[device.0 as usize], now.ms());
+                    found.extend(again.map(|(since_ms, days, records)| {
+                        Found::of(stream, device, now.ms(), since_ms, [days, 0.0, 3.0], &shown(&records))
+                    }));
                     let judged = lock.judge(rule, &locks[device.0 as usize], now.ms());
                     found.extend(judged.map(|(since_ms, numbers, records)| {
                         Found::of(stream, device, now.ms(), since_ms, numbers, &shown(&records))
                     }));
                 }
             }
-            Moment::Close(..) | Moment::Happened(..) | Moment::LateError(..) => {}
+            Moment::Late(late) if late.succession != Succession::Usual => {
+                all.entry(late.device).or_default().again.push((late.now_ms, late.record));
+            }
+            Moment::Close(..) | Moment::Happened(..) | Moment::Late(..) => {}
         }
     }
     found

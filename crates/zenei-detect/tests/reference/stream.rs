@@ -8,7 +8,7 @@ use zenei_detect::anomaly::Findings;
 use zenei_detect::anomaly::{Anomaly, Decision, DecisionReason, Evidence};
 use zenei_detect::batch::Row;
 use zenei_detect::detect;
-use zenei_detect::detect::running::{Detector, Glance, Window};
+use zenei_detect::detect::running::{Detector, Glance, Late, Window};
 use zenei_detect::fleet::{DeviceIx, Fleet, Sym};
 use zenei_detect::lock::{Lock, Operation, RecordRef};
 use zenei_detect::rules::{Rule, Rules};
@@ -42,8 +42,8 @@ pub(super) enum Moment {
     Said(Box<Said>),
     /// An event that resets part of what was learned of a lock; it precedes its record.
     Happened(EventKind, DeviceIx),
-    /// An error report that came late: lock, code, record, the engine's time in ms.
-    LateError(DeviceIx, Sym, RecordRef, i64),
+    /// A record that came late, an error report.
+    Late(Late),
     /// A record of a lock that can't be read.
     Refused(DeviceIx, EngineTime),
     /// The end of an hour, and the state of the locks.
@@ -218,7 +218,7 @@ pub(super) fn show(detector: &mut dyn Detector, moment: &Moment, fleet: &Fleet, 
             now_ms: said.now_ms,
         }),
         Moment::Happened(event, device) => detector.happened(*event, *device),
-        Moment::LateError(device, code, record, now_ms) => detector.late_error(*device, *code, *record, *now_ms),
+        Moment::Late(late) => detector.late(late),
         Moment::Refused(device, now) => detector.unreadable(*device, *now),
         Moment::Close(now, locks) => detector.end_hour(Window { now: *now, locks, fleet }, findings),
     }

@@ -373,7 +373,7 @@ fn trouble(rule: &Rule, stream: &Stream) -> Vec<Found> {
             Moment::Said(said) => slow.operation(said),
             Moment::Happened(EventKind::Installed | EventKind::Moved, device) => _ = slow.locks.remove(device),
             Moment::Close(now, locks) => slow.close(stream, now.ms(), locks),
-            Moment::Happened(..) | Moment::LateError(..) | Moment::Refused(..) => {}
+            Moment::Happened(..) | Moment::Late(..) | Moment::Refused(..) => {}
         }
     }
     slow.found

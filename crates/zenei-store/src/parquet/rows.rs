@@ -4,7 +4,7 @@ use super::batch::StoredBatch;
 use super::error::ReadError;
 use super::value::{UNKNOWN_SITE, bad, name, value};
 use super::words::{Numbers, Words};
-use zenei_detect::{DeviceIx, Fleet, Labels, Row, Sym};
+use zenei_detect::{DeviceIx, Fleet, Labels, Row, Succession, Sym};
 use zenei_wire::{DeviceTime, EngineTime, GatewayTime};
 
 /// The numbers that one fleet gave to names and words, reused from batch to batch.
@@ -107,6 +107,8 @@ impl Rows<'_> {
             boot: value(&heading.boot, at),
             seq: value(&heading.seq, at),
             identity: self.batch.identity(at)?,
+            life: 0,
+            succession: Succession::Usual,
             ts: DeviceTime(heading.ts.value(at)),
             heard_at: GatewayTime(heading.heard_at.value(at)),
             released_at: EngineTime::default(),

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
-use zenei_detect::{Batch, Findings, Fleet, Gap, Heard, Labels, Pipeline, Portion, Row, Sym};
+use zenei_detect::{Batch, Findings, Fleet, Gap, Heard, Labels, Pipeline, Portion, Row, Succession, Sym};
 use zenei_kit::Dice;
 use zenei_wire::{
     Body, CentiCelsius, DeviceTime, EngineTime, ErrorReport, Event, EventKind, GatewayReport, GatewayTime, Kind,
@@ -87,6 +87,8 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
             boot: order.map(|order| order.0),
             seq: order.map(|order| order.1),
             identity: if order.is_some() { 0 } else { identity | 1 },
+            life: 0,
+            succession: Succession::Usual,
             ts: DeviceTime(ts),
             heard_at: GatewayTime(heard_at),
             released_at: EngineTime(heard_at / 2),
@@ -185,6 +187,8 @@ pub(super) fn row(seq: u32) -> Row {
         boot: Some(7),
         seq: Some(seq),
         identity: 0,
+        life: 0,
+        succession: Succession::Usual,
         ts: DeviceTime(1_777_626_000_000),
         heard_at: GatewayTime(1_777_626_001_000),
         released_at: EngineTime(1_777_626_001_000),
@@ -394,6 +398,8 @@ fn erasable(seq: u32) -> Row {
         boot: Some(1),
         seq: Some(seq),
         identity: 0,
+        life: 0,
+        succession: Succession::Usual,
         ts: DeviceTime(i64::from(seq)),
         heard_at: GatewayTime(i64::from(seq)),
         released_at: EngineTime(i64::from(seq)),

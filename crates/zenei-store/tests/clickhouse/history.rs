@@ -1,7 +1,7 @@
 //! Test: the history of a server and that of one machine, over the same rows, answer the same.
 use super::ground::{Ground, NOON_MS};
 use super::rows::{error, fleet, op, row, state};
-use zenei_detect::{Labels, Row, Sym};
+use zenei_detect::{Labels, Row, Succession, Sym};
 use zenei_kit::Dice;
 use zenei_store::history::local::Follower;
 use zenei_store::history::{Dimension, History, LockFilter, LockHistory, LockSort};
@@ -48,6 +48,8 @@ fn drawn() -> Vec<Row> {
             seq: None,
             boot: None,
             identity: u128::from(seq) + 1,
+            life: 0,
+            succession: Succession::Usual,
             ..placed(3, seq, at + 1, Body::Adv(adv), fw)
         });
         seq += 2;

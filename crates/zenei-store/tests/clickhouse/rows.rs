@@ -2,7 +2,7 @@
 use super::ground::NOON_MS;
 use proptest::prelude::*;
 use std::borrow::Cow;
-use zenei_detect::{DeviceIx, Fleet, Labels, Row, Sym};
+use zenei_detect::{DeviceIx, Fleet, Labels, Row, Succession, Sym};
 use zenei_kit::Dice;
 use zenei_wire::{
     Body, DeviceTime, EngineTime, ErrorReport, Event, EventKind, GatewayReport, GatewayTime, Kind, Milliamps,
@@ -30,6 +30,8 @@ pub(crate) fn row(device: u32, seq: u32, body: Body<'static>) -> Row {
         boot: Some(7),
         seq: Some(seq),
         identity: 0,
+        life: 0,
+        succession: Succession::Usual,
         ts: DeviceTime(NOON_MS + i64::from(seq)),
         heard_at: GatewayTime(NOON_MS + 1000),
         released_at: EngineTime(NOON_MS + 1000),
@@ -109,6 +111,8 @@ pub(crate) fn rows(most: usize) -> impl Strategy<Value = Vec<Row>> {
             boot,
             seq: boot.filter(|_| half),
             identity: 0,
+            life: 0,
+            succession: Succession::Usual,
             ts: DeviceTime(ts),
             heard_at: GatewayTime(NOON_MS + i64::from(heard_ms % 86_400_000)),
             released_at: EngineTime(NOON_MS + i64::from(heard_ms % 86_400_000) + 5),

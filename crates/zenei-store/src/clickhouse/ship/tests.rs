@@ -11,7 +11,7 @@ use crate::schema::Retention;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use zenei_detect::{DeviceIx, Fleet, Labels, Row, Sym};
+use zenei_detect::{DeviceIx, Fleet, Labels, Row, Succession, Sym};
 use zenei_wire::{Body, DeviceTime, GatewayTime, Milliamps, Millivolts, Op, OpKind, OpResult, Profile, State};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -23,6 +23,8 @@ fn row(device: u32, seq: u32, body: Body<'static>) -> Row {
         boot: Some(7),
         seq: Some(seq),
         identity: 0,
+        life: 0,
+        succession: Succession::Usual,
         ts: DeviceTime(1_777_626_000_000 + i64::from(seq)),
         heard_at: GatewayTime(1_777_626_001_000),
         released_at: EngineTime(1_777_626_001_000),

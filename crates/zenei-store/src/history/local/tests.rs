@@ -9,7 +9,7 @@ use crate::parquet::ParquetStore;
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
-use zenei_detect::{DeviceIx, Fleet, Labels, Row, Sym};
+use zenei_detect::{DeviceIx, Fleet, Labels, Row, Succession, Sym};
 use zenei_kit::Dice;
 use zenei_wire::{
     Body, DeviceTime, EngineTime, ErrorReport, GatewayTime, Kind, Milliamps, Millivolts, Op, OpKind, OpResult, Percent,
@@ -43,6 +43,8 @@ fn row(device: u32, seq: u32, heard_ms: i64, body: Body<'static>) -> Row {
         boot: Some(1),
         seq: Some(seq),
         identity: 0,
+        life: 0,
+        succession: Succession::Usual,
         ts: DeviceTime(heard_ms),
         heard_at: GatewayTime(heard_ms),
         released_at: EngineTime(heard_ms),
