@@ -70,6 +70,10 @@ pub struct Ledger {
     pub dropped: BTreeMap<DropReason, u64>,
     /// Of the stored ones: those that came after a later one of their lock.
     pub late: u64,
+    /// Of the late ones: those whose numbers were heard before, with another kind or device time.
+    pub reused: u64,
+    /// How many new lives of locks began.
+    pub lives: u64,
     /// Numbers of `seq` that are missing between received ones of one boot.
     pub gaps: u64,
     /// Fields that the contract does not name.

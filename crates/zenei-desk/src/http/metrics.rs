@@ -69,6 +69,8 @@ fn plain(encoder: &mut DescriptorEncoder, ledger: &Ledger, damaged_ranges: u64) 
         ("zenei_stored", "Records in a store", ledger.stored),
         ("zenei_duplicate", "Records heard before", ledger.duplicate),
         ("zenei_late", "Stored records that came after a later one of their lock", ledger.late),
+        ("zenei_reused", "Of these those whose numbers were heard before with other content", ledger.reused),
+        ("zenei_lives", "New lives of locks, which begin their numbers anew", ledger.lives),
         ("zenei_gap", "Numbers missing between heard records of one boot", ledger.gaps),
         ("zenei_unknown_fields", "Fields that the contract does not know", ledger.unknown_fields),
         ("zenei_shipped", "Stored records that ClickHouse has taken", ledger.shipped),

@@ -106,7 +106,7 @@ async fn metrics_have_the_contracts_names_line_by_line() {
         (ledger.pending, ledger.stored, ledger.duplicate, ledger.spool_bytes) = (3, 5, 2, 4_096);
         ledger.dead_letter(Reason::BadJson);
         ledger.drop_records(DropReason::SpoolFull, 1);
-        ledger.late = 1;
+        (ledger.late, ledger.reused, ledger.lives) = (3, 2, 1);
     });
     let (head, body) = ask(running.address, "GET", "/metrics").await;
     assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"), "{head}");
@@ -123,7 +123,9 @@ async fn metrics_have_the_contracts_names_line_by_line() {
         "zenei_spool_lag_records 3",
         r#"zenei_incidents_open{domain="hardware",urgency="high"} 2"#,
         r#"zenei_incidents_open{domain="software",urgency="low"} 0"#,
-        "zenei_late_total 1",
+        "zenei_late_total 3",
+        "zenei_reused_total 2",
+        "zenei_lives_total 1",
         r#"zenei_ready{part="all"} 0"#,
         "zenei_http_connections 1",
         r#"zenei_http_requests_total{route="metrics",code="2xx"} 0"#,

@@ -187,6 +187,8 @@ impl Driver {
         let batch = &mut self.open.batch;
         self.ledger.duplicate += std::mem::take(&mut batch.duplicates);
         self.ledger.late += std::mem::take(&mut batch.late);
+        self.ledger.reused += std::mem::take(&mut batch.reused);
+        self.ledger.lives += std::mem::take(&mut batch.lives);
         self.ledger.unknown_fields += std::mem::take(&mut batch.unknown_fields);
         for (reason, count) in
             [(DropReason::Replayed, &mut batch.replayed), (DropReason::Strangers, &mut batch.strangers)]

@@ -37,6 +37,14 @@ fn heard() -> Vec<(i64, String, String)> {
         }
     }
     all.push((300_000, "bitlock/v1/tokyo-01/BL9".to_owned(), "{}".to_owned()));
+    // A lock loses its counters, another one gets a new board: six records, of which two use numbers of before.
+    for seq in 2..7_i64 {
+        let at_ms = 301_000 + 1_000 * seq;
+        let body = format!(r#"{{"ts":{at_ms},"boot":1,"seq":{seq},"code":"jam"}}"#);
+        all.push((at_ms, "bitlock/v1/tokyo-01/BL2/error".to_owned(), body));
+    }
+    let installed = r#"{"ts":309000,"boot":1,"seq":0,"event":"installed"}"#.to_owned();
+    all.push((309_000, "bitlock/v1/tokyo-01/BL0/event".to_owned(), installed));
     all
 }
 
@@ -160,9 +168,10 @@ impl World {
 fn an_undisturbed_run_stores_each_record_once_and_counts_the_rest() {
     let outcome = World::new(1).live().unwrap();
     let ledger = &outcome.ledger;
-    assert_eq!(ledger.received_total(), 60 + 6 + 4 + 1);
+    assert_eq!(ledger.received_total(), 60 + 6 + 4 + 1 + 6);
     assert_eq!((ledger.duplicate, ledger.dead_letter_total(), ledger.pending), (6, 4 + 4 + 1, 0));
-    assert_eq!((ledger.stored, outcome.rows.len(), outcome.dead.len()), (56, 56, 9));
+    assert_eq!((ledger.stored, outcome.rows.len(), outcome.dead.len()), (62, 62, 9));
+    assert_eq!((ledger.reused, ledger.lives), (2, 2));
 }
 
 #[test]
@@ -264,8 +273,8 @@ fn what_waits_in_the_spool_after_a_restart_is_shown_as_pending_before_it_is_read
     let ledger = driver.published.borrow().clone();
     ledger.balance().unwrap();
     assert_eq!(driver.next, left);
-    assert_eq!(ledger.received, [(Source::Mqtt, 71), (Source::Ingress, 2)].into(), "arrays are counted by record now");
-    assert_eq!(driver.ledger.received_total(), 71, "the checkpoint counts what was read");
+    assert_eq!(ledger.received, [(Source::Mqtt, 77), (Source::Ingress, 2)].into(), "arrays are counted by record now");
+    assert_eq!(driver.ledger.received_total(), 77, "the checkpoint counts what was read");
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) heard: Heard<'a>,
     pub(super) released_at: EngineTime,
     pub(super) late: bool,
+    /// In which life of the lock it was made.
+    pub(super) life: u32,
     /// For an operation: the battery at rest, if it is known, mV.
     pub(super) rest_mv: Option<u16>,
 }
@@ -64,6 +66,7 @@ impl Kept for &Outgoing<'_> {
     fn numbers(&self) -> Numbers {
         let (heard, record) = (&self.heard, &self.heard.record);
         Numbers {
+            life: self.life,
             boot: record.boot,
             seq: record.seq,
             identity: heard.identity,

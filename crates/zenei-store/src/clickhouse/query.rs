@@ -31,7 +31,7 @@ pub(super) fn of_feed(tables: &Tables, wanted: &str) -> String {
 /// The columns of a sealed file, from those that [`inner`] names: an empty word is absent.
 fn outer() -> String {
     let mut columns = vec![
-        "device_id, nullIf(site_word, '') AS site, kind_word AS kind, boot_number AS boot, seq_number AS seq"
+        "device_id, nullIf(site_word, '') AS site, kind_word AS kind, life, boot_number AS boot, seq_number AS seq"
             .to_owned(),
         "nullIf(identity_text, '') AS identity, ts_ms AS ts, heard_at, released_at, heard_by AS gateway".to_owned(),
         "spool_offset AS offset, spool_index AS index, late, authenticated, uptime_s".to_owned(),
@@ -59,7 +59,7 @@ fn outer() -> String {
 fn inner(of: Option<Target>, kind: &str, [has_profile, profile]: [&str; 2]) -> String {
     let mut columns = vec![
         format!("device_id, toString(site) AS site_word, {kind} AS kind_word"),
-        "if(has_boot, boot, NULL) AS boot_number, if(has_seq, seq, NULL) AS seq_number".to_owned(),
+        "life, if(has_boot, boot, NULL) AS boot_number, if(has_seq, seq, NULL) AS seq_number".to_owned(),
         "toString(identity) AS identity_text, ts_ms, heard_at, released_at, toString(gateway) AS heard_by".to_owned(),
         "spool_offset, spool_index, late, authenticated, uptime_s".to_owned(),
     ];

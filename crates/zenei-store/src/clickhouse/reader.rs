@@ -30,10 +30,11 @@ pub enum RecordsError {
     Columns(#[from] ReadError),
 }
 
-/// Each record once, as the Parquet store would list it.
+/// Each record once, as the Parquet store would list it. The same numbers with the same kind and time are one record,
+/// also where two gateways heard it that count different lives of its lock.
 const ONCE: &str = "\
-ORDER BY device_id, boot NULLS FIRST, seq NULLS FIRST, ts, identity_text, offset, index
-LIMIT 1 BY device_id, boot, seq, identity";
+ORDER BY device_id, life, boot NULLS FIRST, seq NULLS FIRST, ts, identity_text, offset, index
+LIMIT 1 BY device_id, boot, seq, kind, ts, identity";
 /// The order in which one gateway that received everything would have received it.
 const HEARING: &str = "ORDER BY heard_at, heard_by, offset, index";
 /// The settings of the answer for a decoder of sealed files.
@@ -45,8 +46,8 @@ const DAY_MS: i64 = 24 * 3_600_000;
 pub(super) const EARLIEST_MS: i64 = -2_208_988_800_000;
 pub(super) const LATEST_MS: i64 = 10_413_791_999_999;
 
-/// Passes every record, or those of one lock, to `each`, by device id, boot, `seq`, time; of records with the same
-/// identity the one that the Parquet store would give. One batch at a time is in memory.
+/// Passes every record, or those of one lock, to `each`, by device id, life, boot, `seq`, time; of records with the
+/// same identity the one that the Parquet store would give. One batch at a time is in memory.
 ///
 /// # Errors
 /// See [`RecordsError`]; `each` has then received a part.

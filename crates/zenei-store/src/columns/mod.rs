@@ -50,6 +50,8 @@ pub(crate) trait Kept {
 /// The numbers that rows of every kind have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbers {
+    /// In which life of the lock it was made.
+    pub(crate) life: u32,
     pub(crate) boot: Option<u32>,
     pub(crate) seq: Option<u32>,
     /// 0 if boot and `seq` are the identity.
@@ -89,6 +91,7 @@ impl Kept for Sealing<'_> {
     fn numbers(&self) -> Numbers {
         let row = self.row;
         Numbers {
+            life: row.life,
             boot: row.boot,
             seq: row.seq,
             identity: row.identity,
@@ -154,6 +157,7 @@ pub(crate) fn heading<R: Kept>(rows: &[R], gateway: &str, dialect: Dialect) -> V
         text("device_id", rows, |row| Some(row.device_id()), false),
         word("site", rows, R::site, dialect),
         text("kind", rows, |row| Some(row.body().kind().as_str()), false),
+        number::<UInt32Type, _>("life", rows, |row| Some(row.numbers().life), false),
         counter("boot", rows, |row| row.numbers().boot, dialect),
         counter("seq", rows, |row| row.numbers().seq, dialect),
         identities(rows, dialect),
@@ -169,7 +173,7 @@ pub(crate) fn heading<R: Kept>(rows: &[R], gateway: &str, dialect: Dialect) -> V
     columns.extend((0..).zip(LABELS).map(|(at, name): (usize, _)| word(name, rows, |row| row.labels()[at], dialect)));
     let ts = |name| number::<Int64Type, _>(name, rows, |row| Some(row.numbers().ts), false);
     match dialect {
-        Dialect::Parquet => columns.insert(6, ts("ts")),
+        Dialect::Parquet => columns.insert(7, ts("ts")),
         Dialect::ClickHouse => {
             let has_boot = flag("has_boot", rows, |row| row.numbers().boot.is_some());
             let has_seq = flag("has_seq", rows, |row| row.numbers().seq.is_some());

@@ -24,6 +24,8 @@ pub(super) struct Heading {
     pub(super) device_id: Words,
     pub(super) site: Words,
     pub(super) kind: Coded<Kind>,
+    /// `None` in a file of a version that did not count lives.
+    pub(super) life: Option<PrimitiveArray<UInt32Type>>,
     pub(super) boot: PrimitiveArray<UInt32Type>,
     pub(super) seq: PrimitiveArray<UInt32Type>,
     pub(super) identity: StringArray,
@@ -111,6 +113,14 @@ impl StoredBatch {
         self.heading.late.value(at)
     }
 
+    /// In which life of its lock a row was made; 0 in a file of a version that did not count lives.
+    ///
+    /// # Panics
+    /// Where `at` is not below [`StoredBatch::len`].
+    pub fn life(&self, at: usize) -> u32 {
+        self.heading.life.as_ref().map_or(0, |life| life.value(at))
+    }
+
     /// A row that owns its texts.
     ///
     /// # Errors
@@ -119,7 +129,7 @@ impl StoredBatch {
     /// # Panics
     /// Where `at` is not below [`StoredBatch::len`].
     pub fn stored(&self, at: usize) -> Result<StoredRecord, ReadError> {
-        Ok(StoredRecord::new(self.heard(at)?, self.released_at(at), self.late(at)))
+        Ok(StoredRecord::new(self.heard(at)?, self.released_at(at), self.late(at), self.life(at)))
     }
 
     pub(super) fn identity(&self, at: usize) -> Result<u128, ReadError> {
@@ -157,6 +167,7 @@ impl Heading {
             device_id: Words::new(batch, "device_id")?,
             site: Words::new(batch, "site")?,
             kind: Coded::new(batch, "kind", Kind::parse)?,
+            life: batch.column_by_name("life").is_some().then(|| column(batch, "life")).transpose()?,
             boot: column(batch, "boot")?,
             seq: column(batch, "seq")?,
             identity: column(batch, "identity")?,

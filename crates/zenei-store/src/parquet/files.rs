@@ -22,8 +22,18 @@ const BATCH_ROWS: usize = 8192;
 const UNLIKE: [&str; 2] = ["identity", "detail"];
 /// Columns that no detector reads: the place in the spool, the values that release and sealing add, and what of a
 /// gateway's report of itself the detectors leave out.
-pub(super) const NOT_DETECTED: [&str; 9] =
-    ["offset", "index", "released_at", "late", "gateway", "gateway_id", "version", "publish_errors", "api_latency_ms"];
+pub(super) const NOT_DETECTED: [&str; 10] = [
+    "life",
+    "offset",
+    "index",
+    "released_at",
+    "late",
+    "gateway",
+    "gateway_id",
+    "version",
+    "publish_errors",
+    "api_latency_ms",
+];
 
 /// The Arrow batches of a table's files, file by file.
 #[derive(Debug)]

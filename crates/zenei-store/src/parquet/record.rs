@@ -25,15 +25,17 @@ pub struct StoredRecord {
     pub identity: u128,
     /// Whether its source is authorized to send for this device.
     pub authenticated: bool,
-    /// A higher `(boot, seq)` of this lock was released before.
+    /// A higher `(boot, seq)` of this lock was released before, or its numbers are far beyond the newest.
     pub late: bool,
+    /// In which life of the lock it was made: how many ended before, as the gateway counts them that sealed it.
+    pub life: u32,
     /// The record, with the lock's labels as far as they are known.
     pub record: Record<'static>,
 }
 
 impl StoredRecord {
     /// A received record, with the values that intake added.
-    pub fn new(heard: Heard<'_>, released_at: EngineTime, late: bool) -> Self {
+    pub fn new(heard: Heard<'_>, released_at: EngineTime, late: bool, life: u32) -> Self {
         Self {
             device_id: heard.device.into(),
             site: heard.site.into(),
@@ -44,6 +46,7 @@ impl StoredRecord {
             identity: heard.identity,
             authenticated: heard.authenticated,
             late,
+            life,
             record: own(heard.record),
         }
     }
@@ -79,6 +82,7 @@ impl StoredRecord {
             identity: row.identity,
             authenticated: row.authenticated,
             late: row.late,
+            life: row.life,
             record,
         })
     }
@@ -100,15 +104,16 @@ impl StoredRecord {
         })
     }
 
-    /// The sort key of a lock's records in a list: lock, boot, `seq`; records without the two by time.
-    pub fn order(&self) -> (&str, Option<u32>, Option<u32>, i64, u64, u16) {
+    /// The sort key of a lock's records in a list: lock, life, boot, `seq`; records without the last two by time.
+    pub fn order(&self) -> (&str, u32, Option<u32>, Option<u32>, i64, u64, u16) {
         let record = &self.record;
-        (self.device_id.as_str(), record.boot, record.seq, record.ts.ms(), self.offset, self.index)
+        (self.device_id.as_str(), self.life, record.boot, record.seq, record.ts.ms(), self.offset, self.index)
     }
 }
 
 /// A record as `record list` prints it: the contract's fields by their names, times in ms since 1970, and `device_id`,
-/// `site`, `kind`, `heard_at`. Absent values are left out.
+/// `life`, `site`, `kind`, `heard_at`, `trusted` (whether its source may speak for the device). Absent values are left
+/// out.
 pub fn to_json(stored: &StoredRecord) -> Map<String, Value> {
     let mut bytes = Vec::new();
     if let Ok(Heard { site, device, .. }) = stored.heard() {
@@ -119,6 +124,8 @@ pub fn to_json(stored: &StoredRecord) -> Map<String, Value> {
     fields.insert("site".to_owned(), stored.site.as_str().into());
     fields.insert("kind".to_owned(), stored.record.body.kind().as_str().into());
     fields.insert("heard_at".to_owned(), stored.heard_at.ms().into());
+    fields.insert("life".to_owned(), stored.life.into());
+    fields.insert("trusted".to_owned(), stored.authenticated.into());
     fields
 }
 

@@ -107,7 +107,7 @@ impl Rows<'_> {
             boot: value(&heading.boot, at),
             seq: value(&heading.seq, at),
             identity: self.batch.identity(at)?,
-            life: 0,
+            life: self.batch.life(at),
             succession: Succession::Usual,
             ts: DeviceTime(heading.ts.value(at)),
             heard_at: GatewayTime(heading.heard_at.value(at)),

@@ -87,7 +87,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
             boot: order.map(|order| order.0),
             seq: order.map(|order| order.1),
             identity: if order.is_some() { 0 } else { identity | 1 },
-            life: 0,
+            life: device / 5,
             succession: Succession::Usual,
             ts: DeviceTime(ts),
             heard_at: GatewayTime(heard_at),
@@ -133,14 +133,15 @@ fn arbitrary_rows_come_back_as_they_went_in_and_equal_rows_give_equal_bytes() {
             let batch = store(&disk).batches(None).unwrap().next().unwrap().unwrap();
             prop_assert_eq!(&read_rows(&batch, &mut fleet.clone()), &expected);
             // Only columns that no detector reads may be left out.
-            let detected =
-                expected.iter().cloned().map(|row| Row { offset: 0, index: 0, ..row }).map(|row| match row.body {
+            let detected = expected.iter().cloned().map(|row| Row { life: 0, offset: 0, index: 0, ..row }).map(|row| {
+                match row.body {
                     Body::Gateway(GatewayReport { queue_depth, api_errors, locks_heard, .. }) => {
                         let read = GatewayReport { queue_depth, api_errors, locks_heard, ..GatewayReport::default() };
                         Row { body: Body::Gateway(read), ..row }
                     }
                     Body::State(_) | Body::Op(_) | Body::Error(_) | Body::Event(_) | Body::Adv(_) => row,
-                });
+                }
+            });
             let to_detect = store(&disk).batches_to_detect(None).unwrap().next().unwrap().unwrap();
             prop_assert_eq!(read_rows(&to_detect, &mut fleet.clone()), detected.collect::<Vec<_>>());
             // Intake makes the same rows from both readers.
@@ -210,7 +211,7 @@ pub(super) fn row(seq: u32) -> Row {
 fn a_record_is_shown_with_the_contracts_names_and_without_what_is_absent() {
     let mut stored = StoredRecord::from_row(&row(3), &fleet()).unwrap();
     let shown = serde_json::to_string(&to_json(&stored)).unwrap();
-    let expected = r#"{"battery_mv":2874,"boot":7,"device_id":"BL0","fw":"3.2.1","heard_at":1777626001000,"kind":"state","model":"bitlock-mini","seq":3,"site":"tokyo-01","temp_c":18.5,"ts":1777626000000}"#;
+    let expected = r#"{"battery_mv":2874,"boot":7,"device_id":"BL0","fw":"3.2.1","heard_at":1777626001000,"kind":"state","life":0,"model":"bitlock-mini","seq":3,"site":"tokyo-01","temp_c":18.5,"trusted":true,"ts":1777626000000}"#;
     assert_eq!(shown, expected);
     (stored.record.boot, stored.record.seq, stored.identity) = (None, None, 5);
     assert!(!to_json(&stored).contains_key("boot"));

@@ -1,7 +1,11 @@
 //! Test of the columns that every file must have: those of the first version, in their order.
+use super::batch::StoredBatch;
 use super::tests::{dir, fleet, plan, row, store};
+use crate::columns::of_rows;
 use crate::disk::{Disk as _, SimDisk, read_whole};
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow_array::RecordBatch;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use zenei_detect::Row;
 use zenei_wire::{
@@ -67,6 +71,19 @@ fn a_file_has_the_columns_of_version_1_in_their_order() {
     let columns: Vec<String> = read.schema().fields().iter().map(column).collect();
     let first: Vec<&str> = columns.iter().map(String::as_str).filter(|column| VERSION_1.contains(column)).collect();
     assert_eq!(first, VERSION_1, "of {columns:?}");
+}
+
+#[test]
+fn a_file_of_a_version_that_counted_no_lives_is_of_the_first_life() {
+    let rows: Vec<Row> = rows_of_version_1().into_iter().map(|row| Row { life: 3, ..row }).collect();
+    let whole = of_rows(&rows, &fleet(), "gw-tokyo-01").unwrap();
+    let kept = (0..whole.num_columns()).filter(|&at| whole.schema().field(at).name() != "life");
+    let before = whole.project(&kept.collect::<Vec<_>>()).unwrap();
+    let lives = |batch: &RecordBatch| -> BTreeSet<u32> {
+        let batch = StoredBatch::new(batch).unwrap();
+        (0..batch.len()).map(|at| batch.stored(at).unwrap().life).collect()
+    };
+    assert_eq!((lives(&whole), lives(&before)), (BTreeSet::from([3]), BTreeSet::from([0])));
 }
 
 /// The columns of files since their first version; later ones may have more.

@@ -57,7 +57,7 @@ impl Migration {
 }
 
 /// All migrations, in order.
-pub const MIGRATIONS: [Migration; 5] = [
+pub const MIGRATIONS: [Migration; 6] = [
     Migration { version: 1, name: "records", step: Step::Text(include_str!("../../migrations/0001_records.sql")) },
     Migration { version: 2, name: "findings", step: Step::Text(include_str!("../../migrations/0002_findings.sql")) },
     Migration { version: 3, name: "cohorts", step: Step::Text(include_str!("../../migrations/0003_cohorts.sql")) },
@@ -67,6 +67,7 @@ pub const MIGRATIONS: [Migration; 5] = [
         name: "advertisements",
         step: Step::Text(include_str!("../../migrations/0005_advertisements.sql")),
     },
+    Migration { version: 6, name: "lives", step: Step::Text(include_str!("../../migrations/0006_lives.sql")) },
 ];
 
 const RETENTION: &str = include_str!("../../migrations/retention.sql");

@@ -12,19 +12,21 @@ fn listed(ground: &Ground, device: Option<&str>) -> Vec<StoredRecord> {
     listed
 }
 
-/// The records as the Parquet store would list them: each identity once, by lock, boot, `seq`, time.
+/// The records as the Parquet store would list them: each identity once, by lock, life, boot, `seq`, time.
 fn expected(ground: &Ground, device: Option<&str>) -> Vec<StoredRecord> {
     let read: Result<Vec<StoredRecord>, _> = ground.store().read_all(None).unwrap().collect();
     let mut records = read.unwrap();
     records.retain(|record| device.is_none_or(|device| record.device_id.as_str() == device));
     let order = |record: &StoredRecord| {
-        let (device, boot, seq, ts, offset, index) = record.order();
-        (device.to_owned(), boot, seq, ts, record.identity, offset, index)
+        let (device, life, boot, seq, ts, offset, index) = record.order();
+        (device.to_owned(), life, boot, seq, ts, record.identity, offset, index)
     };
     records.sort_by_key(order);
-    let identity =
-        |record: &StoredRecord| (record.device_id.clone(), record.record.boot, record.record.seq, record.identity);
-    records.dedup_by(|later, first| identity(later) == identity(first));
+    let mut seen = std::collections::BTreeSet::new();
+    records.retain(|record| {
+        let (device, _, boot, seq, ts, ..) = record.order();
+        seen.insert((device.to_owned(), boot, seq, record.record.body.kind(), ts, record.identity))
+    });
     records
 }
 

@@ -111,7 +111,7 @@ pub(crate) fn rows(most: usize) -> impl Strategy<Value = Vec<Row>> {
             boot,
             seq: boot.filter(|_| half),
             identity: 0,
-            life: 0,
+            life: device / DEVICES % 3,
             succession: Succession::Usual,
             ts: DeviceTime(ts),
             heard_at: GatewayTime(NOON_MS + i64::from(heard_ms % 86_400_000)),

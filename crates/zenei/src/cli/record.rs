@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 /// `zenei record …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Record {
-    /// One line per record, duplicates removed, sorted by device_id, boot, seq; works beside a running daemon
+    /// One line per record, duplicates removed, sorted by device_id, life, boot, seq; works beside a running daemon
     #[command(after_help = "  zenei record list --device BL0000123\n  zenei record list --json --config zenei.toml")]
     List(RecordList),
 }

@@ -15,7 +15,7 @@ use zenei_store::disk::{Disk, RealDisk};
 use zenei_store::parquet::to_json;
 use zenei_store::snapshot::{self, SnapshotError};
 use zenei_store::{Checkpoint, Layout, ParquetStore, SpoolReader, StoredRecord, decode};
-use zenei_wire::{EngineTime, Name};
+use zenei_wire::{EngineTime, Kind, Name};
 
 /// How often the daemon may seal while its records are read, before the reader gives up. It seals every few seconds;
 /// reading the spool's tail takes less.
@@ -38,12 +38,14 @@ pub(crate) fn run(command: Command, out: &mut Output<'_>) -> Result<(), Failure>
 #[derive(Debug, PartialEq)]
 struct Listed {
     device: String,
+    life: u32,
     boot: Option<u32>,
     seq: Option<u32>,
+    kind: Kind,
     ts_ms: i64,
     identity: u128,
-    /// From a source that is not authenticated for the lock; a record of an authenticated source with the same place
-    /// takes precedence.
+    /// From a source that is not authenticated for the lock; the same record of an authenticated source takes
+    /// precedence.
     untrusted: bool,
     heard: (u64, u16),
     fields: String,
@@ -51,16 +53,21 @@ struct Listed {
 
 impl Listed {
     fn of(stored: &StoredRecord) -> Result<Self, serde_json::Error> {
-        let (device, boot, seq, ts_ms, offset, index) = stored.order();
+        let (device, life, boot, seq, ts_ms, offset, index) = stored.order();
         let (device, heard) = (device.to_owned(), (offset, index));
         let fields = serde_json::to_string(&to_json(stored))?;
         let (identity, untrusted) = (stored.identity, !stored.authenticated && seq.is_some());
-        Ok(Self { device, boot, seq, ts_ms, identity, untrusted, heard, fields })
+        let kind = stored.record.body.kind();
+        Ok(Self { device, life, boot, seq, kind, ts_ms, identity, untrusted, heard, fields })
     }
 
-    fn is_same_as(&self, other: &Self) -> bool {
-        let key = |listed: &Self| (listed.boot, listed.seq, listed.identity);
-        self.device == other.device && key(self) == key(other)
+    /// Equal for the same record, in whichever life gateways count it: numbers, kind and time are.
+    fn key(&self) -> (&str, Option<u32>, Option<u32>, Kind, i64, u128) {
+        (&self.device, self.boot, self.seq, self.kind, self.ts_ms, self.identity)
+    }
+
+    fn place(&self) -> (&str, u32, Option<u32>, Option<u32>, i64, Kind, u128) {
+        (&self.device, self.life, self.boot, self.seq, self.ts_ms, self.kind, self.identity)
     }
 }
 
@@ -111,12 +118,10 @@ fn collect(config: &Config, registry: &Registry, device: Option<&str>) -> Result
     for record in tail.iter().filter(|record| wanted(record)) {
         listed.push(Listed::of(record).map_err(|error| unread(error.into()))?);
     }
-    let order = |a: &Listed, b: &Listed| {
-        let place = |of: &Listed| (of.boot, of.seq, of.untrusted, of.ts_ms, of.identity, of.heard);
-        a.device.cmp(&b.device).then_with(|| place(a).cmp(&place(b)))
-    };
-    listed.sort_by(order);
-    listed.dedup_by(|later, first| later.is_same_as(first));
+    let rank = |of: &Listed| (of.untrusted, of.life, of.heard);
+    listed.sort_by(|a, b| a.key().cmp(&b.key()).then_with(|| rank(a).cmp(&rank(b))));
+    listed.dedup_by(|later, first| later.key() == first.key());
+    listed.sort_by(|a, b| a.place().cmp(&b.place()));
     Ok(listed)
 }
 
@@ -197,7 +202,7 @@ fn print(listed: &[Listed], out: &mut Output<'_>) -> Result<(), Failure> {
             Some(value) => value.to_string(),
             None => "-".to_owned(),
         };
-        let mut row: Vec<String> = ["device_id", "boot", "seq", "kind"].into_iter().map(&mut take).collect();
+        let mut row: Vec<String> = ["device_id", "life", "boot", "seq", "kind"].into_iter().map(&mut take).collect();
         take("ts");
         take("heard_at");
         row.push(time(EngineTime(record.ts_ms)));
@@ -206,6 +211,6 @@ fn print(listed: &[Listed], out: &mut Output<'_>) -> Result<(), Failure> {
         row.push(rest.collect::<Vec<_>>().join(" "));
         rows.push(row);
     }
-    let head = ["device_id", "boot", "seq", "kind", "ts", "fields"];
+    let head = ["device_id", "life", "boot", "seq", "kind", "ts", "fields"];
     table(&head, &rows).iter().try_for_each(|line| out.line(line))
 }

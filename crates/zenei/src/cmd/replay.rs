@@ -35,6 +35,10 @@ struct Summary {
     records: u64,
     duplicates: u64,
     late: u64,
+    /// Of these, records whose numbers were heard before with another kind or device time.
+    reused: u64,
+    /// New lives of locks: their numbers began anew.
+    lives: u64,
     dead_letters: BTreeMap<&'static str, u64>,
     gaps: u64,
     locks: u64,
@@ -192,6 +196,8 @@ fn write(course: &Course, inquiries: &Inquiries, to: &Path, before: &Before) -> 
         records: counts.records,
         duplicates: counts.duplicates,
         late: counts.late,
+        reused: counts.reused,
+        lives: counts.lives,
         dead_letters: counts.dead_letters.iter().map(|(reason, &count)| (reason.as_str(), count)).collect(),
         gaps: course.gaps(),
         locks,

@@ -22,6 +22,10 @@ pub(crate) struct Counts {
     pub(crate) duplicates: u64,
     /// Records that came after a later one of their lock.
     pub(crate) late: u64,
+    /// Of these, records whose numbers were heard before with other content.
+    pub(crate) reused: u64,
+    /// New lives of locks.
+    pub(crate) lives: u64,
     /// Advertisements.
     pub(crate) advertisements: u64,
     /// Old advertisements that were sent again.
@@ -172,6 +176,8 @@ impl Course {
     fn hand_over(&mut self) -> Result<(), CourseError> {
         self.counts.duplicates += self.batch.duplicates;
         self.counts.late += self.batch.late;
+        self.counts.reused += self.batch.reused;
+        self.counts.lives += self.batch.lives;
         self.counts.replayed += self.batch.replayed;
         self.counts.strangers += self.batch.strangers;
         for row in &self.batch.rows {

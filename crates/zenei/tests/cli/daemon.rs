@@ -1,5 +1,6 @@
 //! `zenei run` and the commands that read its state from outside: publish, list, stop, start again, replay.
-use crate::support::{Daemon, Folder, fleet, zenei};
+use crate::support::{Daemon, Folder, REGISTRY, fleet, zenei};
+use firmware_sim::Message;
 use firmware_sim::publish::Publisher;
 use serde_json::Value as Json;
 
@@ -54,6 +55,41 @@ fn every_acknowledged_record_is_listed_once_while_it_runs_after_it_ended_and_aft
     assert_eq!(one.stdout.lines().count(), wanted);
 }
 
+/// A lock that keeps no counter over a power cut; some of its records are sent twice.
+#[test]
+fn what_a_lock_says_under_numbers_of_before_is_listed_life_by_life() {
+    let folder = Folder::new();
+    folder.write("locks.csv", REGISTRY);
+    folder.write("zenei.toml", CONFIG);
+    let said = |from: u32, to: u32, day: i64| {
+        let record = |seq: u32| {
+            let ts = 1_777_626_000_000 + day * 86_400_000 + i64::from(seq) * 3_600_000;
+            let payload = format!(r#"{{"ts":{ts},"boot":1,"seq":{seq},"battery_mv":{}}}"#, 2_900 - seq);
+            let topic = "bitlock/v1/tokyo-01/BL1/state".to_owned();
+            Message { at_ms: ts, topic, payload: payload.into_bytes(), retain: false, lock: 0 }
+        };
+        (from..to).map(record).collect::<Vec<Message>>()
+    };
+    let daemon = Daemon::start(&folder, &["run"]);
+    let mut publisher = Publisher::connect(daemon.ingress(), "test").unwrap();
+    for messages in [said(0, 8, 0), said(0, 6, 30), said(0, 6, 30), said(6, 8, 30)] {
+        publisher.publish_all(&messages).unwrap();
+        // What follows is heard at least a millisecond later.
+        assert!(!list(&folder).is_empty());
+    }
+    let listed = list(&folder);
+    assert_eq!(daemon.end(), 0);
+    assert_eq!(list(&folder), listed, "sealed or not");
+    let lives = |life: u64| listed.iter().filter(|record| record["life"].as_u64() == Some(life)).count();
+    assert_eq!((listed.len(), lives(0), lives(1)), (16, 8 + 2, 6));
+    assert!(listed.is_sorted_by_key(|record| (
+        record["life"].as_u64(),
+        record["boot"].as_u64(),
+        record["seq"].as_u64()
+    )));
+    assert!(listed.iter().all(|record| record["trusted"] == true));
+}
+
 #[test]
 fn a_store_is_replayed_like_the_recording_that_filled_it() {
     let folder = Folder::new();
@@ -77,7 +113,7 @@ fn a_store_is_replayed_like_the_recording_that_filled_it() {
 #[test]
 fn incidents_can_be_looked_at_beside_a_running_daemon() {
     let folder = Folder::new();
-    folder.write("locks.csv", crate::support::REGISTRY);
+    folder.write("locks.csv", REGISTRY);
     folder.write("zenei.toml", CONFIG);
     let before = zenei(&["incident", "list"]).in_folder(&folder).run();
     assert_eq!(before.code, 1);
@@ -98,7 +134,7 @@ fn incidents_can_be_looked_at_beside_a_running_daemon() {
 #[test]
 fn a_state_directory_has_one_daemon() {
     let folder = Folder::new();
-    folder.write("locks.csv", crate::support::REGISTRY);
+    folder.write("locks.csv", REGISTRY);
     folder.write("zenei.toml", CONFIG);
     let daemon = Daemon::start(&folder, &["run"]);
     let second = zenei(&["run", "--log", "off"]).in_folder(&folder).run();
@@ -142,7 +178,7 @@ fn triage_over_http_answers_what_the_command_line_does_by_the_daemons_own_tables
     let folder = Folder::new();
     let table = include_str!("../../../zenei-incident/defaults/urgency.toml");
     folder.write("urgency.toml", &table.replacen("version = 1", "version = 7", 1));
-    folder.write("locks.csv", crate::support::REGISTRY);
+    folder.write("locks.csv", REGISTRY);
     folder.write("zenei.toml", &format!("{CONFIG}[desk.files]\nurgency = 'urgency.toml'\n"));
     let daemon = Daemon::start(&folder, &["run"]);
     for facts in [r#"{"symptoms":["degraded"],"locks":1,"records":1}"#, r#"{"symptoms":["locked_out"]}"#] {

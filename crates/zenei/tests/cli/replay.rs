@@ -73,7 +73,7 @@ fn what_can_not_be_read_is_counted_by_its_reason() {
     let ended = zenei(&["replay", "r.ndjson", "--out", "out"]).in_folder(&folder).run();
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
     expect![[r#"
-        {"advertisements":0,"anomalies":0,"dead_letters":{"missing_field":1,"unknown_kind":1},"decisions":0,"duplicates":1,"gaps":3,"incidents":0,"late":0,"locks":1,"no_key":0,"records":3,"replayed":0,"strangers":0}
+        {"advertisements":0,"anomalies":0,"dead_letters":{"missing_field":1,"unknown_kind":1},"decisions":0,"duplicates":1,"gaps":3,"incidents":0,"late":0,"lives":0,"locks":1,"no_key":0,"records":3,"replayed":0,"reused":0,"strangers":0}
     "#]]
     .assert_eq(&format!("{}\n", summary(&folder, "out")));
 }

@@ -148,7 +148,7 @@ fn outgoing(batches: &[StoredBatch]) -> Result<Vec<Placed<'_>>, ReadError> {
     for (number, batch) in batches.iter().enumerate() {
         for at in 0..batch.len() {
             let (heard, released_at, late) = (batch.heard(at)?, batch.released_at(at), batch.late(at));
-            rows.push((Outgoing { heard, released_at, late, rest_mv: None }, (number, at)));
+            rows.push((Outgoing { heard, released_at, late, life: batch.life(at), rest_mv: None }, (number, at)));
         }
     }
     Ok(rows)

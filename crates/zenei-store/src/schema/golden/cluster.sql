@@ -465,6 +465,30 @@ ARRAY JOIN [
 WHERE kind NOT IN ('gateway', 'adv') AND cohort.2 != ''
 GROUP BY dimension, value, hour;
 
+-- migration 6: lives (digest c6e1b044d0f5d4bac0f9a915aea6d1dc)
+
+-- In which life of its lock a record was made: a lock that gets a new board, or loses its counters, begins a new one, and uses its numbers (boot, seq)
+-- again. Each gateway counts the lives that it saw begin. Rows of before are of life 0.
+-- The sorting key stays: a lock's own time, which comes before, keeps the lives apart where its clock is right, and no reader asks for one life alone.
+-- Readers keep one row by (device_id, boot, seq, kind, ts_ms, identity), so that two gateways that count differently make no two records of one.
+ALTER TABLE zenei.record_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS life UInt32 COMMENT 'how many lives of the lock had ended before' CODEC(T64, ZSTD(1));
+
+ALTER TABLE zenei.record ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS life UInt32 COMMENT 'how many lives of the lock had ended before';
+
+ALTER TABLE zenei.operation_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS life UInt32 COMMENT 'how many lives of the lock had ended before' CODEC(T64, ZSTD(1));
+
+ALTER TABLE zenei.operation ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS life UInt32 COMMENT 'how many lives of the lock had ended before';
+
+ALTER TABLE zenei.feed_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS life UInt32 COMMENT 'how many lives of the lock had ended before' CODEC(T64, ZSTD(1));
+
+ALTER TABLE zenei.feed ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS life UInt32 COMMENT 'how many lives of the lock had ended before';
+
 -- how long rows stay
 
 -- How long rows stay. Applied again whenever the days change.
