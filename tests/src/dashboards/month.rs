@@ -139,7 +139,7 @@ fn publish_oddities(daemon: &Daemon, faulty: &str, last_ms: u64) {
     let state = |device: &str| format!("bitlock/v1/tokyo-01/{device}/state");
     let heartbeat = |ts_ms: u64, seq: u32| {
         format!(
-            r#"{{"ts":{ts_ms},"boot":9000,"seq":{seq},"battery_mv":2800,"battery_pct":80,"temp_c":10.0,"rssi_dbm":-60}}"#
+            r#"{{"ts":{ts_ms},"boot":900,"seq":{seq},"battery_mv":2800,"battery_pct":80,"temp_c":10.0,"rssi_dbm":-60}}"#
         )
     };
     say(state(faulty), "{bad".to_owned());
