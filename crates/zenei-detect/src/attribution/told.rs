@@ -55,3 +55,25 @@ impl Attribution {
         self.shared.keys().filter(same).map(|other| other.symptom.system()).collect::<BTreeSet<_>>().len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anomaly::Anomaly;
+
+    #[test]
+    fn another_battery_begins_anew_by_its_power_and_another_lock_by_all() {
+        let of = |symptom| Alone::new(symptom, DeviceIx(1), 10, 10, Anomaly::of_lock("A", 10));
+        let mut told = Attribution { recent: vec![of(Symptom::Drain), of(Symptom::Effort)], ..Attribution::default() };
+        let firsts =
+            |told: &Attribution| [Symptom::Drain, Symptom::Effort].map(|of| told.first_ms(of, DeviceIx(1), 90));
+        assert_eq!(firsts(&told), [10, 10]);
+        told.anew(DeviceIx(2), false);
+        assert_eq!(firsts(&told), [10, 10], "another lock's");
+        told.anew(DeviceIx(1), true);
+        assert_eq!(firsts(&told), [90, 10]);
+        told.anew(DeviceIx(1), false);
+        assert_eq!(firsts(&told), [90, 90]);
+        assert_eq!(told.recent.len(), 2, "they count still for what locks share");
+    }
+}

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use watch::Watch;
-use zenei_wire::{Body, EventKind, Op, OpResult, OpSource};
+use zenei_wire::{Body, DeviceTime, EventKind, Op, OpResult, OpSource};
 
 /// Imagined requests at the fleet's share in a lock's own. A guess: some weeks of use.
 const OWN_WEIGHT: f64 = 50.0;
@@ -201,7 +201,7 @@ impl Requests {
         let lane = lane(&mut self.state.lanes, glance.device);
         let own = (f64::from(lane.failed) + OWN_WEIGHT * share) / (f64::from(lane.requests) + OWN_WEIGHT);
         lane.requests += 1.0;
-        lane.asked_s = second(glance);
+        lane.asked_s = second(glance.row.ts);
         self.count(glance, &Count { requests: 1.0, failed: 0.0, expected: own });
         if has_failed {
             self.failed(glance);
@@ -212,8 +212,7 @@ impl Requests {
     /// before its request is not seen to belong to it.
     fn met(&mut self, glance: &Glance<'_>) {
         let asked_s = lane(&mut self.state.lanes, glance.device).asked_s;
-        let late_s = asked_s.zip(second(glance)).and_then(|(asked, told)| told.get().checked_sub(asked.get()));
-        if late_s.is_some_and(|late_s| i64::from(late_s) * 1_000 <= TOLD_WITH_MS) {
+        if is_told_with(asked_s, second(glance.row.ts)) {
             self.failed(glance);
         }
     }
@@ -245,8 +244,14 @@ impl Requests {
 }
 
 /// The second of a record by the lock's clock, since 1970; `None` where the clock was not set.
-fn second(glance: &Glance<'_>) -> Option<NonZeroU32> {
-    u32::try_from(glance.row.ts.ms().div_euclid(1_000)).ok().and_then(NonZeroU32::new)
+fn second(ts: DeviceTime) -> Option<NonZeroU32> {
+    u32::try_from(ts.ms().div_euclid(1_000)).ok().and_then(NonZeroU32::new)
+}
+
+/// Whether an error that is told in this second is what the last request met.
+fn is_told_with(asked_s: Option<NonZeroU32>, told_s: Option<NonZeroU32>) -> bool {
+    let late_s = asked_s.zip(told_s).and_then(|(asked, told)| told.get().checked_sub(asked.get()));
+    late_s.is_some_and(|late_s| i64::from(late_s) * 1_000 <= TOLD_WITH_MS)
 }
 
 /// Whether somebody asked for it through a client.

@@ -356,3 +356,23 @@ fn is_local(source: Option<OpSource>) -> bool {
         Some(OpSource::App | OpSource::Remote | OpSource::Schedule) | None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_mix_of_kinds_speaks_against_a_departure_and_does_not_end_it() {
+        let (mut lane, common) = (Lane::default(), Common::default());
+        let judge = |lane: &mut Lane, troubled| lane.kinds[0].judge(troubled, 500.0, &common, 1e-3);
+        judge(&mut lane, true);
+        lane.mix.add([true, false, true], |kind, _| [1e-3, 1e-5, 9e-4][kind]);
+        assert!(lane.mix.against() > 0.5 && lane.evidence() > 0.0 && !lane.is_usual());
+        while lane.evidence() > 0.0 {
+            judge(&mut lane, false);
+        }
+        assert!(!lane.is_usual(), "what is known of it stays");
+        (0..10_000).for_each(|_| judge(&mut lane, false));
+        assert!(lane.is_usual());
+    }
+}

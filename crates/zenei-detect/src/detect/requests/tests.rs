@@ -203,3 +203,17 @@ fn a_firmware_version_whose_locks_are_ill_accuses_no_service() {
     assert!(scopes.is_empty(), "{scopes:?}");
     assert!(noted.iter().any(|why| why.contains("firmware version")), "{noted:?}");
 }
+
+#[test]
+fn an_error_is_of_the_request_just_before_it_and_of_none_where_there_was_none_or_no_clock() {
+    let second = |ms: i64| super::second(DeviceTime(ms));
+    assert!(super::is_told_with(second(10_000), second(10_900)) && super::is_told_with(second(10_000), second(70_000)));
+    assert!(
+        !super::is_told_with(second(10_000), second(71_000)) && !super::is_told_with(second(10_000), second(9_000))
+    );
+    // Nobody asked, and the clock was not set: it stands at 1970, or before.
+    for told_ms in [-5_000, 0, 900] {
+        assert!(!super::is_told_with(None, second(told_ms)) && !super::is_told_with(second(0), second(told_ms)));
+    }
+    assert!(!super::is_told_with(None, second(5_000)), "five seconds after 1970, nobody asked");
+}
